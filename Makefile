@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Culvert's one Makefile.  `make help` lists the targets and the variables.
+#
+# Sources are found by folder: adding a file is adding a file.
+#   datapath/ control/ (less control/main.c)  -> libculvert.a, which every program links
+#   control/main.c                            -> culvertd
+#   tools/NAME.c (+ tools/NAME/*.c)           -> NAME
+#   bench/NAME.c (+ bench/NAME/*.c)           -> bench/NAME
+#   */NAME.bpf.c                              -> bpf/NAME.skel.h, struct NAME_bpf
+#   tests/{unit,bpf,loop}/test_NAME.c         -> a cmocka program; other .c there are linked to each
+#   tests/fuzz/fuzz_NAME.c                    -> a replay of its corpus, and a fuzzer
+#   tests/lab/NAME.c                          -> lab/NAME, a helper process of the lab
+
+VERSION := 0.1.0
+
+# ---- what the caller may set ----
+
+BUILD        ?= build
+DEPS         ?= $(CURDIR)/build/deps
+DISTDIR      ?=
+CFLAGS       ?= -O2 -g
+WERROR       ?= $(if $(SANITIZE)$(FUZZER),0,1)
+SANITIZE     ?=
+IPSEC_MB     ?= $(if $(wildcard /usr/include/intel-ipsec-mb.h),1,0)
+PREFIX       ?= /usr/local
+SYSCONFDIR   ?= /etc
+DESTDIR      ?=
+PYTHON       ?= /usr/bin/python3
+CLANG        ?= clang
+CLANG_FORMAT ?= clang-format
+BPFTOOL      ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+FUZZ_SECONDS ?= 30
+JOBS         ?= $(shell nproc)
+ONLY         ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# ---- folders of this build: each set of sanitizers has its own ----
+
+comma := ,
+variant := $(if $(FUZZER),fuzz,$(if $(SANITIZE),$(or \
+	$(if $(filter address%,$(SANITIZE)),asan),$(if $(filter thread,$(SANITIZE)),tsan), \
+	san-$(subst $(comma),-,$(SANITIZE)))))
+OUT := $(BUILD)$(if $(variant),/$(variant))
+OBJ := $(OUT)/obj
+BPF := $(BUILD)/bpf
+
+Q := $(if $(V),,@)
+say = @printf '  %-7s %s\n' $(1) $(2)
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+# A sub-make takes part in the caller's -j, and without one uses every core.
+submake = +$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+# ---- libraries ----
+
+DEPS_STAMPS := $(addprefix $(DEPS)/stamps/,wolfssl nghttp3 ngtcp2 libbpf xdp-tools)
+DEPS_LIBS := $(addprefix $(DEPS)/lib/lib, \
+	ngtcp2_crypto_wolfssl.a ngtcp2.a nghttp3.a wolfssl.a xdp.a bpf.a)
+PACKAGES := hwloc numa libuv libconfuse jansson libmicrohttpd liburcu liburcu-qsbr libcap-ng \
+	libseccomp libmnl ncursesw libelf zlib cmocka
+PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+MISSING := $(if $(PACKAGE_LIBS),,$(shell for p in $(PACKAGES); do \
+	pkg-config --exists $$p 2>/dev/null || echo $$p; done))
+
+# Headers come without -I flags on Debian; ncurses' would only fight _GNU_SOURCE.
+CULVERT_CPPFLAGS := -D_GNU_SOURCE -DCLV_VERSION=\"$(VERSION)\" -iquote . -iquote $(BPF) \
+	-isystem $(DEPS)/include $(if $(filter 1,$(IPSEC_MB)),-DCLV_HAVE_IPSEC_MB=1)
+CULVERT_CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
+# libxdp.a carries BPF objects without a stack note, which would make our stacks executable.
+CULVERT_LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
+
+# hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
+ifneq ($(wildcard control/handshake/hkdf_wrap.c),)
+CULVERT_LDFLAGS += -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
+endif
+
+ifneq ($(FUZZER),)
+CC := $(CLANG)
+override CFLAGS := -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+CULVERT_LDFLAGS += -fsanitize=fuzzer,address,undefined
+else ifneq ($(SANITIZE),)
+override CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+CULVERT_LDFLAGS += -fsanitize=$(SANITIZE)
+else
+CULVERT_CFLAGS += -fstack-protector-strong
+CULVERT_CPPFLAGS += -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+endif
+
+BPF_CFLAGS := -std=gnu11 -O2 -g -target bpf -mcpu=v3 -Wall -Wextra \
+	$(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -iquote . -isystem $(DEPS)/include \
+	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
+
+# ---- sources ----
+
+in_tree = $(sort $(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))
+programs_in = $(filter-out %.bpf.c,$(sort $(wildcard $(1)/*.c)))
+objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
+
+BPF_SRCS := $(sort $(wildcard bpf/*.bpf.c tools/*.bpf.c bench/*.bpf.c tests/*/*.bpf.c))
+LIB_SRCS := $(filter-out %.bpf.c control/main.c,$(call in_tree,datapath) $(call in_tree,control))
+TOOLS := $(patsubst tools/%.c,%,$(call programs_in,tools))
+BENCHES := $(patsubst bench/%.c,%,$(call programs_in,bench))
+LAB := $(patsubst tests/lab/%.c,%,$(call programs_in,tests/lab))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+LIB := $(OUT)/libculvert.a
+SKELETONS := $(patsubst %.bpf.c,$(BPF)/%.skel.h,$(notdir $(BPF_SRCS)))
+PROGRAMS := $(if $(wildcard control/main.c),$(OUT)/culvertd) $(addprefix $(OUT)/,$(TOOLS))
+BENCH_PROGRAMS := $(addprefix $(OUT)/bench/,$(BENCHES))
+LAB_PROGRAMS := $(addprefix $(OUT)/lab/,$(LAB))
+LIB_OBJS := $(call objects,$(LIB_SRCS))
+ALL_OBJS := $(LIB_OBJS)
+
+.PHONY: all tests portable-tests benches
+all: $(LIB) $(PROGRAMS) ## build the programs (default)
+benches: $(BENCH_PROGRAMS)
+
+# ---- rules ----
+
+define stale_libraries
+$(1):
+	@echo "make: $$@ is missing: run 'make deps' first" >&2; exit 1
+endef
+$(foreach s,$(DEPS_STAMPS),$(eval $(call stale_libraries,$(s))))
+
+.PHONY: packages-present FORCE
+packages-present:
+	@$(if $(MISSING),echo "make: no $(MISSING) for pkg-config: run 'make deps'" >&2; exit 1,:)
+
+# Everything is compiled again when the flags change.
+COMPILE := $(CC) $(CULVERT_CPPFLAGS) $(CPPFLAGS) $(CULVERT_CFLAGS) $(CFLAGS)
+$(OUT)/.flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(COMPILE)' '$(BPF_CFLAGS)' | cmp -s - $@ || \
+		printf '%s\n' '$(COMPILE)' '$(BPF_CFLAGS)' > $@
+
+$(OBJ)/%.o: %.c $(OUT)/.flags $(DEPS_STAMPS) | packages-present $(SKELETONS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+
+# The list of members is a prerequisite, so that a source taken away leaves the archive.
+$(OUT)/.members: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(LIB_OBJS)' | cmp -s - $@ || printf '%s\n' '$(LIB_OBJS)' > $@
+
+$(LIB): $(LIB_OBJS) $(OUT)/.members
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $(LIB_OBJS)
+
+# $(1) program, $(2) its sources.  The group lets ngtcp2 find our HKDF in libculvert.a.
+define program
+$(1): $(call objects,$(2)) $(LIB)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ $(call objects,$(2)) \
+		-Wl,--start-group $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
+ALL_OBJS += $(call objects,$(2))
+endef
+
+define bpf_object
+$(BPF)/$(notdir $(1:.c=.o)): $(1) $(DEPS)/stamps/libbpf
+	$$(call say,BPF,$$<)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(BPF_CFLAGS) -c -o $$@ $$<
+	$$(Q)llvm-strip -g $$@
+endef
+
+$(BPF)/%.skel.h: $(BPF)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+$(foreach b,$(BPF_SRCS),$(eval $(call bpf_object,$(b))))
+$(eval $(call program,$(OUT)/culvertd,control/main.c))
+$(foreach p,$(TOOLS),$(eval $(call program,$(OUT)/$(p),tools/$(p).c $(wildcard tools/$(p)/*.c))))
+$(foreach p,$(BENCHES),$(eval \
+	$(call program,$(OUT)/bench/$(p),bench/$(p).c $(wildcard bench/$(p)/*.c))))
+$(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))
+
+# ---- tests ----
+
+# $(1) suite; each test_*.c is a program with the suite's other sources linked in
+define suite
+$(1)_helpers := $(filter-out tests/$(1)/test_%,$(call programs_in,tests/$(1)))
+$(1)_tests := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/$(1)/test_*.c)))
+endef
+TEST_SUITES := unit bpf loop
+$(foreach s,$(TEST_SUITES),$(eval $(call suite,$(s))))
+$(foreach s,$(TEST_SUITES),$(foreach t,$($(s)_tests),$(eval \
+	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)) $($(s)_helpers)))))
+
+# One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
+fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
+fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))
+$(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$(f).c \
+	$(if $(FUZZER),,tests/fuzz/replay.c) $(fuzz_helpers))))
+
+portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
+tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)
+
+.PHONY: check check-root check-built
+check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
+	$(submake) check-built
+
+check-root: ## as check, but refuses to run without root, where the kernel tests are skipped
+	@[ "$$(id -u)" = 0 ] || { echo "make check-root: needs root" >&2; exit 1; }
+	$(submake) check
+
+check-built: all tests
+ifeq ($(SANITIZE),)
+	$(submake) SANITIZE=address,undefined portable-tests
+endif
+	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) \
+		$(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)
+
+.PHONY: fuzz fuzz-built
+fuzz: deps ## run each fuzzer for FUZZ_SECONDS; FUZZ=fuzz_NAME for one
+	$(submake) FUZZER=1 fuzz-built
+
+fuzz-built: $(fuzz_tests)
+	$(Q)for f in $(or $(FUZZ),$(FUZZERS)); do \
+		mkdir -p $(OUT)/corpus/$$f; \
+		seeds=$$(ls -d tests/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} 2>/dev/null); \
+		echo "  FUZZ    $$f, $(FUZZ_SECONDS) s"; \
+		$(OUT)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=$(OUT)/crash-$$f- \
+			$(OUT)/corpus/$$f $$seeds || exit 1; \
+	done
+
+.PHONY: demo bench
+demo: deps ## install what is missing, build, and show the relay at work in the lab (root)
+	$(submake) all tests
+	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
+
+bench: deps ## build and run the benchmarks (root)
+	$(submake) all tests benches
+	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) bench/run $(BENCH_ARGS)
+
+# ---- dependencies ----
+
+.PHONY: deps
+deps: ## install Debian packages (root) and build the pinned libraries; DISTDIR=folder of archives
+	@unmet=; \
+	deploy/deps/packages.sh || { [ "$$(id -u)" != 0 ] && unmet=1; } || exit 1; \
+	DISTDIR='$(DISTDIR)' JOBS=$(JOBS) deploy/deps/libraries.sh '$(DEPS)' && [ -z "$$unmet" ]
+
+# ---- lint ----
+
+LINTED = $(shell (git ls-files -co --exclude-standard 2>/dev/null || \
+	find . -path ./.git -prune -o -path ./build -prune -o -type f -printf '%P\n') | sort)
+LINTED_C = $(wildcard $(filter %.c %.h,$(LINTED)))
+
+# cppcheck does not follow system headers and gives up on a file with a macro it cannot guess.
+CPPCHECK_FLAGS = --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr --template=gcc \
+	--enable=warning,portability,performance --suppressions-list=tests/lint/cppcheck.txt \
+	-I. -D__GNUC__=12 -D__x86_64__ -D__CHAR_BIT__=8 \
+	-D'SEC(name)=' -D'__uint(name,value)=int *name' -D'__type(name,type)=void *name' \
+	-D'LIBBPF_OPTS(type,name,...)=struct type name = { __VA_ARGS__ }'
+
+.PHONY: lint lint-tags lint-includes lint-format lint-cppcheck format
+lint: lint-tags lint-includes lint-cppcheck lint-format ## all checks that run nothing
+
+lint-tags: ## licence tags
+	$(call say,LINT,'licence tags')
+	@$(PYTHON) tests/lint/spdx.py $(wildcard $(LINTED))
+
+lint-includes: ## directions of #include
+	$(call say,LINT,'include directions')
+	@$(PYTHON) tests/lint/includes.py $(LINTED_C)
+
+lint-cppcheck: ## static analysis
+	$(call say,LINT,cppcheck)
+	$(Q)$(if $(LINTED_C),cppcheck $(CPPCHECK_FLAGS) $(filter %.c,$(LINTED_C)))
+
+lint-format: ## layout, as .clang-format has it
+	$(call say,LINT,clang-format)
+	$(Q)$(if $(LINTED_C),$(CLANG_FORMAT) --dry-run -Werror $(LINTED_C))
+
+format: ## rewrite the C sources in the project's layout
+	$(Q)$(CLANG_FORMAT) -i $(LINTED_C)
+
+# ---- install ----
+
+SCDOC_SRCS := $(wildcard deploy/man/*.scd)
+MAN_PAGES := $(patsubst deploy/man/%.scd,$(BUILD)/man/%,$(SCDOC_SRCS))
+mandir = $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))
+
+.PHONY: man install
+man: $(MAN_PAGES) ## build the manual pages
+$(BUILD)/man/%: deploy/man/%.scd
+	$(call say,MAN,$@)
+	@mkdir -p $(@D)
+	$(Q)scdoc < $< > $@
+
+# An existing configuration is the operator's: the new one goes beside it.
+install: all man ## install under DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
+	$(if $(filter %/culvertd,$(PROGRAMS)),install -m 755 $(OUT)/culvertd $(DESTDIR)$(PREFIX)/sbin)
+	$(if $(TOOLS),install -m 755 $(addprefix $(OUT)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin)
+	$(foreach u,$(wildcard deploy/*.service), \
+		install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+		sed 's#@PREFIX@#$(PREFIX)#g' $(u) > $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u)) &&) :
+	$(foreach c,$(wildcard deploy/culvert.conf), \
+		install -d $(DESTDIR)$(SYSCONFDIR)/culvert && \
+		install -m 644 $(c) $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.conf$(if \
+			$(wildcard $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.conf),.new) &&) :
+	$(foreach m,$(MAN_PAGES),install -d $(call mandir,$(m)) && \
+		install -m 644 $(m) $(call mandir,$(m)) &&) :
+
+.PHONY: clean distclean help
+clean: ## remove what was built, but keep the libraries
+	$(Q)[ ! -d $(BUILD) ] || find $(BUILD) -mindepth 1 -maxdepth 1 \
+		! -path '$(patsubst $(CURDIR)/%,%,$(DEPS))' ! -path '$(DEPS)' -exec rm -rf {} +
+
+distclean: ## remove everything that was built
+	$(Q)rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  V=1 show commands          BUILD=dir where to build       DEPS=dir the built libraries'
+	@echo '  WERROR=0 warnings pass     IPSEC_MB=0 without ipsec-mb    JOBS=n parallel jobs'
+	@echo '  SANITIZE=address,undefined or thread, in BUILD/asan or BUILD/tsan'
+	@echo '  ONLY=unit/test_varint the tests whose names contain this (check)'
+
+DEPFILES := $(patsubst %.o,%.d,$(sort $(ALL_OBJS))) \
+	$(patsubst %.bpf.c,$(BPF)/%.bpf.d,$(notdir $(BPF_SRCS)))
+-include $(wildcard $(DEPFILES))

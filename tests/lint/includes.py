@@ -1,0 +1,80 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks that #include follows the tree's directions, and that quoted ones name a file of ours.
+
+    tools, bench, tests -> anything
+    control             -> control, datapath, bpf/abi.h
+    datapath            -> datapath of the same level or below, bpf/abi.h
+                           levels: worker (datapath/*) > session > io > base; messages.h,
+                           which sessions and control send, counts as session
+    bpf                 -> bpf
+
+includes.py FILE...   prints one line per #include against that, and exits 1.
+"""
+import re
+import sys
+from pathlib import Path, PurePosixPath
+
+INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
+OURS = ("bpf", "datapath", "control", "tools", "bench", "tests")
+LEVELS = {"base": 0, "io": 1, "session": 2}
+WORKER = 3
+MESSAGES = "datapath/messages.h"
+
+
+def level(path):
+    """How high in datapath/ this file is."""
+    if str(path) == MESSAGES:
+        return LEVELS["session"]
+    return LEVELS.get(path.parts[1], WORKER) if len(path.parts) > 2 else WORKER
+
+
+def fault(source, target, quoted):
+    """Returns what is wrong with source including target, or None."""
+    if quoted and target.name.endswith(".skel.h") and len(target.parts) == 1:
+        return None if source.parts[0] not in ("datapath", "bpf") else "is not for this folder"
+    ours = target.parts[0] in OURS and Path(target).exists()
+    if not ours:
+        return "names no file from the top of the tree" if quoted else None
+    if not quoted:
+        return "is ours: write it in quotes" if source.parts[0] != "bpf" else None
+
+    here, there = source.parts[0], target.parts[0]
+    if here == "bpf" and there != "bpf":
+        return "leaves bpf/"
+    if here in ("datapath", "control") and there == "bpf" and str(target) != "bpf/abi.h":
+        return "reaches into bpf/ beside abi.h"
+    if here == "datapath" and there not in ("datapath", "bpf"):
+        return f"goes from datapath/ up to {there}/"
+    if here == "datapath" and there == "datapath" and level(target) > level(source):
+        return "goes upward within datapath/ (worker > session > io > base)"
+    if here == "control" and there not in ("control", "datapath", "bpf"):
+        return f"goes from control/ up to {there}/"
+    return None
+
+
+def main():
+    faults = 0
+    for name in sys.argv[1:]:
+        source = PurePosixPath(name)
+        if source.parts[0] not in OURS:
+            continue
+        for number, line in enumerate(Path(name).read_text().splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            target = PurePosixPath(match.group(2))
+            # Within bpf/ and within a test's folder a bare name may stand for a neighbour.
+            beside = source.parent / target
+            if source.parts[0] in ("bpf", "tests") and len(target.parts) == 1 and \
+                    Path(beside).exists():
+                target = beside
+            what = fault(source, target, match.group(1) == '"')
+            if what:
+                print(f"{name}:{number}: #include {match.group(2)} {what}", file=sys.stderr)
+                faults += 1
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
