@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * abi - every byte that the BPF programs and user space both touch, and nothing else.
+ *
+ * Addresses are 16 bytes in wire order, IPv4 as ::ffff:a.b.c.d.  Ports are wire order.  All other
+ * integers are host order.  Padding is explicit and zero: hash maps compare every byte of a key.
+ */
+#ifndef CLV_BPF_ABI_H
+#define CLV_BPF_ABI_H
+
+#include <linux/types.h>
+
+#define CLV_ABI_VERSION                                                                            \
+	1u /* bump on any change of layout or meaning; the loader refuses others,
+			      and writes it to the one slot of map `abi` */
+
+enum {
+	CLV_CID_LEN = 8,     /* every connection ID we issue, so that XDP needs one exact lookup */
+	CLV_QUEUES_MAX = 64, /* receive queues of one interface */
+	CLV_LINKS_MAX = 16,  /* interfaces that carry the program */
+	CLV_WORKERS_MAX = 64,
+	CLV_XSKS_MAX = CLV_LINKS_MAX * CLV_QUEUES_MAX,
+};
+
+/* One end of a UDP conversation.  Key of `listeners` and `bindings`. */
+struct clv_endpoint {
+	__u8 addr[16];
+	__be16 port;
+	__u8 pad[2];
+};
+
+/* A UDP 4-tuple seen from the relay.  Key of `contexts` and `rxq_of_flow`. */
+struct clv_tuple {
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+};
+
+/* A connection ID we issued.  Key of `conns`. */
+struct clv_cid {
+	__u8 id[CLV_CID_LEN];
+};
+
+/* Names one connection or one tunnel of one worker; a stale generation never matches a new tenant. */
+struct clv_ref {
+	__u32 slot;
+	__u32 generation;
+	__u16 worker;
+	__u8 pad[2];
+};
+
+/* Value of `listeners`. */
+struct clv_listener {
+	__u32 id;
+};
+
+/* Value of `bindings`: the tunnel that holds a local egress endpoint. */
+struct clv_binding {
+	struct clv_ref tunnel;
+	__u32 flags; /* enum clv_binding_flag */
+};
+
+enum clv_binding_flag {
+	CLV_BINDING_UNCOMPRESSED = 1u << 0, /* remotes without a context of their own may come in */
+};
+
+/* Value of `contexts`: the tunnel and Context ID that one remote's datagrams belong to. */
+struct clv_context {
+	struct clv_ref tunnel;
+	__u32 pad;
+	__u64 context_id;
+};
+
+/* Key of `denied`, a longest-prefix-match trie; prefix_bits counts within the 16 bytes. */
+struct clv_prefix {
+	__u32 prefix_bits;
+	__u8 addr[16];
+};
+
+/* Value of `denied`: the longest prefix decides, so an allow inside a deny works. */
+enum clv_verdict {
+	CLV_VERDICT_ALLOW = 0,
+	CLV_VERDICT_DENY = 1,
+};
+
+/* Value of `links`, keyed by interface index: where that interface's sockets start in `xsks`. */
+struct clv_link {
+	__u32 xsk_base; /* socket of receive queue q is xsks[xsk_base + q] */
+};
+
+/* What a frame is, decided where the bytes were readable. */
+enum clv_kind {
+	CLV_KIND_UNKNOWN = 0, /* not classified: the worker looks up itself */
+	CLV_KIND_CONN = 1,    /* short header with a known connection ID: ref is a connection */
+	CLV_KIND_CONTEXT = 2, /* from a remote with a context: ref is a tunnel, context_id set */
+	CLV_KIND_UNCOMPRESSED = 3, /* to a binding open for any remote: ref is a tunnel */
+};
+
+/* In front of every frame that XDP redirects (XDP metadata, 4-byte aligned, at most 32 bytes). */
+struct clv_meta {
+	__u32 magic; /* CLV_META_MAGIC */
+	__u8 kind;   /* enum clv_kind */
+	__u8 pad[3];
+	struct clv_ref ref;
+	__u32 pad2;
+	__u64 context_id;
+};
+#define CLV_META_MAGIC (0xc1f70000u | CLV_ABI_VERSION)
+
+/* Value of `counters`, one array slot for each reason, one copy for each CPU. */
+struct clv_count {
+	__u64 packets;
+	__u64 bytes; /* whole frames, from the Ethernet header on */
+};
+
+/*
+ * X(symbol, exported name, help): one entry for each way out of the XDP program, and SEEN.
+ * The sum of all but SEEN equals SEEN.
+ */
+#define CLV_XDP_COUNTERS(X)                                                                        \
+	X(SEEN, "xdp_seen", "frames the program looked at")                                        \
+	X(PASS_NOT_IP, "xdp_pass_not_ip", "neither IPv4 nor IPv6, left to the kernel")             \
+	X(PASS_OPTIONS, "xdp_pass_options",                                                        \
+	  "IPv4 options or IPv6 extension headers, left to the kernel")                            \
+	X(PASS_FRAGMENT, "xdp_pass_fragment", "fragments, left to the kernel")                     \
+	X(PASS_NOT_UDP, "xdp_pass_not_udp", "not UDP, left to the kernel")                         \
+	X(PASS_MALFORMED, "xdp_pass_malformed",                                                    \
+	  "lengths and headers disagree, left to the kernel to judge")                             \
+	X(PASS_FOREIGN, "xdp_pass_foreign", "UDP to endpoints that are not the relay's")           \
+	X(PASS_LONG_HEADER, "xdp_pass_long_header",                                                \
+	  "QUIC long headers, left to the control plane")                                          \
+	X(PASS_UNKNOWN_CID, "xdp_pass_unknown_cid",                                                \
+	  "short headers with no connection of ours, left to the control plane")                   \
+	X(STEER_CONN, "xdp_steer_conn", "tunnel packets handed to a worker")                       \
+	X(STEER_CONTEXT, "xdp_steer_context", "datagrams of a known remote handed to a worker")    \
+	X(STEER_UNCOMPRESSED, "xdp_steer_uncompressed",                                            \
+	  "datagrams of any remote to an open binding handed to a worker")                         \
+	X(DROP_UNKNOWN_REMOTE, "xdp_drop_unknown_remote",                                          \
+	  "to a relay port from a remote its tunnel did not ask for")                              \
+	X(DROP_DENIED, "xdp_drop_denied", "to a relay port from an address the policy denies")     \
+	X(DROP_ZERO_CHECKSUM6, "xdp_drop_zero_checksum6", "UDP over IPv6 without a checksum")      \
+	X(DROP_NO_SOCKET, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")           \
+	X(DROP_NO_META, "xdp_drop_no_meta", "no room for metadata in front of the frame")
+
+enum clv_xdp_counter {
+#define X(symbol, name, help) CLV_XDP_##symbol,
+	CLV_XDP_COUNTERS(X)
+#undef X
+		CLV_XDP_COUNTER_MAX
+};
+
+#define CLV_ABI_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " is ABI")
+CLV_ABI_SIZE(struct clv_endpoint, 20);
+CLV_ABI_SIZE(struct clv_tuple, 40);
+CLV_ABI_SIZE(struct clv_cid, 8);
+CLV_ABI_SIZE(struct clv_ref, 12);
+CLV_ABI_SIZE(struct clv_binding, 16);
+CLV_ABI_SIZE(struct clv_context, 24);
+CLV_ABI_SIZE(struct clv_prefix, 20);
+CLV_ABI_SIZE(struct clv_link, 4);
+CLV_ABI_SIZE(struct clv_meta, 32);
+CLV_ABI_SIZE(struct clv_count, 16);
+
+#endif

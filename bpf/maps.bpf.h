@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * maps - what the XDP program knows.  Keys and values are defined in abi.h.
+ *
+ * The sizes here are only a start: the loader sets the configured ones before it loads.
+ * BPF_F_RDONLY_PROG marks what control alone writes.  Tables are preallocated, so that an insert
+ * fails only when one is full; `contexts` is not, because room for a million would hold 134 MB from
+ * the first second instead of 17, and a lookup costs the same.
+ */
+#ifndef CLV_MAPS_BPF_H
+#define CLV_MAPS_BPF_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "conns.bpf.h"
+
+/* Where peers reach the relay. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, struct clv_endpoint);
+	__type(value, struct clv_listener);
+} listeners SEC(".maps");
+
+/* Which tunnel and Context ID a remote's datagrams belong to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct clv_tuple);
+	__type(value, struct clv_context);
+} contexts SEC(".maps");
+
+/* The ports held for tunnels. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, struct clv_endpoint);
+	__type(value, struct clv_binding);
+} bindings SEC(".maps");
+
+/* Remotes that policy refuses, whatever a tunnel asked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct clv_prefix);
+	__type(value, enum clv_verdict);
+} denied SEC(".maps");
+
+/* The receive queue of a flow that may become a connection; control picks the worker by it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct clv_tuple);
+	__type(value, __u32);
+} rxq_of_flow SEC(".maps");
+
+/* The workers' sockets: see clv_link. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, CLV_XSKS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} xsks SEC(".maps");
+
+/* Keyed by interface index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CLV_LINKS_MAX);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct clv_link);
+} links SEC(".maps");
+
+/* Indexed by enum clv_xdp_counter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLV_XDP_COUNTER_MAX);
+	__type(key, __u32);
+	__type(value, struct clv_count);
+} counters SEC(".maps");
+
+/* The loader writes CLV_ABI_VERSION into its one slot; who opens the pinned maps reads it first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} abi SEC(".maps");
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer - whose datagram it is: a connection's, a tunnel's, the control plane's or none of ours.
+ *
+ * Each function returns the counter that says so.  For the STEER ones it has filled kind, ref and
+ * context_id of *meta, and the frame waits for clv_hand_over.
+ */
+#ifndef CLV_STEER_BPF_H
+#define CLV_STEER_BPF_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "conns.bpf.h"
+#include "maps.bpf.h"
+#include "parse.bpf.h"
+
+/* The control plane is about to see this flow: leave word which queue it comes in by. */
+static __always_inline void note_queue(const struct clv_tuple *flow, __u32 queue)
+{
+	const __u32 *noted = bpf_map_lookup_elem(&rxq_of_flow, flow);
+
+	/* The update takes a lock; a lookup is enough to keep the entry young. */
+	if (!noted || *noted != queue)
+		bpf_map_update_elem(&rxq_of_flow, flow, &queue, BPF_ANY);
+}
+
+/* To a listener: connections we know go to their worker, all else up to control. */
+static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view *udp,
+						       const void *end, __u32 queue,
+						       struct clv_meta *meta)
+{
+	const struct clv_quic_short *packet = udp->payload;
+	const __u8 *first = udp->payload;
+	const struct clv_ref *ref = NULL;
+
+	if (udp->is_unchecked6)
+		return CLV_XDP_DROP_ZERO_CHECKSUM6;
+	if (!udp->payload_len || (const void *)(first + 1) > end || *first & CLV_QUIC_LONG_HEADER) {
+		note_queue(&udp->tuple, queue);
+		return CLV_XDP_PASS_LONG_HEADER;
+	}
+	if (udp->payload_len >= sizeof(*packet) && (const void *)(packet + 1) <= end)
+		ref = clv_conns_find(packet);
+	if (!ref) {
+		note_queue(&udp->tuple, queue);
+		return CLV_XDP_PASS_UNKNOWN_CID;
+	}
+	meta->kind = CLV_KIND_CONN;
+	meta->ref = *ref;
+	return CLV_XDP_STEER_CONN;
+}
+
+static __always_inline bool is_denied(const struct clv_endpoint *remote)
+{
+	struct clv_prefix prefix = { .prefix_bits = 8 * sizeof(prefix.addr) };
+	const enum clv_verdict *verdict;
+
+	__builtin_memcpy(prefix.addr, remote->addr, sizeof(prefix.addr));
+	verdict = bpf_map_lookup_elem(&denied, &prefix);
+	return verdict && *verdict != CLV_VERDICT_ALLOW;
+}
+
+/* To a port of a tunnel, from a remote without a context of its own. */
+static __always_inline enum clv_xdp_counter steer_binding(const struct clv_udp_view *udp,
+							  struct clv_meta *meta)
+{
+	const struct clv_binding *binding = bpf_map_lookup_elem(&bindings, &udp->tuple.local);
+
+	if (!binding)
+		return CLV_XDP_PASS_FOREIGN;
+	if (udp->is_unchecked6)
+		return CLV_XDP_DROP_ZERO_CHECKSUM6;
+	if (!(binding->flags & CLV_BINDING_UNCOMPRESSED))
+		return CLV_XDP_DROP_UNKNOWN_REMOTE;
+	if (is_denied(&udp->tuple.remote))
+		return CLV_XDP_DROP_DENIED;
+	meta->kind = CLV_KIND_UNCOMPRESSED;
+	meta->ref = binding->tunnel;
+	return CLV_XDP_STEER_UNCOMPRESSED;
+}
+
+/* From a remote that a tunnel talks to, or else to one of the tunnels' ports, or else foreign. */
+static __always_inline enum clv_xdp_counter steer_target(const struct clv_udp_view *udp,
+							 struct clv_meta *meta)
+{
+	const struct clv_context *context = bpf_map_lookup_elem(&contexts, &udp->tuple);
+
+	if (!context)
+		return steer_binding(udp, meta);
+	if (udp->is_unchecked6)
+		return CLV_XDP_DROP_ZERO_CHECKSUM6;
+	if (is_denied(&udp->tuple.remote))
+		return CLV_XDP_DROP_DENIED;
+	meta->kind = CLV_KIND_CONTEXT;
+	meta->ref = context->tunnel;
+	meta->context_id = context->context_id;
+	return CLV_XDP_STEER_CONTEXT;
+}
+
+/* end: of the frame.  queue: the receive queue it came in by. */
+static __always_inline enum clv_xdp_counter clv_steer(const struct clv_udp_view *udp,
+						      const void *end, __u32 queue,
+						      struct clv_meta *meta)
+{
+	if (bpf_map_lookup_elem(&listeners, &udp->tuple.local))
+		return steer_quic(udp, end, queue, meta);
+	return steer_target(udp, meta);
+}
+
+/*
+ * Make room for our metadata right in front of the frame, where the worker looks for it: what a
+ * driver or an earlier program may have left there goes.  Returns NULL when there is no room.
+ */
+static __always_inline struct clv_meta *claim_front(struct xdp_md *ctx)
+{
+	const __u32 present = (const void *)(long)ctx->data - (const void *)(long)ctx->data_meta;
+	struct clv_meta *front;
+
+	if (bpf_xdp_adjust_meta(ctx, (int)(present - sizeof(*front))))
+		return NULL;
+	front = (void *)(long)ctx->data_meta;
+	return (void *)(front + 1) > (void *)(long)ctx->data ? NULL : front;
+}
+
+/*
+ * Put *meta in front of the frame and point it at the socket of its receive queue.  Afterwards no
+ * pointer into the frame is valid.  steered: what to count when that succeeds.
+ */
+static __always_inline enum clv_xdp_counter clv_hand_over(struct xdp_md *ctx,
+							  const struct clv_meta *meta,
+							  enum clv_xdp_counter steered)
+{
+	const __u32 ifindex = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
+	const struct clv_link *link = bpf_map_lookup_elem(&links, &ifindex);
+	struct clv_meta *front;
+
+	if (!link || queue >= CLV_QUEUES_MAX)
+		return CLV_XDP_DROP_NO_SOCKET;
+	front = claim_front(ctx);
+	if (!front)
+		return CLV_XDP_DROP_NO_META;
+	*front = *meta;
+
+	/* XDP_DROP if no socket sits there: what is meant for a worker must not leak into the stack. */
+	if (bpf_redirect_map(&xsks, link->xsk_base + queue, XDP_DROP) != XDP_REDIRECT)
+		return CLV_XDP_DROP_NO_SOCKET;
+	return steered;
+}
+
+#endif
