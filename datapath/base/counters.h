@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * counters - what a worker and the control plane count; one list feeds slots, names and help.
+ *
+ * Every datagram that enters leaves, or is in exactly one DROP counter.
+ *
+ * Threading: one writer for each struct; any thread reads (relaxed), a reader sums.
+ */
+#ifndef CLV_COUNTERS_H
+#define CLV_COUNTERS_H
+
+#include <stdint.h>
+
+/* X(symbol, exported name, help) */
+#define CLV_COUNTERS(X)                                                                            \
+	X(RX_PEER, "rx_peer_packets", "QUIC packets received from peers")                          \
+	X(RX_TARGET, "rx_target_packets", "UDP packets received from targets")                     \
+	X(TX_PEER, "tx_peer_packets", "QUIC packets sent to peers")                                \
+	X(TX_TARGET, "tx_target_packets", "UDP packets sent to targets")                           \
+	X(DGRAM_IN, "datagrams_in", "HTTP datagrams received from peers")                          \
+	X(DGRAM_OUT, "datagrams_out", "HTTP datagrams sent to peers")                              \
+	X(HANDOFF_OUT, "handoff_packets", "packets passed to the worker that owns them")           \
+	X(HANDSHAKES, "handshakes", "handshakes completed")                                        \
+	X(REQUESTS, "requests", "HTTP requests answered")                                          \
+	X(KEY_UPDATES, "key_updates", "QUIC key updates")                                          \
+	X(PATH_CHANGES, "path_changes", "validated changes of a peer's address")                   \
+	X(EARLY_HELD, "early_held", "datagrams kept until their tunnel was ready")                 \
+	X(DROP_MALFORMED, "drop_malformed", "frames whose lengths or headers disagree")            \
+	X(DROP_CHECKSUM, "drop_checksum", "wrong UDP checksum")                                    \
+	X(DROP_MTU, "drop_mtu", "larger than the link they were to leave by")                      \
+	X(DROP_STALE, "drop_stale", "for a connection or tunnel that is gone")                     \
+	X(DROP_UNKNOWN, "drop_unknown", "for no connection or tunnel of ours")                     \
+	X(DROP_WRONG_REMOTE, "drop_wrong_remote", "from another address than the tunnel's target") \
+	X(DROP_QUIC, "drop_quic", "packets the QUIC library discarded")                            \
+	X(DROP_DGRAM_MALFORMED, "drop_datagram_malformed", "HTTP datagrams cut short")             \
+	X(DROP_UNKNOWN_STREAM, "drop_unknown_stream", "HTTP datagrams of no open tunnel")          \
+	X(DROP_UNKNOWN_CONTEXT, "drop_unknown_context", "HTTP datagrams of an unknown Context ID") \
+	X(DROP_EARLY_FULL, "drop_early_full", "early datagrams beyond the bound")                  \
+	X(DROP_EARLY_EXPIRED, "drop_early_expired", "early datagrams whose tunnel never came")     \
+	X(DROP_TOO_BIG_PEER, "drop_too_big_peer", "from targets, larger than a datagram frame")    \
+	X(DROP_TOO_BIG_TARGET, "drop_too_big_target",                                              \
+	  "from peers, larger than the way to the target")                                         \
+	X(DROP_QUEUE_FULL, "drop_queue_full", "send queue of a connection full")                   \
+	X(DROP_SOJOURN, "drop_sojourn", "waited too long in a send queue")                         \
+	X(DROP_CLOSED, "drop_closed", "for a connection that was closing")                         \
+	X(DROP_NO_FRAME, "drop_no_frame", "no free packet buffer")                                 \
+	X(DROP_TX_RING, "drop_tx_ring", "transmit ring full")                                      \
+	X(DROP_NO_NEIGHBOUR, "drop_no_neighbour", "next hop did not resolve or too many waited")   \
+	X(DROP_NO_ROUTE, "drop_no_route", "no route or link down")                                 \
+	X(DROP_HANDOFF_FULL, "drop_handoff_full", "hand-off ring of the owner full")               \
+	X(DROP_SEND_ERROR, "drop_send_error", "the kernel refused to send")                        \
+	X(DROP_CAPSULE_BACKLOG, "drop_capsule_backlog",                                            \
+	  "datagram capsules a slow reader left waiting")                                          \
+	X(DROP_INITIAL_SHORT, "drop_initial_short", "Initials below 1200 bytes")                   \
+	X(DROP_VERSION, "drop_version", "unknown QUIC version, too short to answer")               \
+	X(DROP_CONNS_FULL, "drop_connections_full", "new connections beyond the ceiling")          \
+	X(DROP_NOT_INITIAL, "drop_not_initial", "long headers of no connection")                   \
+	X(RESET_SENT, "stateless_resets", "stateless resets sent")                                 \
+	X(RETRY_SENT, "retries", "Retry packets sent")                                             \
+	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \
+	X(VERSION_SENT, "version_negotiations", "Version Negotiation packets sent")                \
+	X(HANDSHAKE_FAILED, "handshakes_failed", "handshakes that did not complete")               \
+	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")
+
+enum clv_counter {
+#define X(symbol, name, help) CLV_COUNT_##symbol,
+	CLV_COUNTERS(X)
+#undef X
+		CLV_COUNTER_MAX
+};
+
+struct clv_counters {
+	_Alignas(64) uint64_t slot[CLV_COUNTER_MAX];
+};
+
+static inline void clv_count_add(struct clv_counters *c, enum clv_counter which, uint64_t n)
+{
+	__atomic_store_n(&c->slot[which], c->slot[which] + n, __ATOMIC_RELAXED);
+}
+
+static inline void clv_count(struct clv_counters *c, enum clv_counter which)
+{
+	clv_count_add(c, which, 1);
+}
+
+static inline uint64_t clv_count_read(const struct clv_counters *c, enum clv_counter which)
+{
+	return __atomic_load_n(&c->slot[which], __ATOMIC_RELAXED);
+}
+
+/* Exported name and help text of a counter; live as long as the program. */
+const char *clv_counter_name(enum clv_counter which);
+const char *clv_counter_help(enum clv_counter which);
+
+#endif
