@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * port - how datagrams come in and go out: AF_XDP (xsk), kernel UDP (sock), or a test's own wire.
+ *
+ * A received datagram is borrowed from the port between rx and rx_done.  A frame to send is in one
+ * place: the port's pool, or (between tx_take and tx_send or tx_give) the caller's hands.
+ *
+ * Order: 1. rx  2. use the batch  3. rx_done   and   1. tx_take  2. write payload  3. tx_send
+ *        (or tx_give)  4. flush, once for the whole batch
+ * Threading: the thread that owns the port.
+ */
+#ifndef CLV_PORT_H
+#define CLV_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "datapath/base/counters.h"
+#include "datapath/io/nexthop.h"
+
+enum {
+	CLV_PORT_BATCH = 64, /* most datagrams one rx returns */
+	CLV_HOP_LIMIT = 64,  /* TTL or hop limit of what the relay originates */
+};
+
+/* One received UDP datagram. */
+struct clv_rx {
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+	uint8_t *payload; /* borrows until rx_done; the receiver may overwrite it */
+	uint32_t payload_len;
+	uint8_t ecn;	 /* two bits of the IP header */
+	uint8_t kind;	 /* enum clv_kind; CLV_KIND_UNKNOWN when the port cannot tell */
+	uint8_t via;	 /* enum clv_nexthop_via: which port it came in by */
+	uint16_t link;	 /* xsk: the link it came in by, for clv_l2; sock: 0 */
+	uint32_t socket; /* sock: number of the socket it came in by; xsk: 0 */
+	struct clv_ref ref;
+	uint64_t context_id;
+	struct clv_l2 l2; /* xsk: how to answer on the same link; sock: all zero */
+	uint64_t frame;	  /* the port's own */
+};
+
+/* A free buffer for one datagram. */
+struct clv_tx {
+	uint8_t *payload;
+	size_t room;	/* bytes that fit */
+	uint64_t frame; /* the port's own */
+};
+
+/*
+ * Where datagrams of one conversation go: both ends and the way.  Lives in its connection or tunnel;
+ * the port keeps nothing of it after tx_send returns.
+ */
+struct clv_flow {
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+	uint32_t socket;	/* sock: which socket sends; ignored by xsk */
+	struct clv_nexthop hop; /* xsk: link, MACs, tags; ignored by sock */
+};
+
+struct clv_port;
+
+struct clv_port_ops {
+	const char *name;
+
+	/* Up to max (<= CLV_PORT_BATCH) datagrams.  Malformed ones are counted and not returned. */
+	unsigned (*rx)(struct clv_port *port, struct clv_rx *batch, unsigned max);
+	/* Give the whole batch of the last rx back. */
+	void (*rx_done)(struct clv_port *port);
+
+	/* Returns 0, or -ENOBUFS when no frame is free: the caller drops and counts NO_FRAME. */
+	int (*tx_take)(struct clv_port *port, struct clv_tx *tx);
+	/*
+	 * Queue payload[0..len), len <= tx->room, along flow.  tx: takes.  Never blocks: what cannot
+	 * be sent is dropped and counted by the port (TX_RING, SEND_ERROR, MTU, NO_ROUTE, STALE).
+	 */
+	void (*tx_send)(struct clv_port *port, struct clv_tx *tx, size_t len,
+			const struct clv_flow *flow, uint8_t ecn);
+	void (*tx_give)(struct clv_port *port, struct clv_tx *tx);
+	/*
+	 * Tell the kernel about everything queued, once.  Call it in every step, also when nothing
+	 * was queued: it repeats what the kernel put off, and takes sent frames back.
+	 */
+	void (*flush)(struct clv_port *port);
+
+	/*
+	 * sock: start to receive on fd and send with its number.  local: the endpoint fd is bound to.
+	 * fd: lends to the port; the caller closes it after remove_socket.
+	 * Returns 0 and fills *number, or CLV_EFULL, or -errno.   NULL in ports without sockets.
+	 */
+	int (*add_socket)(struct clv_port *port, int fd, const struct clv_endpoint *local,
+			  uint32_t *number);
+	void (*remove_socket)(struct clv_port *port, uint32_t number);
+
+	/* A descriptor that polls readable when rx has something, or -1. */
+	int (*poll_fd)(struct clv_port *port);
+	/*
+	 * About to sleep: arm whatever makes poll_fd readable.  Returns false when datagrams arrived
+	 * meanwhile or something queued waits for another flush: the caller must not sleep.
+	 */
+	bool (*may_sleep)(struct clv_port *port);
+
+	void (*close)(struct clv_port *port);
+};
+
+/* First member of every port. */
+struct clv_port {
+	const struct clv_port_ops *ops;
+	struct clv_counters *counters; /* borrows for the port's life */
+};
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "datapath/io/xsk.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_xdp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datapath/base/err.h"
+#include "datapath/io/packet.h"
+#include "datapath/io/xsk_port.h"
+
+enum {
+	HEADROOM = 256,	      /* XDP_PACKET_HEADROOM: where the kernel puts the first byte */
+	PAYLOAD_OFFSET = 128, /* in frames we send: room for headers, and aligned for the cipher */
+	TX_RESERVE = CLV_PORT_BATCH, /* frames that receiving never takes from the pool */
+	PREFETCH_AHEAD = 4,
+	KICKS_MAX =
+		64, /* for one flush; bind asks the kernel to send 128 a kick, old ones send 32 */
+};
+_Static_assert((int)PAYLOAD_OFFSET >= (int)CLV_PACKET_HEADERS_MAX, "headers fit in front");
+
+/* ---- frames to and from the kernel ---- */
+
+static void wake_receiver(struct clv_xsk_sock *s)
+{
+	/* Its result says nothing we act on: what arrives shows in the ring. */
+	(void)recvfrom(s->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+/*
+ * The word of the metadata magic is cleared: frames carried bytes of strangers before, and none of
+ * them may pass for metadata.
+ */
+void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+{
+	uint32_t want = x->ring_size - s->receiving, at, i;
+	uint32_t spare = x->umem.free_count > TX_RESERVE ? x->umem.free_count - TX_RESERVE : 0;
+
+	if (want > spare)
+		want = spare;
+	if (!want || xsk_ring_prod__reserve(&s->fill, want, &at) != want)
+		return;
+	for (i = 0; i < want; i++) {
+		uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_FILL);
+
+		memset(clv_umem_data(&x->umem, frame) + HEADROOM - sizeof(struct clv_meta), 0, 4);
+		*xsk_ring_prod__fill_addr(&s->fill, at + i) = frame;
+	}
+	xsk_ring_prod__submit(&s->fill, want);
+	s->receiving += want;
+	if (xsk_ring_prod__needs_wakeup(&s->fill))
+		wake_receiver(s);
+}
+
+static void reap(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+{
+	uint32_t at, i, got;
+
+	if (!s->sending)
+		return;
+	got = xsk_ring_cons__peek(&s->completion, x->ring_size, &at);
+	for (i = 0; i < got; i++) {
+		uint64_t addr = *xsk_ring_cons__comp_addr(&s->completion, at + i);
+
+		clv_umem_give(&x->umem, clv_umem_frame_of(addr), CLV_UMEM_TX);
+	}
+	xsk_ring_cons__release(&s->completion, got);
+	s->sending -= got;
+}
+
+static void reap_all(struct clv_xsk_port *x)
+{
+	unsigned i;
+
+	for (i = 0; i < x->count; i++)
+		reap(x, x->socks[i]);
+}
+
+static uint32_t tx_unread(const struct clv_xsk_sock *s)
+{
+	return *s->tx.producer - __atomic_load_n(s->tx.consumer, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Have the kernel send what is in the ring.  In copy mode a call sends up to a budget and answers
+ * EAGAIN when more is left; a frame the device refused is gone and answered with EBUSY.
+ */
+static void kick(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+{
+	uint32_t unread = tx_unread(s), before;
+	unsigned i;
+
+	s->is_stalled = false;
+	for (i = 0; i < KICKS_MAX; i++) {
+		if (sendto(s->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+			return;
+		switch (errno) {
+		case EBUSY:
+			if (!s->is_zerocopy)
+				clv_count(x->port.counters, CLV_COUNT_DROP_SEND_ERROR);
+			break;
+		case EAGAIN:
+		case ENOBUFS:
+		case EINTR:
+			break;
+		default: /* the link is down or gone: kicking again by itself helps nobody */
+			return;
+		}
+		before = unread;
+		unread = tx_unread(s);
+		if (!unread)
+			return;
+		if (unread == before && errno != EBUSY)
+			break;
+	}
+	s->is_stalled = true;
+}
+
+/* ---- port operations ---- */
+
+static void read_meta(const struct clv_xsk_port *x, uint64_t addr, struct clv_rx *rx)
+{
+	struct clv_meta meta;
+
+	if (addr % CLV_UMEM_FRAME_BYTES < sizeof(meta))
+		goto unknown;
+	memcpy(&meta, clv_umem_data(&x->umem, addr - sizeof(meta)), sizeof(meta));
+	if (meta.magic != CLV_META_MAGIC || meta.kind > CLV_KIND_UNCOMPRESSED)
+		goto unknown;
+	rx->kind = meta.kind;
+	rx->ref = meta.ref;
+	rx->context_id = meta.context_id;
+	return;
+
+unknown:
+	rx->kind = CLV_KIND_UNKNOWN;
+	rx->ref = (struct clv_ref){ 0 };
+	rx->context_id = 0;
+}
+
+/* Returns whether the frame holds a datagram for the worker. */
+static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
+		       const struct xdp_desc *desc, struct clv_rx *rx)
+{
+	uint64_t offset = desc->addr % CLV_UMEM_FRAME_BYTES;
+
+	if (offset + desc->len > CLV_UMEM_FRAME_BYTES ||
+	    clv_packet_decode(clv_umem_data(&x->umem, desc->addr), desc->len, rx)) {
+		clv_count(x->port.counters, CLV_COUNT_DROP_MALFORMED);
+		return false;
+	}
+	read_meta(x, desc->addr, rx);
+	if (x->verify_checksum && rx->kind != CLV_KIND_CONN && !clv_packet_checksum_ok(rx)) {
+		clv_count(x->port.counters, CLV_COUNT_DROP_CHECKSUM);
+		return false;
+	}
+	rx->via = CLV_VIA_XSK;
+	rx->link = s->link;
+	rx->socket = 0;
+	rx->frame = clv_umem_frame_of(desc->addr);
+	return true;
+}
+
+static void prefetch_frame(const struct clv_xsk_port *x, const struct clv_xsk_sock *s, uint32_t at)
+{
+	const uint8_t *p = clv_umem_data(&x->umem, xsk_ring_cons__rx_desc(&s->rx, at)->addr);
+
+	__builtin_prefetch(p - sizeof(struct clv_meta));
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+}
+
+/* Returns the datagrams put into batch; x->hands counts frames, which may be more. */
+static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct clv_rx *batch,
+			  unsigned max)
+{
+	unsigned good = 0;
+	uint32_t at, i, got;
+
+	got = xsk_ring_cons__peek(&s->rx, max, &at);
+	if (!got) {
+		if (s->is_busy_polled) /* with preferred busy polling we drive the driver */
+			wake_receiver(s);
+		return 0;
+	}
+	for (i = 0; i < got && i < PREFETCH_AHEAD; i++)
+		prefetch_frame(x, s, at + i);
+	for (i = 0; i < got; i++) {
+		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&s->rx, at + i);
+		uint64_t frame = clv_umem_frame_of(desc->addr);
+
+		if (i + PREFETCH_AHEAD < got)
+			prefetch_frame(x, s, at + i + PREFETCH_AHEAD);
+		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HANDS);
+		x->in_hand[x->hands++] = frame;
+		good += read_frame(x, s, desc, &batch[good]);
+	}
+	xsk_ring_cons__release(&s->rx, got);
+	s->receiving -= got;
+	return good;
+}
+
+static unsigned xsk_rx(struct clv_port *port, struct clv_rx *batch, unsigned max)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	unsigned good = 0, i, at = x->next_rx;
+
+	assert(!x->hands);
+	if (max > CLV_PORT_BATCH)
+		max = CLV_PORT_BATCH;
+	for (i = 0; i < x->count && x->hands < max; i++) {
+		good += rx_socket(x, x->socks[at], batch + good, max - x->hands);
+		at = at + 1 < x->count ? at + 1 : 0;
+	}
+	x->next_rx = x->next_rx + 1 < x->count ? x->next_rx + 1 : 0;
+	return good;
+}
+
+static void xsk_rx_done(struct clv_port *port)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	unsigned i;
+
+	for (i = 0; i < x->hands; i++)
+		clv_umem_give(&x->umem, x->in_hand[i], CLV_UMEM_HANDS);
+	x->hands = 0;
+	for (i = 0; i < x->count; i++)
+		clv_xsk_refill(x, x->socks[i]);
+}
+
+static int xsk_tx_take(struct clv_port *port, struct clv_tx *tx)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_HANDS);
+
+	if (frame == CLV_UMEM_NO_FRAME) {
+		reap_all(x);
+		frame = clv_umem_take(&x->umem, CLV_UMEM_HANDS);
+		if (frame == CLV_UMEM_NO_FRAME)
+			return -ENOBUFS;
+	}
+	tx->payload = clv_umem_data(&x->umem, frame) + PAYLOAD_OFFSET;
+	tx->room = CLV_UMEM_FRAME_BYTES - PAYLOAD_OFFSET;
+	tx->frame = frame;
+	return 0;
+}
+
+static void xsk_tx_give(struct clv_port *port, struct clv_tx *tx)
+{
+	clv_umem_give(&clv_xsk_of(port)->umem, tx->frame, CLV_UMEM_HANDS);
+}
+
+static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
+			const struct clv_flow *flow, uint8_t ecn)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	struct clv_xsk_sock *s = flow->hop.link < CLV_LINKS_MAX ? x->links[flow->hop.link].first
+								: NULL;
+	enum clv_counter why = CLV_COUNT_DROP_NO_ROUTE;
+	size_t headers;
+	uint32_t at;
+
+	assert(len <= tx->room);
+	if (!s)
+		goto drop;
+	if (flow->hop.mtu && clv_packet_ip_len(flow, len) > flow->hop.mtu) {
+		why = CLV_COUNT_DROP_MTU;
+		goto drop;
+	}
+	headers = clv_packet_encode(tx->payload, len, flow, ecn);
+	if (!headers)
+		goto drop;
+	if (xsk_ring_prod__reserve(&s->tx, 1, &at) != 1) {
+		why = CLV_COUNT_DROP_TX_RING;
+		goto drop;
+	}
+	*xsk_ring_prod__tx_desc(&s->tx, at) = (struct xdp_desc){
+		.addr = tx->frame + PAYLOAD_OFFSET - headers,
+		.len = (uint32_t)(headers + len),
+	};
+	clv_umem_move(&x->umem, tx->frame, CLV_UMEM_HANDS, CLV_UMEM_TX);
+	s->queued++;
+	return;
+
+drop:
+	clv_count(port->counters, why);
+	xsk_tx_give(port, tx);
+}
+
+static void xsk_flush(struct clv_port *port)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	unsigned i;
+
+	for (i = 0; i < x->count; i++) {
+		struct clv_xsk_sock *s = x->socks[i];
+
+		/* Before the kick: in copy mode a full completion ring stops sending. */
+		reap(x, s);
+		if (s->queued) {
+			xsk_ring_prod__submit(&s->tx, s->queued);
+			s->sending += s->queued;
+			s->queued = 0;
+		} else if (!s->is_stalled) {
+			continue;
+		}
+		if (xsk_ring_prod__needs_wakeup(&s->tx) || s->is_busy_polled)
+			kick(x, s);
+	}
+}
+
+static int xsk_poll_fd(struct clv_port *port)
+{
+	return clv_xsk_of(port)->epoll_fd;
+}
+
+static bool xsk_may_sleep(struct clv_port *port)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	bool may = true;
+	unsigned i;
+
+	for (i = 0; i < x->count; i++) {
+		struct clv_xsk_sock *s = x->socks[i];
+
+		reap(x, s);
+		/*
+		 * Nothing would wake us to repeat a kick that failed for the moment, or to make one
+		 * for a driver that went idle after our last look with descriptors left.
+		 */
+		if (s->is_stalled || (s->is_zerocopy && s->sending &&
+				      xsk_ring_prod__needs_wakeup(&s->tx) && tx_unread(s)))
+			kick(x, s);
+		if (xsk_ring_prod__needs_wakeup(&s->fill))
+			wake_receiver(s);
+		if (s->is_stalled || xsk_cons_nb_avail(&s->rx, 1))
+			may = false;
+	}
+	return may;
+}
+
+static void close_sock(struct clv_xsk_sock *s)
+{
+	/* First out of the map, so that the program sees the queue as gone, not as dying. */
+	if (s->xskmap_fd >= 0)
+		bpf_map_delete_elem(s->xskmap_fd, &s->xskmap_key);
+	xsk_socket__delete(s->xsk);
+	free(s);
+}
+
+static void xsk_close(struct clv_port *port)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	unsigned i;
+
+	close(x->epoll_fd);
+	for (i = 0; i < x->count; i++)
+		close_sock(x->socks[i]);
+	for (i = 0; i < CLV_LINKS_MAX; i++)
+		xsk_umem__delete(x->links[i].memory);
+	clv_umem_close(&x->umem);
+	free(x);
+}
+
+const struct clv_port_ops clv_xsk_ops = {
+	.name = "xsk",
+	.rx = xsk_rx,
+	.rx_done = xsk_rx_done,
+	.tx_take = xsk_tx_take,
+	.tx_send = xsk_tx_send,
+	.tx_give = xsk_tx_give,
+	.flush = xsk_flush,
+	.poll_fd = xsk_poll_fd,
+	.may_sleep = xsk_may_sleep,
+	.close = xsk_close,
+};
+
+int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_info *out)
+{
+	const struct clv_xsk_port *x = (const struct clv_xsk_port *)port;
+	struct xdp_statistics stats = { 0 };
+	socklen_t len = sizeof(stats);
+	const struct clv_xsk_sock *s;
+
+	if (index >= x->count)
+		return CLV_ERANGE;
+	s = x->socks[index];
+	if (getsockopt(s->fd, SOL_XDP, XDP_STATISTICS, &stats, &len))
+		return -errno;
+	*out = (struct clv_xsk_info){
+		.link = s->link,
+		.queue = s->queue,
+		.mode = s->is_zerocopy ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY,
+		.rx_dropped = stats.rx_dropped,
+		.rx_ring_full = stats.rx_ring_full,
+		.rx_fill_empty = stats.rx_fill_ring_empty_descs,
+		.rx_invalid = stats.rx_invalid_descs,
+		.tx_invalid = stats.tx_invalid_descs,
+	};
+	return 0;
+}
+
+void clv_xsk_census(struct clv_port *port, struct clv_xsk_census *out)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	struct clv_xsk_census census = { 0 };
+	unsigned i;
+
+	reap_all(x);
+	for (i = 0; i < x->count; i++) {
+		census.receiving += x->socks[i]->receiving;
+		census.sending += x->socks[i]->sending + x->socks[i]->queued;
+	}
+	census.pool = x->umem.free_count;
+	*out = census;
+}

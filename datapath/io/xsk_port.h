@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * xsk_port - what the two halves of the AF_XDP port share: xsk_bind.c makes, xsk.c runs it.
+ *
+ * Threading: the worker's.
+ */
+#ifndef CLV_XSK_PORT_H
+#define CLV_XSK_PORT_H
+
+#include <xdp/xsk.h>
+
+#include "datapath/io/xsk.h"
+
+/* One socket: one queue of one link. */
+struct clv_xsk_sock {
+	struct xsk_ring_cons rx, completion;
+	struct xsk_ring_prod tx, fill;
+	uint32_t receiving; /* frames the kernel has for receiving */
+	uint32_t queued;    /* descriptors written and not submitted */
+	uint32_t sending;   /* submitted and not completed */
+	bool is_zerocopy;
+	bool is_busy_polled;
+	bool is_stalled; /* something is submitted, and the kernel asked to be kicked again */
+	int fd;
+	struct xsk_socket *xsk;
+	uint32_t queue;
+	uint16_t link;
+	int xskmap_fd; /* -1: not in a map */
+	uint32_t xskmap_key;
+};
+
+struct clv_xsk_link {
+	struct xsk_umem *memory;
+	struct clv_xsk_sock *first; /* the one that sends */
+};
+
+struct clv_xsk_port {
+	struct clv_port port; /* first */
+	struct clv_umem umem;
+	uint32_t ring_size; /* of every ring */
+	bool verify_checksum;
+	int epoll_fd;
+	unsigned next_rx; /* socket to begin with */
+	unsigned hands;
+	uint64_t in_hand[CLV_PORT_BATCH]; /* frames of the batch the worker has */
+	unsigned count;
+	struct clv_xsk_link links[CLV_LINKS_MAX];
+	struct clv_xsk_sock *socks[CLV_XSKS_MAX];
+};
+
+extern const struct clv_port_ops clv_xsk_ops;
+
+static inline struct clv_xsk_port *clv_xsk_of(struct clv_port *port)
+{
+	return (struct clv_xsk_port *)port;
+}
+
+/* Top up the frames the kernel may receive into, from the pool, as far as both allow. */
+void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s);
+
+#endif
