@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * messages - everything control and a worker say to each other; bodies of mailbox records.
+ *
+ * A command or event is a head struct below, and for some types bytes behind it ("tail").
+ * ref names a connection or tunnel of that worker by slot and generation; control hands out both.
+ * A message whose ref is stale is dropped by the receiver: it crossed with a close.
+ */
+#ifndef CLV_MESSAGES_H
+#define CLV_MESSAGES_H
+
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "datapath/io/port.h"
+
+struct clv_conn;
+
+enum {
+	CLV_STREAM_CHUNK_MAX = 16384, /* most stream bytes in one message */
+};
+
+/* ---- control -> worker ---- */
+enum clv_command {
+	CLV_CMD_CONN_ADOPT = 1, /* struct clv_cmd_conn_adopt: the worker owns conn from here on */
+	CLV_CMD_CONN_CLOSE,	/* struct clv_cmd_conn_close, tail: reason phrase */
+	CLV_CMD_PACKET,	  /* struct clv_cmd_packet, tail: UDP payload control received for a conn */
+	CLV_CMD_DATAGRAM, /* struct clv_cmd_ref, tail: QUIC DATAGRAM that came before hand-over */
+	CLV_CMD_STREAM_OPEN, /* struct clv_cmd_stream: open our next stream, which must get this id */
+	CLV_CMD_STREAM_WRITE,	 /* struct clv_cmd_stream, tail: bytes; code 1 = FIN behind them */
+	CLV_CMD_STREAM_CONSUMED, /* struct clv_cmd_stream: code = bytes the peer may send anew */
+	CLV_CMD_STREAM_RESET,	 /* struct clv_cmd_stream: code = error; our sending half */
+	CLV_CMD_STREAM_STOP,	 /* struct clv_cmd_stream: code = error; STOP_SENDING */
+	CLV_CMD_TUNNEL_ADD,	 /* struct clv_cmd_tunnel_add */
+	CLV_CMD_TUNNEL_REMOVE,	 /* struct clv_cmd_ref: tunnel */
+	CLV_CMD_TUNNEL_SEND, /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
+	CLV_CMD_TUNNEL_UP,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_OPEN, /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
+	CLV_CMD_TUNNEL_HOP,  /* struct clv_cmd_hop: next hop of a tunnel's target side */
+	CLV_CMD_CONN_HOP,    /* struct clv_cmd_hop: next hop toward a connection's peer */
+	CLV_CMD_STOP,	     /* no body: close everything, answer CLV_EVT_STOPPED */
+};
+
+struct clv_cmd_ref {
+	struct clv_ref ref;
+};
+
+struct clv_cmd_conn_adopt {
+	struct clv_ref ref;
+	struct clv_conn *conn;	/* takes */
+	struct clv_nexthop hop; /* way to the peer */
+	uint32_t socket;	/* sock port: 0, the worker's listener socket */
+};
+
+struct clv_cmd_conn_close {
+	struct clv_ref ref;
+	uint8_t is_app; /* application (HTTP/3) close, else transport */
+	uint64_t code;
+};
+
+struct clv_cmd_packet {
+	struct clv_ref ref;
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+	uint8_t ecn;
+};
+
+struct clv_cmd_stream {
+	struct clv_ref ref;
+	int64_t stream_id;
+	uint64_t code;
+};
+
+enum clv_tunnel_flag {
+	CLV_TUNNEL_CAPSULES =
+		1u << 0, /* the peer cannot take DATAGRAM frames: use CLV_EVT_DATAGRAM_UP */
+};
+
+struct clv_cmd_tunnel_add {
+	struct clv_ref ref; /* the tunnel */
+	struct clv_ref conn;
+	int64_t stream_id;
+	uint32_t flags;		    /* enum clv_tunnel_flag */
+	uint64_t idle_ns;	    /* close after this long without a datagram */
+	struct clv_endpoint local;  /* our end toward the target */
+	struct clv_endpoint remote; /* the target; in the client the local application */
+	struct clv_nexthop hop;
+	int socket_fd;	 /* sock: lends; bound to local, the tunnel's own.  -1: use `socket` */
+	uint32_t socket; /* sock: a socket of CLV_CMD_SOCKET_OPEN */
+};
+
+struct clv_cmd_socket {
+	int socket_fd; /* lends until CLV_EVT_STOPPED */
+	struct clv_endpoint local;
+};
+
+struct clv_cmd_tunnel_send {
+	struct clv_ref ref;
+	uint64_t context_id;
+};
+
+struct clv_cmd_hop {
+	struct clv_ref ref;
+	struct clv_nexthop hop;
+};
+
+/* ---- worker -> control ---- */
+enum clv_event {
+	CLV_EVT_CID_ADDED = 1, /* struct clv_evt_cid: sent before the peer can know the ID */
+	CLV_EVT_CID_REMOVED,   /* struct clv_evt_cid */
+	CLV_EVT_CONN_GONE, /* struct clv_evt_conn_gone: the slot is free again, all its tunnels too */
+	CLV_EVT_PATH_CHANGED,  /* struct clv_evt_path: control answers with CLV_CMD_CONN_HOP */
+	CLV_EVT_STREAM_DATA,   /* struct clv_evt_stream, tail: bytes; code 1 = FIN behind them */
+	CLV_EVT_STREAM_ACKED,  /* struct clv_evt_stream: code = bytes of ours the peer has */
+	CLV_EVT_STREAM_RESET,  /* struct clv_evt_stream: peer's RESET_STREAM, code = error */
+	CLV_EVT_STREAM_STOP,   /* struct clv_evt_stream: peer's STOP_SENDING, code = error */
+	CLV_EVT_STREAM_CLOSED, /* struct clv_evt_stream: both halves done, code = error */
+	CLV_EVT_TUNNEL_GONE, /* struct clv_evt_tunnel: idle or its connection gone; slot is free */
+	CLV_EVT_DATAGRAM_UP, /* struct clv_evt_tunnel, tail: Context ID and payload for a capsule */
+	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */
+	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
+	CLV_EVT_STRAY,	     /* struct clv_evt_stray, tail: UDP payload of no connection we know */
+	CLV_EVT_STOPPED,     /* no body: last message of a worker */
+};
+
+struct clv_evt_cid {
+	struct clv_ref ref;
+	struct clv_cid cid;
+};
+
+struct clv_evt_conn_gone {
+	struct clv_ref ref;
+	int error;	   /* CLV_E*, 0 for an orderly close */
+	uint64_t code;	   /* the close's own error code */
+	uint8_t is_app;	   /* of code */
+	uint8_t is_remote; /* the peer closed */
+};
+
+struct clv_evt_path {
+	struct clv_ref ref;
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+};
+
+struct clv_evt_stream {
+	struct clv_ref ref;
+	int64_t stream_id;
+	uint64_t code;
+};
+
+struct clv_evt_tunnel {
+	struct clv_ref ref;
+	int error; /* CLV_ETIMEOUT idle, CLV_ECLOSED connection gone, 0 removed by command */
+};
+
+struct clv_evt_remote {
+	uint32_t socket;
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+};
+
+struct clv_evt_stray {
+	struct clv_endpoint local;
+	struct clv_endpoint remote;
+	uint8_t ecn;
+};
+
+struct clv_evt_payload {
+	struct clv_ref ref;   /* connection */
+	uint32_t payload_len; /* bytes, Context ID 0 or compressed, stream IDs below 256 */
+};
+
+#endif

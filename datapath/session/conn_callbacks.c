@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "datapath/session/conn_callbacks.h"
+
+#include <string.h>
+
+#include "datapath/session/aead.h"
+#include "datapath/session/conn.h"
+
+/* ---- handshake: passed to the TLS stack ---- */
+
+static int on_client_initial(ngtcp2_conn *qc, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	return conn->tls_ops->client_initial(qc, user_data);
+}
+
+static int on_recv_client_initial(ngtcp2_conn *qc, const ngtcp2_cid *dcid, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	return conn->tls_ops->recv_client_initial(qc, dcid, user_data);
+}
+
+static int on_recv_retry(ngtcp2_conn *qc, const ngtcp2_pkt_hd *hd, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	return conn->tls_ops->recv_retry(qc, hd, user_data);
+}
+
+static int on_recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint64_t offset,
+			       const uint8_t *data, size_t len, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	return conn->tls_ops->recv_crypto_data(qc, level, offset, data, len, user_data);
+}
+
+static int on_handshake_completed(ngtcp2_conn *qc, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	if (conn->env.ops->handshake_completed && conn->env.ops->handshake_completed(conn))
+		return NGTCP2_ERR_CALLBACK_FAILURE;
+	return 0;
+}
+
+/* ---- streams ---- */
+
+static int on_stream_data(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t offset,
+			  const uint8_t *data, size_t len, void *user_data, void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)offset;
+	(void)stream_user_data;
+	conn->env.ops->stream_data(conn, id, data, len, flags & NGTCP2_STREAM_DATA_FLAG_FIN);
+	return 0;
+}
+
+static int on_stream_acked(ngtcp2_conn *qc, int64_t id, uint64_t offset, uint64_t len,
+			   void *user_data, void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)offset;
+	(void)stream_user_data;
+	clv_streams_acked(&conn->streams, id, len);
+	conn->env.ops->stream_acked(conn, id, len);
+	return 0;
+}
+
+static int on_stream_reset(ngtcp2_conn *qc, int64_t id, uint64_t final_size, uint64_t code,
+			   void *user_data, void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)final_size;
+	(void)stream_user_data;
+	conn->env.ops->stream_reset(conn, id, code);
+	return 0;
+}
+
+static int on_stop_sending(ngtcp2_conn *qc, int64_t id, uint64_t code, void *user_data,
+			   void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)stream_user_data;
+	conn->env.ops->stream_stop(conn, id, code);
+	return 0;
+}
+
+static int on_stream_close(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t code,
+			   void *user_data, void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)stream_user_data;
+	if (!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET))
+		code = 0x0100; /* H3_NO_ERROR */
+	clv_streams_drop(&conn->streams, id);
+	/* the peer may open another in its place */
+	if (!ngtcp2_conn_is_local_stream2(qc, id)) {
+		if (id & 2)
+			ngtcp2_conn_extend_max_streams_uni(qc, 1);
+		else
+			ngtcp2_conn_extend_max_streams_bidi(qc, 1);
+	}
+	conn->env.ops->stream_closed(conn, id, code);
+	return 0;
+}
+
+static int on_more_streams(ngtcp2_conn *qc, uint64_t max, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)max;
+	clv_streams_retry_open(&conn->streams, qc);
+	return 0;
+}
+
+static int on_more_stream_data(ngtcp2_conn *qc, int64_t id, uint64_t max, void *user_data,
+			       void *stream_user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)max;
+	(void)stream_user_data;
+	clv_streams_unblock(&conn->streams, id);
+	return 0;
+}
+
+/* ---- datagrams ---- */
+
+static int on_datagram(ngtcp2_conn *qc, uint32_t flags, const uint8_t *data, size_t len,
+		       void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)flags;
+	conn->env.ops->datagram(conn, data, len);
+	return 0;
+}
+
+static int on_datagram_acked(ngtcp2_conn *qc, uint64_t id, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	if (id == CLV_CONN_PROBE_ID)
+		clv_pmtu_acked(&conn->pmtu, conn->now_ns);
+	return 0;
+}
+
+static int on_datagram_lost(ngtcp2_conn *qc, uint64_t id, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	if (id == CLV_CONN_PROBE_ID)
+		clv_pmtu_lost(&conn->pmtu, conn->now_ns);
+	return 0;
+}
+
+/* ---- connection IDs, paths, keys ---- */
+
+static void on_rand(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx)
+{
+	struct clv_conn *conn = ctx->native_handle; /* its rand changes with its owner */
+
+	clv_rand_bytes(conn->env.rand, dest, len);
+}
+
+static int on_new_cid(ngtcp2_conn *qc, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
+		      size_t len, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+	struct clv_cid id;
+
+	(void)qc;
+	(void)len; /* always CLV_CID_LEN: that of our first one */
+	clv_cid_random(conn->env.rand, &id);
+	ngtcp2_cid_init(cid, id.id, sizeof(id.id));
+	clv_cid_token(conn->env.reset_secret, &id, token->data);
+	return conn->env.ops->cid_added(conn, &id) ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_remove_cid(ngtcp2_conn *qc, const ngtcp2_cid *cid, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+	struct clv_cid id;
+
+	(void)qc;
+	if (cid->datalen != CLV_CID_LEN)
+		return 0;
+	memcpy(id.id, cid->data, sizeof(id.id));
+	conn->env.ops->cid_removed(conn, &id);
+	return 0;
+}
+
+static int on_path_challenge(ngtcp2_conn *qc, ngtcp2_path_challenge_data *data, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	clv_rand_bytes(conn->env.rand, data->data, sizeof(data->data));
+	return 0;
+}
+
+static bool is_other_path(const struct clv_conn *conn, const ngtcp2_path *path)
+{
+	const struct sockaddr_in6 *r = (const void *)path->remote.addr;
+	const struct sockaddr_in6 *l = (const void *)path->local.addr;
+
+	return conn->has_other_path && r->sin6_port == conn->probe.remote.port &&
+	       l->sin6_port == conn->probe.local.port &&
+	       !memcmp(&r->sin6_addr, conn->probe.remote.addr, 16) &&
+	       !memcmp(&l->sin6_addr, conn->probe.local.addr, 16);
+}
+
+/* ngtcp2 moves to a path it validated, or stays: follow it, and keep the old one for fallback. */
+static int on_path_validation(ngtcp2_conn *qc, uint32_t flags, const ngtcp2_path *path,
+			      const ngtcp2_path *fallback, ngtcp2_path_validation_result result,
+			      void *user_data)
+{
+	struct clv_conn *conn = user_data;
+	struct clv_flow old = conn->flow;
+
+	(void)qc;
+	(void)flags;
+	(void)fallback;
+	if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS || !is_other_path(conn, path))
+		return 0;
+	conn->flow = conn->probe;
+	conn->probe = old;
+	clv_count(conn->env.counters, CLV_COUNT_PATH_CHANGES);
+	if (conn->env.ops->path_changed)
+		conn->env.ops->path_changed(conn);
+	return 0;
+}
+
+/* ngtcp2 asks for the next keys ahead of need: once at the start, then after each update. */
+static int on_update_key(ngtcp2_conn *qc, uint8_t *rx_secret, uint8_t *tx_secret,
+			 ngtcp2_crypto_aead_ctx *rx_ctx, uint8_t *rx_iv,
+			 ngtcp2_crypto_aead_ctx *tx_ctx, uint8_t *tx_iv, const uint8_t *rx_current,
+			 const uint8_t *tx_current, size_t secret_len, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+	ngtcp2_callbacks aead = { 0 };
+
+	if (conn->key_generations++)
+		clv_count(conn->env.counters, CLV_COUNT_KEY_UPDATES);
+	clv_aead_callbacks(&aead);
+	return aead.update_key(qc, rx_secret, tx_secret, rx_ctx, rx_iv, tx_ctx, tx_iv, rx_current,
+			       tx_current, secret_len, user_data);
+}
+
+void clv_conn_callbacks(ngtcp2_callbacks *cb, bool is_server)
+{
+	*cb = (ngtcp2_callbacks){
+		.recv_crypto_data = on_recv_crypto_data,
+		.handshake_completed = on_handshake_completed,
+		.recv_stream_data = on_stream_data,
+		.acked_stream_data_offset = on_stream_acked,
+		.stream_close = on_stream_close,
+		.stream_reset = on_stream_reset,
+		.recv_stop_sending = on_stop_sending,
+		.extend_max_local_streams_bidi = on_more_streams,
+		.extend_max_local_streams_uni = on_more_streams,
+		.extend_max_stream_data = on_more_stream_data,
+		.recv_datagram = on_datagram,
+		.ack_datagram = on_datagram_acked,
+		.lost_datagram = on_datagram_lost,
+		.rand = on_rand,
+		.get_new_connection_id2 = on_new_cid,
+		.remove_connection_id = on_remove_cid,
+		.get_path_challenge_data2 = on_path_challenge,
+		.path_validation = on_path_validation,
+	};
+	clv_aead_callbacks(cb);
+	cb->update_key = on_update_key;
+	if (is_server) {
+		cb->recv_client_initial = on_recv_client_initial;
+	} else {
+		cb->client_initial = on_client_initial;
+		cb->recv_retry = on_recv_retry;
+	}
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * worker - the packet loop of one core: receive, dispatch, timers, flush, report.
+ *
+ * A step never blocks, reads no clock and allocates nothing per packet.  culvertd runs a worker on
+ * its own pinned thread; the client and the loop tests call the step from theirs.
+ *
+ * Order: 1. open  2. step, any number; between steps, when it did nothing, may_sleep and poll
+ *        3. CLV_CMD_STOP, steps until CLV_EVT_STOPPED  4. close
+ * Threading: one thread; the mailboxes' other ends and the counters may be used by control.
+ */
+#ifndef CLV_WORKER_H
+#define CLV_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datapath/base/counters.h"
+#include "datapath/base/mailbox.h"
+#include "datapath/io/port.h"
+#include "datapath/session/conn.h"
+#include "datapath/session/tunnel.h"
+
+struct clv_worker;
+struct clv_handoff;
+
+enum {
+	CLV_WORKER_LISTENER_SOCKET =
+		0, /* the first socket added to a worker's sock port is its listener */
+	CLV_WORKER_OPEN_SOCKETS_MAX = 64, /* by CLV_CMD_SOCKET_OPEN */
+};
+
+struct clv_worker_params {
+	uint16_t id;
+	uint16_t workers; /* how many there are */
+	uint32_t conns_max;
+	uint32_t tunnels_max;
+	uint32_t buffers;	      /* for datagrams that wait: send queues, early, neighbours */
+	uint32_t early_per_conn;      /* datagrams kept for a tunnel to come */
+	uint64_t early_ns;	      /* how long */
+	uint32_t hop_wait_packets;    /* kept for one unresolved next hop */
+	uint64_t rand_seed;	      /* 0: real randomness */
+	uint8_t reset_secret[32];     /* for stateless reset tokens; the same in every worker */
+	struct clv_port *sock;	      /* takes; never NULL */
+	struct clv_port *xsk;	      /* takes; NULL when no interface runs AF_XDP */
+	struct clv_mailbox *commands; /* borrows; we receive */
+	struct clv_mailbox *events;   /* borrows; we send */
+	struct clv_handoff *handoff;  /* borrows; NULL with one worker */
+};
+
+/* Returns 0 and fills *out, or -ENOMEM; the ports are closed by clv_worker_close only. */
+int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **out);
+void clv_worker_close(struct clv_worker *w);
+
+/* Do what there is to do.  Returns how many packets, messages and timers it handled. */
+unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns);
+
+/* When step must be called again though nothing arrives; CLV_TIMER_NEVER never. */
+uint64_t clv_worker_next_ns(const struct clv_worker *w);
+
+/* Arm the wake-ups of ports and mailbox.  Returns false when something came: step again. */
+bool clv_worker_may_sleep(struct clv_worker *w);
+
+/* Descriptors to poll while asleep, -1 when the port has none. */
+int clv_worker_sock_fd(const struct clv_worker *w);
+int clv_worker_xsk_fd(const struct clv_worker *w);
+
+const struct clv_counters *clv_worker_counters(const struct clv_worker *w);
+const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
+const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * worker_state - what the files of the worker share; nobody else includes it.
+ *
+ *   worker.c           the step: receive, dispatch, timers, flush, sleep
+ *   worker_relay.c     datagrams between a connection and its tunnels, both ways
+ *   worker_conns.c     connections: adoption, what they report, release
+ *   worker_commands.c  what control asks
+ *
+ * Threading: the worker.
+ */
+#ifndef CLV_WORKER_STATE_H
+#define CLV_WORKER_STATE_H
+
+#include "datapath/base/pool.h"
+#include "datapath/base/rand.h"
+#include "datapath/base/table.h"
+#include "datapath/base/timers.h"
+#include "datapath/session/conn.h"
+#include "datapath/session/tunnel.h"
+#include "datapath/worker.h"
+
+/* A place for one connection. */
+struct conn_slot {
+	struct clv_conn *conn;
+	uint32_t generation;
+	uint32_t reported_lost; /* for statistics */
+	uint64_t stats_ns;
+	int64_t max_stream; /* highest request stream seen; -1 none */
+};
+
+/* A DATAGRAM that came before its tunnel; lives in a pool buffer. */
+struct early {
+	struct early *next;
+	uint64_t until_ns;
+	struct clv_ref conn;
+	int64_t stream_id;
+	size_t len;
+	uint8_t bytes[]; /* Context ID and payload */
+};
+
+struct clv_worker {
+	struct clv_worker_params p;
+	struct clv_counters counters;
+	struct clv_rand rand;
+	struct clv_pool pool;
+	uint64_t now_ns; /* of the step in progress */
+
+	struct conn_slot *conns;
+	struct clv_conn_stats *conn_stats; /* parallel to conns; read by other threads */
+	struct clv_table cids;		   /* our connection IDs -> slot */
+	struct clv_timers conn_timers;
+	struct clv_conn *dirty; /* connections with output to write at the end of the step */
+	struct clv_tunnels tunnels;
+
+	struct early *early_head, *early_tail; /* oldest first */
+	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
+	uint32_t *open_numbers;
+	uint32_t open_len;
+	unsigned work; /* done in this step */
+	bool stopping, stopped;
+};
+
+/* ---- worker.c ---- */
+
+static inline struct clv_port *worker_port(const struct clv_worker *w, const struct clv_flow *flow)
+{
+	return flow->hop.via == CLV_VIA_XSK && w->p.xsk ? w->p.xsk : w->p.sock;
+}
+
+/* Send an event; head: copies, tail: copies. */
+void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
+		  const void *tail, size_t tail_len);
+
+/* Dispatch one received datagram. */
+void worker_receive(struct clv_worker *w, struct clv_rx *rx);
+
+/* ---- worker_conns.c ---- */
+
+/* NULL when there is none, or the generation is another. */
+struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t generation);
+/* Find the connection of a packet by its ID; NULL when there is none. */
+struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx);
+void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn);
+/* conn: takes. */
+void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cmd);
+/* Write the output of every dirty connection and set its timer; release the dead. */
+void worker_conns_flush(struct clv_worker *w);
+void worker_conns_expire(struct clv_worker *w);
+/* Drop all connections at once, without a word to their peers. */
+void worker_conns_fini(struct clv_worker *w);
+
+/* ---- worker_relay.c ---- */
+
+/* A QUIC DATAGRAM of a connection: decode, find the tunnel, send to the target. */
+void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t *data, size_t len);
+/* A UDP payload of a tunnel's target: seal and send to the peer. */
+void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len);
+/* A UDP payload toward a tunnel's target. */
+void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+		      size_t len);
+/* The next hop changed: send or drop what waited for it. */
+void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop);
+/* Datagrams that came before the tunnel go now. */
+void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t);
+void worker_early_expire(struct clv_worker *w);
+void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
+void worker_tunnels_expire(struct clv_worker *w);
+
+/* ---- worker_commands.c ---- */
+
+void worker_commands(struct clv_worker *w);
+
+#endif
