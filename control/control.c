@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control_state.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/session/cid.h"
+
+enum {
+	EVENTS_PER_STEP = 4096, /* of one worker; then the others get their turn */
+	PACKETS_PER_STEP = 4,	/* batches of CLV_PORT_BATCH */
+	HANDSHAKE_CIDS = 4,	/* IDs a connection may have alive, for the size of the table */
+	SECRET_LEN = 32,
+};
+
+/* ---- life ---- */
+
+static int open_workers(struct clv_control *c, const struct clv_control_params *p)
+{
+	c->workers = calloc(p->workers_len, sizeof(*c->workers));
+	if (!c->workers)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < p->workers_len; i++) {
+		struct worker_side *side = &c->workers[i];
+
+		side->w = p->workers[i];
+		side->sessions = calloc(p->limits.conns_max, sizeof(*side->sessions));
+		side->tunnels = calloc(p->limits.tunnels_max, sizeof(*side->tunnels));
+		if (!side->sessions || !side->tunnels ||
+		    slots_init(&side->conn_slots, p->limits.conns_max) ||
+		    slots_init(&side->tunnel_slots, p->limits.tunnels_max))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int clv_control_open(const struct clv_control_params *params, struct clv_control **out)
+{
+	struct clv_control *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	size_t ids = (size_t)params->limits.conns_max * params->workers_len * HANDSHAKE_CIDS +
+		     params->limits.handshakes_max;
+	uint64_t seed[2];
+
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->p = *params;
+	if (c->p.listeners_len > CLV_LISTENERS_MAX)
+		c->p.listeners_len = CLV_LISTENERS_MAX;
+	if (c->p.listeners_len)
+		memcpy(c->listeners, params->listeners,
+		       c->p.listeners_len * sizeof(c->listeners[0]));
+	strncpy(c->proxy_name, params->proxy_name ? params->proxy_name : "culvert",
+		sizeof(c->proxy_name) - 1);
+	clv_rand_init(&c->rand, params->rand_seed);
+	seed[0] = clv_rand_u64(&c->rand);
+	seed[1] = clv_rand_u64(&c->rand);
+	clv_admit_init(&c->admit, params->secret, params->limits.resets_per_sec, &c->rand,
+		       &c->counters);
+	c->requests = (struct clv_requests_config){
+		.host_ops = params->host_ops,
+		.host = params->host,
+		.policy = params->policy,
+		.proxy_name = c->proxy_name,
+		.counters = &c->counters,
+		.tunnels_per_conn = params->limits.tunnels_per_conn,
+		.capsule_backlog = params->limits.capsule_backlog,
+	};
+	if (params->port)
+		params->port->counters = &c->counters;
+	if (open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
+	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
+	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1)) {
+		clv_control_close(c);
+		return -ENOMEM;
+	}
+	*out = c;
+	return 0;
+}
+
+void clv_control_close(struct clv_control *c)
+{
+	if (!c)
+		return;
+	while (c->sessions)
+		session_free(c->sessions);
+	for (uint16_t i = 0; c->workers && i < c->p.workers_len; i++) {
+		struct worker_side *side = &c->workers[i];
+
+		if (side->tunnels)
+			tunnels_fini(c, side);
+		slots_fini(&side->tunnel_slots);
+		slots_fini(&side->conn_slots);
+		free(side->tunnels);
+		free(side->sessions);
+	}
+	free(c->workers);
+	clv_timers_fini(&c->timers);
+	clv_table_fini(&c->initials);
+	clv_table_fini(&c->cids);
+	free(c);
+}
+
+void control_command(struct clv_control *c, uint16_t worker, enum clv_command type,
+		     const void *head, size_t head_len, const void *tail, size_t tail_len)
+{
+	if (clv_mailbox_send(c->workers[worker].w.commands, type, head, head_len, tail, tail_len))
+		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
+}
+
+/* ---- packets ---- */
+
+static struct clv_session *session_by_packet(struct clv_control *c, const struct clv_quic_header *h)
+{
+	uint8_t key[INITIAL_KEY_LEN] = { 0 };
+	uint64_t s;
+
+	if (h->dcid_len == CLV_CID_LEN && clv_table_find(&c->cids, h->dcid, &s))
+		return (struct clv_session *)(uintptr_t)s;
+	if (!h->is_long || h->dcid_len >= INITIAL_KEY_LEN)
+		return NULL;
+	key[0] = (uint8_t)h->dcid_len;
+	memcpy(key + 1, h->dcid, h->dcid_len);
+	return clv_table_find(&c->initials, key, &s) ? (struct clv_session *)(uintptr_t)s : NULL;
+}
+
+static const struct clv_control_listener *listener_of(const struct clv_control *c,
+						      const struct clv_rx *rx)
+{
+	for (size_t i = 0; i < c->p.listeners_len; i++)
+		if (c->listeners[i].port == ntohs(rx->local.port))
+			return &c->listeners[i];
+	return NULL;
+}
+
+static void send_answer(struct clv_control *c, const struct clv_rx *rx, const uint8_t *answer,
+			size_t len)
+{
+	struct clv_flow flow = {
+		.local = rx->local,
+		.remote = rx->remote,
+		.socket = rx->socket,
+	};
+	struct clv_port *port = c->p.port;
+	struct clv_tx tx;
+
+	if (port->ops->tx_take(port, &tx)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_NO_FRAME);
+		return;
+	}
+	memcpy(tx.payload, answer, len);
+	port->ops->tx_send(port, &tx, len, &flow, 0);
+}
+
+static void accept_session(struct clv_control *c, const struct clv_control_listener *l,
+			   const struct clv_rx *rx, const struct clv_admit_result *a)
+{
+	struct session_new p = {
+		.admitted = a,
+		.local = rx->local,
+		.remote = rx->remote,
+		.socket = rx->socket,
+		.tls = l->tls,
+		.profile = l->profile,
+		.app_ops = &serve_app,
+		.app = c,
+	};
+	struct clv_session *s;
+
+	if (c->stopping || c->handshaking >= c->p.limits.handshakes_max || session_new(c, &p, &s)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+		return;
+	}
+	session_packet(s, rx);
+}
+
+static void receive(struct clv_control *c, struct clv_rx *rx)
+{
+	const struct clv_control_listener *l;
+	uint8_t answer[UDP_PAYLOAD_MAX];
+	struct clv_admit_result a;
+	struct clv_quic_header h;
+	struct clv_session *s;
+
+	if (clv_quic_header_decode(rx->payload, rx->payload_len, &h)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_MALFORMED);
+		return;
+	}
+	s = session_by_packet(c, &h);
+	if (s) {
+		session_packet(s, rx);
+		return;
+	}
+	l = listener_of(c, rx);
+	if (!l) {
+		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
+		return;
+	}
+	clv_admit_judge(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
+			c->p.host_ops->wall_sec(c->p.host), answer, &a);
+	if (a.verdict == CLV_ADMIT_ACCEPT)
+		accept_session(c, l, rx, &a);
+	else if (a.verdict == CLV_ADMIT_ANSWER)
+		send_answer(c, rx, answer, a.answer_len);
+}
+
+/* ---- workers' events ---- */
+
+static struct clv_session *session_of(struct clv_control *c, const struct clv_ref *ref)
+{
+	struct worker_side *side = &c->workers[ref->worker];
+	struct clv_session *s = side->sessions[ref->slot];
+
+	return s && s->ref.generation == ref->generation ? s : NULL;
+}
+
+static void path_changed(struct clv_control *c, struct clv_session *s,
+			 const struct clv_evt_path *evt)
+{
+	struct clv_cmd_hop cmd = { .ref = s->ref };
+	struct clv_route route;
+
+	s->local = evt->local;
+	s->remote = evt->remote;
+	if (c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+		return;
+	s->hop = route.hop;
+	cmd.hop = route.hop;
+	control_command(c, s->ref.worker, CLV_CMD_CONN_HOP, &cmd, sizeof(cmd), NULL, 0);
+}
+
+static void session_event(struct clv_control *c, const struct clv_record *r, const uint8_t *body)
+{
+	const struct clv_evt_stream *stream = (const void *)body;
+	/* every event about a connection begins with its ref */
+	struct clv_session *s = session_of(c, (const struct clv_ref *)body);
+
+	if (!s)
+		return;
+	switch (r->type) {
+	case CLV_EVT_CID_ADDED:
+		session_cid_added(s, &((const struct clv_evt_cid *)body)->cid);
+		break;
+	case CLV_EVT_CID_REMOVED:
+		session_cid_removed(s, &((const struct clv_evt_cid *)body)->cid);
+		break;
+	case CLV_EVT_CONN_GONE:
+		session_gone(s, (const void *)body);
+		break;
+	case CLV_EVT_PATH_CHANGED:
+		path_changed(c, s, (const void *)body);
+		break;
+	case CLV_EVT_MAX_PAYLOAD:
+		s->payload_max = ((const struct clv_evt_payload *)body)->payload_len;
+		if (s->app_ops->max_payload)
+			s->app_ops->max_payload(s->app, s, s->payload_max);
+		break;
+	default:
+		session_stream_event(s, r->type, stream->stream_id, stream->code,
+				     body + sizeof(*stream), r->len - sizeof(*stream));
+	}
+}
+
+static void stray(struct clv_control *c, const struct clv_evt_stray *evt, const uint8_t *payload,
+		  size_t len)
+{
+	struct clv_rx rx = {
+		.local = evt->local,
+		.remote = evt->remote,
+		.payload = (uint8_t *)payload, /* ours until the record is released */
+		.payload_len = (uint32_t)len,
+		.ecn = evt->ecn,
+	};
+
+	receive(c, &rx);
+}
+
+static void event(struct clv_control *c, struct worker_side *side, const struct clv_record *r)
+{
+	const uint8_t *body = r->body;
+
+	switch (r->type) {
+	case CLV_EVT_TUNNEL_GONE:
+		tunnel_gone(c, (const void *)body);
+		break;
+	case CLV_EVT_DATAGRAM_UP:
+		tunnel_datagram_up(c, (const void *)body, body + sizeof(struct clv_evt_tunnel),
+				   r->len - sizeof(struct clv_evt_tunnel));
+		break;
+	case CLV_EVT_NEW_REMOTE:
+		if (c->p.on_new_remote)
+			c->p.on_new_remote(c->p.client, (const void *)body,
+					   body + sizeof(struct clv_evt_remote),
+					   r->len - sizeof(struct clv_evt_remote));
+		break;
+	case CLV_EVT_STRAY:
+		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),
+		      r->len - sizeof(struct clv_evt_stray));
+		break;
+	case CLV_EVT_STOPPED:
+		side->stopped = true;
+		break;
+	default:
+		session_event(c, r, body);
+	}
+}
+
+static void drain_events(struct clv_control *c)
+{
+	struct clv_record r;
+
+	for (uint16_t i = 0; i < c->p.workers_len; i++) {
+		struct worker_side *side = &c->workers[i];
+
+		for (int n = 0; n < EVENTS_PER_STEP && clv_mailbox_peek(side->w.events, &r); n++) {
+			event(c, side, &r);
+			clv_mailbox_release(side->w.events);
+			c->work++;
+		}
+	}
+}
+
+/* ---- the step ---- */
+
+static void receive_all(struct clv_control *c)
+{
+	struct clv_rx batch[CLV_PORT_BATCH];
+	struct clv_port *port = c->p.port;
+	unsigned n;
+
+	for (int i = 0; i < PACKETS_PER_STEP; i++) {
+		n = port->ops->rx(port, batch, CLV_PORT_BATCH);
+		/* Events between taking packets and using them: a packet with a connection ID that a
+		 * worker issued finds it known, since the ID was announced before it was sent. */
+		drain_events(c);
+		for (unsigned k = 0; k < n; k++)
+			receive(c, &batch[k]);
+		port->ops->rx_done(port);
+		c->work += n;
+		if (n < CLV_PORT_BATCH)
+			return;
+	}
+}
+
+unsigned clv_control_step(struct clv_control *c, uint64_t now_ns)
+{
+	struct clv_timer *timer;
+
+	c->now_ns = now_ns;
+	c->work = 0;
+	receive_all(c);
+	while ((timer = clv_timers_expire(&c->timers, now_ns))) {
+		struct clv_conn *conn = (struct clv_conn *)((char *)timer -
+							    offsetof(struct clv_conn, timer));
+
+		session_expire(conn->env.owner);
+		c->work++;
+	}
+	c->p.port->ops->flush(c->p.port);
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		clv_mailbox_flush(c->workers[i].w.commands);
+	return c->work;
+}
+
+uint64_t clv_control_next_ns(const struct clv_control *c)
+{
+	uint64_t at = clv_timers_next_ns(&c->timers);
+
+	for (uint16_t i = 0; i < c->p.workers_len; i++) {
+		/* a worker makes room without saying so: look again soon */
+		if (clv_mailbox_backlog(c->workers[i].w.commands) && c->now_ns + CLV_MSEC < at)
+			at = c->now_ns + CLV_MSEC;
+	}
+	return at;
+}
+
+void clv_control_stop(struct clv_control *c, uint64_t now_ns)
+{
+	struct clv_session *s = c->sessions, *next;
+
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	c->now_ns = now_ns;
+	for (; s; s = next) {
+		next = s->next;
+		if (s->state != SESSION_HANDSHAKE)
+			continue;
+		clv_session_close(s, false, NGTCP2_CONNECTION_REFUSED, "shutting down");
+		session_pump(s);
+	}
+	for (uint16_t i = 0; i < c->p.workers_len; i++) {
+		control_command(c, i, CLV_CMD_STOP, NULL, 0, NULL, 0);
+		clv_mailbox_flush(c->workers[i].w.commands);
+	}
+	c->p.port->ops->flush(c->p.port);
+}
+
+bool clv_control_is_stopped(const struct clv_control *c)
+{
+	if (!c->stopping)
+		return false;
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		if (!c->workers[i].stopped)
+			return false;
+	return true;
+}
+
+void clv_control_routes_changed(struct clv_control *c)
+{
+	tunnels_routes_changed(c);
+	for (struct clv_session *s = c->sessions; s; s = s->next) {
+		struct clv_cmd_hop cmd = { .ref = s->ref };
+		struct clv_route route;
+
+		if (s->state != SESSION_LIVE ||
+		    c->p.host_ops->route(c->p.host, s->remote.addr, &route) ||
+		    !memcmp(&route.hop, &s->hop, sizeof(s->hop)))
+			continue;
+		s->hop = route.hop;
+		cmd.hop = route.hop;
+		control_command(c, s->ref.worker, CLV_CMD_CONN_HOP, &cmd, sizeof(cmd), NULL, 0);
+	}
+}
+
+void clv_control_set_policy(struct clv_control *c, const struct clv_policy *policy)
+{
+	c->p.policy = policy;
+	c->requests.policy = policy;
+	tunnels_policy_changed(c);
+}
+
+int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
+			struct clv_session **out)
+{
+	struct session_new n = {
+		.local = p->local,
+		.remote = p->remote,
+		.socket = p->socket,
+		.tls = p->tls,
+		.profile = p->profile,
+		.server_name = p->server_name,
+		.keepalive_ns = p->keepalive_ns,
+		.app_ops = p->app_ops,
+		.app = p->app,
+	};
+	int err;
+
+	c->now_ns = now_ns;
+	if (c->stopping)
+		return CLV_ECLOSED;
+	if (c->handshaking >= c->p.limits.handshakes_max)
+		return CLV_EFULL;
+	err = session_new(c, &n, out);
+	if (err)
+		return err;
+	clv_conn_output((*out)->conn, c->p.port, now_ns);
+	clv_timers_set(&c->timers, &(*out)->conn->timer, clv_conn_next_ns((*out)->conn));
+	c->p.port->ops->flush(c->p.port);
+	return 0;
+}
+
+void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local)
+{
+	struct clv_cmd_socket cmd = { .socket_fd = fd, .local = *local };
+
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		control_command(c, i, CLV_CMD_SOCKET_OPEN, &cmd, sizeof(cmd), NULL, 0);
+}
+
+const struct clv_counters *clv_control_counters(const struct clv_control *c)
+{
+	return &c->counters;
+}
+
+const uint8_t *clv_control_reset_secret(const struct clv_control *c)
+{
+	return c->admit.reset_secret;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * client_request - the client's half of CONNECT-UDP: asks a relay for tunnels over one connection.
+ *
+ * Order: 1. new  2. start  3. open, once or often; requests wait for the relay's SETTINGS by
+ * themselves  4. close each, or be told on_closed  5. free
+ * Spec: RFC 9298 sections 2, 3.4 and 3.5, RFC 9297 section 3, RFC 9209.
+ * Threading: control.
+ */
+#ifndef CLV_CLIENT_REQUEST_H
+#define CLV_CLIENT_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/masque/h3.h"
+#include "control/masque/proxy_status.h"
+#include "datapath/base/counters.h"
+
+struct clv_client_requests; /* all of one connection */
+struct clv_client_request;  /* lent from open until on_closed returns, or close is called */
+
+/* The relay's answer. */
+struct clv_client_result {
+	int err; /* 0: the tunnel is open; else why not: CLV_EDENIED, CLV_EUNROUTABLE, CLV_ENONAME,
+			    CLV_ENAMETIME, CLV_EFULL, CLV_EPROTO, CLV_EHTTP, CLV_ECLOSED */
+	unsigned status; /* HTTP status; 0 when none came */
+	int64_t stream_id;
+	bool capsules; /* the relay takes no DATAGRAM frames: send with clv_client_request_send */
+	bool capsule_protocol; /* the relay confirmed capsule-protocol: extensions may be used */
+	struct clv_proxy_status_read proxy; /* what Proxy-Status said */
+};
+
+struct clv_client_request_ops {
+	/* The answer; once for each request.  With err set on_closed follows. */
+	void (*on_result)(void *user, struct clv_client_request *rq,
+			  const struct clv_client_result *result);
+	/* A datagram that came in a capsule.  payload: borrows. */
+	void (*on_datagram)(void *user, struct clv_client_request *rq, uint64_t context_id,
+			    const uint8_t *payload, size_t len);
+	/*
+	 * The request is over: 0 the relay ended it, CLV_EPROTO one side broke the protocol,
+	 * CLV_ECLOSED reset or connection lost, or result.err.  rq is gone when this returns.
+	 */
+	void (*on_closed)(void *user, struct clv_client_request *rq, int err);
+};
+
+struct clv_client_requests_params {
+	const struct clv_h3_transport_ops *transport_ops;
+	void *transport;
+	const struct clv_client_request_ops *ops;
+	void *user;
+	const char *uri_template; /* copies; NULL: the default one at authority */
+	const char *authority;	  /* copies; "host:port" of the relay, IPv6 in brackets */
+	bool quic_datagrams;	  /* the relay's transport parameter allows DATAGRAM frames */
+	uint32_t streams_max;	  /* requests open at a time */
+	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules that may wait for a slow relay */
+	struct clv_counters *counters;
+	struct clv_rand *rand; /* borrows during new */
+};
+
+/* Returns 0 and fills *out; CLV_ESYNTAX (template or authority), -ENOMEM, CLV_EHTTP. */
+int clv_client_requests_new(const struct clv_client_requests_params *params,
+			    struct clv_client_requests **out);
+/* on_closed is called for every request still there. */
+void clv_client_requests_free(struct clv_client_requests *cs);
+/* Send our SETTINGS.  Returns 0 or an error of the transport. */
+int clv_client_requests_start(struct clv_client_requests *cs);
+/* Lends; for the transport's events. */
+struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs);
+
+/*
+ * Ask for a tunnel to host:port.  host: copies; a name or a literal without brackets.
+ * user: the request's own pointer, clv_client_request_user().  Answers come from later events.
+ * Returns 0 and fills *out; CLV_ERANGE (host or port), CLV_EFULL (streams_max), CLV_EPROTO (the
+ * relay does not take CONNECT-UDP), CLV_ECLOSED, -ENOMEM.
+ */
+int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
+			    void *user, struct clv_client_request **out);
+void *clv_client_request_user(const struct clv_client_request *rq);
+
+/* End the request.  rq: takes; no further events.  Not from inside of on_closed. */
+void clv_client_request_close(struct clv_client_request *rq);
+
+/* Send a datagram in a capsule; dropped and counted when the relay reads too slowly. */
+void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,
+			     const uint8_t *payload, size_t len);
+
+#endif

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/masque/request_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+#include "datapath/base/varint.h"
+#include "datapath/session/dgram.h"
+
+enum {
+	VARINT_BYTES_MAX = 8,
+	EARLY_BYTES_MAX = 16384, /* capsules kept while a request waits for its tunnel */
+	V4_HEADERS = 28,	 /* IP and UDP in front of a payload */
+	V6_HEADERS = 48,
+};
+
+/* ---- the life of a request ---- */
+
+static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_stream *s,
+				       const struct clv_target *target)
+{
+	struct clv_request *rq = calloc(1, sizeof(*rq));
+
+	if (!rq)
+		return NULL;
+	rq->rs = rs;
+	rq->stream = s;
+	rq->state = CLV_REQUEST_WAITING;
+	rq->target = *target;
+	rq->next = rs->first;
+	if (rs->first)
+		rs->first->prev = rq;
+	rs->first = rq;
+	rs->count++;
+	clv_capsule_parser_init(&rq->capsules, EARLY_BYTES_MAX);
+	clv_h3_stream_set_user(s, rq);
+	return rq;
+}
+
+static void drop_early(struct clv_request *rq)
+{
+	while (rq->early) {
+		struct clv_request_early *e = rq->early;
+
+		rq->early = e->next;
+		free(e);
+		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_EXPIRED);
+	}
+}
+
+/* Forget a request; its tunnel, if it had one, is gone or belongs to the session alone. */
+static void free_request(struct clv_request *rq)
+{
+	struct clv_requests *rs = rq->rs;
+
+	drop_early(rq);
+	clv_h3_stream_set_user(rq->stream, NULL);
+	if (rq->prev)
+		rq->prev->next = rq->next;
+	else
+		rs->first = rq->next;
+	if (rq->next)
+		rq->next->prev = rq->prev;
+	rs->count--;
+	clv_capsule_parser_fini(&rq->capsules);
+	free(rq);
+}
+
+/* Let go of everything a request holds, whatever its state. */
+void clv_request_end(struct clv_request *rq)
+{
+	struct clv_requests *rs = rq->rs;
+	const struct clv_requests_config *config = rs->params.config;
+
+	if (rq->state == CLV_REQUEST_RESOLVING)
+		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
+	else if (rq->state == CLV_REQUEST_OPEN)
+		rs->params.ops->tunnel_close(rs->params.session, rq, &rq->ref);
+	free_request(rq);
+}
+
+void clv_request_abort(struct clv_request *rq, uint64_t code)
+{
+	struct clv_h3 *h3 = rq->rs->h3;
+	struct clv_h3_stream *s = rq->stream;
+
+	clv_request_end(rq);
+	clv_h3_abort(h3, s, code);
+}
+
+/* Refuse a CONNECT-UDP request and forget it. */
+static void refuse_request(struct clv_request *rq, unsigned status, struct clv_proxy_status why)
+{
+	struct clv_requests *rs = rq->rs;
+	struct clv_h3_stream *s = rq->stream;
+	char host[CLV_TARGET_HOST_MAX];
+
+	if (!why.next_hop) {
+		strcpy(host, rq->target.host);
+		why.next_hop = host;
+	}
+	clv_request_end(rq);
+	clv_requests_refuse(rs, s, status, &why);
+}
+
+/* ---- opening the tunnel ---- */
+
+static bool is_own_address(void *user, const uint8_t addr[16])
+{
+	const struct clv_requests_config *config = user;
+
+	return config->host_ops->is_own_address(config->host, addr);
+}
+
+/* Why none of a target's addresses would do; the most telling reason of all of them. */
+struct choice {
+	struct clv_proxy_status why;
+	char next_hop[CLV_ADDR_TEXT_MAX];
+};
+
+static void blame(struct choice *c, enum clv_proxy_error error, const char *details,
+		  const struct clv_endpoint *ep)
+{
+	/* An address that may be used but cannot be reached says more than one that may not. */
+	if (c->why.error != CLV_PROXY_OK && error == CLV_PROXY_DESTINATION_IP_PROHIBITED)
+		return;
+	c->why = (struct clv_proxy_status){ .error = error, .details = details };
+	clv_addr_format(ep->addr, c->next_hop, sizeof(c->next_hop));
+	c->why.next_hop = c->next_hop;
+}
+
+/* Whether one address will do. */
+static bool try_address(const struct clv_requests_config *config, const struct clv_endpoint *ep,
+			struct clv_route *route, struct choice *c)
+{
+	const char *why = NULL;
+
+	if (clv_policy_check(config->policy, ep->addr, is_own_address, (void *)(uintptr_t)config,
+			     &why) < 0) {
+		blame(c, CLV_PROXY_DESTINATION_IP_PROHIBITED, why, ep);
+		return false;
+	}
+	if (config->host_ops->route(config->host, ep->addr, route) < 0) {
+		blame(c, CLV_PROXY_DESTINATION_IP_UNROUTABLE,
+		      clv_addr_is_v4(ep->addr) ? "no IPv4 route" : "no IPv6 route", ep);
+		return false;
+	}
+	if (route->hop.state == CLV_HOP_UNREACHABLE) {
+		blame(c, CLV_PROXY_DESTINATION_UNAVAILABLE, "the next hop does not answer", ep);
+		return false;
+	}
+	return true;
+}
+
+/* The first address that policy allows and a route leads to, IPv6 before IPv4; NULL: see *c. */
+static const struct clv_endpoint *choose_address(const struct clv_request *rq,
+						 struct clv_route *route, struct choice *c)
+{
+	for (int v4 = 0; v4 <= 1; v4++) {
+		for (size_t i = 0; i < rq->addrs_len; i++) {
+			const struct clv_endpoint *ep = &rq->addrs[i];
+
+			if (clv_addr_is_v4(ep->addr) != v4)
+				continue;
+			if (try_address(rq->rs->params.config, ep, route, c))
+				return ep;
+		}
+	}
+	return NULL;
+}
+
+static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t len)
+{
+	struct clv_requests *rs = rq->rs;
+	const uint8_t *p = value;
+	uint64_t context_id;
+
+	if (clv_varint_read(&p, value + len, &context_id) < 0)
+		return CLV_EPROTO;
+	len -= (size_t)(p - value);
+	if (context_id != CLV_DGRAM_CONTEXT_UDP)
+		clv_requests_count(rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	else
+		rs->params.ops->tunnel_send(rs->params.session, &rq->ref, context_id, p, len);
+	return 0;
+}
+
+/* A longer payload than the way to the target carries need not be stored, RFC 9298 section 5. */
+static size_t capsule_bound(const struct clv_route *route, const struct clv_endpoint *target)
+{
+	size_t headers = clv_addr_is_v4(target->addr) ? V4_HEADERS : V6_HEADERS;
+
+	/* The kernel's way may not say its MTU. */
+	if (route->hop.mtu <= headers)
+		return CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX;
+	return route->hop.mtu - headers + VARINT_BYTES_MAX;
+}
+
+/* Hand over what came in capsules before the tunnel was there. */
+static void replay_early(struct clv_request *rq)
+{
+	while (rq->early) {
+		struct clv_request_early *e = rq->early;
+
+		rq->early = e->next;
+		/* Its Context ID was checked when it came. */
+		send_to_tunnel(rq, e->value, e->len);
+		free(e);
+	}
+	rq->early_last = NULL;
+	rq->early_bytes = 0;
+}
+
+static int respond_success(struct clv_request *rq, const struct clv_endpoint *target)
+{
+	struct clv_requests *rs = rq->rs;
+	char next_hop[CLV_ADDR_TEXT_MAX], text[CLV_PROXY_STATUS_MAX];
+	struct clv_proxy_status ps = {
+		.next_hop = clv_addr_format(target->addr, next_hop, sizeof(next_hop)),
+	};
+	struct clv_h3_field fields[2] = { clv_h3_field_text("capsule-protocol", "?1") };
+	size_t len = 1;
+
+	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
+		fields[len++] = clv_h3_field_text("proxy-status", text);
+	clv_requests_count(rs, CLV_COUNT_REQUESTS);
+	return clv_h3_respond(rs->h3, rq->stream, 200, fields, len, false);
+}
+
+/* The session refused the tunnel, or there is no port for it. */
+static void refuse_tunnel(struct clv_request *rq, int err, const char *full, const char *next_hop)
+{
+	struct clv_proxy_status why = { .next_hop = next_hop };
+
+	if (err == CLV_EFULL) {
+		why.error = CLV_PROXY_CONNECTION_LIMIT_REACHED;
+		why.details = full;
+	} else {
+		why.error = CLV_PROXY_PROXY_INTERNAL_ERROR;
+	}
+	refuse_request(rq, 0, why);
+}
+
+/* All is known: choose the address, take a port, open the tunnel, answer. */
+void clv_request_open_tunnel(struct clv_request *rq)
+{
+	struct clv_requests *rs = rq->rs;
+	const struct clv_requests_config *config = rs->params.config;
+	struct clv_request_tunnel tunnel = { .stream_id = clv_h3_stream_id(rq->stream) };
+	const struct clv_h3_settings *settings = clv_h3_peer_settings(rs->h3);
+	struct choice choice = { .why = { .error = CLV_PROXY_OK } };
+	const struct clv_endpoint *target;
+	char next_hop[CLV_ADDR_TEXT_MAX];
+	int err;
+
+	target = choose_address(rq, &tunnel.route, &choice);
+	if (!target) {
+		refuse_request(rq, 0, choice.why);
+		return;
+	}
+	tunnel.target = *target;
+	tunnel.capsules = !(rs->params.quic_datagrams && settings->datagram);
+	clv_addr_format(target->addr, next_hop, sizeof(next_hop));
+	err = config->host_ops->egress_take(config->host, tunnel.route.source, &tunnel.egress);
+	if (err < 0) {
+		refuse_tunnel(rq, err, "no free port", next_hop);
+		return;
+	}
+	err = rs->params.ops->tunnel_open(rs->params.session, rq, &tunnel, &rq->ref);
+	if (err < 0) {
+		config->host_ops->egress_give(config->host, &tunnel.egress);
+		refuse_tunnel(rq, err, "too many tunnels", next_hop);
+		return;
+	}
+	rq->state = CLV_REQUEST_OPEN;
+	clv_capsule_parser_set_bound(&rq->capsules, capsule_bound(&tunnel.route, &tunnel.target));
+	if (respond_success(rq, &tunnel.target) < 0) {
+		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
+		return;
+	}
+	replay_early(rq);
+}
+
+/*
+ * Addresses are known.  Whether the tunnel uses DATAGRAM frames or capsules hangs on the peer's
+ * SETTINGS, which may still be on their way; no peer may hold them back (RFC 9114 section 7.2.4.2).
+ */
+static void open_when_settled(struct clv_request *rq)
+{
+	rq->state = CLV_REQUEST_WAITING;
+	if (clv_h3_peer_settings(rq->rs->h3))
+		clv_request_open_tunnel(rq);
+}
+
+static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, size_t n)
+{
+	struct clv_request *rq = user;
+	struct clv_proxy_status why = { .error = CLV_PROXY_DNS_ERROR };
+
+	rq->state = CLV_REQUEST_WAITING; /* nothing left to cancel */
+	if (err < 0 || n == 0) {
+		if (err == CLV_ENAMETIME)
+			why.error = CLV_PROXY_DNS_TIMEOUT;
+		else
+			why.rcode = err == 0 || err == CLV_ENONAME ? "NXDOMAIN" : "SERVFAIL";
+		refuse_request(rq, 0, why);
+		return;
+	}
+	rq->addrs_len = n < CLV_RESOLVE_MAX ? n : CLV_RESOLVE_MAX;
+	for (size_t i = 0; i < rq->addrs_len; i++) {
+		rq->addrs[i] = addrs[i];
+		rq->addrs[i].port = htons(rq->target.port);
+	}
+	open_when_settled(rq);
+}
+
+void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
+		       const struct clv_target *target)
+{
+	const struct clv_requests_config *config = rs->params.config;
+	struct clv_request *rq = add_request(rs, s, target);
+	int err;
+
+	if (!rq) {
+		clv_requests_refuse(
+			rs, s, 0,
+			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_ERROR });
+		return;
+	}
+	if (target->kind == CLV_TARGET_ADDRESS) {
+		memcpy(rq->addrs[0].addr, target->addr, sizeof(rq->addrs[0].addr));
+		rq->addrs[0].port = htons(target->port);
+		rq->addrs_len = 1;
+		open_when_settled(rq);
+		return;
+	}
+	err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
+					&rq->resolve_token);
+	if (err < 0)
+		refuse_tunnel(rq, err, "too many names being resolved", NULL);
+	else
+		rq->state = CLV_REQUEST_RESOLVING;
+}
+
+/* ---- capsules ---- */
+
+static void keep_early(struct clv_request *rq, const uint8_t *value, size_t len)
+{
+	struct clv_request_early *e = NULL;
+
+	if (rq->early_bytes + len <= EARLY_BYTES_MAX)
+		e = malloc(sizeof(*e) + len);
+	if (!e) {
+		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_FULL);
+		return;
+	}
+	e->next = NULL;
+	e->len = len;
+	memcpy(e->value, value, len);
+	if (rq->early_last)
+		rq->early_last->next = e;
+	else
+		rq->early = e;
+	rq->early_last = e;
+	/* The head counts too: empty payloads must not come for free. */
+	rq->early_bytes += sizeof(*e) + len;
+	clv_requests_count(rq->rs, CLV_COUNT_EARLY_HELD);
+}
+
+static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
+{
+	struct clv_request *rq = user;
+	const uint8_t *p = value;
+	uint64_t context_id;
+
+	if (rq->state == CLV_REQUEST_OPEN)
+		return send_to_tunnel(rq, value, len);
+	if (clv_varint_read(&p, value + len, &context_id) < 0)
+		return CLV_EPROTO;
+	keep_early(rq, value, len);
+	return 0;
+}
+
+static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
+{
+	struct clv_request *rq = user;
+	const uint8_t *p = head;
+	uint64_t context_id;
+
+	if (clv_varint_read(&p, head + head_len, &context_id) < 0)
+		return CLV_EPROTO;
+	len -= (uint64_t)(p - head);
+	if (context_id != CLV_DGRAM_CONTEXT_UDP) {
+		clv_requests_count(rq->rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+		return 0;
+	}
+	if (len > CLV_DGRAM_UDP_MAX)
+		return CLV_ERANGE;
+	clv_requests_count(rq->rs, CLV_COUNT_DROP_TOO_BIG_TARGET);
+	return 0;
+}
+
+static const struct clv_capsule_ops capsule_ops = {
+	.on_datagram = on_capsule_datagram,
+	.on_skipped = on_capsule_skipped,
+};
+
+void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
+{
+	int err = clv_capsule_parser_feed(&rq->capsules, data, len, &capsule_ops, rq);
+
+	switch (err) {
+	case 0:
+		return;
+	case CLV_ERANGE:
+		/* RFC 9298 section 5: no UDP payload is that long. */
+		clv_request_abort(rq, CLV_H3_DATAGRAM_ERROR);
+		return;
+	case CLV_EPROTO:
+		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
+		return;
+	default:
+		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
+		return;
+	}
+}
+
+/* ---- how it ends ---- */
+
+void clv_request_finish(struct clv_request *rq)
+{
+	struct clv_requests *rs = rq->rs;
+	struct clv_h3_stream *s = rq->stream;
+	bool was_open = rq->state == CLV_REQUEST_OPEN;
+
+	if (clv_capsule_parser_end(&rq->capsules) < 0) {
+		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
+		return;
+	}
+	/* Socket and request stream live and die together, RFC 9298 section 3.1. */
+	clv_request_end(rq);
+	if (!was_open || clv_h3_send(rs->h3, s, NULL, 0, NULL, 0, true) < 0)
+		clv_h3_abort(rs->h3, s, CLV_H3_REQUEST_CANCELLED);
+}
+
+void clv_request_tunnel_gone(struct clv_request *rq, int err)
+{
+	struct clv_requests *rs = rq->rs;
+	struct clv_h3_stream *s = rq->stream;
+
+	free_request(rq);
+	if (err != 0 && err != CLV_ETIMEOUT) {
+		clv_h3_abort(rs->h3, s, CLV_H3_CONNECT_ERROR);
+		return;
+	}
+	if (clv_h3_send(rs->h3, s, NULL, 0, NULL, 0, true) < 0)
+		clv_h3_abort(rs->h3, s, CLV_H3_CONNECT_ERROR);
+	else
+		clv_h3_stop(rs->h3, s, CLV_H3_NO_ERROR);
+}
+
+void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len)
+{
+	struct clv_requests *rs = rq->rs;
+	uint8_t head[CLV_CAPSULE_HEAD_MAX];
+	size_t head_len = clv_capsule_encode_datagram_head(len, head);
+
+	if (clv_h3_stream_backlog(rq->stream) + head_len + len >
+	    rs->params.config->capsule_backlog) {
+		clv_requests_count(rs, CLV_COUNT_DROP_CAPSULE_BACKLOG);
+		return;
+	}
+	if (clv_h3_send(rs->h3, rq->stream, head, head_len, data, len, false) < 0)
+		clv_requests_count(rs, CLV_COUNT_DROP_CLOSED);
+}

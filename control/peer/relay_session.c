@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/relay_session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/err.h"
+#include "datapath/base/varint.h"
+
+struct clv_relay_session {
+	struct clv_relay_session_params p;
+	struct clv_session *session;
+	struct clv_client_requests *requests;
+	char *authority, *uri_template;
+};
+
+struct clv_relay_tunnel {
+	struct clv_relay_session *rs;
+	struct clv_relay_tunnel_params p;
+	struct clv_client_request *request;
+	struct clv_ref ref;
+	bool is_open;
+	bool capsules;
+};
+
+/* ---- tunnels ---- */
+
+static void tunnel_lost(void *user, int error)
+{
+	struct clv_relay_tunnel *t = user;
+
+	t->is_open = false;
+	clv_client_request_close(t->request);
+	t->p.ops->on_closed(t->p.user, error, NULL);
+	free(t);
+}
+
+/* The worker cannot use DATAGRAM frames with this relay: send a capsule. */
+static void on_datagram_up(void *user, const uint8_t *data, size_t len)
+{
+	struct clv_relay_tunnel *t = user;
+	const uint8_t *p = data;
+	uint64_t context_id;
+
+	if (!clv_varint_read(&p, data + len, &context_id))
+		clv_client_request_send(t->request, context_id, p, (size_t)(data + len - p));
+}
+
+static const struct clv_session_tunnel_ops tunnel_ops = {
+	.gone = tunnel_lost,
+	.datagram_up = on_datagram_up,
+};
+
+static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_result *result)
+{
+	struct clv_session_tunnel st = {
+		.stream_id = result->stream_id,
+		.remote = t->p.remote,
+		.hop = { .via = CLV_VIA_KERNEL, .state = CLV_HOP_READY },
+		.egress = { .local = t->p.local, .fd = -1 },
+		.socket = t->p.socket,
+		.capsules = result->capsules,
+		.ops = &tunnel_ops,
+		.user = t,
+	};
+
+	return clv_session_tunnel_open(t->rs->session, &st, &t->ref);
+}
+
+static void on_result(void *user, struct clv_client_request *rq,
+		      const struct clv_client_result *result)
+{
+	struct clv_relay_tunnel *t = clv_client_request_user(rq);
+	int err = result->err;
+
+	(void)user;
+	if (!err)
+		err = open_at_worker(t, result);
+	if (!err) {
+		t->is_open = true;
+		t->capsules = result->capsules;
+		t->p.ops->on_open(t->p.user, result);
+		return;
+	}
+	t->p.ops->on_closed(t->p.user, err, result);
+	t->p.ops = NULL;
+	if (!result->err) { /* ours failed, the relay's is open: no on_closed follows by itself */
+		clv_client_request_close(rq);
+		free(t);
+	}
+}
+
+static void on_datagram(void *user, struct clv_client_request *rq, uint64_t context_id,
+			const uint8_t *payload, size_t len)
+{
+	struct clv_relay_tunnel *t = clv_client_request_user(rq);
+
+	(void)user;
+	if (t->is_open)
+		clv_session_tunnel_send(t->rs->session, &t->ref, context_id, payload, len);
+}
+
+static void on_closed(void *user, struct clv_client_request *rq, int err)
+{
+	struct clv_relay_tunnel *t = clv_client_request_user(rq);
+
+	(void)user;
+	if (t->is_open)
+		clv_session_tunnel_close(t->rs->session, &t->ref);
+	if (t->p.ops)
+		t->p.ops->on_closed(t->p.user, err ? err : CLV_ECLOSED, NULL);
+	free(t);
+}
+
+static const struct clv_client_request_ops request_ops = {
+	.on_result = on_result,
+	.on_datagram = on_datagram,
+	.on_closed = on_closed,
+};
+
+int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_tunnel_params *p,
+			  struct clv_relay_tunnel **out)
+{
+	struct clv_relay_tunnel *t;
+	int err;
+
+	if (!rs->requests)
+		return CLV_ECLOSED;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->rs = rs;
+	t->p = *p;
+	err = clv_client_request_open(rs->requests, p->host, p->port, t, &t->request);
+	if (err) {
+		free(t);
+		return err;
+	}
+	*out = t;
+	return 0;
+}
+
+void clv_relay_tunnel_close(struct clv_relay_tunnel *t)
+{
+	if (t->is_open)
+		clv_session_tunnel_close(t->rs->session, &t->ref);
+	clv_client_request_close(t->request);
+	free(t);
+}
+
+void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len)
+{
+	if (t->is_open)
+		clv_session_tunnel_up(t->rs->session, &t->ref, payload, len);
+}
+
+/* ---- the session ---- */
+
+static int established(void *app, struct clv_session *s)
+{
+	struct clv_relay_session *rs = app;
+	struct clv_client_requests_params p = {
+		.transport_ops = &clv_session_transport,
+		.transport = s,
+		.ops = &request_ops,
+		.user = rs,
+		.uri_template = rs->uri_template,
+		.authority = rs->authority,
+		.quic_datagrams = clv_session_has_datagrams(s),
+		.streams_max = rs->p.tunnels_max,
+		.capsule_backlog = rs->p.capsule_backlog,
+		.counters = rs->p.counters,
+		.rand = rs->p.rand,
+	};
+	int err = clv_client_requests_new(&p, &rs->requests);
+
+	if (err)
+		return err;
+	clv_session_set_h3(s, clv_client_requests_h3(rs->requests));
+	err = clv_client_requests_start(rs->requests);
+	if (err)
+		return err;
+	rs->session = s;
+	rs->p.ops->on_up(rs->p.user, rs);
+	return 0;
+}
+
+static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)
+{
+	struct clv_relay_session *rs = app;
+
+	clv_session_set_h3(s, NULL);
+	if (rs->requests)
+		clv_client_requests_free(rs->requests);
+	rs->p.ops->on_down(rs->p.user, end);
+	free(rs->authority);
+	free(rs->uri_template);
+	free(rs);
+}
+
+static void max_payload(void *app, struct clv_session *s, uint32_t len)
+{
+	struct clv_relay_session *rs = app;
+
+	(void)s;
+	if (rs->p.ops->on_max_payload)
+		rs->p.ops->on_max_payload(rs->p.user, len);
+}
+
+static const struct clv_session_app_ops app_ops = {
+	.established = established,
+	.ended = ended,
+	.max_payload = max_payload,
+};
+
+int clv_relay_session_open(const struct clv_relay_session_params *p, uint64_t now_ns,
+			   struct clv_relay_session **out)
+{
+	struct clv_relay_session *rs = calloc(1, sizeof(*rs));
+	struct clv_control_connect connect = p->connect;
+	int err = -ENOMEM;
+
+	if (!rs)
+		return -ENOMEM;
+	rs->p = *p;
+	rs->authority = strdup(p->authority);
+	rs->uri_template = p->uri_template ? strdup(p->uri_template) : NULL;
+	if (!rs->authority || (p->uri_template && !rs->uri_template))
+		goto free_session;
+	connect.app_ops = &app_ops;
+	connect.app = rs;
+	err = clv_control_connect(p->control, &connect, now_ns, &rs->session);
+	if (err)
+		goto free_session;
+	*out = rs;
+	return 0;
+
+free_session:
+	free(rs->authority);
+	free(rs->uri_template);
+	free(rs);
+	return err;
+}
+
+void clv_relay_session_close(struct clv_relay_session *rs)
+{
+	clv_session_close(rs->session, true, CLV_H3_NO_ERROR, "");
+}
+
+const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs)
+{
+	return clv_session_tls(rs->session);
+}

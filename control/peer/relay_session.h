@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * relay_session - the client's session with one relay, and the tunnels it asks for.
+ *
+ * Order: 1. open  2. tunnels, once on_up came  3. close, or be told on_down  - the object is freed
+ * after on_down returns.
+ * Spec: RFC 9298.
+ * Threading: control.
+ */
+#ifndef CLV_RELAY_SESSION_H
+#define CLV_RELAY_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/control.h"
+#include "control/masque/client_request.h"
+
+struct clv_relay_session;
+struct clv_relay_tunnel;
+
+struct clv_relay_session_ops {
+	void (*on_up)(void *user, struct clv_relay_session *rs);
+	/* Last call.  Also when the handshake failed. */
+	void (*on_down)(void *user, const struct clv_session_end *end);
+	/* Largest UDP payload that fits a datagram now; may be NULL. */
+	void (*on_max_payload)(void *user, uint32_t len);
+};
+
+struct clv_relay_session_params {
+	struct clv_control *control;
+	struct clv_control_connect connect; /* its app_ops and app are ours to set */
+	const char *authority;		    /* copies; "host:port" of the relay */
+	const char *uri_template;	    /* copies; NULL: the default one */
+	uint32_t tunnels_max;
+	uint64_t capsule_backlog;      /* bytes that may wait for a slow relay */
+	struct clv_rand *rand;	       /* borrows for life */
+	struct clv_counters *counters; /* borrows for life */
+	const struct clv_relay_session_ops *ops;
+	void *user;
+};
+
+/* Returns 0 and fills *out, or an error of clv_control_connect. */
+int clv_relay_session_open(const struct clv_relay_session_params *p, uint64_t now_ns,
+			   struct clv_relay_session **out);
+/* Close it in good order; on_down follows. */
+void clv_relay_session_close(struct clv_relay_session *rs);
+/* What the handshake used; valid once on_up came. */
+const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs);
+
+struct clv_relay_tunnel_ops {
+	void (*on_open)(void *user, const struct clv_client_result *result);
+	/* The tunnel was refused (result), or ended (result NULL).  Last call. */
+	void (*on_closed)(void *user, int error, const struct clv_client_result *result);
+};
+
+struct clv_relay_tunnel_params {
+	const char *host;	    /* of the target; a name or a literal without brackets */
+	uint16_t port;		    /* host order */
+	struct clv_endpoint local;  /* our socket that the application talks to */
+	struct clv_endpoint remote; /* the application */
+	uint32_t socket;	    /* number of our socket, from clv_evt_remote */
+	const struct clv_relay_tunnel_ops *ops;
+	void *user;
+};
+
+/* Returns 0 and fills *out, or an error of clv_client_request_open. */
+int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_tunnel_params *p,
+			  struct clv_relay_tunnel **out);
+/* No more calls of its ops. */
+void clv_relay_tunnel_close(struct clv_relay_tunnel *t);
+/* A datagram of the application from before the tunnel was open.  payload: copies. */
+void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control_state.h"
+#include "datapath/base/err.h"
+
+/* ---- slots ---- */
+
+int slots_init(struct slots *s, uint32_t max)
+{
+	*s = (struct slots){ .max = max };
+	s->free = calloc(max, sizeof(*s->free));
+	s->generation = calloc(max, sizeof(*s->generation));
+	if (!s->free || !s->generation)
+		return -ENOMEM;
+	while (s->free_len < max) { /* lowest on top */
+		s->free[s->free_len] = max - 1 - s->free_len;
+		s->free_len++;
+	}
+	return 0;
+}
+
+void slots_fini(struct slots *s)
+{
+	free(s->free);
+	free(s->generation);
+	*s = (struct slots){ 0 };
+}
+
+int slots_take(struct slots *s, struct clv_ref *ref)
+{
+	if (!s->free_len)
+		return CLV_EFULL;
+	ref->slot = s->free[--s->free_len];
+	ref->generation = ++s->generation[ref->slot];
+	return 0;
+}
+
+void slots_give(struct slots *s, uint32_t slot)
+{
+	s->free[s->free_len++] = slot;
+}
+
+/* ---- the kernel's tables ---- */
+
+static struct clv_tuple tuple_of(const struct clv_tunnel_entry *e)
+{
+	return (struct clv_tuple){ .local = e->local, .remote = e->remote };
+}
+
+static int publish(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref)
+{
+	struct clv_binding binding = { .tunnel = *ref };
+	struct clv_context context = { .tunnel = *ref };
+	struct clv_tuple tuple = tuple_of(e);
+	int err;
+
+	err = c->p.host_ops->context_publish(c->p.host, &tuple, &context);
+	if (err)
+		return err;
+	err = c->p.host_ops->binding_publish(c->p.host, &e->local, &binding);
+	if (err)
+		c->p.host_ops->context_retire(c->p.host, &tuple);
+	else
+		e->published = true;
+	return err;
+}
+
+static void retire(struct clv_control *c, struct clv_tunnel_entry *e)
+{
+	struct clv_tuple tuple = tuple_of(e);
+
+	if (!e->published)
+		return;
+	c->p.host_ops->context_retire(c->p.host, &tuple);
+	c->p.host_ops->binding_retire(c->p.host, &e->local);
+	e->published = false;
+}
+
+/* ---- open and close ---- */
+
+static struct clv_tunnel_entry *entry_of(struct clv_control *c, const struct clv_ref *ref)
+{
+	struct worker_side *side;
+	struct clv_tunnel_entry *e;
+
+	if (ref->worker >= c->p.workers_len)
+		return NULL;
+	side = &c->workers[ref->worker];
+	if (ref->slot >= side->tunnel_slots.max)
+		return NULL;
+	e = &side->tunnels[ref->slot];
+	return e->used && e->generation == ref->generation ? e : NULL;
+}
+
+static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
+{
+	if (e->egress.fd >= 0)
+		c->p.host_ops->egress_give(c->p.host, &e->egress);
+	e->egress.fd = -1;
+}
+
+int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
+			    struct clv_ref *out)
+{
+	struct clv_control *c = s->control;
+	struct clv_cmd_tunnel_add cmd;
+	struct clv_tunnel_entry *e;
+	struct worker_side *side;
+	struct clv_ref ref = { .worker = s->ref.worker };
+	int err;
+
+	if (s->state != SESSION_LIVE || s->closing)
+		return CLV_ECLOSED;
+	side = &c->workers[ref.worker];
+	err = slots_take(&side->tunnel_slots, &ref);
+	if (err)
+		return err;
+	e = &side->tunnels[ref.slot];
+	*e = (struct clv_tunnel_entry){
+		.session = s,
+		.ops = t->ops,
+		.user = t->user,
+		.generation = ref.generation,
+		.used = true,
+		.capsules = t->capsules,
+		.stream_id = t->stream_id,
+		.local = t->egress.local,
+		.remote = t->remote,
+		.egress = t->egress,
+		.hop = t->hop,
+		.since_ns = c->now_ns,
+	};
+	cmd = (struct clv_cmd_tunnel_add){
+		.ref = ref,
+		.conn = s->ref,
+		.stream_id = t->stream_id,
+		.flags = t->capsules ? CLV_TUNNEL_CAPSULES : 0,
+		.idle_ns = t->idle_ns,
+		.local = e->local,
+		.remote = e->remote,
+		.hop = t->hop,
+		/* AF_XDP needs no socket; the port is only kept from others */
+		.socket_fd = t->hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
+		.socket = t->socket,
+	};
+	/* The worker first, then the tables, so that a steered datagram finds its tunnel. */
+	control_command(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
+	err = t->hop.via == CLV_VIA_XSK ? publish(c, e, &ref) : 0;
+	if (err) {
+		struct clv_cmd_ref remove = { .ref = ref };
+
+		e->session = NULL;
+		e->egress.fd = -1; /* stays the caller's */
+		control_command(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
+				0);
+		return err;
+	}
+	s->tunnels++;
+	*out = ref;
+	return 0;
+}
+
+void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
+{
+	struct clv_control *c = s->control;
+	struct clv_tunnel_entry *e = entry_of(c, ref);
+	struct clv_cmd_ref cmd = { .ref = *ref };
+
+	if (!e || !e->session)
+		return;
+	retire(c, e);
+	e->session = NULL;
+	s->tunnels--;
+	/* the egress port and the slot are free again when the worker has let go */
+	control_command(c, ref->worker, CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd), NULL, 0);
+}
+
+void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+	struct clv_session *s;
+
+	if (!e)
+		return;
+	s = e->session;
+	retire(c, e);
+	give_egress(c, e);
+	e->used = false;
+	slots_give(&c->workers[evt->ref.worker].tunnel_slots, evt->ref.slot);
+	if (s) {
+		s->tunnels--;
+		e->ops->gone(e->user, evt->error);
+	}
+}
+
+/* ---- datagrams by capsule ---- */
+
+static void tunnel_payload(struct clv_session *s, enum clv_command type, const struct clv_ref *ref,
+			   uint64_t context_id, const uint8_t *payload, size_t len)
+{
+	struct clv_cmd_tunnel_send cmd = { .ref = *ref, .context_id = context_id };
+
+	control_command(s->control, ref->worker, type, &cmd, sizeof(cmd), payload, len);
+}
+
+void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
+			     const uint8_t *payload, size_t len)
+{
+	tunnel_payload(s, CLV_CMD_TUNNEL_SEND, ref, context_id, payload, len);
+}
+
+void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
+			   size_t len)
+{
+	tunnel_payload(s, CLV_CMD_TUNNEL_UP, ref, 0, payload, len);
+}
+
+void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
+			const uint8_t *data, size_t len)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (e && e->session && e->ops->datagram_up)
+		e->ops->datagram_up(e->user, data, len);
+	else
+		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
+}
+
+/* ---- the world changes ---- */
+
+static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
+{
+	struct clv_cmd_hop cmd = { .ref = *ref };
+	struct clv_route route = { .hop = e->hop };
+
+	if (c->p.host_ops->route(c->p.host, e->remote.addr, &route)) {
+		route.hop = e->hop;
+		route.hop.state = CLV_HOP_UNREACHABLE;
+	}
+	/* A tunnel stays with the port it was opened on: its socket and its tables are there. */
+	if (route.hop.via != e->hop.via || !memcmp(&route.hop, &e->hop, sizeof(route.hop)))
+		return;
+	e->hop = route.hop;
+	cmd.hop = route.hop;
+	control_command(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
+}
+
+static void each_tunnel(struct clv_control *c,
+			void (*fn)(struct clv_control *, const struct clv_ref *,
+				   struct clv_tunnel_entry *))
+{
+	for (uint16_t w = 0; w < c->p.workers_len; w++) {
+		struct worker_side *side = &c->workers[w];
+
+		for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
+			struct clv_tunnel_entry *e = &side->tunnels[i];
+			struct clv_ref ref = { i, e->generation, w, { 0 } };
+
+			if (e->used && e->session)
+				fn(c, &ref, e);
+		}
+	}
+}
+
+void tunnels_routes_changed(struct clv_control *c)
+{
+	each_tunnel(c, reroute);
+}
+
+static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
+{
+	struct clv_session *s = e->session;
+	const char *why;
+
+	if (!c->p.policy || !s->is_server ||
+	    !clv_policy_check(c->p.policy, e->remote.addr, c->p.host_ops->is_own_address, c->p.host,
+			      &why))
+		return;
+	clv_session_tunnel_close(s, ref);
+	e->ops->gone(e->user, CLV_EDENIED);
+}
+
+void tunnels_policy_changed(struct clv_control *c)
+{
+	each_tunnel(c, recheck);
+}
+
+void tunnels_fini(struct clv_control *c, struct worker_side *side)
+{
+	for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
+		struct clv_tunnel_entry *e = &side->tunnels[i];
+
+		if (!e->used)
+			continue;
+		retire(c, e);
+		give_egress(c, e);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Any bytes as the capsules of a stream.  The first two bytes choose the bound and where chunks
+ * end; the outcome must not hang on the latter.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/masque/capsule.h"
+#include "datapath/base/err.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			abort();                                                                   \
+	} while (0)
+
+enum {
+	BOUND_UNIT = 8,
+};
+
+/* A running digest of everything reported. */
+struct seen {
+	size_t bound;
+	uint64_t digest;
+};
+
+static void mix(struct seen *s, const uint8_t *data, size_t len, uint64_t kind)
+{
+	s->digest = s->digest * 31 + kind;
+	for (size_t i = 0; i < len; i++)
+		s->digest = s->digest * 31 + data[i];
+}
+
+static int on_datagram(void *user, const uint8_t *value, size_t len)
+{
+	struct seen *s = user;
+
+	CHECK(len <= s->bound);
+	mix(s, value, len, 1 + len);
+	/* An empty value stands for a layer above that gives up. */
+	return len == 0 ? CLV_EPROTO : 0;
+}
+
+static int on_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
+{
+	struct seen *s = user;
+
+	CHECK(len > s->bound);
+	CHECK(head_len == (len < CLV_CAPSULE_PEEK_MAX ? len : CLV_CAPSULE_PEEK_MAX));
+	mix(s, head, head_len, 2 + len);
+	return 0;
+}
+
+static const struct clv_capsule_ops ops = { on_datagram, on_skipped };
+
+/* seed 0: all at once; else pieces of 1 to 8 bytes. */
+static int parse(const uint8_t *data, size_t size, uint32_t seed, struct seen *s)
+{
+	struct clv_capsule_parser p;
+	int err = 0;
+
+	clv_capsule_parser_init(&p, s->bound);
+	for (size_t at = 0; at < size && err == 0;) {
+		size_t piece = size - at;
+
+		if (seed) {
+			seed = seed * 1103515245 + 12345;
+			if ((seed >> 16) % 8 + 1 < piece)
+				piece = (seed >> 16) % 8 + 1;
+		}
+		uint8_t *copy = malloc(piece);
+
+		CHECK(copy);
+		memcpy(copy, data + at, piece);
+		err = clv_capsule_parser_feed(&p, copy, piece, &ops, s);
+		free(copy);
+		at += piece;
+		CHECK(p.value == NULL || p.value_len <= s->bound);
+	}
+	if (err == 0)
+		err = clv_capsule_parser_end(&p);
+	clv_capsule_parser_fini(&p);
+	return err;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct seen whole, pieces;
+
+	if (size < 2)
+		return 0;
+	whole = pieces = (struct seen){ .bound = (size_t)data[0] * BOUND_UNIT };
+	CHECK(parse(data + 2, size - 2, 0, &whole) ==
+	      parse(data + 2, size - 2, data[1] + 1u, &pieces));
+	CHECK(whole.digest == pieces.digest);
+	return 0;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A relay and a client in one process: the way of a datagram through handshake, hand-over, tunnel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "datapath/base/clock.h"
+#include "tests/loop/world.h"
+
+static struct world *open_world(const struct world_params *p)
+{
+	struct world *w = malloc(sizeof(*w));
+
+	assert_non_null(w);
+	world_open(w, p);
+	return w;
+}
+
+static void shut_world(struct world *w)
+{
+	world_close(w);
+	free(w);
+}
+
+static bool app0_opened(struct world *w)
+{
+	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
+}
+
+static void test_handshake_and_hand_over(void **state)
+{
+	struct world *w = open_world(&(struct world_params){ 0 });
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	world_run(w, 100 * CLV_MSEC, NULL); /* the Finished message is on its way */
+	assert_int_equal(world_count(w, CLV_COUNT_HANDSHAKES), 1);
+	shut_world(w);
+}
+
+static void echo_sizes(const struct world_params *p)
+{
+	static const size_t sizes[] = { 0, 1, 100, 1200 };
+	struct world *w = open_world(p);
+	struct world_app *app = &w->clients[0].apps[0];
+
+	assert_true(world_connect(w, 0));
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
+	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
+	assert_int_equal(app->opened, 1);
+	assert_int_equal(app->status, 200);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		world_app_send(w, 0, 0, sizes[i], (uint32_t)i);
+		world_run(w, CLV_SEC, NULL);
+		assert_int_equal(app->received, i + 1);
+		assert_int_equal(app->last_len, sizes[i]);
+	}
+	assert_int_equal(app->wrong, 0);
+	shut_world(w);
+}
+
+static void test_echo(void **state)
+{
+	(void)state;
+	echo_sizes(&(struct world_params){ 0 });
+}
+
+static void test_echo_kernel_path(void **state)
+{
+	(void)state;
+	echo_sizes(&(struct world_params){ .kernel_path = true });
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_handshake_and_hand_over, NULL, NULL),
+		cmocka_unit_test_setup_teardown(test_echo, NULL, NULL),
+		cmocka_unit_test_setup_teardown(test_echo_kernel_path, NULL, NULL),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

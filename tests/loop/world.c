@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/loop/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/handshake/admit.h"
+#include "control/handshake/certs.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/io/handoff.h"
+#include "datapath/session/cid.h"
+#include "tests/loop/world_host.h"
+
+enum {
+	RELAY_PORT = 443,
+	TARGET_PORT = 7000,
+	FIRST_EGRESS_PORT = 20000,
+	MAILBOX_BYTES = 1 << 20,
+	HANDOFF_BYTES = 1 << 18,
+};
+
+bool world_in_worker;
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "world: %s failed\n", what);
+	abort();
+}
+
+static struct clv_endpoint endpoint(const char *text)
+{
+	struct clv_endpoint ep;
+
+	must(clv_endpoint_parse(text, &ep) == 0, text);
+	return ep;
+}
+
+/* ---- the target ---- */
+
+static bool target_deliver(void *self, const struct wire_packet *p)
+{
+	struct world *w = self;
+
+	if (!clv_endpoint_equal(&p->to, &w->target))
+		return false;
+	w->target_received++;
+	if (!w->target_is_silent)
+		wire_send(&w->wire, &w->target, &p->from, 0, p->bytes, p->len);
+	return true;
+}
+
+/* ---- the relay ---- */
+
+/* What XDP does with a frame, or the kernel's reuseport program where there is no XDP. */
+static bool relay_deliver(void *self, const struct wire_packet *p)
+{
+	struct world_relay *r = self;
+	struct world *w = r->world;
+	struct wire_port *arrival = &r->xsk[r->arrival];
+	const struct world_row *row;
+	struct clv_tuple tuple = { .local = p->to, .remote = p->from };
+
+	if (memcmp(p->to.addr, w->relay_endpoint.addr, 16))
+		return false;
+	if (p->to.port == w->relay_endpoint.port) {
+		row = p->len > CLV_CID_LEN && !(p->bytes[0] & 0x80)
+			      ? world_table_find(&r->conns, p->bytes + 1, CLV_CID_LEN)
+			      : NULL;
+		if (!row) {
+			r->to_kernel++;
+			wire_port_push(&r->control_port, p, 0, CLV_KIND_UNKNOWN, NULL, 0);
+		} else if (w->p.kernel_path) {
+			wire_port_push(&r->sock[row->ref.worker], p, 0, CLV_KIND_UNKNOWN, NULL, 0);
+		} else {
+			wire_port_push(arrival, p, 0, CLV_KIND_CONN, &row->ref, 0);
+		}
+		return true;
+	}
+	if (w->p.kernel_path) {
+		for (uint16_t i = 0; i < w->p.workers; i++) {
+			int socket = wire_port_socket(&r->sock[i], &p->to);
+
+			if (socket < 0)
+				continue;
+			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL, 0);
+			return true;
+		}
+		return false;
+	}
+	row = world_table_find(&r->contexts, &tuple, sizeof(tuple));
+	if (!row)
+		return false;
+	wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref, row->context_id);
+	return true;
+}
+
+static struct clv_control_limits limits_of(const struct world_params *p)
+{
+	struct clv_control_limits l = p->limits;
+
+#define FALLBACK(member, value) l.member = l.member ? l.member : (value)
+	FALLBACK(conns_max, 64);
+	FALLBACK(handshakes_max, 64);
+	FALLBACK(retry_above, 1000);
+	FALLBACK(tunnels_max, 1024);
+	FALLBACK(tunnels_per_conn, 256);
+	FALLBACK(queue_packets, 64);
+	FALLBACK(sojourn_ns, 100 * CLV_MSEC);
+	FALLBACK(conn_idle_ns, 30 * CLV_SEC);
+	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
+	FALLBACK(handshake_ns, 10 * CLV_SEC);
+	FALLBACK(stream_window, 1 << 18);
+	FALLBACK(conn_window, 1 << 20);
+	FALLBACK(capsule_backlog, 1 << 16);
+	FALLBACK(resets_per_sec, 100);
+	FALLBACK(early_per_conn, 16);
+#undef FALLBACK
+	return l;
+}
+
+static struct clv_worker_params worker_params(const struct world *w, uint16_t id)
+{
+	struct clv_control_limits l = limits_of(&w->p);
+
+	return (struct clv_worker_params){
+		.id = id,
+		.workers = w->p.workers,
+		.conns_max = l.conns_max,
+		.tunnels_max = l.tunnels_max,
+		.buffers = 1024,
+		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
+		.early_ns = 300 * CLV_MSEC,
+		.hop_wait_packets = w->p.hop_wait_packets ? w->p.hop_wait_packets : 8,
+		.rand_seed = w->p.seed + 100 + id,
+	};
+}
+
+static void relay_open(struct world *w)
+{
+	struct world_relay *r = &w->relay;
+	struct clv_control_listener listener = { RELAY_PORT, w->server_tls, CLV_PROFILE_PQC };
+	struct clv_control_worker sides[WORLD_WORKERS_MAX];
+	int wake[WORLD_WORKERS_MAX] = { -1, -1, -1, -1 };
+	struct clv_control_params cp = {
+		.host_ops = &world_host_ops,
+		.host = r,
+		.port = &r->control_port.port,
+		.listeners = &listener,
+		.listeners_len = 1,
+		.workers = sides,
+		.workers_len = w->p.workers,
+		.limits = limits_of(&w->p),
+		.policy = w->policy,
+		.rand_seed = w->p.seed,
+		.secret = { 7 },
+	};
+
+	r->world = w;
+	r->next_port = FIRST_EGRESS_PORT;
+	wire_port_init(&r->control_port, &w->wire);
+	must(r->control_port.port.ops->add_socket(&r->control_port.port, -1, &w->relay_endpoint,
+						  &(uint32_t){ 0 }) == 0,
+	     "listener");
+	if (w->p.workers > 1)
+		r->handoff = clv_handoff_new(w->p.workers, HANDOFF_BYTES, wake);
+	for (uint16_t i = 0; i < w->p.workers; i++) {
+		struct clv_worker_params wp = worker_params(w, i);
+
+		r->commands[i] = clv_mailbox_new(MAILBOX_BYTES, -1);
+		r->events[i] = clv_mailbox_new(MAILBOX_BYTES, -1);
+		wire_port_init(&r->xsk[i], &w->wire);
+		wire_port_init(&r->sock[i], &w->wire);
+		r->sock[i].sockets[CLV_WORKER_LISTENER_SOCKET] = w->relay_endpoint;
+		wp.sock = &r->sock[i].port;
+		wp.xsk = w->p.kernel_path ? NULL : &r->xsk[i].port;
+		wp.commands = r->commands[i];
+		wp.events = r->events[i];
+		wp.handoff = r->handoff;
+		clv_admit_reset_secret(cp.secret, wp.reset_secret);
+		must(clv_worker_open(&wp, &r->workers[i]) == 0, "worker");
+		sides[i] = (struct clv_control_worker){ r->commands[i], r->events[i],
+							r->workers[i] };
+	}
+	must(clv_control_open(&cp, &r->control) == 0, "control");
+	r->end = (struct wire_end){ .deliver = relay_deliver, .self = r };
+	wire_join(&w->wire, &r->end);
+}
+
+/* ---- a client ---- */
+
+static uint8_t pattern(uint32_t number, size_t i)
+{
+	return (uint8_t)(number * 31 + i * 7 + (i >> 8));
+}
+
+/* What comes back to a local application through its tunnel. */
+static bool app_deliver(struct world_client *c, const struct wire_packet *p)
+{
+	for (unsigned a = 0; a < WORLD_APPS_MAX; a++) {
+		struct world_app *app = &c->apps[a];
+		uint32_t number = 0;
+
+		if (!app->endpoint.port || !clv_endpoint_equal(&p->to, &app->endpoint))
+			continue;
+		app->received++;
+		app->last_len = p->len;
+		if (p->len >= sizeof(number))
+			memcpy(&number, p->bytes, sizeof(number));
+		for (size_t i = sizeof(number); i < p->len; i++)
+			if (p->bytes[i] != pattern(number, i)) {
+				app->wrong++;
+				break;
+			}
+		return true;
+	}
+	return false;
+}
+
+static bool client_deliver(void *self, const struct wire_packet *p)
+{
+	struct world_client *c = self;
+	int socket;
+
+	/* loopback addresses are this client's own when its listener or one of its tunnels sent */
+	if (app_deliver(c, p))
+		return true;
+	socket = wire_port_socket(&c->sock, &p->to);
+	if (socket < 0)
+		return false;
+	wire_port_push(&c->sock, p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL, 0);
+	return true;
+}
+
+static void on_up(void *user, struct clv_relay_session *rs)
+{
+	struct world_client *c = user;
+
+	(void)rs;
+	c->is_up = true;
+}
+
+static void on_down(void *user, const struct clv_session_end *end)
+{
+	struct world_client *c = user;
+
+	c->is_up = false;
+	c->is_down = true;
+	c->down = *end;
+	c->session = NULL;
+}
+
+static void on_max_payload(void *user, uint32_t len)
+{
+	struct world_client *c = user;
+
+	c->max_payload = len;
+}
+
+static const struct clv_relay_session_ops session_ops = { on_up, on_down, on_max_payload };
+
+static void client_open(struct world *w, unsigned i)
+{
+	struct world_client *c = &w->clients[i];
+	struct clv_worker_params wp = worker_params(w, 0);
+	struct clv_control_worker side;
+	struct clv_control_params cp = {
+		.host_ops = &world_client_host_ops,
+		.host = c,
+		.port = &c->control_port.port,
+		.workers = &side,
+		.workers_len = 1,
+		.limits = limits_of(&w->p),
+		.rand_seed = w->p.seed + 1000 + i,
+		.secret = { 9 },
+	};
+	char text[64];
+	uint32_t number;
+
+	c->world = w;
+	snprintf(text, sizeof(text), "198.18.0.%u:%u", 2 + i, 40000 + i);
+	c->endpoint = endpoint(text);
+	snprintf(text, sizeof(text), "127.0.0.%u:5000", 2 + i);
+	c->listen = endpoint(text);
+	clv_rand_init(&c->rand, w->p.seed + 2000 + i);
+	c->commands = clv_mailbox_new(MAILBOX_BYTES, -1);
+	c->events = clv_mailbox_new(MAILBOX_BYTES, -1);
+	wire_port_init(&c->control_port, &w->wire);
+	wire_port_init(&c->sock, &w->wire);
+	must(c->sock.port.ops->add_socket(&c->sock.port, -1, &c->endpoint, &number) == 0 &&
+		     number == CLV_WORKER_LISTENER_SOCKET,
+	     "client socket");
+	wp.workers = 1;
+	wp.rand_seed += 50 + i;
+	wp.sock = &c->sock.port;
+	wp.commands = c->commands;
+	wp.events = c->events;
+	must(clv_worker_open(&wp, &c->worker) == 0, "client worker");
+	side = (struct clv_control_worker){ c->commands, c->events, c->worker };
+	must(clv_control_open(&cp, &c->control) == 0, "client control");
+	clv_control_socket_open(c->control, -1, &c->listen);
+	c->end = (struct wire_end){ .deliver = client_deliver, .self = c };
+	wire_join(&w->wire, &c->end);
+}
+
+void world_connect_start(struct world *w, unsigned i)
+{
+	struct world_client *c = &w->clients[i];
+	struct clv_relay_session_params p = {
+		.control = c->control,
+		.connect = {
+			.local = c->endpoint,
+			.remote = w->relay_endpoint,
+			.tls = w->client_tls,
+			.profile = CLV_PROFILE_PQC,
+			.server_name = "relay.test",
+		},
+		.authority = "relay.test:443",
+		.tunnels_max = 256,
+		.capsule_backlog = 1 << 16,
+		.rand = &c->rand,
+		.counters = &c->counters,
+		.ops = &session_ops,
+		.user = c,
+	};
+
+	c->is_up = c->is_down = false;
+	must(clv_relay_session_open(&p, w->wire.now_ns, &c->session) == 0, "connect");
+}
+
+bool world_connect(struct world *w, unsigned i)
+{
+	struct world_client *c = &w->clients[i];
+	uint64_t until = w->wire.now_ns + 15 * CLV_SEC;
+
+	world_connect_start(w, i);
+	while (!c->is_up && !c->is_down && w->wire.now_ns < until)
+		world_turn(w, until - w->wire.now_ns);
+	return c->is_up;
+}
+
+static void on_tunnel_open(void *user, const struct clv_client_result *result)
+{
+	struct world_app *app = user;
+
+	app->opened++;
+	app->status = result->status;
+}
+
+static void on_tunnel_closed(void *user, int error, const struct clv_client_result *result)
+{
+	struct world_app *app = user;
+
+	app->closed++;
+	app->error = error;
+	if (result)
+		app->status = result->status;
+	app->tunnel = NULL;
+}
+
+static const struct clv_relay_tunnel_ops tunnel_ops = { on_tunnel_open, on_tunnel_closed };
+
+int world_tunnel(struct world *w, unsigned i, unsigned a, const char *host, uint16_t port)
+{
+	struct world_client *c = &w->clients[i];
+	struct world_app *app = &c->apps[a];
+	struct clv_relay_tunnel_params p = {
+		.host = host,
+		.port = port,
+		.local = c->listen,
+		.ops = &tunnel_ops,
+		.user = app,
+	};
+	char text[64];
+	int socket = wire_port_socket(&c->sock, &c->listen);
+
+	must(socket >= 0, "listening socket");
+	snprintf(text, sizeof(text), "127.0.0.%u:%u", 2 + i, 6000 + a);
+	*app = (struct world_app){ .endpoint = endpoint(text) };
+	p.remote = app->endpoint;
+	p.socket = (uint32_t)socket;
+	return clv_relay_tunnel_open(c->session, &p, &app->tunnel);
+}
+
+void world_app_send(struct world *w, unsigned i, unsigned a, size_t len, uint32_t number)
+{
+	struct world_client *c = &w->clients[i];
+	struct wire_packet *p = calloc(1, sizeof(*p) + len);
+
+	must(p != NULL, "memory");
+	for (size_t k = 0; k < len; k++)
+		p->bytes[k] = pattern(number, k);
+	memcpy(p->bytes, &number, len < sizeof(number) ? len : sizeof(number));
+	p->from = c->apps[a].endpoint;
+	p->to = c->listen;
+	p->len = len;
+	client_deliver(c, p); /* the loopback of that host loses nothing */
+	free(p);
+}
+
+/* ---- time ---- */
+
+static uint64_t min_ns(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static unsigned step_all(struct world *w)
+{
+	uint64_t now = w->wire.now_ns;
+	unsigned work = clv_control_step(w->relay.control, now);
+
+	world_in_worker = true;
+	for (uint16_t i = 0; i < w->p.workers; i++)
+		work += clv_worker_step(w->relay.workers[i], now);
+	world_in_worker = false;
+	for (uint16_t i = 0; i < w->p.clients; i++) {
+		work += clv_control_step(w->clients[i].control, now);
+		work += clv_worker_step(w->clients[i].worker, now);
+	}
+	return work;
+}
+
+void world_turn(struct world *w, uint64_t step_ns)
+{
+	uint64_t at;
+	int rounds = 0;
+
+	wire_run(&w->wire);
+	while (step_all(w))
+		must(++rounds < 10000, "settling: work without end");
+	at = min_ns(wire_next_ns(&w->wire), w->wire.now_ns + step_ns);
+	at = min_ns(at, clv_control_next_ns(w->relay.control));
+	for (uint16_t i = 0; i < w->p.workers; i++)
+		at = min_ns(at, clv_worker_next_ns(w->relay.workers[i]));
+	for (uint16_t i = 0; i < w->p.clients; i++) {
+		at = min_ns(at, clv_control_next_ns(w->clients[i].control));
+		at = min_ns(at, clv_worker_next_ns(w->clients[i].worker));
+	}
+	/* a timer that is due again at once moves the clock by a tick, so that time goes on */
+	w->wire.now_ns = at > w->wire.now_ns ? at : w->wire.now_ns + 1000;
+}
+
+bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world *w))
+{
+	uint64_t until = w->wire.now_ns + duration_ns;
+
+	while (w->wire.now_ns < until) {
+		world_turn(w, until - w->wire.now_ns);
+		if (done && done(w))
+			return true;
+	}
+	return false;
+}
+
+/* ---- all of it ---- */
+
+static void make_tls(struct world *w)
+{
+	static const char *const names[] = { "relay.test" };
+	struct clv_tls_server_params sp = { .profile = CLV_PROFILE_PQC };
+	struct clv_tls_client_params lp = { .profile = CLV_PROFILE_PQC };
+	struct clv_certs certs;
+	char error[256] = "";
+
+	snprintf(w->state_dir, sizeof(w->state_dir), "/tmp/culvert-loop-XXXXXX");
+	must(mkdtemp(w->state_dir) != NULL, "mkdtemp");
+	must(clv_certs_ensure(CLV_PROFILE_PQC, w->state_dir, names, 1, &certs, error,
+			      sizeof(error)) == 0,
+	     error);
+	sp.cert_file = certs.cert_file;
+	sp.key_file = certs.key_file;
+	lp.ca_sha256 = certs.ca_sha256;
+	must(clv_tls_server_context(&sp, &w->server_tls, error, sizeof(error)) == 0, error);
+	must(clv_tls_client_context(&lp, &w->client_tls, error, sizeof(error)) == 0, error);
+}
+
+static void remove_state(struct world *w)
+{
+	static const char *const files[] = { "tls/ca.pem", "tls/ca.key", "tls/pqc.pem",
+					     "tls/pqc.key", "tls" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", w->state_dir, files[i]);
+		remove(path);
+	}
+	rmdir(w->state_dir);
+}
+
+void world_open(struct world *w, const struct world_params *p)
+{
+	static const char *const allow[] = { "198.18.0.0/15" };
+	char error[128] = "";
+
+	memset(w, 0, sizeof(*w));
+	w->p = *p;
+	w->p.workers = p->workers ? p->workers : 1;
+	w->p.clients = p->clients ? p->clients : 1;
+	w->p.seed = p->seed ? p->seed : 1;
+	w->egress_max = 1024;
+	wire_init(&w->wire, w->p.seed);
+	w->relay_endpoint = endpoint("198.18.0.1:443");
+	w->target = endpoint("198.18.1.1:7000");
+	make_tls(w);
+	must(clv_policy_new(allow, 1, NULL, 0, &w->policy, error, sizeof(error)) == 0, error);
+	relay_open(w);
+	for (unsigned i = 0; i < w->p.clients; i++)
+		client_open(w, i);
+	w->target_end = (struct wire_end){ .deliver = target_deliver, .self = w };
+	wire_join(&w->wire, &w->target_end);
+}
+
+static void close_client(struct world_client *c)
+{
+	clv_control_close(c->control);
+	clv_worker_close(c->worker);
+	clv_mailbox_free(c->commands);
+	clv_mailbox_free(c->events);
+}
+
+void world_close(struct world *w)
+{
+	struct world_relay *r = &w->relay;
+
+	for (unsigned i = 0; i < w->p.clients; i++)
+		close_client(&w->clients[i]);
+	clv_control_close(r->control);
+	for (uint16_t i = 0; i < w->p.workers; i++) {
+		clv_worker_close(r->workers[i]);
+		clv_mailbox_free(r->commands[i]);
+		clv_mailbox_free(r->events[i]);
+	}
+	clv_handoff_free(r->handoff);
+	clv_policy_free(w->policy);
+	clv_tls_context_free(w->server_tls);
+	clv_tls_context_free(w->client_tls);
+	wire_fini(&w->wire);
+	remove_state(w);
+}
+
+uint64_t world_count(const struct world *w, enum clv_counter which)
+{
+	uint64_t sum = clv_count_read(clv_control_counters(w->relay.control), which);
+
+	for (uint16_t i = 0; i < w->p.workers; i++)
+		sum += clv_count_read(clv_worker_counters(w->relay.workers[i]), which);
+	return sum;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* world_host - the machine under a relay of the loop tests: tables in memory, one flat network. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+#include "tests/loop/world_host.h"
+
+static struct world_row *row_find(struct world_table *t, const void *key, size_t len)
+{
+	for (size_t i = 0; i < WORLD_TABLE_MAX; i++)
+		if (t->rows[i].used && t->rows[i].key_len == len &&
+		    !memcmp(t->rows[i].key, key, len))
+			return &t->rows[i];
+	return NULL;
+}
+
+const struct world_row *world_table_find(struct world_table *t, const void *key, size_t len)
+{
+	return row_find(t, key, len);
+}
+
+static int row_put(struct world_table *t, const void *key, size_t len, const struct clv_ref *ref,
+		   uint64_t context_id)
+{
+	struct world_row *row = row_find(t, key, len);
+
+	for (size_t i = 0; !row && i < WORLD_TABLE_MAX; i++)
+		if (!t->rows[i].used)
+			row = &t->rows[i];
+	if (!row)
+		return CLV_EFULL;
+	memcpy(row->key, key, len);
+	row->key_len = len;
+	row->ref = *ref;
+	row->context_id = context_id;
+	row->used = true;
+	return 0;
+}
+
+static void row_drop(struct world_table *t, const void *key, size_t len)
+{
+	struct world_row *row = row_find(t, key, len);
+
+	if (row)
+		row->used = false;
+}
+
+static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
+{
+	struct world_relay *r = host;
+
+	return row_put(&r->conns, cid, sizeof(*cid), ref, 0);
+}
+
+static void conn_retire(void *host, const struct clv_cid *cid)
+{
+	struct world_relay *r = host;
+
+	row_drop(&r->conns, cid, sizeof(*cid));
+}
+
+static int context_publish(void *host, const struct clv_tuple *tuple,
+			   const struct clv_context *context)
+{
+	struct world_relay *r = host;
+
+	return row_put(&r->contexts, tuple, sizeof(*tuple), &context->tunnel, context->context_id);
+}
+
+static void context_retire(void *host, const struct clv_tuple *tuple)
+{
+	struct world_relay *r = host;
+
+	row_drop(&r->contexts, tuple, sizeof(*tuple));
+}
+
+/* Without compression a binding changes nothing that these tests look at. */
+static int binding_publish(void *host, const struct clv_endpoint *local,
+			   const struct clv_binding *binding)
+{
+	(void)host;
+	(void)local;
+	(void)binding;
+	return 0;
+}
+
+static void binding_retire(void *host, const struct clv_endpoint *local)
+{
+	(void)host;
+	(void)local;
+}
+
+static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
+{
+	struct world_relay *r = host;
+
+	(void)flow;
+	return r->flow_worker;
+}
+
+static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	struct world_relay *r = host;
+
+	if (!clv_addr_is_v4(remote))
+		return CLV_EUNROUTABLE;
+	*out = (struct clv_route){ 0 };
+	memcpy(out->source, r->world->relay_endpoint.addr, 16);
+	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
+	out->hop.mtu = 1500;
+	out->hop.state = (uint8_t)r->world->hop_state;
+	return 0;
+}
+
+static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+{
+	struct world_relay *r = host;
+
+	if (r->egress_held >= r->world->egress_max)
+		return CLV_EFULL;
+	*out = (struct clv_egress){ .fd = 1000000 }; /* a number the wire's ports never touch */
+	memcpy(out->local.addr, source, 16);
+	out->local.port = htons(r->next_port++);
+	r->egress_held++;
+	return 0;
+}
+
+static void egress_give(void *host, struct clv_egress *egress)
+{
+	struct world_relay *r = host;
+
+	(void)egress;
+	r->egress_held--;
+}
+
+static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
+{
+	(void)host;
+	(void)name;
+	(void)done;
+	(void)user;
+	(void)token;
+	return CLV_EFULL; /* targets are literals here; names have tests of their own */
+}
+
+static void resolve_cancel(void *host, uint64_t token)
+{
+	(void)host;
+	(void)token;
+}
+
+static bool is_own_address(void *host, const uint8_t addr[16])
+{
+	struct world_relay *r = host;
+
+	return !memcmp(addr, r->world->relay_endpoint.addr, 16);
+}
+
+static uint64_t wall_sec(void *host)
+{
+	struct world_relay *r = host;
+
+	return 1700000000 + r->world->wire.now_ns / 1000000000;
+}
+
+const struct clv_host_ops world_host_ops = {
+	.conn_publish = conn_publish,
+	.conn_retire = conn_retire,
+	.context_publish = context_publish,
+	.context_retire = context_retire,
+	.binding_publish = binding_publish,
+	.binding_retire = binding_retire,
+	.worker_of_flow = worker_of_flow,
+	.route = route,
+	.egress_take = egress_take,
+	.egress_give = egress_give,
+	.resolve = resolve,
+	.resolve_cancel = resolve_cancel,
+	.is_own_address = is_own_address,
+	.wall_sec = wall_sec,
+};
+
+/* ---- the client's machine: kernel routing to everywhere ---- */
+
+static int client_conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
+{
+	(void)host;
+	(void)cid;
+	(void)ref;
+	return 0;
+}
+
+static void client_conn_retire(void *host, const struct clv_cid *cid)
+{
+	(void)host;
+	(void)cid;
+}
+
+static uint16_t client_worker_of_flow(void *host, const struct clv_tuple *flow)
+{
+	(void)host;
+	(void)flow;
+	return 0;
+}
+
+static int client_route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	struct world_client *c = host;
+
+	(void)remote;
+	*out = (struct clv_route){ .hop = { .via = CLV_VIA_KERNEL, .mtu = 1500 } };
+	memcpy(out->source, c->endpoint.addr, 16);
+	return 0;
+}
+
+static uint64_t client_wall_sec(void *host)
+{
+	(void)host;
+	return 1700000000;
+}
+
+const struct clv_host_ops world_client_host_ops = {
+	.conn_publish = client_conn_publish,
+	.conn_retire = client_conn_retire,
+	.worker_of_flow = client_worker_of_flow,
+	.route = client_route,
+	.wall_sec = client_wall_sec,
+};

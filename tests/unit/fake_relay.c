@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "fake_relay.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	struct fake_relay *r = host;
+	bool v4 = clv_addr_is_v4(remote);
+
+	if (v4 ? !r->has_v4 : !r->has_v6)
+		return CLV_EUNROUTABLE;
+	*out = (struct clv_route){ .hop = { .mtu = r->mtu, .state = r->hop_state } };
+	assert_int_equal(clv_addr_parse(v4 ? "198.18.0.1" : "2001:db8::a", out->source), 0);
+	return 0;
+}
+
+static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+{
+	struct fake_relay *r = host;
+
+	if (r->egress_err)
+		return r->egress_err;
+	*out = (struct clv_egress){ .fd = -1 };
+	memcpy(out->local.addr, source, 16);
+	out->local.port = htons((uint16_t)(40000 + r->egress_held));
+	r->egress_held++;
+	return 0;
+}
+
+static void egress_give(void *host, struct clv_egress *egress)
+{
+	struct fake_relay *r = host;
+
+	(void)egress;
+	assert_true(r->egress_held > 0);
+	r->egress_held--;
+}
+
+static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
+{
+	struct fake_relay *r = host;
+
+	if (r->resolve_err)
+		return r->resolve_err;
+	snprintf(r->resolving, sizeof(r->resolving), "%s", name);
+	r->resolved = done;
+	r->resolved_user = user;
+	*token = 77;
+	return 0;
+}
+
+static void resolve_cancel(void *host, uint64_t token)
+{
+	struct fake_relay *r = host;
+
+	assert_int_equal(token, 77);
+	assert_string_not_equal(r->resolving, "");
+	r->resolving[0] = '\0';
+	r->cancelled++;
+}
+
+static bool is_own_address(void *host, const uint8_t addr[16])
+{
+	struct fake_relay *r = host;
+
+	return memcmp(r->own, addr, 16) == 0;
+}
+
+static const struct clv_host_ops host_ops = {
+	.route = route,
+	.egress_take = egress_take,
+	.egress_give = egress_give,
+	.resolve = resolve,
+	.resolve_cancel = resolve_cancel,
+	.is_own_address = is_own_address,
+};
+
+static int tunnel_open(void *session, struct clv_request *rq,
+		       const struct clv_request_tunnel *tunnel, struct clv_ref *ref)
+{
+	struct fake_relay *r = session;
+
+	if (r->open_err)
+		return r->open_err;
+	assert_true(r->opened < FAKE_TUNNELS);
+	r->tunnels[r->opened] = (struct fake_tunnel){ .rq = rq, .params = *tunnel };
+	*ref = (struct clv_ref){ .slot = r->opened++, .generation = 1 };
+	return 0;
+}
+
+static void tunnel_close(void *session, struct clv_request *rq, const struct clv_ref *ref)
+{
+	struct fake_relay *r = session;
+	struct fake_tunnel *t = &r->tunnels[ref->slot];
+
+	assert_ptr_equal(t->rq, rq);
+	t->rq = NULL;
+	r->closed++;
+	r->egress_held--;
+}
+
+static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t context_id,
+			const uint8_t *payload, size_t len)
+{
+	struct fake_relay *r = session;
+	size_t used = strlen(r->sent_text);
+
+	assert_int_equal(context_id, 0);
+	assert_non_null(r->tunnels[ref->slot].rq);
+	assert_true(len <= sizeof(r->last_sent));
+	memcpy(r->last_sent, payload, len);
+	r->last_sent_len = len;
+	r->sent++;
+	if (len < 16)
+		snprintf(r->sent_text + used, sizeof(r->sent_text) - used, "%.*s;", (int)len,
+			 (const char *)payload);
+}
+
+static const struct clv_request_ops session_ops = {
+	.tunnel_open = tunnel_open,
+	.tunnel_close = tunnel_close,
+	.tunnel_send = tunnel_send,
+};
+
+void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagrams,
+		     const char *allow)
+{
+	struct clv_requests_params params = {
+		.config = &r->config,
+		.transport_ops = &pipe_ops,
+		.transport = &pipe->end[PIPE_SERVER],
+		.ops = &session_ops,
+		.session = r,
+		.quic_datagrams = quic_datagrams,
+		.streams_max = FAKE_STREAMS,
+		.rand = &r->rand,
+	};
+	char error[128] = "";
+
+	memset(r, 0, sizeof(*r));
+	r->pipe = pipe;
+	r->has_v4 = r->has_v6 = true;
+	r->mtu = 1500;
+	clv_rand_init(&r->rand, 3);
+	assert_int_equal(
+		clv_policy_new(&allow, allow ? 1 : 0, NULL, 0, &r->policy, error, sizeof(error)),
+		0);
+	r->config = (struct clv_requests_config){
+		.host_ops = &host_ops,
+		.host = r,
+		.policy = r->policy,
+		.proxy_name = "culvert",
+		.counters = &r->counters,
+		.tunnels_per_conn = 4,
+		.capsule_backlog = 4096,
+	};
+	assert_int_equal(clv_requests_new(&params, &r->requests), 0);
+	pipe->end[PIPE_SERVER].h3 = clv_requests_h3(r->requests);
+	assert_int_equal(clv_requests_start(r->requests), 0);
+}
+
+void fake_relay_fini(struct fake_relay *r)
+{
+	clv_requests_free(r->requests);
+	assert_int_equal(r->opened, r->closed);
+	assert_int_equal(r->egress_held, 0);
+	assert_string_equal(r->resolving, "");
+	clv_policy_free(r->policy);
+}
+
+void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs)
+{
+	struct clv_endpoint list[CLV_RESOLVE_MAX] = { 0 };
+	char text[512];
+	size_t n = 0;
+
+	assert_string_not_equal(r->resolving, "");
+	r->resolving[0] = '\0';
+	snprintf(text, sizeof(text), "%s", addrs);
+	for (char *p = strtok(text, " "); p; p = strtok(NULL, " "))
+		assert_int_equal(clv_addr_parse(p, list[n++].addr), 0);
+	r->resolved(r->resolved_user, err, list, n);
+}
+
+uint64_t fake_relay_count(const struct fake_relay *r, enum clv_counter which)
+{
+	return clv_count_read(&r->counters, which);
+}
