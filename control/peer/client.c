@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/client.h"
+
+#include <errno.h>
+#include <netinet/ip.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/handshake/admit.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/mailbox.h"
+#include "datapath/base/rand.h"
+#include "datapath/io/sock.h"
+#include "datapath/worker.h"
+
+enum {
+	CONNS_MAX = 8,
+	SOCKETS_MAX = 64,
+	LISTEN_MAX = 16,
+	BUFFERS = 2048,
+	MAILBOX_BYTES = 1 << 22,
+	SOCKET_BYTES = 4 << 20,
+	LINK_MTU = 1500,
+};
+
+/* Control's view of the worker's port: it sends there and never receives. */
+struct send_port {
+	struct clv_port port;
+	struct clv_port *real;
+};
+
+struct clv_client {
+	struct clv_client_params p;
+	struct clv_control *control;
+	struct clv_worker *worker;
+	struct clv_mailbox *commands, *events;
+	struct clv_port *sock;
+	struct send_port sender;
+	struct clv_counters sender_counters;
+	struct clv_counters request_counters;
+	struct clv_rand rand;
+	struct clv_endpoint local; /* of the QUIC socket */
+	int quic_fd;
+	int listen_fds[LISTEN_MAX];
+	unsigned listen_len;
+};
+
+/* ---- control's port ---- */
+
+static struct clv_port *real_of(struct clv_port *port)
+{
+	return ((struct send_port *)port)->real;
+}
+
+static unsigned send_rx(struct clv_port *port, struct clv_rx *batch, unsigned max)
+{
+	(void)port;
+	(void)batch;
+	(void)max;
+	return 0;
+}
+
+static void send_rx_done(struct clv_port *port)
+{
+	(void)port;
+}
+
+static int send_tx_take(struct clv_port *port, struct clv_tx *tx)
+{
+	return real_of(port)->ops->tx_take(real_of(port), tx);
+}
+
+static void send_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
+			 const struct clv_flow *flow, uint8_t ecn)
+{
+	real_of(port)->ops->tx_send(real_of(port), tx, len, flow, ecn);
+}
+
+static void send_tx_give(struct clv_port *port, struct clv_tx *tx)
+{
+	real_of(port)->ops->tx_give(real_of(port), tx);
+}
+
+static void send_flush(struct clv_port *port)
+{
+	real_of(port)->ops->flush(real_of(port));
+}
+
+static const struct clv_port_ops send_ops = {
+	.name = "send",
+	.rx = send_rx,
+	.rx_done = send_rx_done,
+	.tx_take = send_tx_take,
+	.tx_send = send_tx_send,
+	.tx_give = send_tx_give,
+	.flush = send_flush,
+};
+
+/* ---- the machine, as a client needs it: kernel routing and no tables ---- */
+
+static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
+{
+	(void)host;
+	(void)cid;
+	(void)ref;
+	return 0;
+}
+
+static void conn_retire(void *host, const struct clv_cid *cid)
+{
+	(void)host;
+	(void)cid;
+}
+
+static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
+{
+	(void)host;
+	(void)flow;
+	return 0;
+}
+
+/* Ask the kernel by a connected socket that sends nothing. */
+static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	bool v4 = clv_addr_is_v4(remote);
+	struct clv_endpoint ep = { .port = htons(443) };
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int mtu = LINK_MTU, err = CLV_EUNROUTABLE;
+	int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)host;
+	if (fd < 0)
+		return CLV_EUNROUTABLE;
+	memcpy(ep.addr, remote, sizeof(ep.addr));
+	len = clv_endpoint_to_sockaddr(&ep, !v4, &sa);
+	if (connect(fd, (struct sockaddr *)&sa, len))
+		goto out;
+	len = sizeof(mtu);
+	if (getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len))
+		mtu = LINK_MTU;
+	len = sizeof(sa);
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) ||
+	    clv_endpoint_from_sockaddr((struct sockaddr *)&sa, &ep))
+		goto out;
+	*out = (struct clv_route){
+		.hop = { .via = CLV_VIA_KERNEL, .mtu = (uint16_t)(mtu > 65535 ? 65535 : mtu) },
+	};
+	memcpy(out->source, ep.addr, sizeof(out->source));
+	err = 0;
+out:
+	close(fd);
+	return err;
+}
+
+static uint64_t wall_sec(void *host)
+{
+	(void)host;
+	return (uint64_t)time(NULL);
+}
+
+static const struct clv_host_ops host_ops = {
+	.conn_publish = conn_publish,
+	.conn_retire = conn_retire,
+	.worker_of_flow = worker_of_flow,
+	.route = route,
+	.wall_sec = wall_sec,
+};
+
+/* ---- life ---- */
+
+static int open_sockets(struct clv_client *c)
+{
+	struct clv_sock_params sp = {
+		.counters = &c->sender_counters,
+		.sockets_max = SOCKETS_MAX,
+	};
+	struct clv_sock_bind_params bp = {
+		.receive_bytes = SOCKET_BYTES, /* local: all zero: any address, any port */
+		.send_bytes = SOCKET_BYTES,
+	};
+	uint32_t number;
+	int err = clv_sock_open(&sp, &c->sock);
+
+	if (err)
+		return err;
+	err = clv_sock_bind_udp(&bp, &c->quic_fd, &c->local);
+	if (err)
+		return err;
+	return c->sock->ops->add_socket(c->sock, c->quic_fd, &c->local, &number);
+}
+
+static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
+{
+	struct clv_worker_params wp = {
+		.workers = 1,
+		.conns_max = CONNS_MAX,
+		.tunnels_max = c->p.tunnels_max,
+		.buffers = BUFFERS,
+		.early_per_conn = 64,
+		.early_ns = 300 * CLV_MSEC,
+		.hop_wait_packets = 8,
+		.sock = c->sock,
+		.commands = c->commands,
+		.events = c->events,
+	};
+
+	clv_admit_reset_secret(secret, wp.reset_secret);
+	return clv_worker_open(&wp, &c->worker);
+}
+
+static int open_control(struct clv_client *c, const uint8_t secret[static 32])
+{
+	struct clv_control_worker side = { c->commands, c->events, c->worker };
+	struct clv_control_params cp = {
+		.host_ops = &host_ops,
+		.host = c,
+		.port = &c->sender.port,
+		.workers = &side,
+		.workers_len = 1,
+		.limits = {
+			.conns_max = CONNS_MAX,
+			.handshakes_max = CONNS_MAX,
+			.retry_above = CONNS_MAX,
+			.tunnels_max = c->p.tunnels_max,
+			.tunnels_per_conn = c->p.tunnels_max,
+			.queue_packets = 512,
+			.sojourn_ns = 100 * CLV_MSEC,
+			.conn_idle_ns = 60 * CLV_SEC,
+			.handshake_ns = 10 * CLV_SEC,
+			.stream_window = 1 << 18,
+			.conn_window = 1 << 20,
+			.capsule_backlog = 1 << 18,
+			.early_per_conn = 64,
+		},
+		.on_new_remote = c->p.on_new_remote,
+		.client = c->p.user,
+	};
+
+	memcpy(cp.secret, secret, sizeof(cp.secret));
+	c->sender.port.ops = &send_ops;
+	c->sender.real = c->sock;
+	return clv_control_open(&cp, &c->control);
+}
+
+int clv_client_open(const struct clv_client_params *params, struct clv_client **out)
+{
+	struct clv_client *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	uint8_t secret[32];
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->p = *params;
+	c->quic_fd = -1;
+	clv_rand_init(&c->rand, 0);
+	clv_rand_bytes(&c->rand, secret, sizeof(secret));
+	c->commands = clv_mailbox_new(MAILBOX_BYTES, -1);
+	c->events = clv_mailbox_new(MAILBOX_BYTES, -1);
+	err = c->commands && c->events ? open_sockets(c) : -ENOMEM;
+	if (!err)
+		err = open_worker(c, secret);
+	if (!err)
+		err = open_control(c, secret);
+	if (err) {
+		clv_client_close(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void clv_client_close(struct clv_client *c)
+{
+	if (!c)
+		return;
+	clv_control_close(c->control);
+	if (c->worker)
+		clv_worker_close(c->worker); /* and its port */
+	else if (c->sock)
+		c->sock->ops->close(c->sock);
+	clv_mailbox_free(c->commands);
+	clv_mailbox_free(c->events);
+	while (c->listen_len)
+		close(c->listen_fds[--c->listen_len]);
+	if (c->quic_fd >= 0)
+		close(c->quic_fd);
+	free(c);
+}
+
+int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p, uint64_t now_ns,
+		       struct clv_relay_session **out)
+{
+	struct clv_relay_session_params sp = {
+		.control = c->control,
+		.connect = {
+			.local = c->local,
+			.remote = p->relay,
+			.socket = CLV_WORKER_LISTENER_SOCKET,
+			.tls = p->tls,
+			.profile = p->profile,
+			.server_name = p->server_name,
+			.keepalive_ns = c->p.keepalive_ns,
+		},
+		.authority = p->authority,
+		.tunnels_max = c->p.tunnels_max,
+		.capsule_backlog = 1 << 18,
+		.rand = &c->rand,
+		.counters = &c->request_counters,
+		.ops = p->ops,
+		.user = p->user,
+	};
+	struct clv_route way;
+
+	if (route(c, p->relay.addr, &way))
+		return CLV_EUNROUTABLE;
+	memcpy(sp.connect.local.addr, way.source, sizeof(way.source));
+	return clv_relay_session_open(&sp, now_ns, out);
+}
+
+int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
+		      struct clv_endpoint *got)
+{
+	struct clv_sock_bind_params bp = {
+		.local = *local,
+		.receive_bytes = SOCKET_BYTES,
+		.send_bytes = SOCKET_BYTES,
+	};
+	int err;
+
+	if (c->listen_len == LISTEN_MAX)
+		return CLV_EFULL;
+	err = clv_sock_bind_udp(&bp, &c->listen_fds[c->listen_len], got);
+	if (err)
+		return err;
+	clv_control_socket_open(c->control, c->listen_fds[c->listen_len], got);
+	c->listen_len++;
+	return 0;
+}
+
+/* ---- the step ---- */
+
+unsigned clv_client_step(struct clv_client *c, uint64_t now_ns)
+{
+	unsigned work = clv_control_step(c->control, now_ns);
+
+	return work + clv_worker_step(c->worker, now_ns);
+}
+
+uint64_t clv_client_next_ns(const struct clv_client *c)
+{
+	uint64_t a = clv_control_next_ns(c->control), b = clv_worker_next_ns(c->worker);
+
+	return a < b ? a : b;
+}
+
+int clv_client_fd(const struct clv_client *c)
+{
+	return clv_worker_sock_fd(c->worker);
+}
+
+bool clv_client_may_sleep(struct clv_client *c)
+{
+	return clv_worker_may_sleep(c->worker) && clv_mailbox_may_sleep(c->events);
+}
+
+void clv_client_stop(struct clv_client *c, uint64_t now_ns)
+{
+	clv_control_stop(c->control, now_ns);
+}
+
+bool clv_client_is_stopped(const struct clv_client *c)
+{
+	return clv_control_is_stopped(c->control);
+}
+
+const struct clv_counters *clv_client_counters(const struct clv_client *c)
+{
+	return clv_worker_counters(c->worker);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * client - the machinery of a peer: one control and one worker on kernel sockets, in one thread.
+ *
+ * The worker owns the sockets.  Packets of no connection it knows (a handshake's) reach control as
+ * the worker's stray events, so that one socket serves both.
+ *
+ * Order: 1. open  2. connect, listen  3. step, sleep on fd until next_ns, step, ...  4. stop, steps
+ * until is_stopped  5. close
+ * Threading: the caller's; no thread is made and no loop imposed.
+ */
+#ifndef CLV_CLIENT_H
+#define CLV_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/control.h"
+#include "control/peer/relay_session.h"
+
+struct clv_client;
+
+struct clv_client_params {
+	uint32_t tunnels_max;
+	uint64_t keepalive_ns; /* of the connection to the relay; 0: none */
+	/* As in clv_control_params. */
+	void (*on_new_remote)(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
+			      size_t len);
+	void *user;
+};
+
+/* Returns 0 and fills *out, -ENOMEM, or -errno of the sockets. */
+int clv_client_open(const struct clv_client_params *params, struct clv_client **out);
+void clv_client_close(struct clv_client *c);
+
+struct clv_client_connect {
+	struct clv_endpoint relay;
+	const char *authority;	     /* "host:port" */
+	const char *server_name;     /* for SNI and the certificate */
+	struct clv_tls_context *tls; /* borrows for the session's life */
+	enum clv_profile profile;
+	const struct clv_relay_session_ops *ops;
+	void *user;
+};
+
+/*
+ * Start a session with a relay.  Returns 0 and fills *out, CLV_EUNROUTABLE (no way to the relay from
+ * here), or an error of clv_relay_session_open.
+ */
+int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p, uint64_t now_ns,
+		       struct clv_relay_session **out);
+
+/* Receive local datagrams on an endpoint.  got: filled with the bound one.  0 or -errno. */
+int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
+		      struct clv_endpoint *got);
+
+/* Returns how much it did. */
+unsigned clv_client_step(struct clv_client *c, uint64_t now_ns);
+uint64_t clv_client_next_ns(const struct clv_client *c);
+/* Polls readable when a step has something to do; arm it by may_sleep. */
+int clv_client_fd(const struct clv_client *c);
+bool clv_client_may_sleep(struct clv_client *c);
+
+void clv_client_stop(struct clv_client *c, uint64_t now_ns);
+bool clv_client_is_stopped(const struct clv_client *c);
+
+const struct clv_counters *clv_client_counters(const struct clv_client *c);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/forward.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+struct held {
+	struct held *next;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct sender {
+	struct sender *next;
+	struct clv_forward *forward;
+	struct clv_evt_remote from;
+	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
+	struct held *held, *held_last;
+	uint32_t held_len;
+	uint64_t blocked_until_ns; /* after a refusal */
+	bool is_open;
+};
+
+struct clv_forward {
+	struct clv_forward_params p;
+	char *host;
+	struct clv_relay_session *session;
+	struct sender *senders;
+	uint32_t senders_len;
+	uint64_t now_ns;
+	struct clv_forward_stats stats;
+};
+
+int clv_forward_open(const struct clv_forward_params *params, struct clv_forward **out)
+{
+	struct clv_forward *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->p = *params;
+	f->host = strdup(params->host);
+	if (!f->host) {
+		free(f);
+		return -ENOMEM;
+	}
+	*out = f;
+	return 0;
+}
+
+/* ---- what waits for its tunnel ---- */
+
+static void drop_held(struct sender *s)
+{
+	while (s->held) {
+		struct held *h = s->held;
+
+		s->held = h->next;
+		s->forward->stats.dropped++;
+		free(h);
+	}
+	s->held_last = NULL;
+	s->held_len = 0;
+}
+
+static void hold(struct sender *s, const uint8_t *payload, size_t len)
+{
+	struct held *h = NULL;
+
+	if (s->held_len < s->forward->p.held_packets)
+		h = malloc(sizeof(*h) + len);
+	if (!h) {
+		s->forward->stats.dropped++;
+		return;
+	}
+	h->next = NULL;
+	h->len = len;
+	memcpy(h->bytes, payload, len);
+	if (s->held_last)
+		s->held_last->next = h;
+	else
+		s->held = h;
+	s->held_last = h;
+	s->held_len++;
+	s->forward->stats.held++;
+}
+
+static void send_held(struct sender *s)
+{
+	while (s->held) {
+		struct held *h = s->held;
+
+		s->held = h->next;
+		clv_relay_tunnel_up(s->tunnel, h->bytes, h->len);
+		free(h);
+	}
+	s->held_last = NULL;
+	s->held_len = 0;
+}
+
+/* ---- tunnels ---- */
+
+static void on_open(void *user, const struct clv_client_result *result)
+{
+	struct sender *s = user;
+
+	s->is_open = true;
+	s->forward->stats.opened++;
+	if (s->forward->p.ops->on_open)
+		s->forward->p.ops->on_open(s->forward->p.user, result);
+	send_held(s);
+}
+
+static void on_closed(void *user, int error, const struct clv_client_result *result)
+{
+	struct sender *s = user;
+	struct clv_forward *f = s->forward;
+
+	s->tunnel = NULL;
+	s->is_open = false;
+	drop_held(s);
+	if (!result && error == CLV_ETIMEOUT)
+		return; /* idle: the next datagram opens another */
+	if (result) {
+		s->blocked_until_ns = f->now_ns + f->p.retry_ns;
+		f->stats.refused++;
+	}
+	if (f->p.ops->on_refused)
+		f->p.ops->on_refused(f->p.user, error, result);
+}
+
+static const struct clv_relay_tunnel_ops tunnel_ops = { on_open, on_closed };
+
+static struct sender *find(struct clv_forward *f, const struct clv_evt_remote *evt)
+{
+	struct sender *s = f->senders;
+
+	while (s && (!clv_endpoint_equal(&s->from.remote, &evt->remote) ||
+		     s->from.socket != evt->socket))
+		s = s->next;
+	return s;
+}
+
+static struct sender *add(struct clv_forward *f, const struct clv_evt_remote *evt)
+{
+	struct sender **at = &f->senders, *s;
+
+	/* a full table makes room by a sender that has nothing open */
+	if (f->senders_len >= f->p.senders_max) {
+		while (*at && (*at)->tunnel)
+			at = &(*at)->next;
+		s = *at;
+		if (!s)
+			return NULL;
+		*at = s->next;
+		drop_held(s);
+		free(s);
+		f->senders_len--;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->forward = f;
+	s->from = *evt;
+	s->next = f->senders;
+	f->senders = s;
+	f->senders_len++;
+	return s;
+}
+
+static void ask(struct sender *s)
+{
+	struct clv_forward *f = s->forward;
+	struct clv_relay_tunnel_params p = {
+		.host = f->host,
+		.port = f->p.port,
+		.local = s->from.local,
+		.remote = s->from.remote,
+		.socket = s->from.socket,
+		.ops = &tunnel_ops,
+		.user = s,
+	};
+	int err = f->session ? clv_relay_tunnel_open(f->session, &p, &s->tunnel) : CLV_ECLOSED;
+
+	if (!err)
+		return;
+	s->tunnel = NULL;
+	s->blocked_until_ns = f->now_ns + f->p.retry_ns;
+	drop_held(s);
+	f->stats.refused++;
+	if (f->session && f->p.ops->on_refused)
+		f->p.ops->on_refused(f->p.user, err, NULL);
+}
+
+void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *evt,
+			    const uint8_t *payload, size_t len, uint64_t now_ns)
+{
+	struct sender *s = find(f, evt);
+
+	f->now_ns = now_ns;
+	if (!s)
+		s = add(f, evt);
+	if (!s || (!s->tunnel && now_ns < s->blocked_until_ns)) {
+		f->stats.dropped++;
+		return;
+	}
+	/* the datagram and the tunnel's opening may have crossed on the way to the worker */
+	if (s->is_open) {
+		clv_relay_tunnel_up(s->tunnel, payload, len);
+		return;
+	}
+	hold(s, payload, len);
+	if (!s->tunnel)
+		ask(s);
+}
+
+void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs)
+{
+	f->session = rs;
+	for (struct sender *s = f->senders; s; s = s->next)
+		s->blocked_until_ns = 0;
+}
+
+void clv_forward_close(struct clv_forward *f)
+{
+	if (!f)
+		return;
+	while (f->senders) {
+		struct sender *s = f->senders;
+
+		f->senders = s->next;
+		if (s->tunnel && f->session)
+			clv_relay_tunnel_close(s->tunnel);
+		drop_held(s);
+		free(s);
+	}
+	free(f->host);
+	free(f);
+}
+
+const struct clv_forward_stats *clv_forward_stats(const struct clv_forward *f)
+{
+	return &f->stats;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * forward - a local UDP port to a target through a relay: each local sender gets its own tunnel.
+ *
+ * What a sender sends before its tunnel is open is kept, within bounds, and counted beyond them.  A
+ * tunnel that the relay ends (idle) opens anew with the sender's next datagram; a refused sender
+ * waits a few seconds.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_FORWARD_H
+#define CLV_FORWARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/peer/relay_session.h"
+
+struct clv_forward;
+
+struct clv_forward_ops {
+	/* A sender's tunnel is open. */
+	void (*on_open)(void *user, const struct clv_client_result *result);
+	/* A sender's tunnel was refused; result may be NULL (the relay closed it, or went away). */
+	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
+};
+
+struct clv_forward_params {
+	const char *host; /* target; copies */
+	uint16_t port;	  /* host order */
+	uint32_t senders_max;
+	uint32_t held_packets; /* of one sender, before its tunnel is open */
+	uint64_t retry_ns;     /* after a refusal */
+	const struct clv_forward_ops *ops;
+	void *user;
+};
+
+struct clv_forward_stats {
+	uint64_t opened, refused;
+	uint64_t held, dropped; /* datagrams before a tunnel: kept; beyond the bounds */
+};
+
+/* Returns 0 and fills *out, or -ENOMEM. */
+int clv_forward_open(const struct clv_forward_params *params, struct clv_forward **out);
+void clv_forward_close(struct clv_forward *f);
+
+/* The session is up (rs), or gone (NULL: its tunnels were closed by it). */
+void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs);
+
+/* A datagram of a sender without a tunnel; for clv_client_params.on_new_remote. */
+void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *evt,
+			    const uint8_t *payload, size_t len, uint64_t now_ns);
+
+const struct clv_forward_stats *clv_forward_stats(const struct clv_forward *f);
+
+#endif

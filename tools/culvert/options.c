@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/culvert/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/clock.h"
+
+#ifndef CLV_VERSION
+#define CLV_VERSION "unknown"
+#endif
+
+static const char usage[] =
+	"usage: culvert forward --relay HOST:PORT --listen ADDR:PORT --target HOST:PORT TRUST\n"
+	"       culvert ping    --relay HOST:PORT --target HOST:PORT TRUST\n"
+	"                       [--count N] [--size BYTES] [--interval SECONDS] [--json]\n"
+	"TRUST: --ca FILE          certificate authority of the relay, PEM\n"
+	"       --pin sha256:HEX   fingerprint that the relay printed at its start\n"
+	"more:  --profile pqc|hybrid   --name SERVERNAME   --log error|warn|info|debug\n"
+	"       --help   --version\n";
+
+enum {
+	OPT_RELAY = 1,
+	OPT_LISTEN,
+	OPT_TARGET,
+	OPT_CA,
+	OPT_PIN,
+	OPT_PROFILE,
+	OPT_NAME,
+	OPT_COUNT,
+	OPT_SIZE,
+	OPT_INTERVAL,
+	OPT_JSON,
+	OPT_LOG,
+	OPT_HELP,
+	OPT_VERSION,
+	PING_SIZE_MIN = 16, /* sequence and time */
+	PING_SIZE_MAX = 1472,
+};
+
+static const struct option long_options[] = {
+	{ "relay", required_argument, NULL, OPT_RELAY },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "target", required_argument, NULL, OPT_TARGET },
+	{ "ca", required_argument, NULL, OPT_CA },
+	{ "pin", required_argument, NULL, OPT_PIN },
+	{ "profile", required_argument, NULL, OPT_PROFILE },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "interval", required_argument, NULL, OPT_INTERVAL },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+int culvert_endpoint_parse(const char *text, struct culvert_endpoint *out)
+{
+	const char *colon = strrchr(text, ':'), *begin = text, *end = colon;
+	char *rest;
+	unsigned long port;
+
+	if (!colon || colon == text)
+		return -1;
+	if (*text == '[') {
+		begin = text + 1;
+		end = colon - 1;
+		if (*end != ']' || end <= begin)
+			return -1;
+	} else if (memchr(text, ':', (size_t)(colon - text))) {
+		return -1; /* an IPv6 address wants brackets */
+	}
+	port = strtoul(colon + 1, &rest, 10);
+	if (colon[1] < '0' || colon[1] > '9' || *rest || port > 65535)
+		return -1;
+	if ((size_t)(end - begin) >= sizeof(out->host))
+		return -1;
+	memcpy(out->host, begin, (size_t)(end - begin));
+	out->host[end - begin] = '\0';
+	out->port = (uint16_t)port;
+	return 0;
+}
+
+static int parse_pin(const char *text, uint8_t out[static 32])
+{
+	static const char prefix[] = "sha256:";
+
+	if (!strncmp(text, prefix, sizeof(prefix) - 1))
+		text += sizeof(prefix) - 1;
+	if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64)
+		return -1;
+	for (int i = 0; i < 32; i++)
+		sscanf(text + 2 * i, "%2hhx", &out[i]);
+	return 0;
+}
+
+static int parse_number(const char *text, unsigned long min, unsigned long max, uint32_t *out)
+{
+	char *rest;
+	unsigned long n = strtoul(text, &rest, 10);
+
+	if (*text < '0' || *text > '9' || *rest || n < min || n > max)
+		return -1;
+	*out = (uint32_t)n;
+	return 0;
+}
+
+static int parse_interval(const char *text, uint64_t *out)
+{
+	char *rest;
+	double sec = strtod(text, &rest);
+
+	if (rest == text || *rest || !(sec >= 0.001 && sec <= 3600))
+		return -1;
+	*out = (uint64_t)(sec * 1e9);
+	return 0;
+}
+
+static int parse_level(const char *text, enum clv_log_level *out)
+{
+	static const char *const names[] = { "error", "warn", "info", "debug" };
+
+	for (int i = 0; i < 4; i++) {
+		if (strcmp(text, names[i]))
+			continue;
+		*out = (enum clv_log_level)i;
+		return 0;
+	}
+	return -1;
+}
+
+static int take(int opt, const char *arg, struct culvert_options *o)
+{
+	switch (opt) {
+	case OPT_RELAY:
+		return culvert_endpoint_parse(arg, &o->relay);
+	case OPT_LISTEN:
+		return culvert_endpoint_parse(arg, &o->listen);
+	case OPT_TARGET:
+		return culvert_endpoint_parse(arg, &o->target);
+	case OPT_CA:
+		o->ca_file = arg;
+		return 0;
+	case OPT_PIN:
+		o->has_pin = true;
+		return parse_pin(arg, o->pin);
+	case OPT_PROFILE:
+		return clv_profile_parse(arg, &o->profile);
+	case OPT_NAME:
+		o->server_name = arg;
+		return 0;
+	case OPT_COUNT:
+		return parse_number(arg, 1, 1000000, &o->count);
+	case OPT_SIZE:
+		return parse_number(arg, PING_SIZE_MIN, PING_SIZE_MAX, &o->size);
+	case OPT_INTERVAL:
+		return parse_interval(arg, &o->interval_ns);
+	case OPT_JSON:
+		o->json = true;
+		return 0;
+	default:
+		return parse_level(arg, &o->log_level);
+	}
+}
+
+static int complain(const char *what, const char *which)
+{
+	fprintf(stderr, "culvert: %s%s\n%s", what, which, usage);
+	return -1;
+}
+
+static int check(const struct culvert_options *o)
+{
+	if (!o->relay.port)
+		return complain("say which relay: --relay HOST:PORT", "");
+	if (!o->target.port)
+		return complain("say which target: --target HOST:PORT", "");
+	if (o->command == CULVERT_FORWARD && !*o->listen.host)
+		return complain("say where to listen: --listen ADDR:PORT", "");
+	if (!o->ca_file == !o->has_pin)
+		return complain("say whom to trust, by one of --ca FILE and --pin sha256:HEX", "");
+	return 0;
+}
+
+int culvert_options_parse(int argc, char **argv, struct culvert_options *o)
+{
+	int opt, index;
+
+	*o = (struct culvert_options){
+		.count = 10,
+		.size = 64,
+		.interval_ns = CLV_SEC / 5,
+		.log_level = CLV_LOG_WARN,
+	};
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) == OPT_HELP ||
+	       opt == OPT_VERSION) {
+		printf(opt == OPT_HELP ? "%s" : "culvert %s\n",
+		       opt == OPT_HELP ? usage : CLV_VERSION);
+		return 1;
+	}
+	if (optind >= argc)
+		return complain("a command is missing", "");
+	if (!strcmp(argv[optind], "forward"))
+		o->command = CULVERT_FORWARD;
+	else if (!strcmp(argv[optind], "ping"))
+		o->command = CULVERT_PING;
+	else
+		return complain("no such command: ", argv[optind]);
+	optind++;
+	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) != -1) {
+		if (opt == OPT_HELP || opt == OPT_VERSION) {
+			printf(opt == OPT_HELP ? "%s" : "culvert %s\n",
+			       opt == OPT_HELP ? usage : CLV_VERSION);
+			return 1;
+		}
+		if (opt == '?')
+			return complain("unknown or incomplete option: ", argv[optind - 1]);
+		if (take(opt, optarg, o)) {
+			fprintf(stderr, "culvert: bad value for --%s: %s\n",
+				long_options[index].name, optarg);
+			return -1;
+		}
+	}
+	if (optind < argc)
+		return complain("one word too many: ", argv[optind]);
+	return check(o);
+}
