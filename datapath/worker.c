@@ -135,7 +135,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 	struct clv_conn *conn;
 	struct clv_tunnel *t;
 
-	if (rx->socket == CLV_WORKER_LISTENER_SOCKET) {
+	if (rx->socket < w->p.listener_sockets) {
 		conn = worker_conn_by_packet(w, rx);
 		if (conn)
 			to_conn(w, conn, rx);
@@ -157,6 +157,10 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 
 		if (w->open_numbers[i] != rx->socket)
 			continue;
+		if (clv_mailbox_backlog(w->p.events) > STRAY_BACKLOG_MAX) {
+			clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN);
+			return;
+		}
 		worker_event(w, CLV_EVT_NEW_REMOTE, &evt, sizeof(evt), rx->payload,
 			     rx->payload_len);
 		return;

@@ -26,8 +26,8 @@ struct clv_worker;
 struct clv_handoff;
 
 enum {
-	CLV_WORKER_LISTENER_SOCKET =
-		0, /* the first socket added to a worker's sock port is its listener */
+	/* the first socket added to a worker's sock port is its first listener */
+	CLV_WORKER_LISTENER_SOCKET = 0,
 	CLV_WORKER_OPEN_SOCKETS_MAX = 64, /* by CLV_CMD_SOCKET_OPEN */
 };
 
@@ -39,6 +39,7 @@ struct clv_worker_params {
 	uint32_t buffers;	      /* for datagrams that wait: send queues, early, neighbours */
 	uint32_t early_per_conn;      /* datagrams kept for a tunnel to come */
 	uint64_t early_ns;	      /* how long */
+	uint32_t listener_sockets;    /* sockets 0 to this - 1 of the sock port are listeners */
 	uint32_t hop_wait_packets;    /* kept for one unresolved next hop */
 	uint64_t rand_seed;	      /* 0: real randomness */
 	uint8_t reset_secret[32];     /* for stateless reset tokens; the same in every worker */

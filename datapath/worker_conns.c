@@ -241,14 +241,15 @@ static void put32(uint32_t *where, uint64_t value)
 	__atomic_store_n(where, (uint32_t)value, __ATOMIC_RELAXED);
 }
 
-static void update_stats(struct clv_worker *w, struct clv_conn *conn)
+/* Returns when the statistics want to be looked at again; never, when they are as new as traffic. */
+static uint64_t update_stats(struct clv_worker *w, struct clv_conn *conn)
 {
 	struct conn_slot *slot = &w->conns[conn->ref.slot];
 	struct clv_conn_stats *s = &w->conn_stats[conn->ref.slot];
 	ngtcp2_conn_info info;
 
 	if (w->now_ns < slot->stats_ns)
-		return;
+		return slot->stats_ns;
 	slot->stats_ns = w->now_ns + STATS_EVERY_MSEC * CLV_MSEC;
 	ngtcp2_conn_get_conn_info2(conn->qc, &info);
 	put(&s->rx_packets, info.pkt_recv);
@@ -259,12 +260,14 @@ static void update_stats(struct clv_worker *w, struct clv_conn *conn)
 	put32(&s->cwnd_bytes, info.cwnd);
 	put32(&s->queue_packets, conn->sendq.count);
 	put32(&s->lost_packets, info.pkt_lost);
+	return CLV_TIMER_NEVER;
 }
 
 void worker_conns_flush(struct clv_worker *w)
 {
 	while (w->dirty) {
 		struct clv_conn *conn = w->dirty;
+		uint64_t at_ns, stats_ns;
 
 		w->dirty = conn->next_dirty;
 		conn->dirty = false;
@@ -273,8 +276,9 @@ void worker_conns_flush(struct clv_worker *w)
 			release(w, conn);
 			continue;
 		}
-		update_stats(w, conn);
-		clv_timers_set(&w->conn_timers, &conn->timer, clv_conn_next_ns(conn));
+		stats_ns = update_stats(w, conn);
+		at_ns = clv_conn_next_ns(conn);
+		clv_timers_set(&w->conn_timers, &conn->timer, at_ns < stats_ns ? at_ns : stats_ns);
 	}
 }
 

@@ -77,7 +77,7 @@ int session_hand_over(struct clv_session *s)
 	clv_timers_set(&c->timers, &conn->timer, CLV_TIMER_NEVER);
 	cmd.ref = s->ref;
 	cmd.hop = s->hop;
-	cmd.socket = CLV_WORKER_LISTENER_SOCKET;
+	cmd.socket = conn->flow.socket; /* listeners have the same number in every port */
 	s->conn = NULL;
 	s->state = SESSION_LIVE;
 	c->handshaking--;

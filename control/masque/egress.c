@@ -109,8 +109,8 @@ static int bind_port(const struct clv_endpoint *local, bool is_reserved, int *fd
 			   : clv_sock_bind_udp(&params, fd, NULL);
 }
 
-int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16],
-		    bool is_reserved, struct clv_egress *out)
+int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16], bool is_reserved,
+		    struct clv_egress *out)
 {
 	struct range *r = find_range(pool, source);
 	struct clv_endpoint local = { 0 };

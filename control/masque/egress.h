@@ -32,8 +32,8 @@ void clv_egress_close(struct clv_egress_pool *pool);
  * Returns 0 and fills *out (its fd belongs to the pool, which closes it when it is given back),
  * CLV_EFULL (none is free) or -errno.
  */
-int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16],
-		    bool is_reserved, struct clv_egress *out);
+int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16], bool is_reserved,
+		    struct clv_egress *out);
 /* Give a port back.  What is not taken is fine. */
 void clv_egress_give(struct clv_egress_pool *pool, struct clv_egress *egress);
 

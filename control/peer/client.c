@@ -201,6 +201,7 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 		.conns_max = CONNS_MAX,
 		.tunnels_max = c->p.tunnels_max,
 		.buffers = BUFFERS,
+		.listener_sockets = 1,
 		.early_per_conn = 64,
 		.early_ns = 300 * CLV_MSEC,
 		.hop_wait_packets = 8,

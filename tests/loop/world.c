@@ -134,6 +134,7 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.conns_max = l.conns_max,
 		.tunnels_max = l.tunnels_max,
 		.buffers = 1024,
+		.listener_sockets = 1,
 		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
 		.early_ns = 300 * CLV_MSEC,
 		.hop_wait_packets = w->p.hop_wait_packets ? w->p.hop_wait_packets : 8,

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +94,7 @@ static void requests_get_their_answers(void **state)
 /* ---- the socket ---- */
 
 struct server {
-	char dir[64], path[128];
+	char dir[64], path[104];
 	uv_loop_t loop;
 	struct clv_ctl *ctl;
 };
@@ -286,9 +286,9 @@ static void a_socket_left_behind_is_replaced(void **state)
 	assert_int_equal(uv_loop_init(&s.loop), 0);
 	assert_int_equal(clv_ctl_open(&s.loop, dir, commands, COMMANDS_LEN, &seven, &again),
 			 -ENAMETOOLONG);
-	assert_int_equal(clv_ctl_open(&s.loop, "/nonexistent", commands, COMMANDS_LEN, &seven,
-				      &again),
-			 -ENOENT);
+	assert_int_equal(
+		clv_ctl_open(&s.loop, "/nonexistent", commands, COMMANDS_LEN, &seven, &again),
+		-EACCES); /* what libuv makes of ENOENT */
 	while (uv_run(&s.loop, UV_RUN_NOWAIT))
 		;
 	assert_int_equal(uv_loop_close(&s.loop), 0);
@@ -306,5 +306,6 @@ int main(void)
 		cmocka_unit_test(a_socket_left_behind_is_replaced),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,8 @@ static void without_options_the_defaults_hold(void **state)
 
 static void all_values_are_taken(void **state)
 {
-	const char *const args[] = { "--config", "c", "--state=s", "--run", "r", "--log", "debug",
-				     NULL };
+	const char *const args[] = { "--config", "c",	  "--state=s", "--run",
+				     "r",	 "--log", "debug",     NULL };
 	struct clv_options o;
 	char error[200];
 
@@ -64,9 +64,12 @@ static const struct {
 	const char *option;
 	enum clv_mode mode;
 } modes[] = {
-	{ "--check", CLV_MODE_CHECK },	 { "--plan", CLV_MODE_PLAN },
-	{ "--version", CLV_MODE_VERSION }, { "--help", CLV_MODE_HELP },
-	{ "-V", CLV_MODE_VERSION },	 { "-h", CLV_MODE_HELP },
+	{ "--check", CLV_MODE_CHECK },
+	{ "--plan", CLV_MODE_PLAN },
+	{ "--version", CLV_MODE_VERSION },
+	{ "--help", CLV_MODE_HELP },
+	{ "-V", CLV_MODE_VERSION },
+	{ "-h", CLV_MODE_HELP },
 	{ "--print-config", CLV_MODE_PRINT_CONFIG },
 };
 

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admin/report.h"
+
+#include "control/admin/ctl.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/io/xsk.h"
+#include "datapath/session/aead.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	LIMIT_DEFAULT = 1000,
+};
+
+/* ---- pieces ---- */
+
+static json_t *from_endpoint(const struct clv_endpoint *ep)
+{
+	char text[CLV_ADDR_TEXT_MAX];
+
+	return json_string(clv_endpoint_format(ep, text, sizeof(text)));
+}
+
+/* "worker.slot.generation", the same in every answer. */
+static json_t *from_ref(const struct clv_ref *ref)
+{
+	return json_sprintf("%u.%u.%u", ref->worker, ref->slot, ref->generation);
+}
+
+static json_int_t seconds_since(uint64_t since_ns)
+{
+	uint64_t now_ns = clv_clock_now_ns();
+
+	return now_ns > since_ns ? (json_int_t)((now_ns - since_ns) / CLV_SEC) : 0;
+}
+
+static void add_counters(const struct clv_counters *counters, uint64_t sums[CLV_COUNTER_MAX])
+{
+	unsigned i;
+
+	for (i = 0; i < CLV_COUNTER_MAX; i++)
+		sums[i] += clv_count_read(counters, (enum clv_counter)i);
+}
+
+static bool is_drop(const char *name)
+{
+	return strncmp(name, "drop_", 5) == 0 || strcmp(name, "events_lost") == 0;
+}
+
+static json_t *from_sums(const uint64_t sums[CLV_COUNTER_MAX], bool drops_only)
+{
+	json_t *object = json_object();
+	unsigned i;
+
+	for (i = 0; i < CLV_COUNTER_MAX; i++) {
+		const char *name = clv_counter_name((enum clv_counter)i);
+
+		if (!drops_only || is_drop(name))
+			json_object_set_new(object, name, json_integer((json_int_t)sums[i]));
+	}
+	return object;
+}
+
+static json_t *from_counters(const struct clv_counters *counters, bool drops_only)
+{
+	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
+
+	add_counters(counters, sums);
+	return from_sums(sums, drops_only);
+}
+
+static void sum_all(const struct clv_relay *relay, uint64_t sums[CLV_COUNTER_MAX])
+{
+	uint16_t i;
+
+	add_counters(clv_control_counters(relay->control), sums);
+	for (i = 0; i < relay->workers_len; i++)
+		add_counters(clv_worker_counters(relay->workers[i].worker), sums);
+}
+
+/* The XDP program's counters, or null without it. */
+static json_t *from_xdp(const struct clv_relay *relay, bool drops_only)
+{
+	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+	json_t *object;
+	unsigned i;
+
+	if (!relay->bpf || clv_maps_counters(clv_bpf_maps(relay->bpf), counts))
+		return json_null();
+	object = json_object();
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
+		const char *name = clv_xdp_counter_name((enum clv_xdp_counter)i);
+
+		if (!drops_only || strncmp(name, "xdp_drop_", 9) == 0)
+			json_object_set_new(object, name,
+					    json_pack("{s:I,s:I}", "packets",
+						      (json_int_t)counts[i].packets, "bytes",
+						      (json_int_t)counts[i].bytes));
+	}
+	return object;
+}
+
+/* A list that stops at the asked limit, but counts on. */
+struct listing {
+	json_t *items;
+	json_int_t limit, total;
+};
+
+static void start_listing(struct listing *l, const json_t *request)
+{
+	const json_t *limit = json_object_get(request, "limit");
+
+	l->items = json_array();
+	l->limit = json_is_integer(limit) ? json_integer_value(limit) : LIMIT_DEFAULT;
+	l->total = 0;
+}
+
+static bool has_room(struct listing *l)
+{
+	l->total++;
+	return l->limit <= 0 || l->total <= l->limit;
+}
+
+static json_t *end_listing(struct listing *l, const char *name)
+{
+	return json_pack("{s:o,s:I}", name, l->items, "total", l->total);
+}
+
+/* ---- status ---- */
+
+static json_t *from_listeners(const struct clv_relay *relay)
+{
+	json_t *array = json_array();
+	char hex[65];
+	size_t i, k;
+
+	for (i = 0; i < relay->config.listeners_len; i++) {
+		const struct clv_config_listener *config = &relay->config.listeners[i];
+		const struct clv_relay_listener *l = &relay->listeners[i];
+
+		for (k = 0; k < 32; k++)
+			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
+		json_array_append_new(array,
+				      json_pack("{s:s,s:i,s:s,s:s,s:s}", "name", config->name,
+						"port", config->port, "profile",
+						clv_profile_name((enum clv_profile)config->profile),
+						"families",
+						clv_addr_is_any(l->local.addr) ? "both" : "ipv4",
+						"ca_sha256", hex));
+	}
+	return array;
+}
+
+static json_t *from_link(const struct clv_relay_link *link)
+{
+	json_t *steps = json_array();
+	int rung;
+
+	for (rung = 0; rung < CLV_RUNG_MAX; rung++)
+		if (*link->why[rung])
+			json_array_append_new(steps, json_pack("{s:s,s:s}", "from",
+							       clv_rung_name((enum clv_rung)rung),
+							       "because", link->why[rung]));
+	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", link->nic.name, "ifindex",
+			 link->nic.ifindex, "driver", link->nic.driver, "rung",
+			 clv_rung_name(link->rung), "xdp",
+			 link->rung <= CLV_RUNG_COPY	  ? "native"
+			 : link->rung == CLV_RUNG_GENERIC ? "generic"
+							  : "none",
+			 "queues", (int)link->queues, "mtu", (int)link->nic.mtu, "numa_node",
+			 link->nic.numa_node, "steps", steps);
+}
+
+static json_t *from_links(const struct clv_relay *relay)
+{
+	json_t *array = json_array();
+	size_t i;
+
+	for (i = 0; i < relay->links_len; i++)
+		json_array_append_new(array, from_link(&relay->links[i]));
+	return array;
+}
+
+static bool count_session(void *user, const struct clv_session_view *v)
+{
+	json_int_t *counts = user; /* established, handshaking */
+
+	counts[v->handshaking]++;
+	return true;
+}
+
+static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
+{
+	(void)v;
+	(*(json_int_t *)user)++;
+	return true;
+}
+
+static json_t *answer_status(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
+	json_int_t sessions[2] = { 0 }, tunnels = 0;
+
+	(void)request;
+	sum_all(relay, sums);
+	clv_control_each_session(relay->control, count_session, sessions);
+	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
+	return json_pack(
+		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,s:o}",
+		"version", CLV_VERSION, "uptime_sec", seconds_since(relay->started_ns), "pid",
+		(int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
+		"state_dir", relay->options.state_dir, "run_dir", relay->options.run_dir, "config",
+		relay->options.config_file, "datapath",
+		clv_datapath_name((enum clv_datapath)relay->config.datapath), "no_xdp_because",
+		*relay->no_bpf_why ? relay->no_bpf_why : NULL, "aead", clv_aead_provider(),
+		"steered", relay->is_steered, "listeners", from_listeners(relay), "interfaces",
+		from_links(relay), "workers", relay->workers_len, "connections", sessions[0],
+		"handshaking", sessions[1], "tunnels", tunnels, "egress_ports",
+		(int)clv_egress_used(relay->egress), "counters", from_sums(sums, false), "xdp",
+		from_xdp(relay, false));
+}
+
+static json_t *answer_listeners(void *user, const json_t *request)
+{
+	(void)request;
+	return json_pack("{s:o}", "listeners", from_listeners(user));
+}
+
+/* ---- workers ---- */
+
+static json_t *from_sockets(const struct clv_relay *relay, const struct clv_port *port)
+{
+	json_t *array = json_array();
+	struct clv_xsk_info info;
+	unsigned i;
+
+	for (i = 0; port && clv_xsk_info(port, i, &info) == 0; i++)
+		json_array_append_new(array,
+				      json_pack("{s:s,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
+						info.link < relay->links_len
+							? relay->links[info.link].nic.name
+							: "?",
+						"queue", (int)info.queue, "mode",
+						info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
+						"rx_dropped", (json_int_t)info.rx_dropped,
+						"rx_ring_full", (json_int_t)info.rx_ring_full,
+						"rx_fill_empty", (json_int_t)info.rx_fill_empty,
+						"rx_invalid", (json_int_t)info.rx_invalid,
+						"tx_invalid", (json_int_t)info.tx_invalid));
+	return array;
+}
+
+static json_t *from_worker(const struct clv_relay *relay, uint16_t id)
+{
+	const struct clv_relay_worker *rw = &relay->workers[id];
+	const struct clv_plan_thread *plan = &relay->plan.workers[id];
+
+	return json_pack("{s:i,s:i,s:i,s:s,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
+			 plan->numa_node, "why", plan->why, "sockets",
+			 from_sockets(relay, rw->xsk_seen), "counters",
+			 from_counters(clv_worker_counters(rw->worker), false));
+}
+
+static json_t *answer_workers(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	json_t *array = json_array();
+	uint16_t i;
+
+	(void)request;
+	for (i = 0; i < relay->workers_len; i++)
+		json_array_append_new(array, from_worker(relay, i));
+	return json_pack("{s:s,s:o,s:{s:i,s:s,s:o}}", "why", relay->plan.why, "workers", array,
+			 "control", "cpu", (int)relay->plan.control.cpu, "why",
+			 relay->plan.control.why, "counters",
+			 from_counters(clv_control_counters(relay->control), false));
+}
+
+/* ---- connections and tunnels ---- */
+
+static bool list_session(void *user, const struct clv_session_view *v)
+{
+	struct listing *l = user;
+
+	if (!has_room(l))
+		return true;
+	json_array_append_new(
+		l->items,
+		json_pack(
+			"{s:o,s:o,s:o,s:s,s:s*,s:s*,s:s*,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,"
+			"s:I}",
+			"ref", from_ref(&v->ref), "peer", from_endpoint(&v->peer), "local",
+			from_endpoint(&v->local), "profile", clv_profile_name(v->profile), "group",
+			v->tls.group, "suite", v->tls.suite, "signature", v->tls.signature,
+			"handshaking", v->handshaking, "tunnels", (json_int_t)v->tunnels, "age_sec",
+			seconds_since(v->since_ns), "rtt_us", (json_int_t)(v->stats.rtt_ns / 1000),
+			"cwnd_bytes", (json_int_t)v->stats.cwnd_bytes, "max_payload",
+			(json_int_t)v->stats.max_payload, "rx_packets",
+			(json_int_t)v->stats.rx_packets, "rx_bytes", (json_int_t)v->stats.rx_bytes,
+			"tx_packets", (json_int_t)v->stats.tx_packets, "tx_bytes",
+			(json_int_t)v->stats.tx_bytes, "lost_packets",
+			(json_int_t)v->stats.lost_packets));
+	return true;
+}
+
+static json_t *answer_conns(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	struct listing l;
+
+	start_listing(&l, request);
+	clv_control_each_session(relay->control, list_session, &l);
+	return end_listing(&l, "conns");
+}
+
+static const char *hop_state(const struct clv_nexthop *hop)
+{
+	return hop->state == CLV_HOP_READY	 ? "ready"
+	       : hop->state == CLV_HOP_RESOLVING ? "resolving"
+						 : "unreachable";
+}
+
+static bool list_tunnel(void *user, const struct clv_tunnel_view *v)
+{
+	struct listing *l = user;
+	uint64_t last_ns = v->stats.last_ns ? v->stats.last_ns : v->since_ns;
+
+	if (!has_room(l))
+		return true;
+	json_array_append_new(
+		l->items,
+		json_pack("{s:o,s:o,s:I,s:o,s:o,s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+			  "ref", from_ref(&v->ref), "conn", from_ref(&v->conn), "stream",
+			  (json_int_t)v->stream_id, "local", from_endpoint(&v->local), "target",
+			  from_endpoint(&v->target), "via",
+			  v->hop.via == CLV_VIA_XSK ? "xsk" : "kernel", "hop", hop_state(&v->hop),
+			  "mtu", v->hop.mtu, "capsules", v->capsules, "age_sec",
+			  seconds_since(v->since_ns), "idle_sec", seconds_since(last_ns),
+			  "to_target_packets", (json_int_t)v->stats.to_target_packets,
+			  "to_target_bytes", (json_int_t)v->stats.to_target_bytes,
+			  "to_peer_packets", (json_int_t)v->stats.to_peer_packets, "to_peer_bytes",
+			  (json_int_t)v->stats.to_peer_bytes, "drops", (json_int_t)v->stats.drops));
+	return true;
+}
+
+static json_t *answer_tunnels(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	struct listing l;
+
+	start_listing(&l, request);
+	clv_control_each_tunnel(relay->control, list_tunnel, &l);
+	return end_listing(&l, "tunnels");
+}
+
+/* What the maps hold, as far as control knows it; culvertctl asks when there are no maps. */
+static bool list_context(void *user, const struct clv_tunnel_view *v)
+{
+	struct listing *l = user;
+
+	if (has_room(l))
+		json_array_append_new(
+			l->items, json_pack("{s:o,s:o,s:o,s:I}", "local", from_endpoint(&v->local),
+					    "remote", from_endpoint(&v->target), "tunnel",
+					    from_ref(&v->ref), "context_id", (json_int_t)0));
+	return true;
+}
+
+static json_t *answer_contexts(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	struct listing l;
+
+	start_listing(&l, request);
+	clv_control_each_tunnel(relay->control, list_context, &l);
+	return end_listing(&l, "contexts");
+}
+
+static bool list_binding(void *user, const struct clv_tunnel_view *v)
+{
+	struct listing *l = user;
+
+	if (has_room(l))
+		json_array_append_new(l->items,
+				      json_pack("{s:o,s:o,s:b}", "local", from_endpoint(&v->local),
+						"tunnel", from_ref(&v->ref), "uncompressed", 0));
+	return true;
+}
+
+static json_t *answer_bindings(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	struct listing l;
+
+	start_listing(&l, request);
+	clv_control_each_tunnel(relay->control, list_binding, &l);
+	return end_listing(&l, "bindings");
+}
+
+/* ---- drops and policy ---- */
+
+static json_t *answer_drops(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
+	json_t *workers = json_array();
+	uint16_t i;
+
+	(void)request;
+	for (i = 0; i < relay->workers_len; i++)
+		json_array_append_new(
+			workers,
+			from_counters(clv_worker_counters(relay->workers[i].worker), true));
+	sum_all(relay, sums);
+	return json_pack("{s:o,s:o,s:o,s:o}", "total", from_sums(sums, true), "workers", workers,
+			 "control", from_counters(clv_control_counters(relay->control), true),
+			 "xdp", from_xdp(relay, true));
+}
+
+static json_t *from_prefix(const struct clv_prefix *prefix)
+{
+	bool is_v4 = clv_addr_is_v4(prefix->addr) && prefix->prefix_bits >= 96;
+	char text[CLV_ADDR_TEXT_MAX];
+
+	if (is_v4)
+		clv_addr_format(prefix->addr, text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, prefix->addr, text, sizeof(text));
+	return json_sprintf("%s/%u", text, prefix->prefix_bits - (is_v4 ? 96 : 0));
+}
+
+static json_t *answer_policy(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	const struct clv_policy_rule *rules;
+	size_t i, n = clv_policy_rules(relay->policy, &rules);
+	json_t *array = json_array();
+
+	(void)request;
+	for (i = 0; i < n; i++)
+		json_array_append_new(
+			array, json_pack("{s:o,s:s,s:s}", "prefix", from_prefix(&rules[i].prefix),
+					 "verdict",
+					 rules[i].verdict == CLV_VERDICT_ALLOW ? "allow" : "deny",
+					 "why", rules[i].why));
+	return json_pack("{s:o,s:i}", "rules", array, "total", (int)n);
+}
+
+static const struct clv_ctl_command commands[] = {
+	{ "status", answer_status },	   { "workers", answer_workers },
+	{ "conns", answer_conns },	   { "tunnels", answer_tunnels },
+	{ "contexts", answer_contexts },   { "bindings", answer_bindings },
+	{ "drops", answer_drops },	   { "policy", answer_policy },
+	{ "listeners", answer_listeners },
+};
+
+int clv_report_open(struct clv_relay *relay)
+{
+	int err = clv_ctl_open(&relay->loop.loop, relay->options.run_dir, commands,
+			       sizeof(commands) / sizeof(commands[0]), relay, &relay->ctl);
+
+	if (err)
+		snprintf(relay->error, sizeof(relay->error), "%s/%s: %s", relay->options.run_dir,
+			 CLV_CTL_SOCKET, clv_strerror(err));
+	return err;
+}
+
+void clv_report_close(struct clv_relay *relay)
+{
+	clv_ctl_close(relay->ctl);
+	relay->ctl = NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * report - what culvertctl and other tools may ask of a running relay, as JSON.
+ *
+ * Commands: status workers conns tunnels contexts bindings drops policy listeners.  conns, tunnels,
+ * contexts and bindings take "limit" (default 1000, 0: all) and say the "total".
+ * Clients are in conns, targets in tunnels; only their references join the two.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_REPORT_H
+#define CLV_REPORT_H
+
+#include "control/relay.h"
+
+/* Start to answer on RUN/control.sock.  Returns 0, or -errno with one line in relay->error. */
+int clv_report_open(struct clv_relay *relay);
+void clv_report_close(struct clv_relay *relay);
+
+#endif

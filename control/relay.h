@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * relay - all that culvertd holds, in the order in which main.c makes it.
+ *
+ *   relay_links.c    interfaces: which, and how far up the ladder each gets
+ *   relay_workers.c  listeners' sockets, workers and their threads
+ *   relay_host.c     the tables, routes, ports and names that the control core asks for
+ *   relay_loop.c     the event loop: signals, reload, stop
+ *   admin/report.c   all of it as JSON
+ *
+ * Threading: control, unless a member says otherwise.
+ */
+#ifndef CLV_RELAY_H
+#define CLV_RELAY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "control/bpf_load.h"
+#include "control/config.h"
+#include "control/control.h"
+#include "control/handshake/certs.h"
+#include "control/maps.h"
+#include "control/masque/egress.h"
+#include "control/nic.h"
+#include "control/options.h"
+#include "control/plan.h"
+#include "control/resolve.h"
+#include "control/routes.h"
+#include "datapath/base/mailbox.h"
+#include "datapath/io/handoff.h"
+#include "datapath/worker.h"
+
+struct clv_ctl;
+
+enum {
+	CLV_RELAY_ERROR_MAX = 512,
+	CLV_RELAY_WHY_MAX = 256,
+};
+
+/* The rungs of the ladder, best first. */
+enum clv_rung {
+	CLV_RUNG_ZEROCOPY = 0,
+	CLV_RUNG_COPY,
+	CLV_RUNG_GENERIC,
+	CLV_RUNG_KERNEL, /* no XDP: kernel sockets */
+	CLV_RUNG_MAX,
+};
+
+/* One interface that was asked to run the XDP program. */
+struct clv_relay_link {
+	struct clv_nic nic;
+	enum clv_rung rung;
+	int link_fd;				   /* -1: nothing attached */
+	uint16_t number;			   /* as in xsks */
+	uint32_t queues;			   /* with a socket */
+	char why[CLV_RUNG_MAX][CLV_RELAY_WHY_MAX]; /* why this rung was left; "" if it was not */
+};
+
+struct clv_relay_listener {
+	struct clv_endpoint local;	/* what the sockets are bound to */
+	int socks[1 + CLV_WORKERS_MAX]; /* control's, then the workers' */
+	struct clv_steer *steer;
+	struct clv_tls_context *tls;
+	struct clv_certs certs;
+};
+
+struct clv_relay_worker {
+	uint16_t id;
+	int wake_fd; /* eventfd */
+	struct clv_mailbox *commands, *events;
+	struct clv_port *sock, *xsk;	 /* until the worker takes them */
+	const struct clv_port *xsk_seen; /* for clv_xsk_info, as long as the worker lives */
+	struct clv_counters unused;	 /* the ports count here before they have a worker */
+	struct clv_worker *worker;
+	pthread_t thread;
+	bool is_running;
+	atomic_bool must_quit; /* set by control, read by the thread */
+	unsigned cpu;
+};
+
+struct clv_relay_loop {
+	uv_loop_t loop;
+	uv_poll_t port, wake, routes;
+	uv_prepare_t prepare;
+	uv_idle_t busy;
+	uv_timer_t next, tick, debounce, stop;
+	uv_signal_t on_term, on_int, on_hup;
+	bool is_open, is_stopping;
+	bool is_changed_again; /* routes or neighbours, since they were last taken in */
+};
+
+struct clv_relay {
+	struct clv_options options;
+	struct clv_config config;
+	char error[CLV_RELAY_ERROR_MAX]; /* of the step that failed */
+	uint64_t started_ns;
+
+	int lock_fd; /* -1 before */
+	uint8_t secret[32];
+	struct clv_policy *policy;
+
+	struct clv_relay_link links[CLV_LINKS_MAX];
+	size_t links_len;
+	struct clv_plan plan;
+
+	struct clv_bpf *bpf; /* NULL: kernel sockets only */
+	char no_bpf_why[CLV_RELAY_WHY_MAX];
+	struct clv_maps maps;
+	struct clv_routes *routes;
+	struct clv_egress_pool *egress;
+	struct clv_resolve *resolve;
+
+	struct clv_relay_listener listeners[CLV_LISTENERS_MAX];
+	size_t listeners_len;
+	bool is_steered;       /* by the BPF program; else by the classic filter, with one worker */
+	struct clv_port *port; /* control's */
+	struct clv_counters port_counters;
+	int wake_fd; /* control's eventfd */
+	struct clv_relay_worker workers[CLV_WORKERS_MAX];
+	uint16_t workers_len;
+	struct clv_handoff *handoff;
+
+	struct clv_control *control;
+	struct clv_relay_loop loop;
+	struct clv_ctl *ctl;
+
+	/* relay_host: the way that was asked for last, which a port is taken for next */
+	struct clv_route last_route;
+};
+
+/*
+ * The steps of a start.  Each returns 0, or an error number with one line in relay->error; what it
+ * made until then is removed by its own close, which accepts what was never made.
+ */
+
+/* Choose the interfaces by the configuration: filled in, nothing attached. */
+int clv_relay_choose_links(struct clv_relay *relay);
+/* Decide the number of workers and their cores. */
+int clv_relay_make_plan(struct clv_relay *relay);
+/* Load the XDP program, attach it, and give each worker the sockets of its queues. */
+int clv_relay_open_links(struct clv_relay *relay);
+/* Detach.  After the workers are closed: some drivers cannot unbind sockets otherwise. */
+void clv_relay_close_links(struct clv_relay *relay);
+
+/* Whether the program that steers among kernel sockets may be loaded: more than one worker needs it. */
+int clv_relay_open_steering(struct clv_relay *relay);
+int clv_relay_open_listeners(struct clv_relay *relay);
+void clv_relay_close_listeners(struct clv_relay *relay);
+
+int clv_relay_open_workers(struct clv_relay *relay);
+int clv_relay_start_workers(struct clv_relay *relay);
+void clv_relay_stop_workers(struct clv_relay *relay); /* threads have ended on return */
+void clv_relay_close_workers(struct clv_relay *relay);
+
+int clv_relay_open_loop(struct clv_relay *relay);
+/* Serve until stopped. */
+void clv_relay_run_loop(struct clv_relay *relay);
+/* Returns false when a resolver's thread still hangs: leave the rest to the end of the process. */
+bool clv_relay_close_loop(struct clv_relay *relay);
+
+/* Bring the listeners map in line with our addresses. */
+int clv_relay_update_listeners(struct clv_relay *relay);
+
+const char *clv_rung_name(enum clv_rung rung);
+
+#endif

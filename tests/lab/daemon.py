@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Culvert's own programs on lab hosts, and the traffic that goes through them."""
+import itertools
+import json
+import re
+import signal
+from ipaddress import ip_address
+from pathlib import Path
+
+import netns
+from netns import LabError
+
+# The lab lives in special-use address space, which the default policy refuses as targets.
+CONFIG = """\
+datapath = "%(datapath)s"
+policy {
+	allow = {"198.18.0.0/15", "2001:db8::/32"}
+}
+"""
+
+
+def endpoint(address, port):
+    """"198.18.4.20:7000" or "[2001:db8:6::20]:7000"."""
+    return f"[{address}]:{port}" if ip_address(address).version == 6 else f"{address}:{port}"
+
+
+class Relay:
+    """A culvertd on a lab host.  start() returns when it serves, stop() when it left nothing."""
+    numbers = itertools.count()
+
+    def __init__(self, host, folder, config=None, datapath="xdp", args=(), log=None, port=443):
+        """config: text of its file; None for the lab's; False for no file at all.
+        folder: where its state and run folders are or will be made."""
+        self.host, self.args, self.port, self.datapath = host, args, port, datapath
+        self.log = log
+        self.state = Path(folder) / "state"
+        # The name of the run folder is the relay's own on this machine: it names the pins too.
+        self.run = Path(folder) / f"{host.lab.name}-{host.name}-{next(self.numbers)}"
+        self.config = None
+        if config is not False:
+            self.config = Path(folder) / "culvert.conf"
+            self.config.write_text(config or CONFIG % {"datapath": datapath}, encoding="ascii")
+        self.proc = self.fingerprint = None
+
+    def start(self, timeout=20):
+        config = ["--config", self.config] if self.config else []
+        self.proc = self.host.start(
+            [self.host.lab.build / "culvertd", *config, "--state", self.state, "--run", self.run,
+             *self.args], log=self.log)
+        self.proc.wait_line(r"^ready\b", timeout)
+        found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
+        self.fingerprint = found.group(1)
+        return self
+
+    def address(self, family):
+        """Where clients reach it over IPv4 (4) or IPv6 (6)."""
+        return endpoint(self.host.addr4 if family == 4 else self.host.addr6, self.port)
+
+    def ctl(self, *words):
+        """What culvertctl WORDS --json prints, parsed."""
+        return self.host.json([self.host.lab.build / "culvertctl", "--run", self.run, *words,
+                               "--json"])
+
+    def left_behind(self):
+        """What a stopped relay must not leave: attached XDP programs and pins under its name."""
+        links = json.loads(self.host.ip("-j", "link", "show"))
+        found = [f"XDP on {link['ifname']}" for link in links if "xdp" in link]
+        return found + [str(p) for p in netns.BPFFS.rglob("*") if self.run.name in p.name]
+
+    def stop(self, timeout=10):
+        """SIGTERM; LabError unless it ends with 0 in time and leaves nothing behind."""
+        if self.proc is None:
+            return
+        proc, self.proc = self.proc, None
+        code = proc.stop(signal.SIGTERM, timeout)
+        if code != 0:
+            raise LabError(f"{proc.name} ended with {code}; it said:\n{proc.text()[-4000:]}")
+        left = self.left_behind()
+        if left:
+            raise LabError(f"{proc.name} left behind: {', '.join(left)}")
+
+
+class Forward:
+    """A `culvert forward` on a peer: a local UDP port that leads to a target."""
+    ports = itertools.count(17000)
+
+    def __init__(self, peer, relay_at, target, pin=None, args=(), log=None):
+        """relay_at, target: HOST:PORT as the command line takes it; pin: sha256:HEX."""
+        self.peer = peer
+        self.address = endpoint("127.0.0.1" if peer.addr4 else "::1", next(self.ports))
+        trust = ["--pin", pin] if pin else []
+        self.proc = peer.start(
+            [peer.lab.build / "culvert", "forward", "--relay", relay_at, "--listen", self.address,
+             "--target", target, *trust, *args], name="forward", log=log)
+
+    def wait(self, timeout=15):
+        self.proc.wait_line(r"^ready\b", timeout)
+        return self
+
+    def stop(self):
+        return self.proc.stop()
+
+
+def echo(host, port=7000, *args):
+    """Start a UDP echo server; returns its Proc once it serves."""
+    proc = host.start([host.lab.tool("udpecho"), "--port", port, *args])
+    proc.wait_line(r"^ready\b")
+    return proc
+
+
+def load(host, address, timeout=60, **options):
+    """Run udpload: load(peer, "198.18.4.20:7000", size=1200, count=500, df=True).  A dict."""
+    flags = []
+    for name, value in options.items():
+        flags += [f"--{name}"] if value is True else [f"--{name}", value]
+    return host.json([host.lab.tool("udpload"), *flags, address], timeout=timeout)
+
+
+def is_clean(figures):
+    """Whether all that was sent came back once and unharmed."""
+    return figures["sent"] > 0 and figures["received"] == figures["sent"] and not any(
+        figures[bad] for bad in ("lost", "duplicated", "corrupted", "refused", "send_errors"))
+
+
+def slug(text):
+    """A text as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-")

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Topologies of the lab, as data.
+
+    matrix                                          nat_pair(a, b)
+
+    peer-v4  target-v4  relay-v4only                 peer-a            peer-b
+        |        |           |                         | lan-a           | lan-b
+      ==+========+===========+==== net4              nat-a             nat-b
+                         | v4      198.18.4.0/24       | out             | out
+                       relay                         ==+=======+=======+=+====== net4
+                         | v6                                  | v4    |
+      ==+========+=======+======== net6                      relay   target-v4
+        |        |       2001:db8:6::/64
+    peer-v6  target-v6
+
+A network is a switch: a bridge in a namespace of its own.  A host reaches it by a link, one veth
+pair, whose end inside the host carries the link's name.  No route joins the families or leaves
+the lab.  All addresses are from 198.18.0.0/15 and 2001:db8::/32.
+"""
+from dataclasses import dataclass, replace
+from ipaddress import ip_interface
+
+
+@dataclass(frozen=True)
+class Network:
+    """A switch.  Its addresses are its hosts' business; it has none itself."""
+    name: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface of a host and the veth pair behind it."""
+    name: str                  # interface name inside the host
+    network: str
+    v4: str | None = None      # address/prefix length; the family is off on the link without one
+    v6: str | None = None
+    mtu: int = 1500            # of both ends
+    queues: int = 1            # receive and transmit queues of both ends
+    hop: tuple | None = None   # arguments of the impairment hop; () is a hop that does nothing yet
+
+
+@dataclass(frozen=True)
+class Host:
+    name: str
+    links: tuple
+    routes: tuple = ()         # (prefix or "default", gateway)
+    forwards: bool = False     # routes between its links
+    nat: str | None = None     # a kind of nat.KINDS; needs links named "in" and "out"
+
+    def link(self, name):
+        for link in self.links:
+            if link.name == name:
+                return link
+        raise KeyError(f"host {self.name} has no link {name}")
+
+    def address(self, family):
+        """First address of a family (4 or 6), without prefix length, or None."""
+        for link in self.links:
+            value = link.v4 if family == 4 else link.v6
+            if value:
+                return str(ip_interface(value).ip)
+        return None
+
+
+@dataclass(frozen=True)
+class Topology:
+    name: str
+    networks: tuple
+    hosts: tuple
+
+    def host(self, name):
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(f"topology {self.name} has no host {name}")
+
+    def tuned(self, host, link, **options):
+        """The same topology with options of one link changed: mtu, queues, hop, v4, v6."""
+        old = self.host(host)
+        old.link(link)
+        links = tuple(replace(l, **options) if l.name == link else l for l in old.links)
+        hosts = tuple(replace(h, links=links) if h.name == host else h for h in self.hosts)
+        return replace(self, hosts=hosts)
+
+
+def matrix(peer6_mtu=1500, relay_queues=1):
+    """Peers and targets of both families, a relay between them and one on the IPv4 side only.
+
+    peer6_mtu other than 1500 puts peer-v6 behind a router whose link to it has that MTU, so that
+    larger packets come back as ICMPv6 too-big, as they would on a real path.
+    """
+    def side(name, network, v4=None, v6=None, queues=1, routes=()):
+        family = "v4" if v4 else "v6"
+        return Host(name, (Link(family, network, v4, v6, queues=queues),), routes)
+
+    networks = [Network("net4"), Network("net6")]
+    to_edge = ()
+    peer6 = side("peer-v6", "net6", v6="2001:db8:6::10/64")
+    extra = []
+    if peer6_mtu != 1500:
+        networks.append(Network("edge6"))
+        to_edge = (("2001:db8:61::/64", "2001:db8:6::fe"),)
+        peer6 = Host("peer-v6",
+                     (Link("v6", "edge6", v6="2001:db8:61::10/64", mtu=peer6_mtu),),
+                     (("default", "2001:db8:61::fe"),))
+        extra.append(Host("edge6-gw",
+                          (Link("net", "net6", v6="2001:db8:6::fe/64"),
+                           Link("edge", "edge6", v6="2001:db8:61::fe/64", mtu=peer6_mtu)),
+                          forwards=True))
+    relay = Host("relay",
+                 (Link("v4", "net4", v4="198.18.4.1/24", queues=relay_queues),
+                  Link("v6", "net6", v6="2001:db8:6::1/64", queues=relay_queues)),
+                 to_edge)
+    return Topology("matrix", tuple(networks), (
+        relay,
+        side("relay-v4only", "net4", v4="198.18.4.2/24", queues=relay_queues),
+        side("peer-v4", "net4", v4="198.18.4.10/24"),
+        side("target-v4", "net4", v4="198.18.4.20/24"),
+        peer6,
+        side("target-v6", "net6", v6="2001:db8:6::20/64", routes=to_edge),
+        *extra))
+
+
+def nat_pair(a="port-restricted", b="port-restricted"):
+    """Two peers, each behind a NAT box of a kind (nat.KINDS, or "cgnat": a box behind a box)."""
+    networks = [Network("net4")]
+    hosts = [
+        Host("relay", (Link("v4", "net4", "198.18.4.1/24"),)),
+        Host("target-v4", (Link("v4", "net4", "198.18.4.20/24"),)),
+    ]
+    for side, kind, number in (("a", a, 1), ("b", b, 2)):
+        lan, outside, up = f"lan-{side}", "net4", f"198.18.4.{100 + number}/24"
+        home = kind
+        if kind == "cgnat":
+            home, isp = "port-restricted", f"isp-{side}"
+            networks.append(Network(isp))
+            hosts.append(Host(f"cgn-{side}",
+                              (Link("in", isp, f"198.19.{100 + number}.1/24"),
+                               Link("out", "net4", up)),
+                              forwards=True, nat="port-restricted"))
+            outside, up = isp, f"198.19.{100 + number}.10/24"
+        networks.append(Network(lan))
+        routes = (("default", f"198.19.{100 + number}.1"),) if kind == "cgnat" else ()
+        hosts.append(Host(f"nat-{side}",
+                          (Link("in", lan, f"198.19.{number}.1/24"), Link("out", outside, up)),
+                          routes, forwards=True, nat=home))
+        hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24"),),
+                          (("default", f"198.19.{number}.1"),)))
+    return Topology(f"nat:{a}:{b}", tuple(networks), tuple(hosts))
+
+
+def by_name(name):
+    """A topology from its command-line name: matrix, matrix-1280, matrix-2q, nat:KIND:KIND."""
+    if name == "matrix":
+        return matrix()
+    if name == "matrix-1280":
+        return matrix(peer6_mtu=1280)
+    if name == "matrix-2q":
+        return matrix(relay_queues=2)
+    kind, _, rest = name.partition(":")
+    sides = rest.split(":")
+    if kind == "nat" and len(sides) == 2:
+        return nat_pair(*sides)
+    raise KeyError(f"no topology {name}: matrix, matrix-1280, matrix-2q or nat:KIND:KIND")

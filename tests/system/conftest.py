@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the system tests: a lab, a relay in it, forwarders, echo servers.
+
+A test module may say
+    TOPOLOGY = topology.matrix(relay_queues=2)     what `lab` raises, instead of the plain matrix
+    DATAPATHS = ("xdp", "sock")                    run its `relay` tests once on each; else on xdp
+
+BUILD names the build folder (default: build in the repository).  Output of every daemon is kept
+under BUILD/test-logs/MODULE/.
+"""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+import daemon  # noqa: E402 (the path above finds them)
+import netns  # noqa: E402
+import topology  # noqa: E402
+from lab import Lab, build_folder  # noqa: E402
+
+
+def pytest_generate_tests(metafunc):
+    if "relay" in metafunc.fixturenames:
+        datapaths = getattr(metafunc.module, "DATAPATHS", ("xdp",))
+        metafunc.parametrize("relay", datapaths, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The right and the programs to make namespaces."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the lab makes network namespaces")
+    netns.preflight()
+    netns.remove_stale()
+
+
+@pytest.fixture(scope="session")
+def build():
+    return build_folder()
+
+
+@pytest.fixture(scope="module")
+def logs(build, request):
+    """The folder for this module's logs."""
+    folder = build / "test-logs" / request.module.__name__
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(root, build, request):
+    """A raised lab."""
+    with Lab(getattr(request.module, "TOPOLOGY", None) or topology.matrix(), build=build) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def relay(lab, logs, request, tmp_path_factory):
+    """A relay on host relay, with the lab's configuration, for all tests of the module."""
+    datapath = request.param
+    relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"), datapath=datapath,
+                         log=logs / f"culvertd-{datapath}.log")
+    relay.start()
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def start_relay(lab, logs, request, tmp_path):
+    """start_relay("relay-v4only", config=..., args=...) starts another, for one test."""
+    started = []
+
+    def start(host="relay", **options):
+        folder = tmp_path / f"{host}-{len(started)}"
+        folder.mkdir()
+        log = logs / f"{daemon.slug(request.node.name)}-{host}-{len(started)}.log"
+        relay = daemon.Relay(lab[host], folder, log=log, **options)
+        started.append(relay)
+        return relay.start()
+
+    yield start
+    for relay in reversed(started):
+        relay.stop()
+
+
+@pytest.fixture
+def forward(lab, logs, request):
+    """forward("peer-v4", relay, "198.18.4.20:7000") is ready when it returns; stopped after."""
+    started = []
+
+    def start(peer, relay, target, *args, relay_at=None):
+        at = relay_at or relay.address(4 if lab[peer].addr4 else 6)
+        log = logs / f"{daemon.slug(request.node.name)}-forward-{len(started)}.log"
+        one = daemon.Forward(lab[peer], at, target, relay.fingerprint, args, log)
+        started.append(one)
+        return one.wait()
+
+    yield start
+    for one in started:
+        if one.proc.alive:
+            assert one.stop() == 0, one.proc.text()
+
+
+@pytest.fixture(scope="module")
+def targets(lab):
+    """Echo servers on port 7000 of the targets: {"target-v4": "198.18.4.20:7000", ...}."""
+    found = {}
+    for name in ("target-v4", "target-v6"):
+        daemon.echo(lab[name])
+        found[name] = daemon.endpoint(lab[name].addr4 or lab[name].addr6, 7000)
+    return found

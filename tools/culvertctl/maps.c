@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/culvertctl/ask.h"
+
+#include "control/bpf_load.h"
+#include "control/maps.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+#include <bpf/bpf.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	KEY_MAX = 64, /* bytes */
+	VALUE_MAX = 64,
+};
+
+static json_t *from_endpoint(const struct clv_endpoint *ep)
+{
+	char text[CLV_ADDR_TEXT_MAX];
+
+	return json_string(clv_endpoint_format(ep, text, sizeof(text)));
+}
+
+static json_t *from_ref(const struct clv_ref *ref)
+{
+	return json_sprintf("%u.%u.%u", ref->worker, ref->slot, ref->generation);
+}
+
+static json_t *from_context(const void *key, const void *value)
+{
+	const struct clv_context *context = value;
+	const struct clv_tuple *tuple = key;
+
+	return json_pack("{s:o,s:o,s:o,s:I}", "local", from_endpoint(&tuple->local), "remote",
+			 from_endpoint(&tuple->remote), "tunnel", from_ref(&context->tunnel),
+			 "context_id", (json_int_t)context->context_id);
+}
+
+static json_t *from_binding(const void *key, const void *value)
+{
+	const struct clv_binding *binding = value;
+
+	return json_pack("{s:o,s:o,s:b}", "local", from_endpoint(key), "tunnel",
+			 from_ref(&binding->tunnel), "uncompressed",
+			 (binding->flags & CLV_BINDING_UNCOMPRESSED) != 0);
+}
+
+static json_t *from_conn(const void *key, const void *value)
+{
+	const struct clv_cid *cid = key;
+	char hex[2 * CLV_CID_LEN + 1];
+	size_t i;
+
+	for (i = 0; i < CLV_CID_LEN; i++)
+		snprintf(hex + 2 * i, 3, "%02x", cid->id[i]);
+	return json_pack("{s:s,s:o}", "id", hex, "conn", from_ref(value));
+}
+
+/*
+ * Walk a map that changes while we look: the kernel starts over when the key we stand on is gone,
+ * so the number of steps is bounded by what fits the map, twice.
+ */
+static json_t *walk(int fd, const char *name, long limit,
+		    json_t *(*from)(const void *key, const void *value))
+{
+	_Alignas(8) char key[KEY_MAX], next[KEY_MAX], value[VALUE_MAX];
+	struct bpf_map_info info = { 0 };
+	__u32 info_len = sizeof(info);
+	json_t *items = json_array();
+	json_int_t total = 0;
+	uint64_t steps;
+	const void *at = NULL;
+
+	if (bpf_map_get_info_by_fd(fd, &info, &info_len) || info.key_size > sizeof(key) ||
+	    info.value_size > sizeof(value))
+		info.max_entries = 0;
+	for (steps = 2 * (uint64_t)info.max_entries; steps; steps--) {
+		if (bpf_map_get_next_key(fd, at, next))
+			break;
+		memcpy(key, next, info.key_size);
+		at = key;
+		if (bpf_map_lookup_elem(fd, key, value))
+			continue;
+		total++;
+		if (limit <= 0 || total <= limit)
+			json_array_append_new(items, from(key, value));
+	}
+	return json_pack("{s:o,s:I}", name, items, "total", total);
+}
+
+static json_t *xdp_drops(const struct clv_bpf_maps *maps)
+{
+	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+	json_t *xdp = json_object();
+	unsigned i;
+
+	if (clv_maps_counters(maps, counts))
+		return json_pack("{s:o}", "xdp", xdp);
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
+		json_object_set_new(xdp, clv_xdp_counter_name((enum clv_xdp_counter)i),
+				    json_pack("{s:I,s:I}", "packets", (json_int_t)counts[i].packets,
+					      "bytes", (json_int_t)counts[i].bytes));
+	return json_pack("{s:o}", "xdp", xdp);
+}
+
+int ask_maps(const char *run_dir, const char *command, long limit, json_t **out, char *error,
+	     size_t error_len)
+{
+	char pin_dir[CLV_PIN_DIR_MAX];
+	struct clv_bpf_maps maps;
+	int err;
+
+	err = clv_bpf_pin_path(run_dir, pin_dir);
+	if (err) {
+		snprintf(error, error_len, "%s: %s", run_dir, clv_strerror(err));
+		return err;
+	}
+	err = clv_bpf_open_pinned(pin_dir, &maps);
+	if (err) {
+		if (err == -ENOENT)
+			snprintf(error, error_len, "no maps are pinned in %s", pin_dir);
+		else if (err == -EPERM || err == -EACCES)
+			snprintf(error, error_len, "%s: permission denied: run as root", pin_dir);
+		else
+			snprintf(error, error_len, "%s: %s", pin_dir, clv_strerror(err));
+		return err;
+	}
+	if (strcmp(command, "contexts") == 0)
+		*out = walk(maps.contexts, "contexts", limit, from_context);
+	else if (strcmp(command, "bindings") == 0)
+		*out = walk(maps.bindings, "bindings", limit, from_binding);
+	else if (strcmp(command, "ids") == 0)
+		*out = walk(maps.conns, "ids", limit, from_conn);
+	else
+		*out = xdp_drops(&maps);
+	clv_bpf_close_pinned(&maps);
+	return *out ? 0 : -ENOMEM;
+}
