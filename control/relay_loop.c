@@ -41,12 +41,7 @@ static void on_next(uv_timer_t *timer)
 static void set_next_timer(struct clv_relay *relay, uint64_t now_ns)
 {
 	uint64_t next_ns = clv_control_next_ns(relay->control), wait_ms = 0;
-	uint16_t i;
 
-	/* A full ring says nothing when it has room again. */
-	for (i = 0; i < relay->workers_len; i++)
-		if (clv_mailbox_backlog(relay->workers[i].commands) && next_ns > now_ns + CLV_MSEC)
-			next_ns = now_ns + CLV_MSEC;
 	if (next_ns == CLV_TIMER_NEVER) {
 		uv_timer_stop(&relay->loop.next);
 		return;

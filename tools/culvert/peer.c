@@ -183,7 +183,7 @@ static void connect_relay(struct peer *p)
 		.user = p,
 	};
 	struct clv_relay_session *rs;
-	int err;
+	int err = CLV_EUNROUTABLE;
 
 	for (; p->address < p->addresses_len; p->address++) {
 		c.relay = p->addresses[p->address];
