@@ -69,13 +69,12 @@ def relay(lab, logs, request, tmp_path_factory):
 
 
 @pytest.fixture
-def start_relay(lab, logs, request, tmp_path):
+def start_relay(lab, logs, request, tmp_path_factory):
     """start_relay("relay-v4only", config=..., args=...) starts another, for one test."""
     started = []
 
     def start(host="relay", **options):
-        folder = tmp_path / f"{host}-{len(started)}"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("r")  # short: a socket's path has room for 107 bytes
         log = logs / f"{daemon.slug(request.node.name)}-{host}-{len(started)}.log"
         relay = daemon.Relay(lab[host], folder, log=log, **options)
         started.append(relay)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Targets given by name: the relay resolves them, and takes an address it can reach."""
+import daemon
+import pytest
+
+NO_FAMILY, DENIED, NO_NAME = 14, 15, 16
+
+
+@pytest.fixture(autouse=True)
+def names(lab):
+    v4, v6 = lab["target-v4"].addr4, lab["target-v6"].addr6
+    for host in ("relay", "relay-v4only"):
+        lab[host].set_names({
+            "four.example": [v4],
+            "six.example": [v6],
+            "both.example": [v4, v6],
+            "inside.example": ["127.0.0.1"],
+        })
+
+
+def ping(lab, relay, name, peer="peer-v4"):
+    return lab[peer].run(
+        [lab.build / "culvert", "ping", "--relay", relay.address(4), "--pin", relay.fingerprint,
+         "--target", f"{name}:7000", "--count", 5, "--interval", 0.01], check=False)
+
+
+@pytest.mark.parametrize("name", ["four.example", "six.example", "both.example"])
+def test_a_name_is_resolved_by_the_relay(lab, relay, targets, name):
+    done = ping(lab, relay, name)
+    assert done.returncode == 0 and "received 5 wrong 0" in done.stdout, done
+
+
+def test_a_relay_of_one_family_takes_the_address_it_can_reach(lab, targets, start_relay):
+    relay = start_relay("relay-v4only")
+    done = ping(lab, relay, "both.example")
+    assert done.returncode == 0 and "received 5 wrong 0" in done.stdout, done
+    done = ping(lab, relay, "six.example")
+    assert done.returncode == NO_FAMILY and "family" in done.stderr, done
+
+
+def test_a_name_that_does_not_exist_is_said_so(lab, relay):
+    done = ping(lab, relay, "nobody.example")
+    assert done.returncode == NO_NAME and "nobody.example" in done.stderr, done
+
+
+def test_a_name_that_leads_inside_is_denied(lab, relay):
+    done = ping(lab, relay, "inside.example")
+    assert done.returncode == DENIED and "denies" in done.stderr, done
+
+
+def test_an_unknown_relay_is_told_from_an_unreachable_one(lab):
+    culvert = lab.build / "culvert"
+    pin = "sha256:" + "0" * 64
+    unknown = lab["peer-v4"].run(
+        [culvert, "ping", "--relay", "relay.invalid:443", "--pin", pin, "--target", "192.0.2.1:7"],
+        check=False)
+    assert unknown.returncode == 18 and "no such relay" in unknown.stderr
+    unreachable = lab["peer-v4"].run(
+        [culvert, "ping", "--relay", "[2001:db8:6::1]:443", "--pin", pin, "--target", "192.0.2.1:7"],
+        check=False)
+    assert unreachable.returncode == 10 and "no route" in unreachable.stderr
+    silent = lab["peer-v4"].run(
+        [culvert, "ping", "--relay", daemon.endpoint(lab["target-v4"].addr4, 4444), "--pin", pin,
+         "--target", "192.0.2.1:7"], check=False)
+    assert silent.returncode == 11 and "10 s" in silent.stderr
