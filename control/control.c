@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/control_state.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/session/cid.h"
@@ -128,6 +129,19 @@ static struct clv_session *session_by_packet(struct clv_control *c, const struct
 	return clv_table_find(&c->initials, key, &s) ? (struct clv_session *)(uintptr_t)s : NULL;
 }
 
+/*
+ * In a client: the session with whoever sent it.  A stateless reset carries no ID of ours; only the
+ * connection can tell it by its token (RFC 9000 section 10.3.1).
+ */
+static struct clv_session *session_by_relay(struct clv_control *c, const struct clv_rx *rx)
+{
+	struct clv_session *s = c->p.listeners_len ? NULL : c->sessions;
+
+	while (s && !clv_endpoint_equal(&s->remote, &rx->remote))
+		s = s->next;
+	return s;
+}
+
 static const struct clv_control_listener *listener_of(const struct clv_control *c,
 						      const struct clv_rx *rx)
 {
@@ -191,6 +205,8 @@ static void receive(struct clv_control *c, struct clv_rx *rx)
 		return;
 	}
 	s = session_by_packet(c, &h);
+	if (!s)
+		s = session_by_relay(c, rx);
 	if (s) {
 		session_packet(s, rx);
 		return;

@@ -176,6 +176,24 @@ static void test_relay_stops(void **state)
 	shut_world(w);
 }
 
+/* A relay that lost its state says so at once, by the token the client has of it. */
+static void test_relay_restarts(void **state)
+{
+	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+
+	(void)state;
+	echo(w, 3, 100);
+	world_relay_crash(w);
+	assert_int_equal(world_count(w, CLV_COUNT_RESET_SENT), 0);
+	world_app_send(w, 0, 0, 500, 1);
+	world_run(w, 200 * CLV_MSEC, NULL);
+	assert_int_equal(world_count(w, CLV_COUNT_RESET_SENT), 1);
+	world_run(w, 2 * CLV_SEC, NULL);
+	assert_true(w->clients[0].is_down);
+	assert_true(world_connect(w, 0)); /* and takes the client again */
+	shut_world(w);
+}
+
 static void test_denied_target(void **state)
 {
 	static const char *const denied[] = { "127.0.0.1", "10.1.2.3", "198.18.0.1", "224.0.0.1" };
@@ -364,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_connection_idles_out),
 		cmocka_unit_test(test_client_closes),
 		cmocka_unit_test(test_relay_stops),
+		cmocka_unit_test(test_relay_restarts),
 		cmocka_unit_test(test_denied_target),
 		cmocka_unit_test(test_family_the_relay_lacks),
 		cmocka_unit_test(test_ports_used_up),

@@ -525,12 +525,10 @@ static void close_client(struct world_client *c)
 	clv_mailbox_free(c->events);
 }
 
-void world_close(struct world *w)
+static void relay_close(struct world *w)
 {
 	struct world_relay *r = &w->relay;
 
-	for (unsigned i = 0; i < w->p.clients; i++)
-		close_client(&w->clients[i]);
 	clv_control_close(r->control);
 	for (uint16_t i = 0; i < w->p.workers; i++) {
 		clv_worker_close(r->workers[i]);
@@ -538,6 +536,25 @@ void world_close(struct world *w)
 		clv_mailbox_free(r->events[i]);
 	}
 	clv_handoff_free(r->handoff);
+}
+
+void world_relay_crash(struct world *w)
+{
+	struct wire_end **at = &w->wire.ends;
+
+	relay_close(w);
+	while (*at != &w->relay.end)
+		at = &(*at)->next;
+	*at = w->relay.end.next;
+	memset(&w->relay, 0, sizeof(w->relay));
+	relay_open(w);
+}
+
+void world_close(struct world *w)
+{
+	for (unsigned i = 0; i < w->p.clients; i++)
+		close_client(&w->clients[i]);
+	relay_close(w);
 	clv_policy_free(w->policy);
 	clv_tls_context_free(w->server_tls);
 	clv_tls_context_free(w->client_tls);

@@ -107,6 +107,8 @@ extern bool world_in_worker;
 /* Certificates are made once for a program.  Aborts on failure: nothing works without. */
 void world_open(struct world *w, const struct world_params *p);
 void world_close(struct world *w);
+/* The relay is gone without a word and another takes its place, with the same secret. */
+void world_relay_crash(struct world *w);
 
 /* Run for so long, or until done says so.  Returns whether done did. */
 bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world *w));
