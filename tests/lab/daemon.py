@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import signal
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -99,6 +100,19 @@ class Forward:
 
     def stop(self):
         return self.proc.stop()
+
+
+def ping(peer, relay_at, target, pin, *args, timeout=30):
+    """Run `culvert ping` to its end; returns its CompletedProcess, whatever it came to."""
+    return peer.run([peer.lab.build / "culvert", "ping", "--relay", relay_at, "--target", target,
+                     "--pin", pin, "--interval", "0.01", "--count", 2, *args], check=False,
+                    timeout=timeout)
+
+
+def exchange(host, address, *sizes):
+    """One random payload of each size to an echo server and back.  A dict of lists of sizes."""
+    return host.json([sys.executable, Path(__file__).with_name("exchange.py"), address, *sizes],
+                     timeout=10 + 2 * len(sizes))
 
 
 def echo(host, port=7000, *args):

@@ -264,13 +264,15 @@ static void run_sender(int fd)
 	while (sequence < opt.count && !stopping) {
 		uint64_t next_ns = now_ns + 1000000u, n = allowance(sequence, now_ns, &next_ns);
 		uint64_t used = n ? send_batch(fd, sequence, n, now_ns) : 0;
+		uint64_t before = result.received;
 
 		sequence += used;
 		if (!opt.oneway)
 			receive(fd);
+		/* What came may allow more: look again before waiting for what may not come. */
 		if (n && !used)
 			wait_for(fd, POLLIN | POLLOUT, now_ns + 1000000u);
-		else if (used == n && sequence < opt.count)
+		else if (used == n && result.received == before && sequence < opt.count)
 			wait_for(fd, opt.oneway ? 0 : POLLIN, next_ns);
 		now_ns = udp_clock_ns();
 	}

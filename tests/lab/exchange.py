@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""exchange.py HOST:PORT SIZE...   one random payload of each size to an echo server and back.
+
+All from one socket, one after the other; each answer is compared byte by byte.  Prints the sizes
+by what came of them as JSON: {"same": [...], "different": [...], "missing": [...]}.
+"""
+import json
+import os
+import socket
+import sys
+
+WAIT_SEC = 2
+
+
+def main(address, *sizes):
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    found = {"same": [], "different": [], "missing": []}
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                       socket.SOCK_DGRAM) as one:
+        one.connect((host, int(port)))
+        one.settimeout(WAIT_SEC)
+        for size in map(int, sizes):
+            payload = os.urandom(size)
+            one.send(payload)
+            try:
+                found["same" if one.recv(65536) == payload else "different"].append(size)
+            except TimeoutError:
+                found["missing"].append(size)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
