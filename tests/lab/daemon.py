@@ -28,6 +28,7 @@ def endpoint(address, port):
 class Relay:
     """A culvertd on a lab host.  start() returns when it serves, stop() when it left nothing."""
     numbers = itertools.count()
+    serving = set()
 
     def __init__(self, host, folder, config=None, datapath="xdp", args=(), log=None, port=443):
         """config: text of its file; None for the lab's; False for no file at all.
@@ -51,6 +52,7 @@ class Relay:
         self.proc.wait_line(r"^ready\b", timeout)
         found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
         self.fingerprint = found.group(1)
+        self.serving.add(self)
         return self
 
     def address(self, family):
@@ -63,9 +65,12 @@ class Relay:
                                "--json"])
 
     def left_behind(self):
-        """What a stopped relay must not leave: attached XDP programs and pins under its name."""
+        """What a stopped relay must not leave: attached XDP programs and pins under its name.
+
+        Where another relay serves on the host, programs are taken to be that one's."""
         links = json.loads(self.host.ip("-j", "link", "show"))
-        found = [f"XDP on {link['ifname']}" for link in links if "xdp" in link]
+        shared = any(other.host is self.host for other in self.serving - {self})
+        found = [f"XDP on {link['ifname']}" for link in links if "xdp" in link and not shared]
         return found + [str(p) for p in netns.BPFFS.rglob("*") if self.run.name in p.name]
 
     def stop(self, timeout=10):
@@ -73,6 +78,7 @@ class Relay:
         if self.proc is None:
             return
         proc, self.proc = self.proc, None
+        self.serving.discard(self)
         code = proc.stop(signal.SIGTERM, timeout)
         if code != 0:
             raise LabError(f"{proc.name} ended with {code}; it said:\n{proc.text()[-4000:]}")

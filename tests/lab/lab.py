@@ -100,8 +100,9 @@ class LabHost:
                         check=False).returncode == 0
 
     def set_names(self, names):
-        """What this host's /etc/hosts says, {name: address or list of addresses}; at once."""
-        lines = [f"{address} {name}\n" for name, value in names.items()
+        """What this host's /etc/hosts says beside the lab's own names, {name: address or list of
+        addresses}; at once."""
+        lines = [f"{address} {name}\n" for name, value in {**self.lab.names(), **names}.items()
                  for address in ([value] if isinstance(value, str) else value)]
         # In place: running processes have this very file mounted.
         (self.folder / "etc/hosts").write_text(
@@ -238,12 +239,12 @@ class Lab:
                  *(hop.name for hop in self.hops.values())]
         return {name: netns.namespace(self.name, name) for name in names}
 
-    def _names(self):
+    def names(self):
         return {host.name: [a for a in (host.addr4, host.addr6) if a]
                 for host in self.hosts.values()}
 
     def _record(self):
-        return {"name": self.name, "topology": self.spec.name, "hosts": self._names(),
+        return {"name": self.name, "topology": self.spec.name, "hosts": self.names(),
                 "owner": self.owner,
                 "owner_start": netns.start_time(self.owner) if self.owner else 0}
 
@@ -270,7 +271,7 @@ class Lab:
         for host in [*self.hosts.values(), *(hop.host for hop in self.hops.values())]:
             (host.folder / "etc").mkdir(parents=True)
             (host.folder / "sys").mkdir()
-            host.set_names(self._names())
+            host.set_names({})
             # Nothing answers there: names that are not in the file fail at once.
             (host.folder / "etc/resolv.conf").write_text(
                 "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", encoding="ascii")
@@ -297,7 +298,7 @@ class Lab:
         for host in self.spec.hosts:
             for link in host.links:
                 rest = f"mtu {link.mtu} numtxqueues {link.queues} numrxqueues {link.queues}"
-                port = _port(host, link)
+                port = port_of(host, link)
                 ends = [(spaces[host.name], link.name), (spaces[link.network], port)]
                 if link.hop is not None:
                     hop = spaces[self.hops[host.name, link.name].name]
@@ -323,8 +324,8 @@ class Lab:
             for owner in self.spec.hosts:
                 for link in owner.links:
                     if link.network == name:
-                        shell.append(f"ethtool -K {_port(owner, link)} {OFFLOADS}")
-                        ip.append(f"link set dev {_port(owner, link)} master br0 up")
+                        shell.append(f"ethtool -K {port_of(owner, link)} {OFFLOADS}")
+                        ip.append(f"link set dev {port_of(owner, link)} master br0 up")
             ip.append("link set br0 up")
         else:
             for end in ("host", "net"):
@@ -343,7 +344,7 @@ class Lab:
         if host:
             ends = [link.name for link in host.spec.links]
         elif any(name == network.name for network in self.spec.networks):
-            ends = [_port(h, l) for h in self.spec.hosts for l in h.links if l.network == name]
+            ends = [port_of(h, l) for h in self.spec.hosts for l in h.links if l.network == name]
         else:
             ends = ["host", "net"]
         # A veth end takes redirected XDP frames only while it polls, which receive offload turns
@@ -363,7 +364,7 @@ done
 """
 
 
-def _port(host, link):
+def port_of(host, link):
     """Name of the switch-side end of a link."""
     others = [l for l in host.links if l.network == link.network]
     return (host.name if len(others) == 1 else f"{host.name}.{link.name}")[:15]

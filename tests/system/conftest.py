@@ -77,8 +77,14 @@ def start_relay(lab, logs, request, tmp_path_factory):
         folder = tmp_path_factory.mktemp("r")  # short: a socket's path has room for 107 bytes
         log = logs / f"{daemon.slug(request.node.name)}-{host}-{len(started)}.log"
         relay = daemon.Relay(lab[host], folder, log=log, **options)
+        try:
+            relay.start()
+        except netns.LabError:
+            if relay.proc:
+                relay.proc.kill()
+            raise
         started.append(relay)
-        return relay.start()
+        return relay
 
     yield start
     for relay in reversed(started):

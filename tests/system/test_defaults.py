@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Without any configuration: everything is on, the world is allowed, special-use ranges are not."""
+from pathlib import Path
+
+import pytest
+
+import daemon
+from daemon import is_clean, load
+
+# Globally routable addresses; no route leads out of the lab.
+WORLD4, WORLD6 = "45.66.77.88", "2a00:6666::88"
+DENIED = 15
+
+
+@pytest.fixture
+def world(lab):
+    """Hosts of the world behind the targets, and the relay's routes to them."""
+    lab["target-v4"].ip("addr", "replace", f"{WORLD4}/32", "dev", "lo")
+    lab["target-v6"].ip("addr", "replace", f"{WORLD6}/128", "dev", "lo")
+    lab["relay"].ip("route", "replace", f"{WORLD4}/32", "via", lab["target-v4"].addr4)
+    lab["relay"].ip("-6", "route", "replace", f"{WORLD6}/128", "via", lab["target-v6"].addr6)
+    return {"target-v4": f"{WORLD4}:7000", "target-v6": f"[{WORLD6}]:7000"}
+
+
+@pytest.fixture
+def plain(start_relay):
+    if Path("/etc/culvert/culvert.conf").exists():
+        pytest.skip("this machine has a configuration of its own, /etc/culvert/culvert.conf")
+    return start_relay("relay", config=False)
+
+
+def test_a_relay_without_configuration_bridges_to_the_world_and_refuses_the_lab(
+        lab, plain, forward, targets, world):
+    for peer in ("peer-v4", "peer-v6"):
+        for target, address in world.items():
+            way = forward(peer, plain, address)
+            figures = load(lab[peer], way.address, size=1200, count=300)
+            assert is_clean(figures), (peer, target, figures)
+        for address in [*targets.values(), "target-v4:7000", "target-v6:7000"]:
+            done = daemon.ping(lab[peer], plain.address(4 if peer == "peer-v4" else 6), address,
+                               plain.fingerprint)
+            assert done.returncode == DENIED, (address, done.stderr)
+
+
+def test_a_relay_without_configuration_has_everything_on(plain):
+    status = plain.ctl("status")
+    assert [link["name"] for link in status["interfaces"]] == ["v4", "v6"]
+    assert [link["rung"] for link in status["interfaces"]] == ["copy", "copy"]
+    listener, = status["listeners"]
+    assert (listener["port"], listener["profile"], listener["families"]) == (443, "pqc", "both")
+    assert "sha256:" + listener["ca_sha256"] == plain.fingerprint
+    assert not [r for r in plain.ctl("policy")["rules"] if r["verdict"] != "deny"]

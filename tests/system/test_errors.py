@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What went wrong is said in words that name the cause, and by an exit code of its own."""
+import pytest
+
+import apps
+import daemon
+from netns import LabError
+
+NO_REPLY, CLASSICAL, UNTRUSTED, NO_NAME, NO_RELAY_NAME = 3, 12, 13, 16, 18
+PIN = "sha256:" + 64 * "0"
+
+
+# ---- culvert ----
+
+def test_another_fingerprint_than_the_relays_is_not_trusted(lab, relay, targets):
+    done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v4"], PIN)
+    assert done.returncode == UNTRUSTED
+    assert done.stderr == f"culvert: the certificate of relay {relay.address(4)} is not trusted\n"
+
+
+def test_a_certificate_authority_from_a_file_is_trusted_and_another_is_not(
+        lab, relay, start_relay, targets):
+    words = [lab.build / "culvert", "ping", "--relay", relay.address(4), "--target",
+             targets["target-v4"], "--count", 1]
+    authorities = [path for path in relay.state.rglob("*") if path.is_file()
+                   and b"BEGIN CERTIFICATE" in path.read_bytes()]
+    good = [lab["peer-v4"].run([*words, "--ca", path], check=False).returncode == 0
+            for path in authorities]
+    assert any(good)
+    other = start_relay("relay-v4only")
+    for path in other.state.rglob("*"):
+        if path.is_file() and b"BEGIN CERTIFICATE" in path.read_bytes():
+            done = lab["peer-v4"].run([*words, "--ca", path], check=False)
+            assert done.returncode == UNTRUSTED, done.stderr
+
+
+def test_a_classical_server_is_refused_as_classical(lab, tmp_path, targets):
+    server = apps.serve_quic(lab["target-v4"], tmp_path / "quic", size=16)
+    for profile in ("pqc", "hybrid"):
+        done = daemon.ping(lab["peer-v4"], "198.18.4.20:4433", targets["target-v6"], PIN,
+                           "--profile", profile)
+        assert done.returncode == CLASSICAL, done.stderr
+        assert "no acceptable post-quantum key exchange or certificate" in done.stderr
+    server.stop()
+
+
+def test_a_name_that_does_not_exist_is_not_found(lab, relay, targets):
+    # The relay's name server, which the lab's hosts look for at home.
+    server = lab["relay"].start(
+        ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+         "--user=root", "--pid-file", "--bind-interfaces", "--listen-address=127.0.0.1",
+         "--local=/example/"])
+    server.wait_line(r"\bstarted\b")
+    done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint)
+    server.stop()
+    assert done.returncode == NO_NAME
+    assert "culvert: the relay finds no such name: nobody.example" in done.stderr
+
+
+def test_a_name_server_that_is_not_there_is_told_from_a_name_that_is_not(lab, relay):
+    done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint)
+    assert done.returncode == NO_NAME
+    assert "resolver did not answer for nobody.example (status 504" in done.stderr
+
+
+def test_a_relay_name_that_does_not_exist_is_not_found(lab, targets):
+    done = daemon.ping(lab["peer-v4"], "nobody.example:443", targets["target-v4"], PIN)
+    assert done.returncode == NO_RELAY_NAME
+    assert done.stderr == "culvert: no such relay: nobody.example\n"
+
+
+def test_a_silent_target_is_no_error_of_the_relay(lab, relay):
+    done = daemon.ping(lab["peer-v6"], relay.address(6), "198.18.4.20:9", relay.fingerprint)
+    assert done.returncode == NO_REPLY
+    assert done.stderr == ""
+
+
+USAGE = [
+    ([], "a command is missing"),
+    (["fly"], "no such command: fly"),
+    (["ping"], "say which relay"),
+    (["ping", "--relay", "r:1"], "say which target"),
+    (["forward", "--relay", "r:1", "--target", "t:1", "--pin", PIN], "say where to listen"),
+    (["ping", "--relay", "r:1", "--target", "t:1"], "say whom to trust"),
+    (["ping", "--relay", "r", "--target", "t:1", "--pin", PIN], "bad value for --relay: r"),
+    (["ping", "--relay", "::1:443"], "bad value for --relay: ::1:443"),
+    (["ping", "--relay", "r:1", "--target", "t:1", "--pin", "sha256:12"], "bad value for --pin"),
+    (["ping", "--count", "0"], "bad value for --count: 0"),
+    (["ping", "--profile", "classical"], "bad value for --profile: classical"),
+    (["ping", "--fast"], "unknown or incomplete option: --fast"),
+]
+
+
+@pytest.mark.parametrize("words, said", USAGE)
+def test_culvert_says_what_is_wrong_with_its_command_line(lab, words, said):
+    done = lab["peer-v4"].run([lab.build / "culvert", *words], check=False)
+    assert done.returncode == 2
+    assert said in done.stderr and done.stdout == ""
+
+
+# ---- culvertd ----
+
+CONFIG = [
+    ("colour = blue\n", ":1:"),
+    ("\nlistener main {\n\tport = 70000\n}\n", ":3:"),
+    ("listener main { profile = classical }\n", ":1:"),
+    ("\n\ndatapath = fast\n", ":3:"),
+    ('policy {\n\tallow = {"198.18.0.0/45"}\n}\n', "198.18.0.0/45"),
+    ("limits { conns = -1 }\n", ":1:"),
+    ("egress { port-min = 3000 port-max = 2000 }\n", "port-m"),
+    ("policy {\n", ":"),
+]
+
+
+@pytest.mark.parametrize("text, said", CONFIG)
+def test_culvertd_says_what_is_wrong_with_its_configuration_and_where(lab, tmp_path, text, said):
+    path = tmp_path / "bad.conf"
+    path.write_text(text)
+    for words in (["--check"], ["--state", tmp_path / "state", "--run", tmp_path / "run"]):
+        done = lab["relay-v4only"].run([lab.build / "culvertd", "--config", path, *words],
+                                       check=False, timeout=10)
+        assert done.returncode == 1, done.stderr
+        assert str(path) in done.stderr or said == "198.18.0.0/45" or said == "port-m"
+        assert said in done.stderr
+        assert "ready" not in done.stdout
+    assert not (tmp_path / "state").exists()
+
+
+def test_culvertd_misses_a_configuration_that_was_named(lab, tmp_path):
+    done = lab["relay"].run([lab.build / "culvertd", "--config", tmp_path / "none", "--check"],
+                            check=False)
+    assert done.returncode == 1 and str(tmp_path / "none") in done.stderr
+
+
+def test_the_shipped_configuration_is_the_default_one(lab):
+    done = lab["relay"].run([lab.build / "culvertd", "--print-config"])
+    shipped = daemon.Path(__file__).resolve().parents[2] / "deploy/culvert.conf"
+    assert done.stdout == shipped.read_text()
+    done = lab["relay"].run([lab.build / "culvertd", "--config", shipped, "--check"])
+    assert done.stdout.endswith(": ok\n")
+
+
+def test_a_data_path_the_host_lacks_is_a_start_error_when_it_is_asked_for(
+        lab, start_relay, tmp_path):
+    with pytest.raises(LabError, match="zero-copy"):
+        start_relay("relay-v4only", datapath="zerocopy")
+    relay = daemon.Relay(lab["relay-v4only"], tmp_path)
+    assert relay.left_behind() == []

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start, stop and neighbours: what a relay leaves behind, and several on one host."""
+import signal
+
+import pytest
+
+import daemon
+import netns
+from daemon import is_clean, load
+from netns import LabError
+
+BOTH = ('datapath = "%s"\ninterfaces = {"%s"}\nlistener main { port = %d }\n'
+        'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
+
+
+@pytest.mark.parametrize("datapath", ["xdp", "sock"])
+def test_a_stopped_relay_leaves_nothing_even_in_mid_traffic(
+        lab, start_relay, forward, targets, datapath):
+    relay = start_relay(datapath=datapath)
+    way = forward("peer-v4", relay, targets["target-v6"])
+    busy = lab["peer-v4"].start([lab.tool("udpload"), "--count", 100000, "--rate", 5000,
+                                 "--wait", 100, way.address])
+    assert is_clean(load(lab["peer-v4"], way.address, count=500))
+    relay.stop()    # asserts exit 0, no XDP program, no pin
+    busy.kill()
+    assert not netns.processes_in([lab["relay"].netns])
+    # Nor a socket: the port is free for anyone.
+    echo = daemon.echo(lab["relay"], 443)
+    assert is_clean(load(lab["peer-v4"], "198.18.4.1:443", count=10))
+    echo.stop()
+
+
+def test_a_peer_comes_back_to_a_relay_that_was_restarted(lab, start_relay, forward, targets):
+    relay = start_relay()
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(lab["peer-v4"], way.address, count=10))
+    fingerprint = relay.fingerprint
+    relay.stop()
+    relay.start()
+    assert relay.fingerprint == fingerprint    # the state folder keeps it
+    way.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
+    assert is_clean(load(lab["peer-v4"], way.address, count=100))
+
+
+def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward, targets):
+    relay = start_relay()
+    relay.proc.kill()
+    relay.proc = None
+    relay.start()
+    way = forward("peer-v6", relay, targets["target-v4"])
+    assert is_clean(load(lab["peer-v6"], way.address, count=100))
+
+
+def test_a_run_folder_in_use_is_refused(lab, start_relay):
+    relay = start_relay()
+    done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state",
+                             relay.state, "--run", relay.run], check=False)
+    assert done.returncode != 0
+    assert str(relay.run) in done.stderr
+    assert relay.ctl("status")["state"] == "serving"
+
+
+def test_a_port_in_use_is_refused(lab, start_relay):
+    echo = daemon.echo(lab["relay-v4only"], 443)
+    with pytest.raises(LabError, match="(?i)address already in use|port 443"):
+        start_relay("relay-v4only")
+    echo.stop()
+
+
+@pytest.mark.parametrize("datapath", ["xdp", "sock"])
+def test_two_relays_live_on_one_host(lab, start_relay, forward, targets, datapath):
+    one = start_relay(config=BOTH % (datapath, "v4", 443))
+    two = start_relay(config=BOTH % (datapath, "v6", 4443), port=4443)
+    assert one.fingerprint != two.fingerprint
+    ways = [forward("peer-v4", one, targets["target-v4"]),
+            forward("peer-v6", two, targets["target-v6"])]
+    # Both relays at a time; each counts its own.
+    busy = [way.peer.start([lab.tool("udpload"), "--count", 500, way.address]) for way in ways]
+    for load_ in busy:
+        assert load_.popen.wait(20) == 0
+        assert '"received": 500' in load_.text(), load_.text()
+    for relay in (one, two):
+        tunnel, = relay.ctl("tunnels")["tunnels"]
+        assert tunnel["to_target_packets"] == tunnel["to_peer_packets"] == 500
+    two.stop()
+    assert is_clean(load(lab["peer-v4"], ways[0].address, count=100))
+
+
+def test_an_interrupt_stops_it_too(lab, start_relay):
+    relay = start_relay("relay-v4only")
+    assert relay.proc.stop(signal.SIGINT) == 0
+    relay.proc = None
+    assert relay.left_behind() == []
+
+
+def test_generic_xdp_works_where_it_is_asked_for(lab, start_relay, forward, targets):
+    relay = start_relay(datapath="generic")
+    assert {link["rung"] for link in relay.ctl("status")["interfaces"]} == {"generic"}
+    way = forward("peer-v4", relay, targets["target-v6"])
+    figures = load(lab["peer-v4"], way.address, count=500)
+    assert is_clean(figures), figures
