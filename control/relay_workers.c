@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The listeners' sockets, the workers, and the threads they run on. */
+#include "control/handshake/admit.h"
 #include "control/relay.h"
 
 #include "datapath/base/addr.h"
@@ -11,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <numa.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -195,6 +197,13 @@ void clv_relay_close_listeners(struct clv_relay *relay)
 
 /* ---- workers ---- */
 
+/* Where the memory of what is opened next should be; -1: wherever its first user runs. */
+static void prefer_node(int node)
+{
+	if (numa_available() >= 0)
+		numa_set_preferred(node);
+}
+
 static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 {
 	const struct clv_config *config = &relay->config;
@@ -220,8 +229,10 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		return -ENOMEM;
 	params.commands = rw->commands;
 	params.events = rw->events;
-	memcpy(params.reset_secret, relay->secret, sizeof(params.reset_secret));
+	clv_admit_reset_secret(relay->secret, params.reset_secret);
+	prefer_node(relay->plan.workers[rw->id].numa_node);
 	err = clv_worker_open(&params, &rw->worker);
+	prefer_node(-1);
 	if (err)
 		return err;
 	rw->xsk_seen = rw->xsk;

@@ -51,6 +51,23 @@ def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward
     assert is_clean(load(lab["peer-v6"], way.address, count=100))
 
 
+@pytest.mark.parametrize("datapath", ["xdp", "sock"])
+def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
+        lab, start_relay, forward, targets, datapath):
+    relay = start_relay(datapath=datapath)
+    peer = lab["peer-v4"]
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(peer, way.address, count=10))
+    relay.proc.kill()
+    relay.proc = None
+    relay.start()
+    # Without a stateless reset the peer would wait for its idle timeout of a minute.
+    load(peer, way.address, count=50, rate=50)
+    way.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
+    assert is_clean(load(peer, way.address, count=100))
+    assert relay.ctl("status")["counters"]["stateless_resets"] > 0
+
+
 def test_a_run_folder_in_use_is_refused(lab, start_relay):
     relay = start_relay()
     done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state",
