@@ -61,3 +61,8 @@ install "${lacking[@]}" || { refresh; install "${lacking[@]}"; } || {
 	say "apt-get could not install: ${lacking[*]}" >&2
 	exit 1
 }
+
+# The package of the QUIC server also has it start at every boot, which nobody asked for.
+case " ${lacking[*]} " in
+*" ngtcp2-server "*) systemctl --quiet disable ngtcp2d.service 2> /dev/null || true ;;
+esac

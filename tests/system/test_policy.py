@@ -64,7 +64,8 @@ def test_a_denied_target_is_refused_and_nothing_is_sent(lab, relay, watch, targe
     done = ask(lab, relay, target)
     assert done.returncode == DENIED_CODE, done.stderr
     bare = target.strip("[]")
-    assert done.stderr.startswith(f"culvert: the relay's policy denies target {bare} (status 502")
+    said = f"culvert: the relay's policy denies target {bare} (status 502"
+    assert done.stderr.startswith(said)
     assert watch.leaked() == []
 
 
@@ -77,7 +78,8 @@ def test_a_target_nobody_means_is_refused_and_nothing_is_sent(lab, relay, watch,
 
 
 def test_a_name_is_judged_by_its_address(lab, relay, watch):
-    lab["relay"].set_names({"relay": "198.18.4.1", "inside.example": "127.0.0.1", "mapped.example": "::ffff:10.0.0.1",
+    lab["relay"].set_names({"relay": "198.18.4.1", "inside.example": "127.0.0.1",
+                            "mapped.example": "::ffff:10.0.0.1",
                             "both.example": ["10.0.0.1", "::1"]})
     for name in ("inside.example", "mapped.example", "both.example"):
         done = ask(lab, relay, name)
