@@ -429,8 +429,20 @@ static void close_handle(uv_handle_t *handle, void *user)
 		uv_close(handle, NULL);
 }
 
+/* What could not be kept for a tunnel to come is said, not lost in silence. */
+static void report_drops(const struct peer *p)
+{
+	const struct clv_forward_stats *s = p->forward ? clv_forward_stats(p->forward) : NULL;
+
+	if (s && s->dropped)
+		clv_log(CLV_LOG_WARN, "forward_dropped",
+			"datagrams=%llu hint=\"sent before their tunnel was open, or refused\"",
+			(unsigned long long)s->dropped);
+}
+
 void peer_close(struct peer *p)
 {
+	report_drops(p);
 	if (p->loop.data || p->poll.data) {
 		uv_walk(&p->loop, close_handle, NULL);
 		uv_run(&p->loop, UV_RUN_DEFAULT);
