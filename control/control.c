@@ -461,6 +461,7 @@ int clv_control_connect(struct clv_control *c, const struct clv_control_connect 
 		.profile = p->profile,
 		.server_name = p->server_name,
 		.keepalive_ns = p->keepalive_ns,
+		.no_datagrams = p->no_datagrams,
 		.app_ops = p->app_ops,
 		.app = p->app,
 	};

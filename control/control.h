@@ -110,6 +110,7 @@ struct clv_control_connect {
 	struct clv_tls_context *tls;	   /* borrows for the session's life */
 	enum clv_profile profile;
 	const char *server_name; /* copies */
+	bool no_datagrams;	 /* have datagrams carried in capsules, reliably and in order */
 	uint64_t keepalive_ns;
 	const struct clv_session_app_ops *app_ops; /* borrows */
 	void *app;

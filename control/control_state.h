@@ -142,6 +142,7 @@ struct session_new {
 	enum clv_profile profile;
 	const char *server_name; /* client */
 	uint64_t keepalive_ns;
+	bool no_datagrams;
 	const struct clv_session_app_ops *app_ops;
 	void *app;
 };

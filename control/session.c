@@ -191,6 +191,7 @@ static void fill_params(struct clv_control *c, const struct session_new *p,
 		.queue_packets = l->queue_packets,
 		.sojourn_ns = l->sojourn_ns,
 		.keepalive_ns = p->keepalive_ns,
+		.no_datagrams = p->no_datagrams,
 		.now_ns = c->now_ns,
 		.mtu = 1500,
 	};

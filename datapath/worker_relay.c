@@ -221,10 +221,7 @@ void worker_early_expire(struct clv_worker *w)
 static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		       size_t len)
 {
-	struct {
-		struct clv_evt_tunnel head;
-		uint8_t context_id;
-	} up = { .head = { .ref = { t->slot, t->generation, w->p.id, { 0 } } } };
+	struct clv_evt_tunnel up = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
 	uint8_t body[1 + CLV_DGRAM_UDP_MAX];
 
 	if (clv_mailbox_backlog(w->p.events) > CAPSULE_BACKLOG_MAX) {
@@ -233,7 +230,7 @@ static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 	}
 	body[0] = CLV_DGRAM_CONTEXT_UDP;
 	memcpy(body + 1, payload, len);
-	worker_event(w, CLV_EVT_DATAGRAM_UP, &up.head, sizeof(up.head), body, len + 1);
+	worker_event(w, CLV_EVT_DATAGRAM_UP, &up, sizeof(up), body, len + 1);
 	clv_tunnel_count(&w->tunnels, t, false, len, w->now_ns);
 }
 

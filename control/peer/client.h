@@ -39,6 +39,7 @@ struct clv_client_connect {
 	const char *server_name;     /* for SNI and the certificate */
 	struct clv_tls_context *tls; /* borrows for the session's life */
 	enum clv_profile profile;
+	bool no_datagrams; /* capsules instead of DATAGRAM frames */
 	const struct clv_relay_session_ops *ops;
 	void *user;
 };

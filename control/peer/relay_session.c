@@ -167,7 +167,7 @@ static int established(void *app, struct clv_session *s)
 		.user = rs,
 		.uri_template = rs->uri_template,
 		.authority = rs->authority,
-		.quic_datagrams = clv_session_has_datagrams(s),
+		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
 		.streams_max = rs->p.tunnels_max,
 		.capsule_backlog = rs->p.capsule_backlog,
 		.counters = rs->p.counters,

@@ -88,7 +88,7 @@ static void fill_transport_params(ngtcp2_transport_params *tp, const struct clv_
 	tp->max_idle_timeout = p->idle_ns;
 	tp->max_udp_payload_size = 65527;
 	tp->active_connection_id_limit = 4;
-	tp->max_datagram_frame_size = 65535;
+	tp->max_datagram_frame_size = p->no_datagrams ? 0 : 65535;
 	tp->grease_quic_bit = 1;
 }
 
@@ -415,7 +415,7 @@ static void probe_path(struct clv_conn *conn, struct clv_port *port)
 	ngtcp2_vec vec = { prefix, 0 };
 	int accepted;
 
-	if (!size || conn->probe_stream < 0 || conn->sendq.head)
+	if (!size || conn->probe_stream < 0 || conn->sendq.head || !clv_conn_has_datagrams(conn))
 		return;
 	vec.len = clv_dgram_encode_prefix(conn->probe_stream,
 					  conn->is_server ? CLV_DGRAM_CONTEXT_PROBE_SERVER
@@ -600,8 +600,9 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 		return conn->close_wanted || conn->close_answer ? 0 : conn->close_until_ns;
 	at = ngtcp2_conn_get_expiry2(conn->qc);
 	queue = clv_sendq_next_ns(&conn->sendq);
+	/* A probe that is due but could not go (window, no datagrams) waits for the next output. */
 	if (!conn->pmtu.done && !conn->pmtu.in_flight && conn->probe_stream >= 0 &&
-	    conn->pmtu.next_ns < at)
+	    conn->pmtu.next_ns > conn->now_ns && conn->pmtu.next_ns < at)
 		at = conn->pmtu.next_ns;
 	return queue < at ? queue : at;
 }

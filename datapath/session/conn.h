@@ -88,6 +88,7 @@ struct clv_conn_params {
 	uint64_t conn_window;	/* bytes, all streams */
 	uint32_t queue_packets; /* send queue bound */
 	uint64_t sojourn_ns;	/* longest wait in the send queue */
+	bool no_datagrams;	/* do not offer DATAGRAM frames */
 	uint64_t keepalive_ns;	/* 0: none */
 	uint64_t now_ns;
 };

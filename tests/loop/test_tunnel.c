@@ -74,12 +74,19 @@ static void test_echo_kernel_path(void **state)
 	echo_sizes(&(struct world_params){ .kernel_path = true });
 }
 
+static void test_echo_in_capsules(void **state)
+{
+	(void)state;
+	echo_sizes(&(struct world_params){ .no_datagrams = true });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_handshake_and_hand_over, NULL, NULL),
 		cmocka_unit_test_setup_teardown(test_echo, NULL, NULL),
 		cmocka_unit_test_setup_teardown(test_echo_kernel_path, NULL, NULL),
+		cmocka_unit_test_setup_teardown(test_echo_in_capsules, NULL, NULL),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

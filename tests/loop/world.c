@@ -320,6 +320,7 @@ void world_connect_start(struct world *w, unsigned i)
 			.tls = w->client_tls,
 			.profile = CLV_PROFILE_PQC,
 			.server_name = "relay.test",
+			.no_datagrams = w->p.no_datagrams,
 		},
 		.authority = "relay.test:443",
 		.tunnels_max = 256,

@@ -79,7 +79,9 @@ struct world_client {
 struct world_params {
 	uint16_t workers;
 	uint16_t clients;
-	bool kernel_path;		  /* the relay runs on its sock ports */
+	bool kernel_path; /* the relay runs on its sock ports */
+	/* clients offer no DATAGRAM frames: capsules */
+	bool no_datagrams;
 	struct clv_control_limits limits; /* zero members take the defaults */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint64_t seed;

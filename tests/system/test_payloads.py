@@ -44,3 +44,12 @@ def test_a_thousand_of_one_size_arrive_once_each(lab, relay, forward, targets, s
     tunnel = relay.ctl("tunnels")["tunnels"][-1]
     assert tunnel["to_target_packets"] == tunnel["to_peer_packets"] == 1000
     assert tunnel["to_target_bytes"] == tunnel["to_peer_bytes"] == 1000 * size
+
+
+def test_a_peer_without_datagram_frames_is_served_by_capsules(lab, relay, forward, targets):
+    way = forward("peer-v4", relay, targets["target-v6"], "--capsules")
+    sizes = [0, 1, 64, 1200, 1400]
+    assert exchange(lab["peer-v4"], way.address, *sizes) == {
+        "same": sizes, "different": [], "missing": []}
+    assert is_clean(load(lab["peer-v4"], way.address, size=500, count=500, rate=500))
+    assert relay.ctl("tunnels")["tunnels"][-1]["capsules"]

@@ -18,7 +18,8 @@ static const char usage[] =
 	"                       [--count N] [--size BYTES] [--interval SECONDS] [--json]\n"
 	"TRUST: --ca FILE          certificate authority of the relay, PEM\n"
 	"       --pin sha256:HEX   fingerprint that the relay printed at its start\n"
-	"more:  --profile pqc|hybrid   --name SERVERNAME   --log error|warn|info|debug\n"
+	"more:  --capsules          datagrams in capsules: reliable and in order, slower\n"
+	"       --profile pqc|hybrid   --name SERVERNAME   --log error|warn|info|debug\n"
 	"       --help   --version\n";
 
 enum {
@@ -33,6 +34,7 @@ enum {
 	OPT_SIZE,
 	OPT_INTERVAL,
 	OPT_JSON,
+	OPT_CAPSULES,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION,
@@ -52,6 +54,7 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "capsules", no_argument, NULL, OPT_CAPSULES },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -161,6 +164,9 @@ static int take(int opt, const char *arg, struct culvert_options *o)
 		return parse_interval(arg, &o->interval_ns);
 	case OPT_JSON:
 		o->json = true;
+		return 0;
+	case OPT_CAPSULES:
+		o->capsules = true;
 		return 0;
 	default:
 		return parse_level(arg, &o->log_level);

@@ -44,6 +44,7 @@ struct culvert_options {
 	uint32_t count, size;
 	uint64_t interval_ns;
 	bool json;
+	bool capsules;
 	enum clv_log_level log_level;
 };
 

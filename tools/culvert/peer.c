@@ -179,6 +179,7 @@ static void connect_relay(struct peer *p)
 						       : p->options->relay.host,
 		.tls = p->tls,
 		.profile = p->options->profile,
+		.no_datagrams = p->options->capsules,
 		.ops = &session_ops,
 		.user = p,
 	};
