@@ -22,6 +22,7 @@ struct sender {
 	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
 	struct held *held, *held_last;
 	uint32_t held_len;
+	uint64_t opened_ns;
 	uint64_t blocked_until_ns; /* after a refusal */
 	bool is_open;
 };
@@ -32,6 +33,7 @@ struct clv_forward {
 	struct clv_relay_session *session;
 	struct sender *senders;
 	uint32_t senders_len;
+	uint64_t held_bytes;
 	uint64_t now_ns;
 	struct clv_forward_stats stats;
 };
@@ -54,27 +56,50 @@ int clv_forward_open(const struct clv_forward_params *params, struct clv_forward
 
 /* ---- what waits for its tunnel ---- */
 
+/* The oldest, for the caller to free; NULL when there is none. */
+static struct held *take_held(struct sender *s)
+{
+	struct held *h = s->held;
+
+	if (!h)
+		return NULL;
+	s->held = h->next;
+	if (!s->held)
+		s->held_last = NULL;
+	s->held_len--;
+	s->forward->held_bytes -= h->len;
+	return h;
+}
+
 static void drop_held(struct sender *s)
 {
-	while (s->held) {
-		struct held *h = s->held;
+	struct held *h;
 
-		s->held = h->next;
+	while ((h = take_held(s))) {
 		s->forward->stats.dropped++;
 		free(h);
 	}
-	s->held_last = NULL;
-	s->held_len = 0;
+}
+
+static void send_held(struct sender *s)
+{
+	struct held *h;
+
+	while ((h = take_held(s))) {
+		clv_relay_tunnel_up(s->tunnel, h->bytes, h->len);
+		free(h);
+	}
 }
 
 static void hold(struct sender *s, const uint8_t *payload, size_t len)
 {
+	struct clv_forward *f = s->forward;
 	struct held *h = NULL;
 
-	if (s->held_len < s->forward->p.held_packets)
+	if (s->held_len < f->p.held_packets && f->held_bytes + len <= f->p.held_bytes)
 		h = malloc(sizeof(*h) + len);
 	if (!h) {
-		s->forward->stats.dropped++;
+		f->stats.dropped++;
 		return;
 	}
 	h->next = NULL;
@@ -86,29 +111,23 @@ static void hold(struct sender *s, const uint8_t *payload, size_t len)
 		s->held = h;
 	s->held_last = h;
 	s->held_len++;
-	s->forward->stats.held++;
-}
-
-static void send_held(struct sender *s)
-{
-	while (s->held) {
-		struct held *h = s->held;
-
-		s->held = h->next;
-		clv_relay_tunnel_up(s->tunnel, h->bytes, h->len);
-		free(h);
-	}
-	s->held_last = NULL;
-	s->held_len = 0;
+	f->held_bytes += len;
+	f->stats.held++;
 }
 
 /* ---- tunnels ---- */
+
+static void block(struct sender *s)
+{
+	s->blocked_until_ns = s->forward->now_ns + s->forward->p.retry_ns;
+}
 
 static void on_open(void *user, const struct clv_client_result *result)
 {
 	struct sender *s = user;
 
 	s->is_open = true;
+	s->opened_ns = s->forward->now_ns;
 	s->forward->stats.opened++;
 	if (s->forward->p.ops->on_open)
 		s->forward->p.ops->on_open(s->forward->p.user, result);
@@ -120,17 +139,24 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 	struct sender *s = user;
 	struct clv_forward *f = s->forward;
 
+	bool was_open = s->is_open;
+
 	s->tunnel = NULL;
 	s->is_open = false;
 	drop_held(s);
-	if (!result && error == CLV_ETIMEOUT)
-		return; /* idle: the next datagram opens another */
-	if (result) {
-		s->blocked_until_ns = f->now_ns + f->p.retry_ns;
+	if (!was_open) {
+		block(s);
 		f->stats.refused++;
+		if (f->p.ops->on_refused)
+			f->p.ops->on_refused(f->p.user, error, result);
+		return;
 	}
-	if (f->p.ops->on_refused)
-		f->p.ops->on_refused(f->p.user, error, result);
+	/* a relay that ends it at once must not be asked again for every datagram */
+	if (f->now_ns < s->opened_ns + f->p.retry_ns)
+		block(s);
+	f->stats.ended++;
+	if (f->p.ops->on_ended)
+		f->p.ops->on_ended(f->p.user, error);
 }
 
 static const struct clv_relay_tunnel_ops tunnel_ops = { on_open, on_closed };
@@ -189,7 +215,7 @@ static void ask(struct sender *s)
 	if (!err)
 		return;
 	s->tunnel = NULL;
-	s->blocked_until_ns = f->now_ns + f->p.retry_ns;
+	block(s);
 	drop_held(s);
 	f->stats.refused++;
 	if (f->session && f->p.ops->on_refused)
@@ -197,14 +223,13 @@ static void ask(struct sender *s)
 }
 
 void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *evt,
-			    const uint8_t *payload, size_t len, uint64_t now_ns)
+			    const uint8_t *payload, size_t len)
 {
 	struct sender *s = find(f, evt);
 
-	f->now_ns = now_ns;
 	if (!s)
 		s = add(f, evt);
-	if (!s || (!s->tunnel && now_ns < s->blocked_until_ns)) {
+	if (!s || (!s->tunnel && f->now_ns < s->blocked_until_ns)) {
 		f->stats.dropped++;
 		return;
 	}
@@ -216,6 +241,11 @@ void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *
 	hold(s, payload, len);
 	if (!s->tunnel)
 		ask(s);
+}
+
+void clv_forward_set_now(struct clv_forward *f, uint64_t now_ns)
+{
+	f->now_ns = now_ns;
 }
 
 void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs)

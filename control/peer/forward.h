@@ -3,9 +3,10 @@
  * forward - a local UDP port to a target through a relay: each local sender gets its own tunnel.
  *
  * What a sender sends before its tunnel is open is kept, within bounds, and counted beyond them.  A
- * tunnel that the relay ends (idle) opens anew with the sender's next datagram; a refused sender
- * waits a few seconds.
+ * tunnel that the relay ends (idle) opens anew with the sender's next datagram; a refused sender, or
+ * one whose tunnel ends as soon as it is open, waits a few seconds.
  *
+ * Order: 1. open  2. set_session whenever it changes; set_now before each step of the client  3. close
  * Threading: control.
  */
 #ifndef CLV_FORWARD_H
@@ -21,22 +22,25 @@ struct clv_forward;
 struct clv_forward_ops {
 	/* A sender's tunnel is open. */
 	void (*on_open)(void *user, const struct clv_client_result *result);
-	/* A sender's tunnel was refused; result may be NULL (the relay closed it, or went away). */
+	/* A sender's tunnel was refused; result is NULL when it could not even be asked for. */
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
+	/* A sender's open tunnel ended: idle, closed by the relay, or the session went away. */
+	void (*on_ended)(void *user, int error);
 };
 
 struct clv_forward_params {
 	const char *host; /* target; copies */
 	uint16_t port;	  /* host order */
 	uint32_t senders_max;
-	uint32_t held_packets; /* of one sender, before its tunnel is open */
-	uint64_t retry_ns;     /* after a refusal */
-	const struct clv_forward_ops *ops;
+	uint32_t held_packets;		   /* of one sender, before its tunnel is open */
+	uint64_t held_bytes;		   /* of all senders together */
+	uint64_t retry_ns;		   /* after a refusal */
+	const struct clv_forward_ops *ops; /* each function may be NULL */
 	void *user;
 };
 
 struct clv_forward_stats {
-	uint64_t opened, refused;
+	uint64_t opened, refused, ended;
 	uint64_t held, dropped; /* datagrams before a tunnel: kept; beyond the bounds */
 };
 
@@ -44,12 +48,14 @@ struct clv_forward_stats {
 int clv_forward_open(const struct clv_forward_params *params, struct clv_forward **out);
 void clv_forward_close(struct clv_forward *f);
 
+void clv_forward_set_now(struct clv_forward *f, uint64_t now_ns);
+
 /* The session is up (rs), or gone (NULL: its tunnels were closed by it). */
 void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs);
 
 /* A datagram of a sender without a tunnel; for clv_client_params.on_new_remote. */
 void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *evt,
-			    const uint8_t *payload, size_t len, uint64_t now_ns);
+			    const uint8_t *payload, size_t len);
 
 const struct clv_forward_stats *clv_forward_stats(const struct clv_forward *f);
 

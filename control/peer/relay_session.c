@@ -109,7 +109,7 @@ static void on_closed(void *user, struct clv_client_request *rq, int err)
 	if (t->is_open)
 		clv_session_tunnel_close(t->rs->session, &t->ref);
 	if (t->p.ops)
-		t->p.ops->on_closed(t->p.user, err ? err : CLV_ECLOSED, NULL);
+		t->p.ops->on_closed(t->p.user, err, NULL);
 	free(t);
 }
 

@@ -50,7 +50,10 @@ const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session
 
 struct clv_relay_tunnel_ops {
 	void (*on_open)(void *user, const struct clv_client_result *result);
-	/* The tunnel was refused (result), or ended (result NULL).  Last call. */
+	/*
+	 * The tunnel was refused (result), or ended (result NULL; error 0: by the relay, in good
+	 * order).  Last call.
+	 */
 	void (*on_closed)(void *user, int error, const struct clv_client_result *result);
 };
 

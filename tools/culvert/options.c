@@ -140,11 +140,11 @@ static int take(int opt, const char *arg, struct culvert_options *o)
 {
 	switch (opt) {
 	case OPT_RELAY:
-		return culvert_endpoint_parse(arg, &o->relay);
-	case OPT_LISTEN:
+		return culvert_endpoint_parse(arg, &o->relay) || !o->relay.port;
+	case OPT_LISTEN: /* port 0: any */
 		return culvert_endpoint_parse(arg, &o->listen);
 	case OPT_TARGET:
-		return culvert_endpoint_parse(arg, &o->target);
+		return culvert_endpoint_parse(arg, &o->target) || !o->target.port;
 	case OPT_CA:
 		o->ca_file = arg;
 		return 0;
@@ -179,6 +179,57 @@ static int complain(const char *what, const char *which)
 	return -1;
 }
 
+static int answer(int opt)
+{
+	if (opt == OPT_HELP)
+		fputs(usage, stdout);
+	else
+		puts("culvert " CLV_VERSION);
+	return 1;
+}
+
+static int complain_option(char **argv)
+{
+	char letter[] = { '-', (char)optopt, '\0' };
+
+	/* getopt has not moved past a word of several letters; values of long options are below ' ' */
+	return complain("unknown or incomplete option: ", optopt > ' ' ? letter : argv[optind - 1]);
+}
+
+static bool is_for(int opt, enum culvert_command command)
+{
+	switch (opt) {
+	case OPT_LISTEN:
+		return command == CULVERT_FORWARD;
+	case OPT_COUNT:
+	case OPT_SIZE:
+	case OPT_INTERVAL:
+	case OPT_JSON:
+		return command == CULVERT_PING;
+	default:
+		return true;
+	}
+}
+
+static int parse_command(int argc, char **argv, enum culvert_command *out)
+{
+	if (argc < 2)
+		return complain("a command is missing", "");
+	if (!strcmp(argv[1], "--help"))
+		return answer(OPT_HELP);
+	if (!strcmp(argv[1], "--version"))
+		return answer(OPT_VERSION);
+	if (*argv[1] == '-')
+		return complain("the command comes before its options: ", argv[1]);
+	if (!strcmp(argv[1], "forward"))
+		*out = CULVERT_FORWARD;
+	else if (!strcmp(argv[1], "ping"))
+		*out = CULVERT_PING;
+	else
+		return complain("no such command: ", argv[1]);
+	return 0;
+}
+
 static int check(const struct culvert_options *o)
 {
 	if (!o->relay.port)
@@ -194,7 +245,7 @@ static int check(const struct culvert_options *o)
 
 int culvert_options_parse(int argc, char **argv, struct culvert_options *o)
 {
-	int opt, index;
+	int opt, index, code;
 
 	*o = (struct culvert_options){
 		.count = 10,
@@ -202,30 +253,21 @@ int culvert_options_parse(int argc, char **argv, struct culvert_options *o)
 		.interval_ns = CLV_SEC / 5,
 		.log_level = CLV_LOG_WARN,
 	};
+	code = parse_command(argc, argv, &o->command);
+	if (code)
+		return code;
+	argc--;
+	argv++;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) == OPT_HELP ||
-	       opt == OPT_VERSION) {
-		printf(opt == OPT_HELP ? "%s" : "culvert %s\n",
-		       opt == OPT_HELP ? usage : CLV_VERSION);
-		return 1;
-	}
-	if (optind >= argc)
-		return complain("a command is missing", "");
-	if (!strcmp(argv[optind], "forward"))
-		o->command = CULVERT_FORWARD;
-	else if (!strcmp(argv[optind], "ping"))
-		o->command = CULVERT_PING;
-	else
-		return complain("no such command: ", argv[optind]);
-	optind++;
+	optind = 0;
 	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) != -1) {
-		if (opt == OPT_HELP || opt == OPT_VERSION) {
-			printf(opt == OPT_HELP ? "%s" : "culvert %s\n",
-			       opt == OPT_HELP ? usage : CLV_VERSION);
-			return 1;
-		}
+		if (opt == OPT_HELP || opt == OPT_VERSION)
+			return answer(opt);
 		if (opt == '?')
-			return complain("unknown or incomplete option: ", argv[optind - 1]);
+			return complain_option(argv);
+		if (!is_for(opt, o->command))
+			return complain("not an option of this command: --",
+					long_options[index].name);
 		if (take(opt, optarg, o)) {
 			fprintf(stderr, "culvert: bad value for --%s: %s\n",
 				long_options[index].name, optarg);

@@ -16,6 +16,7 @@ enum {
 	STEPS_PER_TURN = 64,
 	TUNNELS_MAX = 1024,
 	HELD_PACKETS = 64,
+	HELD_BYTES = 4 << 20,
 	RETRY_MAX_SEC = 16,
 };
 
@@ -60,6 +61,10 @@ static int session_exit(const struct peer *p, const struct clv_session_end *end)
 			fprintf(stderr, "culvert: relay %s takes no more connections\n", relay);
 			return CULVERT_FULL;
 		}
+		if (!end->error) {
+			fprintf(stderr, "culvert: relay %s closed the session\n", relay);
+			return CULVERT_FAILED;
+		}
 		fprintf(stderr, "culvert: session with relay %s failed: %s (code 0x%llx)\n", relay,
 			clv_strerror(end->error), (unsigned long long)end->code);
 		return CULVERT_FAILED;
@@ -89,8 +94,7 @@ static void say_refused(const struct peer *p, int error, const struct clv_client
 		fprintf(stderr, "culvert: the relay has no room for another tunnel");
 		break;
 	default:
-		fprintf(stderr, "culvert: the relay ended the tunnel to %s: %s", t->host,
-			clv_strerror(error));
+		fprintf(stderr, "culvert: no tunnel to %s: %s", t->host, clv_strerror(error));
 	}
 	if (r && r->status)
 		fprintf(stderr, " (status %u%s%s)", r->status, *details ? ": " : "", details);
@@ -130,10 +134,21 @@ static void on_retry(uv_timer_t *timer)
 	connect_relay(timer->data);
 }
 
+/* A session that was up is not given up: ask again, less and less often. */
+static void retry_later(struct peer *p, int error)
+{
+	unsigned sec = p->retries < 4 ? 1u << p->retries : RETRY_MAX_SEC;
+
+	p->retries++;
+	clv_log(CLV_LOG_WARN, "relay_lost", "relay=%s err=\"%s\" again_sec=%u reconnects=%llu",
+		p->authority, error ? clv_strerror(error) : "closed by the relay", sec,
+		(unsigned long long)p->reconnects);
+	uv_timer_start(&p->retry, on_retry, sec * 1000, 0);
+}
+
 static void on_down(void *user, const struct clv_session_end *end)
 {
 	struct peer *p = user;
-	unsigned sec;
 
 	p->session = NULL;
 	clv_forward_set_session(p->forward, NULL);
@@ -150,11 +165,9 @@ static void on_down(void *user, const struct clv_session_end *end)
 		peer_stop(p, session_exit(p, end));
 		return;
 	}
-	sec = p->retries < 4 ? 1u << p->retries : RETRY_MAX_SEC;
-	p->retries++;
-	clv_log(CLV_LOG_WARN, "relay_lost", "relay=%s err=\"%s\" again_sec=%u", p->authority,
-		clv_strerror(end->error), sec);
-	uv_timer_start(&p->retry, on_retry, sec * 1000, 0);
+	if (!end->was_established) /* another address may do better */
+		p->address = (p->address + 1) % p->addresses_len;
+	retry_later(p, end->error);
 }
 
 static void on_max_payload(void *user, uint32_t len)
@@ -197,6 +210,10 @@ static void connect_relay(struct peer *p)
 			break;
 	}
 	p->address = 0;
+	if (p->was_up) {
+		retry_later(p, err);
+		return;
+	}
 	if (err == CLV_EUNROUTABLE)
 		fprintf(stderr, "culvert: no route to relay %s\n", p->authority);
 	else
@@ -213,18 +230,26 @@ static void on_forward_refused(void *user, int error, const struct clv_client_re
 	if (p->stopping)
 		return;
 	say_refused(p, error, result);
-	if (p->on_refused)
+	/* a request lost with its session: on_down knows why */
+	if (p->on_refused && error != CLV_ECLOSED)
 		p->on_refused(p, exit_of(error));
 }
 
-static const struct clv_forward_ops forward_ops = { NULL, on_forward_refused };
+static void on_forward_ended(void *user, int error)
+{
+	(void)user;
+	clv_log(CLV_LOG_INFO, "tunnel_ended", "err=\"%s\"",
+		error ? clv_strerror(error) : "closed by the relay");
+}
+
+static const struct clv_forward_ops forward_ops = { NULL, on_forward_refused, on_forward_ended };
 
 static void on_new_remote(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
 			  size_t len)
 {
 	struct peer *p = user;
 
-	clv_forward_new_remote(p->forward, evt, payload, len, clv_clock_now_ns());
+	clv_forward_new_remote(p->forward, evt, payload, len);
 }
 
 /* ---- the loop ---- */
@@ -255,6 +280,7 @@ static void pump(struct peer *p)
 
 	for (int i = 0; i < STEPS_PER_TURN; i++) {
 		now_ns = clv_clock_now_ns();
+		clv_forward_set_now(p->forward, now_ns);
 		if (clv_client_step(p->client, now_ns))
 			continue;
 		if (!clv_client_may_sleep(p->client))
@@ -367,6 +393,7 @@ static int open_client(struct peer *p)
 		.port = p->options->target.port,
 		.senders_max = TUNNELS_MAX,
 		.held_packets = HELD_PACKETS,
+		.held_bytes = HELD_BYTES,
 		.retry_ns = 3 * CLV_SEC,
 		.ops = &forward_ops,
 		.user = p,

@@ -203,12 +203,16 @@ static double percentile_us(const struct way *w, unsigned p)
 	return w->received ? w->rtt_ns[i] / 1e3 : 0;
 }
 
+static double loss(const struct way *w)
+{
+	return w->sent ? 1.0 - (double)w->received / w->sent : 0.0;
+}
+
 static json_t *way_json(const struct way *w)
 {
 	return json_pack("{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "sent", (int)w->sent,
-			 "received", (int)w->received, "wrong", (int)w->wrong, "loss",
-			 w->sent ? 1.0 - (double)w->received / w->sent : 0.0, "min_us",
-			 percentile_us(w, 0), "p50_us", percentile_us(w, 50), "p99_us",
+			 "received", (int)w->received, "wrong", (int)w->wrong, "loss", loss(w),
+			 "min_us", percentile_us(w, 0), "p50_us", percentile_us(w, 50), "p99_us",
 			 percentile_us(w, 99), "max_us", percentile_us(w, 100));
 }
 
@@ -235,11 +239,25 @@ static void report_text(const struct ping *g)
 			printf("direct  does not work from here\n");
 			continue;
 		}
-		printf("%-7s sent %u received %u wrong %u, ms: min %.3f p50 %.3f p99 %.3f max %.3f\n",
-		       w->name, w->sent, w->received, w->wrong, percentile_us(w, 0) / 1e3,
-		       percentile_us(w, 50) / 1e3, percentile_us(w, 99) / 1e3,
-		       percentile_us(w, 100) / 1e3);
+		printf("%-7s sent %u received %u loss %.1f%% wrong %u", w->name, w->sent,
+		       w->received, 100 * loss(w), w->wrong);
+		if (w->received)
+			printf(", ms: min %.3f p50 %.3f p99 %.3f max %.3f",
+			       percentile_us(w, 0) / 1e3, percentile_us(w, 50) / 1e3,
+			       percentile_us(w, 99) / 1e3, percentile_us(w, 100) / 1e3);
+		putchar('\n');
 	}
+}
+
+/* Why nothing came back, where we know. */
+static void report_size(const struct ping *g)
+{
+	const struct peer *p = g->peer;
+
+	if (!g->ways[RELAYED].received && p->max_payload && p->options->size > p->max_payload)
+		fprintf(stderr,
+			"culvert: %u bytes do not fit: a datagram to the relay carries %u at most\n",
+			p->options->size, p->max_payload);
 }
 
 static void report(struct ping *g)
@@ -250,6 +268,7 @@ static void report(struct ping *g)
 		report_json(g);
 	else
 		report_text(g);
+	report_size(g);
 }
 
 int ping_run(struct peer *p)
@@ -270,11 +289,10 @@ int ping_run(struct peer *p)
 	if (!open_way(g, RELAYED, "relayed", connected((struct sockaddr *)&sa, len)) &&
 	    !open_way(g, DIRECT, "direct", connect_direct(&p->options->target))) {
 		code = peer_run(p);
-		if (g->started && !code) {
+		if (g->started && !code)
 			report(g);
-			if (!g->ways[RELAYED].received)
-				code = CULVERT_NO_REPLY;
-		}
+		if (!code && !g->ways[RELAYED].received)
+			code = CULVERT_NO_REPLY;
 	}
 	peer_close(p); /* the handles in g are closed by it */
 	for (int i = 0; i < WAYS; i++) {
