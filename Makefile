@@ -310,6 +310,9 @@ install: all man ## install under DESTDIR and PREFIX
 	$(foreach u,$(wildcard deploy/*.service), \
 		install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 		sed 's#@PREFIX@#$(PREFIX)#g' $(u) > $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u)) &&) :
+	$(foreach u,$(wildcard deploy/sysusers.d/*.conf), \
+		install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d && \
+		install -m 644 $(u) $(DESTDIR)$(PREFIX)/lib/sysusers.d &&) :
 	$(foreach c,$(wildcard deploy/culvert.conf), \
 		install -d $(DESTDIR)$(SYSCONFDIR)/culvert && \
 		install -m 644 $(c) $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.conf$(if \

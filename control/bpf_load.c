@@ -10,31 +10,23 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
-
-#define BPFFS "/sys/fs/bpf"
 
 struct clv_bpf {
 	struct culvert_bpf *skel;
 	struct clv_bpf_maps maps;
-	char pin_dir[CLV_PIN_DIR_MAX];
+	struct clv_pins pins;
 };
 
 struct clv_steer {
@@ -96,89 +88,16 @@ static int explain(int err, const char *what, char *error, size_t error_len)
 	return err;
 }
 
-/* ---- the pin folder ---- */
-
-static bool is_bpffs(const char *path)
-{
-	struct statfs st;
-
-	return statfs(path, &st) == 0 && (unsigned long)st.f_type == BPF_FS_MAGIC;
-}
-
-int clv_bpf_pin_path(const char *run_dir, char out[static CLV_PIN_DIR_MAX])
-{
-	static const char hex[] = "0123456789abcdef";
-	char real[PATH_MAX], name[CLV_PIN_DIR_MAX];
-	const unsigned char *c;
-	size_t n = 0;
-
-	if (!realpath(run_dir, real))
-		return -errno;
-	/* The file system takes no dots; '-' stands for '/', so it is spelt out itself. */
-	for (c = (const unsigned char *)real; *c; c++) {
-		if (n + 4 > NAME_MAX - strlen("culvert"))
-			return -ENAMETOOLONG;
-		if (isalnum(*c)) {
-			name[n++] = (char)*c;
-		} else if (*c == '/') {
-			name[n++] = '-';
-		} else {
-			name[n++] = '_';
-			name[n++] = hex[*c >> 4];
-			name[n++] = hex[*c & 15];
-		}
-	}
-	name[n] = 0;
-	if (snprintf(out, CLV_PIN_DIR_MAX, BPFFS "/culvert%s", name) >= CLV_PIN_DIR_MAX)
-		return -ENAMETOOLONG;
-	return 0;
-}
-
-static void remove_pins(const char *dir)
-{
-	char path[CLV_PIN_DIR_MAX + 256];
-	const struct dirent *entry;
-	DIR *d = opendir(dir);
-
-	if (!d)
-		return;
-	while ((entry = readdir(d))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		unlink(path);
-	}
-	closedir(d);
-	rmdir(dir);
-}
-
-static int make_pin_dir(const char *dir, char *error, size_t error_len)
-{
-	int err;
-
-	if (!is_bpffs(BPFFS) && mount("bpf", BPFFS, "bpf", 0, "mode=0700")) {
-		err = -errno;
-		snprintf(error, error_len, "cannot mount bpffs on %s: %s", BPFFS,
-			 clv_strerror(err));
-		return err;
-	}
-	remove_pins(dir); /* of a daemon that died: the caller holds the lock */
-	if (mkdir(dir, 0700)) {
-		err = -errno;
-		snprintf(error, error_len, "%s: %s", dir, clv_strerror(err));
-		return err;
-	}
-	return 0;
-}
+/* ---- pins ---- */
 
 static int pin_maps(struct clv_bpf *bpf, char *error, size_t error_len)
 {
-	char path[CLV_PIN_DIR_MAX + 32];
+	char path[CLV_PINS_PATH_MAX + 32];
 	size_t i;
 	int err;
 
 	for (i = 0; i < PINNED_LEN; i++) {
-		snprintf(path, sizeof(path), "%s/%s", bpf->pin_dir, pinned[i].name);
+		snprintf(path, sizeof(path), "%s/%s", bpf->pins.path, pinned[i].name);
 		err = bpf_obj_pin(*slot_of(&bpf->maps, &pinned[i]), path) ? -errno : 0;
 		if (err)
 			return explain(err, path, error, error_len);
@@ -239,11 +158,6 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 		return -ENOMEM;
 	libbpf_set_print(print_libbpf);
 	raise_memlock();
-	err = clv_bpf_pin_path(run_dir, bpf->pin_dir);
-	if (err) {
-		snprintf(error, error_len, "%s: %s", run_dir, clv_strerror(err));
-		goto free_bpf;
-	}
 	bpf->skel = culvert_bpf__open();
 	if (!bpf->skel) {
 		err = explain(-errno, "XDP program", error, error_len);
@@ -260,17 +174,17 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 		err = explain(-errno, "map abi", error, error_len);
 		goto destroy_skel;
 	}
-	err = make_pin_dir(bpf->pin_dir, error, error_len);
+	err = clv_pins_open(run_dir, &bpf->pins, error, error_len);
 	if (err)
 		goto destroy_skel;
 	err = pin_maps(bpf, error, error_len);
 	if (err)
-		goto remove_pins;
+		goto close_pins;
 	*out = bpf;
 	return 0;
 
-remove_pins:
-	remove_pins(bpf->pin_dir);
+close_pins:
+	clv_pins_close(&bpf->pins);
 destroy_skel:
 	culvert_bpf__destroy(bpf->skel);
 free_bpf:
@@ -282,7 +196,7 @@ void clv_bpf_close(struct clv_bpf *bpf)
 {
 	if (!bpf)
 		return;
-	remove_pins(bpf->pin_dir);
+	clv_pins_close(&bpf->pins);
 	culvert_bpf__destroy(bpf->skel);
 	free(bpf);
 }
@@ -292,9 +206,9 @@ const struct clv_bpf_maps *clv_bpf_maps(const struct clv_bpf *bpf)
 	return &bpf->maps;
 }
 
-const char *clv_bpf_pin_dir(const struct clv_bpf *bpf)
+const struct clv_pins *clv_bpf_pins(const struct clv_bpf *bpf)
 {
-	return bpf->pin_dir;
+	return &bpf->pins;
 }
 
 /* ---- attaching ---- */
@@ -428,7 +342,7 @@ int clv_steer_classic(int fd)
 
 int clv_bpf_open_pinned(const char *pin_dir, struct clv_bpf_maps *out)
 {
-	char path[CLV_PIN_DIR_MAX + 32];
+	char path[CLV_PINS_PATH_MAX + 32];
 	const uint32_t zero = 0;
 	struct clv_bpf_maps maps;
 	uint32_t version = 0;

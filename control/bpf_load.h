@@ -3,8 +3,7 @@
  * bpf_load - the BPF programs in the kernel: loaded, pinned, attached, and gone with the process.
  *
  * Attachments are BPF links that are held by descriptor only: when the process ends, however it
- * ends, the kernel detaches.  The maps are pinned under /sys/fs/bpf/culvert-RUN for culvertctl; pins
- * of a dead daemon are removed by the next one, which holds the lock of its run folder.
+ * ends, the kernel detaches.  The maps are pinned (see pins) for culvertctl.
  *
  * Order: 1. open  2. attach, for each interface  3. detach, after its sockets are closed  4. close
  * Threading: control.
@@ -17,10 +16,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
-
-enum {
-	CLV_PIN_DIR_MAX = 272,
-};
+#include "control/pins.h"
 
 /* Sizes of the maps. */
 struct clv_bpf_sizes {
@@ -54,7 +50,7 @@ void clv_bpf_close(struct clv_bpf *bpf);
 
 /* lends. */
 const struct clv_bpf_maps *clv_bpf_maps(const struct clv_bpf *bpf);
-const char *clv_bpf_pin_dir(const struct clv_bpf *bpf);
+const struct clv_pins *clv_bpf_pins(const struct clv_bpf *bpf);
 
 /*
  * Attach the program to an interface.
@@ -94,12 +90,6 @@ int clv_steer_conns_fd(const struct clv_steer *steer);
 int clv_steer_classic(int fd);
 
 /* ---- what culvertctl needs, too ---- */
-
-/*
- * The folder that the maps of run_dir are pinned in.
- * Returns 0, or -ENAMETOOLONG, or -errno when run_dir does not exist.
- */
-int clv_bpf_pin_path(const char *run_dir, char out[static CLV_PIN_DIR_MAX]);
 
 /*
  * Open the pinned maps of a running relay.  The descriptors are the caller's, clv_bpf_close_pinned

@@ -2,6 +2,7 @@
 #include "control/config.h"
 
 #include "control/handshake/tls.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
 #include <confuse.h>
@@ -21,9 +22,13 @@
 
 enum {
 	FILE_BYTES_MAX = 1 << 20,
-	SECTION_OPTIONS_MAX = 32,
-	SECTIONS_MAX = 8,
+	SECTION_OPTIONS_MAX = 128, /* of one section */
 };
+
+static const char listener_section[] = "listener"; /* the one that may be there more than once */
+static const char *const sections[] = { listener_section, "policy", "egress",
+					"limits",	  "io",	    "metrics" };
+#define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
 /*
  * libconfuse's callbacks carry no pointer of ours: what is being parsed is kept here for the length
@@ -171,15 +176,16 @@ static void watch_values(cfg_t *cfg)
 /* A parser for all our sections; NULL when out of memory.  It copies the options. */
 static cfg_t *new_parser(void)
 {
-	static const char *const sections[] = { "listener", "policy", "egress", "limits", "io" };
-	cfg_opt_t nested[SECTIONS_MAX][SECTION_OPTIONS_MAX], top[SECTION_OPTIONS_MAX];
+	cfg_opt_t nested[SECTIONS_LEN][SECTION_OPTIONS_MAX], top[SECTION_OPTIONS_MAX];
 	size_t i, n = section_options(NULL, top);
 	cfg_flag_t flags;
 	cfg_t *cfg;
 
-	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+	for (i = 0; i < SECTIONS_LEN; i++) {
 		section_options(sections[i], nested[i]);
-		flags = i == 0 ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE;
+		flags = sections[i] == listener_section
+				? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
+				: CFGF_NONE;
 		top[n++] = (cfg_opt_t)CFG_SEC(sections[i], nested[i], flags);
 	}
 	top[n++] = (cfg_opt_t)CFG_BOOL(END_OPTION, cfg_false, CFGF_NONE);
@@ -308,13 +314,13 @@ static int store_listeners(cfg_t *cfg, struct clv_config *c)
 
 static int store_all(cfg_t *cfg, struct clv_config *c)
 {
-	static const char *const sections[] = { "policy", "egress", "limits", "io" };
 	size_t i;
 	int err;
 
 	err = store_section(cfg, NULL, c);
-	for (i = 0; i < sizeof(sections) / sizeof(sections[0]) && !err; i++)
-		err = store_section(cfg_getsec(cfg, sections[i]), sections[i], c);
+	for (i = 0; i < SECTIONS_LEN && !err; i++)
+		if (sections[i] != listener_section)
+			err = store_section(cfg_getsec(cfg, sections[i]), sections[i], c);
 	return err ? err : store_listeners(cfg, c);
 }
 
@@ -372,6 +378,7 @@ static int check_policy(cfg_t *cfg, const struct clv_config *c)
 
 static int check_all(cfg_t *cfg, const struct clv_config *c)
 {
+	struct clv_endpoint metrics;
 	size_t i;
 	int err;
 
@@ -394,6 +401,9 @@ static int check_all(cfg_t *cfg, const struct clv_config *c)
 		if (!*c->names.items[i] || !is_plain_name(c->names.items[i]))
 			return fail(CLV_ESYNTAX, 0, "names: \"%s\" is no DNS name or address",
 				    c->names.items[i]);
+	if (*c->metrics_listen && clv_endpoint_parse(c->metrics_listen, &metrics))
+		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "metrics")->line,
+			    "metrics: listen = \"%s\" is not ADDRESS:PORT", c->metrics_listen);
 	err = check_listeners(cfg, c);
 	return err ? err : check_policy(cfg, c);
 }
@@ -529,5 +539,7 @@ void clv_config_fini(struct clv_config *config)
 	fini_list(&config->allow);
 	fini_list(&config->deny);
 	free(config->proxy_name);
+	free(config->user);
+	free(config->metrics_listen);
 	*config = (struct clv_config){ 0 };
 }

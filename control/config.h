@@ -40,9 +40,11 @@ struct clv_config_listener {
 };
 
 struct clv_config {
-	int datapath;		      /* enum clv_datapath */
-	int log_level;		      /* enum clv_log_level */
-	char *proxy_name;	      /* owned; "": the host's name */
+	int datapath;	  /* enum clv_datapath */
+	int log_level;	  /* enum clv_log_level */
+	char *proxy_name; /* owned; "": the host's name */
+	char *user;	  /* owned; whom to run as after set-up; "": stay */
+	bool sandbox;
 	struct clv_config_list names; /* subject alternative names; empty: found out at start */
 	struct clv_config_list interfaces; /* empty: all that are up, but loopback */
 	uint16_t workers_max;		   /* 0: what the plan finds */
@@ -67,6 +69,8 @@ struct clv_config {
 	uint32_t busy_poll_usec;
 	uint32_t busy_poll_packets;
 	uint32_t socket_bytes;
+
+	char *metrics_listen; /* owned; ADDRESS:PORT; "": off */
 };
 
 enum clv_config_type {

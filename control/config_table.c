@@ -33,6 +33,14 @@ static const struct clv_config_option options[] = {
 	  .help = "DNS names and addresses in the certificate made on first start.  Empty: the host's\n"
 		  "name and all its addresses." },
 
+	{ NULL, "user", CLV_CONFIG_TEXT, .initial = "culvert", MEMBER(user),
+	  .help = "Whom the daemon runs as once all is set up, with the few capabilities it still needs\n"
+		  "(culvertctl status shows them).  A user that does not exist is logged, and the\n"
+		  "capabilities go all the same.  Empty: whoever started it." },
+	{ NULL, "sandbox", CLV_CONFIG_BOOL, .initial = "true", MEMBER(sandbox),
+	  .help = "Allow the system calls that serving takes, and no others.  One that is not allowed is\n"
+		  "logged by name and ends the daemon." },
+
 	{ "listener", "port", RANGE(1, 65535, "", "443"), MEMBER_OF(clv_config_listener, port),
 	  .help = "UDP port, on every local address of both families." },
 	{ "listener", "profile", CLV_CONFIG_CHOICE, .initial = "pqc", .choices = "pqc|hybrid",
@@ -119,6 +127,9 @@ static const struct clv_config_option options[] = {
 	  .help = "Its budget." },
 	{ "io", "socket-kib", RANGE(0, 65536, "", "4096"), .scale = 1024, MEMBER(socket_bytes),
 	  .help = "Buffers of the listeners' kernel sockets; 0: the system's default." },
+
+	{ "metrics", "listen", CLV_CONFIG_TEXT, .initial = "127.0.0.1:9845", MEMBER(metrics_listen),
+	  .help = "TCP address of Prometheus' /metrics, without TLS or access control.  Empty: none." },
 };
 
 const struct clv_config_option *clv_config_options(size_t *len)

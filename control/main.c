@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* culvertd: the order of start and stop. */
+#include "control/admin/metrics.h"
+#include "control/admin/metrics_http.h"
 #include "control/admin/report.h"
+#include "control/admin/sandbox.h"
 #include "control/folders.h"
 #include "control/relay.h"
 #include "control/relay_host.h"
@@ -25,6 +28,7 @@ enum {
 	EXIT_USAGE = 2,
 	NAMES_MAX = 64, /* in the certificate made on first start */
 	FDS_BESIDE_TUNNELS = 1024,
+	LOW_PORTS_END = 1024, /* ports below take a capability */
 };
 
 static int fail(struct clv_relay *relay, int err, const char *what)
@@ -255,6 +259,29 @@ static int open_control(struct clv_relay *relay)
 	return fail(relay, clv_control_open(&params, &relay->control), "control plane");
 }
 
+static char *metrics_text(void *user, size_t *len)
+{
+	return clv_metrics_text(user, len);
+}
+
+static int open_metrics(struct clv_relay *relay)
+{
+	const char *text = relay->config.metrics_listen;
+	struct clv_endpoint listen;
+	int err;
+
+	if (!*text)
+		return 0;
+	err = clv_endpoint_parse(text, &listen);
+	err = err ? err
+		  : clv_metrics_http_open(&relay->loop.loop, &listen, metrics_text, relay,
+					  &relay->metrics);
+	if (err)
+		snprintf(relay->error, sizeof(relay->error), "metrics: listen = %s: %s", text,
+			 clv_strerror(err));
+	return err;
+}
+
 /* From here on packets come: what they are measured against is there. */
 static int open_traffic(struct clv_relay *relay)
 {
@@ -267,6 +294,44 @@ static int open_traffic(struct clv_relay *relay)
 					    relay->links[i].number);
 	err = fail(relay, clv_maps_set_policy(&relay->maps, relay->policy), "map denied");
 	return err ? err : clv_relay_update_listeners(relay);
+}
+
+/* ---- giving up what only the set-up took ---- */
+
+static int own_folders(struct clv_relay *relay)
+{
+	const struct clv_privs *privs = &relay->privs;
+	int err;
+
+	err = clv_privs_own(privs, relay->options.run_dir);
+	if (!err && privs->is_change && relay->bpf)
+		err = clv_pins_own(clv_bpf_pins(relay->bpf), privs->uid, privs->gid);
+	return fail(relay, err, "run folder");
+}
+
+static int drop_privileges(struct clv_relay *relay)
+{
+	bool low_ports = relay->config.egress_port_min < LOW_PORTS_END;
+	int err;
+
+	clv_privs_find(relay->config.user, &relay->privs);
+	err = own_folders(relay);
+	err = err ? err
+		  : clv_privs_drop(&relay->privs, low_ports, relay->error, sizeof(relay->error));
+	if (err)
+		return err;
+	if (!relay->config.sandbox)
+		snprintf(relay->no_sandbox_why, sizeof(relay->no_sandbox_why), "sandbox = false");
+	else
+		err = clv_sandbox_close(relay->no_sandbox_why, sizeof(relay->no_sandbox_why));
+	if (*relay->no_sandbox_why)
+		clv_log(CLV_LOG_WARN, "no_sandbox", "because=\"%s\"", relay->no_sandbox_why);
+	if (err && err != -EOPNOTSUPP)
+		return fail(relay, err, relay->no_sandbox_why);
+	clv_log(CLV_LOG_INFO, "privileges", "user=%s capabilities=\"%s\" sandbox=%s",
+		relay->privs.user, relay->privs.capabilities,
+		*relay->no_sandbox_why ? "off" : "on");
+	return 0;
 }
 
 /* ---- start and stop ---- */
@@ -287,7 +352,9 @@ static int start(struct clv_relay *relay)
 	err = err ? err : clv_relay_open_workers(relay);
 	err = err ? err : open_control(relay);
 	err = err ? err : clv_report_open(relay);
+	err = err ? err : open_metrics(relay);
 	err = err ? err : open_traffic(relay);
+	err = err ? err : drop_privileges(relay); /* threads inherit it */
 	err = err ? err : clv_relay_start_workers(relay);
 	return err;
 }
@@ -298,6 +365,7 @@ static void stop(struct clv_relay *relay)
 	bool is_clean;
 	size_t i;
 
+	clv_metrics_http_close(relay->metrics);
 	clv_report_close(relay);
 	clv_relay_stop_workers(relay);
 	if (relay->control)
@@ -322,12 +390,14 @@ static int serve(struct clv_relay *relay)
 {
 	int err;
 
+	clv_notify_open(&relay->notify);
 	err = start(relay);
 	if (err)
 		fprintf(stderr, "culvertd: %s\n", *relay->error ? relay->error : clv_strerror(err));
 	else
 		clv_relay_run_loop(relay);
 	stop(relay);
+	clv_notify_close(&relay->notify);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -7,6 +7,7 @@
  *   relay_host.c     the tables, routes, ports and names that the control core asks for
  *   relay_loop.c     the event loop: signals, reload, stop
  *   admin/report.c   all of it as JSON
+ *   admin/metrics.c  its figures for Prometheus
  *
  * Threading: control, unless a member says otherwise.
  */
@@ -20,6 +21,8 @@
 
 #include <uv.h>
 
+#include "control/admin/notify.h"
+#include "control/admin/privs.h"
 #include "control/bpf_load.h"
 #include "control/config.h"
 #include "control/control.h"
@@ -36,6 +39,7 @@
 #include "datapath/worker.h"
 
 struct clv_ctl;
+struct clv_metrics_http;
 
 enum {
 	CLV_RELAY_ERROR_MAX = 512,
@@ -79,7 +83,10 @@ struct clv_relay_worker {
 	struct clv_worker *worker;
 	pthread_t thread;
 	bool is_running;
-	atomic_bool must_quit; /* set by control, read by the thread */
+	atomic_bool must_quit;	    /* set by control, read by the thread */
+	atomic_uint_fast64_t turns; /* written by the thread: that it lives */
+	uint_fast64_t turns_seen;   /* by control, at the last tick */
+	unsigned silent_ticks;	    /* since turns went on */
 	unsigned cpu;
 };
 
@@ -128,6 +135,10 @@ struct clv_relay {
 	struct clv_control *control;
 	struct clv_relay_loop loop;
 	struct clv_ctl *ctl;
+	struct clv_metrics_http *metrics;
+	struct clv_notify notify;
+	struct clv_privs privs;
+	char no_sandbox_why[CLV_RELAY_WHY_MAX]; /* "": it is closed */
 
 	/* relay_host: the way that was asked for last, which a port is taken for next */
 	struct clv_route last_route;
@@ -154,6 +165,8 @@ void clv_relay_close_listeners(struct clv_relay *relay);
 
 int clv_relay_open_workers(struct clv_relay *relay);
 int clv_relay_start_workers(struct clv_relay *relay);
+/* Once a second: whether all threads are alive.  A silent one is woken first. */
+bool clv_relay_check_workers(struct clv_relay *relay);
 void clv_relay_stop_workers(struct clv_relay *relay); /* threads have ended on return */
 void clv_relay_close_workers(struct clv_relay *relay);
 

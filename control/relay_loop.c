@@ -149,7 +149,11 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct clv_relay *relay = timer->data;
 
-	take_changes(relay, clv_routes_tick(relay->routes, clv_clock_now_ns()));
+	uint64_t now_ns = clv_clock_now_ns();
+
+	take_changes(relay, clv_routes_tick(relay->routes, now_ns));
+	if (clv_relay_check_workers(relay))
+		clv_notify_alive(&relay->notify, now_ns);
 }
 
 /* ---- signals ---- */
@@ -172,6 +176,7 @@ static void on_stop(uv_signal_t *handle, int signal)
 	}
 	clv_log(CLV_LOG_INFO, "stopping", "signal=%s", signal == SIGTERM ? "TERM" : "INT");
 	relay->loop.is_stopping = true;
+	clv_notify(&relay->notify, "STOPPING=1");
 	uv_timer_start(&relay->loop.stop, on_stop_late, STOP_MSEC, 0);
 	clv_control_stop(relay->control, clv_clock_now_ns());
 }
@@ -312,6 +317,7 @@ void clv_relay_run_loop(struct clv_relay *relay)
 	start_handles(relay);
 	printf("ready\n");
 	fflush(stdout);
+	clv_notify(&relay->notify, "READY=1");
 	uv_run(&relay->loop.loop, UV_RUN_DEFAULT);
 	close_handles(relay);
 }

@@ -28,6 +28,7 @@ enum {
 	HANDOFF_BYTES = 1 << 20,
 	SPIN_MIN = 2, /* empty steps before a worker sleeps */
 	SPIN_MAX = 64,
+	SILENT_TICKS_MAX = 5, /* seconds; a woken thread that lives takes a turn at once */
 };
 
 #define SHORT_SLEEP_NS (50 * UINT64_C(1000))
@@ -335,9 +336,14 @@ static void *run_worker(void *arg)
 {
 	struct clv_relay_worker *rw = arg;
 	unsigned empty = 0, spin = SPIN_MIN;
+	uint_fast64_t turns = 0;
 	uint64_t now_ns;
+	char name[32];
 
+	snprintf(name, sizeof(name), "clv-worker-%u", rw->id);
+	pthread_setname_np(pthread_self(), name);
 	while (!atomic_load_explicit(&rw->must_quit, memory_order_acquire)) {
+		atomic_store_explicit(&rw->turns, ++turns, memory_order_relaxed);
 		now_ns = clv_clock_now_ns();
 		if (clv_worker_step(rw->worker, now_ns)) {
 			empty = 0;
@@ -379,6 +385,7 @@ int clv_relay_start_workers(struct clv_relay *relay)
 
 	/* Signals are the loop's. */
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS); /* but for what the sandbox says of the thread itself */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	for (i = 0; i < relay->workers_len && !err; i++) {
 		struct clv_relay_worker *rw = &relay->workers[i];
@@ -389,7 +396,6 @@ int clv_relay_start_workers(struct clv_relay *relay)
 		if (err)
 			break;
 		rw->is_running = true;
-		pthread_setname_np(rw->thread, name);
 		pin(rw->thread, rw->cpu, name);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -399,9 +405,39 @@ int clv_relay_start_workers(struct clv_relay *relay)
 	return 0;
 }
 
-void clv_relay_stop_workers(struct clv_relay *relay)
+static void wake(const struct clv_relay_worker *rw)
 {
 	const uint64_t one = 1;
+
+	if (write(rw->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		clv_log(CLV_LOG_ERROR, "wake_fd", "worker=%u err=\"%s\"", rw->id,
+			clv_strerror(-errno));
+}
+
+bool clv_relay_check_workers(struct clv_relay *relay)
+{
+	bool is_alive = true;
+	uint16_t i;
+
+	for (i = 0; i < relay->workers_len; i++) {
+		struct clv_relay_worker *rw = &relay->workers[i];
+		uint_fast64_t turns = atomic_load_explicit(&rw->turns, memory_order_relaxed);
+
+		if (turns != rw->turns_seen) {
+			rw->turns_seen = turns;
+			rw->silent_ticks = 0;
+			continue;
+		}
+		wake(rw);
+		if (++rw->silent_ticks == SILENT_TICKS_MAX)
+			clv_log(CLV_LOG_ERROR, "worker_stuck", "worker=%u cpu=%u", i, rw->cpu);
+		is_alive = is_alive && rw->silent_ticks < SILENT_TICKS_MAX;
+	}
+	return is_alive;
+}
+
+void clv_relay_stop_workers(struct clv_relay *relay)
+{
 	uint16_t i;
 
 	for (i = 0; i < relay->workers_len; i++) {
@@ -410,9 +446,7 @@ void clv_relay_stop_workers(struct clv_relay *relay)
 		if (!rw->is_running)
 			continue;
 		atomic_store_explicit(&rw->must_quit, true, memory_order_release);
-		if (write(rw->wake_fd, &one, sizeof(one)) < 0)
-			clv_log(CLV_LOG_ERROR, "wake_fd", "worker=%u err=\"%s\"", i,
-				clv_strerror(-errno));
+		wake(rw);
 		pthread_join(rw->thread, NULL);
 		rw->is_running = false;
 	}

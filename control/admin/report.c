@@ -200,6 +200,15 @@ static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
 	return true;
 }
 
+static json_t *from_privileges(const struct clv_relay *relay)
+{
+	const char *why = relay->no_sandbox_why;
+
+	return json_pack("{s:s,s:s,s:b,s:s*}", "user", relay->privs.user, "capabilities",
+			 relay->privs.capabilities, "sandbox", !*why, "no_sandbox_because",
+			 *why ? why : NULL);
+}
+
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_relay *relay = user;
@@ -211,11 +220,12 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_control_each_session(relay->control, count_session, sessions);
 	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
 	return json_pack(
-		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,s:o}",
+		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
+		"s:o}",
 		"version", CLV_VERSION, "uptime_sec", seconds_since(relay->started_ns), "pid",
 		(int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", relay->options.state_dir, "run_dir", relay->options.run_dir, "config",
-		relay->options.config_file, "datapath",
+		relay->options.config_file, "privileges", from_privileges(relay), "datapath",
 		clv_datapath_name((enum clv_datapath)relay->config.datapath), "no_xdp_because",
 		*relay->no_bpf_why ? relay->no_bpf_why : NULL, "aead", clv_aead_provider(),
 		"steered", relay->is_steered, "listeners", from_listeners(relay), "interfaces",

@@ -14,6 +14,7 @@ from netns import LabError
 # The lab lives in special-use address space, which the default policy refuses as targets.
 CONFIG = """\
 datapath = "%(datapath)s"
+user = "nobody"
 policy {
 	allow = {"198.18.0.0/15", "2001:db8::/32"}
 }

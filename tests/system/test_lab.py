@@ -26,7 +26,7 @@ sys.path.insert(0, {folder!r})
 from lab import Lab
 lab = Lab(build={build!r}).up()
 lab["relay"].start(["sleep", "1000"])
-lab["relay"].run(["mkdir", f"/sys/fs/bpf/culvert-{{lab.name}}-relay-0"])
+lab["relay"].run(["mkdir", f"/sys/fs/bpf/{{lab.name}}-relay-0"])
 lab["relay"].start(["sh", "-c", "trap '' TERM; sleep 1000 & wait"])
 print(lab.name, flush=True)
 {then}
@@ -477,7 +477,7 @@ def test_a_killed_owners_lab_is_removed_as_stale_and_no_other(lab, root, build):
     owner.wait()
     left = netns.left_of(name)
     assert any(line.startswith("pid") for line in left) and len(left) > 10
-    assert f"/sys/fs/bpf/culvert-{name}-relay-0" in left
+    assert f"/sys/fs/bpf/{name}-relay-0" in left
     assert "is dead: lab down --stale" in cli("status").stdout
     done = cli("down", "--stale")
     assert done.returncode == 0 and f"removed {name}" in done.stdout, done

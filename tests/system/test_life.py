@@ -10,6 +10,7 @@ from daemon import is_clean, load
 from netns import LabError
 
 BOTH = ('datapath = "%s"\ninterfaces = {"%s"}\nlistener main { port = %d }\n'
+        'metrics { listen = "127.0.0.1:%d" }\n'
         'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 
 
@@ -86,8 +87,8 @@ def test_a_port_in_use_is_refused(lab, start_relay):
 
 @pytest.mark.parametrize("datapath", ["xdp", "sock"])
 def test_two_relays_live_on_one_host(lab, start_relay, forward, targets, datapath):
-    one = start_relay(config=BOTH % (datapath, "v4", 443))
-    two = start_relay(config=BOTH % (datapath, "v6", 4443), port=4443)
+    one = start_relay(config=BOTH % (datapath, "v4", 443, 9845))
+    two = start_relay(config=BOTH % (datapath, "v6", 4443, 9846), port=4443)
     assert one.fingerprint != two.fingerprint
     ways = [forward("peer-v4", one, targets["target-v4"]),
             forward("peer-v6", two, targets["target-v6"])]

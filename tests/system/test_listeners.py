@@ -37,7 +37,7 @@ def test_a_tunnel_through_the_hybrid_listener(lab, targets, two_listeners):
     done = ping(lab, two_listeners, 8443, "--profile", "hybrid", "--pin",
                 two_listeners.hybrid_fingerprint)
     assert done.returncode == 0, done
-    assert "sent 20 received 20 wrong 0" in done.stdout
+    assert "sent 20 received 20 loss 0.0% wrong 0" in done.stdout
     conns = two_listeners.ctl("conns")["conns"]
     assert not conns or conns[-1]["group"] in ("X25519MLKEM768", "SecP256r1MLKEM768")
 
@@ -45,7 +45,7 @@ def test_a_tunnel_through_the_hybrid_listener(lab, targets, two_listeners):
 def test_a_tunnel_through_the_post_quantum_listener(lab, targets, two_listeners):
     done = ping(lab, two_listeners, 443, "--pin", two_listeners.fingerprint)
     assert done.returncode == 0, done
-    assert "sent 20 received 20 wrong 0" in done.stdout
+    assert "sent 20 received 20 loss 0.0% wrong 0" in done.stdout
 
 
 def test_a_hybrid_client_is_refused_by_the_post_quantum_listener(lab, two_listeners):

@@ -301,7 +301,7 @@ static void pinned_maps_open_again_and_check_the_version(void **state)
 {
 	const struct clv_bpf_maps *own;
 	const uint32_t zero = 0, wrong = CLV_ABI_VERSION + 1, right = CLV_ABI_VERSION;
-	char path[CLV_PIN_DIR_MAX];
+	char path[CLV_PINS_PATH_MAX];
 	struct clv_bpf_maps opened;
 	const struct clv_cid cid = { { 7 } };
 	struct clv_ref ref = { .slot = 1 };
@@ -309,8 +309,8 @@ static void pinned_maps_open_again_and_check_the_version(void **state)
 	(void)state;
 	need_bpf();
 	own = clv_bpf_maps(bpf);
-	assert_int_equal(clv_bpf_pin_path(run_dir, path), 0);
-	assert_string_equal(path, clv_bpf_pin_dir(bpf));
+	assert_int_equal(clv_pins_path(run_dir, path), 0);
+	assert_string_equal(path, clv_bpf_pins(bpf)->path);
 	assert_int_equal(clv_bpf_open_pinned(path, &opened), 0);
 	assert_int_equal(clv_maps_conn_publish(&maps, &cid, &ref), 0);
 	assert_int_equal(bpf_map_lookup_elem(opened.conns, &cid, &ref), 0);
@@ -321,7 +321,7 @@ static void pinned_maps_open_again_and_check_the_version(void **state)
 	assert_int_equal(clv_bpf_open_pinned(path, &opened), CLV_EABI);
 	assert_int_equal(bpf_map_update_elem(own->abi, &zero, &right, BPF_ANY), 0);
 	assert_int_equal(clv_bpf_open_pinned("/sys/fs/bpf/nothing-here", &opened), -ENOENT);
-	assert_int_equal(clv_bpf_pin_path("/nonexistent/x", path), -ENOENT);
+	assert_int_equal(clv_pins_path("/nonexistent/x", path), -ENOENT);
 }
 
 /* What a kill -9 leaves: pins, which the next daemon on the run folder replaces. */
@@ -333,9 +333,9 @@ static void pins_of_the_dead_are_replaced(void **state)
 	(void)state;
 	need_bpf();
 	assert_int_equal(clv_bpf_open(run_dir, &sizes, &next, error, sizeof(error)), 0);
-	assert_int_equal(access(clv_bpf_pin_dir(next), F_OK), 0);
+	assert_int_equal(access(clv_bpf_pins(next)->path, F_OK), 0);
 	clv_bpf_close(next);
-	assert_int_equal(access(clv_bpf_pin_dir(bpf), F_OK), -1);
+	assert_int_equal(access(clv_bpf_pins(bpf)->path, F_OK), -1);
 }
 
 /* ---- steering among kernel sockets ---- */

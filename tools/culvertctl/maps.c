@@ -109,11 +109,11 @@ static json_t *xdp_drops(const struct clv_bpf_maps *maps)
 int ask_maps(const char *run_dir, const char *command, long limit, json_t **out, char *error,
 	     size_t error_len)
 {
-	char pin_dir[CLV_PIN_DIR_MAX];
+	char pin_dir[CLV_PINS_PATH_MAX];
 	struct clv_bpf_maps maps;
 	int err;
 
-	err = clv_bpf_pin_path(run_dir, pin_dir);
+	err = clv_pins_path(run_dir, pin_dir);
 	if (err) {
 		snprintf(error, error_len, "%s: %s", run_dir, clv_strerror(err));
 		return err;

@@ -128,6 +128,10 @@ void show_status(const json_t *answer)
 	show_line(answer, "pid", "pid");
 	show_line(answer, "uptime_sec", "uptime, s");
 	show_line(answer, "config", "configuration");
+	show_line(json_object_get(answer, "privileges"), "user", "user");
+	show_line(json_object_get(answer, "privileges"), "capabilities", "capabilities");
+	show_line(json_object_get(answer, "privileges"), "sandbox", "sandbox");
+	show_line(json_object_get(answer, "privileges"), "no_sandbox_because", "no sandbox as");
 	show_line(answer, "datapath", "datapath asked");
 	show_line(answer, "no_xdp_because", "no XDP because");
 	show_line(answer, "aead", "AEAD");

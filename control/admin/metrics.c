@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admin/metrics.h"
+
+#include "datapath/base/clock.h"
+#include "datapath/io/xsk.h"
+#include "datapath/session/aead.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DROP_PREFIX "drop_"
+
+static void begin(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP culvert_%s %s\n# TYPE culvert_%s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, uint64_t value)
+{
+	begin(out, name, "gauge", help);
+	fprintf(out, "culvert_%s %" PRIu64 "\n", name, value);
+}
+
+/* ---- counters of the threads ---- */
+
+static bool is_drop(enum clv_counter which)
+{
+	return strncmp(clv_counter_name(which), DROP_PREFIX, strlen(DROP_PREFIX)) == 0;
+}
+
+/* One line for each thread. */
+static void write_counter(FILE *out, const struct clv_relay *relay, enum clv_counter which,
+			  const char *name, const char *reason)
+{
+	uint16_t i;
+
+	fprintf(out, "culvert_%s_total{%sthread=\"control\"} %" PRIu64 "\n", name, reason,
+		clv_count_read(clv_control_counters(relay->control), which));
+	for (i = 0; i < relay->workers_len; i++)
+		fprintf(out, "culvert_%s_total{%sthread=\"worker-%u\"} %" PRIu64 "\n", name, reason,
+			i, clv_count_read(clv_worker_counters(relay->workers[i].worker), which));
+}
+
+static void write_counters(FILE *out, const struct clv_relay *relay)
+{
+	char name[80], reason[80];
+	unsigned i;
+
+	for (i = 0; i < CLV_COUNTER_MAX; i++) {
+		enum clv_counter which = (enum clv_counter)i;
+
+		if (is_drop(which))
+			continue;
+		snprintf(name, sizeof(name), "%s_total", clv_counter_name(which));
+		begin(out, name, "counter", clv_counter_help(which));
+		write_counter(out, relay, which, clv_counter_name(which), "");
+	}
+	begin(out, "drops_total", "counter",
+	      "packets and datagrams dropped, by reason (culvertctl drops explains each)");
+	for (i = 0; i < CLV_COUNTER_MAX; i++) {
+		enum clv_counter which = (enum clv_counter)i;
+
+		if (!is_drop(which))
+			continue;
+		snprintf(reason, sizeof(reason), "reason=\"%s\",",
+			 clv_counter_name(which) + strlen(DROP_PREFIX));
+		write_counter(out, relay, which, "drops", reason);
+	}
+}
+
+/* ---- XDP ---- */
+
+static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
+{
+	const char *name = bytes ? "xdp_bytes_total" : "xdp_frames_total";
+	unsigned i;
+
+	begin(out, name, "counter",
+	      bytes ? "bytes of the frames that XDP saw, by what became of them"
+		    : "frames that XDP saw, by what became of them (seen: all)");
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
+		fprintf(out, "culvert_%s{verdict=\"%s\"} %" PRIu64 "\n", name,
+			clv_xdp_counter_name((enum clv_xdp_counter)i) + strlen("xdp_"),
+			(uint64_t)(bytes ? counts[i].bytes : counts[i].packets));
+}
+
+static void write_xdp(FILE *out, const struct clv_relay *relay)
+{
+	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+
+	if (!relay->bpf || clv_maps_counters(clv_bpf_maps(relay->bpf), counts))
+		return;
+	write_xdp_of(out, counts, false);
+	write_xdp_of(out, counts, true);
+}
+
+/* ---- interfaces ---- */
+
+static void write_rungs(FILE *out, const struct clv_relay *relay)
+{
+	size_t i;
+	int rung;
+
+	begin(out, "interface_rung", "gauge",
+	      "1 for the rung of the ladder an interface stands on, 0 for the others");
+	for (i = 0; i < relay->links_len; i++)
+		for (rung = 0; rung < CLV_RUNG_MAX; rung++)
+			fprintf(out, "culvert_interface_rung{interface=\"%s\",rung=\"%s\"} %d\n",
+				relay->links[i].nic.name, clv_rung_name((enum clv_rung)rung),
+				relay->links[i].rung == (enum clv_rung)rung);
+}
+
+/* What the kernel counts for each AF_XDP socket. */
+static const struct {
+	const char *name, *help;
+	size_t offset;
+} socket_figures[] = {
+	{ "xsk_rx_dropped_total", "frames an AF_XDP socket could not take",
+	  offsetof(struct clv_xsk_info, rx_dropped) },
+	{ "xsk_rx_ring_full_total", "frames for which the receive ring had no room",
+	  offsetof(struct clv_xsk_info, rx_ring_full) },
+	{ "xsk_rx_fill_empty_total", "times the fill ring had no frame",
+	  offsetof(struct clv_xsk_info, rx_fill_empty) },
+	{ "xsk_rx_invalid_total", "fill descriptors the kernel refused",
+	  offsetof(struct clv_xsk_info, rx_invalid) },
+	{ "xsk_tx_invalid_total", "transmit descriptors the kernel refused",
+	  offsetof(struct clv_xsk_info, tx_invalid) },
+};
+
+static void write_sockets_of(FILE *out, const struct clv_relay *relay, size_t figure)
+{
+	struct clv_xsk_info info;
+	uint64_t value;
+	unsigned k;
+	uint16_t i;
+
+	for (i = 0; i < relay->workers_len; i++) {
+		const struct clv_port *port = relay->workers[i].xsk_seen;
+
+		for (k = 0; port && clv_xsk_info(port, k, &info) == 0; k++) {
+			memcpy(&value, (const char *)&info + socket_figures[figure].offset,
+			       sizeof(value));
+			fprintf(out,
+				"culvert_%s{interface=\"%s\",queue=\"%u\",mode=\"%s\"} %" PRIu64
+				"\n",
+				socket_figures[figure].name,
+				info.link < relay->links_len ? relay->links[info.link].nic.name
+							     : "?",
+				info.queue, info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
+				value);
+		}
+	}
+}
+
+static void write_sockets(FILE *out, const struct clv_relay *relay)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(socket_figures) / sizeof(socket_figures[0]); i++) {
+		begin(out, socket_figures[i].name, "counter", socket_figures[i].help);
+		write_sockets_of(out, relay, i);
+	}
+}
+
+/* ---- the whole ---- */
+
+static bool count_session(void *user, const struct clv_session_view *v)
+{
+	uint64_t *counts = user; /* established, handshaking */
+
+	counts[v->handshaking]++;
+	return true;
+}
+
+static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
+{
+	(void)v;
+	(*(uint64_t *)user)++;
+	return true;
+}
+
+static void write_all(FILE *out, const struct clv_relay *relay)
+{
+	uint64_t sessions[2] = { 0 }, tunnels = 0;
+
+	clv_control_each_session(relay->control, count_session, sessions);
+	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
+	begin(out, "info", "gauge", "always 1; what runs");
+	fprintf(out, "culvert_info{version=\"%s\",aead=\"%s\",datapath=\"%s\"} 1\n", CLV_VERSION,
+		clv_aead_provider(), clv_datapath_name((enum clv_datapath)relay->config.datapath));
+	gauge(out, "uptime_seconds", "since the start of the process",
+	      (clv_clock_now_ns() - relay->started_ns) / CLV_SEC);
+	gauge(out, "stopping", "1 while the relay closes its connections", relay->loop.is_stopping);
+	gauge(out, "workers", "packet threads", relay->workers_len);
+	gauge(out, "connections", "established QUIC connections", sessions[0]);
+	gauge(out, "handshaking", "connections whose handshake is not done", sessions[1]);
+	gauge(out, "tunnels", "open tunnels", tunnels);
+	gauge(out, "egress_ports", "UDP ports held toward targets", clv_egress_used(relay->egress));
+	write_rungs(out, relay);
+	write_counters(out, relay);
+	write_xdp(out, relay);
+	write_sockets(out, relay);
+}
+
+char *clv_metrics_text(const struct clv_relay *relay, size_t *len)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, len);
+	bool failed;
+
+	if (!out)
+		return NULL;
+	write_all(out, relay);
+	failed = ferror(out);
+	if (fclose(out) || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * metrics - a relay's figures in Prometheus' text format (version 0.0.4).
+ *
+ * Labels name threads, interfaces, queues, rungs and reasons: as many as the machine has, never a
+ * client, a target or a tunnel.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_METRICS_H
+#define CLV_METRICS_H
+
+#include <stddef.h>
+
+#include "control/relay.h"
+
+/* All figures.  Returns text that the caller frees and its length, or NULL when out of memory. */
+char *clv_metrics_text(const struct clv_relay *relay, size_t *len);
+
+#endif

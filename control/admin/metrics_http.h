@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * metrics_http - GET /metrics, answered from the control loop.
+ *
+ * Bounded: so many connections, so long, so much memory for each.  No TLS and no access control:
+ * the address it listens on is the operator's choice, and loopback by default.
+ *
+ * Order: 1. open  2. the loop runs  3. close, and the loop runs once more
+ * Threading: control.
+ */
+#ifndef CLV_METRICS_HTTP_H
+#define CLV_METRICS_HTTP_H
+
+#include <uv.h>
+
+#include "bpf/abi.h"
+
+struct clv_metrics_http;
+
+/* Returns text that the callee frees, or NULL when out of memory. */
+typedef char *clv_metrics_fn(void *user, size_t *len);
+
+/*
+ * Listen on a TCP address.
+ * Returns 0 and fills *out, or -EADDRINUSE, -EADDRNOTAVAIL, -ENOMEM or another -errno.
+ */
+int clv_metrics_http_open(uv_loop_t *loop, const struct clv_endpoint *listen, clv_metrics_fn *text,
+			  void *user, struct clv_metrics_http **out);
+/* Freed by a later turn of the loop.  NULL is fine. */
+void clv_metrics_http_close(struct clv_metrics_http *http);
+
+#endif

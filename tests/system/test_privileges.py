@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After its set-up the daemon is a nobody with three capabilities, behind a system call filter."""
+import pwd
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import daemon
+from daemon import exchange
+
+DATAPATHS = ("xdp", "sock")
+
+KEPT = {"net_admin": 12, "net_raw": 13, "bpf": 39}
+LAB = 'datapath = "%s"\npolicy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n'
+SERVICE = Path(__file__).resolve().parents[2] / "deploy" / "culvertd.service"
+
+
+def threads_of(relay):
+    """The status file of each thread, as a dict."""
+    found = []
+    for task in Path(f"/proc/{relay.proc.popen.pid}/task").iterdir():
+        lines = (task / "status").read_text(encoding="ascii").splitlines()
+        found.append(dict(line.split(":\t", 1) for line in lines if ":\t" in line))
+    return found
+
+
+def test_every_thread_runs_as_the_user_with_the_capabilities_that_serving_takes(relay):
+    nobody = pwd.getpwnam("nobody")
+    threads = threads_of(relay)
+    assert {t["Name"] for t in threads} >= {"culvertd", "clv-worker-0"}
+    for thread in threads:
+        assert thread["Uid"].split() == [str(nobody.pw_uid)] * 4
+        assert thread["Gid"].split() == [str(nobody.pw_gid)] * 4
+        assert thread["Groups"].strip() == ""
+        mask = sum(1 << bit for bit in KEPT.values())
+        assert int(thread["CapEff"], 16) == int(thread["CapPrm"], 16) == mask
+        assert int(thread["CapInh"], 16) == int(thread["CapBnd"], 16) == 0
+        assert int(thread["CapAmb"], 16) == 0
+        assert thread["NoNewPrivs"] == "1" and thread["Seccomp"] == "2"
+
+
+def test_status_shows_the_user_the_capabilities_and_the_sandbox(relay):
+    found = relay.ctl("status")["privileges"]
+    assert found["user"] == "nobody" and found["sandbox"] is True
+    assert set(found["capabilities"].split(", ")) == set(KEPT)
+    text = relay.host.run([relay.host.lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+    assert "net_admin" in text and "nobody" in text
+
+
+def test_a_user_that_does_not_exist_is_logged_and_the_capabilities_go_all_the_same(
+        start_relay, forward, targets):
+    relay = start_relay("relay-v4only", config=LAB % "xdp" + 'user = "no-such-user"\n')
+    assert "no_user user=no-such-user" in relay.proc.text()
+    for thread in threads_of(relay):
+        assert thread["Uid"].split() == ["0"] * 4
+        assert int(thread["CapEff"], 16) == sum(1 << bit for bit in KEPT.values())
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
+
+
+def test_low_egress_ports_keep_the_capability_for_them(start_relay, forward, targets):
+    relay = start_relay("relay-v4only", config=LAB % "sock" + 'user = "nobody"\n'
+                        'egress { port-min = 900 port-max = 910 }\nlistener m { port = 443 }\n')
+    assert "net_bind_service" in relay.ctl("status")["privileges"]["capabilities"]
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(way.peer, way.address, 100)["same"] == [100]
+    tunnel, = relay.ctl("tunnels")["tunnels"]
+    assert 900 <= int(tunnel["local"].rsplit(":", 1)[1]) <= 910
+
+
+def test_the_sandbox_can_be_left_open_and_status_says_so(start_relay):
+    relay = start_relay("relay-v4only", config=LAB % "xdp" + "sandbox = false\n")
+    found = relay.ctl("status")["privileges"]
+    assert found["sandbox"] is False and found["no_sandbox_because"] == "sandbox = false"
+    assert all(thread["Seccomp"] == "0" for thread in threads_of(relay))
+
+
+class Manager:
+    """Systemd's end of the notify socket: what the daemon said, in order."""
+
+    def __init__(self, folder, watchdog_usec):
+        self.heard, self.environment = [], {
+            "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": str(watchdog_usec)}
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.environment["NOTIFY_SOCKET"])
+
+    def listen(self, seconds, until=lambda heard: False):
+        """Hear for so long, or until what was heard is enough."""
+        end = time.monotonic() + seconds
+        while not until(self.heard) and (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                self.heard.append(self.socket.recv(200).decode())
+            except TimeoutError:
+                break
+        return self.heard
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    manager = Manager(tmp_path, 2_000_000)
+    for name, value in manager.environment.items():
+        monkeypatch.setenv(name, value)
+    yield manager
+    manager.socket.close()
+
+
+def test_the_service_manager_hears_ready_alive_and_stopping(lab, manager, tmp_path):
+    relay = daemon.Relay(lab["relay-v4only"], tmp_path).start()
+    manager.listen(20, lambda heard: heard.count("WATCHDOG=1") >= 2)
+    relay.stop()
+    heard = manager.listen(10, lambda heard: "STOPPING=1" in heard)
+    assert heard[0] == "READY=1" and heard[-1] == "STOPPING=1"
+    assert heard.count("WATCHDOG=1") >= 2 and set(heard[1:-1]) == {"WATCHDOG=1"}
+
+
+def test_the_watchdog_does_not_hear_from_a_relay_with_a_stuck_worker(lab, manager, tmp_path):
+    relay = daemon.Relay(lab["relay-v4only"], tmp_path).start()
+    try:
+        worker, = (t["Pid"] for t in threads_of(relay) if t["Name"] == "clv-worker-0")
+        freezer = subprocess.Popen([lab.tool("freeze"), worker], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        assert freezer.stdout.readline() == "ready\n"
+        relay.proc.wait_line(r"worker_stuck worker=0", 15)
+        manager.listen(0.5)
+        before = len(manager.heard)
+        assert manager.listen(4)[before:] == []
+        freezer.communicate("", timeout=5)
+        assert freezer.returncode == 0
+        assert "WATCHDOG=1" in manager.listen(10, lambda heard: len(heard) > before)[before:]
+    finally:
+        relay.stop()
+
+
+def test_systemd_takes_the_service_file_and_finds_it_hardened(build, tmp_path):
+    text = SERVICE.read_text(encoding="ascii")
+    text = text.replace("@PREFIX@/sbin/culvertd", str(build / "culvertd"))
+    text = text.replace("@PREFIX@", "/usr/local")
+    unit = tmp_path / "culvertd.service"
+    unit.write_text(text, encoding="ascii")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    # Its exposure is a number from 0 (none) to 100.
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=35",
+                           "--no-pager", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
