@@ -208,7 +208,7 @@ $(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$
 portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
 tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)
 
-.PHONY: check check-root check-built
+.PHONY: check check-root check-built check-rungs
 check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
 	$(submake) check-built
 
@@ -222,6 +222,10 @@ ifeq ($(SANITIZE),)
 endif
 	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) \
 		$(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)
+
+# make check runs on each rung what depends on it most; this, everything.
+check-rungs: all tests ## every system test with a relay, on generic XDP and on kernel sockets
+	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) --datapaths generic,sock $(ONLY)
 
 .PHONY: fuzz fuzz-built
 fuzz: deps ## run each fuzzer for FUZZ_SECONDS; FUZZ=fuzz_NAME for one

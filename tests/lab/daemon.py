@@ -2,6 +2,7 @@
 """Culvert's own programs on lab hosts, and the traffic that goes through them."""
 import itertools
 import json
+import os
 import re
 import signal
 import sys
@@ -20,6 +21,17 @@ policy {
 }
 """
 
+# Which data path the tests' relays are asked for, and the rung that the lab's veth then reach.
+RUNGS = {"xdp": "copy", "generic": "generic", "sock": "kernel"}
+
+
+def chosen_datapath():
+    """The data path that CULVERT_DATAPATH has the whole suite run on, or None."""
+    chosen = os.environ.get("CULVERT_DATAPATH") or None
+    if chosen and chosen not in RUNGS:
+        raise LabError(f"CULVERT_DATAPATH={chosen}: not one of {', '.join(RUNGS)}")
+    return chosen
+
 
 def endpoint(address, port):
     """"198.18.4.20:7000" or "[2001:db8:6::20]:7000"."""
@@ -31,10 +43,13 @@ class Relay:
     numbers = itertools.count()
     serving = set()
 
-    def __init__(self, host, folder, config=None, datapath="xdp", args=(), log=None, port=443):
+    def __init__(self, host, folder, config=None, datapath=None, args=(), log=None, port=443):
         """config: text of its file; None for the lab's; False for no file at all.
+        datapath: what the lab's configuration asks for; None: the suite's, or else xdp.
         folder: where its state and run folders are or will be made."""
-        self.host, self.args, self.port, self.datapath = host, args, port, datapath
+        self.host, self.args, self.port = host, args, port
+        self.datapath = datapath or chosen_datapath() or "xdp"
+        self.uses_xdp = self.datapath != "sock"
         self.log = log
         self.state = Path(folder) / "state"
         # The name of the run folder is the relay's own on this machine: it names the pins too.
@@ -42,7 +57,7 @@ class Relay:
         self.config = None
         if config is not False:
             self.config = Path(folder) / "culvert.conf"
-            self.config.write_text(config or CONFIG % {"datapath": datapath}, encoding="ascii")
+            self.config.write_text(config or CONFIG % {"datapath": self.datapath}, encoding="ascii")
         self.proc = self.fingerprint = None
 
     def start(self, timeout=20):

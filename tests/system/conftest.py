@@ -3,7 +3,9 @@
 
 A test module may say
     TOPOLOGY = topology.matrix(relay_queues=2)     what `lab` raises, instead of the plain matrix
-    DATAPATHS = ("xdp", "sock")                    run its `relay` tests once on each; else on xdp
+    DATAPATHS = ("xdp", "sock")                    run its tests once on each; else on xdp
+which goes for the tests with a `relay` or a `datapath`.  CULVERT_DATAPATH=generic, or another of
+daemon.RUNGS, runs all tests with a relay on that one instead, but for those that demand one.
 
 BUILD names the build folder (default: build in the repository).  Output of every daemon is kept
 under BUILD/test-logs/MODULE/.
@@ -23,9 +25,21 @@ from lab import Lab, build_folder  # noqa: E402
 
 
 def pytest_generate_tests(metafunc):
+    chosen = daemon.chosen_datapath()
+    datapaths = (chosen,) if chosen else getattr(metafunc.module, "DATAPATHS", ("xdp",))
     if "relay" in metafunc.fixturenames:
-        datapaths = getattr(metafunc.module, "DATAPATHS", ("xdp",))
         metafunc.parametrize("relay", datapaths, indirect=True, scope="module")
+    elif "datapath" in metafunc.fixturenames:
+        metafunc.parametrize("datapath", datapaths, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    """A run on one data path has only what a relay takes part in."""
+    if not daemon.chosen_datapath():
+        return
+    spared = [i for i in items if not {"relay", "start_relay", "datapath"} & set(i.fixturenames)]
+    config.hook.pytest_deselected(items=spared)
+    items[:] = [item for item in items if item not in spared]
 
 
 @pytest.fixture(scope="session")

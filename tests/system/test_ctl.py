@@ -89,7 +89,7 @@ def test_the_sums_agree_with_the_tunnels(relay, traffic):
     assert counters["tx_target_packets"] == counters["rx_target_packets"] == total
     workers = relay.ctl("workers")["workers"]
     assert sum(w["counters"]["datagrams_in"] for w in workers) == total
-    if relay.datapath == "xdp":
+    if relay.uses_xdp:
         xdp = {name: count["packets"] for name, count in status["xdp"].items()}
         assert xdp["xdp_steer_context"] == total
         # What came before the kernel knew the connection went the other way to the worker.
@@ -133,7 +133,7 @@ def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
     after = drops(relay)
     new = {name: after[name] - before.get(name, 0) for name in after
            if after[name] != before.get(name, 0)}
-    if relay.datapath == "xdp":
+    if relay.uses_xdp:
         assert new == {"xdp_drop_unknown_remote": 100}
     # The kernel's connected sockets take nothing from strangers in the first place.
     assert tunnel_to(relay, traffic["target-v4"])["to_peer_packets"] == COUNTS["target-v4"]

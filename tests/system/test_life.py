@@ -9,12 +9,12 @@ import netns
 from daemon import is_clean, load
 from netns import LabError
 
+DATAPATHS = ("xdp", "sock")
 BOTH = ('datapath = "%s"\ninterfaces = {"%s"}\nlistener main { port = %d }\n'
         'metrics { listen = "127.0.0.1:%d" }\n'
         'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 
 
-@pytest.mark.parametrize("datapath", ["xdp", "sock"])
 def test_a_stopped_relay_leaves_nothing_even_in_mid_traffic(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
@@ -52,7 +52,6 @@ def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward
     assert is_clean(load(lab["peer-v6"], way.address, count=100))
 
 
-@pytest.mark.parametrize("datapath", ["xdp", "sock"])
 def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
@@ -85,7 +84,6 @@ def test_a_port_in_use_is_refused(lab, start_relay):
     echo.stop()
 
 
-@pytest.mark.parametrize("datapath", ["xdp", "sock"])
 def test_two_relays_live_on_one_host(lab, start_relay, forward, targets, datapath):
     one = start_relay(config=BOTH % (datapath, "v4", 443, 9845))
     two = start_relay(config=BOTH % (datapath, "v6", 4443, 9846), port=4443)
@@ -109,11 +107,3 @@ def test_an_interrupt_stops_it_too(lab, start_relay):
     assert relay.proc.stop(signal.SIGINT) == 0
     relay.proc = None
     assert relay.left_behind() == []
-
-
-def test_generic_xdp_works_where_it_is_asked_for(lab, start_relay, forward, targets):
-    relay = start_relay(datapath="generic")
-    assert {link["rung"] for link in relay.ctl("status")["interfaces"]} == {"generic"}
-    way = forward("peer-v4", relay, targets["target-v6"])
-    figures = load(lab["peer-v4"], way.address, count=500)
-    assert is_clean(figures), figures

@@ -5,6 +5,7 @@ import re
 import daemon
 import pytest
 
+DATAPATHS = ("xdp", "sock")
 CONFIG = """\
 datapath = "%s"
 listener main { port = 443 profile = pqc }
@@ -14,10 +15,10 @@ policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
 CLASSICAL, UNTRUSTED = 12, 13
 
 
-@pytest.fixture(scope="module", params=("xdp", "sock"))
-def two_listeners(lab, logs, tmp_path_factory, request):
-    relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"), config=CONFIG % request.param,
-                         log=logs / f"culvertd-{request.param}.log")
+@pytest.fixture(scope="module")
+def two_listeners(lab, logs, tmp_path_factory, datapath):
+    relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"), config=CONFIG % datapath,
+                         datapath=datapath, log=logs / f"culvertd-{datapath}.log")
     relay.start()
     found = relay.proc.wait_line(r"hybrid ca fingerprint: (sha256:[0-9a-f]{64})", 0)
     relay.hybrid_fingerprint = found.group(1)

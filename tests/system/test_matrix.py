@@ -5,7 +5,7 @@ import pytest
 import daemon
 from daemon import is_clean, load
 
-DATAPATHS = ("xdp", "sock")
+DATAPATHS = ("xdp", "generic", "sock")
 
 ROWS = {
     "same_v4": ("peer-v4", "target-v4"),
@@ -30,7 +30,7 @@ def test_datagrams_cross_and_come_back_unharmed(lab, relay, forward, targets, pe
     tunnel = relay.ctl("tunnels")["tunnels"][-1]
     assert tunnel["target"] == targets[target]
     assert tunnel["local"].startswith("198.18.4.1:" if target == "target-v4" else "[2001:db8:6::1]")
-    assert tunnel["via"] == ("xsk" if relay.datapath == "xdp" else "kernel")
+    assert tunnel["via"] == ("xsk" if relay.uses_xdp else "kernel")
 
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)

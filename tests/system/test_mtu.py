@@ -6,7 +6,7 @@ import topology
 from daemon import exchange, is_clean, load
 
 TOPOLOGY = topology.matrix(peer6_mtu=1280)
-DATAPATHS = ("xdp", "sock")
+DATAPATHS = ("xdp", "generic", "sock")
 
 
 @pytest.mark.parametrize("target", ["target-v4", "target-v6"])

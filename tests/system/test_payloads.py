@@ -5,7 +5,7 @@ import pytest
 from daemon import exchange, is_clean, load
 from test_matrix import ROWS
 
-DATAPATHS = ("xdp", "sock")
+DATAPATHS = ("xdp", "generic", "sock")
 
 
 def max_payload(way, at_least=1400):

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two receive queues and two workers: a packet that lands on the wrong one still gets home."""
-import pytest
-
 import topology
 from test_matrix import ROWS
 
 TOPOLOGY = topology.matrix(relay_queues=2)
+DATAPATHS = ("xdp", "generic", "sock")
 CONFIG = ('datapath = "%s"\nworkers = 2\n'
           'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 
 
-@pytest.mark.parametrize("datapath", ["xdp", "sock"])
 def test_every_pair_of_families_works_over_two_workers_at_once(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(config=CONFIG % datapath)
