@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 
 /* What the bytes now coming in are.  HEAD is zero: a zeroed parser starts with a capsule's type. */
 enum parser_state {
 	STATE_HEAD = 0, /* type or length */
-	STATE_DATAGRAM, /* a value that is delivered whole */
+	STATE_WHOLE,	/* a value that is delivered whole */
 	STATE_PEEK,	/* the first bytes of a DATAGRAM that is too long */
 	STATE_SKIP,	/* a value nobody wants */
 };
@@ -37,39 +38,54 @@ void clv_capsule_parser_set_bound(struct clv_capsule_parser *p, size_t bound)
 	p->bound = bound;
 }
 
-static void begin_value(struct clv_capsule_parser *p, uint64_t type, uint64_t length)
+static bool is_context_type(uint64_t type)
+{
+	return type >= CLV_CAPSULE_COMPRESSION_ASSIGN && type <= CLV_CAPSULE_COMPRESSION_CLOSE;
+}
+
+static int begin_value(struct clv_capsule_parser *p, uint64_t type, uint64_t length,
+		       const struct clv_capsule_ops *ops)
 {
 	p->head_len = 0;
+	p->type = type;
 	p->length = length;
 	p->left = length;
 	p->value_len = 0;
-	if (type != CLV_CAPSULE_DATAGRAM)
+	if (is_context_type(type) && ops->on_context) {
+		/* RFC 9297 section 3.3: no field would use the bytes beyond. */
+		if (length > CLV_CAPSULE_CONTEXT_VALUE_MAX)
+			return CLV_EPROTO;
+		p->state = STATE_WHOLE;
+	} else if (type != CLV_CAPSULE_DATAGRAM) {
 		p->state = STATE_SKIP;
-	else if (length > p->bound)
+	} else if (length > p->bound) {
 		p->state = STATE_PEEK;
-	else
-		p->state = STATE_DATAGRAM;
+	} else {
+		p->state = STATE_WHOLE;
+	}
+	return 0;
 }
 
-/* Take bytes of type and length.  Returns how many; the state changes when both are complete. */
-static size_t feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t len)
+/*
+ * Take bytes of type and length; the state changes when both are complete.
+ * Returns 0 and how many were taken in *used, or CLV_EPROTO.
+ */
+static int feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
+		     const struct clv_capsule_ops *ops, size_t *used)
 {
-	size_t used = 0;
-
-	while (used < len) {
+	*used = 0;
+	while (*used < len) {
 		const uint8_t *at = p->head;
 		const uint8_t *end;
 		uint64_t type, length;
 
-		p->head[p->head_len++] = data[used++];
+		p->head[p->head_len++] = data[(*used)++];
 		end = p->head + p->head_len;
 		if (clv_varint_read(&at, end, &type) == 0 &&
-		    clv_varint_read(&at, end, &length) == 0) {
-			begin_value(p, type, length);
-			break;
-		}
+		    clv_varint_read(&at, end, &length) == 0)
+			return begin_value(p, type, length, ops);
 	}
-	return used;
+	return 0;
 }
 
 /* Store bytes of a value that a chunk's end cut.  The buffer has room for all of it at once. */
@@ -85,15 +101,23 @@ static int keep(struct clv_capsule_parser *p, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static int feed_datagram(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
-			 const struct clv_capsule_ops *ops, void *user)
+static int deliver(const struct clv_capsule_parser *p, const uint8_t *value, size_t len,
+		   const struct clv_capsule_ops *ops, void *user)
+{
+	if (p->type == CLV_CAPSULE_DATAGRAM)
+		return ops->on_datagram(user, value, len);
+	return ops->on_context(user, (enum clv_capsule_type)p->type, value, len);
+}
+
+static int feed_whole(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
+		      const struct clv_capsule_ops *ops, void *user)
 {
 	int err = 0;
 
 	p->left -= len;
 	if (p->left == 0 && p->value_len == 0) {
 		p->state = STATE_HEAD;
-		return ops->on_datagram(user, data, len);
+		return deliver(p, data, len, ops, user);
 	}
 	if (len > 0)
 		err = keep(p, data, len);
@@ -101,7 +125,7 @@ static int feed_datagram(struct clv_capsule_parser *p, const uint8_t *data, size
 		return err;
 
 	p->state = STATE_HEAD;
-	err = ops->on_datagram(user, p->value, p->value_len);
+	err = deliver(p, p->value, p->value_len, ops, user);
 	free(p->value);
 	p->value = NULL;
 	return err;
@@ -128,15 +152,17 @@ int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, s
 		int err = 0;
 
 		if (p->state == STATE_HEAD) {
-			used = feed_head(p, data, len);
+			err = feed_head(p, data, len, ops, &used);
+			if (err < 0)
+				return err;
 			data += used;
 			len -= used;
 		}
 		/* A value may be empty, so it is looked at even when the chunk ends here. */
 		used = min_size(len, p->left);
 		switch (p->state) {
-		case STATE_DATAGRAM:
-			err = feed_datagram(p, data, used, ops, user);
+		case STATE_WHOLE:
+			err = feed_whole(p, data, used, ops, user);
 			break;
 		case STATE_PEEK:
 			used = min_size(used, CLV_CAPSULE_PEEK_MAX - p->value_len);
@@ -171,5 +197,97 @@ size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV
 	/* Neither write can fail: the type is 0, and no buffer in memory is 2^62 bytes long. */
 	clv_varint_write(&p, buf + CLV_CAPSULE_HEAD_MAX, CLV_CAPSULE_DATAGRAM);
 	clv_varint_write(&p, buf + CLV_CAPSULE_HEAD_MAX, value_len);
+	return (size_t)(p - buf);
+}
+
+/* ---- contexts of a bound tunnel ---- */
+
+enum {
+	V4_BYTES = 4,
+	V6_BYTES = 16,
+	PORT_BYTES = 2,
+	V4_AT = 12, /* where an IPv4 address is in its 16-byte form */
+};
+
+int clv_capsule_decode_context_id(const uint8_t *value, size_t len, uint64_t *out)
+{
+	const uint8_t *p = value, *const end = value + len;
+	uint64_t id;
+
+	if (clv_varint_read(&p, end, &id) < 0 || p != end || id == 0)
+		return CLV_EPROTO;
+	*out = id;
+	return 0;
+}
+
+int clv_capsule_decode_assign(const uint8_t *value, size_t len, struct clv_capsule_assign *out)
+{
+	const uint8_t *p = value, *const end = value + len;
+	struct clv_capsule_assign a = { 0 };
+
+	if (clv_varint_read(&p, end, &a.context_id) < 0 || p == end || a.context_id == 0)
+		return CLV_EPROTO;
+	a.ip_version = *p++;
+	switch (a.ip_version) {
+	case 0:
+		break;
+	case 4:
+		if (end - p != V4_BYTES + PORT_BYTES)
+			return CLV_EPROTO;
+		a.remote.addr[10] = a.remote.addr[11] = 0xff;
+		memcpy(a.remote.addr + V4_AT, p, V4_BYTES);
+		p += V4_BYTES;
+		break;
+	case 6:
+		if (end - p != V6_BYTES + PORT_BYTES)
+			return CLV_EPROTO;
+		memcpy(a.remote.addr, p, V6_BYTES);
+		p += V6_BYTES;
+		break;
+	default:
+		return CLV_EPROTO;
+	}
+	if (a.ip_version != 0) {
+		memcpy(&a.remote.port, p, PORT_BYTES);
+		p += PORT_BYTES;
+	}
+	if (p != end)
+		return CLV_EPROTO;
+	*out = a;
+	return 0;
+}
+
+/* Type and length of a context capsule; all of them are below 64 and take a byte each. */
+static uint8_t *write_head(uint8_t *buf, enum clv_capsule_type type, size_t value_len)
+{
+	*buf++ = (uint8_t)type;
+	*buf++ = (uint8_t)value_len;
+	return buf;
+}
+
+size_t clv_capsule_encode_assign(uint64_t context_id, const struct clv_endpoint *remote,
+				 uint8_t buf[static CLV_CAPSULE_CONTEXT_MAX])
+{
+	bool is_v4 = remote && clv_addr_is_v4(remote->addr);
+	size_t addr_len = !remote ? 0 : is_v4 ? V4_BYTES : V6_BYTES;
+	size_t value_len = clv_varint_len(context_id) + 1 + (remote ? addr_len + PORT_BYTES : 0);
+	uint8_t *p = write_head(buf, CLV_CAPSULE_COMPRESSION_ASSIGN, value_len);
+
+	clv_varint_write(&p, buf + CLV_CAPSULE_CONTEXT_MAX, context_id);
+	*p++ = !remote ? 0 : is_v4 ? 4 : 6;
+	if (remote) {
+		memcpy(p, remote->addr + (is_v4 ? V4_AT : 0), addr_len);
+		memcpy(p + addr_len, &remote->port, PORT_BYTES);
+		p += addr_len + PORT_BYTES;
+	}
+	return (size_t)(p - buf);
+}
+
+size_t clv_capsule_encode_context_id(enum clv_capsule_type type, uint64_t context_id,
+				     uint8_t buf[static CLV_CAPSULE_CONTEXT_MAX])
+{
+	uint8_t *p = write_head(buf, type, clv_varint_len(context_id));
+
+	clv_varint_write(&p, buf + CLV_CAPSULE_CONTEXT_MAX, context_id);
 	return (size_t)(p - buf);
 }

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * capsule - the Capsule Protocol on a request stream: a streaming parser and the DATAGRAM encoder.
+ * capsule - the Capsule Protocol on a request stream: a streaming parser, the encoders, and the
+ * values of the capsules that register contexts of a bound tunnel.
  *
- *   capsule = type (varint) | length (varint) | value
+ *   capsule             = type (varint) | length (varint) | value
+ *   COMPRESSION_ASSIGN  = context ID (varint) | IP version (1) [| address (4 or 16) | port (2)]
+ *   COMPRESSION_ACK     = context ID (varint)
+ *   COMPRESSION_CLOSE   = context ID (varint)
+ *
+ * IP version 0 registers the uncompressed context, without address and port.
  *
  * The parser never holds more than one value of a known type, and that only when the value is cut
  * by a chunk's end.  Capsules of unknown type and DATAGRAM capsules above the bound pass through it
  * without being stored, whatever their length.
  *
- * Spec: RFC 9297 sections 1.1 (varints need not be minimal), 3.2, 3.3, 3.5.
+ * Spec: RFC 9297 sections 1.1 (varints need not be minimal), 3.2, 3.3, 3.5;
+ * draft-ietf-masque-connect-udp-listen-13 sections 3.1 to 3.3.
  * Threading: control; no state but the struct.
  */
 #ifndef CLV_CAPSULE_H
@@ -17,14 +24,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/abi.h"
+
 /* Every capsule type we read or write; the one place that knows the numbers. */
 enum clv_capsule_type {
 	CLV_CAPSULE_DATAGRAM = 0x00, /* context ID (varint) and payload */
+	CLV_CAPSULE_COMPRESSION_ASSIGN = 0x11,
+	CLV_CAPSULE_COMPRESSION_ACK = 0x12,
+	CLV_CAPSULE_COMPRESSION_CLOSE = 0x13,
 };
 
 enum {
 	CLV_CAPSULE_HEAD_MAX = 16, /* type and length, two 8-byte varints */
 	CLV_CAPSULE_PEEK_MAX = 8,  /* first bytes of a skipped DATAGRAM that are still reported */
+	CLV_CAPSULE_CONTEXT_VALUE_MAX = 27, /* the longest COMPRESSION_* value: ASSIGN of an IPv6
+					       remote, with an 8-byte Context ID */
+	CLV_CAPSULE_CONTEXT_MAX = 29,	    /* what we write of it, type and length in front */
 };
 
 struct clv_capsule_ops {
@@ -36,6 +51,11 @@ struct clv_capsule_ops {
 	 * before the rest of the value arrived.  Returns as on_datagram.
 	 */
 	int (*on_skipped)(void *user, uint64_t len, const uint8_t *head, size_t head_len);
+	/*
+	 * One whole value of a COMPRESSION_* capsule.  NULL: this request has no contexts, such
+	 * capsules are unknown and skipped.  value: borrows.  Returns as on_datagram.
+	 */
+	int (*on_context)(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len);
 };
 
 /* Zeroed is the state at the start of a stream. */
@@ -43,7 +63,8 @@ struct clv_capsule_parser {
 	uint8_t head[CLV_CAPSULE_HEAD_MAX]; /* type and length as far as they came */
 	uint8_t head_len;
 	uint8_t state;
-	uint64_t length; /* of the value now being read */
+	uint64_t type;	 /* of the value now being read */
+	uint64_t length; /* of it */
 	uint64_t left;	 /* bytes of it still to come */
 	size_t bound;	 /* longest DATAGRAM value that is delivered */
 	uint8_t *value;	 /* a value cut by a chunk's end; NULL otherwise */
@@ -59,8 +80,9 @@ void clv_capsule_parser_set_bound(struct clv_capsule_parser *p, size_t bound);
 
 /*
  * Feed the next bytes of the stream.  data: borrows.
- * Returns 0; -ENOMEM; or whatever negative number a callback returned.  After an error the parser
- * is not fed again.
+ * Returns 0; -ENOMEM; CLV_EPROTO (a COMPRESSION_* capsule longer than any can be: the message is
+ * malformed); or whatever negative number a callback returned.  After an error the parser is not
+ * fed again.
  */
 int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
 			    const struct clv_capsule_ops *ops, void *user);
@@ -73,5 +95,33 @@ int clv_capsule_parser_end(const struct clv_capsule_parser *p);
  * Returns the bytes written, at most CLV_CAPSULE_HEAD_MAX.
  */
 size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV_CAPSULE_HEAD_MAX]);
+
+/* ---- contexts of a bound tunnel ---- */
+
+/* What a COMPRESSION_ASSIGN says. */
+struct clv_capsule_assign {
+	uint64_t context_id;
+	uint8_t ip_version;	    /* 4, 6, or 0: the uncompressed context */
+	struct clv_endpoint remote; /* zero for version 0.  Version 6 may still hold ::ffff:a.b.c.d:
+				       whoever uses it decides about that. */
+};
+
+/*
+ * Read values.  Return 0 and fill *out, or CLV_EPROTO: a byte is missing or left over, the IP
+ * version is none, or the Context ID is 0; the message is malformed.
+ */
+int clv_capsule_decode_assign(const uint8_t *value, size_t len, struct clv_capsule_assign *out);
+/* of ACK and CLOSE */
+int clv_capsule_decode_context_id(const uint8_t *value, size_t len, uint64_t *out);
+
+/*
+ * Write whole capsules.  remote: NULL for the uncompressed context; its family decides the IP
+ * version.  context_id: at most CLV_VARINT_MAX.  type: ACK or CLOSE.
+ * Return the bytes written, at most CLV_CAPSULE_CONTEXT_MAX.
+ */
+size_t clv_capsule_encode_assign(uint64_t context_id, const struct clv_endpoint *remote,
+				 uint8_t buf[static CLV_CAPSULE_CONTEXT_MAX]);
+size_t clv_capsule_encode_context_id(enum clv_capsule_type type, uint64_t context_id,
+				     uint8_t buf[static CLV_CAPSULE_CONTEXT_MAX]);
 
 #endif

@@ -60,6 +60,26 @@
 	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \
 	X(VERSION_SENT, "version_negotiations", "Version Negotiation packets sent")                \
 	X(HANDSHAKE_FAILED, "handshakes_failed", "handshakes that did not complete")               \
+	X(CONTEXTS_OPENED, "contexts_opened", "contexts of bound tunnels that peers registered")   \
+	X(CONTEXTS_OFFERED, "contexts_offered", "contexts of bound tunnels registered at peers")   \
+	X(CONTEXTS_CLOSED, "contexts_closed", "contexts of bound tunnels closed, by either side")  \
+	X(CONTEXTS_REJECTED, "contexts_rejected", "contexts offered to a peer that it refused")    \
+	X(CONTEXTS_CROSSED, "contexts_crossed", "remotes that both sides registered at a time")    \
+	X(CONTEXT_REFUSED_POLICY, "context_refused_policy", "registrations that policy denies")    \
+	X(CONTEXT_REFUSED_FAMILY, "context_refused_family",                                        \
+	  "registrations of remotes that no route or address of ours leads to")                    \
+	X(CONTEXT_REFUSED_ADDRESS, "context_refused_address",                                      \
+	  "registrations of port 0, of ::, of IPv4 as IPv6, or of the target of Context ID 0")     \
+	X(CONTEXT_REFUSED_FULL, "context_refused_full", "registrations beyond the ceiling")        \
+	X(CONTEXT_REFUSED_RATE, "context_refused_rate", "registrations that came too fast")        \
+	X(CONTEXT_REFUSED_ERROR, "context_refused_error",                                          \
+	  "registrations that failed for want of something else")                                  \
+	X(CONTEXT_ABORT_MALFORMED, "context_abort_malformed",                                      \
+	  "bound tunnels aborted: capsules that break a rule")                                     \
+	X(CONTEXT_ABORT_ANSWERS, "context_abort_answers",                                          \
+	  "bound tunnels aborted: too many answers that the peer does not read")                   \
+	X(CONTEXT_ABORT_GAPS, "context_abort_gaps",                                                \
+	  "bound tunnels aborted: Context IDs all over the place")                                 \
 	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")
 
 enum clv_counter {

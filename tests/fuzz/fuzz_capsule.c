@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/masque/capsule.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,7 +57,38 @@ static int on_skipped(void *user, uint64_t len, const uint8_t *head, size_t head
 	return 0;
 }
 
-static const struct clv_capsule_ops ops = { on_datagram, on_skipped };
+/* What decodes must encode to a value that decodes to the same. */
+static int on_context(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len)
+{
+	struct seen *s = user;
+	uint8_t again[CLV_CAPSULE_CONTEXT_MAX];
+	struct clv_capsule_assign a, b;
+	uint64_t id, other;
+	size_t again_len;
+
+	CHECK(len <= CLV_CAPSULE_CONTEXT_VALUE_MAX);
+	mix(s, value, len, 3 + type);
+	if (type == CLV_CAPSULE_COMPRESSION_ASSIGN) {
+		if (clv_capsule_decode_assign(value, len, &a) < 0)
+			return CLV_EPROTO;
+		/* Only what is never registered comes back as something else: IPv4 as IPv6. */
+		if (a.ip_version == 6 && clv_addr_is_v4(a.remote.addr))
+			return 0;
+		again_len = clv_capsule_encode_assign(a.context_id, a.ip_version ? &a.remote : NULL,
+						      again);
+		CHECK(again_len <= len + 2);
+		CHECK(clv_capsule_decode_assign(again + 2, again_len - 2, &b) == 0);
+		CHECK(memcmp(&a, &b, sizeof(a)) == 0);
+		return 0;
+	}
+	if (clv_capsule_decode_context_id(value, len, &id) < 0)
+		return CLV_EPROTO;
+	again_len = clv_capsule_encode_context_id(type, id, again);
+	CHECK(clv_capsule_decode_context_id(again + 2, again_len - 2, &other) == 0 && other == id);
+	return 0;
+}
+
+static const struct clv_capsule_ops ops = { on_datagram, on_skipped, on_context };
 
 /* seed 0: all at once; else pieces of 1 to 8 bytes. */
 static int parse(const uint8_t *data, size_t size, uint32_t seed, struct seen *s)
@@ -80,7 +112,8 @@ static int parse(const uint8_t *data, size_t size, uint32_t seed, struct seen *s
 		err = clv_capsule_parser_feed(&p, copy, piece, &ops, s);
 		free(copy);
 		at += piece;
-		CHECK(p.value == NULL || p.value_len <= s->bound);
+		CHECK(p.value == NULL || p.value_len <= s->bound ||
+		      p.value_len <= CLV_CAPSULE_CONTEXT_VALUE_MAX);
 	}
 	if (err == 0)
 		err = clv_capsule_parser_end(&p);

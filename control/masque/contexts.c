@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/masque/contexts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/table.h"
+#include "datapath/base/varint.h"
+
+enum {
+	SLOTS_FIRST = 16,   /* room for contexts at first; doubled up to open_max */
+	ANSWERS_FIRST = 16, /* the same for marks of answers */
+	GAPS_FIRST = 4,
+};
+
+/* A run of IDs the peer used, both ends included, counted in steps of two: ID / 2. */
+struct run {
+	uint64_t first, last;
+};
+
+struct clv_contexts {
+	struct clv_contexts_params p;
+	bool has_target;
+	struct clv_endpoint target;
+	bool is_even; /* parity of the IDs we open */
+	uint64_t next_id;
+
+	struct clv_contexts_entry **slots; /* parallel to the tables' values; NULL: free */
+	uint32_t *free;			   /* stack of free slots */
+	uint32_t slots_len, free_len;
+	uint32_t count, ours;
+	struct clv_table by_id;	    /* ID -> slot */
+	struct clv_table by_remote; /* endpoint -> slot; not the uncompressed one */
+	struct clv_contexts_entry *uncompressed;
+
+	struct run *runs; /* IDs of the peer, open or closed, ascending, never touching */
+	uint32_t runs_len, runs_room;
+
+	uint64_t *marks; /* ring of answers the peer does not have yet, oldest first */
+	uint32_t marks_first, marks_len, marks_room;
+};
+
+static void count(struct clv_contexts *m, enum clv_counter which)
+{
+	clv_count(m->p.counters, which);
+}
+
+static bool is_even(uint64_t id)
+{
+	return (id & 1) == 0;
+}
+
+/* ---- storage ---- */
+
+static int index_slots(struct clv_contexts *m, uint32_t room, struct clv_table *by_id,
+		       struct clv_table *by_remote)
+{
+	int err = clv_table_init(by_id, sizeof(uint64_t), room, m->p.seed);
+
+	if (err)
+		return err;
+	err = clv_table_init(by_remote, sizeof(struct clv_endpoint), room, m->p.seed);
+	if (err) {
+		clv_table_fini(by_id);
+		return err;
+	}
+	/* Neither can be full: room is larger than all that is in. */
+	for (uint32_t i = 0; i < m->slots_len; i++) {
+		struct clv_contexts_entry *e = m->slots[i];
+
+		if (!e)
+			continue;
+		clv_table_insert(by_id, &e->id, i);
+		if (!e->is_uncompressed)
+			clv_table_insert(by_remote, &e->remote, i);
+	}
+	return 0;
+}
+
+/* Make room for more contexts.  Nothing has changed when it fails. */
+static int grow_slots(struct clv_contexts *m)
+{
+	uint32_t max = m->p.limits.open_max;
+	uint32_t room = m->slots_len ? m->slots_len : SLOTS_FIRST / 2;
+	struct clv_contexts_entry **slots;
+	struct clv_table by_id, by_remote;
+	uint32_t *free_slots;
+	int err;
+
+	room = room > max / 2 ? max : room * 2;
+	err = index_slots(m, room, &by_id, &by_remote);
+	if (err)
+		return err;
+	slots = realloc(m->slots, room * sizeof(*slots));
+	if (slots)
+		m->slots = slots;
+	free_slots = slots ? realloc(m->free, room * sizeof(*free_slots)) : NULL;
+	if (!free_slots) {
+		clv_table_fini(&by_id);
+		clv_table_fini(&by_remote);
+		return -ENOMEM;
+	}
+	m->free = free_slots;
+	while (m->slots_len < room) {
+		m->slots[m->slots_len] = NULL;
+		m->free[m->free_len++] = m->slots_len++;
+	}
+	clv_table_fini(&m->by_id);
+	clv_table_fini(&m->by_remote);
+	m->by_id = by_id;
+	m->by_remote = by_remote;
+	return 0;
+}
+
+/* Put a context in.  The caller saw that open_max is not reached. */
+static int add_entry(struct clv_contexts *m, uint64_t id, const struct clv_endpoint *remote,
+		     bool is_ours, struct clv_contexts_entry **out)
+{
+	struct clv_contexts_entry *e;
+	uint32_t slot;
+	int err = m->free_len ? 0 : grow_slots(m);
+
+	if (err)
+		return err;
+	e = malloc(sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	*e = (struct clv_contexts_entry){
+		.id = id,
+		.is_uncompressed = !remote,
+		.is_ours = is_ours,
+		.is_acked = !is_ours,
+	};
+	slot = m->free[--m->free_len];
+	m->slots[slot] = e;
+	clv_table_insert(&m->by_id, &e->id, slot);
+	if (remote) {
+		e->remote = *remote;
+		clv_table_insert(&m->by_remote, &e->remote, slot);
+	} else {
+		m->uncompressed = e;
+	}
+	m->count++;
+	m->ours += is_ours;
+	*out = e;
+	return 0;
+}
+
+static struct clv_contexts_entry *find(const struct clv_contexts *m, const struct clv_table *t,
+				       const void *key)
+{
+	uint64_t slot;
+
+	return clv_table_find(t, key, &slot) ? m->slots[slot] : NULL;
+}
+
+static void remove_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
+{
+	uint64_t slot = 0;
+
+	clv_table_find(&m->by_id, &e->id, &slot);
+	clv_table_remove(&m->by_id, &e->id);
+	if (e->is_uncompressed)
+		m->uncompressed = NULL;
+	else
+		clv_table_remove(&m->by_remote, &e->remote);
+	m->slots[slot] = NULL;
+	m->free[m->free_len++] = (uint32_t)slot;
+	m->count--;
+	m->ours -= e->is_ours;
+	free(e);
+}
+
+/* ---- the peer's IDs, open and closed ---- */
+
+/* The first run that ends at or behind at. */
+static uint32_t find_run(const struct clv_contexts *m, uint64_t at)
+{
+	uint32_t low = 0, high = m->runs_len;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (m->runs[mid].last < at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool is_used_by_peer(const struct clv_contexts *m, uint64_t id)
+{
+	uint32_t i = find_run(m, id / 2);
+
+	return i < m->runs_len && m->runs[i].first <= id / 2;
+}
+
+static int make_run(struct clv_contexts *m, uint32_t i, uint64_t at)
+{
+	uint32_t max = m->p.limits.gaps_max;
+
+	if (m->runs_len >= max)
+		return CLV_EFULL;
+	if (m->runs_len == m->runs_room) {
+		uint32_t room = m->runs_room ? m->runs_room * 2 : GAPS_FIRST;
+		struct run *runs = realloc(m->runs, room * sizeof(*runs));
+
+		if (!runs)
+			return -ENOMEM;
+		m->runs = runs;
+		m->runs_room = room;
+	}
+	memmove(&m->runs[i + 1], &m->runs[i], (m->runs_len - i) * sizeof(m->runs[0]));
+	m->runs[i] = (struct run){ at, at };
+	m->runs_len++;
+	return 0;
+}
+
+/* Note that the peer used an ID for the first time.  Returns 0, CLV_EFULL or -ENOMEM. */
+static int mark_used(struct clv_contexts *m, uint64_t id)
+{
+	uint64_t at = id / 2;
+	uint32_t i = find_run(m, at);
+	bool joins_before = i > 0 && m->runs[i - 1].last + 1 == at;
+	bool joins_behind = i < m->runs_len && m->runs[i].first == at + 1;
+
+	if (joins_before && joins_behind) {
+		m->runs[i - 1].last = m->runs[i].last;
+		memmove(&m->runs[i], &m->runs[i + 1], (m->runs_len - i - 1) * sizeof(m->runs[0]));
+		m->runs_len--;
+	} else if (joins_before) {
+		m->runs[i - 1].last = at;
+	} else if (joins_behind) {
+		m->runs[i].first = at;
+	} else {
+		return make_run(m, i, at);
+	}
+	return 0;
+}
+
+/* ---- what we send ---- */
+
+static int grow_marks(struct clv_contexts *m)
+{
+	uint32_t max = m->p.limits.answers_max;
+	uint32_t room = m->marks_room ? m->marks_room : ANSWERS_FIRST / 2;
+	uint64_t *marks;
+
+	room = room > max / 2 ? max : room * 2;
+	marks = malloc(room * sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->marks_len; i++)
+		marks[i] = m->marks[(m->marks_first + i) % m->marks_room];
+	free(m->marks);
+	m->marks = marks;
+	m->marks_room = room;
+	m->marks_first = 0;
+	return 0;
+}
+
+static int send_id(struct clv_contexts *m, enum clv_capsule_type type, uint64_t id, uint64_t *mark)
+{
+	uint8_t capsule[CLV_CAPSULE_CONTEXT_MAX];
+	size_t len = clv_capsule_encode_context_id(type, id, capsule);
+
+	return m->p.ops->send(m->p.user, capsule, len, mark);
+}
+
+/*
+ * Answer an ASSIGN.  A peer that registers without reading what comes back makes answers pile up
+ * (draft section 3.1).  A CLOSE of our own accord cannot: it needs a context that was open.
+ */
+static int answer(struct clv_contexts *m, enum clv_capsule_type type, uint64_t id)
+{
+	uint64_t mark = 0;
+	int err;
+
+	if (m->marks_len >= m->p.limits.answers_max) {
+		count(m, CLV_COUNT_CONTEXT_ABORT_ANSWERS);
+		return CLV_EFULL;
+	}
+	err = m->marks_len < m->marks_room ? 0 : grow_marks(m);
+	if (!err)
+		err = send_id(m, type, id, &mark);
+	if (err)
+		return err;
+	m->marks[(m->marks_first + m->marks_len) % m->marks_room] = mark;
+	m->marks_len++;
+	return 0;
+}
+
+void clv_contexts_delivered(struct clv_contexts *m, uint64_t mark)
+{
+	while (m->marks_len && m->marks[m->marks_first] <= mark) {
+		m->marks_first = (m->marks_first + 1) % m->marks_room;
+		m->marks_len--;
+	}
+}
+
+/* Forget an open context, then say so. */
+static int close_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
+{
+	uint64_t id = e->id, mark;
+
+	m->p.ops->close(m->p.user, e);
+	remove_entry(m, e);
+	count(m, CLV_COUNT_CONTEXTS_CLOSED);
+	return send_id(m, CLV_CAPSULE_COMPRESSION_CLOSE, id, &mark);
+}
+
+/* ---- capsules of the peer ---- */
+
+static bool is_within_rate(struct clv_contexts_rate *rate, uint64_t now_ns)
+{
+	uint64_t each_ns;
+
+	if (!rate || !rate->per_sec)
+		return true;
+	each_ns = CLV_SEC / rate->per_sec;
+	if (rate->at_ns < now_ns)
+		rate->at_ns = now_ns;
+	/* at_ns runs ahead of the clock by what came at once: a second's worth at most. */
+	if (rate->at_ns + each_ns > now_ns + CLV_SEC)
+		return false;
+	rate->at_ns += each_ns;
+	return true;
+}
+
+static int refuse(struct clv_contexts *m, uint64_t id, enum clv_counter why)
+{
+	count(m, why);
+	return answer(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
+}
+
+static enum clv_counter refusal_of(int err)
+{
+	switch (err) {
+	case CLV_EDENIED:
+		return CLV_COUNT_CONTEXT_REFUSED_POLICY;
+	case CLV_EUNROUTABLE:
+		return CLV_COUNT_CONTEXT_REFUSED_FAMILY;
+	case CLV_EFULL:
+		return CLV_COUNT_CONTEXT_REFUSED_FULL;
+	default:
+		return CLV_COUNT_CONTEXT_REFUSED_ERROR;
+	}
+}
+
+/* Whether datagrams of a remote can have a context of their own. */
+static bool is_usable(const struct clv_contexts *m, const struct clv_endpoint *remote)
+{
+	if (remote->port == 0 || clv_addr_is_any(remote->addr))
+		return false;
+	/* Its datagrams have an ID already, which no capsule can close. */
+	return !(m->has_target && clv_endpoint_equal(remote, &m->target));
+}
+
+/* Everything is in order: save the mapping, and only then acknowledge it. */
+static int accept_assign(struct clv_contexts *m, uint64_t id, const struct clv_endpoint *remote)
+{
+	struct clv_contexts_entry *e;
+	int err = add_entry(m, id, remote, false, &e);
+
+	if (err)
+		return err;
+	err = m->p.ops->open(m->p.user, e);
+	if (err) {
+		remove_entry(m, e);
+		return refuse(m, id, refusal_of(err));
+	}
+	count(m, CLV_COUNT_CONTEXTS_OPENED);
+	return answer(m, CLV_CAPSULE_COMPRESSION_ACK, id);
+}
+
+/* Both sides opened a context for one remote: the relay's is closed (draft section 3). */
+static int on_crossing(struct clv_contexts *m, struct clv_contexts_entry *ours, uint64_t id,
+		       const struct clv_endpoint *remote)
+{
+	int err;
+
+	count(m, CLV_COUNT_CONTEXTS_CROSSED);
+	if (m->p.role == CLV_CONTEXTS_CLIENT)
+		return answer(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
+	err = close_entry(m, ours);
+	return err ? err : accept_assign(m, id, remote);
+}
+
+/* What makes an ASSIGN malformed, beyond its bytes. */
+static int check_assign(const struct clv_contexts *m, const struct clv_capsule_assign *a)
+{
+	const struct clv_contexts_entry *e;
+
+	if (is_even(a->context_id) == m->is_even || is_used_by_peer(m, a->context_id))
+		return CLV_EPROTO;
+	if (a->ip_version == 0)
+		return m->p.role == CLV_CONTEXTS_CLIENT || m->uncompressed ? CLV_EPROTO : 0;
+	e = clv_contexts_by_remote(m, &a->remote);
+	return e && !e->is_ours ? CLV_EPROTO : 0;
+}
+
+static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, uint64_t now_ns)
+{
+	struct clv_contexts_entry *ours;
+	struct clv_capsule_assign a;
+	int err = clv_capsule_decode_assign(value, len, &a);
+
+	if (!err && a.ip_version == 6 && clv_addr_is_v4(a.remote.addr)) {
+		/* An IPv4 address in disguise is no remote of ours, whatever IPv4 remotes there are:
+		 * an address that no entry can have. */
+		memset(a.remote.addr, 0, sizeof(a.remote.addr));
+	}
+	if (!err)
+		err = check_assign(m, &a);
+	if (err)
+		return err;
+	err = mark_used(m, a.context_id);
+	if (err) {
+		if (err == CLV_EFULL)
+			count(m, CLV_COUNT_CONTEXT_ABORT_GAPS);
+		return err;
+	}
+	if (!is_within_rate(m->p.rate, now_ns))
+		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_RATE);
+	if (a.ip_version != 0 && !is_usable(m, &a.remote))
+		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_ADDRESS);
+	ours = a.ip_version ? find(m, &m->by_remote, &a.remote) : NULL;
+	if (ours)
+		return on_crossing(m, ours, a.context_id, &a.remote);
+	if (m->count >= m->p.limits.open_max)
+		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_FULL);
+	return accept_assign(m, a.context_id, a.ip_version ? &a.remote : NULL);
+}
+
+static int on_ack(struct clv_contexts *m, const uint8_t *value, size_t len)
+{
+	struct clv_contexts_entry *e;
+	uint64_t id;
+	int err = clv_capsule_decode_context_id(value, len, &id);
+
+	if (err)
+		return err;
+	if (is_even(id) != m->is_even || id >= m->next_id)
+		return CLV_EPROTO;
+	/* One that is closed by now crossed with our CLOSE. */
+	e = find(m, &m->by_id, &id);
+	if (e && !e->is_acked) {
+		e->is_acked = true;
+		m->p.ops->acked(m->p.user, e);
+	}
+	return 0;
+}
+
+static int on_close(struct clv_contexts *m, const uint8_t *value, size_t len)
+{
+	struct clv_contexts_entry *e;
+	uint64_t id;
+	int err = clv_capsule_decode_context_id(value, len, &id);
+
+	if (err)
+		return err;
+	e = find(m, &m->by_id, &id);
+	if (!e)
+		return 0;
+	count(m,
+	      e->is_ours && !e->is_acked ? CLV_COUNT_CONTEXTS_REJECTED : CLV_COUNT_CONTEXTS_CLOSED);
+	m->p.ops->close(m->p.user, e);
+	remove_entry(m, e);
+	return 0;
+}
+
+int clv_contexts_capsule(struct clv_contexts *m, enum clv_capsule_type type, const uint8_t *value,
+			 size_t len, uint64_t now_ns)
+{
+	int err;
+
+	switch (type) {
+	case CLV_CAPSULE_COMPRESSION_ASSIGN:
+		err = on_assign(m, value, len, now_ns);
+		break;
+	case CLV_CAPSULE_COMPRESSION_ACK:
+		err = on_ack(m, value, len);
+		break;
+	case CLV_CAPSULE_COMPRESSION_CLOSE:
+		err = on_close(m, value, len);
+		break;
+	default:
+		return 0;
+	}
+	if (err == CLV_EPROTO)
+		count(m, CLV_COUNT_CONTEXT_ABORT_MALFORMED);
+	return err;
+}
+
+/* ---- wishes of our own ---- */
+
+static int may_open(const struct clv_contexts *m, const struct clv_endpoint *remote)
+{
+	bool is_relay = m->p.role == CLV_CONTEXTS_RELAY;
+
+	if (is_relay && (!remote || !m->uncompressed))
+		return CLV_EDENIED;
+	if (remote ? !is_usable(m, remote) || clv_contexts_by_remote(m, remote)
+		   : m->uncompressed != NULL)
+		return CLV_ERANGE;
+	if (m->count >= m->p.limits.open_max || m->next_id > CLV_VARINT_MAX)
+		return CLV_EFULL;
+	/* Strangers' traffic makes the relay open contexts; it must leave room for the client's. */
+	if (is_relay && m->ours >= m->p.limits.open_max / 2)
+		return CLV_EFULL;
+	return 0;
+}
+
+int clv_contexts_open(struct clv_contexts *m, const struct clv_endpoint *remote, uint64_t *id)
+{
+	uint8_t capsule[CLV_CAPSULE_CONTEXT_MAX];
+	struct clv_contexts_entry *e;
+	uint64_t mark, new_id = m->next_id;
+	int err = may_open(m, remote);
+
+	if (err)
+		return err;
+	err = add_entry(m, new_id, remote, true, &e);
+	if (err)
+		return err;
+	err = m->p.ops->open(m->p.user, e);
+	if (err) {
+		remove_entry(m, e);
+		return err;
+	}
+	m->next_id += 2;
+	err = m->p.ops->send(m->p.user, capsule, clv_capsule_encode_assign(new_id, remote, capsule),
+			     &mark);
+	if (err) {
+		m->p.ops->close(m->p.user, e);
+		remove_entry(m, e);
+		return err;
+	}
+	count(m, CLV_COUNT_CONTEXTS_OFFERED);
+	if (id)
+		*id = new_id;
+	return 0;
+}
+
+int clv_contexts_close(struct clv_contexts *m, uint64_t id)
+{
+	struct clv_contexts_entry *e = find(m, &m->by_id, &id);
+
+	return e ? close_entry(m, e) : 0;
+}
+
+/* ---- life and questions ---- */
+
+int clv_contexts_new(const struct clv_contexts_params *params, struct clv_contexts **out)
+{
+	struct clv_contexts *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->p = *params;
+	m->is_even = params->role == CLV_CONTEXTS_CLIENT;
+	m->next_id = m->is_even ? 2 : 1;
+	if (params->target) {
+		m->has_target = true;
+		m->target = *params->target;
+		m->p.target = NULL; /* the caller's */
+	}
+	if (grow_slots(m) < 0) {
+		clv_contexts_free(m);
+		return -ENOMEM;
+	}
+	*out = m;
+	return 0;
+}
+
+void clv_contexts_free(struct clv_contexts *m)
+{
+	if (!m)
+		return;
+	for (uint32_t i = 0; i < m->slots_len; i++)
+		free(m->slots[i]);
+	free(m->slots);
+	free(m->free);
+	free(m->runs);
+	free(m->marks);
+	clv_table_fini(&m->by_id);
+	clv_table_fini(&m->by_remote);
+	free(m);
+}
+
+const struct clv_contexts_entry *clv_contexts_by_id(const struct clv_contexts *m, uint64_t id)
+{
+	return find(m, &m->by_id, &id);
+}
+
+const struct clv_contexts_entry *clv_contexts_by_remote(const struct clv_contexts *m,
+							const struct clv_endpoint *remote)
+{
+	return find(m, &m->by_remote, remote);
+}
+
+const struct clv_contexts_entry *clv_contexts_uncompressed(const struct clv_contexts *m)
+{
+	return m->uncompressed;
+}
+
+uint32_t clv_contexts_count(const struct clv_contexts *m)
+{
+	return m->count;
+}
+
+void clv_contexts_each(struct clv_contexts *m,
+		       void (*fn)(void *user, const struct clv_contexts_entry *e), void *user)
+{
+	for (uint32_t i = 0; i < m->slots_len; i++)
+		if (m->slots[i])
+			fn(user, m->slots[i]);
+}
+
+enum clv_contexts_verdict clv_contexts_judge(const struct clv_contexts *m, uint64_t id)
+{
+	bool is_used;
+
+	if (id == 0)
+		return m->has_target ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_ABORT;
+	if (clv_table_find(&m->by_id, &id, NULL))
+		return CLV_CONTEXTS_OPEN;
+	is_used = is_even(id) == m->is_even ? id < m->next_id : is_used_by_peer(m, id);
+	return is_used ? CLV_CONTEXTS_CLOSED : CLV_CONTEXTS_UNKNOWN;
+}
