@@ -83,7 +83,12 @@ bool clv_h3_is_closed(const struct clv_h3 *h)
 
 int clv_h3_fail(struct clv_h3 *h, int liberr)
 {
-	clv_h3_close(h, nghttp3_err_infer_quic_app_error_code(liberr), nghttp3_strerror(liberr));
+	uint64_t code = nghttp3_err_infer_quic_app_error_code(liberr);
+
+	/* A field beyond what the library buffers is the peer's doing. */
+	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE)
+		code = CLV_H3_EXCESSIVE_LOAD;
+	clv_h3_close(h, code, nghttp3_strerror(liberr));
 	return CLV_EHTTP;
 }
 
