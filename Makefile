@@ -199,6 +199,10 @@ $(foreach s,$(TEST_SUITES),$(eval $(call suite,$(s))))
 $(foreach s,$(TEST_SUITES),$(foreach t,$($(s)_tests),$(eval \
 	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)) $($(s)_helpers)))))
 
+# The hand-made peer of tests/loop takes its keys on their way to the library.
+WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
+$(loop_tests): private CULVERT_LDFLAGS += $(WRAP_KEYS)
+
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
 fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
 fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))

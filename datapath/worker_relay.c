@@ -12,6 +12,7 @@ enum {
 	IP_UDP_V4 = 28,
 	IP_UDP_V6 = 48,
 	H3_DATAGRAM_ERROR = 0x33,
+	H3_ID_ERROR = 0x0108,
 	CAPSULE_BACKLOG_MAX = 1 << 20, /* bytes waiting for control, beyond which datagrams drop */
 };
 
@@ -140,6 +141,15 @@ static void to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t cont
 		drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
 }
 
+/* RFC 9297 section 2.1: these cost the peer its connection. */
+static void refuse_datagram(struct clv_worker *w, struct clv_conn *conn, uint64_t code,
+			    const char *reason)
+{
+	clv_count(&w->counters, CLV_COUNT_DROP_DGRAM_MALFORMED);
+	clv_conn_close(conn, true, code, reason, w->now_ns);
+	worker_conn_mark_dirty(w, conn);
+}
+
 void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t *data, size_t len)
 {
 	struct clv_tunnel *t;
@@ -147,9 +157,11 @@ void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t
 	int err = clv_dgram_decode(data, len, &d);
 
 	if (err == CLV_EPROTO) {
-		clv_count(&w->counters, CLV_COUNT_DROP_DGRAM_MALFORMED);
-		clv_conn_close(conn, true, H3_DATAGRAM_ERROR, "no quarter stream ID", w->now_ns);
-		worker_conn_mark_dirty(w, conn);
+		refuse_datagram(w, conn, H3_DATAGRAM_ERROR, "no quarter stream ID");
+		return;
+	}
+	if (!err && conn->is_server && (uint64_t)d.stream_id / 4 >= conn->streams_granted) {
+		refuse_datagram(w, conn, H3_ID_ERROR, "datagram of a stream not allowed");
 		return;
 	}
 	if (err) {

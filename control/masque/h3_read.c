@@ -253,6 +253,40 @@ void clv_h3_set_read_callbacks(nghttp3_callbacks *callbacks)
 	callbacks->recv_settings2 = on_recv_settings;
 }
 
+/* The stream error that an error of nghttp3 stands for, or 0 when it breaks the connection. */
+static uint64_t stream_error(int liberr)
+{
+	switch (liberr) {
+	case NGHTTP3_ERR_MALFORMED_HTTP_HEADER:
+	case NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING:
+		return CLV_H3_MESSAGE_ERROR; /* RFC 9114 section 4.1.2 */
+	case NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE:
+		return NGHTTP3_QPACK_DECOMPRESSION_FAILED; /* RFC 9204 section 7.4 */
+	default:
+		return 0;
+	}
+}
+
+/*
+ * nghttp3 wants a connection closed after any error.  One that concerns a single message need not
+ * cost the peer its tunnels: without a dynamic table a stream shares no state with its neighbours,
+ * and nothing more of it is read.
+ */
+static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t code)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	bool was_read = s && !s->read_closed;
+
+	if (!s) { /* it was refused when it came */
+		nghttp3_conn_shutdown_stream_read(h->conn, id);
+	} else {
+		clv_h3_abort(h, s, code);
+		if (was_read)
+			h->params.event_ops->on_reset(h->params.user, s, code);
+	}
+	h->params.transport_ops->consumed(h->params.transport, id, len);
+}
+
 int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, bool fin,
 		uint64_t now_ns)
 {
@@ -265,9 +299,11 @@ int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, b
 	h->busy = false;
 	if (h->closed)
 		return CLV_EHTTP;
-	if (n < 0)
+	if (n < 0 && !stream_error((int)n))
 		return clv_h3_fail(h, (int)n);
-	if (n > 0)
+	if (n < 0)
+		abort_malformed(h, id, len, stream_error((int)n));
+	else if (n > 0)
 		h->params.transport_ops->consumed(h->params.transport, id, (uint64_t)n);
 	clv_h3_flush(h);
 	return h->closed ? CLV_EHTTP : 0;

@@ -147,6 +147,7 @@ int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p
 	conn->now_ns = p->now_ns;
 	conn->timer.at_ns = CLV_TIMER_NEVER;
 	conn->probe_stream = -1;
+	conn->streams_granted = p->is_server ? p->streams_max : 0;
 	conn->flow.local = p->local;
 	conn->flow.remote = p->remote;
 	clv_sendq_init(&conn->sendq, p->queue_packets, p->sojourn_ns);

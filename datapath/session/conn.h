@@ -109,6 +109,7 @@ struct clv_conn {
 	struct clv_timer timer;	     /* the owner's heap holds it */
 	uint32_t tunnels;	     /* worker: head of its tunnel list, slot + 1, 0 = none */
 	uint32_t early_held;	     /* worker: datagrams kept for tunnels to come */
+	uint64_t streams_granted;    /* bidirectional streams the peer may have opened in all */
 	int64_t probe_stream;	     /* a request stream whose ID path probes may use; -1 none */
 	uint32_t key_generations;    /* key sets derived after the first */
 	uint32_t last_payload;	     /* as last reported by max_payload */

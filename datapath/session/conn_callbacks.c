@@ -108,10 +108,12 @@ static int on_stream_close(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t
 	clv_streams_drop(&conn->streams, id);
 	/* the peer may open another in its place */
 	if (!ngtcp2_conn_is_local_stream2(qc, id)) {
-		if (id & 2)
+		if (id & 2) {
 			ngtcp2_conn_extend_max_streams_uni(qc, 1);
-		else
+		} else {
 			ngtcp2_conn_extend_max_streams_bidi(qc, 1);
+			conn->streams_granted++;
+		}
 	}
 	conn->env.ops->stream_closed(conn, id, code);
 	return 0;

@@ -411,8 +411,6 @@ static const struct {
 	{ "SETTINGS on a request", 0, "\x04\x00", 2, false, 0x105 },
 	{ "frame cut by FIN", 0, "\x01\x10", 2, true, 0x106 },
 	{ "broken QPACK", 0, "\x01\x03\xff\xff\xff", 5, false, 0x200 },
-	{ "unknown pseudo-header field", 0, "\x01\x09\x00\x00\x24:foo\x01x", 11, false, 0x10e },
-	{ "request without a path", 0, "\x01\x03\x00\x00\xd1", 5, false, 0x10e },
 };
 
 static void test_protocol_errors_close_the_connection_with_their_code(void **state)
@@ -432,6 +430,33 @@ static void test_protocol_errors_close_the_connection_with_their_code(void **sta
 		assert_true(clv_h3_is_closed(p->server.h3));
 		assert_int_equal(clv_h3_read(p->server.h3, 4, (const uint8_t *)"x", 1, false, 5),
 				 CLV_ECLOSED);
+		free_pair(p);
+	}
+}
+
+static void test_malformed_messages_reset_their_stream_alone(void **state)
+{
+	static const struct {
+		const char *name, *bytes;
+		size_t len;
+		const char *log;
+	} malformed[] = {
+		{ "unknown pseudo-header field", "\x01\x09\x00\x00\x24:foo\x01x", 11,
+		  "reset 0 10e;" },
+		{ "request without a path", "\x01\x03\x00\x00\xd1", 5, "reset 0 10e;" },
+		{ "a name longer than any", "\x01\x3f\x00\x00\x27\xff\xff\x03", 8, "reset 0 200;" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+		struct pair *p = make_pair(1000);
+
+		pipe_inject(&p->pipe.end[PIPE_CLIENT], 0, malformed[i].bytes, malformed[i].len,
+			    false);
+		pipe_run(&p->pipe);
+		if (!strstr(p->pipe.end[PIPE_SERVER].log, malformed[i].log))
+			fail_msg("%s: %s", malformed[i].name, p->pipe.end[PIPE_SERVER].log);
+		assert_false(clv_h3_is_closed(p->server.h3));
 		free_pair(p);
 	}
 }
@@ -523,6 +548,7 @@ int main(void)
 		cmocka_unit_test(test_header_sections_beyond_the_limit_are_marked),
 		cmocka_unit_test(test_goaway_refuses_new_requests_and_keeps_old_ones),
 		cmocka_unit_test(test_protocol_errors_close_the_connection_with_their_code),
+		cmocka_unit_test(test_malformed_messages_reset_their_stream_alone),
 		cmocka_unit_test(test_a_bad_datagram_setting_closes_the_connection),
 		cmocka_unit_test(test_losing_a_critical_stream_closes_the_connection),
 		cmocka_unit_test(test_closing_from_inside_an_event_is_safe),
