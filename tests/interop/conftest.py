@@ -26,6 +26,12 @@ policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
 """
 
 
+def pytest_generate_tests(metafunc):
+    if "relay" in metafunc.fixturenames:
+        datapaths = getattr(metafunc.module, "DATAPATHS", ("xdp",))
+        metafunc.parametrize("relay", datapaths, indirect=True, scope="module")
+
+
 @pytest.fixture(scope="session")
 def build():
     return build_folder()
@@ -41,7 +47,7 @@ def lab(build):
         yield lab
 
 
-@pytest.fixture(scope="module", params=("xdp", "sock"))
+@pytest.fixture(scope="module")
 def relay(lab, build, request, tmp_path_factory):
     """A relay with a post-quantum listener on port 443 and a hybrid one on 8443."""
     logs = build / "test-logs" / request.module.__name__

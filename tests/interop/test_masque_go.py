@@ -6,6 +6,8 @@ import pytest
 
 import daemon
 
+DATAPATHS = ("xdp", "sock")
+
 PEERS = {4: "peer-v4", 6: "peer-v6"}
 TARGETS = {4: "target-v4", 6: "target-v6"}
 PORT = 8443
@@ -131,9 +133,9 @@ def test_after_all_that_the_relay_serves_as_before(masque_go, lab, relay, target
 
 CLASSICAL = ("X25519", "P256", "P384", "P521", "X25519,P256,P384,P521")
 HYBRID = ("X25519MLKEM768", "SecP256r1MLKEM768")
-# TLS alerts 40 and 47 (RFC 9001 section 4.8): the library says illegal_parameter when a profile has
-# several groups and none of them was offered, handshake_failure when it has one.
-REFUSED = {443: "transport 0x128", PORT: "transport 0x12f"}
+# TLS alerts 40 and 47 (RFC 9001 section 4.8).  Where no offered group will do, the library may ask
+# for its own by a HelloRetryRequest, which a client refuses as illegal_parameter.
+REFUSED = ("transport 0x128", "transport 0x12f")
 
 
 def shake(masque_go, lab, relay, port, groups, *args):
@@ -153,15 +155,15 @@ def shake(masque_go, lab, relay, port, groups, *args):
 def test_the_post_quantum_listener_refuses_any_other_key_exchange(
         masque_go, lab, relay, groups, args):
     found = shake(masque_go, lab, relay, 443, groups, *args)
-    assert found == {"done": False, "error": REFUSED[443], "requests": 0, "failed": 1,
-                     "completed": 0}
+    assert found.pop("error") in REFUSED
+    assert found == {"done": False, "requests": 0, "failed": 1, "completed": 0}
 
 
 @pytest.mark.parametrize("groups", CLASSICAL)
 def test_the_hybrid_listener_never_falls_to_a_classical_group(masque_go, lab, relay, groups):
     found = shake(masque_go, lab, relay, PORT, groups)
-    assert found == {"done": False, "error": REFUSED[PORT], "requests": 0, "failed": 1,
-                     "completed": 0}
+    assert found.pop("error") in REFUSED
+    assert found == {"done": False, "requests": 0, "failed": 1, "completed": 0}
 
 
 @pytest.mark.parametrize("groups", HYBRID + ("X25519,P256,X25519MLKEM768", "X25519,SecP256r1MLKEM768"))
