@@ -91,6 +91,9 @@ static int make(struct clv_pins *pins, const char **what)
 	pins->top_fd = open(CLV_PINS_TOP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (pins->top_fd < 0)
 		return -errno;
+	/* Relays of several users share it: each may take away what is its own.  Theirs does already. */
+	if (fchmod(pins->top_fd, 01777) && errno != EPERM)
+		return -errno;
 	clear(pins); /* of a daemon that died */
 	*what = pins->path;
 	return mkdirat(pins->top_fd, name_of(pins), 0700) ? -errno : 0;
@@ -123,8 +126,7 @@ void clv_pins_close(struct clv_pins *pins)
 
 int clv_pins_own(const struct clv_pins *pins, uid_t uid, gid_t gid)
 {
-	if (fchown(pins->top_fd, uid, gid) ||
-	    fchownat(pins->top_fd, name_of(pins), uid, gid, AT_SYMLINK_NOFOLLOW))
+	if (fchownat(pins->top_fd, name_of(pins), uid, gid, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;
 }

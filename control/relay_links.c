@@ -8,10 +8,12 @@
 #include "datapath/io/xsk.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
 	CIDS_PER_CONN = 8,	 /* active at a time, with those being retired */
@@ -141,47 +143,81 @@ int clv_relay_make_plan(struct clv_relay *relay)
 
 /* ---- the ladder ---- */
 
-static void step_down(struct clv_relay_link *link, enum clv_rung from, const char *why)
+static void step_down(struct clv_relay_link *link, enum clv_rung from, enum clv_rung to,
+		      const char *why)
 {
 	snprintf(link->why[from], sizeof(link->why[from]), "%.*s", CLV_RELAY_WHY_MAX - 1, why);
-	clv_log(CLV_LOG_WARN, "datapath_step_down", "if=%s from=%s because=\"%s\"", link->nic.name,
-		clv_rung_name(from), why);
+	link->rung = to;
+	clv_log(CLV_LOG_WARN, "datapath_step_down", "if=%s from=%s to=%s because=\"%s\"",
+		link->nic.name, clv_rung_name(from), clv_rung_name(to), why);
 }
 
-/* Attach at the best mode allowed that works; link_fd stays -1 when none does. */
-static void attach(struct clv_relay *relay, struct clv_relay_link *link, enum clv_xdp_mode from)
+static void detach(struct clv_relay_link *link)
+{
+	clv_bpf_detach(link->link_fd);
+	link->link_fd = -1;
+	link->queues = 0;
+}
+
+static void attach_generic(struct clv_relay *relay, struct clv_relay_link *link)
 {
 	char why[CLV_RELAY_WHY_MAX];
 
-	if (from == CLV_XDP_NATIVE && relay->config.datapath != CLV_DATAPATH_GENERIC) {
-		if (clv_bpf_attach(relay->bpf, link->nic.ifindex, CLV_XDP_NATIVE, &link->link_fd,
-				   why, sizeof(why)) == 0) {
-			link->rung = CLV_RUNG_ZEROCOPY; /* until a bind says otherwise */
-			goto attached;
-		}
-		step_down(link, CLV_RUNG_COPY, why);
-	}
-	if (clv_bpf_attach(relay->bpf, link->nic.ifindex, CLV_XDP_GENERIC, &link->link_fd, why,
-			   sizeof(why))) {
-		step_down(link, CLV_RUNG_GENERIC, why);
-		link->rung = CLV_RUNG_KERNEL;
-		link->queues = 0;
-		return;
-	}
 	link->rung = CLV_RUNG_GENERIC;
-attached:
-	/* Counted now: some drivers add queues for XDP, and receive on them. */
+	if (clv_bpf_attach(relay->bpf, link->nic.ifindex, CLV_XDP_GENERIC, &link->link_fd, why,
+			   sizeof(why)))
+		step_down(link, CLV_RUNG_GENERIC, CLV_RUNG_KERNEL, why);
+}
+
+/* The rung is zero-copy until a bind says otherwise: a driver's own word is no promise. */
+static void attach_native(struct clv_relay *relay, struct clv_relay_link *link)
+{
+	char why[CLV_RELAY_WHY_MAX];
+
+	link->rung = CLV_RUNG_ZEROCOPY;
+	if (clv_bpf_attach(relay->bpf, link->nic.ifindex, CLV_XDP_NATIVE, &link->link_fd, why,
+			   sizeof(why))) {
+		step_down(link, CLV_RUNG_ZEROCOPY, CLV_RUNG_GENERIC, why);
+		attach_generic(relay, link);
+	}
+}
+
+/* Queues are counted once the program is attached: some drivers add some for it, and receive there. */
+static void count_queues(struct clv_relay_link *link)
+{
+	uint32_t before = link->nic.rx_queues;
+	char why[CLV_RELAY_WHY_MAX];
+
+	if (link->link_fd < 0)
+		return;
 	link->queues = clv_nic_rx_queues(link->nic.ifindex, link->nic.name);
 	if (link->queues > CLV_QUEUES_MAX) {
 		snprintf(why, sizeof(why),
 			 "%u receive queues, more than %d: ethtool -L reduces them", link->queues,
 			 CLV_QUEUES_MAX);
-		clv_bpf_detach(link->link_fd);
-		link->link_fd = -1;
-		step_down(link, link->rung, why);
-		link->rung = CLV_RUNG_KERNEL;
-		link->queues = 0;
+		detach(link);
+		step_down(link, link->rung, CLV_RUNG_KERNEL, why);
+	} else if (link->rung == CLV_RUNG_ZEROCOPY && link->queues > before) {
+		/*
+		 * Those queues go when the program does.  A process that is killed lets go of both at
+		 * once, and drivers that find a socket on a queue that is gone break the kernel.
+		 */
+		snprintf(why, sizeof(why),
+			 "%u of the %u receive queues are there only while XDP is: "
+			 "ethtool -L with more of them avoids it",
+			 link->queues - before, link->queues);
+		step_down(link, CLV_RUNG_ZEROCOPY, CLV_RUNG_COPY, why);
 	}
+}
+
+/* Attach at the best mode allowed that works; link_fd stays -1 when none does. */
+static void attach(struct clv_relay *relay, struct clv_relay_link *link)
+{
+	if (relay->config.datapath == CLV_DATAPATH_GENERIC)
+		attach_generic(relay, link);
+	else
+		attach_native(relay, link);
+	count_queues(link);
 }
 
 static int add_socket(struct clv_relay *relay, const struct clv_relay_link *link, uint32_t queue,
@@ -202,66 +238,68 @@ static int add_socket(struct clv_relay *relay, const struct clv_relay_link *link
 	return port ? clv_xsk_add(port, &params) : -ENOBUFS;
 }
 
-/* Bind the first queue at the best mode, which then is that of the link. */
-static int add_first_socket(struct clv_relay *relay, struct clv_relay_link *link)
+static void explain_socket(uint32_t queue, int err, char why[static CLV_RELAY_WHY_MAX])
 {
-	char why[CLV_RELAY_WHY_MAX];
-	int err;
+	struct rlimit limit = { 0 };
 
-	if (link->rung == CLV_RUNG_GENERIC)
-		return add_socket(relay, link, 0, CLV_XSK_COPY);
-	err = add_socket(relay, link, 0, CLV_XSK_ZEROCOPY);
-	if (!err)
-		return 0;
-	snprintf(why, sizeof(why), "the driver takes no zero-copy socket: %s", clv_strerror(err));
-	step_down(link, CLV_RUNG_ZEROCOPY, why);
-	link->rung = CLV_RUNG_COPY;
-	return add_socket(relay, link, 0, CLV_XSK_COPY);
+	/* What the kernel says when it may not lock the packet memory; no other cause is known. */
+	if (err == -ENOBUFS && getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
+		snprintf(why, CLV_RELAY_WHY_MAX,
+			 "AF_XDP socket on queue %u: no more than %" PRIu64
+			 " KiB of packet memory may be locked (RLIMIT_MEMLOCK, CAP_IPC_LOCK)",
+			 queue, (uint64_t)limit.rlim_cur / 1024);
+	else
+		snprintf(why, CLV_RELAY_WHY_MAX, "AF_XDP socket on queue %u: %s", queue,
+			 clv_strerror(err));
 }
 
-static int add_sockets(struct clv_relay *relay, struct clv_relay_link *link, uint32_t *failed_queue)
+/* Bind every queue of a link at its rung.  Returns 0, or an error with the reason. */
+static int add_sockets(struct clv_relay *relay, struct clv_relay_link *link,
+		       char why[static CLV_RELAY_WHY_MAX])
 {
-	enum clv_xsk_mode mode;
 	uint32_t queue;
 	int err;
 
-	*failed_queue = 0;
-	err = add_first_socket(relay, link);
-	mode = link->rung == CLV_RUNG_ZEROCOPY ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY;
-	for (queue = 1; queue < link->queues && !err; queue++) {
-		*failed_queue = queue;
-		err = add_socket(relay, link, queue, mode);
+	for (queue = 0; queue < link->queues; queue++) {
+		bool is_zerocopy = link->rung == CLV_RUNG_ZEROCOPY;
+
+		err = add_socket(relay, link, queue, is_zerocopy ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY);
+		if (err && is_zerocopy && !queue) {
+			/* The usual refusal: nothing is bound yet that would have to go first. */
+			snprintf(why, CLV_RELAY_WHY_MAX, "the driver takes no zero-copy socket: %s",
+				 clv_strerror(err));
+			step_down(link, CLV_RUNG_ZEROCOPY, CLV_RUNG_COPY, why);
+			err = add_socket(relay, link, queue, CLV_XSK_COPY);
+		}
+		if (err) {
+			explain_socket(queue, err, why);
+			return err;
+		}
 	}
-	return err ? err
-		   : clv_maps_set_link(&relay->maps, link->nic.ifindex,
-				       (uint32_t)link->number * CLV_QUEUES_MAX);
+	err = clv_maps_set_link(&relay->maps, link->nic.ifindex,
+				(uint32_t)link->number * CLV_QUEUES_MAX);
+	if (err)
+		snprintf(why, CLV_RELAY_WHY_MAX, "map links: %s", clv_strerror(err));
+	return err;
 }
 
-/* Give an attached link its sockets, stepping down where that fails. */
-static void populate(struct clv_relay *relay, struct clv_relay_link *link)
+/* From a rung whose sockets could not be had to the next one.  None of them is open any more. */
+static void descend(struct clv_relay *relay, struct clv_relay_link *link, const char *why)
 {
-	uint32_t queues = link->queues, failed;
-	char why[CLV_RELAY_WHY_MAX];
-	int err;
-
-	while (link->link_fd >= 0) {
-		err = add_sockets(relay, link, &failed);
-		if (!err)
-			return;
-		snprintf(why, sizeof(why), "AF_XDP socket on queue %u: %s", failed,
-			 clv_strerror(err));
-		clv_bpf_detach(link->link_fd);
-		link->link_fd = -1;
-		step_down(link, link->rung, why);
-		/* Sockets that were bound keep their queues: only a first one can be tried again. */
-		if (link->rung == CLV_RUNG_GENERIC || failed) {
-			link->rung = CLV_RUNG_KERNEL;
-			link->queues = 0;
-			return;
-		}
-		attach(relay, link, CLV_XDP_GENERIC);
-		if (link->queues > queues)
-			link->queues = queues; /* as much packet memory as there is */
+	switch (link->rung) {
+	case CLV_RUNG_ZEROCOPY:
+		step_down(link, CLV_RUNG_ZEROCOPY, CLV_RUNG_COPY, why);
+		break;
+	case CLV_RUNG_COPY:
+		detach(link);
+		step_down(link, CLV_RUNG_COPY, CLV_RUNG_GENERIC, why);
+		attach_generic(relay, link);
+		count_queues(link);
+		break;
+	default:
+		detach(link);
+		step_down(link, CLV_RUNG_GENERIC, CLV_RUNG_KERNEL, why);
+		break;
 	}
 }
 
@@ -346,6 +384,63 @@ static int open_ports(struct clv_relay *relay)
 	return 0;
 }
 
+static void close_ports(struct clv_relay *relay)
+{
+	uint16_t w;
+
+	for (w = 0; w < relay->workers_len; w++) {
+		if (relay->workers[w].xsk)
+			relay->workers[w].xsk->ops->close(relay->workers[w].xsk);
+		relay->workers[w].xsk = NULL;
+	}
+}
+
+/* Drivers let go of zero-copy sockets some time after they are closed, and only under a program. */
+static void wait_for_drivers(const struct clv_relay *relay)
+{
+	uint32_t queue;
+	size_t i;
+	int err;
+
+	for (i = 0; i < relay->links_len; i++) {
+		const struct clv_relay_link *link = &relay->links[i];
+
+		for (queue = 0; link->rung == CLV_RUNG_ZEROCOPY && queue < link->queues; queue++) {
+			err = clv_xsk_wait_unbound(link->nic.name, queue);
+			if (err)
+				clv_log(CLV_LOG_WARN, "xsk_unbind", "if=%s queue=%u err=\"%s\"",
+					link->nic.name, queue, clv_strerror(err));
+		}
+	}
+}
+
+/*
+ * Give each worker the sockets of its queues.  Where a link does not get all of its own they are
+ * all closed, it steps down, and they are opened anew: sockets cannot be taken out of a port.
+ */
+static int populate(struct clv_relay *relay)
+{
+	char why[CLV_RELAY_WHY_MAX];
+	size_t i;
+	int err;
+
+again:
+	err = open_ports(relay);
+	if (err)
+		return err;
+	for (i = 0; i < relay->links_len; i++) {
+		struct clv_relay_link *link = &relay->links[i];
+
+		if (link->link_fd < 0 || !add_sockets(relay, link, why))
+			continue;
+		close_ports(relay);
+		wait_for_drivers(relay);
+		descend(relay, link, why);
+		goto again;
+	}
+	return 0;
+}
+
 static int load(struct clv_relay *relay)
 {
 	const struct clv_control_limits *limits = &relay->config.limits;
@@ -386,17 +481,14 @@ int clv_relay_open_links(struct clv_relay *relay)
 	if (err || !relay->bpf)
 		return err;
 	for (i = 0; i < relay->links_len; i++)
-		attach(relay, &relay->links[i], CLV_XDP_NATIVE);
-	err = open_ports(relay);
+		attach(relay, &relay->links[i]);
+	err = populate(relay);
 	if (err)
 		return err;
-	for (i = 0; i < relay->links_len; i++) {
-		struct clv_relay_link *link = &relay->links[i];
-
-		populate(relay, link);
-		clv_log(CLV_LOG_INFO, "datapath", "if=%s rung=%s queues=%u", link->nic.name,
-			clv_rung_name(link->rung), link->queues);
-	}
+	for (i = 0; i < relay->links_len; i++)
+		clv_log(CLV_LOG_INFO, "datapath", "if=%s rung=%s queues=%u",
+			relay->links[i].nic.name, clv_rung_name(relay->links[i].rung),
+			relay->links[i].queues);
 	return check_demands(relay);
 }
 
@@ -404,10 +496,9 @@ void clv_relay_close_links(struct clv_relay *relay)
 {
 	size_t i;
 
-	for (i = 0; i < relay->links_len; i++) {
-		clv_bpf_detach(relay->links[i].link_fd);
-		relay->links[i].link_fd = -1;
-	}
+	wait_for_drivers(relay);
+	for (i = 0; i < relay->links_len; i++)
+		detach(&relay->links[i]);
 	clv_maps_fini(&relay->maps);
 	clv_bpf_close(relay->bpf);
 	relay->bpf = NULL;

@@ -158,13 +158,18 @@ static json_t *from_listeners(const struct clv_relay *relay)
 static json_t *from_link(const struct clv_relay_link *link)
 {
 	json_t *steps = json_array();
-	int rung;
+	int to = link->rung, rung;
 
-	for (rung = 0; rung < CLV_RUNG_MAX; rung++)
-		if (*link->why[rung])
-			json_array_append_new(steps, json_pack("{s:s,s:s}", "from",
-							       clv_rung_name((enum clv_rung)rung),
-							       "because", link->why[rung]));
+	/* Each step led to the rung that was left next, and the last one to where it stands. */
+	for (rung = CLV_RUNG_MAX - 1; rung >= 0; rung--) {
+		if (!*link->why[rung])
+			continue;
+		json_array_insert_new(
+			steps, 0,
+			json_pack("{s:s,s:s,s:s}", "from", clv_rung_name((enum clv_rung)rung), "to",
+				  clv_rung_name((enum clv_rung)to), "because", link->why[rung]));
+		to = rung;
+	}
 	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", link->nic.name, "ifindex",
 			 link->nic.ifindex, "driver", link->nic.driver, "rung",
 			 clv_rung_name(link->rung), "xdp",

@@ -10,6 +10,7 @@
  * registration the first bind would decide for all.  It counts against RLIMIT_MEMLOCK as often.
  *
  * Order: 1. open  2. add, for each queue  3. the port's operations  4. ops->close
+ *        5. clv_xsk_wait_unbound, before the program is detached
  * Threading: open and add before the worker starts; then the worker's.  clv_xsk_info any thread.
  */
 #ifndef CLV_XSK_H
@@ -90,6 +91,13 @@ int clv_xsk_open(const struct clv_xsk_port_params *params, struct clv_port **out
  *   -errno       anything else, -ENOBUFS when the memory may not be locked (RLIMIT_MEMLOCK)
  */
 int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params);
+
+/*
+ * Wait until the kernel has taken a queue back from sockets that were closed, up to a second; under
+ * zero-copy only then may the XDP program go.  Must not be called while a socket of ours has it.
+ * Returns 0, -EBUSY (something has it still), or another -errno when it could not be found out.
+ */
+int clv_xsk_wait_unbound(const char *ifname, uint32_t queue);
 
 /* Fill *out for one socket, in the order of add.  Returns 0, CLV_ERANGE behind the last, -errno. */
 int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_info *out);

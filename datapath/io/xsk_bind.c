@@ -29,6 +29,7 @@ enum {
 	TX_BUDGET = 128, /* packets one kick may send in copy mode, where the kernel lets us say */
 	BIND_TRIES = 50,
 	BIND_WAIT_MS = 20,
+	PROBE_FRAMES = 16, /* of a socket that only asks whether a queue is free */
 };
 
 int clv_xsk_open(const struct clv_xsk_port_params *params, struct clv_port **out)
@@ -135,6 +136,37 @@ static void tune(const struct clv_xsk_port *x, struct clv_xsk_sock *s,
 		if (busy[i].option == SO_PREFER_BUSY_POLL)
 			s->is_busy_polled = false;
 	}
+}
+
+/*
+ * A copy-mode socket of our own gets the queue when nobody has it any more.  Binding and closing it
+ * is between the kernel and us; the driver hears nothing of it.
+ */
+int clv_xsk_wait_unbound(const char *ifname, uint32_t queue)
+{
+	const struct clv_xsk_params params = {
+		.ifname = ifname,
+		.queue = queue,
+		.mode = CLV_XSK_COPY,
+	};
+	struct clv_xsk_port probe = { .ring_size = PROBE_FRAMES };
+	struct clv_xsk_sock s = { 0 };
+	struct xsk_umem *memory;
+	int err;
+
+	err = clv_umem_open(&probe.umem, PROBE_FRAMES, -1);
+	if (err)
+		return err;
+	err = register_memory(&probe, &s, &memory);
+	if (err)
+		goto close_umem;
+	err = bind_socket(&probe, memory, &s, &params);
+	if (!err)
+		xsk_socket__delete(s.xsk);
+	xsk_umem__delete(memory);
+close_umem:
+	clv_umem_close(&probe.umem);
+	return err;
 }
 
 /* From the bound socket to one that receives; joining the map comes last. */

@@ -43,11 +43,13 @@ class Relay:
     numbers = itertools.count()
     serving = set()
 
-    def __init__(self, host, folder, config=None, datapath=None, args=(), log=None, port=443):
+    def __init__(self, host, folder, config=None, datapath=None, args=(), log=None, port=443,
+                 wrapper=()):
         """config: text of its file; None for the lab's; False for no file at all.
         datapath: what the lab's configuration asks for; None: the suite's, or else xdp.
+        wrapper: words before its command line, e.g. ("prlimit", "--nofile=64").
         folder: where its state and run folders are or will be made."""
-        self.host, self.args, self.port = host, args, port
+        self.host, self.args, self.port, self.wrapper = host, args, port, wrapper
         self.datapath = datapath or chosen_datapath() or "xdp"
         self.uses_xdp = self.datapath != "sock"
         self.log = log
@@ -63,8 +65,8 @@ class Relay:
     def start(self, timeout=20):
         config = ["--config", self.config] if self.config else []
         self.proc = self.host.start(
-            [self.host.lab.build / "culvertd", *config, "--state", self.state, "--run", self.run,
-             *self.args], log=self.log)
+            [*self.wrapper, self.host.lab.build / "culvertd", *config, "--state", self.state,
+             "--run", self.run, *self.args], log=self.log)
         self.proc.wait_line(r"^ready\b", timeout)
         found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
         self.fingerprint = found.group(1)
@@ -87,7 +89,7 @@ class Relay:
         links = json.loads(self.host.ip("-j", "link", "show"))
         shared = any(other.host is self.host for other in self.serving - {self})
         found = [f"XDP on {link['ifname']}" for link in links if "xdp" in link and not shared]
-        return found + [str(p) for p in netns.BPFFS.rglob("*") if self.run.name in p.name]
+        return found + [str(p) for p in netns.pins_named(self.run.name)]
 
     def stop(self, timeout=10):
         """SIGTERM; LabError unless it ends with 0 in time and leaves nothing behind."""

@@ -162,7 +162,15 @@ def pins_of(lab):
     A name given by hand may be part of anyone's."""
     if "-" not in lab:
         return []
-    return sorted(p for p in BPFFS.rglob("*") if f"{lab}-" in p.name)
+    return pins_named(f"{lab}-")
+
+
+def pins_named(text):
+    """Pinned folders and what is in them, by a part of the run folder's name, sorted.
+
+    culvertd spells out what bpffs does not take in names, and '-'."""
+    spelt = "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in text)
+    return sorted(p for p in BPFFS.rglob("*") if spelt in str(p) or text in str(p))
 
 
 def left_of(lab):

@@ -782,6 +782,16 @@ static void a_closed_port_frees_its_queues(void **state)
 	}
 }
 
+static void whether_a_queue_was_let_go_can_be_waited_for(void **state)
+{
+	NEED_WORLD();
+	assert_int_equal(clv_xsk_wait_unbound(name_of("r", LINK_A), 0), -EBUSY);
+	stop(state);
+	assert_int_equal(clv_xsk_wait_unbound(name_of("r", LINK_A), 0), 0);
+	assert_int_equal(clv_xsk_wait_unbound("nowhere", 0), -ENODEV);
+	start(state); /* asking took nothing */
+}
+
 static void it_sleeps_only_when_nothing_waits(void **state)
 {
 	struct pollfd fd = { .events = POLLIN };
@@ -822,6 +832,7 @@ int main(void)
 		CASE(busy_polled_it_is_complete_too),
 		CASE(what_cannot_be_added_says_why),
 		CASE(a_closed_port_frees_its_queues),
+		CASE(whether_a_queue_was_let_go_can_be_waited_for),
 		CASE(it_sleeps_only_when_nothing_waits),
 	};
 

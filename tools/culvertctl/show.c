@@ -93,9 +93,10 @@ static void show_interfaces(const json_t *interfaces)
 		for (k = 0; k < json_array_size(steps); k++) {
 			const json_t *step = json_array_get(steps, k);
 
-			printf("  %s left %s: %s\n",
+			printf("  %s left %s for %s: %s\n",
 			       json_string_value(json_object_get(nic, "name")),
 			       json_string_value(json_object_get(step, "from")),
+			       json_string_value(json_object_get(step, "to")),
 			       json_string_value(json_object_get(step, "because")));
 		}
 	}

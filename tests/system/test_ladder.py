@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps down the ladder: each interface for itself, each with its reason, and traffic at the end."""
+import sys
+
+import pytest
+
+import netns
+import topology
+from daemon import is_clean, load
+from netns import LabError
+from test_matrix import ROWS
+
+TOPOLOGY = topology.matrix(relay_queues=2)
+CONFIG = ('datapath = "%s"\ninterfaces = {%s}\nlistener main { port = %d }\n'
+          'metrics { listen = "" }\n'
+          'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
+RAISED = ["setpriv", "--bounding-set=-sys_resource,-ipc_lock", "prlimit", "--memlock=1048576"]
+
+# Holds one queue of an interface, as another AF_XDP program would, until it is killed.
+HOLD = """
+import ctypes, mmap, socket, struct, sys, time
+AF_XDP, SOL_XDP, XDP_COPY = 44, 283, 2
+RX_RING, UMEM_REG, FILL_RING, COMPLETION_RING = 2, 4, 5, 6
+memory = mmap.mmap(-1, 16 * 4096)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+holder = socket.socket(AF_XDP, socket.SOCK_RAW)
+holder.setsockopt(SOL_XDP, UMEM_REG, struct.pack("=QQIIII", start, len(memory), 4096, 0, 0, 0))
+for ring in (FILL_RING, COMPLETION_RING, RX_RING):
+    holder.setsockopt(SOL_XDP, ring, struct.pack("=I", 16))
+where = struct.pack("=HHIII", AF_XDP, XDP_COPY, socket.if_nametoindex(sys.argv[1]),
+                    int(sys.argv[2]), 0)
+if ctypes.CDLL(None, use_errno=True).bind(holder.fileno(), where, len(where)):
+    sys.exit(f"bind: error {ctypes.get_errno()}")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def config(datapath, interfaces=("v4", "v6"), port=443):
+    return CONFIG % (datapath, ", ".join(f'"{name}"' for name in interfaces), port)
+
+
+def links(relay):
+    return {link["name"]: link for link in relay.ctl("status")["interfaces"]}
+
+
+def steps(link):
+    return [(step["from"], step["to"]) for step in link["steps"]]
+
+
+def logged(relay, name):
+    """The steps down that the log has of an interface, in order."""
+    return [line for line in relay.proc.text().splitlines()
+            if "datapath_step_down" in line and f"if={name} " in line]
+
+
+def assert_every_step_is_told(lab, relay):
+    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+    for name, link in links(relay).items():
+        assert len(logged(relay, name)) == len(link["steps"])
+        for step, line in zip(link["steps"], logged(relay, name)):
+            assert f'from={step["from"]} to={step["to"]} because="{step["because"]}"' in line
+            assert f'{name} left {step["from"]} for {step["to"]}: {step["because"]}\n' in said
+
+
+def assert_all_pairs_work(lab, relay, forward, targets):
+    for peer, target in ROWS.values():
+        way = forward(peer, relay, targets[target])
+        figures = load(lab[peer], way.address, size=1000, count=300, rate=3000)
+        assert is_clean(figures), (peer, target, figures)
+        way.stop()
+
+
+def test_a_driver_without_zero_copy_leaves_its_interface_on_copy(lab, start_relay):
+    relay = start_relay(config=config("auto"))
+    for link in links(relay).values():
+        assert (link["rung"], link["queues"]) == ("copy", 2)
+        assert steps(link) == [("zerocopy", "copy")]
+        assert "the driver takes no zero-copy socket" in link["steps"][0]["because"]
+    assert_every_step_is_told(lab, relay)
+
+
+@pytest.fixture
+def without_native_xdp(lab):
+    """An interface of the relay's whose driver has no native XDP, with addresses of its own."""
+    host = lab["relay"]
+    host.ip("link", "add", "mac0", "link", "v4", "type", "macvlan", "mode", "private")
+    host.run(["ethtool", "-K", "mac0", "tx", "off", "gro", "off"], check=False)
+    host.ip("addr", "del", f"{host.addr4}/24", "dev", "v4")
+    host.ip("addr", "add", f"{host.addr4}/24", "dev", "mac0")
+    host.ip("link", "set", "mac0", "up")
+    yield "mac0"
+    host.ip("link", "del", "mac0")
+    host.ip("addr", "add", f"{host.addr4}/24", "dev", "v4")
+    for peer in ("peer-v4", "target-v4"):
+        lab[peer].ip("neigh", "flush", "dev", "v4")
+
+
+def test_an_interface_without_native_xdp_runs_the_generic_kind(
+        lab, start_relay, forward, targets, without_native_xdp):
+    for peer in ("peer-v4", "target-v4"):
+        lab[peer].ip("neigh", "flush", "dev", "v4")
+    relay = start_relay(config=config("auto", (without_native_xdp, "v6")))
+    found = links(relay)
+    assert {name: link["rung"] for name, link in found.items()} == {"mac0": "generic", "v6": "copy"}
+    assert steps(found["mac0"]) == [("zerocopy", "generic")]
+    assert "no native XDP" in found["mac0"]["steps"][0]["because"]
+    assert_every_step_is_told(lab, relay)
+    assert_all_pairs_work(lab, relay, forward, targets)
+    relay.stop()
+    with pytest.raises(LabError, match="datapath = xdp, but mac0 only reaches generic; "
+                                       "the driver has no native XDP"):
+        start_relay(config=config("xdp", (without_native_xdp,)))
+
+
+def test_an_interface_that_another_program_has_is_left_to_the_kernels_sockets(
+        lab, start_relay, forward, targets):
+    start_relay(config=config("xdp", ("v4",)))
+    relay = start_relay(config=config("auto", port=4443), port=4443)
+    found = links(relay)
+    assert {name: link["rung"] for name, link in found.items()} == {"v4": "kernel", "v6": "copy"}
+    assert steps(found["v4"]) == [("zerocopy", "generic"), ("generic", "kernel")]
+    assert all("another XDP program" in s["because"] for s in found["v4"]["steps"])
+    assert_every_step_is_told(lab, relay)
+    assert_all_pairs_work(lab, relay, forward, targets)
+    for datapath in ("zerocopy", "xdp", "generic"):
+        with pytest.raises(LabError, match=f"datapath = {datapath}, but v4 only reaches kernel; "
+                                           "another XDP program is attached to it"):
+            start_relay(config=config(datapath, port=4444), port=4444)
+    assert is_clean(load(lab["peer-v4"], forward("peer-v4", relay, targets["target-v6"]).address,
+                         count=100))
+
+
+def test_packet_memory_that_may_not_be_locked_leaves_the_kernels_sockets(
+        lab, start_relay, forward, targets):
+    relay = start_relay(config=config("auto"), wrapper=RAISED)
+    for link in links(relay).values():
+        assert link["rung"] == "kernel" and link["steps"][-1]["to"] == "kernel"
+        assert "1024 KiB of packet memory may be locked (RLIMIT_MEMLOCK" in \
+            link["steps"][-1]["because"]
+    assert_every_step_is_told(lab, relay)
+    assert_all_pairs_work(lab, relay, forward, targets)
+    relay.stop()
+    with pytest.raises(LabError, match="datapath = xdp, but v4 only reaches .*RLIMIT_MEMLOCK"):
+        start_relay(config=config("xdp"), wrapper=RAISED)
+
+
+def test_a_queue_that_somebody_else_has_takes_the_whole_interface_down_the_ladder(
+        lab, start_relay, forward, targets):
+    holder = lab["relay"].start([sys.executable, "-c", HOLD, "v6", 1], name="holder")
+    holder.wait_line("^ready")
+    relay = start_relay(config=config("auto"))
+    found = links(relay)
+    assert {name: link["rung"] for name, link in found.items()} == {"v4": "copy", "v6": "kernel"}
+    assert steps(found["v6"]) == [("zerocopy", "copy"), ("copy", "generic"), ("generic", "kernel")]
+    assert "queue 1: Device or resource busy" in found["v6"]["steps"][1]["because"]
+    assert_every_step_is_told(lab, relay)
+    # No socket of the first try is left to swallow what now is the kernel's.
+    assert_all_pairs_work(lab, relay, forward, targets)
+    relay.stop()
+    holder.kill()
+    assert {link["rung"] for link in links(start_relay(config=config("auto"))).values()} == {"copy"}
+
+
+def test_tunnel_packets_on_a_queue_without_a_socket_are_counted_and_nobody_elses(
+        lab, start_relay, forward, targets):
+    relay = start_relay(config=config("xdp"))
+    one = forward("peer-v4", relay, targets["target-v4"])
+    other = forward("peer-v6", relay, targets["target-v6"])
+    for way in (one, other):
+        assert is_clean(load(way.peer, way.address, count=50))
+
+    # As after ethtool -L, which not every driver lets happen under XDP.
+    xsks, = [pin for pin in netns.pins_named(relay.run.name) if pin.name == "xsks"]
+    for queue in range(2):
+        lab["relay"].run(["bpftool", "map", "delete", "pinned", xsks, "key", queue, 0, 0, 0])
+    kernel = lab["relay"].counters()["Udp.InDatagrams"]
+    assert load(one.peer, one.address, count=50, wait=300)["received"] == 0
+    drops = {name: n["packets"] for name, n in relay.ctl("drops")["xdp"].items() if n["packets"]}
+    assert set(drops) == {"xdp_drop_no_socket"}
+    assert lab["relay"].counters()["Udp.InDatagrams"] == kernel
+    assert is_clean(load(other.peer, other.address, count=200))
