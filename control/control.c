@@ -426,6 +426,15 @@ bool clv_control_is_stopped(const struct clv_control *c)
 	return true;
 }
 
+/* A relay answers from where it was asked; a client whose address is another goes on from there. */
+static void migrate(struct clv_control *c, struct clv_session *s, const struct clv_route *route)
+{
+	struct clv_cmd_conn_migrate cmd = { .ref = s->ref, .local = s->local };
+
+	memcpy(cmd.local.addr, route->source, sizeof(cmd.local.addr));
+	control_command(c, s->ref.worker, CLV_CMD_CONN_MIGRATE, &cmd, sizeof(cmd), NULL, 0);
+}
+
 void clv_control_routes_changed(struct clv_control *c)
 {
 	tunnels_routes_changed(c);
@@ -434,8 +443,11 @@ void clv_control_routes_changed(struct clv_control *c)
 		struct clv_route route;
 
 		if (s->state != SESSION_LIVE ||
-		    c->p.host_ops->route(c->p.host, s->remote.addr, &route) ||
-		    !memcmp(&route.hop, &s->hop, sizeof(s->hop)))
+		    c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+			continue;
+		if (!s->is_server && memcmp(route.source, s->local.addr, 16))
+			migrate(c, s, &route);
+		if (!memcmp(&route.hop, &s->hop, sizeof(s->hop)))
 			continue;
 		s->hop = route.hop;
 		cmd.hop = route.hop;

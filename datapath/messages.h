@@ -33,12 +33,13 @@ enum clv_command {
 	CLV_CMD_STREAM_STOP,	 /* struct clv_cmd_stream: code = error; STOP_SENDING */
 	CLV_CMD_TUNNEL_ADD,	 /* struct clv_cmd_tunnel_add */
 	CLV_CMD_TUNNEL_REMOVE,	 /* struct clv_cmd_ref: tunnel */
-	CLV_CMD_TUNNEL_SEND, /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
-	CLV_CMD_TUNNEL_UP,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
-	CLV_CMD_SOCKET_OPEN, /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
-	CLV_CMD_TUNNEL_HOP,  /* struct clv_cmd_hop: next hop of a tunnel's target side */
-	CLV_CMD_CONN_HOP,    /* struct clv_cmd_hop: next hop toward a connection's peer */
-	CLV_CMD_STOP,	     /* no body: close everything, answer CLV_EVT_STOPPED */
+	CLV_CMD_TUNNEL_SEND,  /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
+	CLV_CMD_TUNNEL_UP,    /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_OPEN,  /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
+	CLV_CMD_TUNNEL_HOP,   /* struct clv_cmd_hop: next hop of a tunnel's target side */
+	CLV_CMD_CONN_HOP,     /* struct clv_cmd_hop: next hop toward a connection's peer */
+	CLV_CMD_CONN_MIGRATE, /* struct clv_cmd_conn_migrate: client, another address of ours */
+	CLV_CMD_STOP,	      /* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
 struct clv_cmd_ref {
@@ -102,6 +103,12 @@ struct clv_cmd_tunnel_send {
 struct clv_cmd_hop {
 	struct clv_ref ref;
 	struct clv_nexthop hop;
+};
+
+/* What cannot be done yet is asked again, as long as control finds the address to be another. */
+struct clv_cmd_conn_migrate {
+	struct clv_ref ref;
+	struct clv_endpoint local;
 };
 
 /* ---- worker -> control ---- */

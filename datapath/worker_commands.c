@@ -213,8 +213,18 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		break;
 	case CLV_CMD_CONN_HOP:
 		conn = conn_of(w, &hop->ref);
-		if (conn)
-			conn->flow.hop = hop->hop;
+		if (conn) {
+			clv_conn_set_hop(conn, &hop->hop, w->now_ns);
+			worker_conn_mark_dirty(w, conn);
+		}
+		break;
+	case CLV_CMD_CONN_MIGRATE:
+		conn = conn_of(w, &((const struct clv_cmd_conn_migrate *)head)->ref);
+		if (conn) {
+			clv_conn_migrate(conn, &((const struct clv_cmd_conn_migrate *)head)->local,
+					 w->now_ns);
+			worker_conn_mark_dirty(w, conn);
+		}
 		break;
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);

@@ -123,6 +123,11 @@ static void on_path_changed(struct clv_conn *conn)
 	worker_event(conn->env.owner, CLV_EVT_PATH_CHANGED, &evt, sizeof(evt), NULL, 0);
 }
 
+static struct clv_port *port_of(struct clv_conn *conn, const struct clv_flow *flow)
+{
+	return worker_port(conn->env.owner, flow);
+}
+
 static void on_max_payload(struct clv_conn *conn, size_t len)
 {
 	struct clv_worker *w = conn->env.owner;
@@ -143,6 +148,7 @@ static const struct clv_conn_ops conn_ops = {
 	.stream_stop = on_stream_stop,
 	.stream_closed = on_stream_closed,
 	.path_changed = on_path_changed,
+	.port_of = port_of,
 	.max_payload = on_max_payload,
 };
 

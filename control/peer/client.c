@@ -25,7 +25,10 @@ enum {
 	MAILBOX_BYTES = 1 << 22,
 	SOCKET_BYTES = 4 << 20,
 	LINK_MTU = 1500,
+	TELLINGS = 5, /* a session may have no connection ID to spare at once */
 };
+
+#define LOOK_NS CLV_SEC /* how often the way to the relay is asked for */
 
 /* Control's view of the worker's port: it sends there and never receives. */
 struct send_port {
@@ -47,6 +50,10 @@ struct clv_client {
 	int quic_fd;
 	int listen_fds[LISTEN_MAX];
 	unsigned listen_len;
+	uint8_t relay[16];    /* address of the session asked for last */
+	struct clv_route way; /* to it, when it was looked at last */
+	uint64_t look_ns;     /* when to look again; 0: there is no session yet */
+	unsigned tellings;    /* how often to tell control yet */
 };
 
 /* ---- control's port ---- */
@@ -317,11 +324,12 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 		.ops = p->ops,
 		.user = p->user,
 	};
-	struct clv_route way;
 
-	if (route(c, p->relay.addr, &way))
+	if (route(c, p->relay.addr, &c->way))
 		return CLV_EUNROUTABLE;
-	memcpy(sp.connect.local.addr, way.source, sizeof(way.source));
+	memcpy(sp.connect.local.addr, c->way.source, sizeof(c->way.source));
+	memcpy(c->relay, p->relay.addr, sizeof(c->relay));
+	c->look_ns = now_ns + LOOK_NS;
 	return clv_relay_session_open(&sp, now_ns, out);
 }
 
@@ -347,10 +355,31 @@ int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
 
 /* ---- the step ---- */
 
+/* The host may have got another address, or its link another MTU: the session goes on from there. */
+static void look_around(struct clv_client *c, uint64_t now_ns)
+{
+	struct clv_route way;
+
+	if (!c->look_ns || now_ns < c->look_ns)
+		return;
+	c->look_ns = now_ns + LOOK_NS;
+	if (route(c, c->relay, &way))
+		return;
+	if (memcmp(way.source, c->way.source, sizeof(way.source)) || way.hop.mtu != c->way.hop.mtu)
+		c->tellings = TELLINGS;
+	c->way = way;
+	if (!c->tellings)
+		return;
+	c->tellings--;
+	clv_control_routes_changed(c->control);
+}
+
 unsigned clv_client_step(struct clv_client *c, uint64_t now_ns)
 {
-	unsigned work = clv_control_step(c->control, now_ns);
+	unsigned work;
 
+	look_around(c, now_ns);
+	work = clv_control_step(c->control, now_ns);
 	return work + clv_worker_step(c->worker, now_ns);
 }
 
@@ -358,6 +387,8 @@ uint64_t clv_client_next_ns(const struct clv_client *c)
 {
 	uint64_t a = clv_control_next_ns(c->control), b = clv_worker_next_ns(c->worker);
 
+	if (c->look_ns && c->look_ns < a)
+		a = c->look_ns;
 	return a < b ? a : b;
 }
 

@@ -44,16 +44,6 @@ static void path_set(struct path *out, const struct clv_endpoint *local,
 	};
 }
 
-static bool path_is_flow(const ngtcp2_path *path, const struct clv_flow *flow)
-{
-	const struct sockaddr_in6 *r = (const void *)path->remote.addr;
-	const struct sockaddr_in6 *l = (const void *)path->local.addr;
-
-	return r->sin6_port == flow->remote.port && l->sin6_port == flow->local.port &&
-	       !memcmp(&r->sin6_addr, flow->remote.addr, 16) &&
-	       !memcmp(&l->sin6_addr, flow->local.addr, 16);
-}
-
 /* ---- life ---- */
 
 static void fill_settings(ngtcp2_settings *s, struct clv_conn *conn,
@@ -152,6 +142,7 @@ int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p
 	conn->flow.remote = p->remote;
 	clv_sendq_init(&conn->sendq, p->queue_packets, p->sojourn_ns);
 	clv_pmtu_init(&conn->pmtu, clv_addr_is_v4(p->remote.addr), p->mtu);
+	memcpy(conn->pmtu_remote, p->remote.addr, sizeof(conn->pmtu_remote));
 
 	clv_cid_random(env->rand, &cid);
 	ngtcp2_cid_init(&scid, cid.id, sizeof(cid.id));
@@ -274,30 +265,89 @@ void clv_conn_close(struct clv_conn *conn, bool is_app, uint64_t code, const cha
 	strncpy(conn->close_reason, reason ? reason : "", sizeof(conn->close_reason) - 1);
 }
 
-/* ---- input ---- */
+/* ---- paths (RFC 9000 section 9) ---- */
 
-/* Remember how to answer a packet that came over another path than the one in use. */
-static void note_path(struct clv_conn *conn, const struct clv_rx *rx)
+/* An address of its own has a path of its own; another port of it is the same way. */
+static void follow_pmtu(struct clv_conn *conn, const struct clv_flow *flow)
 {
-	struct clv_flow *flow = &conn->probe;
-
-	if (clv_endpoint_equal(&rx->remote, &conn->flow.remote) &&
-	    clv_endpoint_equal(&rx->local, &conn->flow.local))
+	if (!memcmp(conn->pmtu_remote, flow->remote.addr, sizeof(conn->pmtu_remote)))
 		return;
-	*flow = (struct clv_flow){
-		.local = rx->local,
-		.remote = rx->remote,
-		.socket = rx->socket,
-		.hop = conn->flow.hop,
-	};
-	flow->hop.state = CLV_HOP_READY;
-	flow->hop.via = rx->via;
-	if (rx->via == CLV_VIA_XSK) {
-		flow->hop.link = rx->link;
-		flow->hop.l2 = rx->l2;
-	}
-	conn->has_other_path = true;
+	memcpy(conn->pmtu_remote, flow->remote.addr, sizeof(conn->pmtu_remote));
+	clv_pmtu_move(&conn->pmtu, clv_addr_is_v4(flow->remote.addr), flow->hop.mtu, conn->now_ns);
 }
+
+static void use_flow(struct clv_conn *conn, const struct clv_flow *other)
+{
+	const struct clv_flow now = *other;
+
+	clv_paths_keep(&conn->paths, &conn->flow);
+	conn->flow = now;
+	clv_count(conn->env.counters, CLV_COUNT_PATH_CHANGES);
+	if (conn->env.ops->path_changed)
+		conn->env.ops->path_changed(conn);
+}
+
+/*
+ * ngtcp2 sends to the peer's newest address at once, within the limits for an unvalidated one, and
+ * goes back when that does not answer a challenge.  The flow in use, and with it what control knows,
+ * changes only when it does; an address that was validated not long ago is not asked again.
+ */
+static void follow_path(struct clv_conn *conn)
+{
+	const ngtcp2_path *path;
+	struct clv_flow *other;
+
+	if (!conn->paths.known || conn->closing)
+		return;
+	path = ngtcp2_conn_get_path2(conn->qc);
+	if (clv_path_is(path, &conn->flow)) {
+		follow_pmtu(conn, &conn->flow);
+		return;
+	}
+	other = clv_paths_find(&conn->paths, path);
+	if (!other)
+		return;
+	follow_pmtu(conn, other);
+	if (!clv_paths_is_validating(&conn->paths, other))
+		use_flow(conn, other);
+}
+
+void clv_conn_set_hop(struct clv_conn *conn, const struct clv_nexthop *hop, uint64_t now_ns)
+{
+	struct clv_nexthop *mine = &conn->flow.hop;
+	const uint16_t mtu = mine->mtu;
+
+	if (hop->state == CLV_HOP_RESOLVING && mine->state == CLV_HOP_READY &&
+	    hop->via == mine->via && hop->link == mine->link)
+		mine->mtu = hop->mtu; /* the peer's own frames said where it is */
+	else
+		*mine = *hop;
+	if (mine->mtu != mtu)
+		clv_pmtu_move(&conn->pmtu, clv_addr_is_v4(conn->flow.remote.addr), mine->mtu,
+			      now_ns);
+}
+
+int clv_conn_migrate(struct clv_conn *conn, const struct clv_endpoint *local, uint64_t now_ns)
+{
+	struct clv_flow flow = conn->flow;
+	struct path path;
+	int rv;
+
+	conn->now_ns = now_ns;
+	flow.local = *local;
+	path_set(&path, &flow.local, &flow.remote);
+	rv = ngtcp2_conn_initiate_immediate_migration(conn->qc, &path.p, now_ns);
+	if (rv == NGTCP2_ERR_INVALID_STATE || rv == NGTCP2_ERR_CONN_ID_BLOCKED)
+		return -EAGAIN;
+	if (rv)
+		return CLV_EQUIC;
+	use_flow(conn, &flow);
+	/* The relay's address is the same, the way to it need not be. */
+	clv_pmtu_move(&conn->pmtu, clv_addr_is_v4(flow.remote.addr), flow.hop.mtu, now_ns);
+	return 0;
+}
+
+/* ---- input ---- */
 
 void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now_ns)
 {
@@ -315,21 +365,39 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSED);
 		return;
 	}
-	note_path(conn, rx);
+	clv_paths_note(&conn->paths, rx, &conn->flow);
 	path_set(&path, &rx->local, &rx->remote);
 	rv = ngtcp2_conn_read_pkt(conn->qc, &path.p, &pi, rx->payload, rx->payload_len, now_ns);
 	if (rv)
 		fail(conn, rv, now_ns);
+	follow_path(conn);
 }
 
 /* ---- output ---- */
 
-static const struct clv_flow *flow_of(const struct clv_conn *conn, const ngtcp2_path *path)
+static const struct clv_flow *flow_of(struct clv_conn *conn, const ngtcp2_path *path)
 {
-	if (path_is_flow(path, &conn->flow))
-		return &conn->flow;
-	if (conn->has_other_path && path_is_flow(path, &conn->probe))
-		return &conn->probe;
+	return clv_path_is(path, &conn->flow) ? &conn->flow : clv_paths_find(&conn->paths, path);
+}
+
+/* A path may lead through another port than the one in use: carry the packet over. */
+static struct clv_port *change_port(struct clv_conn *conn, struct clv_port *port, struct clv_tx *tx,
+				    size_t len, const struct clv_flow *flow)
+{
+	struct clv_port *other = port;
+	struct clv_tx moved;
+
+	if (flow != &conn->flow && conn->env.ops->port_of)
+		other = conn->env.ops->port_of(conn, flow);
+	if (other == port)
+		return port;
+	if (other->ops->tx_take(other, &moved) == 0) {
+		memcpy(moved.payload, tx->payload, len);
+		port->ops->tx_give(port, tx);
+		*tx = moved;
+		return other;
+	}
+	port->ops->tx_give(port, tx);
 	return NULL;
 }
 
@@ -343,6 +411,11 @@ static void send_written(struct clv_conn *conn, struct clv_port *port, struct cl
 		port->ops->tx_give(port, tx);
 		if (n > 0)
 			clv_count(conn->env.counters, CLV_COUNT_DROP_NO_ROUTE);
+		return;
+	}
+	port = change_port(conn, port, tx, (size_t)n, flow);
+	if (!port) {
+		clv_count(conn->env.counters, CLV_COUNT_DROP_NO_FRAME);
 		return;
 	}
 	port->ops->tx_send(port, tx, (size_t)n, flow, pi->ecn);
@@ -393,8 +466,8 @@ static void flush_queue(struct clv_conn *conn, struct clv_port *port)
 	while (!conn->closing && clv_sendq_peek(&conn->sendq, &data, &len)) {
 		ngtcp2_vec vec = { (uint8_t *)data, len };
 		int accepted;
-		enum written w = write_datagram(conn, port, &vec, 1, conn->pmtu.confirmed,
-						CLV_CONN_DATAGRAM_ID, 0, &accepted);
+		enum written w = write_datagram(conn, port, &vec, 1, conn->pmtu.confirmed, len, 0,
+						&accepted);
 
 		if (accepted)
 			clv_count(conn->env.counters, CLV_COUNT_DGRAM_OUT);
@@ -422,7 +495,7 @@ static void probe_path(struct clv_conn *conn, struct clv_port *port)
 					  conn->is_server ? CLV_DGRAM_CONTEXT_PROBE_SERVER
 							  : CLV_DGRAM_CONTEXT_PROBE_CLIENT,
 					  prefix);
-	write_datagram(conn, port, &vec, 1, size, CLV_CONN_PROBE_ID,
+	write_datagram(conn, port, &vec, 1, size, CLV_CONN_PROBE_ID | size,
 		       NGTCP2_WRITE_DATAGRAM_FLAG_PADDING, &accepted);
 	if (accepted)
 		clv_pmtu_sent(&conn->pmtu);
@@ -546,6 +619,30 @@ static void send_close(struct clv_conn *conn, struct clv_port *port)
 	conn->close_answer = false;
 }
 
+/* Bytes of a short-header packet around the body of one DATAGRAM frame. */
+static size_t datagram_overhead(const struct clv_conn *conn)
+{
+	return DATAGRAM_OVERHEAD + ngtcp2_conn_get_dcid2(conn->qc)->datalen;
+}
+
+void conn_datagram_fate(struct clv_conn *conn, uint64_t id, bool is_lost)
+{
+	size_t size = (size_t)(id & 0xffff);
+
+	if (id & CLV_CONN_PROBE_ID) {
+		if (size != conn->pmtu.candidate)
+			return; /* of a search that is over */
+		if (is_lost)
+			clv_pmtu_lost(&conn->pmtu, conn->now_ns);
+		else
+			clv_pmtu_acked(&conn->pmtu, conn->now_ns);
+	} else if (is_lost) {
+		clv_pmtu_data_lost(&conn->pmtu, size + datagram_overhead(conn), conn->now_ns);
+	} else {
+		clv_pmtu_data_acked(&conn->pmtu, size + datagram_overhead(conn));
+	}
+}
+
 static void report_payload(struct clv_conn *conn)
 {
 	size_t room = clv_conn_datagram_room(conn);
@@ -562,6 +659,11 @@ void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_
 {
 	conn->now_ns = now_ns;
 	if (!conn->closing) {
+		/* What ngtcp2 may send beyond the window asks whether anything comes through: were it
+		 * a datagram that the path no longer carries, nothing would ever be found out. */
+		if (conn->has_expired)
+			write_stream(conn, port);
+		conn->has_expired = false;
 		flush_queue(conn, port);
 		while (!conn->closing && write_stream(conn, port) == WROTE_PACKET)
 			;
@@ -586,14 +688,16 @@ void clv_conn_expire(struct clv_conn *conn, uint64_t now_ns)
 	}
 	if (ngtcp2_conn_get_expiry2(conn->qc) > now_ns)
 		return;
+	conn->has_expired = true;
 	rv = ngtcp2_conn_handle_expiry(conn->qc, now_ns);
 	if (rv)
 		fail(conn, rv, now_ns);
+	follow_path(conn); /* a challenge may have gone unanswered for too long */
 }
 
 uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 {
-	uint64_t at, queue;
+	uint64_t at, queue, probe;
 
 	if (conn->closing == CLV_CONN_DEAD)
 		return 0;
@@ -602,9 +706,9 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 	at = ngtcp2_conn_get_expiry2(conn->qc);
 	queue = clv_sendq_next_ns(&conn->sendq);
 	/* A probe that is due but could not go (window, no datagrams) waits for the next output. */
-	if (!conn->pmtu.done && !conn->pmtu.in_flight && conn->probe_stream >= 0 &&
-	    conn->pmtu.next_ns > conn->now_ns && conn->pmtu.next_ns < at)
-		at = conn->pmtu.next_ns;
+	probe = clv_pmtu_next_ns(&conn->pmtu);
+	if (conn->probe_stream >= 0 && probe > conn->now_ns && probe < at)
+		at = probe;
 	return queue < at ? queue : at;
 }
 
@@ -613,7 +717,7 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 size_t clv_conn_datagram_room(const struct clv_conn *conn)
 {
 	const ngtcp2_transport_params *tp = ngtcp2_conn_get_remote_transport_params2(conn->qc);
-	size_t overhead = DATAGRAM_OVERHEAD + ngtcp2_conn_get_dcid2(conn->qc)->datalen;
+	size_t overhead = datagram_overhead(conn);
 	size_t room = conn->pmtu.confirmed - overhead;
 
 	if (!tp || tp->max_datagram_frame_size <= 3)
@@ -666,7 +770,7 @@ void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const 
 	}
 	do {
 		w = write_datagram(conn, port, vec, payload_len ? 2 : 1, conn->pmtu.confirmed,
-				   CLV_CONN_DATAGRAM_ID, 0, &accepted);
+				   prefix_len + payload_len, 0, &accepted);
 	} while (!accepted && w == WROTE_PACKET && !conn->closing);
 	if (accepted)
 		clv_count(conn->env.counters, CLV_COUNT_DGRAM_OUT);

@@ -25,6 +25,7 @@
 #include "datapath/base/timers.h"
 #include "datapath/io/port.h"
 #include "datapath/session/cid.h"
+#include "datapath/session/paths.h"
 #include "datapath/session/pmtu.h"
 #include "datapath/session/sendq.h"
 #include "datapath/session/streams.h"
@@ -34,9 +35,8 @@ struct clv_conn;
 
 enum {
 	CLV_CONN_UDP_PAYLOAD_MAX = 1472, /* what a 1500-byte link takes; larger ones gain little */
-	/* ngtcp2's names for what is in flight; only a probe's fate is of interest */
-	CLV_CONN_DATAGRAM_ID = 0,
-	CLV_CONN_PROBE_ID = 1,
+	/* ngtcp2's names for datagrams in flight: their length, and whether they were probes */
+	CLV_CONN_PROBE_ID = 1 << 16,
 };
 
 /* What the owner wants to hear.  Called from inside input/output/expire: must not free conn. */
@@ -56,6 +56,8 @@ struct clv_conn_ops {
 	void (*stream_closed)(struct clv_conn *conn, int64_t id, uint64_t code);
 	/* The peer's address changed and the new path is validated. */
 	void (*path_changed)(struct clv_conn *conn);
+	/* The port that packets along flow leave by; NULL: all by the one given to output. */
+	struct clv_port *(*port_of)(struct clv_conn *conn, const struct clv_flow *flow);
 	/* The largest UDP payload that fits a DATAGRAM changed. */
 	void (*max_payload)(struct clv_conn *conn, size_t payload_len);
 };
@@ -100,12 +102,13 @@ struct clv_conn {
 	void *tls; /* the TLS session; owned */
 	const struct clv_conn_tls_ops *tls_ops;
 	bool is_server;
-	uint64_t now_ns;       /* of the call in progress: callbacks of ngtcp2 carry no time */
-	struct clv_flow flow;  /* the path in use */
-	struct clv_flow probe; /* the newest other path a packet came from */
+	uint64_t now_ns;	/* of the call in progress: callbacks of ngtcp2 carry no time */
+	struct clv_flow flow;	/* the path in use */
+	struct clv_paths paths; /* others that packets came from */
 	struct clv_streams streams;
 	struct clv_sendq sendq;
 	struct clv_pmtu pmtu;
+	uint8_t pmtu_remote[16];     /* the address it is for */
 	struct clv_timer timer;	     /* the owner's heap holds it */
 	uint32_t tunnels;	     /* worker: head of its tunnel list, slot + 1, 0 = none */
 	uint32_t early_held;	     /* worker: datagrams kept for tunnels to come */
@@ -113,7 +116,7 @@ struct clv_conn {
 	int64_t probe_stream;	     /* a request stream whose ID path probes may use; -1 none */
 	uint32_t key_generations;    /* key sets derived after the first */
 	uint32_t last_payload;	     /* as last reported by max_payload */
-	bool has_other_path;	     /* probe is set */
+	bool has_expired;	     /* ngtcp2's timer, since the last output */
 	bool dirty;		     /* worker: has output to write after this batch */
 	struct clv_conn *next_dirty; /* worker: list of this batch */
 	uint8_t closing;	     /* enum clv_closing */
@@ -171,6 +174,16 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 
 /* Write what ngtcp2 and the send queue have to send: acknowledgements, streams, datagrams. */
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns);
+
+/* The next hop toward the peer is another now.  What does not say how to reach it changes nothing
+ * while the one in use can. */
+void clv_conn_set_hop(struct clv_conn *conn, const struct clv_nexthop *hop, uint64_t now_ns);
+
+/*
+ * Client: go on from another address of ours, with a connection ID not used before.
+ * Returns 0, -EAGAIN (not yet: no handshake confirmed or no ID to spare) or CLV_EQUIC.
+ */
+int clv_conn_migrate(struct clv_conn *conn, const struct clv_endpoint *local, uint64_t now_ns);
 
 /* The timer fired: loss detection, idle, close.  Then call clv_conn_output. */
 void clv_conn_expire(struct clv_conn *conn, uint64_t now_ns);

@@ -155,21 +155,15 @@ static int on_datagram(ngtcp2_conn *qc, uint32_t flags, const uint8_t *data, siz
 
 static int on_datagram_acked(ngtcp2_conn *qc, uint64_t id, void *user_data)
 {
-	struct clv_conn *conn = user_data;
-
 	(void)qc;
-	if (id == CLV_CONN_PROBE_ID)
-		clv_pmtu_acked(&conn->pmtu, conn->now_ns);
+	conn_datagram_fate(user_data, id, false);
 	return 0;
 }
 
 static int on_datagram_lost(ngtcp2_conn *qc, uint64_t id, void *user_data)
 {
-	struct clv_conn *conn = user_data;
-
 	(void)qc;
-	if (id == CLV_CONN_PROBE_ID)
-		clv_pmtu_lost(&conn->pmtu, conn->now_ns);
+	conn_datagram_fate(user_data, id, true);
 	return 0;
 }
 
@@ -218,35 +212,32 @@ static int on_path_challenge(ngtcp2_conn *qc, ngtcp2_path_challenge_data *data, 
 	return 0;
 }
 
-static bool is_other_path(const struct clv_conn *conn, const ngtcp2_path *path)
+/* Without a fallback it is the path that was left, which ngtcp2 asks for its own sake. */
+static int on_begin_path_validation(ngtcp2_conn *qc, uint32_t flags, const ngtcp2_path *path,
+				    const ngtcp2_path *fallback, void *user_data)
 {
-	const struct sockaddr_in6 *r = (const void *)path->remote.addr;
-	const struct sockaddr_in6 *l = (const void *)path->local.addr;
+	struct clv_conn *conn = user_data;
 
-	return conn->has_other_path && r->sin6_port == conn->probe.remote.port &&
-	       l->sin6_port == conn->probe.local.port &&
-	       !memcmp(&r->sin6_addr, conn->probe.remote.addr, 16) &&
-	       !memcmp(&l->sin6_addr, conn->probe.local.addr, 16);
+	(void)qc;
+	(void)flags;
+	if (clv_path_is(path, &conn->flow))
+		clv_paths_keep(&conn->paths, &conn->flow); /* it is about to be left */
+	clv_paths_ask(&conn->paths, path, fallback != NULL);
+	return 0;
 }
 
-/* ngtcp2 moves to a path it validated, or stays: follow it, and keep the old one for fallback. */
 static int on_path_validation(ngtcp2_conn *qc, uint32_t flags, const ngtcp2_path *path,
 			      const ngtcp2_path *fallback, ngtcp2_path_validation_result result,
 			      void *user_data)
 {
 	struct clv_conn *conn = user_data;
-	struct clv_flow old = conn->flow;
 
 	(void)qc;
 	(void)flags;
+	(void)path;
 	(void)fallback;
-	if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS || !is_other_path(conn, path))
-		return 0;
-	conn->flow = conn->probe;
-	conn->probe = old;
-	clv_count(conn->env.counters, CLV_COUNT_PATH_CHANGES);
-	if (conn->env.ops->path_changed)
-		conn->env.ops->path_changed(conn);
+	(void)result; /* the connection asks ngtcp2 which path it uses now */
+	clv_paths_ask(&conn->paths, NULL, false);
 	return 0;
 }
 
@@ -286,6 +277,7 @@ void clv_conn_callbacks(ngtcp2_callbacks *cb, bool is_server)
 		.get_new_connection_id2 = on_new_cid,
 		.remove_connection_id = on_remove_cid,
 		.get_path_challenge_data2 = on_path_challenge,
+		.begin_path_validation = on_begin_path_validation,
 		.path_validation = on_path_validation,
 	};
 	clv_aead_callbacks(cb);

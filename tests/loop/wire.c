@@ -69,10 +69,17 @@ static void translate(const struct wire *w, struct wire_packet *p)
 {
 	if (!w->nat_outside.port)
 		return;
-	if (clv_endpoint_equal(&p->from, &w->nat_inside))
+	if (clv_endpoint_equal(&p->from, &w->nat_inside)) {
 		p->from = w->nat_outside;
-	if (clv_endpoint_equal(&p->to, &w->nat_outside))
+		if (!clv_addr_is_v4(p->from.addr) && clv_endpoint_equal(&p->to, &w->nat_far_inside))
+			p->to = w->nat_far_outside;
+	}
+	if (clv_endpoint_equal(&p->to, &w->nat_outside) ||
+	    (w->nat_former.port && clv_endpoint_equal(&p->to, &w->nat_former))) {
 		p->to = w->nat_inside;
+		if (w->nat_far_outside.port && clv_endpoint_equal(&p->from, &w->nat_far_outside))
+			p->from = w->nat_far_inside;
+	}
 }
 
 void wire_send(struct wire *w, const struct clv_endpoint *from, const struct clv_endpoint *to,

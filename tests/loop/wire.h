@@ -45,8 +45,11 @@ struct wire {
 	uint64_t delay_ns, jitter_ns;
 	unsigned loss_permille, duplicate_permille;
 	size_t mtu; /* largest UDP payload that passes; 0 any */
-	/* A NAT in front of one host: its endpoint is seen as nat_outside, when that has a port. */
-	struct clv_endpoint nat_inside, nat_outside;
+	/* A NAT in front of one host: its endpoint is seen as nat_outside, when that has a port.
+	 * nat_former still leads back in: a box keeps a mapping for a while. */
+	struct clv_endpoint nat_inside, nat_outside, nat_former;
+	/* Of another family: then the far end the host speaks to has another address, too. */
+	struct clv_endpoint nat_far_inside, nat_far_outside;
 	/* See every datagram before it flies; return false to swallow it.  May be NULL. */
 	bool (*tap)(void *user, const struct wire_packet *p);
 	void *tap_user;

@@ -50,6 +50,7 @@ static bool target_deliver(void *self, const struct wire_packet *p)
 	if (!clv_endpoint_equal(&p->to, &w->target))
 		return false;
 	w->target_received++;
+	w->target_heard = p->from;
 	if (!w->target_is_silent)
 		wire_send(&w->wire, &w->target, &p->from, 0, p->bytes, p->len);
 	return true;
@@ -66,7 +67,8 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 	const struct world_row *row;
 	struct clv_tuple tuple = { .local = p->to, .remote = p->from };
 
-	if (memcmp(p->to.addr, w->relay_endpoint.addr, 16))
+	if (memcmp(p->to.addr, w->relay_endpoint.addr, 16) &&
+	    memcmp(p->to.addr, w->relay_endpoint6.addr, 16))
 		return false;
 	if (p->to.port == w->relay_endpoint.port) {
 		row = p->len > CLV_CID_LEN && !(p->bytes[0] & 0x80)
@@ -121,6 +123,8 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(resets_per_sec, 100);
 	FALLBACK(early_per_conn, 16);
 #undef FALLBACK
+	if (p->always_retry)
+		l.retry_above = 0;
 	return l;
 }
 
@@ -508,6 +512,8 @@ void world_open(struct world *w, const struct world_params *p)
 	w->egress_max = 1024;
 	wire_init(&w->wire, w->p.seed);
 	w->relay_endpoint = endpoint("198.18.0.1:443");
+	w->relay_endpoint6 = endpoint("[2001:db8::1]:443");
+	w->hop_mtu = 1500;
 	w->target = endpoint("198.18.1.1:7000");
 	make_tls(w);
 	must(clv_policy_new(allow, 1, NULL, 0, &w->policy, error, sizeof(error)) == 0, error);
@@ -569,5 +575,15 @@ uint64_t world_count(const struct world *w, enum clv_counter which)
 
 	for (uint16_t i = 0; i < w->p.workers; i++)
 		sum += clv_count_read(clv_worker_counters(w->relay.workers[i]), which);
+	return sum;
+}
+
+uint64_t world_drops(const struct world *w)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++)
+		if (!strncmp(clv_counter_name((enum clv_counter)i), "drop_", 5))
+			sum += world_count(w, (enum clv_counter)i);
 	return sum;
 }

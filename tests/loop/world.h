@@ -82,6 +82,7 @@ struct world_params {
 	bool kernel_path; /* the relay runs on its sock ports */
 	/* clients offer no DATAGRAM frames: capsules */
 	bool no_datagrams;
+	bool always_retry;		  /* every client must prove its address */
 	struct clv_control_limits limits; /* zero members take the defaults */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint64_t seed;
@@ -92,12 +93,15 @@ struct world {
 	struct world_params p;
 	struct world_relay relay;
 	struct world_client clients[WORLD_CLIENTS_MAX];
-	struct clv_endpoint relay_endpoint, target;
+	struct clv_endpoint relay_endpoint, relay_endpoint6, target;
 	struct wire_end target_end;
 	uint64_t target_received;
 	bool target_is_silent;
-	unsigned hop_state;  /* enum clv_nexthop_state that routes answer with */
-	uint32_t egress_max; /* ports the relay may hold */
+	struct clv_endpoint target_heard; /* who the target was sent its last datagram by */
+	unsigned hop_state;		  /* enum clv_nexthop_state that routes answer with */
+	uint16_t hop_mtu;		  /* and their MTU */
+	int64_t wall_skew_sec;		  /* what the relay's wall clock is off by */
+	uint32_t egress_max;		  /* ports the relay may hold */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;
 	char state_dir[64];
@@ -127,5 +131,7 @@ void world_app_send(struct world *w, unsigned i, unsigned app, size_t len, uint3
 
 /* Sum of a counter over the relay's control and workers. */
 uint64_t world_count(const struct world *w, enum clv_counter which);
+/* Sum of all that the relay dropped, for whatever reason. */
+uint64_t world_drops(const struct world *w);
 
 #endif

@@ -109,7 +109,7 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	*out = (struct clv_route){ 0 };
 	memcpy(out->source, r->world->relay_endpoint.addr, 16);
 	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
-	out->hop.mtu = 1500;
+	out->hop.mtu = r->world->hop_mtu;
 	out->hop.state = (uint8_t)r->world->hop_state;
 	return 0;
 }
@@ -162,7 +162,7 @@ static uint64_t wall_sec(void *host)
 {
 	struct world_relay *r = host;
 
-	return 1700000000 + r->world->wire.now_ns / 1000000000;
+	return 1700000000 + r->world->wire.now_ns / 1000000000 + (uint64_t)r->world->wall_skew_sec;
 }
 
 const struct clv_host_ops world_host_ops = {
