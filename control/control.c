@@ -16,6 +16,7 @@ enum {
 	PACKETS_PER_STEP = 4,	/* batches of CLV_PORT_BATCH */
 	HANDSHAKE_CIDS = 4,	/* IDs a connection may have alive, for the size of the table */
 	SECRET_LEN = 32,
+	RESET_LEN_MIN = 21, /* RFC 9000 section 10.3 */
 };
 
 /* ---- life ---- */
@@ -74,6 +75,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	if (params->port)
 		params->port->counters = &c->counters;
 	if (open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
+	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
 	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1)) {
 		clv_control_close(c);
@@ -102,6 +104,7 @@ void clv_control_close(struct clv_control *c)
 	free(c->workers);
 	clv_timers_fini(&c->timers);
 	clv_table_fini(&c->initials);
+	clv_table_fini(&c->tokens);
 	clv_table_fini(&c->cids);
 	free(c);
 }
@@ -140,6 +143,20 @@ static struct clv_session *session_by_relay(struct clv_control *c, const struct 
 	while (s && !clv_endpoint_equal(&s->remote, &rx->remote))
 		s = s->next;
 	return s;
+}
+
+/*
+ * In a relay: the session whose peer lost its state and says so.  Whether the token belongs to the
+ * address it came from the connection itself checks (RFC 9000 section 10.3.1).
+ */
+static struct clv_session *session_by_token(struct clv_control *c, const struct clv_rx *rx)
+{
+	uint64_t s;
+
+	if (rx->payload_len < RESET_LEN_MIN ||
+	    !clv_table_find(&c->tokens, rx->payload + rx->payload_len - CLV_CID_TOKEN_LEN, &s))
+		return NULL;
+	return (struct clv_session *)(uintptr_t)s;
 }
 
 static const struct clv_control_listener *listener_of(const struct clv_control *c,
@@ -207,6 +224,8 @@ static void receive(struct clv_control *c, struct clv_rx *rx)
 	s = session_by_packet(c, &h);
 	if (!s)
 		s = session_by_relay(c, rx);
+	if (!s)
+		s = session_by_token(c, rx);
 	if (s) {
 		session_packet(s, rx);
 		return;
@@ -263,6 +282,9 @@ static void session_event(struct clv_control *c, const struct clv_record *r, con
 		break;
 	case CLV_EVT_CID_REMOVED:
 		session_cid_removed(s, &((const struct clv_evt_cid *)body)->cid);
+		break;
+	case CLV_EVT_PEER_TOKEN:
+		session_peer_token(s, (const void *)body);
 		break;
 	case CLV_EVT_CONN_GONE:
 		session_gone(s, (const void *)body);

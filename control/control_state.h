@@ -24,8 +24,9 @@
 #include "datapath/messages.h"
 
 enum {
-	SESSION_CIDS_MAX = 16, /* IDs of ours alive in one connection; ngtcp2 keeps fewer */
-	INITIAL_KEY_LEN = 21,  /* a client's first DCID, length byte in front */
+	SESSION_TOKENS_MAX = 8, /* reset tokens of the peer in use; ngtcp2 knows that many paths */
+	SESSION_CIDS_MAX = 16,	/* IDs of ours alive in one connection; ngtcp2 keeps fewer */
+	INITIAL_KEY_LEN = 21,	/* a client's first DCID, length byte in front */
 	UDP_PAYLOAD_MAX = 1500,
 };
 
@@ -60,6 +61,8 @@ struct clv_session {
 	uint8_t initial_key[INITIAL_KEY_LEN]; /* server: where the client's first packets find us */
 	struct clv_cid cids[SESSION_CIDS_MAX];
 	uint32_t cids_len;
+	uint8_t tokens[SESSION_TOKENS_MAX][CLV_CID_TOKEN_LEN];
+	uint32_t tokens_len;
 	struct clv_tls_facts tls;
 	uint64_t since_ns;
 	int64_t next_uni, next_bidi;
@@ -114,6 +117,7 @@ struct clv_control {
 	struct clv_rand rand;
 	struct clv_admit admit;
 	struct clv_table cids;	   /* our connection IDs -> session pointer */
+	struct clv_table tokens;   /* peers' stateless reset tokens -> session pointer */
 	struct clv_table initials; /* clients' first DCIDs -> session pointer */
 	struct clv_timers timers;  /* of handshaking conns */
 	struct clv_session *sessions;
@@ -158,6 +162,7 @@ void session_pump(struct clv_session *s);
 void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 			  const uint8_t *data, size_t len);
 void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
+void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
 void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);
 /* The worker let it go.  s: takes. */
 void session_gone(struct clv_session *s, const struct clv_evt_conn_gone *evt);

@@ -148,6 +148,35 @@ void session_cid_removed(struct clv_session *s, const struct clv_cid *cid)
 	}
 }
 
+/* ---- the peer's stateless reset tokens ---- */
+
+static void forget_token(struct clv_session *s, uint32_t i)
+{
+	struct clv_table *tokens = &s->control->tokens;
+	uint64_t owner;
+
+	/* a peer may name the token of another's: that does not make it its own */
+	if (clv_table_find(tokens, s->tokens[i], &owner) && owner == (uintptr_t)s)
+		clv_table_remove(tokens, s->tokens[i]);
+	memmove(s->tokens[i], s->tokens[--s->tokens_len], sizeof(s->tokens[i]));
+}
+
+void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt)
+{
+	struct clv_table *tokens = &s->control->tokens;
+
+	for (uint32_t i = 0; i < s->tokens_len; i++)
+		if (!memcmp(s->tokens[i], evt->token, sizeof(evt->token))) {
+			forget_token(s, i);
+			break;
+		}
+	if (!evt->in_use || s->tokens_len == SESSION_TOKENS_MAX ||
+	    clv_table_find(tokens, evt->token, NULL) ||
+	    clv_table_insert(tokens, evt->token, (uintptr_t)s))
+		return; /* without its token a reset goes unheard, and the idle timer ends it */
+	memcpy(s->tokens[s->tokens_len++], evt->token, sizeof(evt->token));
+}
+
 /* ---- life ---- */
 
 static void link_session(struct clv_session *s)
@@ -283,6 +312,8 @@ static void end(struct clv_session *s, const struct clv_session_end *why)
 
 	while (s->cids_len)
 		forget_cid(s, 0);
+	while (s->tokens_len)
+		forget_token(s, 0);
 	if (s->initial_key[0])
 		clv_table_remove(&c->initials, s->initial_key);
 	if (s->state == SESSION_HANDSHAKE)

@@ -13,6 +13,7 @@
 
 #include "bpf/abi.h"
 #include "datapath/io/port.h"
+#include "datapath/session/cid.h"
 
 struct clv_conn;
 
@@ -127,6 +128,7 @@ enum clv_event {
 	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */
 	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
 	CLV_EVT_STRAY,	     /* struct clv_evt_stray, tail: UDP payload of no connection we know */
+	CLV_EVT_PEER_TOKEN,  /* struct clv_evt_token: a stateless reset would end in it */
 	CLV_EVT_STOPPED,     /* no body: last message of a worker */
 };
 
@@ -170,6 +172,12 @@ struct clv_evt_stray {
 	struct clv_endpoint local;
 	struct clv_endpoint remote;
 	uint8_t ecn;
+};
+
+struct clv_evt_token {
+	struct clv_ref ref; /* connection */
+	uint8_t token[CLV_CID_TOKEN_LEN];
+	uint8_t in_use; /* else no longer */
 };
 
 struct clv_evt_payload {

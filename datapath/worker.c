@@ -80,17 +80,20 @@ void worker_event(struct clv_worker *w, enum clv_event type, const void *head, s
 
 static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *rx)
 {
+	bool learn = rx->via == CLV_VIA_XSK &&
+		     (conn->flow.hop.via != CLV_VIA_XSK || conn->flow.hop.state != CLV_HOP_READY) &&
+		     !memcmp(&rx->remote, &conn->flow.remote, sizeof(rx->remote));
+	uint64_t received = learn ? clv_conn_received(conn) : 0;
+
 	clv_count(&w->counters, CLV_COUNT_RX_PEER);
+	clv_conn_input(conn, rx, w->now_ns);
 	/* Answers leave the way the peer's packets come, until control says better. */
-	if (rx->via == CLV_VIA_XSK &&
-	    (conn->flow.hop.via != CLV_VIA_XSK || conn->flow.hop.state != CLV_HOP_READY) &&
-	    !memcmp(&rx->remote, &conn->flow.remote, sizeof(rx->remote))) {
+	if (learn && clv_conn_received(conn) != received) {
 		conn->flow.hop.via = CLV_VIA_XSK;
 		conn->flow.hop.state = CLV_HOP_READY;
 		conn->flow.hop.link = rx->link;
 		conn->flow.hop.l2 = rx->l2;
 	}
-	clv_conn_input(conn, rx, w->now_ns);
 	worker_conn_mark_dirty(w, conn);
 }
 

@@ -112,6 +112,14 @@ static void on_stream_closed(struct clv_conn *conn, int64_t id, uint64_t code)
 	stream_event(conn, CLV_EVT_STREAM_CLOSED, id, code);
 }
 
+static void on_peer_token(struct clv_conn *conn, const uint8_t *token, bool in_use)
+{
+	struct clv_evt_token evt = { .ref = conn->ref, .in_use = in_use };
+
+	memcpy(evt.token, token, sizeof(evt.token));
+	worker_event(conn->env.owner, CLV_EVT_PEER_TOKEN, &evt, sizeof(evt), NULL, 0);
+}
+
 static void on_path_changed(struct clv_conn *conn)
 {
 	struct clv_evt_path evt = {
@@ -147,6 +155,7 @@ static const struct clv_conn_ops conn_ops = {
 	.stream_reset = on_stream_reset,
 	.stream_stop = on_stream_stop,
 	.stream_closed = on_stream_closed,
+	.peer_token = on_peer_token,
 	.path_changed = on_path_changed,
 	.port_of = port_of,
 	.max_payload = on_max_payload,

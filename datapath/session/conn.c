@@ -349,10 +349,59 @@ int clv_conn_migrate(struct clv_conn *conn, const struct clv_endpoint *local, ui
 
 /* ---- input ---- */
 
-void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now_ns)
+uint64_t clv_conn_received(const struct clv_conn *conn)
+{
+	ngtcp2_conn_info info;
+
+	ngtcp2_conn_get_conn_info2(conn->qc, &info);
+	return info.pkt_recv;
+}
+
+static void count_discarded(struct clv_conn *conn)
+{
+	ngtcp2_conn_info info;
+
+	ngtcp2_conn_get_conn_info2(conn->qc, &info);
+	clv_count_add(conn->env.counters, CLV_COUNT_DROP_QUIC,
+		      info.pkt_discarded - conn->discarded);
+	conn->discarded = info.pkt_discarded;
+}
+
+static bool is_path_in_use(const struct clv_conn *conn, const struct clv_rx *rx)
+{
+	return clv_endpoint_equal(&rx->remote, &conn->flow.remote) &&
+	       clv_endpoint_equal(&rx->local, &conn->flow.local);
+}
+
+static int read_packet(struct clv_conn *conn, const struct clv_rx *rx)
 {
 	ngtcp2_pkt_info pi = { .ecn = rx->ecn };
 	struct path path;
+
+	path_set(&path, &rx->local, &rx->remote);
+	return ngtcp2_conn_read_pkt(conn->qc, &path.p, &pi, rx->payload, rx->payload_len,
+				    conn->now_ns);
+}
+
+/*
+ * ngtcp2 may answer within the call, so the path is noted before it; a packet that was not the
+ * peer's, or a copy of one that was, must not leave a trace of where it came from.
+ */
+static int read_from_other_path(struct clv_conn *conn, const struct clv_rx *rx)
+{
+	const struct clv_paths paths = conn->paths;
+	uint64_t received = clv_conn_received(conn);
+	int rv;
+
+	clv_paths_note(&conn->paths, rx, &conn->flow);
+	rv = read_packet(conn, rx);
+	if (clv_conn_received(conn) == received)
+		conn->paths = paths;
+	return rv;
+}
+
+void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now_ns)
+{
 	int rv;
 
 	conn->now_ns = now_ns;
@@ -365,9 +414,7 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSED);
 		return;
 	}
-	clv_paths_note(&conn->paths, rx, &conn->flow);
-	path_set(&path, &rx->local, &rx->remote);
-	rv = ngtcp2_conn_read_pkt(conn->qc, &path.p, &pi, rx->payload, rx->payload_len, now_ns);
+	rv = is_path_in_use(conn, rx) ? read_packet(conn, rx) : read_from_other_path(conn, rx);
 	if (rv)
 		fail(conn, rv, now_ns);
 	follow_path(conn);
@@ -658,6 +705,7 @@ static void report_payload(struct clv_conn *conn)
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns)
 {
 	conn->now_ns = now_ns;
+	count_discarded(conn);
 	if (!conn->closing) {
 		/* What ngtcp2 may send beyond the window asks whether anything comes through: were it
 		 * a datagram that the path no longer carries, nothing would ever be found out. */

@@ -54,6 +54,8 @@ struct clv_conn_ops {
 	void (*stream_reset)(struct clv_conn *conn, int64_t id, uint64_t code);
 	void (*stream_stop)(struct clv_conn *conn, int64_t id, uint64_t code);
 	void (*stream_closed)(struct clv_conn *conn, int64_t id, uint64_t code);
+	/* A stateless reset token of the peer came into use, or went out of it.  May be NULL. */
+	void (*peer_token)(struct clv_conn *conn, const uint8_t *token, bool in_use);
 	/* The peer's address changed and the new path is validated. */
 	void (*path_changed)(struct clv_conn *conn);
 	/* The port that packets along flow leave by; NULL: all by the one given to output. */
@@ -117,6 +119,7 @@ struct clv_conn {
 	uint32_t key_generations;    /* key sets derived after the first */
 	uint32_t last_payload;	     /* as last reported by max_payload */
 	bool has_expired;	     /* ngtcp2's timer, since the last output */
+	uint64_t discarded;	     /* packets QUIC threw away, as far as they are counted */
 	bool dirty;		     /* worker: has output to write after this batch */
 	struct clv_conn *next_dirty; /* worker: list of this batch */
 	uint8_t closing;	     /* enum clv_closing */
@@ -171,6 +174,9 @@ void clv_conn_set_env(struct clv_conn *conn, const struct clv_conn_env *env);
  * After it, call clv_conn_output (or set dirty and do so at the end of the batch).
  */
 void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now_ns);
+
+/* QUIC packets taken so far: those that were decrypted, and were no copies. */
+uint64_t clv_conn_received(const struct clv_conn *conn);
 
 /* Write what ngtcp2 and the send queue have to send: acknowledgements, streams, datagrams. */
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns);

@@ -203,6 +203,21 @@ static int on_remove_cid(ngtcp2_conn *qc, const ngtcp2_cid *cid, void *user_data
 	return 0;
 }
 
+static int on_dcid_status(ngtcp2_conn *qc, ngtcp2_connection_id_status_type type, uint64_t seq,
+			  const ngtcp2_cid *cid, const ngtcp2_stateless_reset_token *token,
+			  void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	(void)seq;
+	(void)cid;
+	if (token && conn->env.ops->peer_token)
+		conn->env.ops->peer_token(conn, token->data,
+					  type == NGTCP2_CONNECTION_ID_STATUS_TYPE_ACTIVATE);
+	return 0;
+}
+
 static int on_path_challenge(ngtcp2_conn *qc, ngtcp2_path_challenge_data *data, void *user_data)
 {
 	struct clv_conn *conn = user_data;
@@ -276,6 +291,7 @@ void clv_conn_callbacks(ngtcp2_callbacks *cb, bool is_server)
 		.rand = on_rand,
 		.get_new_connection_id2 = on_new_cid,
 		.remove_connection_id = on_remove_cid,
+		.dcid_status2 = on_dcid_status,
 		.get_path_challenge_data2 = on_path_challenge,
 		.begin_path_validation = on_begin_path_validation,
 		.path_validation = on_path_validation,
