@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Contexts of a bound tunnel.  The first byte chooses between two games, the others are its moves:
+ *
+ *   one manager against a peer that says anything, well formed or not
+ *   a relay and a client back to back, over two queues of capsules: neither may ever find the other
+ *   malformed, and when the queues are empty both must know the same contexts
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/masque/contexts.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/varint.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			abort();                                                                   \
+	} while (0)
+
+enum {
+	IDS = 4096, /* of which the game keeps account; the largest it can name is below */
+	QUEUE = 8192,
+	MOVES_MAX = 2000,
+	OPEN_MAX = 8,
+	ANSWERS_MAX = 5,
+	GAPS_MAX = 6,
+};
+
+struct capsule {
+	uint8_t bytes[CLV_CAPSULE_CONTEXT_MAX];
+	size_t len;
+};
+
+/* What has become of an ID, as its side's mappings say. */
+struct id_state {
+	bool was_opened, is_open, is_ours, is_uncompressed;
+	struct clv_endpoint remote;
+};
+
+struct side {
+	struct clv_contexts *m;
+	struct clv_counters counters;
+	struct clv_contexts_rate rate;
+	enum clv_contexts_role role;
+	struct id_state ids[IDS];
+	uint64_t top; /* IDs above were never opened */
+	uint32_t open, ours;
+	bool has_uncompressed;
+	uint64_t must_ack; /* an ID of the peer whose mapping was just saved; else 0 */
+	uint64_t assigned; /* the ID of the ASSIGN being handled; else 0 */
+	bool refuse;
+	uint64_t sent, answered, delivered; /* capsules; answers so far and those delivered */
+	struct capsule *queue;		    /* to the peer; NULL: nobody reads */
+	size_t queue_first, queue_len;
+};
+
+static bool is_parity_of_opener(const struct side *s, uint64_t id, bool is_ours)
+{
+	bool client_opened = (s->role == CLV_CONTEXTS_CLIENT) == is_ours;
+
+	return (id % 2 == 0) == client_opened;
+}
+
+static int on_open(void *user, const struct clv_contexts_entry *e)
+{
+	struct side *s = user;
+	struct id_state *id;
+
+	CHECK(e->id > 0 && e->id < IDS);
+	id = &s->ids[e->id];
+	CHECK(is_parity_of_opener(s, e->id, e->is_ours));
+	CHECK(!id->was_opened);
+	CHECK(e->is_acked == !e->is_ours);
+	CHECK(s->open < OPEN_MAX);
+	if (e->is_uncompressed)
+		CHECK(!s->has_uncompressed && e->is_ours == (s->role == CLV_CONTEXTS_CLIENT));
+	else if (e->is_ours && s->role == CLV_CONTEXTS_RELAY)
+		CHECK(s->has_uncompressed && s->ours < OPEN_MAX / 2);
+	for (uint64_t i = 1; i <= s->top && !e->is_uncompressed; i++)
+		CHECK(!s->ids[i].is_open || s->ids[i].is_uncompressed ||
+		      memcmp(&s->ids[i].remote, &e->remote, sizeof(e->remote)) != 0);
+	if (s->refuse) {
+		s->refuse = false;
+		return CLV_EDENIED;
+	}
+	*id = (struct id_state){ true, true, e->is_ours, e->is_uncompressed, e->remote };
+	if (s->top < e->id)
+		s->top = e->id;
+	s->open++;
+	s->ours += e->is_ours;
+	s->has_uncompressed |= e->is_uncompressed;
+	if (!e->is_ours) {
+		CHECK(s->assigned == e->id);
+		s->must_ack = e->id;
+	}
+	return 0;
+}
+
+static void on_acked(void *user, const struct clv_contexts_entry *e)
+{
+	struct side *s = user;
+
+	CHECK(e->is_ours && s->ids[e->id].is_open && s->ids[e->id].is_ours);
+}
+
+static void on_close(void *user, const struct clv_contexts_entry *e)
+{
+	struct side *s = user;
+
+	CHECK(e->id < IDS && s->ids[e->id].is_open);
+	s->ids[e->id].is_open = false;
+	s->open--;
+	s->ours -= e->is_ours;
+	if (e->is_uncompressed)
+		s->has_uncompressed = false;
+}
+
+/* Nothing is acknowledged but what was asked for and saved; nothing refused that was not asked. */
+static void check_sent(struct side *s, const uint8_t *capsule, size_t len)
+{
+	const uint8_t *p = capsule + 2;
+	uint64_t id;
+
+	CHECK(len == 2u + capsule[1]);
+	CHECK(clv_varint_read(&p, capsule + len, &id) == 0 && id < IDS);
+	switch (capsule[0]) {
+	case CLV_CAPSULE_COMPRESSION_ACK:
+		CHECK(s->must_ack == id && s->ids[id].is_open);
+		s->must_ack = 0;
+		s->answered++;
+		break;
+	case CLV_CAPSULE_COMPRESSION_CLOSE:
+		CHECK(!s->ids[id].is_open);
+		CHECK(id == s->assigned || s->ids[id].was_opened);
+		if (id == s->assigned)
+			s->answered++;
+		break;
+	default:
+		CHECK(capsule[0] == CLV_CAPSULE_COMPRESSION_ASSIGN);
+		CHECK(s->ids[id].is_open && s->ids[id].is_ours);
+	}
+}
+
+static int on_send(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
+{
+	struct side *s = user;
+	struct capsule *c;
+
+	check_sent(s, capsule, len);
+	*mark = ++s->sent;
+	if (!s->queue)
+		return 0;
+	CHECK(s->queue_len < QUEUE);
+	c = &s->queue[s->queue_len++];
+	memcpy(c->bytes, capsule, len);
+	c->len = len;
+	return 0;
+}
+
+static const struct clv_contexts_ops ops = { on_open, on_acked, on_close, on_send };
+
+static void begin(struct side *s, enum clv_contexts_role role, const struct clv_endpoint *target,
+		  uint32_t answers_max)
+{
+	struct clv_contexts_params p = {
+		.role = role,
+		.target = target,
+		.limits = { OPEN_MAX, answers_max, GAPS_MAX },
+		.rate = &s->rate,
+		.ops = &ops,
+		.user = s,
+		.counters = &s->counters,
+		.seed = { 1, 2 },
+	};
+
+	s->role = role;
+	CHECK(clv_contexts_new(&p, &s->m) == 0);
+}
+
+static int capsule_in(struct side *s, enum clv_capsule_type type, const uint8_t *value, size_t len,
+		      uint64_t now_ns)
+{
+	const uint8_t *p = value;
+	int err;
+
+	if (type == CLV_CAPSULE_COMPRESSION_ASSIGN &&
+	    clv_varint_read(&p, value + len, &s->assigned))
+		s->assigned = 0;
+	err = clv_contexts_capsule(s->m, type, value, len, now_ns);
+	if (!err)
+		CHECK(s->must_ack == 0);
+	s->assigned = 0;
+	return err;
+}
+
+static void check_agreement(const struct side *s)
+{
+	CHECK(clv_contexts_count(s->m) == s->open);
+	CHECK(s->open <= OPEN_MAX);
+	CHECK((clv_contexts_uncompressed(s->m) != NULL) == s->has_uncompressed);
+	for (uint64_t id = 1; id < 64; id++) {
+		const struct id_state *i = &s->ids[id];
+		enum clv_contexts_verdict v = clv_contexts_judge(s->m, id);
+		const struct clv_contexts_entry *e = clv_contexts_by_id(s->m, id);
+
+		CHECK((v == CLV_CONTEXTS_OPEN) == i->is_open);
+		CHECK((e != NULL) == i->is_open);
+		if (i->was_opened && !i->is_open)
+			CHECK(v == CLV_CONTEXTS_CLOSED);
+		if (e && !e->is_uncompressed)
+			CHECK(clv_contexts_by_remote(s->m, &i->remote) == e);
+	}
+}
+
+/* A few remotes of both families, so that they meet often. */
+static struct clv_endpoint remote_of(uint8_t choice)
+{
+	struct clv_endpoint ep = { .port = (__be16)(0x0100 << (choice & 1)) };
+
+	if (choice & 2) {
+		ep.addr[0] = 0x20;
+	} else {
+		ep.addr[10] = ep.addr[11] = 0xff;
+		ep.addr[12] = 192;
+	}
+	ep.addr[15] = (choice >> 2) & 3;
+	return ep;
+}
+
+/* ---- against anybody ---- */
+
+static int say_anything(struct side *s, const uint8_t **p, const uint8_t *end, uint64_t now_ns)
+{
+	uint8_t value[CLV_CAPSULE_CONTEXT_VALUE_MAX], how = *(*p)++;
+	size_t len = how >> 3;
+	uint64_t id = 0;
+
+	if (len > sizeof(value))
+		len = sizeof(value);
+	if (len > (size_t)(end - *p))
+		len = (size_t)(end - *p);
+	memcpy(value, *p, len);
+	*p += len;
+	/* Account is kept of the first IDs only. */
+	const uint8_t *at = value;
+
+	if (clv_varint_read(&at, value + len, &id) == 0 && id >= IDS)
+		return 0;
+	return capsule_in(s, (enum clv_capsule_type)(CLV_CAPSULE_COMPRESSION_ASSIGN + how % 3),
+			  value, len, now_ns);
+}
+
+static int say_something(struct side *s, uint8_t what, uint8_t arg, uint64_t now_ns)
+{
+	uint8_t buf[CLV_CAPSULE_CONTEXT_MAX];
+	struct clv_endpoint remote = remote_of(arg);
+	uint64_t id = arg >> 1;
+	size_t len;
+
+	switch (what % 4) {
+	case 0:
+		len = clv_capsule_encode_assign(id, arg & 1 ? NULL : &remote, buf);
+		break;
+	case 1:
+		len = clv_capsule_encode_assign((uint64_t)(what >> 2), &remote, buf);
+		break;
+	case 2:
+		len = clv_capsule_encode_context_id(CLV_CAPSULE_COMPRESSION_ACK, id, buf);
+		break;
+	default:
+		len = clv_capsule_encode_context_id(CLV_CAPSULE_COMPRESSION_CLOSE, id, buf);
+		break;
+	}
+	return capsule_in(s, (enum clv_capsule_type)buf[0], buf + 2, len - 2, now_ns);
+}
+
+static int wish(struct side *s, uint8_t what, uint8_t arg)
+{
+	struct clv_endpoint remote = remote_of(arg);
+	uint32_t open = s->open;
+	int err;
+
+	if (what & 1)
+		return clv_contexts_close(s->m, arg >> 2);
+	err = clv_contexts_open(s->m, what & 2 && arg & 1 ? NULL : &remote, NULL);
+	CHECK(s->open == open + (err == 0));
+	s->refuse = false;
+	return 0;
+}
+
+static void play_alone(const uint8_t *data, size_t size)
+{
+	struct side *s = calloc(1, sizeof(*s));
+	const uint8_t *p = data, *end = data + size;
+	struct clv_endpoint target = remote_of(0);
+	uint64_t now_ns = CLV_SEC;
+	int err = 0;
+
+	CHECK(s);
+	s->rate.per_sec = data[0] & 4 ? 4 : 0;
+	begin(s, data[0] & 1 ? CLV_CONTEXTS_RELAY : CLV_CONTEXTS_CLIENT,
+	      data[0] & 2 ? &target : NULL, ANSWERS_MAX);
+	for (p++; !err && end - p >= 3;) {
+		uint8_t move = *p++;
+
+		switch (move % 6) {
+		case 0:
+			err = say_anything(s, &p, end, now_ns);
+			break;
+		case 1:
+		case 2:
+			err = say_something(s, p[0], p[1], now_ns);
+			p += 2;
+			break;
+		case 3:
+			err = wish(s, p[0], p[1]);
+			p += 2;
+			break;
+		case 4:
+			clv_contexts_delivered(s->m, s->sent);
+			s->delivered = s->answered;
+			now_ns += (uint64_t)*p++ * CLV_MSEC;
+			break;
+		default:
+			s->refuse = true;
+		}
+		CHECK(s->answered - s->delivered <= ANSWERS_MAX);
+		if (!err)
+			check_agreement(s);
+	}
+	CHECK(clv_contexts_judge(s->m, 0) ==
+	      (data[0] & 2 ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_ABORT));
+	clv_contexts_free(s->m);
+	free(s);
+}
+
+/* ---- back to back ---- */
+
+static bool deliver(struct side *from, struct side *to)
+{
+	const struct capsule *c;
+
+	if (from->queue_first == from->queue_len)
+		return false;
+	c = &from->queue[from->queue_first++];
+	CHECK(capsule_in(to, (enum clv_capsule_type)c->bytes[0], c->bytes + 2, c->len - 2, 0) == 0);
+	clv_contexts_delivered(from->m, from->queue_first);
+	return true;
+}
+
+static void check_same(const struct side *a, const struct side *b)
+{
+	CHECK(a->open == b->open);
+	for (uint64_t id = 1; id <= a->top || id <= b->top; id++) {
+		const struct id_state *x = &a->ids[id], *y = &b->ids[id];
+		const struct clv_contexts_entry *e;
+
+		CHECK(x->is_open == y->is_open);
+		if (!x->is_open)
+			continue;
+		CHECK(x->is_ours != y->is_ours && x->is_uncompressed == y->is_uncompressed);
+		CHECK(memcmp(&x->remote, &y->remote, sizeof(x->remote)) == 0);
+		e = clv_contexts_by_id(a->m, id);
+		CHECK(e && e->is_acked);
+		e = clv_contexts_by_id(b->m, id);
+		CHECK(e && e->is_acked);
+	}
+}
+
+static void play_together(const uint8_t *data, size_t size)
+{
+	struct side *both = calloc(2, sizeof(*both));
+	unsigned moves = 0;
+
+	CHECK(both);
+	for (int i = 0; i < 2; i++) {
+		both[i].queue = calloc(QUEUE, sizeof(struct capsule));
+		CHECK(both[i].queue);
+		begin(&both[i], i ? CLV_CONTEXTS_RELAY : CLV_CONTEXTS_CLIENT, NULL, QUEUE);
+	}
+	for (const uint8_t *p = data; data + size - p >= 2 && moves < MOVES_MAX; moves++) {
+		struct side *s = &both[*p & 1], *other = &both[!(*p & 1)];
+		uint8_t move = *p++ >> 1;
+
+		if (move % 4 == 0)
+			s->refuse = true;
+		else if (move % 4 == 1)
+			deliver(s, other);
+		else
+			CHECK(wish(s, (uint8_t)(move >> 2), *p++) == 0);
+		check_agreement(s);
+		check_agreement(other);
+	}
+	while (deliver(&both[0], &both[1]) || deliver(&both[1], &both[0]))
+		;
+	check_same(&both[0], &both[1]);
+	for (int i = 0; i < 2; i++) {
+		clv_contexts_free(both[i].m);
+		free(both[i].queue);
+	}
+	free(both);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 2)
+		return 0;
+	if (data[0] & 0x80)
+		play_alone(data, size);
+	else
+		play_together(data + 1, size - 1);
+	return 0;
+}
