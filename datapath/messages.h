@@ -34,13 +34,18 @@ enum clv_command {
 	CLV_CMD_STREAM_STOP,	 /* struct clv_cmd_stream: code = error; STOP_SENDING */
 	CLV_CMD_TUNNEL_ADD,	 /* struct clv_cmd_tunnel_add */
 	CLV_CMD_TUNNEL_REMOVE,	 /* struct clv_cmd_ref: tunnel */
-	CLV_CMD_TUNNEL_SEND,  /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
-	CLV_CMD_TUNNEL_UP,    /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
-	CLV_CMD_SOCKET_OPEN,  /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
-	CLV_CMD_TUNNEL_HOP,   /* struct clv_cmd_hop: next hop of a tunnel's target side */
-	CLV_CMD_CONN_HOP,     /* struct clv_cmd_hop: next hop toward a connection's peer */
-	CLV_CMD_CONN_MIGRATE, /* struct clv_cmd_conn_migrate: client, another address of ours */
-	CLV_CMD_STOP,	      /* no body: close everything, answer CLV_EVT_STOPPED */
+	CLV_CMD_TUNNEL_SEND,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
+	CLV_CMD_TUNNEL_UP,     /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_OPEN,   /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
+	CLV_CMD_TUNNEL_HOP,    /* struct clv_cmd_hop: next hop of a tunnel's target side */
+	CLV_CMD_CONN_HOP,      /* struct clv_cmd_hop: next hop toward a connection's peer */
+	CLV_CMD_CONN_MIGRATE,  /* struct clv_cmd_conn_migrate: client, another address of ours */
+	CLV_CMD_TUNNEL_BIND,   /* struct clv_cmd_tunnel_bind: a port that a bound tunnel holds */
+	CLV_CMD_CONTEXT_OPEN,  /* struct clv_cmd_context_open */
+	CLV_CMD_CONTEXT_CLOSE, /* struct clv_cmd_context_close: its remote goes with it */
+	CLV_CMD_REMOTE_ADD,    /* struct clv_cmd_remote, tail: a payload that waited for it */
+	CLV_CMD_REMOTE_REMOVE, /* struct clv_cmd_remote_remove */
+	CLV_CMD_STOP,	       /* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
 struct clv_cmd_ref {
@@ -76,6 +81,13 @@ struct clv_cmd_stream {
 enum clv_tunnel_flag {
 	CLV_TUNNEL_CAPSULES =
 		1u << 0, /* the peer cannot take DATAGRAM frames: use CLV_EVT_DATAGRAM_UP */
+	/*
+	 * CONNECT-UDP-bind: the remotes come by CLV_CMD_CONTEXT_OPEN and CLV_CMD_REMOTE_ADD, the
+	 * ports by CLV_CMD_TUNNEL_BIND.  Where the request named a real target, local, remote and
+	 * hop of the TUNNEL_ADD say it, and Context ID 0 is its; else remote is zero, and a datagram
+	 * on Context ID 0 is CLV_EVT_CONTEXT_ZERO.  socket_fd is -1 either way.
+	 */
+	CLV_TUNNEL_BOUND = 1u << 1,
 };
 
 struct clv_cmd_tunnel_add {
@@ -89,6 +101,73 @@ struct clv_cmd_tunnel_add {
 	struct clv_nexthop hop;
 	int socket_fd;	 /* sock: lends; bound to local, the tunnel's own.  -1: use `socket` */
 	uint32_t socket; /* sock: a socket of CLV_CMD_SOCKET_OPEN */
+	/* bound tunnels */
+	uint32_t busy_per_sec; /* packets of an uncompressed remote that make CLV_EVT_REMOTE_BUSY;
+				     0: never */
+	uint64_t context_idle_ns; /* CLV_EVT_REMOTE_IDLE after this long; 0: never */
+};
+
+/* Once for each family the tunnel holds a port of. */
+struct clv_cmd_tunnel_bind {
+	struct clv_ref ref;
+	struct clv_endpoint local;
+	struct clv_endpoint shown; /* as others see it: source of what it sends by hairpin */
+	int socket_fd;		   /* sock: lends, bound to local; -1: AF_XDP receives */
+};
+
+enum clv_remote_flag {
+	CLV_REMOTE_HAIRPIN = 1u << 0, /* it is the port of another tunnel here: far says which */
+};
+
+/* One remote of a bound tunnel, client and relay alike. */
+struct clv_remote {
+	struct clv_endpoint wire;   /* as capsules and uncompressed datagrams name it */
+	struct clv_endpoint local;  /* our end of the 4-tuple away from the QUIC side */
+	struct clv_endpoint remote; /* its other end; in the relay the same as wire */
+	struct clv_nexthop hop;
+	struct clv_ref far; /* HAIRPIN */
+	uint32_t flags;	    /* enum clv_remote_flag */
+	uint32_t socket;    /* sock: a socket of CLV_CMD_SOCKET_OPEN, where local is none of a
+			       CLV_CMD_TUNNEL_BIND (client) */
+};
+
+enum clv_context_flag {
+	CLV_CONTEXT_UNCOMPRESSED = 1u << 0, /* remote is unused */
+	/* Ours, and the peer has not acknowledged it: take datagrams by it, send none by it yet.
+	   The same message without this flag follows. */
+	CLV_CONTEXT_UNACKED = 1u << 1,
+};
+
+/*
+ * Makes the remote, or gives the one there is a Context ID and a next hop.  Of a context that is
+ * open already it replaces flags, hop and far.
+ */
+struct clv_cmd_context_open {
+	struct clv_ref ref;
+	uint64_t context_id;
+	uint32_t flags; /* enum clv_context_flag */
+	struct clv_remote remote;
+};
+
+/* Datagrams that still come by it are discarded silently, and counted. */
+struct clv_cmd_context_close {
+	struct clv_ref ref;
+	uint64_t context_id;
+};
+
+/*
+ * A remote that may be sent to by the uncompressed context.  The answer to CLV_EVT_REMOTE_NEW; also
+ * unasked, with another next hop for a remote that is there.
+ */
+struct clv_cmd_remote {
+	struct clv_ref ref;
+	struct clv_remote remote;
+};
+
+/* Forget a remote without a Context ID.  The answer to CLV_EVT_REMOTE_NEW when it is refused. */
+struct clv_cmd_remote_remove {
+	struct clv_ref ref;
+	struct clv_endpoint wire;
 };
 
 struct clv_cmd_socket {
@@ -127,9 +206,19 @@ enum clv_event {
 	CLV_EVT_DATAGRAM_UP, /* struct clv_evt_tunnel, tail: Context ID and payload for a capsule */
 	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */
 	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
-	CLV_EVT_STRAY,	     /* struct clv_evt_stray, tail: UDP payload of no connection we know */
-	CLV_EVT_PEER_TOKEN,  /* struct clv_evt_token: a stateless reset would end in it */
-	CLV_EVT_STOPPED,     /* no body: last message of a worker */
+	/*
+	 * Bound tunnels, all struct clv_evt_bound.
+	 * NEW, tail: payload of an uncompressed datagram toward a wire address without a remote.
+	 * Control answers each with CLV_CMD_REMOTE_ADD and the payload, or CLV_CMD_REMOTE_REMOVE;
+	 * few wait for an answer at a time.
+	 */
+	CLV_EVT_REMOTE_NEW,
+	CLV_EVT_REMOTE_BUSY, /* an uncompressed remote is worth a Context ID */
+	CLV_EVT_REMOTE_IDLE, /* context_id: its own, 0 for an uncompressed remote */
+	CLV_EVT_CONTEXT_ZERO, /* struct clv_evt_tunnel: a datagram by Context ID 0 without a target */
+	CLV_EVT_STRAY,	      /* struct clv_evt_stray, tail: UDP payload of no connection we know */
+	CLV_EVT_PEER_TOKEN,   /* struct clv_evt_token: a stateless reset would end in it */
+	CLV_EVT_STOPPED,      /* no body: last message of a worker */
 };
 
 struct clv_evt_cid {
@@ -160,6 +249,13 @@ struct clv_evt_stream {
 struct clv_evt_tunnel {
 	struct clv_ref ref;
 	int error; /* CLV_ETIMEOUT idle, CLV_ECLOSED connection gone, 0 removed by command */
+};
+
+struct clv_evt_bound {
+	struct clv_ref ref; /* tunnel */
+	struct clv_endpoint wire;
+	uint64_t context_id;
+	uint32_t packets; /* BUSY: in the last second */
 };
 
 struct clv_evt_remote {

@@ -229,8 +229,11 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);
 		break;
-	default:
+	case CLV_CMD_STOP:
 		stop(w);
+		break;
+	default:
+		break;
 	}
 #undef TAIL
 }
