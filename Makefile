@@ -205,9 +205,11 @@ $(loop_tests): private CULVERT_LDFLAGS += $(WRAP_KEYS)
 
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
 fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
+fuzz_connection_helpers := $(addprefix tests/loop/,world.c world_host.c wire.c raw.c raw_h3.c)
 fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))
 $(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$(f).c \
-	$(if $(FUZZER),,tests/fuzz/replay.c) $(fuzz_helpers))))
+	$(if $(FUZZER),,tests/fuzz/replay.c) $(fuzz_helpers) $($(f)_helpers))))
+$(OUT)/tests/fuzz/fuzz_connection: private CULVERT_LDFLAGS += $(WRAP_KEYS)
 
 portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
 tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)

@@ -98,6 +98,10 @@ static const struct clv_config_option options[] = {
 	  .help = "Datagram capsules a slow reader may leave waiting." },
 	{ "limits", "resets-per-sec", RANGE(0, 1000000, "packets", "100"),
 	  MEMBER(limits.resets_per_sec), .help = "Stateless resets." },
+	{ "limits", "given-up-per-sec", RANGE(1, 1000000, "streams, for each connection", "1000"),
+	  MEMBER(limits.given_up_per_sec),
+	  .help = "Requests a client may reset or stop, ten seconds' worth at once.  Beyond, the\n"
+		  "connection is closed with H3_EXCESSIVE_LOAD." },
 	{ "limits", "early-per-conn", RANGE(0, 1024, "datagrams", "16"),
 	  MEMBER(limits.early_per_conn),
 	  .help = "Kept while a connection is handed to its worker." },

@@ -53,7 +53,8 @@ struct clv_control_limits {
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
 	uint32_t resets_per_sec;
-	uint32_t early_per_conn; /* DATAGRAMs kept while a connection is handed over */
+	uint32_t given_up_per_sec; /* request streams a client may reset or stop; 1 or more */
+	uint32_t early_per_conn;   /* DATAGRAMs kept while a connection is handed over */
 };
 
 /* The control side of one worker. */

@@ -68,6 +68,7 @@ struct clv_session {
 	int64_t next_uni, next_bidi;
 	struct pending *pending, *pending_last;
 	uint32_t pending_datagrams;
+	uint64_t given_up_ns; /* allowance for streams given up is used to here */
 	uint32_t tunnels;
 	uint32_t payload_max;
 	struct clv_nexthop hop;

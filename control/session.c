@@ -16,6 +16,9 @@ enum {
 	BIDI_CLIENT = 0,
 };
 
+/* So much of the allowance for streams given up may be used at once: all tunnels may end. */
+#define GIVEN_UP_BURST (10 * CLV_SEC)
+
 /* ---- what the conn reports while it is here ---- */
 
 static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
@@ -418,11 +421,45 @@ void session_pump(struct clv_session *s)
 
 /* ---- streams ---- */
 
+static void stream_command(struct clv_session *s, enum clv_command type, int64_t id, uint64_t code,
+			   const uint8_t *data, size_t len)
+{
+	struct clv_cmd_stream cmd = { .ref = s->ref, .stream_id = id, .code = code };
+
+	if (s->state == SESSION_LIVE)
+		control_command(s->control, s->ref.worker, type, &cmd, sizeof(cmd), data, len);
+}
+
+/*
+ * Whether the client may give up another stream.  Opening and resetting costs it nothing, and us a
+ * request each (RFC 9114 section 10.5).
+ */
+static bool may_give_up(struct clv_session *s)
+{
+	const struct clv_control *c = s->control;
+	uint64_t each_ns = CLV_SEC / c->p.limits.given_up_per_sec;
+	uint64_t earliest = c->now_ns > GIVEN_UP_BURST ? c->now_ns - GIVEN_UP_BURST : 0;
+
+	/* the time up to which the allowance is used; never so old that more than a burst is left */
+	if (s->given_up_ns < earliest)
+		s->given_up_ns = earliest;
+	if (s->given_up_ns + each_ns > c->now_ns)
+		return false;
+	s->given_up_ns += each_ns;
+	return true;
+}
+
 void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 			  const uint8_t *data, size_t len)
 {
 	if (!s->h3 || s->closing)
 		return;
+	if ((type == CLV_EVT_STREAM_RESET || type == CLV_EVT_STREAM_STOP) && s->is_server &&
+	    !may_give_up(s)) {
+		clv_count(&s->control->counters, CLV_COUNT_STREAM_FLOODS);
+		clv_h3_close(s->h3, CLV_H3_EXCESSIVE_LOAD, "too many requests given up");
+		return;
+	}
 	switch (type) {
 	case CLV_EVT_STREAM_DATA:
 		clv_h3_read(s->h3, id, data, len, code, s->control->now_ns);
@@ -438,16 +475,9 @@ void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint
 		break;
 	default:
 		clv_h3_stream_closed(s->h3, id, code);
+		if (s->is_server && !(id & 3))
+			stream_command(s, CLV_CMD_STREAM_GRANT, id, 0, NULL, 0);
 	}
-}
-
-static void stream_command(struct clv_session *s, enum clv_command type, int64_t id, uint64_t code,
-			   const uint8_t *data, size_t len)
-{
-	struct clv_cmd_stream cmd = { .ref = s->ref, .stream_id = id, .code = code };
-
-	if (s->state == SESSION_LIVE)
-		control_command(s->control, s->ref.worker, type, &cmd, sizeof(cmd), data, len);
 }
 
 static int open_stream(struct clv_session *s, int64_t *next, int64_t *id)

@@ -30,6 +30,7 @@ enum clv_command {
 	CLV_CMD_STREAM_OPEN, /* struct clv_cmd_stream: open our next stream, which must get this id */
 	CLV_CMD_STREAM_WRITE,	 /* struct clv_cmd_stream, tail: bytes; code 1 = FIN behind them */
 	CLV_CMD_STREAM_CONSUMED, /* struct clv_cmd_stream: code = bytes the peer may send anew */
+	CLV_CMD_STREAM_GRANT,	 /* struct clv_cmd_stream: the peer may open another in its place */
 	CLV_CMD_STREAM_RESET,	 /* struct clv_cmd_stream: code = error; our sending half */
 	CLV_CMD_STREAM_STOP,	 /* struct clv_cmd_stream: code = error; STOP_SENDING */
 	CLV_CMD_TUNNEL_ADD,	 /* struct clv_cmd_tunnel_add */

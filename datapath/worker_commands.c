@@ -76,6 +76,10 @@ static void stream(struct clv_worker *w, uint32_t type, const struct clv_cmd_str
 		ngtcp2_conn_extend_max_stream_offset(conn->qc, cmd->stream_id, cmd->code);
 		ngtcp2_conn_extend_max_offset(conn->qc, cmd->code);
 		break;
+	case CLV_CMD_STREAM_GRANT:
+		ngtcp2_conn_extend_max_streams_bidi(conn->qc, 1);
+		conn->streams_granted++;
+		break;
 	case CLV_CMD_STREAM_RESET:
 		clv_streams_drop(&conn->streams, cmd->stream_id);
 		ngtcp2_conn_shutdown_stream_write(conn->qc, 0, cmd->stream_id, cmd->code);
@@ -184,6 +188,7 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 	case CLV_CMD_STREAM_OPEN:
 	case CLV_CMD_STREAM_WRITE:
 	case CLV_CMD_STREAM_CONSUMED:
+	case CLV_CMD_STREAM_GRANT:
 	case CLV_CMD_STREAM_RESET:
 	case CLV_CMD_STREAM_STOP:
 		stream(w, r->type, head, TAIL(struct clv_cmd_stream));

@@ -80,8 +80,9 @@ static void on_stream_data(struct clv_conn *conn, int64_t id, const uint8_t *dat
 
 		evt.code = fin && n == len;
 		worker_event(w, CLV_EVT_STREAM_DATA, &evt, sizeof(evt), data, n);
-		data += n;
 		len -= n;
+		if (len) /* data of a bare FIN is NULL */
+			data += n;
 	} while (len);
 }
 

@@ -80,6 +80,7 @@
 	  "bound tunnels aborted: too many answers that the peer does not read")                   \
 	X(CONTEXT_ABORT_GAPS, "context_abort_gaps",                                                \
 	  "bound tunnels aborted: Context IDs all over the place")                                 \
+	X(STREAM_FLOODS, "stream_floods", "connections closed for giving up too many requests")    \
 	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")
 
 enum clv_counter {

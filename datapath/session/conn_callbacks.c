@@ -106,15 +106,12 @@ static int on_stream_close(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t
 	if (!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET))
 		code = 0x0100; /* H3_NO_ERROR */
 	clv_streams_drop(&conn->streams, id);
-	/* the peer may open another in its place */
-	if (!ngtcp2_conn_is_local_stream2(qc, id)) {
-		if (id & 2) {
-			ngtcp2_conn_extend_max_streams_uni(qc, 1);
-		} else {
-			ngtcp2_conn_extend_max_streams_bidi(qc, 1);
-			conn->streams_granted++;
-		}
-	}
+	/*
+	 * The peer may open another in its place; a request stream only when control has done with
+	 * this one: else streams opened and given up at once would pile up on the way to it.
+	 */
+	if (!ngtcp2_conn_is_local_stream2(qc, id) && id & 2)
+		ngtcp2_conn_extend_max_streams_uni(qc, 1);
 	conn->env.ops->stream_closed(conn, id, code);
 	return 0;
 }

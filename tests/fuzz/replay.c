@@ -5,7 +5,8 @@
  *   fuzz_NAME FILE|FOLDER...
  *
  * Each input is tried whole and cut short at every length, in a heap block of exactly that size, so
- * that a sanitizer sees the first byte read past the end.  The empty input is always tried.
+ * that a sanitizer sees the first byte read past the end.  The empty input is always tried.  A
+ * target that takes long for one input may define fuzz_cuts_max: how many lengths to cut it to.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 
 enum { CUTS_MAX = 2048 }; /* longer inputs are cut at their first bytes only */
+
+extern const size_t fuzz_cuts_max __attribute__((weak));
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -41,7 +44,7 @@ static int replay_file(const char *path)
 	FILE *file = fopen(path, "rb");
 	uint8_t *data = NULL;
 	int err = -EIO;
-	long size;
+	long size, cuts = &fuzz_cuts_max ? (long)fuzz_cuts_max + 1 : CUTS_MAX;
 
 	if (!file)
 		return -errno;
@@ -52,7 +55,7 @@ static int replay_file(const char *path)
 		goto free_data;
 
 	try_input(data, (size_t)size);
-	for (long cut = 1; cut < size && cut < CUTS_MAX; cut++)
+	for (long cut = 1; cut < size && cut < cuts; cut++)
 		try_input(data, (size_t)cut);
 	err = 0;
 

@@ -185,7 +185,7 @@ static uint64_t *sent_of(struct raw *r, int64_t id)
 void raw_stream(struct raw *r, int64_t id, const void *bytes, size_t len, bool fin)
 {
 	uint64_t *sent = sent_of(r, id);
-	const uint8_t *p = bytes;
+	const uint8_t *p = bytes ? bytes : (const void *)"";
 
 	do {
 		size_t piece = len < STREAM_PIECE ? len : STREAM_PIECE;

@@ -121,6 +121,7 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(conn_window, 1 << 20);
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(resets_per_sec, 100);
+	FALLBACK(given_up_per_sec, 1000);
 	FALLBACK(early_per_conn, 16);
 #undef FALLBACK
 	if (p->always_retry)
@@ -466,37 +467,42 @@ bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world 
 
 /* ---- all of it ---- */
 
-static void make_tls(struct world *w)
-{
-	static const char *const names[] = { "relay.test" };
-	struct clv_tls_server_params sp = { .profile = CLV_PROFILE_PQC };
-	struct clv_tls_client_params lp = { .profile = CLV_PROFILE_PQC };
-	struct clv_certs certs;
-	char error[256] = "";
-
-	snprintf(w->state_dir, sizeof(w->state_dir), "/tmp/culvert-loop-XXXXXX");
-	must(mkdtemp(w->state_dir) != NULL, "mkdtemp");
-	must(clv_certs_ensure(CLV_PROFILE_PQC, w->state_dir, names, 1, &certs, error,
-			      sizeof(error)) == 0,
-	     error);
-	sp.cert_file = certs.cert_file;
-	sp.key_file = certs.key_file;
-	lp.ca_sha256 = certs.ca_sha256;
-	must(clv_tls_server_context(&sp, &w->server_tls, error, sizeof(error)) == 0, error);
-	must(clv_tls_client_context(&lp, &w->client_tls, error, sizeof(error)) == 0, error);
-}
-
-static void remove_state(struct world *w)
+static void remove_state(const char *dir)
 {
 	static const char *const files[] = { "tls/ca.pem", "tls/ca.key", "tls/pqc.pem",
 					     "tls/pqc.key", "tls" };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", w->state_dir, files[i]);
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
 		remove(path);
 	}
-	rmdir(w->state_dir);
+	rmdir(dir);
+}
+
+static void make_tls(struct world *w)
+{
+	static const char *const names[] = { "relay.test" };
+	static struct clv_tls_context *server, *client; /* for all worlds of this program */
+	struct clv_tls_server_params sp = { .profile = CLV_PROFILE_PQC };
+	struct clv_tls_client_params lp = { .profile = CLV_PROFILE_PQC };
+	char error[256] = "", dir[] = "/tmp/culvert-loop-XXXXXX";
+	struct clv_certs certs;
+
+	if (!server) {
+		must(mkdtemp(dir) != NULL, "mkdtemp");
+		must(clv_certs_ensure(CLV_PROFILE_PQC, dir, names, 1, &certs, error,
+				      sizeof(error)) == 0,
+		     error);
+		sp.cert_file = certs.cert_file;
+		sp.key_file = certs.key_file;
+		lp.ca_sha256 = certs.ca_sha256;
+		must(clv_tls_server_context(&sp, &server, error, sizeof(error)) == 0, error);
+		must(clv_tls_client_context(&lp, &client, error, sizeof(error)) == 0, error);
+		remove_state(dir);
+	}
+	w->server_tls = server;
+	w->client_tls = client;
 }
 
 void world_open(struct world *w, const struct world_params *p)
@@ -563,10 +569,7 @@ void world_close(struct world *w)
 		close_client(&w->clients[i]);
 	relay_close(w);
 	clv_policy_free(w->policy);
-	clv_tls_context_free(w->server_tls);
-	clv_tls_context_free(w->client_tls);
 	wire_fini(&w->wire);
-	remove_state(w);
 }
 
 uint64_t world_count(const struct world *w, enum clv_counter which)

@@ -104,7 +104,6 @@ struct world {
 	uint32_t egress_max;		  /* ports the relay may hold */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;
-	char state_dir[64];
 };
 
 /* True while a worker of the relay runs its step. */

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Any sequence of a client's actions against a whole relay, control and worker, on the fake clock.
+ *
+ * A peer shakes hands and starts HTTP/3; then each step of the input is an action: requests and
+ * capsules well and badly made, raw frames, raw packets, resets, moves, silence, time.  Afterwards
+ * the relay must have counted every datagram, have stayed below its ceiling of memory, serve another
+ * client, and hold nothing of the peer any more once it has idled out.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "tests/loop/raw.h"
+
+extern const size_t fuzz_cuts_max;
+const size_t fuzz_cuts_max = 0; /* an input takes long; every prefix of each would take too long */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			abort();                                                                   \
+	} while (0)
+
+enum {
+	ACTIONS_MAX = 64,
+	STREAMS = 16, /* that actions choose from */
+	MEMORY_MAX = 8 << 20,
+	CONN_IDLE_SEC = 4,
+};
+
+struct input {
+	const uint8_t *p, *end;
+};
+
+static uint8_t take(struct input *in)
+{
+	return in->p < in->end ? *in->p++ : 0;
+}
+
+/* As many bytes as the next one says, or what is left. */
+static size_t take_bytes(struct input *in, const uint8_t **bytes)
+{
+	size_t len = take(in);
+
+	if (len > (size_t)(in->end - in->p))
+		len = (size_t)(in->end - in->p);
+	*bytes = in->p;
+	in->p += len;
+	return len;
+}
+
+static int64_t take_stream(struct input *in)
+{
+	return 4 * (int64_t)(take(in) % STREAMS);
+}
+
+/* ---- actions ---- */
+
+static void open_tunnel(struct raw *r, struct input *in)
+{
+	static const char *const hosts[] = { "198.18.1.1", "127.0.0.1", "198.18.9.9", "a.test" };
+	int64_t id = take_stream(in);
+
+	raw_connect_udp(r, id, hosts[take(in) % 4], 7000);
+}
+
+static void send_headers(struct raw *r, struct input *in)
+{
+	static const char *const fields[] = {
+		":method: GET",
+		":method: CONNECT",
+		":protocol: connect-udp",
+		":scheme: https",
+		":scheme: http",
+		":authority: r",
+		":path: /",
+		"foo: bar",
+		"capsule-protocol: ?1",
+		"content-length: 3",
+		"Foo: bar",
+		"te: gzip",
+		":path: /.well-known/masque/udp/198.18.1.1/7000/",
+		"priority: u=1",
+		"connection: close",
+		"cookie: a=b",
+	};
+	const char *chosen[16];
+	struct raw_bytes b = { .len = 0 };
+	int64_t id = take_stream(in);
+	size_t n = take(in) % 16;
+
+	for (size_t i = 0; i < n; i++)
+		chosen[i] = fields[take(in) % (sizeof(fields) / sizeof(fields[0]))];
+	put_headers(&b, chosen, n);
+	raw_stream(r, id, b.bytes, b.len, take(in) & 1);
+}
+
+/* A DATA frame, or no frame at all, of these bytes. */
+static void send_body(struct raw *r, struct input *in)
+{
+	int64_t id = take_stream(in);
+	uint8_t how = take(in);
+	struct raw_bytes b = { .len = 0 };
+	const uint8_t *bytes;
+	size_t len = take_bytes(in, &bytes);
+
+	if (how & 1) {
+		put_varint(&b, 0);
+		put_varint(&b, len);
+	}
+	put_bytes(&b, bytes, len);
+	raw_stream(r, id, b.bytes, b.len, how & 2);
+}
+
+static void send_datagram(struct raw *r, struct input *in)
+{
+	static const uint8_t payload[1300];
+	int64_t id = take_stream(in);
+	uint64_t context = take(in) % 4;
+
+	raw_datagram(r, id, context, payload, (size_t)take(in) * 5);
+}
+
+static void send_frames(struct raw *r, struct input *in)
+{
+	const uint8_t *bytes;
+	size_t len = take_bytes(in, &bytes);
+
+	raw_send(r, bytes, len);
+}
+
+/* RESET_STREAM or STOP_SENDING */
+static void give_up(struct raw *r, struct input *in, bool reset)
+{
+	struct raw_bytes b = { .len = 0 };
+	int64_t id = take_stream(in);
+
+	put_varint(&b, reset ? 0x04 : 0x05);
+	put_varint(&b, (uint64_t)id);
+	put_varint(&b, 0x010c);
+	if (reset)
+		put_varint(&b, raw_stream_of(r, id)->sent);
+	raw_send(r, b.bytes, b.len);
+}
+
+static void send_uni(struct raw *r, struct input *in)
+{
+	int64_t id = 2 + 4 * (int64_t)(take(in) % 3);
+	const uint8_t *bytes;
+	size_t len = take_bytes(in, &bytes);
+
+	raw_stream(r, id, bytes, len, false);
+}
+
+static void send_packet(struct raw *r, struct input *in)
+{
+	const uint8_t *bytes;
+	size_t len = take_bytes(in, &bytes);
+
+	raw_send_bytes(r, bytes, len);
+}
+
+/* A good packet of which one byte is not. */
+static void send_broken(struct raw *r, struct input *in)
+{
+	static const uint8_t frames[] = { 0x01, 0, 0, 0, 0, 0, 0, 0 };
+	uint8_t packet[1500];
+	size_t len = raw_seal(r, frames, sizeof(frames), packet);
+
+	packet[take(in) % len] ^= (uint8_t)(take(in) | 1);
+	raw_send_bytes(r, packet, len);
+}
+
+static void move(struct raw *r, struct input *in)
+{
+	r->endpoint.port = htons((uint16_t)(30000 + take(in) % 8));
+}
+
+static void retire(struct raw *r, struct input *in)
+{
+	struct raw_bytes b = { .len = 0 };
+	unsigned i = take(in) % 8;
+
+	if (i >= r->cids_len)
+		return;
+	put_varint(&b, 0x19);
+	put_varint(&b, take(in) & 1 ? 0 : r->cids[i].seq);
+	memcpy(r->dcid, r->cids[r->cids_len - 1].id, sizeof(r->dcid));
+	raw_send(r, b.bytes, b.len);
+}
+
+/* A packet of the target's, or a stranger's, to the first egress ports. */
+static void from_target(struct raw *r, struct input *in)
+{
+	static const uint8_t payload[1400];
+	struct clv_endpoint to = r->w->relay_endpoint, from = r->w->target;
+
+	to.port = htons((uint16_t)(20000 + take(in) % 4));
+	if (take(in) & 1)
+		from.port++;
+	wire_send(&r->w->wire, &from, &to, 0, payload, (size_t)take(in) * 5);
+}
+
+static void act(struct raw *r, struct input *in)
+{
+	switch (take(in) % 17) {
+	case 0:
+		open_tunnel(r, in);
+		break;
+	case 1:
+		send_headers(r, in);
+		break;
+	case 2:
+		send_body(r, in);
+		break;
+	case 3:
+		send_datagram(r, in);
+		break;
+	case 4:
+		send_frames(r, in);
+		break;
+	case 5:
+		raw_stream(r, take_stream(in), NULL, 0, true);
+		break;
+	case 6:
+		give_up(r, in, true);
+		break;
+	case 7:
+		give_up(r, in, false);
+		break;
+	case 8:
+		send_uni(r, in);
+		break;
+	case 9:
+		send_packet(r, in);
+		break;
+	case 10:
+		send_broken(r, in);
+		break;
+	case 11:
+		move(r, in);
+		break;
+	case 12:
+		retire(r, in);
+		break;
+	case 13:
+		from_target(r, in);
+		break;
+	case 14:
+		r->never_acks = !r->never_acks;
+		break;
+	case 15:
+		raw_run(r, take(in) * CLV_MSEC);
+		break;
+	default:
+		raw_run(r, (take(in) % 4) * CLV_SEC);
+	}
+}
+
+/* ---- what must hold afterwards ---- */
+
+static bool app0_answered(struct world *w)
+{
+	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
+}
+
+static void check_serves(struct world *w)
+{
+	struct world_app *app = &w->clients[0].apps[0];
+
+	w->target_is_silent = false;
+	CHECK(world_connect(w, 0));
+	CHECK(world_tunnel(w, 0, 0, "198.18.1.1", 7000) == 0);
+	CHECK(world_run(w, 5 * CLV_SEC, app0_answered) && app->opened);
+	world_app_send(w, 0, 0, 1000, 1);
+	world_run(w, CLV_SEC, NULL);
+	CHECK(app->received == 1 && app->wrong == 0);
+}
+
+/* Every datagram that came in went out or is in a counter that says why not. */
+static void check_counted(const struct world *w)
+{
+	uint64_t in = world_count(w, CLV_COUNT_DGRAM_IN) + world_count(w, CLV_COUNT_RX_TARGET);
+	uint64_t out = world_count(w, CLV_COUNT_TX_TARGET) + world_count(w, CLV_COUNT_DGRAM_OUT);
+
+	for (int i = CLV_COUNT_DROP_MALFORMED; i <= CLV_COUNT_DROP_NOT_INITIAL; i++)
+		out += world_count(w, (enum clv_counter)i);
+	CHECK(in <= out);
+	CHECK(world_count(w, CLV_COUNT_EVENT_NOMEM) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct world *w = malloc(sizeof(*w));
+	struct raw *r = malloc(sizeof(*r));
+	struct input in = { data, data + size };
+	const struct world_params p = {
+		.kernel_path = size && data[size - 1] & 1,
+		.limits = { .conn_idle_ns = CONN_IDLE_SEC * CLV_SEC, .tunnels_per_conn = 12 },
+	};
+	size_t before;
+
+	CHECK(w && r);
+	world_open(w, &p);
+	raw_open(r, w, 0);
+	CHECK(raw_connect(r));
+	before = raw_memory();
+	raw_h3_start(r);
+	for (int i = 0; i < ACTIONS_MAX && in.p < in.end; i++)
+		act(r, &in);
+	raw_run(r, CLV_SEC);
+	CHECK(r->memory_peak < before + MEMORY_MAX);
+	raw_close(r);
+	/* gone without a word: the connection idles out, and its tunnels with it */
+	world_run(w, 4 * CONN_IDLE_SEC * CLV_SEC, NULL);
+	CHECK(w->relay.egress_held == 0);
+	check_counted(w);
+	check_serves(w);
+	world_close(w);
+	CHECK(clv_aead_live() == 0);
+	free(r);
+	free(w);
+	return 0;
+}
