@@ -446,8 +446,8 @@ static int load(struct clv_relay *relay)
 	const struct clv_control_limits *limits = &relay->config.limits;
 	const struct clv_bpf_sizes sizes = {
 		.conn_ids = limits->conns_max * CIDS_PER_CONN * relay->workers_len,
-		.contexts = limits->tunnels_max * relay->workers_len,
-		.bindings = limits->tunnels_max * relay->workers_len,
+		.contexts = (limits->tunnels_max + limits->remotes_max) * relay->workers_len,
+		.bindings = limits->tunnels_max * CLV_TUNNEL_ENDS * relay->workers_len,
 		.listeners = LISTENER_ENTRIES,
 		.denied = DENIED_ENTRIES,
 	};

@@ -166,7 +166,8 @@ int clv_relay_open_listeners(struct clv_relay *relay)
 	err = clv_sock_open(&params, &relay->port);
 	for (i = 0; i < relay->workers_len && !err; i++) {
 		params.counters = &relay->workers[i].unused;
-		params.sockets_max = CLV_LISTENERS_MAX + relay->config.limits.tunnels_max;
+		params.sockets_max = CLV_LISTENERS_MAX +
+				     relay->config.limits.tunnels_max * CLV_TUNNEL_ENDS;
 		err = clv_sock_open(&params, &relay->workers[i].sock);
 	}
 	if (err)
@@ -213,6 +214,8 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		.workers = relay->workers_len,
 		.conns_max = config->limits.conns_max,
 		.tunnels_max = config->limits.tunnels_max,
+		.remotes_max = config->limits.remotes_max,
+		.remotes_per_tunnel = config->limits.remotes_per_tunnel,
 		.buffers = config->buffers,
 		.early_per_conn = config->tunnel_early_packets,
 		.early_ns = config->tunnel_early_ns,

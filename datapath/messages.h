@@ -44,8 +44,10 @@ enum clv_command {
 	CLV_CMD_TUNNEL_BIND,   /* struct clv_cmd_tunnel_bind: a port that a bound tunnel holds */
 	CLV_CMD_CONTEXT_OPEN,  /* struct clv_cmd_context_open */
 	CLV_CMD_CONTEXT_CLOSE, /* struct clv_cmd_context_close: its remote goes with it */
-	CLV_CMD_REMOTE_ADD,    /* struct clv_cmd_remote, tail: a payload that waited for it */
+	CLV_CMD_REMOTE_ADD,    /* struct clv_cmd_remote */
 	CLV_CMD_REMOTE_REMOVE, /* struct clv_cmd_remote_remove */
+	CLV_CMD_REMOTE_SEND,   /* struct clv_cmd_remote_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_CLOSE,  /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
 	CLV_CMD_STOP,	       /* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
@@ -89,6 +91,7 @@ enum clv_tunnel_flag {
 	 * on Context ID 0 is CLV_EVT_CONTEXT_ZERO.  socket_fd is -1 either way.
 	 */
 	CLV_TUNNEL_BOUND = 1u << 1,
+	CLV_TUNNEL_DELIVER = 1u << 2, /* what the peer sends goes to control: CLV_EVT_DELIVERY */
 };
 
 struct clv_cmd_tunnel_add {
@@ -128,8 +131,7 @@ struct clv_remote {
 	struct clv_nexthop hop;
 	struct clv_ref far; /* HAIRPIN */
 	uint32_t flags;	    /* enum clv_remote_flag */
-	uint32_t socket;    /* sock: a socket of CLV_CMD_SOCKET_OPEN, where local is none of a
-			       CLV_CMD_TUNNEL_BIND (client) */
+	/* local is the end of a CLV_CMD_TUNNEL_BIND, or of a socket of CLV_CMD_SOCKET_OPEN (client) */
 };
 
 enum clv_context_flag {
@@ -157,8 +159,8 @@ struct clv_cmd_context_close {
 };
 
 /*
- * A remote that may be sent to by the uncompressed context.  The answer to CLV_EVT_REMOTE_NEW; also
- * unasked, with another next hop for a remote that is there.
+ * A remote that may be sent to by the uncompressed context; what waited for it goes.  The answer to
+ * CLV_EVT_REMOTE_NEW; also unasked, with another next hop for a remote that is there.
  */
 struct clv_cmd_remote {
 	struct clv_ref ref;
@@ -171,8 +173,14 @@ struct clv_cmd_remote_remove {
 	struct clv_endpoint wire;
 };
 
+/* By its own context, else by the uncompressed one. */
+struct clv_cmd_remote_send {
+	struct clv_ref ref;
+	struct clv_endpoint wire;
+};
+
 struct clv_cmd_socket {
-	int socket_fd; /* lends until CLV_EVT_STOPPED */
+	int socket_fd; /* lends until CLV_EVT_SOCKET_CLOSED or CLV_EVT_STOPPED */
 	struct clv_endpoint local;
 };
 
@@ -209,17 +217,20 @@ enum clv_event {
 	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
 	/*
 	 * Bound tunnels, all struct clv_evt_bound.
-	 * NEW, tail: payload of an uncompressed datagram toward a wire address without a remote.
-	 * Control answers each with CLV_CMD_REMOTE_ADD and the payload, or CLV_CMD_REMOTE_REMOVE;
-	 * few wait for an answer at a time.
+	 * NEW: an uncompressed datagram names a wire address without a remote.  The worker keeps it,
+	 * and some that follow, until control answers with CLV_CMD_REMOTE_ADD or _REMOVE.
 	 */
 	CLV_EVT_REMOTE_NEW,
 	CLV_EVT_REMOTE_BUSY, /* an uncompressed remote is worth a Context ID */
-	CLV_EVT_REMOTE_IDLE, /* context_id: its own, 0 for an uncompressed remote */
+	/* context_id: its own, to be closed; 0: the remote had none and is forgotten already.  Also
+	   the answer to an OPEN or ADD that found no room. */
+	CLV_EVT_REMOTE_IDLE,
+	CLV_EVT_DELIVERY,     /* tail: UDP payload from the peer; wire is zero for Context ID 0 */
 	CLV_EVT_CONTEXT_ZERO, /* struct clv_evt_tunnel: a datagram by Context ID 0 without a target */
-	CLV_EVT_STRAY,	      /* struct clv_evt_stray, tail: UDP payload of no connection we know */
-	CLV_EVT_PEER_TOKEN,   /* struct clv_evt_token: a stateless reset would end in it */
-	CLV_EVT_STOPPED,      /* no body: last message of a worker */
+	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
+	CLV_EVT_STRAY,	    /* struct clv_evt_stray, tail: UDP payload of no connection we know */
+	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: a stateless reset would end in it */
+	CLV_EVT_STOPPED,    /* no body: last message of a worker */
 };
 
 struct clv_evt_cid {

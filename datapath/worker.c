@@ -36,7 +36,8 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	    clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
 	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
-	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed)) {
+	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed) ||
+	    clv_remotes_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
 		w->p.sock = w->p.xsk = NULL; /* still the caller's */
 		clv_worker_close(w);
 		return -ENOMEM;
@@ -58,6 +59,7 @@ void clv_worker_close(struct clv_worker *w)
 		w->p.xsk->ops->close(w->p.xsk);
 	if (w->p.sock)
 		w->p.sock->ops->close(w->p.sock);
+	clv_remotes_fini(&w->remotes);
 	clv_tunnels_fini(&w->tunnels);
 	clv_timers_fini(&w->conn_timers);
 	clv_table_fini(&w->cids);
@@ -100,7 +102,12 @@ static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *
 /* The kernel or XDP matched the remote; look again, since a map may lag behind the tunnel. */
 static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx *rx)
 {
-	clv_count(&w->counters, CLV_COUNT_RX_TARGET);
+	if (rx->kind != CLV_RX_HAIRPIN)
+		clv_count(&w->counters, CLV_COUNT_RX_TARGET);
+	if (t->flags & CLV_TUNNEL_BOUND) {
+		worker_bound_to_peer(w, t, rx);
+		return;
+	}
 	if (memcmp(&rx->remote, &t->flow.remote, sizeof(rx->remote)) ||
 	    memcmp(&rx->local, &t->flow.local, sizeof(rx->local))) {
 		clv_count(&w->counters, CLV_COUNT_DROP_WRONG_REMOTE);
@@ -132,6 +139,19 @@ static void stray(struct clv_worker *w, const struct clv_rx *rx)
 		worker_event(w, CLV_EVT_STRAY, &evt, sizeof(evt), rx->payload, rx->payload_len);
 }
 
+static struct clv_tunnel *tunnel_of_ends(struct clv_worker *w, const struct clv_rx *rx)
+{
+	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, &rx->local, &rx->remote);
+	const struct clv_remote_slot *r;
+
+	if (!t)
+		t = clv_tunnels_by_local(&w->tunnels, &rx->local);
+	if (t)
+		return t;
+	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	return r ? &w->tunnels.slots[r->tunnel] : NULL;
+}
+
 /* From a kernel socket: nobody has classified it. */
 static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 {
@@ -146,7 +166,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 			stray(w, rx);
 		return;
 	}
-	t = clv_tunnels_by_tuple(&w->tunnels, &rx->local, &rx->remote);
+	t = tunnel_of_ends(w, rx);
 	if (t) {
 		to_tunnel(w, t, rx);
 		return;
@@ -245,6 +265,7 @@ unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 		drain_handoff(w);
 	worker_conns_expire(w);
 	worker_tunnels_expire(w);
+	worker_remotes_expire(w);
 	worker_early_expire(w);
 	worker_conns_flush(w);
 	if (w->p.xsk)
@@ -265,9 +286,12 @@ uint64_t clv_worker_next_ns(const struct clv_worker *w)
 {
 	uint64_t at = clv_timers_next_ns(&w->conn_timers);
 	uint64_t tunnels = clv_timers_next_ns(&w->tunnels.timers);
+	uint64_t remotes = clv_timers_next_ns(&w->remotes.timers);
 
 	if (tunnels < at)
 		at = tunnels;
+	if (remotes < at)
+		at = remotes;
 	if (w->early_head && w->early_head->until_ns < at)
 		at = w->early_head->until_ns;
 	return at;
@@ -304,6 +328,11 @@ const struct clv_counters *clv_worker_counters(const struct clv_worker *w)
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot)
 {
 	return slot < w->p.tunnels_max ? &w->tunnels.stats[slot] : NULL;
+}
+
+bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot, struct clv_remote_view *out)
+{
+	return clv_remotes_view(&w->remotes, slot, out);
 }
 
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot)

@@ -20,6 +20,7 @@
 #include "datapath/base/mailbox.h"
 #include "datapath/io/port.h"
 #include "datapath/session/conn.h"
+#include "datapath/session/remotes.h"
 #include "datapath/session/tunnel.h"
 
 struct clv_worker;
@@ -28,7 +29,7 @@ struct clv_handoff;
 enum {
 	/* the first socket added to a worker's sock port is its first listener */
 	CLV_WORKER_LISTENER_SOCKET = 0,
-	CLV_WORKER_OPEN_SOCKETS_MAX = 64, /* by CLV_CMD_SOCKET_OPEN */
+	CLV_WORKER_OPEN_SOCKETS_MAX = 1024, /* by CLV_CMD_SOCKET_OPEN */
 };
 
 struct clv_worker_params {
@@ -36,6 +37,8 @@ struct clv_worker_params {
 	uint16_t workers; /* how many there are */
 	uint32_t conns_max;
 	uint32_t tunnels_max;
+	uint32_t remotes_max;	      /* of all bound tunnels */
+	uint32_t remotes_per_tunnel;  /* that uncompressed datagrams may name */
 	uint32_t buffers;	      /* for datagrams that wait: send queues, early, neighbours */
 	uint32_t early_per_conn;      /* datagrams kept for a tunnel to come */
 	uint64_t early_ns;	      /* how long */
@@ -69,6 +72,8 @@ int clv_worker_xsk_fd(const struct clv_worker *w);
 
 const struct clv_counters *clv_worker_counters(const struct clv_worker *w);
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
+/* Copy what is known of the remote in a slot.  Returns false without one, or behind the last. */
+bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot, struct clv_remote_view *out);
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot);
 
 #endif

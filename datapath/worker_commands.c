@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 
@@ -133,6 +134,49 @@ static void tunnel_add(struct clv_worker *w, const struct clv_cmd_tunnel_add *cm
 	worker_conn_mark_dirty(w, conn);
 }
 
+/* From a DATAGRAM capsule. */
+static void tunnel_send(struct clv_worker *w, struct clv_tunnel *t,
+			const struct clv_cmd_tunnel_send *cmd, const uint8_t *payload, size_t len)
+{
+	/* Its context will not come any more: capsules and registrations are on one stream. */
+	if (!worker_to_context(w, t, cmd->context_id, payload, len))
+		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+}
+
+/* All begin with the tunnel. */
+static void bound_command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
+{
+	struct clv_tunnel *t = tunnel_of(w, (const struct clv_ref *)body);
+
+	if (!t) {
+		if (r->type == CLV_CMD_REMOTE_SEND)
+			clv_count(&w->counters, CLV_COUNT_DROP_STALE);
+		return;
+	}
+	switch (r->type) {
+	case CLV_CMD_TUNNEL_BIND:
+		worker_bound_bind(w, t, (const void *)body);
+		break;
+	case CLV_CMD_CONTEXT_OPEN:
+		worker_bound_open(w, t, (const void *)body);
+		break;
+	case CLV_CMD_CONTEXT_CLOSE:
+		worker_bound_close(w, t, ((const struct clv_cmd_context_close *)body)->context_id);
+		break;
+	case CLV_CMD_REMOTE_ADD:
+		worker_bound_remote_add(w, t, &((const struct clv_cmd_remote *)body)->remote);
+		break;
+	case CLV_CMD_REMOTE_REMOVE:
+		worker_bound_remote_remove(w, t,
+					   &((const struct clv_cmd_remote_remove *)body)->wire);
+		break;
+	default:
+		worker_bound_remote_send(w, t, &((const struct clv_cmd_remote_send *)body)->wire,
+					 body + sizeof(struct clv_cmd_remote_send),
+					 r->len - sizeof(struct clv_cmd_remote_send));
+	}
+}
+
 static void socket_open(struct clv_worker *w, const struct clv_cmd_socket *cmd)
 {
 	uint32_t number;
@@ -146,6 +190,20 @@ static void socket_open(struct clv_worker *w, const struct clv_cmd_socket *cmd)
 	}
 	w->open_numbers[w->open_len] = number;
 	w->open_sockets[w->open_len++] = cmd->local;
+}
+
+static void socket_close(struct clv_worker *w, const struct clv_cmd_socket *cmd)
+{
+	for (uint32_t i = 0; i < w->open_len; i++) {
+		if (!clv_endpoint_equal(&w->open_sockets[i], &cmd->local))
+			continue;
+		w->p.sock->ops->remove_socket(w->p.sock, w->open_numbers[i]);
+		w->open_len--;
+		w->open_numbers[i] = w->open_numbers[w->open_len];
+		w->open_sockets[i] = w->open_sockets[w->open_len];
+		break;
+	}
+	worker_event(w, CLV_EVT_SOCKET_CLOSED, cmd, sizeof(*cmd), NULL, 0);
 }
 
 static void stop(struct clv_worker *w)
@@ -207,7 +265,7 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		if (!t)
 			clv_count(&w->counters, CLV_COUNT_DROP_STALE);
 		else if (r->type == CLV_CMD_TUNNEL_SEND)
-			worker_to_target(w, t, TAIL(struct clv_cmd_tunnel_send));
+			tunnel_send(w, t, send, TAIL(struct clv_cmd_tunnel_send));
 		else
 			worker_to_peer(w, t, TAIL(struct clv_cmd_tunnel_send));
 		break;
@@ -233,6 +291,17 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		break;
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);
+		break;
+	case CLV_CMD_SOCKET_CLOSE:
+		socket_close(w, head);
+		break;
+	case CLV_CMD_TUNNEL_BIND:
+	case CLV_CMD_CONTEXT_OPEN:
+	case CLV_CMD_CONTEXT_CLOSE:
+	case CLV_CMD_REMOTE_ADD:
+	case CLV_CMD_REMOTE_REMOVE:
+	case CLV_CMD_REMOTE_SEND:
+		bound_command(w, r, body);
 		break;
 	case CLV_CMD_STOP:
 		stop(w);

@@ -24,48 +24,57 @@ static void drop(struct clv_worker *w, struct clv_tunnel *t, enum clv_counter wh
 
 /* ---- peer to target ---- */
 
-static void send_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
-			   size_t len)
+enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
+			     const uint8_t *payload, size_t len)
 {
-	struct clv_port *port = worker_port(w, &t->flow);
+	size_t headers = clv_addr_is_v4(flow->remote.addr) ? IP_UDP_V4 : IP_UDP_V6;
+	struct clv_port *port = worker_port(w, flow);
 	struct clv_tx tx;
 
-	if (port->ops->tx_take(port, &tx)) {
-		drop(w, t, CLV_COUNT_DROP_NO_FRAME);
-		return;
-	}
+	if (flow->hop.mtu && len + headers > flow->hop.mtu)
+		return CLV_COUNT_DROP_TOO_BIG_TARGET;
+	if (port->ops->tx_take(port, &tx))
+		return CLV_COUNT_DROP_NO_FRAME;
 	if (len > tx.room) {
 		port->ops->tx_give(port, &tx);
-		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
-		return;
+		return CLV_COUNT_DROP_TOO_BIG_TARGET;
 	}
 	memcpy(tx.payload, payload, len);
 	/* Not-ECT: the outer connection's marks are not the inner ones (RFC 9298 section 6.2) */
-	port->ops->tx_send(port, &tx, len, &t->flow, 0);
+	port->ops->tx_send(port, &tx, len, flow, 0);
 	clv_count(&w->counters, CLV_COUNT_TX_TARGET);
-	clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+	return CLV_COUNTER_MAX;
 }
 
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len)
 {
-	size_t headers = clv_addr_is_v4(t->flow.remote.addr) ? IP_UDP_V4 : IP_UDP_V6;
+	enum clv_counter why = CLV_COUNTER_MAX;
 
-	if (t->flow.hop.mtu && len + headers > t->flow.hop.mtu) {
-		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
+	if (t->flags & CLV_TUNNEL_DELIVER) {
+		const struct clv_evt_bound evt = {
+			.ref = { t->slot, t->generation, w->p.id, { 0 } },
+		};
+
+		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+		worker_event(w, CLV_EVT_DELIVERY, &evt, sizeof(evt), payload, len);
 		return;
 	}
 	switch (t->flow.hop.state) {
 	case CLV_HOP_READY:
-		send_to_target(w, t, payload, len);
-		return;
+		why = worker_send(w, &t->flow, payload, len);
+		if (why == CLV_COUNTER_MAX)
+			clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+		break;
 	case CLV_HOP_RESOLVING:
 		if (clv_sendq_push(&t->wait, &w->pool, payload, len, NULL, 0, w->now_ns))
-			drop(w, t, CLV_COUNT_DROP_NO_NEIGHBOUR);
-		return;
+			why = CLV_COUNT_DROP_NO_NEIGHBOUR;
+		break;
 	default:
-		drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
+		why = CLV_COUNT_DROP_NO_ROUTE;
 	}
+	if (why != CLV_COUNTER_MAX)
+		drop(w, t, why);
 }
 
 void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop)
@@ -132,13 +141,17 @@ static bool is_probe(uint64_t context_id)
 	       context_id == CLV_DGRAM_CONTEXT_PROBE_SERVER;
 }
 
-static void to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
 		       const uint8_t *payload, size_t len)
 {
+	if (t->flags & CLV_TUNNEL_BOUND)
+		return is_probe(context_id) ||
+		       worker_bound_from_peer(w, t, context_id, payload, len);
 	if (context_id == CLV_DGRAM_CONTEXT_UDP)
 		worker_to_target(w, t, payload, len);
 	else if (!is_probe(context_id))
 		drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	return true;
 }
 
 /* RFC 9297 section 2.1: these cost the peer its connection. */
@@ -171,9 +184,9 @@ void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t
 	if (!is_probe(d.context_id))
 		clv_count(&w->counters, CLV_COUNT_DGRAM_IN);
 	t = clv_tunnels_by_stream(&w->tunnels, conn->ref.slot, d.stream_id);
-	if (t) {
-		to_context(w, t, d.context_id, d.payload, d.payload_len);
-	} else if (!is_probe(d.context_id)) {
+	if (t && worker_to_context(w, t, d.context_id, d.payload, d.payload_len))
+		return;
+	if (!is_probe(d.context_id)) {
 		const uint8_t *body = data;
 		uint64_t quarter;
 
@@ -214,8 +227,11 @@ void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t)
 			prev = e;
 			continue;
 		}
-		if (!clv_varint_read(&p, e->bytes + e->len, &context_id))
-			to_context(w, t, context_id, p, (size_t)(e->bytes + e->len - p));
+		if (!clv_varint_read(&p, e->bytes + e->len, &context_id) &&
+		    !worker_to_context(w, t, context_id, p, (size_t)(e->bytes + e->len - p))) {
+			prev = e; /* its context may still come */
+			continue;
+		}
 		early_release(w, prev, e);
 	}
 }
@@ -230,34 +246,41 @@ void worker_early_expire(struct clv_worker *w)
 
 /* ---- target to peer ---- */
 
-static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
-		       size_t len)
+/* body: Context ID and what follows it. */
+static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *head,
+		       size_t head_len, const uint8_t *payload, size_t len)
 {
 	struct clv_evt_tunnel up = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
-	uint8_t body[1 + CLV_DGRAM_UDP_MAX];
+	uint8_t body[CLV_REMOTE_PREFIX_MAX + CLV_DGRAM_UDP_MAX];
 
 	if (clv_mailbox_backlog(w->p.events) > CAPSULE_BACKLOG_MAX) {
 		drop(w, t, CLV_COUNT_DROP_CAPSULE_BACKLOG);
 		return;
 	}
-	body[0] = CLV_DGRAM_CONTEXT_UDP;
-	memcpy(body + 1, payload, len);
-	worker_event(w, CLV_EVT_DATAGRAM_UP, &up, sizeof(up), body, len + 1);
+	memcpy(body, head, head_len);
+	memcpy(body + head_len, payload, len);
+	worker_event(w, CLV_EVT_DATAGRAM_UP, &up, sizeof(up), body, head_len + len);
+}
+
+void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
+		 size_t prefix_len, const uint8_t *payload, size_t len)
+{
+	struct clv_conn *conn = w->conns[t->conn_slot].conn;
+	size_t quarter_len = clv_varint_len((uint64_t)t->stream_id / 4);
+
 	clv_tunnel_count(&w->tunnels, t, false, len, w->now_ns);
+	if (t->flags & CLV_TUNNEL_CAPSULES) {
+		capsule_up(w, t, prefix + quarter_len, prefix_len - quarter_len, payload, len);
+		return;
+	}
+	clv_conn_send_datagram(conn, worker_port(w, &conn->flow), prefix, prefix_len, payload, len,
+			       w->now_ns);
+	worker_conn_mark_dirty(w, conn);
 }
 
 void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len)
 {
-	struct clv_conn *conn = w->conns[t->conn_slot].conn;
-
-	if (t->flags & CLV_TUNNEL_CAPSULES) {
-		capsule_up(w, t, payload, len);
-		return;
-	}
-	clv_tunnel_count(&w->tunnels, t, false, len, w->now_ns);
-	clv_conn_send_datagram(conn, worker_port(w, &conn->flow), t->prefix, t->prefix_len, payload,
-			       len, w->now_ns);
-	worker_conn_mark_dirty(w, conn);
+	worker_seal(w, t, t->prefix, t->prefix_len, payload, len);
 }
 
 /* ---- life of a tunnel ---- */
@@ -279,6 +302,7 @@ void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error)
 	if (conn->probe_stream == t->stream_id)
 		conn->probe_stream = conn->tunnels ? w->tunnels.slots[conn->tunnels - 1].stream_id
 						   : -1;
+	worker_bound_release(w, t);
 	if (t->own_socket)
 		w->p.sock->ops->remove_socket(w->p.sock, t->flow.socket);
 	clv_count_add(&w->counters, CLV_COUNT_DROP_STALE,

@@ -4,6 +4,7 @@
  *
  *   worker.c           the step: receive, dispatch, timers, flush, sleep
  *   worker_relay.c     datagrams between a connection and its tunnels, both ways
+ *   worker_bound.c     the same for tunnels with many remotes
  *   worker_conns.c     connections: adoption, what they report, release
  *   worker_commands.c  what control asks
  *
@@ -17,6 +18,7 @@
 #include "datapath/base/table.h"
 #include "datapath/base/timers.h"
 #include "datapath/session/conn.h"
+#include "datapath/session/remotes.h"
 #include "datapath/session/tunnel.h"
 #include "datapath/worker.h"
 
@@ -52,6 +54,7 @@ struct clv_worker {
 	struct clv_timers conn_timers;
 	struct clv_conn *dirty; /* connections with output to write at the end of the step */
 	struct clv_tunnels tunnels;
+	struct clv_remotes remotes;
 
 	struct early *early_head, *early_tail; /* oldest first */
 	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
@@ -96,6 +99,15 @@ void worker_conns_fini(struct clv_worker *w);
 void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t *data, size_t len);
 /* A UDP payload of a tunnel's target: seal and send to the peer. */
 void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len);
+/* Seal one HTTP datagram of a tunnel: prefix is quarter stream ID, Context ID and what follows. */
+void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
+		 size_t prefix_len, const uint8_t *payload, size_t len);
+/* Send a UDP payload along a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was not. */
+enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
+			     const uint8_t *payload, size_t len);
+/* An HTTP datagram of a tunnel.  Returns false when its Context ID may still come to be known. */
+bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+		       const uint8_t *payload, size_t len);
 /* A UDP payload toward a tunnel's target. */
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len);
@@ -106,6 +118,29 @@ void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t);
 void worker_early_expire(struct clv_worker *w);
 void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
 void worker_tunnels_expire(struct clv_worker *w);
+
+/* ---- worker_bound.c ---- */
+
+/* As worker_to_context. */
+bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+			    const uint8_t *data, size_t len);
+/* A datagram that came to one of the tunnel's ports. */
+void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx);
+/* The commands, cmd: borrows. */
+void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
+		       const struct clv_cmd_tunnel_bind *cmd);
+void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
+		       const struct clv_cmd_context_open *cmd);
+void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id);
+void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
+			     const struct clv_remote *way);
+void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
+				const struct clv_endpoint *wire);
+void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
+			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len);
+/* The tunnel goes: forget its remotes, give up its ports. */
+void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
+void worker_remotes_expire(struct clv_worker *w);
 
 /* ---- worker_commands.c ---- */
 

@@ -207,6 +207,8 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 		.workers = 1,
 		.conns_max = CONNS_MAX,
 		.tunnels_max = c->p.tunnels_max,
+		.remotes_max = c->p.remotes_max,
+		.remotes_per_tunnel = c->p.remotes_max,
 		.buffers = BUFFERS,
 		.listener_sockets = 1,
 		.early_per_conn = 64,

@@ -35,6 +35,14 @@
 	X(DROP_DGRAM_MALFORMED, "drop_datagram_malformed", "HTTP datagrams cut short")             \
 	X(DROP_UNKNOWN_STREAM, "drop_unknown_stream", "HTTP datagrams of no open tunnel")          \
 	X(DROP_UNKNOWN_CONTEXT, "drop_unknown_context", "HTTP datagrams of an unknown Context ID") \
+	X(DROP_CLOSED_CONTEXT, "drop_closed_context", "HTTP datagrams of a closed Context ID")     \
+	X(DROP_BAD_REMOTE, "drop_bad_remote", "uncompressed datagrams that name no usable remote") \
+	X(DROP_UNKNOWN_REMOTE, "drop_unknown_remote",                                              \
+	  "to a bound tunnel from a remote that its peer did not permit")                          \
+	X(DROP_REFUSED_REMOTE, "drop_refused_remote",                                              \
+	  "uncompressed datagrams to a remote that was refused, or is not known in time")          \
+	X(DROP_REMOTES_FULL, "drop_remotes_full", "for a remote beyond the ceiling of remotes")    \
+	X(HAIRPIN, "hairpin_packets", "datagrams between two tunnels of this relay")               \
 	X(DROP_EARLY_FULL, "drop_early_full", "early datagrams beyond the bound")                  \
 	X(DROP_EARLY_EXPIRED, "drop_early_expired", "early datagrams whose tunnel never came")     \
 	X(DROP_TOO_BIG_PEER, "drop_too_big_peer", "from targets, larger than a datagram frame")    \

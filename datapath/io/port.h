@@ -21,8 +21,9 @@
 #include "datapath/io/nexthop.h"
 
 enum {
-	CLV_PORT_BATCH = 64, /* most datagrams one rx returns */
-	CLV_HOP_LIMIT = 64,  /* TTL or hop limit of what the relay originates */
+	CLV_PORT_BATCH = 64,  /* most datagrams one rx returns */
+	CLV_HOP_LIMIT = 64,   /* TTL or hop limit of what the relay originates */
+	CLV_RX_HAIRPIN = 255, /* rx.kind: from another tunnel of this relay, see ref */
 };
 
 /* One received UDP datagram. */

@@ -2,7 +2,9 @@
 #include "datapath/session/dgram.h"
 
 #include <assert.h>
+#include <string.h>
 
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 
@@ -25,6 +27,50 @@ int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out)
 		.payload_len = (size_t)(end - p),
 	};
 	return 0;
+}
+
+enum {
+	V4 = 4, /* IP Version */
+	V6 = 6,
+	V4_LEN = 1 + 4 + 2,
+	V6_LEN = 1 + 16 + 2,
+};
+
+size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *wire)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct clv_endpoint ep = { 0 };
+	size_t used;
+
+	if (len >= V4_LEN && buf[0] == V4) {
+		memcpy(ep.addr, mapped, sizeof(mapped));
+		memcpy(ep.addr + 12, buf + 1, 4);
+		used = V4_LEN;
+	} else if (len >= V6_LEN && buf[0] == V6) {
+		memcpy(ep.addr, buf + 1, 16);
+		if (clv_addr_is_v4(ep.addr) || clv_addr_is_any(ep.addr))
+			return 0;
+		used = V6_LEN;
+	} else {
+		return 0;
+	}
+	memcpy(&ep.port, buf + used - 2, 2);
+	if (!ep.port)
+		return 0;
+	*wire = ep;
+	return used;
+}
+
+size_t clv_dgram_encode_remote(const struct clv_endpoint *wire,
+			       uint8_t buf[static CLV_DGRAM_REMOTE_MAX])
+{
+	bool is_v4 = clv_addr_is_v4(wire->addr);
+	size_t addr_len = is_v4 ? 4 : 16;
+
+	buf[0] = is_v4 ? V4 : V6;
+	memcpy(buf + 1, wire->addr + 16 - addr_len, addr_len);
+	memcpy(buf + 1 + addr_len, &wire->port, 2);
+	return 1 + addr_len + 2;
 }
 
 size_t clv_dgram_encode_prefix(int64_t stream_id, uint64_t context_id,

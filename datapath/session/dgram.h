@@ -13,10 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/abi.h"
+
 enum {
 	CLV_DGRAM_CONTEXT_UDP = 0, /* context 0 carries a bare UDP payload */
 	CLV_DGRAM_PREFIX_MAX = 16, /* two 8-byte varints */
 	CLV_DGRAM_UDP_MAX = 65527, /* longest UDP payload */
+	CLV_DGRAM_REMOTE_MAX = 19, /* IP version, address, port of an uncompressed datagram */
 };
 
 /*
@@ -25,6 +28,7 @@ enum {
  */
 #define CLV_DGRAM_CONTEXT_PROBE_CLIENT ((UINT64_C(1) << 62) - 2)
 #define CLV_DGRAM_CONTEXT_PROBE_SERVER ((UINT64_C(1) << 62) - 1)
+#define CLV_DGRAM_CONTEXT_NONE	       UINT64_MAX /* no Context ID at all */
 
 /* A decoded HTTP/3 Datagram.  Borrows the decoded buffer; valid while that buffer is. */
 struct clv_dgram {
@@ -43,6 +47,17 @@ struct clv_dgram {
  *   CLV_ETRUNC  context ID cut short; drop this datagram only
  */
 int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out);
+
+/*
+ * Read the remote in front of the payload of an uncompressed datagram, buf[0..len): IP version,
+ * address, port (draft-ietf-masque-connect-udp-listen-13 section 4).
+ * Returns its length, with *wire filled; 0 when it is cut short, of another version, has port 0, or
+ * names IPv4 in IPv6 clothes or the unspecified address: drop the datagram.
+ */
+size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *wire);
+/* Write it.  Returns the bytes written. */
+size_t clv_dgram_encode_remote(const struct clv_endpoint *wire,
+			       uint8_t buf[static CLV_DGRAM_REMOTE_MAX]);
 
 /*
  * Write quarter stream ID and context ID to buf.

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
+#include "datapath/base/err.h"
 
 enum {
 	WAIT_SEC = 3, /* for a next hop to resolve; the kernel gives up on a neighbour after that */
@@ -30,6 +32,9 @@ int clv_tunnels_init(struct clv_tunnels *ts, uint32_t max, const uint64_t seed[s
 	if (!err)
 		err = clv_table_init(&ts->by_tuple, sizeof(struct clv_tuple), max, seed);
 	if (!err)
+		err = clv_table_init(&ts->by_local, sizeof(struct clv_endpoint),
+				     (size_t)max * CLV_TUNNEL_ENDS, seed);
+	if (!err)
 		err = clv_timers_init(&ts->timers, max);
 	if (!err)
 		return 0;
@@ -41,6 +46,7 @@ nomem:
 void clv_tunnels_fini(struct clv_tunnels *ts)
 {
 	clv_timers_fini(&ts->timers);
+	clv_table_fini(&ts->by_local);
 	clv_table_fini(&ts->by_tuple);
 	clv_table_fini(&ts->by_stream);
 	free(ts->stats);
@@ -76,6 +82,9 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 			  .hop = cmd->hop,
 			  .socket = cmd->socket },
 		.idle = { .at_ns = CLV_TIMER_NEVER },
+		.uncompressed_id = CLV_DGRAM_CONTEXT_NONE,
+		.busy_per_sec = cmd->busy_per_sec,
+		.context_idle_ns = cmd->context_idle_ns,
 	};
 	t->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, CLV_DGRAM_CONTEXT_UDP,
 							 t->prefix);
@@ -83,7 +92,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 	tuple = tuple_of(t);
 	if (clv_table_insert(&ts->by_stream, &key, t->slot))
 		goto unuse;
-	if (clv_table_insert(&ts->by_tuple, &tuple, t->slot))
+	if (clv_tunnel_has_target(t) && clv_table_insert(&ts->by_tuple, &tuple, t->slot))
 		goto remove_stream;
 	ts->stats[t->slot] = (struct clv_tunnel_stats){ .last_ns = now_ns };
 	if (t->idle_ns)
@@ -105,7 +114,11 @@ uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct
 
 	clv_timers_set(&ts->timers, &t->idle, CLV_TIMER_NEVER);
 	clv_table_remove(&ts->by_stream, &key);
-	clv_table_remove(&ts->by_tuple, &tuple);
+	if (clv_tunnel_has_target(t))
+		clv_table_remove(&ts->by_tuple, &tuple);
+	for (int i = 0; i < CLV_TUNNEL_ENDS; i++)
+		if (t->ends[i].used)
+			clv_table_remove(&ts->by_local, &t->ends[i].local);
 	t->used = false;
 	return dropped;
 }
@@ -136,6 +149,43 @@ struct clv_tunnel *clv_tunnels_by_tuple(struct clv_tunnels *ts, const struct clv
 	uint64_t slot;
 
 	return clv_table_find(&ts->by_tuple, &tuple, &slot) ? &ts->slots[slot] : NULL;
+}
+
+struct clv_tunnel *clv_tunnels_by_local(struct clv_tunnels *ts, const struct clv_endpoint *local)
+{
+	uint64_t slot;
+
+	return clv_table_find(&ts->by_local, local, &slot) ? &ts->slots[slot] : NULL;
+}
+
+bool clv_tunnel_has_target(const struct clv_tunnel *t)
+{
+	return !(t->flags & CLV_TUNNEL_BOUND) || t->flow.remote.port;
+}
+
+struct clv_tunnel_end *clv_tunnel_end_of(struct clv_tunnel *t, const uint8_t addr[static 16])
+{
+	return &t->ends[clv_addr_is_v4(addr) ? 0 : 1];
+}
+
+int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
+		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket)
+{
+	struct clv_tunnel_end *end = clv_tunnel_end_of(t, cmd->local.addr);
+
+	if (end->used || clv_tunnels_by_local(ts, &cmd->local) ||
+	    clv_table_insert(&ts->by_local, &cmd->local, t->slot))
+		return CLV_EFULL;
+	*end = (struct clv_tunnel_end){
+		.used = true,
+		.own_socket = cmd->socket_fd >= 0,
+		.socket = socket,
+		.local = cmd->local,
+		.shown = cmd->shown,
+	};
+	if (clv_endpoint_equal(&t->flow.local, &cmd->local))
+		t->flow.socket = socket;
+	return 0;
 }
 
 static void bump(uint64_t *value, uint64_t n)

@@ -24,12 +24,25 @@
 #include "datapath/session/dgram.h"
 #include "datapath/session/sendq.h"
 
+enum {
+	CLV_TUNNEL_ENDS = 2, /* one of each family */
+};
+
 /* Traffic of one tunnel; written by the worker, read by anyone (relaxed). */
 struct clv_tunnel_stats {
 	uint64_t to_target_packets, to_target_bytes; /* UDP payload bytes */
 	uint64_t to_peer_packets, to_peer_bytes;
 	uint64_t drops;
 	uint64_t last_ns; /* of the last datagram either way */
+};
+
+/* A port that a bound tunnel holds. */
+struct clv_tunnel_end {
+	bool used;
+	bool own_socket; /* was added for this tunnel */
+	uint32_t socket;
+	struct clv_endpoint local;
+	struct clv_endpoint shown; /* as others see it */
 };
 
 struct clv_tunnel {
@@ -47,6 +60,16 @@ struct clv_tunnel {
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;
 	struct clv_sendq wait; /* datagrams that wait for the next hop */
+
+	/* of a bound tunnel */
+	struct clv_tunnel_end ends[CLV_TUNNEL_ENDS]; /* by clv_tunnel_end_of */
+	uint64_t uncompressed_id;		     /* CLV_DGRAM_CONTEXT_NONE: no such context */
+	bool uncompressed_may_send;
+	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
+	uint64_t highest_id[2];	       /* ever opened, of the peer's and of ours: even and odd */
+	uint32_t remotes, remotes_len; /* list: slot + 1, 0 = none */
+	uint32_t busy_per_sec;
+	uint64_t context_idle_ns;
 };
 
 struct clv_tunnels {
@@ -54,7 +77,8 @@ struct clv_tunnels {
 	struct clv_tunnel_stats *stats; /* parallel to slots; read by other threads */
 	uint32_t max;
 	struct clv_table by_stream; /* (connection slot, stream ID) */
-	struct clv_table by_tuple;  /* (local, remote) */
+	struct clv_table by_tuple;  /* (local, remote) of the target */
+	struct clv_table by_local;  /* ends of bound tunnels */
 	struct clv_timers timers;
 };
 
@@ -78,6 +102,16 @@ struct clv_tunnel *clv_tunnels_by_stream(struct clv_tunnels *ts, uint32_t conn_s
 					 int64_t stream_id);
 struct clv_tunnel *clv_tunnels_by_tuple(struct clv_tunnels *ts, const struct clv_endpoint *local,
 					const struct clv_endpoint *remote);
+
+/* The bound tunnel that holds a port. */
+struct clv_tunnel *clv_tunnels_by_local(struct clv_tunnels *ts, const struct clv_endpoint *local);
+/* Whether it has a target: the remote of Context ID 0. */
+bool clv_tunnel_has_target(const struct clv_tunnel *t);
+/* Where a family's end is. */
+struct clv_tunnel_end *clv_tunnel_end_of(struct clv_tunnel *t, const uint8_t addr[static 16]);
+/* Hold a port.  socket: its number in the sock port.  Returns 0 or CLV_EFULL. */
+int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
+		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket);
 
 /* A datagram went through: statistics, idle time.  Single writer, relaxed stores. */
 void clv_tunnel_count(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_target, size_t len,

@@ -112,6 +112,8 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(retry_above, 1000);
 	FALLBACK(tunnels_max, 1024);
 	FALLBACK(tunnels_per_conn, 256);
+	FALLBACK(remotes_max, 1024);
+	FALLBACK(remotes_per_tunnel, 512);
 	FALLBACK(queue_packets, 64);
 	FALLBACK(sojourn_ns, 100 * CLV_MSEC);
 	FALLBACK(conn_idle_ns, 30 * CLV_SEC);
@@ -138,6 +140,8 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.workers = w->p.workers,
 		.conns_max = l.conns_max,
 		.tunnels_max = l.tunnels_max,
+		.remotes_max = l.remotes_max,
+		.remotes_per_tunnel = l.remotes_per_tunnel,
 		.buffers = 1024,
 		.listener_sockets = 1,
 		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
