@@ -37,7 +37,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
 	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed) ||
-	    clv_remotes_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
+	    clv_bound_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
 		w->p.sock = w->p.xsk = NULL; /* still the caller's */
 		clv_worker_close(w);
 		return -ENOMEM;
@@ -59,7 +59,7 @@ void clv_worker_close(struct clv_worker *w)
 		w->p.xsk->ops->close(w->p.xsk);
 	if (w->p.sock)
 		w->p.sock->ops->close(w->p.sock);
-	clv_remotes_fini(&w->remotes);
+	clv_bound_fini(&w->remotes);
 	clv_tunnels_fini(&w->tunnels);
 	clv_timers_fini(&w->conn_timers);
 	clv_table_fini(&w->cids);
@@ -142,13 +142,13 @@ static void stray(struct clv_worker *w, const struct clv_rx *rx)
 static struct clv_tunnel *tunnel_of_ends(struct clv_worker *w, const struct clv_rx *rx)
 {
 	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, &rx->local, &rx->remote);
-	const struct clv_remote_slot *r;
+	const struct clv_bound_remote *r;
 
 	if (!t)
 		t = clv_tunnels_by_local(&w->tunnels, &rx->local);
 	if (t)
 		return t;
-	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	return r ? &w->tunnels.slots[r->tunnel] : NULL;
 }
 
@@ -330,9 +330,9 @@ const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *
 	return slot < w->p.tunnels_max ? &w->tunnels.stats[slot] : NULL;
 }
 
-bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot, struct clv_remote_view *out)
+bool clv_worker_bound_view(const struct clv_worker *w, uint32_t slot, struct clv_bound_view *out)
 {
-	return clv_remotes_view(&w->remotes, slot, out);
+	return clv_bound_view(&w->remotes, slot, out);
 }
 
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot)

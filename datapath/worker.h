@@ -20,7 +20,7 @@
 #include "datapath/base/mailbox.h"
 #include "datapath/io/port.h"
 #include "datapath/session/conn.h"
-#include "datapath/session/remotes.h"
+#include "datapath/session/bound.h"
 #include "datapath/session/tunnel.h"
 
 struct clv_worker;
@@ -73,7 +73,7 @@ int clv_worker_xsk_fd(const struct clv_worker *w);
 const struct clv_counters *clv_worker_counters(const struct clv_worker *w);
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
 /* Copy what is known of the remote in a slot.  Returns false without one, or behind the last. */
-bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot, struct clv_remote_view *out);
+bool clv_worker_bound_view(const struct clv_worker *w, uint32_t slot, struct clv_bound_view *out);
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot);
 
 #endif

@@ -27,7 +27,7 @@ static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tun
 }
 
 static void tell_of(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
-		    const struct clv_remote_slot *r)
+		    const struct clv_bound_remote *r)
 {
 	tell(w, type, t, &r->wire, r->contexts ? r->ids[0] : 0, NULL, 0);
 }
@@ -35,14 +35,14 @@ static void tell_of(struct clv_worker *w, enum clv_event type, const struct clv_
 static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
 		       const struct clv_endpoint *wire)
 {
-	if (clv_remotes_is_busy(&w->remotes, t, wire, w->now_ns))
+	if (clv_bound_is_busy(&w->remotes, t, wire, w->now_ns))
 		tell(w, CLV_EVT_REMOTE_BUSY, t, wire, 0, NULL, 0);
 }
 
 /* ---- peer to remote ---- */
 
 /* To another tunnel of this relay, as if its port had received it from ours. */
-static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_remote_slot *r,
+static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_bound_remote *r,
 		    const uint8_t *payload, size_t len)
 {
 	struct clv_rx rx = {
@@ -59,7 +59,7 @@ static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv
 	worker_receive(w, &rx);
 }
 
-static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_remote_slot *r,
+static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
 		      const uint8_t *payload, size_t len)
 {
 	enum clv_counter why;
@@ -75,7 +75,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 			return;
 		}
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
+		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
 	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
 		drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
 	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
@@ -85,7 +85,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 }
 
 /* The way is known, or another: send what waited. */
-static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_remote_slot *r)
+static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
 {
 	uint32_t old = clv_sendq_expire(&r->wait, &w->pool, w->now_ns);
 	const uint8_t *data;
@@ -104,7 +104,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 				   size_t len)
 {
 	struct clv_endpoint wire;
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 	size_t used = clv_dgram_decode_remote(data, len, &wire);
 
 	if (!used) {
@@ -116,10 +116,10 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 		tell(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used, len - used);
 		return;
 	}
-	r = clv_remotes_by_wire(&w->remotes, t, &wire);
+	r = clv_bound_by_wire(&w->remotes, t, &wire);
 	if (!r) {
 		if (t->remotes_len < w->p.remotes_per_tunnel)
-			r = clv_remotes_add(&w->remotes, t, &wire, w->now_ns, w->p.id);
+			r = clv_bound_add(&w->remotes, t, &wire, w->now_ns, w->p.id);
 		if (!r) {
 			drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
 			return;
@@ -145,7 +145,7 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 			    const uint8_t *data, size_t len)
 {
 	const struct clv_conn *conn = w->conns[t->conn_slot].conn;
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 
 	if (context_id == CLV_DGRAM_CONTEXT_UDP) {
 		if (clv_tunnel_has_target(t))
@@ -158,10 +158,10 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 		from_peer_uncompressed(w, t, data, len);
 		return true;
 	}
-	r = clv_remotes_by_id(&w->remotes, t, context_id);
+	r = clv_bound_by_id(&w->remotes, t, context_id);
 	if (r && t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
+		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
 		tell(w, CLV_EVT_DELIVERY, t, &r->wire, context_id, data, len);
 	} else if (r) {
 		to_remote(w, t, r, data, len);
@@ -180,7 +180,7 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
 {
-	uint8_t prefix[CLV_REMOTE_PREFIX_MAX];
+	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
 	size_t prefix_len = clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix);
 
 	prefix_len += clv_dgram_encode_remote(wire, prefix + prefix_len);
@@ -189,7 +189,7 @@ static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
 }
 
 /* r: NULL when the remote is not one of the table. */
-static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_remote_slot *r,
+static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
 			const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
 {
 	if (r && r->may_send) {
@@ -201,14 +201,14 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_r
 		return;
 	}
 	if (r)
-		clv_remotes_count(&w->remotes, r, false, len, w->now_ns);
+		clv_bound_count(&w->remotes, r, false, len, w->now_ns);
 }
 
 /* XDP's word on tunnel and context is not taken: both may have changed since. */
 void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx)
 {
 	const struct clv_tunnel_end *end = clv_tunnel_end_of(t, rx->local.addr);
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 
 	if (clv_tunnel_has_target(t) && clv_endpoint_equal(&rx->remote, &t->flow.remote) &&
 	    clv_endpoint_equal(&rx->local, &t->flow.local)) {
@@ -218,11 +218,11 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 	if (end->used &&
 	    (clv_endpoint_equal(&end->local, &rx->local) ||
 	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&end->shown, &rx->local)))) {
-		r = clv_remotes_by_wire(&w->remotes, t, &rx->remote);
+		r = clv_bound_by_wire(&w->remotes, t, &rx->remote);
 		from_remote(w, t, r, &rx->remote, rx->payload, rx->payload_len);
 		return;
 	}
-	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	if (r && r->tunnel == t->slot)
 		from_remote(w, t, r, &r->wire, rx->payload, rx->payload_len);
 	else
@@ -249,11 +249,11 @@ void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
 		worker_tunnel_remove(w, t, err);
 }
 
-static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_remote_slot *r)
+static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
 {
 	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
 
-	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
+	clv_count_add(&w->counters, why, clv_bound_remove(&w->remotes, t, r, &w->pool));
 }
 
 /* The number of the socket that a local endpoint sends by; AF_XDP asks for none. */
@@ -270,16 +270,16 @@ static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 }
 
 /* The remote that control names, made when it is not there; NULL when it cannot be. */
-static struct clv_remote_slot *remote_of(struct clv_worker *w, struct clv_tunnel *t,
-					 const struct clv_remote *way)
+static struct clv_bound_remote *remote_of(struct clv_worker *w, struct clv_tunnel *t,
+					  const struct clv_remote *way)
 {
-	struct clv_remote_slot *r = clv_remotes_by_wire(&w->remotes, t, &way->wire);
+	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, &way->wire);
 
 	if (!r)
-		r = clv_remotes_add(&w->remotes, t, &way->wire, w->now_ns, w->p.id);
+		r = clv_bound_add(&w->remotes, t, &way->wire, w->now_ns, w->p.id);
 	if (!r)
 		return NULL;
-	if (!clv_remotes_settle(&w->remotes, r, way, socket_of(w, t, &way->local))) {
+	if (!clv_bound_settle(&w->remotes, r, way, socket_of(w, t, &way->local))) {
 		if (t->context_idle_ns)
 			clv_timers_set(&w->remotes.timers, &r->idle,
 				       w->now_ns + t->context_idle_ns);
@@ -303,7 +303,7 @@ void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 {
 	bool may_send = !(cmd->flags & CLV_CONTEXT_UNACKED);
 	uint64_t id = cmd->context_id, *highest = &t->highest_id[id & 1];
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 
 	if (id > *highest)
 		*highest = id;
@@ -312,7 +312,7 @@ void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		t->uncompressed_may_send = may_send;
 	} else {
 		r = remote_of(w, t, &cmd->remote);
-		if (!r || clv_remotes_open(&w->remotes, t, r, id, may_send)) {
+		if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
 			refuse(w, t, &cmd->remote, id);
 			return;
 		}
@@ -329,7 +329,7 @@ static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 	t->uncompressed_id = CLV_DGRAM_CONTEXT_NONE;
 	t->uncompressed_may_send = false;
 	for (at = t->remotes; at; at = next) {
-		struct clv_remote_slot *r = &w->remotes.slots[at - 1];
+		struct clv_bound_remote *r = &w->remotes.slots[at - 1];
 
 		next = r->next;
 		if (!r->contexts)
@@ -339,13 +339,13 @@ static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 
 void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id)
 {
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 
 	if (context_id == t->uncompressed_id) {
 		uncompressed_close(w, t);
 		return;
 	}
-	r = clv_remotes_close(&w->remotes, t, context_id);
+	r = clv_bound_close(&w->remotes, t, context_id);
 	if (r && !r->contexts)
 		remote_remove(w, t, r);
 }
@@ -353,10 +353,10 @@ void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t con
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 			     const struct clv_remote *way)
 {
-	struct clv_remote_slot *r = NULL;
+	struct clv_bound_remote *r = NULL;
 
 	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE ||
-	    clv_remotes_by_wire(&w->remotes, t, &way->wire))
+	    clv_bound_by_wire(&w->remotes, t, &way->wire))
 		r = remote_of(w, t, way);
 	if (r)
 		send_waiting(w, t, r);
@@ -367,7 +367,7 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 				const struct clv_endpoint *wire)
 {
-	struct clv_remote_slot *r = clv_remotes_by_wire(&w->remotes, t, wire);
+	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, wire);
 
 	if (r && !r->contexts)
 		remote_remove(w, t, r);
@@ -376,7 +376,7 @@ void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
 {
-	from_remote(w, t, clv_remotes_by_wire(&w->remotes, t, wire), wire, payload, len);
+	from_remote(w, t, clv_bound_by_wire(&w->remotes, t, wire), wire, payload, len);
 }
 
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)
@@ -393,11 +393,11 @@ void worker_remotes_expire(struct clv_worker *w)
 	struct clv_timer *timer;
 
 	while ((timer = clv_timers_expire(&w->remotes.timers, w->now_ns))) {
-		struct clv_remote_slot *r =
-			(struct clv_remote_slot *)((char *)timer -
-						   offsetof(struct clv_remote_slot, idle));
+		struct clv_bound_remote *r =
+			(struct clv_bound_remote *)((char *)timer -
+						    offsetof(struct clv_bound_remote, idle));
 		struct clv_tunnel *t = &w->tunnels.slots[r->tunnel];
-		uint64_t at = clv_remotes_last_ns(&w->remotes, r) + t->context_idle_ns;
+		uint64_t at = clv_bound_last_ns(&w->remotes, r) + t->context_idle_ns;
 
 		w->work++;
 		/* the timer is not moved for every datagram: look when it fires */

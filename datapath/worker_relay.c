@@ -251,7 +251,7 @@ static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 		       size_t head_len, const uint8_t *payload, size_t len)
 {
 	struct clv_evt_tunnel up = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
-	uint8_t body[CLV_REMOTE_PREFIX_MAX + CLV_DGRAM_UDP_MAX];
+	uint8_t body[CLV_BOUND_PREFIX_MAX + CLV_DGRAM_UDP_MAX];
 
 	if (clv_mailbox_backlog(w->p.events) > CAPSULE_BACKLOG_MAX) {
 		drop(w, t, CLV_COUNT_DROP_CAPSULE_BACKLOG);

@@ -18,7 +18,7 @@
 #include "datapath/base/table.h"
 #include "datapath/base/timers.h"
 #include "datapath/session/conn.h"
-#include "datapath/session/remotes.h"
+#include "datapath/session/bound.h"
 #include "datapath/session/tunnel.h"
 #include "datapath/worker.h"
 
@@ -54,7 +54,7 @@ struct clv_worker {
 	struct clv_timers conn_timers;
 	struct clv_conn *dirty; /* connections with output to write at the end of the step */
 	struct clv_tunnels tunnels;
-	struct clv_remotes remotes;
+	struct clv_bound remotes;
 
 	struct early *early_head, *early_tail; /* oldest first */
 	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "datapath/session/remotes.h"
+#include "datapath/session/bound.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,12 +28,12 @@ struct wire_key {
 
 /* ---- life ---- */
 
-int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets,
-		     const uint64_t seed[static 2])
+int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
+		   const uint64_t seed[static 2])
 {
 	size_t room = max ? max : 1;
 
-	*rs = (struct clv_remotes){
+	*rs = (struct clv_bound){
 		.max = max,
 		.wait_packets = wait_packets,
 		.seed = { seed[0], seed[1] },
@@ -43,12 +43,12 @@ int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets
 	rs->rates = calloc(RATES_LEN, sizeof(*rs->rates));
 	rs->free = calloc(room, sizeof(*rs->free));
 	if (!rs->slots || !rs->shown || !rs->rates || !rs->free ||
-	    clv_table_init(&rs->by_id, sizeof(struct id_key), room * CLV_REMOTE_CONTEXTS_MAX,
+	    clv_table_init(&rs->by_id, sizeof(struct id_key), room * CLV_BOUND_CONTEXTS_MAX,
 			   seed) ||
 	    clv_table_init(&rs->by_wire, sizeof(struct wire_key), room, seed) ||
 	    clv_table_init(&rs->by_tuple, sizeof(struct clv_tuple), room, seed) ||
 	    clv_timers_init(&rs->timers, room)) {
-		clv_remotes_fini(rs);
+		clv_bound_fini(rs);
 		return -ENOMEM;
 	}
 	while (rs->free_len < max) { /* lowest on top */
@@ -58,7 +58,7 @@ int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets
 	return 0;
 }
 
-void clv_remotes_fini(struct clv_remotes *rs)
+void clv_bound_fini(struct clv_bound *rs)
 {
 	clv_timers_fini(&rs->timers);
 	clv_table_fini(&rs->by_tuple);
@@ -68,18 +68,18 @@ void clv_remotes_fini(struct clv_remotes *rs)
 	free(rs->rates);
 	free(rs->shown);
 	free(rs->slots);
-	*rs = (struct clv_remotes){ 0 };
+	*rs = (struct clv_bound){ 0 };
 }
 
 /* ---- what others see ---- */
 
 /* A view is copied word by word, so that a reader on another thread only ever sees whole words. */
 enum {
-	VIEW_WORDS = sizeof(struct clv_remote_view) / sizeof(uint64_t),
+	VIEW_WORDS = sizeof(struct clv_bound_view) / sizeof(uint64_t),
 };
-_Static_assert(sizeof(struct clv_remote_view) % sizeof(uint64_t) == 0, "copied by words");
+_Static_assert(sizeof(struct clv_bound_view) % sizeof(uint64_t) == 0, "copied by words");
 
-static void store_words(struct clv_remote_view *to, const struct clv_remote_view *from)
+static void store_words(struct clv_bound_view *to, const struct clv_bound_view *from)
 {
 	const uint64_t *in = (const uint64_t *)from;
 	uint64_t *out = (uint64_t *)to;
@@ -88,7 +88,7 @@ static void store_words(struct clv_remote_view *to, const struct clv_remote_view
 		__atomic_store_n(&out[i], in[i], __ATOMIC_RELAXED);
 }
 
-static void load_words(struct clv_remote_view *to, const struct clv_remote_view *from)
+static void load_words(struct clv_bound_view *to, const struct clv_bound_view *from)
 {
 	const uint64_t *in = (const uint64_t *)from;
 	uint64_t *out = (uint64_t *)to;
@@ -98,7 +98,7 @@ static void load_words(struct clv_remote_view *to, const struct clv_remote_view 
 }
 
 /* Show a slot anew: view, or nothing when it is NULL. */
-static void show(struct clv_remote_shown *s, const struct clv_remote_view *view)
+static void show(struct clv_bound_shown *s, const struct clv_bound_view *view)
 {
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -108,9 +108,9 @@ static void show(struct clv_remote_shown *s, const struct clv_remote_view *view)
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELEASE);
 }
 
-static void show_again(struct clv_remotes *rs, const struct clv_remote_slot *r)
+static void show_again(struct clv_bound *rs, const struct clv_bound_remote *r)
 {
-	struct clv_remote_view view = rs->shown[r->slot].view; /* we alone write it */
+	struct clv_bound_view view = rs->shown[r->slot].view; /* we alone write it */
 
 	view.context_id = r->context_id;
 	view.is_pending = r->is_pending;
@@ -119,9 +119,9 @@ static void show_again(struct clv_remotes *rs, const struct clv_remote_slot *r)
 	show(&rs->shown[r->slot], &view);
 }
 
-bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_remote_view *out)
+bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out)
 {
-	const struct clv_remote_shown *s;
+	const struct clv_bound_shown *s;
 	uint32_t before, after;
 	bool used;
 
@@ -140,33 +140,32 @@ bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_re
 
 /* ---- finding ---- */
 
-static struct clv_remote_slot *at(struct clv_remotes *rs, const struct clv_table *table,
-				  const void *key)
+static struct clv_bound_remote *at(struct clv_bound *rs, const struct clv_table *table,
+				   const void *key)
 {
 	uint64_t slot;
 
 	return clv_table_find(table, key, &slot) ? &rs->slots[slot] : NULL;
 }
 
-struct clv_remote_slot *clv_remotes_by_id(struct clv_remotes *rs, const struct clv_tunnel *t,
-					  uint64_t context_id)
+struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
 	return at(rs, &rs->by_id, &key);
 }
 
-struct clv_remote_slot *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
-					    const struct clv_endpoint *wire)
+struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
 
 	return at(rs, &rs->by_wire, &key);
 }
 
-struct clv_remote_slot *clv_remotes_by_tuple(struct clv_remotes *rs,
-					     const struct clv_endpoint *local,
-					     const struct clv_endpoint *remote)
+struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
+					    const struct clv_endpoint *remote)
 {
 	const struct clv_tuple key = { .local = *local, .remote = *remote };
 
@@ -175,19 +174,19 @@ struct clv_remote_slot *clv_remotes_by_tuple(struct clv_remotes *rs,
 
 /* ---- coming and going ---- */
 
-struct clv_remote_slot *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
-					const struct clv_endpoint *wire, uint64_t worker_now_ns,
-					uint16_t worker_id)
+struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
+				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
+				       uint16_t worker_id)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
-	struct clv_remote_view view = {
+	struct clv_bound_view view = {
 		.tunnel = { t->slot, t->generation, worker_id, { 0 } },
 		.wire = *wire,
 		.context_id = CLV_DGRAM_CONTEXT_NONE,
 		.is_pending = true,
 		.last_ns = worker_now_ns,
 	};
-	struct clv_remote_slot *r;
+	struct clv_bound_remote *r;
 	uint32_t slot;
 
 	if (!rs->free_len)
@@ -197,7 +196,7 @@ struct clv_remote_slot *clv_remotes_add(struct clv_remotes *rs, struct clv_tunne
 		return NULL;
 	rs->free_len--;
 	r = &rs->slots[slot];
-	*r = (struct clv_remote_slot){
+	*r = (struct clv_bound_remote){
 		.used = true,
 		.is_pending = true,
 		.slot = slot,
@@ -216,19 +215,19 @@ struct clv_remote_slot *clv_remotes_add(struct clv_remotes *rs, struct clv_tunne
 	return r;
 }
 
-static struct clv_tuple tuple_of(const struct clv_remote_slot *r)
+static struct clv_tuple tuple_of(const struct clv_bound_remote *r)
 {
 	return (struct clv_tuple){ .local = r->flow.local, .remote = r->flow.remote };
 }
 
-int clv_remotes_settle(struct clv_remotes *rs, struct clv_remote_slot *r,
-		       const struct clv_remote *way, uint32_t socket)
+int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
+		     uint32_t socket)
 {
 	const struct clv_tuple before = tuple_of(r);
 	const struct clv_tuple after = { .local = way->local, .remote = way->remote };
 
 	if (r->is_pending || memcmp(&before, &after, sizeof(before))) {
-		if (clv_remotes_by_tuple(rs, &way->local, &way->remote) ||
+		if (clv_bound_by_tuple(rs, &way->local, &way->remote) ||
 		    clv_table_insert(&rs->by_tuple, &after, r->slot))
 			return CLV_EFULL;
 		if (!r->is_pending)
@@ -247,14 +246,14 @@ int clv_remotes_settle(struct clv_remotes *rs, struct clv_remote_slot *r,
 	return 0;
 }
 
-uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remote_slot *r,
-			    struct clv_pool *pool)
+uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
+			  struct clv_pool *pool)
 {
 	const struct wire_key key = { .wire = r->wire, .tunnel = t->slot };
 	const struct clv_tuple tuple = tuple_of(r);
 
 	while (r->contexts)
-		clv_remotes_close(rs, t, r->ids[0]);
+		clv_bound_close(rs, t, r->ids[0]);
 	if (r->prev)
 		rs->slots[r->prev - 1].next = r->next;
 	else
@@ -274,13 +273,13 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t, struct
 
 /* ---- Context IDs ---- */
 
-int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t, struct clv_remote_slot *r,
-		     uint64_t context_id, bool may_send)
+int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
+		   uint64_t context_id, bool may_send)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
-	if (clv_remotes_by_id(rs, t, context_id) != r) {
-		if (r->contexts == CLV_REMOTE_CONTEXTS_MAX ||
+	if (clv_bound_by_id(rs, t, context_id) != r) {
+		if (r->contexts == CLV_BOUND_CONTEXTS_MAX ||
 		    clv_table_insert(&rs->by_id, &key, r->slot))
 			return CLV_EFULL;
 		r->ids[r->contexts++] = context_id;
@@ -296,11 +295,11 @@ int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t, struct 
 	return 0;
 }
 
-struct clv_remote_slot *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
-					  uint64_t context_id)
+struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
-	struct clv_remote_slot *r = at(rs, &rs->by_id, &key);
+	struct clv_bound_remote *r = at(rs, &rs->by_id, &key);
 
 	if (!r)
 		return NULL;
@@ -323,33 +322,33 @@ static void bump(uint64_t *value, uint64_t n)
 	__atomic_store_n(value, *value + n, __ATOMIC_RELAXED);
 }
 
-void clv_remotes_count(struct clv_remotes *rs, struct clv_remote_slot *r, bool to_remote,
-		       size_t len, uint64_t now_ns)
+void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
+		     uint64_t now_ns)
 {
-	struct clv_remote_view *v = &rs->shown[r->slot].view;
+	struct clv_bound_view *v = &rs->shown[r->slot].view;
 
 	bump(to_remote ? &v->to_remote_packets : &v->to_peer_packets, 1);
 	bump(to_remote ? &v->to_remote_bytes : &v->to_peer_bytes, len);
 	__atomic_store_n(&v->last_ns, now_ns, __ATOMIC_RELAXED);
 }
 
-uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remote_slot *r)
+uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r)
 {
 	return rs->shown[r->slot].view.last_ns;
 }
 
-bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
-			 const struct clv_endpoint *wire, uint64_t now_ns)
+bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
+		       const struct clv_endpoint *wire, uint64_t now_ns)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
 	uint64_t hash;
-	struct clv_remote_rate *rate;
+	struct clv_bound_rate *rate;
 
 	if (!t->busy_per_sec)
 		return false;
 	hash = clv_hash(rs->seed, &key, sizeof(key));
 	rate = &rs->rates[hash % RATES_LEN];
 	if (rate->key != hash || now_ns - rate->since_ns >= CLV_SEC)
-		*rate = (struct clv_remote_rate){ .key = hash, .since_ns = now_ns };
+		*rate = (struct clv_bound_rate){ .key = hash, .since_ns = now_ns };
 	return ++rate->packets == t->busy_per_sec;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * remotes - who a worker's bound tunnels talk to, and by which Context ID.
+ * bound - who a worker's bound tunnels talk to, and by which Context ID.
  *
  * A remote is found by (tunnel, Context ID) for what comes from the peer with a compressed context,
  * by (tunnel, wire address) for what comes uncompressed, and by 4-tuple for what comes from the
@@ -9,10 +9,10 @@
  * decided.
  *
  * Spec: draft-ietf-masque-connect-udp-listen-13 sections 3 to 5 and 8.
- * Threading: its worker; clv_remotes_view from any thread.
+ * Threading: its worker; clv_bound_view from any thread.
  */
-#ifndef CLV_REMOTES_H
-#define CLV_REMOTES_H
+#ifndef CLV_BOUND_H
+#define CLV_BOUND_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,17 +31,17 @@ struct clv_tunnel;
 
 enum {
 	/* quarter stream ID, Context ID, and what an uncompressed datagram adds */
-	CLV_REMOTE_PREFIX_MAX = CLV_DGRAM_PREFIX_MAX + CLV_DGRAM_REMOTE_MAX,
-	CLV_REMOTE_CONTEXTS_MAX = 2,
+	CLV_BOUND_PREFIX_MAX = CLV_DGRAM_PREFIX_MAX + CLV_DGRAM_REMOTE_MAX,
+	CLV_BOUND_CONTEXTS_MAX = 2,
 };
 
-struct clv_remote_slot {
+struct clv_bound_remote {
 	bool used;
 	bool is_pending; /* control has not decided: flow says nothing yet */
 	bool may_send;	 /* by its own context */
 	bool is_hairpin;
 	uint8_t contexts; /* IDs that lead here: 0, 1, or 2 while registrations cross */
-	uint64_t ids[CLV_REMOTE_CONTEXTS_MAX]; /* those */
+	uint64_t ids[CLV_BOUND_CONTEXTS_MAX]; /* those */
 	uint8_t prefix_len;
 	uint32_t slot, tunnel;		      /* tunnel: its slot */
 	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
@@ -55,7 +55,7 @@ struct clv_remote_slot {
 };
 
 /* One remote as other threads see it. */
-struct clv_remote_view {
+struct clv_bound_view {
 	struct clv_ref tunnel;
 	struct clv_endpoint wire;
 	uint64_t context_id; /* CLV_DGRAM_CONTEXT_NONE: by the uncompressed context only */
@@ -66,23 +66,23 @@ struct clv_remote_view {
 };
 
 /* A view that is being written; an odd sequence number says so. */
-struct clv_remote_shown {
+struct clv_bound_shown {
 	uint32_t sequence; /* 0: never used */
 	bool used;
-	struct clv_remote_view view;
+	struct clv_bound_view view;
 };
 
 /* One of the (tunnel, remote) pairs whose uncompressed datagrams are counted. */
-struct clv_remote_rate {
+struct clv_bound_rate {
 	uint64_t key; /* hash; another pair of the same place takes it over */
 	uint64_t since_ns;
 	uint32_t packets;
 };
 
-struct clv_remotes {
-	struct clv_remote_slot *slots;
-	struct clv_remote_shown *shown; /* parallel to slots */
-	struct clv_remote_rate *rates;
+struct clv_bound {
+	struct clv_bound_remote *slots;
+	struct clv_bound_shown *shown; /* parallel to slots */
+	struct clv_bound_rate *rates;
 	uint32_t *free; /* stack of free slots */
 	uint32_t free_len, max;
 	uint32_t wait_packets;	   /* kept for each remote */
@@ -94,52 +94,51 @@ struct clv_remotes {
 };
 
 /* max 0: none, and every function that would need one says so.  Returns 0 or -ENOMEM. */
-int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets,
-		     const uint64_t seed[static 2]);
+int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
+		   const uint64_t seed[static 2]);
 /* Every remote must have been removed. */
-void clv_remotes_fini(struct clv_remotes *rs);
+void clv_bound_fini(struct clv_bound *rs);
 
 /* NULL when there is none. */
-struct clv_remote_slot *clv_remotes_by_id(struct clv_remotes *rs, const struct clv_tunnel *t,
-					  uint64_t context_id);
-struct clv_remote_slot *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
-					    const struct clv_endpoint *wire);
-struct clv_remote_slot *clv_remotes_by_tuple(struct clv_remotes *rs,
-					     const struct clv_endpoint *local,
-					     const struct clv_endpoint *remote);
+struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id);
+struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
+					   const struct clv_endpoint *wire);
+struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
+					    const struct clv_endpoint *remote);
 
 /* Make a pending remote.  Returns NULL when there is no room. */
-struct clv_remote_slot *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
-					const struct clv_endpoint *wire, uint64_t worker_now_ns,
-					uint16_t worker_id);
+struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
+				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
+				       uint16_t worker_id);
 /*
  * Give a remote its way, which ends its being pending.  way: borrows.  socket: its number in the
  * sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
  */
-int clv_remotes_settle(struct clv_remotes *rs, struct clv_remote_slot *r,
-		       const struct clv_remote *way, uint32_t socket);
+int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
+		     uint32_t socket);
 /* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
-uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remote_slot *r,
-			    struct clv_pool *pool);
+uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
+			  struct clv_pool *pool);
 
 /* Lead a Context ID to a remote.  may_send: it is the one to send by, too.  Returns 0 or CLV_EFULL. */
-int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t, struct clv_remote_slot *r,
-		     uint64_t context_id, bool may_send);
+int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
+		   uint64_t context_id, bool may_send);
 /* Returns the remote it led to, or NULL. */
-struct clv_remote_slot *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
-					  uint64_t context_id);
+struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id);
 
 /* A datagram went through: figures, idle time. */
-void clv_remotes_count(struct clv_remotes *rs, struct clv_remote_slot *r, bool to_remote,
-		       size_t len, uint64_t now_ns);
+void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
+		     uint64_t now_ns);
 /* When its last datagram was. */
-uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remote_slot *r);
+uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r);
 
 /* An uncompressed datagram of a remote: whether it is the one that makes it busy this second. */
-bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
-			 const struct clv_endpoint *wire, uint64_t now_ns);
+bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
+		       const struct clv_endpoint *wire, uint64_t now_ns);
 
 /* Copy what is shown of a slot.  Returns false when there is no remote in it. */
-bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_remote_view *out);
+bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out);
 
 #endif
