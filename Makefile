@@ -224,7 +224,7 @@ check-root: ## as check, but refuses to run without root, where the kernel tests
 
 check-built: all tests
 ifeq ($(SANITIZE),)
-	$(submake) SANITIZE=address,undefined portable-tests
+	$(submake) SANITIZE=address,undefined all portable-tests
 endif
 	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) \
 		$(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)

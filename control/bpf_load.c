@@ -59,7 +59,7 @@ static int *slot_of(struct clv_bpf_maps *maps, const struct pinned *p)
 	return (int *)((char *)maps + p->offset);
 }
 
-/* libbpf speaks to people at length; its last line explains our error, the rest is for debugging. */
+/* libbpf speaks to people at length; its first complaint names what failed, the rest is for debugging. */
 static char libbpf_said[256];
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -70,7 +70,7 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 		return 0;
 	vsnprintf(line, sizeof(line), fmt, ap);
 	line[strcspn(line, "\n")] = 0;
-	if (level == LIBBPF_WARN)
+	if (level == LIBBPF_WARN && !*libbpf_said)
 		snprintf(libbpf_said, sizeof(libbpf_said), "%.255s", line);
 	clv_log(CLV_LOG_DEBUG, "libbpf", "says=\"%s\"", line);
 	return 0;
@@ -157,6 +157,7 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 	if (!bpf)
 		return -ENOMEM;
 	libbpf_set_print(print_libbpf);
+	libbpf_said[0] = 0;
 	raise_memlock();
 	bpf->skel = culvert_bpf__open();
 	if (!bpf->skel) {
@@ -268,6 +269,7 @@ int clv_steer_open(int conns_fd, uint32_t conn_ids, struct clv_steer **out, char
 	if (!steer)
 		return -ENOMEM;
 	libbpf_set_print(print_libbpf);
+	libbpf_said[0] = 0;
 	raise_memlock();
 	steer->skel = steer_reuseport_bpf__open();
 	if (!steer->skel) {

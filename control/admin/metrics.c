@@ -6,6 +6,7 @@
 #include "datapath/session/aead.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,10 +199,18 @@ static void write_all(FILE *out, const struct clv_relay *relay)
 	gauge(out, "handshaking", "connections whose handshake is not done", sessions[1]);
 	gauge(out, "tunnels", "open tunnels", tunnels);
 	gauge(out, "egress_ports", "UDP ports held toward targets", clv_egress_used(relay->egress));
+	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_rungs(out, relay);
 	write_counters(out, relay);
 	write_xdp(out, relay);
 	write_sockets(out, relay);
+}
+
+uint64_t clv_metrics_heap_bytes(void)
+{
+	const struct mallinfo2 now = mallinfo2();
+
+	return (uint64_t)now.uordblks + now.hblkhd;
 }
 
 char *clv_metrics_text(const struct clv_relay *relay, size_t *len)

@@ -11,10 +11,14 @@
 #define CLV_METRICS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "control/relay.h"
 
 /* All figures.  Returns text that the caller frees and its length, or NULL when out of memory. */
 char *clv_metrics_text(const struct clv_relay *relay, size_t *len);
+
+/* Bytes that were allocated and not freed, in the whole process. */
+uint64_t clv_metrics_heap_bytes(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "control/admin/report.h"
 
 #include "control/admin/ctl.h"
+#include "control/admin/metrics.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -226,7 +227,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
-		"s:o}",
+		"s:o,s:I}",
 		"version", CLV_VERSION, "uptime_sec", seconds_since(relay->started_ns), "pid",
 		(int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", relay->options.state_dir, "run_dir", relay->options.run_dir, "config",
@@ -237,7 +238,7 @@ static json_t *answer_status(void *user, const json_t *request)
 		from_links(relay), "workers", relay->workers_len, "connections", sessions[0],
 		"handshaking", sessions[1], "tunnels", tunnels, "egress_ports",
 		(int)clv_egress_used(relay->egress), "counters", from_sums(sums, false), "xdp",
-		from_xdp(relay, false));
+		from_xdp(relay, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes());
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)

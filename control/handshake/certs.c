@@ -110,31 +110,90 @@ static int sync_folder(const struct store *st)
 	return err;
 }
 
-/* Replace path by text so that a crash leaves the old or the new file, whole. */
-static int replace_file(const struct store *st, const char *path, const char *text, mode_t mode)
+/* The file that is to become path is written under another name. */
+static void name_draft(char draft[static PATH_LEN], const char *path)
 {
-	char temporary[PATH_LEN];
+	snprintf(draft, PATH_LEN, "%.*s.new", PATH_LEN - 8, path);
+}
+
+static void drop_draft(const char *path)
+{
+	char draft[PATH_LEN];
+
+	name_draft(draft, path);
+	unlink(draft);
+}
+
+/* Have all of text on the disk, beside path.  Nothing is left when that fails. */
+static int write_draft(const struct store *st, const char *path, const char *text, mode_t mode)
+{
+	char draft[PATH_LEN];
 	int fd, err;
 
-	snprintf(temporary, sizeof(temporary), "%.*s.new", PATH_LEN - 8, path);
-	unlink(temporary); /* left by a crash */
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	name_draft(draft, path);
+	unlink(draft); /* left by a crash */
+	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
-		return fail(st, -errno, "%s: cannot write: %s", temporary, strerror(errno));
+		return fail(st, -errno, "%s: cannot write: %s", draft, strerror(errno));
 	err = fchmod(fd, mode) < 0 ? -errno : write_all(fd, text);
 	if (!err && fsync(fd) < 0)
 		err = -errno;
 	if (close(fd) < 0 && !err)
 		err = -errno;
-	if (!err && rename(temporary, path) < 0)
-		err = -errno;
 	if (!err)
-		err = sync_folder(st);
+		return 0;
+	unlink(draft);
+	return fail(st, err, "%s: cannot write: %s", path, strerror(-err));
+}
+
+static int put_draft(const struct store *st, const char *path)
+{
+	char draft[PATH_LEN];
+	int err;
+
+	name_draft(draft, path);
+	err = rename(draft, path) < 0 ? -errno : sync_folder(st);
+	return err ? fail(st, err, "%s: cannot write: %s", path, strerror(-err)) : 0;
+}
+
+/*
+ * Replace a key and its certificate.  Both are on the disk before either gets its name, so that want
+ * of room leaves the old ones; a crash may leave the new key with the certificate still a draft.
+ */
+static int replace_pair(const struct store *st, const char *key_path, const char *key,
+			const char *cert_path, const char *cert)
+{
+	int err = write_draft(st, cert_path, cert, CERT_MODE);
+
+	if (!err)
+		err = write_draft(st, key_path, key, KEY_MODE);
+	if (!err)
+		err = put_draft(st, key_path);
+	if (!err)
+		err = put_draft(st, cert_path);
 	if (err) {
-		unlink(temporary);
-		return fail(st, err, "%s: cannot write: %s", path, strerror(-err));
+		drop_draft(key_path);
+		drop_draft(cert_path);
 	}
-	return 0;
+	return err;
+}
+
+/* A crash came between the two names: the draft of the CA's certificate belongs to its key. */
+static bool finish_ca(const struct store *st)
+{
+	struct clv_pem_file draft;
+	char path[PATH_LEN], *key = NULL;
+	size_t key_len;
+	bool is_done;
+
+	name_draft(path, st->ca_cert);
+	if (!exists(path) || clv_pem_load(path, &draft))
+		return false;
+	is_done = clv_pem_read(st->ca_key, &key, &key_len) == 0 &&
+		  clv_certgen_is_pair(draft.text, key) == 1 && put_draft(st, st->ca_cert) == 0;
+	clv_certgen_free_key(key);
+	clv_pem_free(&draft);
+	return is_done;
 }
 
 /* Read certificates of ours and check that they are of the profile. */
@@ -171,6 +230,8 @@ static int make_ca(const struct store *st)
 	struct clv_certgen made;
 	int err;
 
+	if (exists(st->ca_key) && finish_ca(st))
+		return 0;
 	if (exists(st->ca_key))
 		return fail(st, CLV_ESYNTAX,
 			    "%s: there, but %s is not; restore that or move this "
@@ -179,9 +240,7 @@ static int make_ca(const struct store *st)
 	err = clv_certgen_ca(st->profile, &made);
 	if (err)
 		return fail(st, err, "%s: cannot make a CA: %s", st->ca_cert, clv_strerror(err));
-	err = replace_file(st, st->ca_key, made.key_pem, KEY_MODE);
-	if (!err)
-		err = replace_file(st, st->ca_cert, made.cert_pem, CERT_MODE);
+	err = replace_pair(st, st->ca_key, made.key_pem, st->ca_cert, made.cert_pem);
 	clv_certgen_free(&made);
 	return err;
 }
@@ -301,9 +360,7 @@ static int make_leaf(const struct store *st, const struct clv_pem_file *ca,
 	if (!chain)
 		err = fail(st, -ENOMEM, "%s: out of memory", st->leaf_cert);
 	if (!err)
-		err = replace_file(st, st->leaf_key, made.key_pem, KEY_MODE);
-	if (!err)
-		err = replace_file(st, st->leaf_cert, chain, CERT_MODE);
+		err = replace_pair(st, st->leaf_key, made.key_pem, st->leaf_cert, chain);
 	free(chain);
 free_made:
 	clv_certgen_free(&made);

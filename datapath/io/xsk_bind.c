@@ -6,6 +6,7 @@
 #include <linux/if_xdp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ enum {
 	TX_BUDGET = 128, /* packets one kick may send in copy mode, where the kernel lets us say */
 	BIND_TRIES = 50,
 	BIND_WAIT_MS = 20,
-	PROBE_FRAMES = 16, /* of a socket that only asks whether a queue is free */
+	PROBE_FRAMES = 16,	/* of a socket that only asks whether a queue is free */
+	DESCRIPTORS_NEEDED = 4, /* by libxdp and the kernel for one socket */
 };
 
 int clv_xsk_open(const struct clv_xsk_port_params *params, struct clv_port **out)
@@ -70,6 +72,23 @@ static int register_memory(struct clv_xsk_port *x, struct clv_xsk_sock *s, struc
 				&config);
 }
 
+/* libxdp opens descriptors of its own, and says ENOENT or the like when it gets none. */
+static int or_no_descriptors(int err)
+{
+	int fds[DESCRIPTORS_NEEDED], i, found = err;
+
+	for (i = 0; i < DESCRIPTORS_NEEDED; i++) {
+		fds[i] = eventfd(0, EFD_CLOEXEC);
+		if (fds[i] < 0) {
+			found = errno == EMFILE || errno == ENFILE ? -errno : err;
+			break;
+		}
+	}
+	while (i--)
+		close(fds[i]);
+	return found;
+}
+
 static int bind_socket(const struct clv_xsk_port *x, struct xsk_umem *memory,
 		       struct clv_xsk_sock *s, const struct clv_xsk_params *params)
 {
@@ -92,7 +111,7 @@ static int bind_socket(const struct clv_xsk_port *x, struct xsk_umem *memory,
 		err = xsk_socket__create_shared(&s->xsk, params->ifname, params->queue, memory,
 						&s->rx, &s->tx, &s->fill, &s->completion, &config);
 		if (err != -EBUSY || i == BIND_TRIES)
-			return err;
+			return err ? or_no_descriptors(err) : 0;
 		nanosleep(&wait, NULL);
 	}
 }

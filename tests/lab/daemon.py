@@ -44,12 +44,14 @@ class Relay:
     serving = set()
 
     def __init__(self, host, folder, config=None, datapath=None, args=(), log=None, port=443,
-                 wrapper=()):
+                 wrapper=(), program=None):
         """config: text of its file; None for the lab's; False for no file at all.
         datapath: what the lab's configuration asks for; None: the suite's, or else xdp.
         wrapper: words before its command line, e.g. ("prlimit", "--nofile=64").
+        program: another build of culvertd.
         folder: where its state and run folders are or will be made."""
         self.host, self.args, self.port, self.wrapper = host, args, port, wrapper
+        self.program = program or host.lab.build / "culvertd"
         self.datapath = datapath or chosen_datapath() or "xdp"
         self.uses_xdp = self.datapath != "sock"
         self.log = log
@@ -65,7 +67,7 @@ class Relay:
     def start(self, timeout=20):
         config = ["--config", self.config] if self.config else []
         self.proc = self.host.start(
-            [*self.wrapper, self.host.lab.build / "culvertd", *config, "--state", self.state,
+            [*self.wrapper, self.program, *config, "--state", self.state,
              "--run", self.run, *self.args], log=self.log)
         self.proc.wait_line(r"^ready\b", timeout)
         found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
@@ -152,6 +154,24 @@ def load(host, address, timeout=60, **options):
     for name, value in options.items():
         flags += [f"--{name}"] if value is True else [f"--{name}", value]
     return host.json([host.lab.tool("udpload"), *flags, address], timeout=timeout)
+
+
+def start_load(host, address, **options):
+    """Start udpload; load_of(proc) waits for its figures."""
+    flags = [word for name, value in options.items()
+             for word in ([f"--{name}"] if value is True else [f"--{name}", value])]
+    return host.start([host.lab.tool("udpload"), *flags, address])
+
+
+def load_of(proc, timeout=60):
+    if proc.popen.wait(timeout):
+        raise LabError(f"{proc.name} ended with {proc.popen.returncode}: {proc.text()}")
+    return json.loads(proc.text())
+
+
+def loads(host, address, senders, **options):
+    """As many udploads at a time, each a tunnel of its own; the list of their figures."""
+    return [load_of(one) for one in [start_load(host, address, **options) for _ in range(senders)]]
 
 
 def is_clean(figures):

@@ -87,8 +87,9 @@ def start_relay(lab, logs, request, tmp_path_factory):
     """start_relay("relay-v4only", config=..., args=...) starts another, for one test."""
     started = []
 
-    def start(host="relay", **options):
-        folder = tmp_path_factory.mktemp("r")  # short: a socket's path has room for 107 bytes
+    def start(host="relay", folder=None, **options):
+        # short: a socket's path has room for 107 bytes
+        folder = folder or tmp_path_factory.mktemp("r")
         log = logs / f"{daemon.slug(request.node.name)}-{host}-{len(started)}.log"
         relay = daemon.Relay(lab[host], folder, log=log, **options)
         try:

@@ -379,6 +379,33 @@ static void a_temporary_file_left_by_a_crash_is_no_obstacle(void **state)
 	assert_int_equal(access(file(f, "ca.pem.new"), F_OK), -1);
 }
 
+/* The key got its name and the certificate did not: it is whole, beside it. */
+static void a_crash_between_a_cas_key_and_its_certificate_is_mended(void **state)
+{
+	struct fixture *f = *state;
+	char draft[128], *before;
+
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), 0);
+	before = get(f, "ca.pem");
+	snprintf(draft, sizeof(draft), "%s", file(f, "ca.pem.new"));
+	assert_int_equal(rename(file(f, "ca.pem"), draft), 0);
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), 0);
+	assert_same_file(f, "ca.pem", before, 1);
+	assert_int_equal(access(draft, F_OK), -1);
+}
+
+/* A draft that belongs to another key is no help. */
+static void a_cas_key_without_its_certificate_is_not_overwritten(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), 0);
+	put(f, "ca.pem.new", "half");
+	assert_int_equal(remove(file(f, "ca.pem")), 0);
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), CLV_ESYNTAX);
+	assert_non_null(strstr(f->error, "ca.key"));
+}
+
 static void openssl_accepts_the_ecdsa_chain(void **state)
 {
 	struct fixture *f = *state;
@@ -449,6 +476,8 @@ int main(void)
 		CASE(bad_names_are_refused),
 		CASE(a_folder_that_cannot_be_written_is_a_clear_error),
 		CASE(a_temporary_file_left_by_a_crash_is_no_obstacle),
+		CASE(a_crash_between_a_cas_key_and_its_certificate_is_mended),
+		CASE(a_cas_key_without_its_certificate_is_not_overwritten),
 		CASE(openssl_accepts_the_ecdsa_chain),
 		CASE(serial_numbers_are_positive_and_differ),
 	};

@@ -338,6 +338,37 @@ static void pins_of_the_dead_are_replaced(void **state)
 	assert_int_equal(access(clv_bpf_pins(bpf)->path, F_OK), -1);
 }
 
+/* More than the kernel gives: the map is named, and nothing is left of what was made before it. */
+static void tables_beyond_the_kernels_means_are_named(void **state)
+{
+	static const struct {
+		const char *name;
+		struct clv_bpf_sizes sizes;
+	} cases[] = {
+		{ "conns", { UINT32_MAX, 4, 4, 64, 64 } },
+		{ "contexts", { 4, UINT32_MAX, 4, 64, 64 } },
+		{ "bindings", { 4, 4, UINT32_MAX, 64, 64 } },
+	};
+	char other_dir[] = "/tmp/clv-test-maps-XXXXXX", path[CLV_PINS_PATH_MAX];
+	struct clv_bpf *none = NULL;
+	size_t i;
+
+	(void)state;
+	need_bpf();
+	assert_non_null(mkdtemp(other_dir));
+	assert_int_equal(clv_pins_path(other_dir, path), 0);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char error[300] = "";
+
+		assert_true(clv_bpf_open(other_dir, &cases[i].sizes, &none, error, sizeof(error)) <
+			    0);
+		assert_null(none);
+		assert_non_null(strstr(error, cases[i].name));
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	rmdir(other_dir);
+}
+
 /* ---- steering among kernel sockets ---- */
 
 enum {
@@ -439,6 +470,7 @@ int main(void)
 		cmocka_unit_test(short_headers_go_to_their_worker_and_all_else_to_control),
 		cmocka_unit_test(without_privilege_long_headers_go_to_control),
 		cmocka_unit_test(pins_of_the_dead_are_replaced),
+		cmocka_unit_test(tables_beyond_the_kernels_means_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -136,6 +136,7 @@ void show_status(const json_t *answer)
 	show_line(answer, "datapath", "datapath asked");
 	show_line(answer, "no_xdp_because", "no XDP because");
 	show_line(answer, "aead", "AEAD");
+	show_line(answer, "heap_bytes", "heap, bytes");
 	show_line(answer, "workers", "workers");
 	show_line(answer, "connections", "connections");
 	show_line(answer, "handshaking", "handshaking");

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel and the process hold, counted before, while and after a relay works."""
+import time
+
+import pytest
+
+import daemon
+import leaks
+from daemon import is_clean, loads
+
+DATAPATHS = ("xdp", "sock")
+
+
+def test_a_relay_that_worked_and_stopped_leaves_nothing_in_the_kernel(
+        lab, start_relay, forward, targets, datapath):
+    folder = lab.folder / f"leaks-{datapath}"
+    folder.mkdir()    # one that the user whom the relay becomes can reach, as /run is
+    before = leaks.of_host(lab["relay"])
+    relay = start_relay(datapath=datapath, folder=folder)
+    held = leaks.held_by(relay.proc.pid)
+    assert held.ids["map"] and held.ids["prog"]
+    assert bool(held.ids["link"]) == relay.uses_xdp
+    ways = [forward("peer-v4", relay, targets["target-v6"]),
+            forward("peer-v6", relay, targets["target-v4"])]
+    for way in ways:
+        assert all(map(is_clean, loads(way.peer, way.address, 4, count=200)))
+    held.add(leaks.held_by(relay.proc.pid))
+    relay.stop()
+    assert leaks.remains(held) == []
+    assert leaks.of_host(lab["relay"]) == before
+    assert [path.name for path in relay.run.iterdir()] == []
+
+
+def test_tunnels_that_come_and_go_leave_the_relay_as_it_was(
+        lab, start_relay, forward, targets, datapath):
+    relay = start_relay(datapath=datapath)
+
+    def round_of_traffic():
+        """Returns what the relay holds when all is over; allocated bytes, not pages: rings and
+        tables are touched bit by bit."""
+        way = forward("peer-v4", relay, targets["target-v6"])
+        assert all(map(is_clean, loads(lab["peer-v4"], way.address, 8, count=50, wait=200)))
+        assert way.stop() == 0
+        until = time.monotonic() + 10
+        while relay.ctl("conns")["conns"] and time.monotonic() < until:
+            time.sleep(0.05)
+        return leaks.held_by(relay.proc.pid), relay.ctl("status")["heap_bytes"]
+
+    for _ in range(3):    # what is made once: resolver threads, caches, the allocator's own
+        round_of_traffic()
+    first, first_heap = round_of_traffic()
+    for _ in range(4):
+        last, last_heap = round_of_traffic()
+    assert last == first
+    assert last_heap <= first_heap + (32 << 10)    # one connection kept is more
+
+
+@pytest.fixture
+def asan(build):
+    """The daemon with the address sanitizer in it, which finds what is still allocated at exit."""
+    program = build / "asan" / "culvertd"
+    assert program.exists(), "make check builds it"
+    return program
+
+
+def test_the_heap_is_empty_when_a_relay_ends(
+        lab, start_relay, forward, targets, datapath, asan):
+    relay = start_relay(datapath=datapath, program=asan)
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert all(map(is_clean, loads(lab["peer-v4"], way.address, 4, count=50, rate=100)))
+    for target in ("10.0.0.1:7", "nobody.example:7", "127.0.0.1:7"):
+        assert daemon.ping(lab["peer-v4"], relay.address(4), target,
+                           relay.fingerprint).returncode != 0
+    relay.stop(timeout=20)      # LeakSanitizer makes the exit status another, and says what
+    assert "Sanitizer" not in relay.log.read_text(encoding="utf-8", errors="replace")
