@@ -26,7 +26,7 @@ enum {
 };
 
 static const char listener_section[] = "listener"; /* the one that may be there more than once */
-static const char *const sections[] = { listener_section, "policy", "egress",
+static const char *const sections[] = { listener_section, "policy", "egress", "bind",
 					"limits",	  "io",	    "metrics" };
 #define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
@@ -376,6 +376,21 @@ static int check_policy(cfg_t *cfg, const struct clv_config *c)
 	return 0;
 }
 
+static int check_bind(cfg_t *cfg, const struct clv_config *c)
+{
+	struct clv_bind_settings s = { 0 };
+	const char *bad = "";
+
+	if (clv_bind_settings_set_public(&s, c->bind_public.items, c->bind_public.len, &bad))
+		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "bind")->line,
+			    "bind: public = \"%s\" is no address, or the second of its family",
+			    bad);
+	if (clv_bind_settings_set_public(&s, c->bind_local.items, c->bind_local.len, &bad))
+		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "bind")->line,
+			    "bind: local = \"%s\" is no address, or the second of its family", bad);
+	return 0;
+}
+
 static int check_all(cfg_t *cfg, const struct clv_config *c)
 {
 	struct clv_endpoint metrics;
@@ -405,6 +420,7 @@ static int check_all(cfg_t *cfg, const struct clv_config *c)
 		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "metrics")->line,
 			    "metrics: listen = \"%s\" is not ADDRESS:PORT", c->metrics_listen);
 	err = check_listeners(cfg, c);
+	err = err ? err : check_bind(cfg, c);
 	return err ? err : check_policy(cfg, c);
 }
 
@@ -536,6 +552,8 @@ void clv_config_fini(struct clv_config *config)
 	}
 	fini_list(&config->interfaces);
 	fini_list(&config->names);
+	fini_list(&config->bind_local);
+	fini_list(&config->bind_public);
 	fini_list(&config->allow);
 	fini_list(&config->deny);
 	free(config->proxy_name);

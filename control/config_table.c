@@ -65,6 +65,42 @@ static const struct clv_config_option options[] = {
 	  .help = "Ports toward targets: first and last of the range, for each local address." },
 	{ "egress", "port-max", RANGE(1, 65535, "", "59999"), MEMBER(egress_port_max), .help = "" },
 
+	{ "bind", "offered", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_offered),
+	  .help = "Bound tunnels (CONNECT-UDP-bind): a client gets a port of each family for itself,\n"
+		  "and exchanges datagrams with whom it likes and policy allows." },
+	{ "bind", "local", CLV_CONFIG_LIST, .initial = "{}", MEMBER(bind_local),
+	  .help = "Addresses of this host that the ports are on, one of a family.  Empty: the source\n"
+		  "of the default route." },
+	{ "bind", "public", CLV_CONFIG_LIST, .initial = "{}", MEMBER(bind_public),
+	  .help = "What clients are told instead, one of a family: for a host behind a NAT that maps\n"
+		  "this address to it, port by port." },
+	{ "bind", "uncompressed", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_uncompressed),
+	  .help = "Let a client be reached by anybody, if it asks for that.  false: by remotes alone\n"
+		  "that it registered." },
+	{ "bind", "tunnels", RANGE(1, 1 << 20, "tunnels", "4096"), MEMBER(bind.tunnels_max),
+	  .help = "Bound at a time." },
+	{ "bind", "contexts", RANGE(2, 1 << 20, "contexts, for each tunnel", "16384"),
+	  MEMBER(bind.contexts.open_max),
+	  .help = "Remotes that have a Context ID; the relay itself opens half of them at most." },
+	{ "bind", "registrations-per-sec", RANGE(0, 1000000, "registrations", "4096"),
+	  MEMBER(bind.registrations_per_sec),
+	  .help = "Of one connection, and as many at once; what comes faster is refused.  0: no limit." },
+	{ "bind", "answers", RANGE(1, 1 << 20, "answers", "16384"),
+	  MEMBER(bind.contexts.answers_max),
+	  .help = "To registrations, that a client has not read; then its tunnel is aborted." },
+	{ "bind", "id-gaps", RANGE(1, 65536, "gaps", "256"), MEMBER(bind.contexts.gaps_max),
+	  .help = "In the Context IDs a client uses; then its tunnel is aborted." },
+	{ "bind", "busy-packets-per-sec", RANGE(0, 1000000, "packets", "50"),
+	  MEMBER(bind.busy_per_sec),
+	  .help = "A remote without a Context ID that is as busy gets one.  0: never." },
+	{ "bind", "context-idle-sec", RANGE(0, 86400, "", "300"), .scale = CLV_SEC,
+	  MEMBER(bind.context_idle_ns),
+	  .help = "A silent remote loses its Context ID.  0: never." },
+	{ "bind", "tunnel-idle-sec", RANGE(0, 86400, "", "0"), .scale = CLV_SEC,
+	  MEMBER(bind.tunnel_idle_ns),
+	  .help = "A silent bound tunnel is closed after this.  0: it waits for callers as long as\n"
+		  "the client's connection lives." },
+
 	{ "limits", "conns", RANGE(1, 1 << 20, "connections, for each worker", "16384"),
 	  MEMBER(limits.conns_max), .help = "" },
 	{ "limits", "handshakes", RANGE(1, 1 << 20, "connections", "1024"),

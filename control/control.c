@@ -71,16 +71,22 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 		.counters = &c->counters,
 		.tunnels_per_conn = params->limits.tunnels_per_conn,
 		.capsule_backlog = params->limits.capsule_backlog,
+		.bind = &c->bind,
+		.now_ns = &c->now_ns,
 	};
+	c->bind = params->bind;
+	c->bind.remotes_max = params->limits.remotes_max;
 	if (params->port)
 		params->port->counters = &c->counters;
 	if (open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
-	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1)) {
+	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) ||
+	    clv_binds_new(&c->bind, seed, &c->binds)) {
 		clv_control_close(c);
 		return -ENOMEM;
 	}
+	c->requests.binds = c->binds;
 	*out = c;
 	return 0;
 }
@@ -102,6 +108,7 @@ void clv_control_close(struct clv_control *c)
 		free(side->sessions);
 	}
 	free(c->workers);
+	clv_binds_free(c->binds);
 	clv_timers_fini(&c->timers);
 	clv_table_fini(&c->initials);
 	clv_table_fini(&c->tokens);
@@ -334,6 +341,20 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 			c->p.on_new_remote(c->p.client, (const void *)body,
 					   body + sizeof(struct clv_evt_remote),
 					   r->len - sizeof(struct clv_evt_remote));
+		break;
+	case CLV_EVT_REMOTE_NEW:
+	case CLV_EVT_REMOTE_BUSY:
+	case CLV_EVT_REMOTE_IDLE:
+	case CLV_EVT_DELIVERY:
+		tunnel_bound_event(c, (enum clv_event)r->type, (const void *)body,
+				   body + sizeof(struct clv_evt_bound),
+				   r->len - sizeof(struct clv_evt_bound));
+		break;
+	case CLV_EVT_CONTEXT_ZERO:
+		tunnel_bound_event(c, CLV_EVT_CONTEXT_ZERO,
+				   &(struct clv_evt_bound){
+					   .ref = ((const struct clv_evt_tunnel *)body)->ref },
+				   NULL, 0);
 		break;
 	case CLV_EVT_STRAY:
 		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),

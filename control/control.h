@@ -17,6 +17,7 @@
 
 #include "control/handshake/tls.h"
 #include "control/host.h"
+#include "control/masque/bind.h"
 #include "control/masque/policy.h"
 #include "control/session.h"
 #include "datapath/base/counters.h"
@@ -75,6 +76,7 @@ struct clv_control_params {
 	const struct clv_control_worker *workers; /* copies */
 	uint16_t workers_len;
 	struct clv_control_limits limits;
+	struct clv_bind_settings bind;	 /* copies; all zero in a client */
 	const struct clv_policy *policy; /* borrows; replaced by clv_control_set_policy */
 	const char *proxy_name;		 /* names us in Proxy-Status; copies */
 	uint8_t secret[32]; /* of tokens and stateless resets; keep it across restarts */

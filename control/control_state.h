@@ -90,6 +90,8 @@ struct clv_tunnel_entry {
 	int64_t stream_id;
 	struct clv_endpoint local, remote;
 	struct clv_egress egress;
+	struct clv_egress bound_egress[2]; /* fd -1: none */
+	bool is_bound;
 	struct clv_nexthop hop;
 	uint64_t since_ns;
 };
@@ -126,6 +128,8 @@ struct clv_control {
 	struct worker_side *workers;
 	uint16_t next_worker; /* round robin where the flow's queue is not known */
 	struct clv_requests_config requests;
+	struct clv_bind_settings bind;
+	struct clv_binds *binds;
 	uint64_t now_ns;
 	unsigned work;
 	bool stopping;
@@ -186,6 +190,9 @@ void slots_give(struct slots *s, uint32_t slot);
 void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt);
 void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
 			const uint8_t *data, size_t len);
+/* An event of a bound tunnel, with or without a payload. */
+void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
+			const uint8_t *payload, size_t len);
 void tunnels_routes_changed(struct clv_control *c);
 void tunnels_policy_changed(struct clv_control *c);
 /* Control closes: give all egress ports back. */
@@ -194,5 +201,8 @@ void tunnels_fini(struct clv_control *c, struct worker_side *side);
 /* ---- serve.c ---- */
 
 extern const struct clv_session_app_ops serve_app; /* app: the struct clv_control */
+
+void serve_policy_changed(struct clv_control *c);
+void serve_routes_changed(struct clv_control *c);
 
 #endif

@@ -35,6 +35,19 @@ struct clv_egress {
 };
 
 /*
+ * The ports of a bound tunnel (CONNECT-UDP-bind): one for each family, held as long as it lives.
+ * [0] is IPv4, [1] IPv6.  A client's tunnel holds none: it has sockets of its own.
+ */
+struct clv_bind_ports {
+	bool is_held[2];
+	struct clv_egress egress[2];
+	struct clv_endpoint shown[2]; /* as others see it: behind a 1:1 NAT another address */
+	enum clv_nexthop_via via[2];  /* XSK: the egress socket only keeps the port */
+	uint32_t busy_per_sec;	      /* see struct clv_cmd_tunnel_add */
+	uint64_t context_idle_ns;
+};
+
+/*
  * A name's addresses: err 0 and n of them (port 0), or CLV_ENONAME, CLV_ENAMETIME, negative errno.
  * addrs: borrows.
  */
@@ -59,6 +72,13 @@ struct clv_host_ops {
 	 * Returns 0, or CLV_EUNROUTABLE (no route, or no address of that family here).
 	 */
 	int (*route)(void *host, const uint8_t remote[16], struct clv_route *out);
+
+	/*
+	 * Our address of a family for remotes that are not known yet; asked before the egress_take
+	 * for it.  Fills source, and of the hop via and mtu.
+	 * Returns 0, or CLV_EUNROUTABLE (no address of that family here).
+	 */
+	int (*bind_source)(void *host, bool is_v6, struct clv_route *out);
 
 	/*
 	 * Take a free port of the configured range on address source and hold it from the kernel.

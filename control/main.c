@@ -107,7 +107,7 @@ static int open_folders(struct clv_relay *relay)
 static void raise_limits(const struct clv_relay *relay)
 {
 	const rlim_t wanted = (rlim_t)relay->config.limits.tunnels_max * relay->workers_len +
-			      FDS_BESIDE_TUNNELS;
+			      2 * (rlim_t)relay->config.bind.tunnels_max + FDS_BESIDE_TUNNELS;
 	struct rlimit now, more = { wanted, wanted };
 
 	if (getrlimit(RLIMIT_NOFILE, &now) || now.rlim_cur >= wanted)
@@ -243,6 +243,14 @@ static int open_control(struct clv_relay *relay)
 	};
 	size_t i;
 
+	params.bind = relay->config.bind;
+	/* Both lists were checked when the configuration was read. */
+	clv_bind_settings_set_public(&params.bind, relay->config.bind_local.items,
+				     relay->config.bind_local.len, NULL);
+	memcpy(relay->has_bind_local, params.bind.has_public, sizeof(relay->has_bind_local));
+	memcpy(relay->bind_local, params.bind.public_addr, sizeof(relay->bind_local));
+	clv_bind_settings_set_public(&params.bind, relay->config.bind_public.items,
+				     relay->config.bind_public.len, NULL);
 	for (i = 0; i < relay->config.listeners_len; i++)
 		listeners[i] = (struct clv_control_listener){
 			.port = relay->config.listeners[i].port,

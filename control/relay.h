@@ -140,6 +140,10 @@ struct clv_relay {
 	struct clv_privs privs;
 	char no_sandbox_why[CLV_RELAY_WHY_MAX]; /* "": it is closed */
 
+	/* relay_host: where bound tunnels get their ports, as configured; [0] IPv4, [1] IPv6 */
+	bool has_bind_local[2];
+	uint8_t bind_local[2][16];
+
 	/* relay_host: the way that was asked for last, which a port is taken for next */
 	struct clv_route last_route;
 };

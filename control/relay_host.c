@@ -2,6 +2,7 @@
 #include "control/relay_host.h"
 
 #include "control/relay.h"
+#include "datapath/base/err.h"
 
 #include <string.h>
 #include <time.h>
@@ -70,6 +71,28 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	return err;
 }
 
+static int bind_source(void *host, bool is_v6, struct clv_route *out)
+{
+	struct clv_relay *relay = host;
+	const uint8_t *wanted = relay->bind_local[is_v6];
+	struct clv_route route = { 0 };
+	int err = 0;
+
+	if (relay->has_bind_local[is_v6])
+		memcpy(route.source, wanted, sizeof(route.source));
+	else
+		err = clv_routes_source(relay->routes, is_v6, route.source);
+	if (err)
+		return err;
+	if (!clv_routes_is_own(relay->routes, route.source))
+		return CLV_EUNROUTABLE;
+	route.hop.via = clv_routes_is_served(relay->routes, route.source) ? CLV_VIA_XSK
+									  : CLV_VIA_KERNEL;
+	relay->last_route = route;
+	*out = route;
+	return 0;
+}
+
 /*
  * Control looks a target's route up and then takes a port on the route's source.  A port whose
  * packets AF_XDP receives is only held; all others are read by a worker.
@@ -129,6 +152,7 @@ const struct clv_host_ops *clv_relay_host_ops(void)
 		.binding_retire = binding_retire,
 		.worker_of_flow = worker_of_flow,
 		.route = route,
+		.bind_source = bind_source,
 		.egress_take = egress_take,
 		.egress_give = egress_give,
 		.resolve = resolve,

@@ -256,6 +256,44 @@ static int ask_fib(struct clv_routes *r, const uint8_t remote[static 16],
 	return out->is_usable ? 0 : CLV_EUNROUTABLE;
 }
 
+static bool is_for_everybody(const uint8_t addr[static 16])
+{
+	static const uint8_t loopback[16] = { [15] = 1 };
+
+	if (clv_addr_is_v4(addr))
+		return addr[12] != 127 && !(addr[12] == 169 && addr[13] == 254);
+	return !is_link_local(addr) && memcmp(addr, loopback, sizeof(loopback)) != 0;
+}
+
+int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
+{
+	/* Two root name servers: nothing is sent, the way there is the default route's. */
+	static const uint8_t far[2][16] = {
+		{ [10] = 0xff, [11] = 0xff, [12] = 198, [13] = 41, [14] = 0, [15] = 4 },
+		{ 0x20, 0x01, 0x05, 0x03, 0xba, 0x3e, [13] = 0x02, [15] = 0x30 },
+	};
+	struct clv_fib_answer answer;
+	const uint8_t *found = NULL;
+
+	if (ask_fib(r, far[is_v6], &answer) == 0 && clv_routes_is_own(r, answer.source) &&
+	    is_for_everybody(answer.source)) {
+		memcpy(addr, answer.source, 16);
+		return 0;
+	}
+	for (size_t i = 0; i < r->own_list_len; i++) {
+		const uint8_t *own = r->own_list[i];
+
+		if (clv_addr_is_v4(own) == is_v6 || !is_for_everybody(own))
+			continue;
+		if (!found || (!clv_routes_is_served(r, found) && clv_routes_is_served(r, own)))
+			found = own;
+	}
+	if (!found)
+		return CLV_EUNROUTABLE;
+	memcpy(addr, found, 16);
+	return 0;
+}
+
 static uint8_t hop_state(const struct clv_neigh *n)
 {
 	if (!n || n->state == CLV_NEIGH_RESOLVING)

@@ -51,6 +51,12 @@ int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], str
 bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16]);
 /* Whether frames from and to this address of ours pass an AF_XDP link. */
 bool clv_routes_is_served(const struct clv_routes *r, const uint8_t addr[static 16]);
+/*
+ * Our address of a family for everybody: the source of the way to the Internet at large, else the
+ * first that is not the machine's own business, AF_XDP links first.
+ * Returns 0 and fills addr, or CLV_EUNROUTABLE.
+ */
+int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16]);
 /* All our addresses; lends, until the next process.  Returns how many. */
 size_t clv_routes_own(const struct clv_routes *r, const uint8_t (**out)[16]);
 

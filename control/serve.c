@@ -17,9 +17,18 @@ static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 	clv_request_datagram_up(user, data, len);
 }
 
+static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+		     const uint8_t *payload, size_t len)
+{
+	(void)payload; /* the relay's tunnels deliver nothing to control */
+	(void)len;
+	clv_request_bound_event(user, type, evt);
+}
+
 static const struct clv_session_tunnel_ops tunnel_ops = {
 	.gone = on_tunnel_gone,
 	.datagram_up = on_datagram_up,
+	.bound = on_bound,
 };
 
 static int tunnel_open(void *session, struct clv_request *rq, const struct clv_request_tunnel *t,
@@ -31,7 +40,9 @@ static int tunnel_open(void *session, struct clv_request *rq, const struct clv_r
 		.remote = t->target,
 		.hop = t->route.hop,
 		.egress = t->egress,
-		.idle_ns = s->control->p.limits.tunnel_idle_ns,
+		.idle_ns = t->bind ? s->control->bind.tunnel_idle_ns
+				   : s->control->p.limits.tunnel_idle_ns,
+		.bind = t->bind,
 		.capsules = t->capsules,
 		.ops = &tunnel_ops,
 		.user = rq,
@@ -52,10 +63,17 @@ static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t conte
 	clv_session_tunnel_send(session, ref, context_id, payload, len);
 }
 
+static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
+			   const void *body, size_t len)
+{
+	clv_session_tunnel_command(session, ref, type, body, len, NULL, 0);
+}
+
 static const struct clv_request_ops request_ops = {
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
+	.tunnel_command = tunnel_command,
 };
 
 static int established(void *app, struct clv_session *s)
@@ -90,6 +108,23 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 	clv_session_set_h3(s, NULL);
 	if (rs)
 		clv_requests_free(rs);
+}
+
+static void each_served(struct clv_control *c, void (*fn)(struct clv_requests *rs))
+{
+	for (struct clv_session *s = c->sessions; s; s = s->next)
+		if (s->app_ops == &serve_app && s->state == SESSION_LIVE && s->user)
+			fn(s->user);
+}
+
+void serve_policy_changed(struct clv_control *c)
+{
+	each_served(c, clv_requests_policy_changed);
+}
+
+void serve_routes_changed(struct clv_control *c)
+{
+	each_served(c, clv_requests_routes_changed);
 }
 
 const struct clv_session_app_ops serve_app = {

@@ -18,6 +18,7 @@
 #include "control/handshake/tls.h"
 #include "control/host.h"
 #include "control/masque/h3.h"
+#include "datapath/messages.h"
 #include "datapath/session/conn.h"
 
 struct clv_control;
@@ -47,6 +48,9 @@ struct clv_session_tunnel_ops {
 	void (*gone)(void *user, int error);
 	/* Capsules mode: Context ID and payload.  data: borrows. */
 	void (*datagram_up)(void *user, const uint8_t *data, size_t len);
+	/* CLV_EVT_REMOTE_*, CLV_EVT_DELIVERY, CLV_EVT_CONTEXT_ZERO.  evt, payload: borrow. */
+	void (*bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+		      const uint8_t *payload, size_t len);
 };
 
 struct clv_session_tunnel {
@@ -58,6 +62,9 @@ struct clv_session_tunnel {
 	uint32_t socket;
 	uint64_t idle_ns;
 	bool capsules;
+	const struct clv_bind_ports *bind; /* NULL: not bound.  Borrows; takes its egress ports as
+					      above.  egress: fd -1, local names the tunnel;
+					      remote: zero without a target */
 	const struct clv_session_tunnel_ops *ops;
 	void *user;
 };
@@ -90,5 +97,12 @@ void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, u
 			     const uint8_t *payload, size_t len);
 void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
 			   size_t len);
+/*
+ * Say something about a bound tunnel to its worker: CLV_CMD_CONTEXT_*, CLV_CMD_REMOTE_*.  head, tail:
+ * copies.
+ */
+void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
+				enum clv_command type, const void *head, size_t head_len,
+				const void *tail, size_t tail_len);
 
 #endif

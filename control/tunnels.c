@@ -60,7 +60,8 @@ static int publish(struct clv_control *c, struct clv_tunnel_entry *e, const stru
 	err = c->p.host_ops->context_publish(c->p.host, &tuple, &context);
 	if (err)
 		return err;
-	err = c->p.host_ops->binding_publish(c->p.host, &e->local, &binding);
+	/* The bindings of a bound tunnel are written where its contexts are. */
+	err = e->is_bound ? 0 : c->p.host_ops->binding_publish(c->p.host, &e->local, &binding);
 	if (err)
 		c->p.host_ops->context_retire(c->p.host, &tuple);
 	else
@@ -75,7 +76,8 @@ static void retire(struct clv_control *c, struct clv_tunnel_entry *e)
 	if (!e->published)
 		return;
 	c->p.host_ops->context_retire(c->p.host, &tuple);
-	c->p.host_ops->binding_retire(c->p.host, &e->local);
+	if (!e->is_bound)
+		c->p.host_ops->binding_retire(c->p.host, &e->local);
 	e->published = false;
 }
 
@@ -100,6 +102,30 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 	if (e->egress.fd >= 0)
 		c->p.host_ops->egress_give(c->p.host, &e->egress);
 	e->egress.fd = -1;
+	for (int i = 0; i < 2; i++) {
+		if (e->bound_egress[i].fd >= 0)
+			c->p.host_ops->egress_give(c->p.host, &e->bound_egress[i]);
+		e->bound_egress[i].fd = -1;
+	}
+}
+
+/* The ports of a bound tunnel: the entry keeps them, the worker hears of them. */
+static void bind_ports(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref,
+		       const struct clv_bind_ports *ports)
+{
+	for (int i = 0; i < 2; i++) {
+		struct clv_cmd_tunnel_bind cmd = {
+			.ref = *ref,
+			.local = ports->egress[i].local,
+			.shown = ports->shown[i],
+			.socket_fd = ports->via[i] == CLV_VIA_KERNEL ? ports->egress[i].fd : -1,
+		};
+
+		if (!ports->is_held[i])
+			continue;
+		e->bound_egress[i] = ports->egress[i];
+		control_command(c, ref->worker, CLV_CMD_TUNNEL_BIND, &cmd, sizeof(cmd), NULL, 0);
+	}
 }
 
 int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
@@ -130,6 +156,8 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.local = t->egress.local,
 		.remote = t->remote,
 		.egress = t->egress,
+		.bound_egress = { { .fd = -1 }, { .fd = -1 } },
+		.is_bound = t->bind != NULL,
 		.hop = t->hop,
 		.since_ns = c->now_ns,
 	};
@@ -137,7 +165,7 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.ref = ref,
 		.conn = s->ref,
 		.stream_id = t->stream_id,
-		.flags = t->capsules ? CLV_TUNNEL_CAPSULES : 0,
+		.flags = (t->capsules ? CLV_TUNNEL_CAPSULES : 0) | (t->bind ? CLV_TUNNEL_BOUND : 0),
 		.idle_ns = t->idle_ns,
 		.local = e->local,
 		.remote = e->remote,
@@ -145,15 +173,20 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		/* AF_XDP needs no socket; the port is only kept from others */
 		.socket_fd = t->hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
 		.socket = t->socket,
+		.busy_per_sec = t->bind ? t->bind->busy_per_sec : 0,
+		.context_idle_ns = t->bind ? t->bind->context_idle_ns : 0,
 	};
 	/* The worker first, then the tables, so that a steered datagram finds its tunnel. */
 	control_command(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
-	err = t->hop.via == CLV_VIA_XSK ? publish(c, e, &ref) : 0;
+	if (t->bind)
+		bind_ports(c, e, &ref, t->bind);
+	err = t->hop.via == CLV_VIA_XSK && t->remote.port ? publish(c, e, &ref) : 0;
 	if (err) {
 		struct clv_cmd_ref remove = { .ref = ref };
 
 		e->session = NULL;
 		e->egress.fd = -1; /* stays the caller's */
+		e->bound_egress[0].fd = e->bound_egress[1].fd = -1;
 		control_command(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
 				0);
 		return err;
@@ -229,6 +262,26 @@ void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
 		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
 }
 
+/* ---- bound tunnels ---- */
+
+void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
+				enum clv_command type, const void *head, size_t head_len,
+				const void *tail, size_t tail_len)
+{
+	control_command(s->control, ref->worker, type, head, head_len, tail, tail_len);
+}
+
+void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
+			const uint8_t *payload, size_t len)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (e && e->session && e->ops->bound)
+		e->ops->bound(e->user, type, evt, payload, len);
+	else if (type == CLV_EVT_DELIVERY)
+		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
+}
+
 /* ---- the world changes ---- */
 
 static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
@@ -236,6 +289,8 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	struct clv_cmd_hop cmd = { .ref = *ref };
 	struct clv_route route = { .hop = e->hop };
 
+	if (!e->remote.port)
+		return; /* bound, and without a target */
 	if (c->p.host_ops->route(c->p.host, e->remote.addr, &route)) {
 		route.hop = e->hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
@@ -268,6 +323,7 @@ static void each_tunnel(struct clv_control *c,
 void tunnels_routes_changed(struct clv_control *c)
 {
 	each_tunnel(c, reroute);
+	serve_routes_changed(c);
 }
 
 static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
@@ -275,7 +331,7 @@ static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv
 	struct clv_session *s = e->session;
 	const char *why;
 
-	if (!c->p.policy || !s->is_server ||
+	if (!c->p.policy || !s->is_server || !e->remote.port ||
 	    !clv_policy_check(c->p.policy, e->remote.addr, c->p.host_ops->is_own_address, c->p.host,
 			      &why))
 		return;
@@ -286,6 +342,7 @@ static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv
 void tunnels_policy_changed(struct clv_control *c)
 {
 	each_tunnel(c, recheck);
+	serve_policy_changed(c);
 }
 
 void tunnels_fini(struct clv_control *c, struct worker_side *side)

@@ -274,6 +274,16 @@ uint64_t clv_h3_stream_backlog(const struct clv_h3_stream *s)
 	return s->sent - s->acked + s->waiting;
 }
 
+uint64_t clv_h3_stream_written(const struct clv_h3_stream *s)
+{
+	return s->sent + s->waiting;
+}
+
+uint64_t clv_h3_stream_delivered(const struct clv_h3_stream *s)
+{
+	return s->acked;
+}
+
 int64_t clv_h3_stream_id(const struct clv_h3_stream *s)
 {
 	return s->id;

@@ -157,6 +157,9 @@ int clv_h3_send(struct clv_h3 *h, struct clv_h3_stream *s, const uint8_t *a, siz
 
 /* Bytes of ours that the peer has not acknowledged, framing included. */
 uint64_t clv_h3_stream_backlog(const struct clv_h3_stream *s);
+/* How far into our half a stream is: bytes sent so far, and those of them that the peer has. */
+uint64_t clv_h3_stream_written(const struct clv_h3_stream *s);
+uint64_t clv_h3_stream_delivered(const struct clv_h3_stream *s);
 int64_t clv_h3_stream_id(const struct clv_h3_stream *s);
 /* One pointer of the layer above; NULL at first. */
 void clv_h3_stream_set_user(struct clv_h3_stream *s, void *user);

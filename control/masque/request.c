@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "control/masque/fields.h"
 #include "datapath/base/err.h"
 
 /* ---- answers ---- */
@@ -129,6 +130,8 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 			   const struct clv_h3_head *head)
 {
 	const struct clv_h3_field *path = find_field(head, ":path");
+	const struct clv_h3_field *bind = find_field(head, "connect-udp-bind");
+	bool asks_bind = bind && clv_fields_is_true(bind->value, bind->value_len);
 	struct clv_target target;
 	const char *details = NULL;
 	int err;
@@ -147,7 +150,11 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 		refuse_target(rs, s, err, details);
 		return;
 	}
-	if (target.kind == CLV_TARGET_ANY) {
+	if (target.kind == CLV_TARGET_ANY && !asks_bind) {
+		refuse_malformed(rs, s, "no target, and no connect-udp-bind");
+		return;
+	}
+	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bind->is_offered) {
 		clv_requests_refuse(
 			rs, s, 501,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
@@ -162,7 +169,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 					    .details = "too many tunnels of one connection" });
 		return;
 	}
-	clv_request_begin(rs, s, &target);
+	clv_request_begin(rs, s, &target, asks_bind && rs->params.config->bind->is_offered);
 }
 
 /* Anything that is not a tunnel. */
@@ -286,6 +293,7 @@ int clv_requests_new(const struct clv_requests_params *params, struct clv_reques
 	if (!rs)
 		return -ENOMEM;
 	rs->params = *params;
+	rs->registrations.per_sec = params->config->bind->registrations_per_sec;
 	err = clv_h3_new(&h3_params, &rs->h3);
 	if (err < 0) {
 		free(rs);

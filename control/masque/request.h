@@ -15,9 +15,11 @@
 #include <stdint.h>
 
 #include "control/host.h"
+#include "control/masque/bind.h"
 #include "control/masque/h3.h"
 #include "control/masque/policy.h"
 #include "datapath/base/counters.h"
+#include "datapath/messages.h"
 
 struct clv_requests; /* the requests of one connection */
 struct clv_request;  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
@@ -31,22 +33,26 @@ struct clv_requests_config {
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
+	const struct clv_bind_settings *bind;
+	struct clv_binds *binds;
+	const uint64_t *now_ns; /* the time of this step */
 };
 
 /* A tunnel to be opened. */
 struct clv_request_tunnel {
 	int64_t stream_id;
-	struct clv_endpoint target;
-	struct clv_route route;
-	struct clv_egress egress;
+	struct clv_endpoint target;	   /* zero: a bound tunnel without one */
+	struct clv_route route;		   /* to the target */
+	struct clv_egress egress;	   /* of a bound tunnel: fd -1, local one of its ports */
+	const struct clv_bind_ports *bind; /* borrows; NULL: not bound */
 	bool capsules; /* the peer cannot take DATAGRAM frames: CLV_TUNNEL_CAPSULES */
 };
 
 /* What requests want of their session.  None may free the clv_requests. */
 struct clv_request_ops {
 	/*
-	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress and gives it
-	 * back to the host when the tunnel is gone.
+	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the ports
+	 * of bind, and gives them back to the host when the tunnel is gone.
 	 * Returns 0 and fills *ref, CLV_EFULL (tunnels_max) or any other error.
 	 */
 	int (*tunnel_open)(void *session, struct clv_request *rq,
@@ -56,6 +62,9 @@ struct clv_request_ops {
 	/* A datagram of the tunnel that came in a capsule.  payload: borrows. */
 	void (*tunnel_send)(void *session, const struct clv_ref *ref, uint64_t context_id,
 			    const uint8_t *payload, size_t len);
+	/* Say something about a bound tunnel to its worker.  body: copies. */
+	void (*tunnel_command)(void *session, const struct clv_ref *ref, enum clv_command type,
+			       const void *body, size_t len);
 };
 
 struct clv_requests_params {
@@ -93,5 +102,16 @@ void clv_request_tunnel_gone(struct clv_request *rq, int err);
  * it.  Dropped and counted when the peer reads too slowly.  data: copies.
  */
 void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len);
+
+/*
+ * What the worker of a bound tunnel tells: CLV_EVT_REMOTE_* and CLV_EVT_CONTEXT_ZERO.  evt:
+ * borrows.  rq: may be gone when it returns.
+ */
+void clv_request_bound_event(struct clv_request *rq, enum clv_event type,
+			     const struct clv_evt_bound *evt);
+
+/* Look at the remotes of all bound tunnels again: those denied now are closed, hops follow. */
+void clv_requests_policy_changed(struct clv_requests *rs);
+void clv_requests_routes_changed(struct clv_requests *rs);
 
 #endif

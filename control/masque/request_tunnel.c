@@ -12,6 +12,7 @@
 enum {
 	VARINT_BYTES_MAX = 8,
 	EARLY_BYTES_MAX = 16384, /* capsules kept while a request waits for its tunnel */
+	BOUND_PREFIX_MAX = 27,	 /* Context ID, IP version, address and port */
 	V4_HEADERS = 28,	 /* IP and UDP in front of a payload */
 	V6_HEADERS = 48,
 };
@@ -19,7 +20,7 @@ enum {
 /* ---- the life of a request ---- */
 
 static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_stream *s,
-				       const struct clv_target *target)
+				       const struct clv_target *target, bool wants_bind)
 {
 	struct clv_request *rq = calloc(1, sizeof(*rq));
 
@@ -29,6 +30,7 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_st
 	rq->stream = s;
 	rq->state = CLV_REQUEST_WAITING;
 	rq->target = *target;
+	rq->wants_bind = wants_bind;
 	rq->next = rs->first;
 	if (rs->first)
 		rs->first->prev = rq;
@@ -45,8 +47,9 @@ static void drop_early(struct clv_request *rq)
 		struct clv_request_early *e = rq->early;
 
 		rq->early = e->next;
+		if (e->type == CLV_CAPSULE_DATAGRAM)
+			clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_EXPIRED);
 		free(e);
-		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_EXPIRED);
 	}
 }
 
@@ -55,6 +58,7 @@ static void free_request(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
 
+	clv_bind_end(rq);
 	drop_early(rq);
 	clv_h3_stream_set_user(rq->stream, NULL);
 	if (rq->prev)
@@ -76,7 +80,8 @@ void clv_request_end(struct clv_request *rq)
 
 	if (rq->state == CLV_REQUEST_RESOLVING)
 		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
-	else if (rq->state == CLV_REQUEST_OPEN)
+	clv_bind_end(rq);
+	if (rq->state == CLV_REQUEST_OPEN)
 		rs->params.ops->tunnel_close(rs->params.session, rq, &rq->ref);
 	free_request(rq);
 }
@@ -97,7 +102,7 @@ static void refuse_request(struct clv_request *rq, unsigned status, struct clv_p
 	struct clv_h3_stream *s = rq->stream;
 	char host[CLV_TARGET_HOST_MAX];
 
-	if (!why.next_hop) {
+	if (!why.next_hop && *rq->target.host) {
 		strcpy(host, rq->target.host);
 		why.next_hop = host;
 	}
@@ -171,6 +176,13 @@ static const struct clv_endpoint *choose_address(const struct clv_request *rq,
 	return NULL;
 }
 
+static enum clv_contexts_verdict judge(const struct clv_request *rq, uint64_t context_id)
+{
+	if (rq->bind)
+		return clv_bind_judge(rq, context_id);
+	return context_id == CLV_DGRAM_CONTEXT_UDP ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_UNKNOWN;
+}
+
 static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t len)
 {
 	struct clv_requests *rs = rq->rs;
@@ -180,11 +192,21 @@ static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t l
 	if (clv_varint_read(&p, value + len, &context_id) < 0)
 		return CLV_EPROTO;
 	len -= (size_t)(p - value);
-	if (context_id != CLV_DGRAM_CONTEXT_UDP)
-		clv_requests_count(rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
-	else
+	switch (judge(rq, context_id)) {
+	case CLV_CONTEXTS_ZERO:
+	case CLV_CONTEXTS_OPEN:
 		rs->params.ops->tunnel_send(rs->params.session, &rq->ref, context_id, p, len);
-	return 0;
+		return 0;
+	case CLV_CONTEXTS_CLOSED:
+		clv_requests_count(rs, CLV_COUNT_DROP_CLOSED_CONTEXT);
+		return 0;
+	case CLV_CONTEXTS_UNKNOWN:
+		clv_requests_count(rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+		return 0;
+	default:
+		clv_requests_count(rs, CLV_COUNT_CONTEXT_ABORT_ZERO);
+		return CLV_ERANGE;
+	}
 }
 
 /* A longer payload than the way to the target carries need not be stored, RFC 9298 section 5. */
@@ -198,33 +220,72 @@ static size_t capsule_bound(const struct clv_route *route, const struct clv_endp
 	return route->hop.mtu - headers + VARINT_BYTES_MAX;
 }
 
-/* Hand over what came in capsules before the tunnel was there. */
-static void replay_early(struct clv_request *rq)
+/* A capsule of an open tunnel.  Returns as the parser's callbacks. */
+static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
+			  size_t len)
 {
-	while (rq->early) {
+	if (type == CLV_CAPSULE_DATAGRAM)
+		return send_to_tunnel(rq, value, len);
+	/* A tunnel that fell back to an ordinary one has no contexts. */
+	return rq->bind ? clv_bind_capsule(rq, type, value, len) : 0;
+}
+
+/* Hand over what came in capsules before the tunnel was there. */
+static int replay_early(struct clv_request *rq)
+{
+	int err = 0;
+
+	while (rq->early && !err) {
 		struct clv_request_early *e = rq->early;
 
 		rq->early = e->next;
-		/* Its Context ID was checked when it came. */
-		send_to_tunnel(rq, e->value, e->len);
+		err = handle_capsule(rq, e->type, e->value, e->len);
 		free(e);
 	}
-	rq->early_last = NULL;
+	if (!rq->early)
+		rq->early_last = NULL;
 	rq->early_bytes = 0;
+	return err;
+}
+
+/* A capsule could not be taken: give the stream up with the code that says why. */
+static void abort_for(struct clv_request *rq, int err)
+{
+	switch (err) {
+	case CLV_ERANGE:
+		/* RFC 9298 section 5: no UDP payload is that long; or Context ID 0 without a target. */
+		clv_request_abort(rq, CLV_H3_DATAGRAM_ERROR);
+		return;
+	case CLV_EPROTO:
+		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
+		return;
+	case CLV_EFULL:
+		clv_request_abort(rq, CLV_H3_EXCESSIVE_LOAD);
+		return;
+	default:
+		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
+		return;
+	}
 }
 
 static int respond_success(struct clv_request *rq, const struct clv_endpoint *target)
 {
 	struct clv_requests *rs = rq->rs;
 	char next_hop[CLV_ADDR_TEXT_MAX], text[CLV_PROXY_STATUS_MAX];
-	struct clv_proxy_status ps = {
-		.next_hop = clv_addr_format(target->addr, next_hop, sizeof(next_hop)),
-	};
-	struct clv_h3_field fields[2] = { clv_h3_field_text("capsule-protocol", "?1") };
+	char public_text[CLV_BIND_PUBLIC_MAX];
+	struct clv_proxy_status ps = { .error = CLV_PROXY_OK };
+	struct clv_h3_field fields[4] = { clv_h3_field_text("capsule-protocol", "?1") };
 	size_t len = 1;
 
+	if (target)
+		ps.next_hop = clv_addr_format(target->addr, next_hop, sizeof(next_hop));
 	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
 		fields[len++] = clv_h3_field_text("proxy-status", text);
+	if (rq->bind) {
+		clv_bind_write_public(rq, public_text);
+		fields[len++] = clv_h3_field_text("connect-udp-bind", "?1");
+		fields[len++] = clv_h3_field_text("proxy-public-address", public_text);
+	}
 	clv_requests_count(rs, CLV_COUNT_REQUESTS);
 	return clv_h3_respond(rs->h3, rq->stream, 200, fields, len, false);
 }
@@ -243,44 +304,107 @@ static void refuse_tunnel(struct clv_request *rq, int err, const char *full, con
 	refuse_request(rq, 0, why);
 }
 
+/* Give back what was taken for a tunnel that did not come to be. */
+static void give_back(struct clv_request *rq, struct clv_request_tunnel *tunnel)
+{
+	const struct clv_requests_config *config = rq->rs->params.config;
+
+	if (rq->bind)
+		clv_bind_cancel(rq);
+	else
+		config->host_ops->egress_give(config->host, &tunnel->egress);
+}
+
+/* Take the port toward the target, or those of a bound tunnel. */
+static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel, bool has_target)
+{
+	const struct clv_requests_config *config = rq->rs->params.config;
+	int err;
+
+	if (rq->wants_bind) {
+		err = has_target ? clv_bind_new(rq, &tunnel->target, &tunnel->route)
+				 : clv_bind_new(rq, NULL, NULL);
+		if (!err) {
+			bool v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr)
+					     : !clv_bind_ports(rq)->is_held[0];
+
+			tunnel->bind = clv_bind_ports(rq);
+			tunnel->egress = tunnel->bind->egress[v6];
+			tunnel->egress.fd = -1;
+			return 0;
+		}
+		clv_requests_count(rq->rs, CLV_COUNT_BIND_REFUSED);
+		if (!has_target)
+			return err;
+		/* With a real target an ordinary tunnel is an acceptable answer.  The host expects
+		 * to be asked for the way before the port. */
+		err = config->host_ops->route(config->host, tunnel->target.addr, &tunnel->route);
+		if (err)
+			return err;
+	}
+	return config->host_ops->egress_take(config->host, tunnel->route.source, &tunnel->egress);
+}
+
+/* The tunnel is there: make it known, answer, and go on with what waited. */
+static void start(struct clv_request *rq, const struct clv_request_tunnel *tunnel, bool has_target)
+{
+	int err;
+
+	rq->state = CLV_REQUEST_OPEN;
+	err = rq->bind ? clv_bind_start(rq) : 0;
+	if (err) {
+		rq->rs->params.ops->tunnel_close(rq->rs->params.session, rq, &rq->ref);
+		rq->state = CLV_REQUEST_WAITING;
+		refuse_tunnel(rq, err, "too many bound tunnels", NULL);
+		return;
+	}
+	clv_capsule_parser_set_bound(&rq->capsules,
+				     rq->bind ? CLV_DGRAM_UDP_MAX + BOUND_PREFIX_MAX
+					      : capsule_bound(&tunnel->route, &tunnel->target));
+	if (respond_success(rq, has_target ? &tunnel->target : NULL) < 0) {
+		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
+		return;
+	}
+	err = replay_early(rq);
+	if (err)
+		abort_for(rq, err);
+}
+
 /* All is known: choose the address, take a port, open the tunnel, answer. */
 void clv_request_open_tunnel(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
-	const struct clv_requests_config *config = rs->params.config;
 	struct clv_request_tunnel tunnel = { .stream_id = clv_h3_stream_id(rq->stream) };
 	const struct clv_h3_settings *settings = clv_h3_peer_settings(rs->h3);
 	struct choice choice = { .why = { .error = CLV_PROXY_OK } };
-	const struct clv_endpoint *target;
-	char next_hop[CLV_ADDR_TEXT_MAX];
+	bool has_target = rq->target.kind != CLV_TARGET_ANY;
+	char next_hop_text[CLV_ADDR_TEXT_MAX], *next_hop = NULL;
 	int err;
 
-	target = choose_address(rq, &tunnel.route, &choice);
-	if (!target) {
-		refuse_request(rq, 0, choice.why);
-		return;
+	if (has_target) {
+		const struct clv_endpoint *target = choose_address(rq, &tunnel.route, &choice);
+
+		if (!target) {
+			refuse_request(rq, 0, choice.why);
+			return;
+		}
+		tunnel.target = *target;
+		clv_addr_format(target->addr, next_hop_text, sizeof(next_hop_text));
+		next_hop = next_hop_text;
 	}
-	tunnel.target = *target;
 	tunnel.capsules = !(rs->params.quic_datagrams && settings->datagram);
-	clv_addr_format(target->addr, next_hop, sizeof(next_hop));
-	err = config->host_ops->egress_take(config->host, tunnel.route.source, &tunnel.egress);
+	err = take_ports(rq, &tunnel, has_target);
 	if (err < 0) {
 		refuse_tunnel(rq, err, "no free port", next_hop);
 		return;
 	}
 	err = rs->params.ops->tunnel_open(rs->params.session, rq, &tunnel, &rq->ref);
 	if (err < 0) {
-		config->host_ops->egress_give(config->host, &tunnel.egress);
+		give_back(rq, &tunnel);
 		refuse_tunnel(rq, err, "too many tunnels", next_hop);
 		return;
 	}
-	rq->state = CLV_REQUEST_OPEN;
-	clv_capsule_parser_set_bound(&rq->capsules, capsule_bound(&tunnel.route, &tunnel.target));
-	if (respond_success(rq, &tunnel.target) < 0) {
-		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
-		return;
-	}
-	replay_early(rq);
+	start(rq, &tunnel, has_target);
 }
 
 /*
@@ -317,16 +441,20 @@ static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, s
 }
 
 void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
-		       const struct clv_target *target)
+		       const struct clv_target *target, bool wants_bind)
 {
 	const struct clv_requests_config *config = rs->params.config;
-	struct clv_request *rq = add_request(rs, s, target);
+	struct clv_request *rq = add_request(rs, s, target, wants_bind);
 	int err;
 
 	if (!rq) {
 		clv_requests_refuse(
 			rs, s, 0,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_ERROR });
+		return;
+	}
+	if (target->kind == CLV_TARGET_ANY) {
+		open_when_settled(rq);
 		return;
 	}
 	if (target->kind == CLV_TARGET_ADDRESS) {
@@ -346,17 +474,18 @@ void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
 
 /* ---- capsules ---- */
 
-static void keep_early(struct clv_request *rq, const uint8_t *value, size_t len)
+/* Returns whether there was room. */
+static bool keep_early(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
+		       size_t len)
 {
 	struct clv_request_early *e = NULL;
 
 	if (rq->early_bytes + len <= EARLY_BYTES_MAX)
 		e = malloc(sizeof(*e) + len);
-	if (!e) {
-		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_FULL);
-		return;
-	}
+	if (!e)
+		return false;
 	e->next = NULL;
+	e->type = type;
 	e->len = len;
 	memcpy(e->value, value, len);
 	if (rq->early_last)
@@ -366,7 +495,7 @@ static void keep_early(struct clv_request *rq, const uint8_t *value, size_t len)
 	rq->early_last = e;
 	/* The head counts too: empty payloads must not come for free. */
 	rq->early_bytes += sizeof(*e) + len;
-	clv_requests_count(rq->rs, CLV_COUNT_EARLY_HELD);
+	return true;
 }
 
 static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
@@ -376,11 +505,25 @@ static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
 	uint64_t context_id;
 
 	if (rq->state == CLV_REQUEST_OPEN)
-		return send_to_tunnel(rq, value, len);
+		return handle_capsule(rq, CLV_CAPSULE_DATAGRAM, value, len);
 	if (clv_varint_read(&p, value + len, &context_id) < 0)
 		return CLV_EPROTO;
-	keep_early(rq, value, len);
+	if (keep_early(rq, CLV_CAPSULE_DATAGRAM, value, len))
+		clv_requests_count(rq->rs, CLV_COUNT_EARLY_HELD);
+	else
+		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_FULL);
 	return 0;
+}
+
+/* Unlike a datagram it must not be lost. */
+static int on_capsule_context(void *user, enum clv_capsule_type type, const uint8_t *value,
+			      size_t len)
+{
+	struct clv_request *rq = user;
+
+	if (rq->state == CLV_REQUEST_OPEN)
+		return handle_capsule(rq, type, value, len);
+	return keep_early(rq, type, value, len) ? 0 : CLV_EFULL;
 }
 
 static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
@@ -407,24 +550,19 @@ static const struct clv_capsule_ops capsule_ops = {
 	.on_skipped = on_capsule_skipped,
 };
 
+static const struct clv_capsule_ops bound_capsule_ops = {
+	.on_datagram = on_capsule_datagram,
+	.on_skipped = on_capsule_skipped,
+	.on_context = on_capsule_context,
+};
+
 void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
 {
-	int err = clv_capsule_parser_feed(&rq->capsules, data, len, &capsule_ops, rq);
+	const struct clv_capsule_ops *ops = rq->wants_bind ? &bound_capsule_ops : &capsule_ops;
+	int err = clv_capsule_parser_feed(&rq->capsules, data, len, ops, rq);
 
-	switch (err) {
-	case 0:
-		return;
-	case CLV_ERANGE:
-		/* RFC 9298 section 5: no UDP payload is that long. */
-		clv_request_abort(rq, CLV_H3_DATAGRAM_ERROR);
-		return;
-	case CLV_EPROTO:
-		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
-		return;
-	default:
-		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
-		return;
-	}
+	if (err)
+		abort_for(rq, err);
 }
 
 /* ---- how it ends ---- */

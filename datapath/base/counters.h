@@ -89,6 +89,20 @@
 	X(CONTEXT_ABORT_GAPS, "context_abort_gaps",                                                \
 	  "bound tunnels aborted: Context IDs all over the place")                                 \
 	X(STREAM_FLOODS, "stream_floods", "connections closed for giving up too many requests")    \
+	X(CONTEXT_ABORT_ZERO, "context_abort_zero",                                                \
+	  "bound tunnels aborted: a datagram by Context ID 0 without a target")                    \
+	X(CONTEXTS_NOT_OFFERED, "contexts_not_offered",                                            \
+	  "busy remotes without a context, for want of room")                                      \
+	X(CONTEXTS_IDLE, "contexts_idle", "contexts of bound tunnels closed for being idle")       \
+	X(REMOTES_REVOKED, "remotes_revoked", "remotes of bound tunnels that a new policy denies") \
+	X(BOUND_TUNNELS, "bound_tunnels", "bound tunnels opened")                                  \
+	X(BIND_REFUSED, "bind_refused", "bound tunnels that could not be opened")                  \
+	X(REMOTE_REFUSED_POLICY, "remote_refused_policy",                                          \
+	  "remotes without a context that policy denies")                                          \
+	X(REMOTE_REFUSED_FAMILY, "remote_refused_family",                                          \
+	  "remotes without a context that no route or address of ours leads to")                   \
+	X(REMOTE_REFUSED_FULL, "remote_refused_full",                                              \
+	  "remotes without a context, beyond the ceiling")                                         \
 	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")
 
 enum clv_counter {

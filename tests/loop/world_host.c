@@ -114,6 +114,13 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	return 0;
 }
 
+static int bind_source(void *host, bool is_v6, struct clv_route *out)
+{
+	struct world_relay *r = host;
+
+	return is_v6 ? CLV_EUNROUTABLE : route(host, r->world->relay_endpoint.addr, out);
+}
+
 static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
 {
 	struct world_relay *r = host;
@@ -174,6 +181,7 @@ const struct clv_host_ops world_host_ops = {
 	.binding_retire = binding_retire,
 	.worker_of_flow = worker_of_flow,
 	.route = route,
+	.bind_source = bind_source,
 	.egress_take = egress_take,
 	.egress_give = egress_give,
 	.resolve = resolve,

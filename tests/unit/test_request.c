@@ -276,9 +276,9 @@ static void test_malformed_and_foreign_paths_are_refused(void **state)
 		{ UDP "*/53/", 400,
 		  "\"culvert\"; error=http_request_error; status-code=400; "
 		  "details=\"target host is neither a name nor an address\"" },
-		{ UDP "*/*/", 501,
-		  "\"culvert\"; error=proxy_internal_response; "
-		  "details=\"bound sockets are not offered\"" },
+		{ UDP "*/*/", 400,
+		  "\"culvert\"; error=http_request_error; status-code=400; "
+		  "details=\"no target, and no connect-udp-bind\"" },
 		{ UDP "%3A%3Affff%3A8.8.8.8/53/", 502,
 		  "\"culvert\"; error=destination_ip_prohibited; "
 		  "details=\"IPv4-mapped IPv6 address\"" },
