@@ -214,7 +214,7 @@ $(OUT)/tests/fuzz/fuzz_connection: private CULVERT_LDFLAGS += $(WRAP_KEYS)
 portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
 tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)
 
-.PHONY: check check-root check-built check-rungs
+.PHONY: check check-root check-built check-rungs check-zc
 check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
 	$(submake) check-built
 
@@ -232,6 +232,9 @@ endif
 # make check runs on each rung what depends on it most; this, everything.
 check-rungs: all tests ## every system test with a relay, on generic XDP and on kernel sockets
 	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) --datapaths generic,sock $(ONLY)
+
+check-zc: all tests ## zero-copy, in an emulated machine; part of make check
+	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) zc/
 
 .PHONY: fuzz fuzz-built
 fuzz: deps ## run each fuzzer for FUZZ_SECONDS; FUZZ=fuzz_NAME for one

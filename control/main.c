@@ -5,6 +5,7 @@
 #include "control/admin/report.h"
 #include "control/admin/sandbox.h"
 #include "control/folders.h"
+#include "control/handshake/certgen.h"
 #include "control/relay.h"
 #include "control/relay_host.h"
 #include "datapath/base/addr.h"
@@ -26,7 +27,6 @@
 
 enum {
 	EXIT_USAGE = 2,
-	NAMES_MAX = 64, /* in the certificate made on first start */
 	FDS_BESIDE_TUNNELS = 1024,
 	LOW_PORTS_END = 1024, /* ports below take a capability */
 };
@@ -155,7 +155,8 @@ static const char *host_name(void)
 {
 	static char name[256];
 
-	if (gethostname(name, sizeof(name) - 1) || !*name)
+	/* Nothing keeps an operator from a name that no certificate may carry. */
+	if (gethostname(name, sizeof(name) - 1) || !clv_certgen_is_dns_name(name))
 		return "culvert";
 	return name;
 }
@@ -164,8 +165,8 @@ static const char *host_name(void)
 static int make_certificate(struct clv_relay *relay, enum clv_profile profile,
 			    struct clv_certs *out)
 {
-	char text[NAMES_MAX][CLV_ADDR_TEXT_MAX];
-	const char *names[NAMES_MAX];
+	char text[CLV_CERTGEN_NAMES_MAX][CLV_ADDR_TEXT_MAX];
+	const char *names[CLV_CERTGEN_NAMES_MAX];
 	const uint8_t(*own)[16];
 	size_t i, n = 0, own_len;
 
@@ -176,7 +177,7 @@ static int make_certificate(struct clv_relay *relay, enum clv_profile profile,
 					sizeof(relay->error));
 	names[n++] = host_name();
 	own_len = clv_routes_own(relay->routes, &own);
-	for (i = 0; i < own_len && n < NAMES_MAX; i++, n++)
+	for (i = 0; i < own_len && n < CLV_CERTGEN_NAMES_MAX; i++, n++)
 		names[n] = clv_addr_format(own[i], text[n], sizeof(text[n]));
 	return clv_certs_ensure(profile, relay->options.state_dir, names, n, out, relay->error,
 				sizeof(relay->error));

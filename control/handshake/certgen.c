@@ -153,7 +153,7 @@ static int set_serial(Cert *cert, WC_RNG *rng)
 	return 0;
 }
 
-static bool is_dns_name(const char *name)
+bool clv_certgen_is_dns_name(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -176,7 +176,7 @@ static size_t put_name(uint8_t *out, const char *name)
 	} else if (inet_pton(AF_INET6, name, out + 2) == 1) {
 		out[0] = GENERAL_NAME_IP;
 		len = 16;
-	} else if (is_dns_name(name)) {
+	} else if (clv_certgen_is_dns_name(name)) {
 		out[0] = GENERAL_NAME_DNS;
 		len = strlen(name);
 		if (len > 127) { /* the length needs its long form */

@@ -8,6 +8,7 @@
 #ifndef CLV_CERTGEN_H
 #define CLV_CERTGEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "control/handshake/pem.h"
@@ -35,6 +36,9 @@ int clv_certgen_ca(enum clv_profile profile, struct clv_certgen *out);
 int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 		     const char *ca_key_pem, const char *const *names, size_t names_len,
 		     struct clv_certgen *out);
+
+/* Whether a name may stand in a certificate as a DNS name. */
+bool clv_certgen_is_dns_name(const char *name);
 
 void clv_certgen_free(struct clv_certgen *made);
 

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AF_XDP zero-copy: culvertd in an emulated machine whose network drivers have it.
+
+The guest stands where the lab's relay otherwise does, peers and targets are the lab's.  TCG is slow
+and its rates mean nothing: this is about which way packets go, that all arrive, and that the guest's
+kernel survives start, stop and death of the daemon.
+"""
+import os
+import platform
+import re
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+import archive  # noqa: E402 (the path above finds them)
+import daemon  # noqa: E402
+import machine  # noqa: E402
+import netns  # noqa: E402
+import topology  # noqa: E402
+from daemon import exchange, is_clean, load  # noqa: E402
+from lab import Lab, build_folder  # noqa: E402
+from netns import LabError  # noqa: E402
+
+ROWS = {
+    "same_v4": ("peer-v4", "target-v4"),
+    "bridge_4to6": ("peer-v4", "target-v6"),
+    "bridge_6to4": ("peer-v6", "target-v4"),
+    "same_v6": ("peer-v6", "target-v6"),
+}
+RELAY4, RELAY6 = "198.18.4.1", "2001:db8:6::1"
+SIZES = (0, 1, 17, 64, 511, 1000, 1200)
+# Drivers take frames to fill and to send by the first two, the copying modes call the last two.
+ZEROCOPY = ("xp_alloc_batch", "xsk_tx_peek_release_desc_batch")
+COPY = ("__xsk_rcv", "__xsk_generic_xmit")
+# Without the IOMMU's addresses the driver has zero-copy, and refuses every socket that asks for it.
+VIRTIO = "virtio-net-pci,disable-legacy=on,iommu_platform=%s,rx_queue_size=1024"
+CONFIG = """\
+datapath = %s
+interfaces = {%s}
+workers = %d
+limits { conns = 64 tunnels = 64 tunnels-per-conn = 64 buffers = 1024 }
+io { ring-packets = 1024 }
+metrics { listen = "" }
+policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
+"""
+
+
+class GuestRelay:
+    """The culvertd in a guest, its folders kept from one start to the next."""
+
+    def __init__(self, guest):
+        self.guest, self.fingerprint = guest, None
+
+    def log(self):
+        return self.guest.run("cat /run/log")
+
+    def start(self, datapath="zerocopy", interfaces=("eth0", "eth1"), workers=1):
+        """Returns when it serves; LabError with its words when it does not."""
+        text = CONFIG % (datapath, ", ".join(f'"{name}"' for name in interfaces), workers)
+        text = text.replace("\n", "\\n")
+        self.guest.run(f"printf '{text}' >/etc/culvert.conf; : >/run/log")
+        self.guest.run(
+            "(sh -c 'echo $$ >/run/pid; exec culvertd --config /etc/culvert.conf --run /run/culvert"
+            " --state /var/lib/culvert'; echo ended with $?) >/run/log 2>&1 &")
+        said = self.wait_log("^(ready|ended with)")
+        if "ended with" in said:
+            raise LabError(said)
+        self.fingerprint = re.search(r"ca fingerprint: (sha256:\w+)", said)[1]
+        # An igb starts anew for XDP, and its link is down meanwhile.
+        self.guest.run("while grep -q 0 /sys/class/net/eth[01]/carrier; do usleep 100000; done")
+
+    def wait_log(self, pattern, timeout=60):
+        until = time.monotonic() + timeout
+        while not re.search(pattern, said := self.log(), re.MULTILINE):
+            if time.monotonic() > until:
+                raise LabError(f"culvertd in the guest: no {pattern!r} after {timeout} s:\n{said}")
+            time.sleep(0.1)
+        return said
+
+    def end(self, signal):
+        """Signal it; returns its exit code."""
+        self.guest.run(f"kill -{signal} $(cat /run/pid)")
+        return int(re.search(r"ended with (\d+)", self.wait_log("^ended with"))[1])
+
+    def ctl(self, *words):
+        return self.guest.json(f"culvertctl --run /run/culvert {' '.join(words)} --json")
+
+    def rungs(self):
+        return {link["name"]: link["rung"] for link in self.ctl("status")["interfaces"]}
+
+    def modes(self):
+        return [(s["interface"], s["queue"], s["mode"])
+                for worker in self.ctl("workers")["workers"] for s in worker["sockets"]]
+
+    def address(self, peer):
+        return daemon.endpoint(RELAY4 if peer.addr4 else RELAY6, 443)
+
+
+def calls(guest):
+    """How often the kernel's functions were called since boot, by the probes on them."""
+    rows = guest.run("cat /sys/kernel/tracing/kprobe_profile").split("\n")
+    return {row.split()[0]: int(row.split()[1]) for row in rows if row.strip()}
+
+
+def new_calls(guest, before):
+    return {name: n - before[name] for name, n in calls(guest).items()}
+
+
+@pytest.fixture(scope="session")
+def files():
+    """The guest's parts: fetched at the first use, kept in the build folder."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the lab makes network namespaces")
+    if platform.machine() != "x86_64":
+        pytest.skip("the emulated machine is an x86-64 one and runs this machine's programs")
+    folder = build_folder() / "zc"
+    try:
+        archive.fetch(folder)
+    except archive.Missing as missing:
+        pytest.skip(f"the packages of the emulated machine cannot be had: {missing}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def initramfs(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guest")
+    machine.build_initramfs(files, build_folder(), folder, folder / "initramfs")
+    return folder / "initramfs"
+
+
+@pytest.fixture(scope="module")
+def lab(files):
+    netns.preflight()
+    netns.remove_stale()
+    whole = topology.matrix()
+    hosts = tuple(host for host in whole.hosts if not host.name.startswith("relay"))
+    with Lab(replace(whole, hosts=hosts), build=build_folder()) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def targets(lab):
+    found = {}
+    for name in ("target-v4", "target-v6"):
+        daemon.echo(lab[name])
+        found[name] = daemon.endpoint(lab[name].addr4 or lab[name].addr6, 7000)
+    return found
+
+
+@pytest.fixture(scope="module")
+def boot(lab, files, initramfs):
+    """boot(device, ...) is a guest with eth0 in the IPv4 network and eth1 in the IPv6 one."""
+    logs = build_folder() / "test-logs" / "test_zerocopy"
+    logs.mkdir(parents=True, exist_ok=True)
+    guests = []
+
+    def start(device, unplugged=None, queues=1, cpus=1):
+        while guests:    # one at a time
+            guests.pop().close()
+        log = logs / f"console-{device.split('-')[0]}-{cpus}.log"
+        guest = machine.Machine(files, initramfs, log, cpus)
+        guests.append(guest)
+        guest.add_interface(device, lab, "net4", queues)
+        guest.add_interface(device, lab, "net6", queues)
+        if unplugged:
+            guest.add_interface(unplugged, lab, None)
+        guest.boot()
+        guest.run(f"ip addr add {RELAY4}/24 dev eth0; ip addr add {RELAY6}/64 dev eth1")
+        # QEMU's igb makes fragments where segments were asked for.  Only the handshake meets it.
+        guest.run("cd /sys/class/net && for nic in eth*; do ip link set $nic up;"
+                  " ethtool -K $nic tx-udp-segmentation off || true; done")
+        guest.run("cd /sys/kernel/tracing && " + " && ".join(
+            f"echo p:zc/{name} {name} >>kprobe_events" for name in ZEROCOPY + COPY)
+            + " && echo 1 >events/zc/enable")
+        return guest
+
+    yield start
+    for guest in guests:
+        guest.close()
+
+
+@pytest.fixture(scope="module", params=["virtio", "igb"])
+def guest(boot, request):
+    """A guest with one kind of driver."""
+    return boot("igb" if request.param == "igb" else VIRTIO % "on", unplugged=VIRTIO % "off")
+
+
+@pytest.fixture(scope="module")
+def relay(guest):
+    """A culvertd on zero-copy, and nothing less."""
+    relay = GuestRelay(guest)
+    relay.start()
+    return relay
+
+
+@pytest.fixture
+def forward(lab, request):
+    started = []
+
+    def start(peer, relay, target):
+        log = lab.log_path(f"forward-{peer}")
+        one = daemon.Forward(lab[peer], relay.address(lab[peer]), target, relay.fingerprint, log=log)
+        started.append(one)
+        return one.wait(60)
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def assert_row(lab, relay, forward, targets, row, count=300):
+    peer, target = ROWS[row]
+    way = forward(peer, relay, targets[target])
+    found = exchange(lab[peer], way.address, *SIZES)
+    assert found == {"same": list(SIZES), "different": [], "missing": []}
+    figures = load(lab[peer], way.address, size=1200, count=count, rate=400, wait=3000)
+    assert is_clean(figures), figures
+    return way
+
+
+def test_every_socket_is_a_zero_copy_one(relay):
+    assert relay.rungs() == {"eth0": "zerocopy", "eth1": "zerocopy"}
+    assert all(not link["steps"] for link in relay.ctl("status")["interfaces"])
+    assert relay.modes() == [("eth0", 0, "zerocopy"), ("eth1", 0, "zerocopy")]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_byte_crosses_and_comes_back_without_being_copied(
+        lab, guest, relay, forward, targets, row):
+    before, steered = calls(guest), relay.ctl("status")["xdp"]
+    assert_row(lab, relay, forward, targets, row)
+    came = new_calls(guest, before)
+    assert set(came) == {*ZEROCOPY, *COPY}
+    assert all(came[name] > 0 for name in ZEROCOPY), came
+    assert all(came[name] == 0 for name in COPY), came
+    # And it was these packets that went that way.
+    after = relay.ctl("status")["xdp"]
+    for name in ("xdp_steer_conn", "xdp_steer_context"):
+        assert after[name]["packets"] - steered[name]["packets"] >= 300
+
+
+def test_a_driver_that_has_zero_copy_and_refuses_it_is_believed_only_by_a_bind(relay):
+    assert relay.end("TERM") == 0
+    with pytest.raises(LabError, match="datapath = zerocopy, but eth2 only reaches copy; "
+                                       "the driver takes no zero-copy socket: Invalid argument"):
+        relay.start(interfaces=("eth2",))
+    relay.start("auto", interfaces=("eth0", "eth1", "eth2"))
+    assert relay.rungs() == {"eth0": "zerocopy", "eth1": "zerocopy", "eth2": "copy"}
+    assert relay.end("TERM") == 0
+    relay.start()
+
+
+def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
+        lab, guest, relay, forward, targets):
+    for _ in range(3):
+        way = forward("peer-v4", relay, targets["target-v6"])
+        busy = lab["peer-v4"].start([lab.tool("udpload"), "--count", 100000, "--rate", 500,
+                                     "--wait", 100, way.address])
+        time.sleep(0.5)
+        assert relay.end("TERM") == 0
+        assert "xsk_unbind" not in relay.log()
+        assert guest.run("ls /sys/fs/bpf/culvert").strip() == ""
+        relay.start()
+        assert set(relay.rungs().values()) == {"zerocopy"}
+        busy.kill()
+        way.stop()
+    assert_row(lab, relay, forward, targets, "bridge_4to6")
+    assert guest.complaints() == []
+
+
+def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
+        lab, guest, relay, forward, targets):
+    for _ in range(2):
+        way = forward("peer-v6", relay, targets["target-v4"])
+        busy = lab["peer-v6"].start([lab.tool("udpload"), "--count", 100000, "--rate", 500,
+                                     "--wait", 100, way.address])
+        time.sleep(0.5)
+        assert relay.end("KILL") == 137
+        relay.start()
+        assert set(relay.rungs().values()) == {"zerocopy"}
+        busy.kill()
+        way.stop()
+    assert_row(lab, relay, forward, targets, "bridge_6to4")
+    assert relay.end("TERM") == 0
+    assert guest.complaints() == []
+    relay.start()
+
+
+def test_queues_that_a_driver_adds_for_xdp_are_served_by_copy_until_they_are_there_before(
+        lab, boot, forward, targets):
+    guest = boot(VIRTIO % "on" + ",mq=on,vectors=10", queues=4, cpus=2)
+    for nic in ("eth0", "eth1"):
+        guest.run(f"ethtool -L {nic} combined 2")
+    relay = GuestRelay(guest)
+    with pytest.raises(LabError, match="datapath = zerocopy, but eth0 only reaches copy; 2 of the 4 "
+                                       "receive queues are there only while XDP is: ethtool -L"):
+        relay.start(workers=2)
+    relay.start("auto", workers=2)
+    assert sorted(relay.modes()) == [(nic, queue, "copy") for nic in ("eth0", "eth1")
+                                     for queue in range(4)]
+    for row in ROWS:
+        assert_row(lab, relay, forward, targets, row, count=100)
+    assert relay.end("TERM") == 0
+
+    for nic in ("eth0", "eth1"):
+        guest.run(f"ethtool -L {nic} combined 4")
+    relay.start(workers=2)
+    assert sorted(relay.modes()) == [(nic, queue, "zerocopy") for nic in ("eth0", "eth1")
+                                     for queue in range(4)]
+    before = calls(guest)
+    for row in ROWS:
+        assert_row(lab, relay, forward, targets, row, count=100)
+    assert all(new_calls(guest, before)[name] == 0 for name in COPY)
+    assert relay.end("TERM") == 0
+    relay.start(workers=2)
+    assert set(relay.rungs().values()) == {"zerocopy"}
+    assert_row(lab, relay, forward, targets, "same_v4", count=100)
+    assert guest.complaints() == []
