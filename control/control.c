@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/control_state.h"
 #include "datapath/base/addr.h"
@@ -356,6 +357,9 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 					   .ref = ((const struct clv_evt_tunnel *)body)->ref },
 				   NULL, 0);
 		break;
+	case CLV_EVT_SOCKET_CLOSED:
+		close(((const struct clv_cmd_socket *)body)->socket_fd);
+		break;
 	case CLV_EVT_STRAY:
 		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),
 		      r->len - sizeof(struct clv_evt_stray));
@@ -542,6 +546,13 @@ void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_end
 
 	for (uint16_t i = 0; i < c->p.workers_len; i++)
 		control_command(c, i, CLV_CMD_SOCKET_OPEN, &cmd, sizeof(cmd), NULL, 0);
+}
+
+void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local)
+{
+	struct clv_cmd_socket cmd = { .socket_fd = fd, .local = *local };
+
+	control_command(c, 0, CLV_CMD_SOCKET_CLOSE, &cmd, sizeof(cmd), NULL, 0);
 }
 
 const struct clv_counters *clv_control_counters(const struct clv_control *c)

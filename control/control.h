@@ -130,6 +130,8 @@ int clv_control_connect(struct clv_control *c, const struct clv_control_connect 
 
 /* Receive datagrams of local applications on fd, from anyone.  fd: lends until stopped. */
 void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local);
+/* Client, one worker: the reverse.  fd: takes; closed once the worker has let go. */
+void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local);
 
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
 /* The secret of stateless reset tokens that workers must use too: 32 bytes, lends. */

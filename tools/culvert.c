@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* culvert: the client of a peer. */
+#include "tools/culvert/bind.h"
 #include "tools/culvert/ping.h"
 
 #include <signal.h>
@@ -19,6 +20,8 @@ int main(int argc, char **argv)
 	code = peer_open(&peer, &options);
 	if (!code && options.command == CULVERT_PING)
 		return ping_run(&peer);
+	if (!code && options.command == CULVERT_BIND)
+		return bind_run(&peer);
 	if (!code)
 		code = peer_run(&peer);
 	peer_close(&peer);

@@ -9,6 +9,7 @@
 #include "control/masque/capsule.h"
 #include "control/masque/fields.h"
 #include "control/masque/template.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 #include "datapath/session/dgram.h"
@@ -31,8 +32,9 @@ struct clv_client_request {
 	enum client_state state;
 	struct clv_template_uri uri;
 	struct clv_capsule_parser capsules;
-	bool busy; /* inside a call upward: close leaves the memory to the caller */
-	bool gone; /* closed meanwhile */
+	bool is_bind; /* asked for a bound socket */
+	bool busy;    /* inside a call upward: close leaves the memory to the caller */
+	bool gone;    /* closed meanwhile */
 };
 
 struct clv_client_requests {
@@ -125,10 +127,12 @@ static int ask(struct clv_client_request *rq)
 		field(":method", "CONNECT"),	  field(":protocol", "connect-udp"),
 		field(":scheme", rq->uri.scheme), field(":authority", rq->uri.authority),
 		field(":path", rq->uri.path),	  field("capsule-protocol", "?1"),
+		field("connect-udp-bind", "?1"),
 	};
+	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->is_bind;
 	int err;
 
-	err = clv_h3_request(rq->cs->h3, fields, sizeof(fields) / sizeof(fields[0]), &rq->stream);
+	err = clv_h3_request(rq->cs->h3, fields, n, &rq->stream);
 	if (err < 0)
 		return err;
 	rq->state = CLIENT_ASKED;
@@ -212,12 +216,53 @@ static bool is_malformed_success(const struct clv_h3_head *head)
 	return find_field(head, "content-length", NULL) || find_field(head, "content-type", NULL);
 }
 
+/* A field that is there once, and is true. */
+static bool is_confirmed(const struct clv_h3_head *head, const char *name)
+{
+	const struct clv_h3_field *f = find_field(head, name, NULL);
+
+	return f && !find_field(head, name, f) && clv_fields_is_true(f->value, f->value_len);
+}
+
+/* The Strings of one line.  Returns 0, or CLV_ESYNTAX when one is no address and port. */
+static int read_public_line(const struct clv_h3_field *f, struct clv_client_result *out)
+{
+	struct clv_fields_cursor c = { .p = f->value, .end = f->value + f->value_len };
+	char text[CLV_ADDR_TEXT_MAX];
+	struct clv_endpoint ep;
+	struct clv_item item;
+	int more;
+
+	while ((more = clv_fields_read_member(&c, &item)) > 0) {
+		if (item.type != CLV_ITEM_STRING || item.text_len >= sizeof(text))
+			return CLV_ESYNTAX;
+		clv_fields_copy_text(&item, text, sizeof(text));
+		if (clv_endpoint_parse(text, &ep) || !ep.port)
+			return CLV_ESYNTAX;
+		if (out->public_len < CLV_CLIENT_PUBLIC_MAX)
+			out->public_addrs[out->public_len++] = ep;
+	}
+	return more;
+}
+
+/* Whether a bound socket was granted, with an address to reach it by. */
+static bool read_bound(const struct clv_h3_head *head, struct clv_client_result *out)
+{
+	const struct clv_h3_field *f = NULL;
+
+	if (!out->capsule_protocol || !is_confirmed(head, "connect-udp-bind"))
+		return false;
+	while ((f = find_field(head, "proxy-public-address", f)) != NULL)
+		if (read_public_line(f, out))
+			return false;
+	return out->public_len > 0;
+}
+
 static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
 {
 	struct clv_client_requests *cs = user;
 	struct clv_client_request *rq = clv_h3_stream_user(s);
 	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
-	const struct clv_h3_field *capsule_protocol;
 	struct clv_client_result result = {
 		.status = head->status,
 		.stream_id = clv_h3_stream_id(s),
@@ -237,11 +282,15 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
-	capsule_protocol = find_field(head, "capsule-protocol", NULL);
-	result.capsule_protocol = capsule_protocol &&
-				  !find_field(head, "capsule-protocol", capsule_protocol) &&
-				  clv_fields_is_true(capsule_protocol->value,
-						     capsule_protocol->value_len);
+	result.capsule_protocol = is_confirmed(head, "capsule-protocol");
+	result.is_bound = rq->is_bind && read_bound(head, &result);
+	if (rq->is_bind && !result.is_bound) {
+		/* A relay that grants "*" without being bound cannot mean it. */
+		clv_h3_abort(cs->h3, s, CLV_H3_MESSAGE_ERROR);
+		result.err = CLV_EPROTO;
+		settle(rq, &result);
+		return;
+	}
 	rq->state = CLIENT_OPEN;
 	if (!tell_result(rq, &result))
 		free_request(rq);
@@ -276,9 +325,24 @@ static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, siz
 	return 0;
 }
 
+static int on_capsule_context(void *user, enum clv_capsule_type type, const uint8_t *value,
+			      size_t len)
+{
+	struct clv_client_request *rq = user;
+	int err = rq->cs->params.ops->on_context(rq->cs->params.user, rq, type, value, len);
+
+	return rq->gone ? CLV_ECLOSED : err;
+}
+
 static const struct clv_capsule_ops capsule_ops = {
 	.on_datagram = on_capsule_datagram,
 	.on_skipped = on_capsule_skipped,
+};
+
+static const struct clv_capsule_ops bound_capsule_ops = {
+	.on_datagram = on_capsule_datagram,
+	.on_skipped = on_capsule_skipped,
+	.on_context = on_capsule_context,
 };
 
 static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
@@ -290,12 +354,15 @@ static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, si
 	if (!rq || rq->state != CLIENT_OPEN)
 		return;
 	rq->busy = true;
-	err = clv_capsule_parser_feed(&rq->capsules, data, len, &capsule_ops, rq);
+	err = clv_capsule_parser_feed(&rq->capsules, data, len,
+				      rq->is_bind ? &bound_capsule_ops : &capsule_ops, rq);
 	rq->busy = false;
 	if (rq->gone)
 		free_request(rq);
 	else if (err == CLV_ERANGE)
 		fail_malformed(rq, CLV_H3_DATAGRAM_ERROR);
+	else if (err == CLV_EFULL)
+		fail_malformed(rq, CLV_H3_EXCESSIVE_LOAD);
 	else if (err < 0)
 		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
 }
@@ -432,8 +499,9 @@ struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs)
 	return cs->h3;
 }
 
-int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
-			    void *user, struct clv_client_request **out)
+/* host NULL: a bound socket. */
+static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
+			struct clv_client_request **out)
 {
 	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
 	struct clv_client_request *rq;
@@ -455,7 +523,9 @@ int clv_client_request_open(struct clv_client_requests *cs, const char *host, ui
 	rq->cs = cs;
 	rq->user = user;
 	rq->state = CLIENT_WAITING;
-	clv_capsule_parser_init(&rq->capsules, CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX);
+	rq->is_bind = !host;
+	clv_capsule_parser_init(&rq->capsules, CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
+						       (rq->is_bind ? CLV_DGRAM_REMOTE_MAX : 0));
 	if (settings) {
 		err = ask(rq);
 		if (err < 0)
@@ -472,6 +542,18 @@ int clv_client_request_open(struct clv_client_requests *cs, const char *host, ui
 free_rq:
 	free(rq);
 	return err;
+}
+
+int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
+			    void *user, struct clv_client_request **out)
+{
+	return open_request(cs, host, port, user, out);
+}
+
+int clv_client_request_bind(struct clv_client_requests *cs, void *user,
+			    struct clv_client_request **out)
+{
+	return open_request(cs, NULL, 0, user, out);
 }
 
 void *clv_client_request_user(const struct clv_client_request *rq)
@@ -495,6 +577,18 @@ void clv_client_request_close(struct clv_client_request *rq)
 		clv_h3_stop(h3, s, CLV_H3_NO_ERROR);
 	else
 		clv_h3_abort(h3, s, CLV_H3_REQUEST_CANCELLED);
+}
+
+int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t *capsule,
+				    size_t len)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	if (rq->state != CLIENT_OPEN)
+		return CLV_ECLOSED;
+	if (clv_h3_stream_backlog(rq->stream) + len > cs->params.capsule_backlog)
+		return CLV_EFULL;
+	return clv_h3_send(cs->h3, rq->stream, capsule, len, NULL, 0, false);
 }
 
 void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,

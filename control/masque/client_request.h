@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * client_request - the client's half of CONNECT-UDP: asks a relay for tunnels over one connection.
+ * client_request - the client's half of CONNECT-UDP: asks a relay for tunnels over one connection,
+ * to one target each or bound to a port of the relay.
  *
  * Order: 1. new  2. start  3. open, once or often; requests wait for the relay's SETTINGS by
  * themselves  4. close each, or be told on_closed  5. free
- * Spec: RFC 9298 sections 2, 3.4 and 3.5, RFC 9297 section 3, RFC 9209.
+ * Spec: RFC 9298 sections 2, 3.4 and 3.5, RFC 9297 section 3, RFC 9209,
+ * draft-ietf-masque-connect-udp-listen-13 sections 2, 6 and 7.
  * Threading: control.
  */
 #ifndef CLV_CLIENT_REQUEST_H
@@ -14,12 +16,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/abi.h"
+#include "control/masque/capsule.h"
 #include "control/masque/h3.h"
 #include "control/masque/proxy_status.h"
 #include "datapath/base/counters.h"
 
 struct clv_client_requests; /* all of one connection */
 struct clv_client_request;  /* lent from open until on_closed returns, or close is called */
+
+enum {
+	CLV_CLIENT_PUBLIC_MAX = 8, /* public addresses of a bound tunnel that are kept */
+};
 
 /* The relay's answer. */
 struct clv_client_result {
@@ -29,6 +37,10 @@ struct clv_client_result {
 	int64_t stream_id;
 	bool capsules; /* the relay takes no DATAGRAM frames: send with clv_client_request_send */
 	bool capsule_protocol; /* the relay confirmed capsule-protocol: extensions may be used */
+	bool is_bound;	       /* asked for by bind, and granted */
+	struct clv_endpoint public_addrs[CLV_CLIENT_PUBLIC_MAX]; /* with is_bound: where remotes
+								    reach us */
+	unsigned public_len;
 	struct clv_proxy_status_read proxy; /* what Proxy-Status said */
 };
 
@@ -39,6 +51,12 @@ struct clv_client_request_ops {
 	/* A datagram that came in a capsule.  payload: borrows. */
 	void (*on_datagram)(void *user, struct clv_client_request *rq, uint64_t context_id,
 			    const uint8_t *payload, size_t len);
+	/*
+	 * A COMPRESSION_* capsule of a bound tunnel.  value: borrows.  Returns 0, CLV_EPROTO (it was
+	 * malformed), CLV_EFULL (more than we take) or another error; all but 0 end the request.
+	 */
+	int (*on_context)(void *user, struct clv_client_request *rq, enum clv_capsule_type type,
+			  const uint8_t *value, size_t len);
 	/*
 	 * The request is over: 0 the relay ended it, CLV_EPROTO one side broke the protocol,
 	 * CLV_ECLOSED reset or connection lost, or result.err.  rq is gone when this returns.
@@ -78,11 +96,20 @@ struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs);
  */
 int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
 			    void *user, struct clv_client_request **out);
+/* The same for a bound tunnel, without a target. */
+int clv_client_request_bind(struct clv_client_requests *cs, void *user,
+			    struct clv_client_request **out);
 void *clv_client_request_user(const struct clv_client_request *rq);
 
 /* End the request.  rq: takes; no further events.  Not from inside of on_closed. */
 void clv_client_request_close(struct clv_client_request *rq);
 
+/*
+ * Send a capsule of a bound tunnel.  capsule: copies.
+ * Returns 0, CLV_EFULL (the relay reads too slowly), CLV_ECLOSED or -ENOMEM.
+ */
+int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t *capsule,
+				    size_t len);
 /* Send a datagram in a capsule; dropped and counted when the relay reads too slowly. */
 void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,
 			     const uint8_t *payload, size_t len);

@@ -363,16 +363,16 @@ int clv_template_expand(const char *uri_template, const char *host, uint16_t por
 			struct clv_template_uri *out, const char **why)
 {
 	static const char scheme[] = "https://";
-	struct expansion x = { .host = host };
+	struct expansion x = { .host = host ? host : "*" };
 	struct clv_target target;
 	const char *authority, *path;
 	size_t authority_len;
 	int err;
 
-	if (port == 0)
+	if (!host != !port)
 		return bad(why, "port 0", CLV_ERANGE);
-	if (strlen(host) >= sizeof(target.host) ||
-	    read_host(host, strlen(host), &target, why) == CLV_ESYNTAX)
+	if (host && (strlen(host) >= sizeof(target.host) ||
+	    read_host(host, strlen(host), &target, why) == CLV_ESYNTAX))
 		return bad(why, "host is neither a name nor an address", CLV_ERANGE);
 	if (strncasecmp(uri_template, scheme, sizeof(scheme) - 1) != 0)
 		return bad(why, "template does not begin with https://", CLV_ESYNTAX);
@@ -384,7 +384,10 @@ int clv_template_expand(const char *uri_template, const char *host, uint16_t por
 	if (*path != '/')
 		return bad(why, "template's path does not begin with a slash", CLV_ESYNTAX);
 
-	snprintf(x.port, sizeof(x.port), "%u", port);
+	if (host)
+		snprintf(x.port, sizeof(x.port), "%u", port);
+	else
+		strcpy(x.port, "*");
 	err = expand_path(&x, path, why);
 	if (err < 0)
 		return err;

@@ -51,7 +51,8 @@ struct clv_template_uri {
 };
 
 /*
- * Expand an absolute URI template for one target.  host: a name or a literal, without brackets.
+ * Expand an absolute URI template for one target.  host: a name or a literal, without brackets;
+ * NULL, with port 0: "*" for both, a bound socket without a target.
  * Returns 0 and fills *out, or, leaving *out untouched:
  *   CLV_ESYNTAX  the template breaks a rule of RFC 9298 section 2; *why says which
  *   CLV_ERANGE   port 0, an empty or overlong host, or the result is too long

@@ -184,7 +184,7 @@ static int open_sockets(struct clv_client *c)
 {
 	struct clv_sock_params sp = {
 		.counters = &c->sender_counters,
-		.sockets_max = SOCKETS_MAX,
+		.sockets_max = SOCKETS_MAX + c->p.remotes_max,
 	};
 	struct clv_sock_bind_params bp = {
 		.receive_bytes = SOCKET_BYTES, /* local: all zero: any address, any port */
@@ -353,6 +353,22 @@ int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
 	clv_control_socket_open(c->control, c->listen_fds[c->listen_len], got);
 	c->listen_len++;
 	return 0;
+}
+
+int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
+			   struct clv_endpoint *got, int *fd)
+{
+	struct clv_sock_bind_params bp = { .local = *local };
+	int err = clv_sock_bind_udp(&bp, fd, got);
+
+	if (!err)
+		clv_control_socket_open(c->control, *fd, got);
+	return err;
+}
+
+void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local)
+{
+	clv_control_socket_close(c->control, fd, local);
 }
 
 /* ---- the step ---- */

@@ -56,6 +56,16 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
 		      struct clv_endpoint *got);
 
+/*
+ * A socket of the caller's own, until it is closed again: what comes to it from an endpoint that no
+ * tunnel or remote knows is on_new_remote.  got: filled with the bound endpoint.
+ * Returns 0 and fills *fd, or -errno.
+ */
+int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
+			   struct clv_endpoint *got, int *fd);
+/* fd: takes; closed when the worker has let go. */
+void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local);
+
 /* Returns how much it did. */
 unsigned clv_client_step(struct clv_client *c, uint64_t now_ns);
 uint64_t clv_client_next_ns(const struct clv_client *c);

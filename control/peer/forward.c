@@ -159,7 +159,8 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 		f->p.ops->on_ended(f->p.user, error);
 }
 
-static const struct clv_relay_tunnel_ops tunnel_ops = { on_open, on_closed };
+static const struct clv_relay_tunnel_ops tunnel_ops = { .on_open = on_open,
+							.on_closed = on_closed };
 
 static struct sender *find(struct clv_forward *f, const struct clv_evt_remote *evt)
 {

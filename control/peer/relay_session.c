@@ -47,14 +47,30 @@ static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 		clv_client_request_send(t->request, context_id, p, (size_t)(data + len - p));
 }
 
+static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+		     const uint8_t *payload, size_t len)
+{
+	struct clv_relay_tunnel *t = user;
+
+	if (t->p.ops->on_bound)
+		t->p.ops->on_bound(t->p.user, type, evt, payload, len);
+}
+
 static const struct clv_session_tunnel_ops tunnel_ops = {
 	.gone = tunnel_lost,
 	.datagram_up = on_datagram_up,
+	.bound = on_bound,
 };
 
 static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_result *result)
 {
+	/* No port is held here: every remote has a socket of its own. */
+	const struct clv_bind_ports ports = {
+		.busy_per_sec = t->p.busy_per_sec,
+		.context_idle_ns = t->p.context_idle_ns,
+	};
 	struct clv_session_tunnel st = {
+		.bind = t->p.host ? NULL : &ports,
 		.stream_id = result->stream_id,
 		.remote = t->p.remote,
 		.hop = { .via = CLV_VIA_KERNEL, .state = CLV_HOP_READY },
@@ -101,6 +117,15 @@ static void on_datagram(void *user, struct clv_client_request *rq, uint64_t cont
 		clv_session_tunnel_send(t->rs->session, &t->ref, context_id, payload, len);
 }
 
+static int on_context(void *user, struct clv_client_request *rq, enum clv_capsule_type type,
+		      const uint8_t *value, size_t len)
+{
+	struct clv_relay_tunnel *t = clv_client_request_user(rq);
+
+	(void)user;
+	return t->p.ops->on_context(t->p.user, type, value, len);
+}
+
 static void on_closed(void *user, struct clv_client_request *rq, int err)
 {
 	struct clv_relay_tunnel *t = clv_client_request_user(rq);
@@ -116,6 +141,7 @@ static void on_closed(void *user, struct clv_client_request *rq, int err)
 static const struct clv_client_request_ops request_ops = {
 	.on_result = on_result,
 	.on_datagram = on_datagram,
+	.on_context = on_context,
 	.on_closed = on_closed,
 };
 
@@ -132,7 +158,10 @@ int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_t
 		return -ENOMEM;
 	t->rs = rs;
 	t->p = *p;
-	err = clv_client_request_open(rs->requests, p->host, p->port, t, &t->request);
+	if (p->host)
+		err = clv_client_request_open(rs->requests, p->host, p->port, t, &t->request);
+	else
+		err = clv_client_request_bind(rs->requests, t, &t->request);
 	if (err) {
 		free(t);
 		return err;
@@ -147,6 +176,20 @@ void clv_relay_tunnel_close(struct clv_relay_tunnel *t)
 		clv_session_tunnel_close(t->rs->session, &t->ref);
 	clv_client_request_close(t->request);
 	free(t);
+}
+
+void clv_relay_tunnel_command(struct clv_relay_tunnel *t, enum clv_command type, void *head,
+			      size_t head_len, const uint8_t *tail, size_t tail_len)
+{
+	memcpy(head, &t->ref, sizeof(t->ref)); /* all such commands begin with it */
+	if (t->is_open)
+		clv_session_tunnel_command(t->rs->session, &t->ref, type, head, head_len, tail,
+					   tail_len);
+}
+
+int clv_relay_tunnel_send_capsule(struct clv_relay_tunnel *t, const uint8_t *capsule, size_t len)
+{
+	return clv_client_request_send_capsule(t->request, capsule, len);
 }
 
 void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len)

@@ -55,14 +55,22 @@ struct clv_relay_tunnel_ops {
 	 * order).  Last call.
 	 */
 	void (*on_closed)(void *user, int error, const struct clv_client_result *result);
+	/* Of a bound tunnel: a COMPRESSION_* capsule, see struct clv_client_request_ops. */
+	int (*on_context)(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len);
+	/* Of a bound tunnel: CLV_EVT_REMOTE_* of its worker.  evt, payload: borrow. */
+	void (*on_bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+			 const uint8_t *payload, size_t len);
 };
 
 struct clv_relay_tunnel_params {
-	const char *host;	    /* of the target; a name or a literal without brackets */
+	const char *host;	    /* of the target; a name or a literal without brackets.  NULL: a
+				       bound tunnel, which has neither port, local, remote nor socket */
 	uint16_t port;		    /* host order */
 	struct clv_endpoint local;  /* our socket that the application talks to */
 	struct clv_endpoint remote; /* the application */
 	uint32_t socket;	    /* number of our socket, from clv_evt_remote */
+	uint32_t busy_per_sec;	    /* bound: packets that make CLV_EVT_REMOTE_BUSY; 0: never */
+	uint64_t context_idle_ns;   /* bound: CLV_EVT_REMOTE_IDLE after this long; 0: never */
 	const struct clv_relay_tunnel_ops *ops;
 	void *user;
 };
@@ -72,6 +80,11 @@ int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_t
 			  struct clv_relay_tunnel **out);
 /* No more calls of its ops. */
 void clv_relay_tunnel_close(struct clv_relay_tunnel *t);
+/* Of an open bound tunnel: say something to its worker.  head, tail: copies; head.ref is set. */
+void clv_relay_tunnel_command(struct clv_relay_tunnel *t, enum clv_command type, void *head,
+			      size_t head_len, const uint8_t *tail, size_t tail_len);
+/* Of an open bound tunnel: see clv_client_request_send_capsule. */
+int clv_relay_tunnel_send_capsule(struct clv_relay_tunnel *t, const uint8_t *capsule, size_t len);
 /* A datagram of the application from before the tunnel was open.  payload: copies. */
 void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len);
 

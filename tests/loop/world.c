@@ -374,7 +374,8 @@ static void on_tunnel_closed(void *user, int error, const struct clv_client_resu
 	app->tunnel = NULL;
 }
 
-static const struct clv_relay_tunnel_ops tunnel_ops = { on_tunnel_open, on_tunnel_closed };
+static const struct clv_relay_tunnel_ops tunnel_ops = { .on_open = on_tunnel_open,
+							.on_closed = on_tunnel_closed };
 
 int world_tunnel(struct world *w, unsigned i, unsigned a, const char *host, uint16_t port)
 {

@@ -81,7 +81,9 @@ static void on_closed(void *user, struct clv_client_request *rq, int err)
 	t->closed_err = err;
 }
 
-static const struct clv_client_request_ops ops = { on_result, on_datagram, on_closed };
+static const struct clv_client_request_ops ops = { .on_result = on_result,
+						   .on_datagram = on_datagram,
+						   .on_closed = on_closed };
 
 static void make_client(struct fixture *f, bool quic_datagrams)
 {

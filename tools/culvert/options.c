@@ -16,6 +16,8 @@ static const char usage[] =
 	"usage: culvert forward --relay HOST:PORT --listen ADDR:PORT --target HOST:PORT TRUST\n"
 	"       culvert ping    --relay HOST:PORT --target HOST:PORT TRUST\n"
 	"                       [--count N] [--size BYTES] [--interval SECONDS] [--json]\n"
+	"       culvert bind    --relay HOST:PORT TRUST [--app ADDR:PORT] [--peer ADDR:PORT]...\n"
+	"                       [--closed] [--remotes N] [--idle SECONDS] [--compress-above N] [--json]\n"
 	"TRUST: --ca FILE          certificate authority of the relay, PEM\n"
 	"       --pin sha256:HEX   fingerprint that the relay printed at its start\n"
 	"more:  --capsules          datagrams in capsules: reliable and in order, slower\n"
@@ -35,6 +37,12 @@ enum {
 	OPT_INTERVAL,
 	OPT_JSON,
 	OPT_CAPSULES,
+	OPT_APP,
+	OPT_PEER,
+	OPT_CLOSED,
+	OPT_REMOTES,
+	OPT_IDLE,
+	OPT_COMPRESS_ABOVE,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION,
@@ -55,6 +63,12 @@ static const struct option long_options[] = {
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "capsules", no_argument, NULL, OPT_CAPSULES },
+	{ "app", required_argument, NULL, OPT_APP },
+	{ "peer", required_argument, NULL, OPT_PEER },
+	{ "closed", no_argument, NULL, OPT_CLOSED },
+	{ "remotes", required_argument, NULL, OPT_REMOTES },
+	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -168,6 +182,22 @@ static int take(int opt, const char *arg, struct culvert_options *o)
 	case OPT_CAPSULES:
 		o->capsules = true;
 		return 0;
+	case OPT_APP:
+		return culvert_endpoint_parse(arg, &o->app);
+	case OPT_PEER:
+		if (o->peers_len == CULVERT_PEERS_MAX)
+			return -1;
+		o->peers[o->peers_len++] = arg;
+		return 0;
+	case OPT_CLOSED:
+		o->closed = true;
+		return 0;
+	case OPT_REMOTES:
+		return parse_number(arg, 1, 65536, &o->remotes);
+	case OPT_IDLE:
+		return parse_interval(arg, &o->idle_ns);
+	case OPT_COMPRESS_ABOVE:
+		return parse_number(arg, 0, 1000000, &o->compress_above);
 	default:
 		return parse_level(arg, &o->log_level);
 	}
@@ -201,11 +231,21 @@ static bool is_for(int opt, enum culvert_command command)
 	switch (opt) {
 	case OPT_LISTEN:
 		return command == CULVERT_FORWARD;
+	case OPT_TARGET:
+		return command != CULVERT_BIND;
 	case OPT_COUNT:
 	case OPT_SIZE:
 	case OPT_INTERVAL:
-	case OPT_JSON:
 		return command == CULVERT_PING;
+	case OPT_JSON:
+		return command != CULVERT_FORWARD;
+	case OPT_APP:
+	case OPT_PEER:
+	case OPT_CLOSED:
+	case OPT_REMOTES:
+	case OPT_IDLE:
+	case OPT_COMPRESS_ABOVE:
+		return command == CULVERT_BIND;
 	default:
 		return true;
 	}
@@ -225,6 +265,8 @@ static int parse_command(int argc, char **argv, enum culvert_command *out)
 		*out = CULVERT_FORWARD;
 	else if (!strcmp(argv[1], "ping"))
 		*out = CULVERT_PING;
+	else if (!strcmp(argv[1], "bind"))
+		*out = CULVERT_BIND;
 	else
 		return complain("no such command: ", argv[1]);
 	return 0;
@@ -234,7 +276,7 @@ static int check(const struct culvert_options *o)
 {
 	if (!o->relay.port)
 		return complain("say which relay: --relay HOST:PORT", "");
-	if (!o->target.port)
+	if (!o->target.port && o->command != CULVERT_BIND)
 		return complain("say which target: --target HOST:PORT", "");
 	if (o->command == CULVERT_FORWARD && !*o->listen.host)
 		return complain("say where to listen: --listen ADDR:PORT", "");
@@ -251,6 +293,9 @@ int culvert_options_parse(int argc, char **argv, struct culvert_options *o)
 		.count = 10,
 		.size = 64,
 		.interval_ns = CLV_SEC / 5,
+		.remotes = 1024,
+		.compress_above = 20,
+		.idle_ns = 120 * CLV_SEC,
 		.log_level = CLV_LOG_WARN,
 	};
 	code = parse_command(argc, argv, &o->command);

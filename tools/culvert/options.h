@@ -9,7 +9,11 @@
 #include "control/handshake/tls.h"
 #include "datapath/base/log.h"
 
-enum culvert_command { CULVERT_FORWARD, CULVERT_PING };
+enum culvert_command { CULVERT_FORWARD, CULVERT_PING, CULVERT_BIND };
+
+enum {
+	CULVERT_PEERS_MAX = 256, /* --peer options */
+};
 
 /* Exit status, one for each cause that a script may want to tell apart. */
 enum culvert_exit {
@@ -26,6 +30,7 @@ enum culvert_exit {
 	CULVERT_NO_NAME = 16,	    /* the target's name does not exist */
 	CULVERT_FULL = 17,	    /* the relay has no room */
 	CULVERT_NO_RELAY_NAME = 18, /* the relay's name does not exist */
+	CULVERT_NO_BIND = 19,	    /* the relay gives no bound tunnel */
 };
 
 struct culvert_endpoint {
@@ -45,6 +50,13 @@ struct culvert_options {
 	uint64_t interval_ns;
 	bool json;
 	bool capsules;
+	/* bind */
+	struct culvert_endpoint app;
+	const char *peers[CULVERT_PEERS_MAX]; /* ADDRESS:PORT, or "-": more on standard input */
+	unsigned peers_len;
+	bool closed;
+	uint32_t remotes, compress_above;
+	uint64_t idle_ns;
 	enum clv_log_level log_level;
 };
 

@@ -106,6 +106,14 @@ static void say_refused(const struct peer *p, int error, const struct clv_client
 static void connect_relay(struct peer *p);
 static void on_busy(uv_idle_t *idle);
 
+static void set_session(struct peer *p, struct clv_relay_session *rs)
+{
+	if (p->bindpoint)
+		clv_bindpoint_set_session(p->bindpoint, rs);
+	else
+		clv_forward_set_session(p->forward, rs);
+}
+
 static void on_up(void *user, struct clv_relay_session *rs)
 {
 	struct peer *p = user;
@@ -117,7 +125,7 @@ static void on_up(void *user, struct clv_relay_session *rs)
 	if (p->was_up)
 		p->reconnects++;
 	p->was_up = true;
-	clv_forward_set_session(p->forward, rs);
+	set_session(p, rs);
 	if (p->options->command == CULVERT_FORWARD) {
 		printf("ready listen=%s relay=%s group=%s certificate=%s\n",
 		       clv_endpoint_format(&p->listen, listen, sizeof(listen)),
@@ -151,7 +159,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 	struct peer *p = user;
 
 	p->session = NULL;
-	clv_forward_set_session(p->forward, NULL);
+	set_session(p, NULL);
 	if (p->stopping)
 		return;
 	/* a name may have an address that does not work from here: try the next */
@@ -249,7 +257,10 @@ static void on_new_remote(void *user, const struct clv_evt_remote *evt, const ui
 {
 	struct peer *p = user;
 
-	clv_forward_new_remote(p->forward, evt, payload, len);
+	if (p->bindpoint)
+		clv_bindpoint_new_remote(p->bindpoint, evt, payload, len);
+	else
+		clv_forward_new_remote(p->forward, evt, payload, len);
 }
 
 /* ---- the loop ---- */
@@ -280,7 +291,8 @@ static void pump(struct peer *p)
 
 	for (int i = 0; i < STEPS_PER_TURN; i++) {
 		now_ns = clv_clock_now_ns();
-		clv_forward_set_now(p->forward, now_ns);
+		if (p->forward)
+			clv_forward_set_now(p->forward, now_ns);
 		if (clv_client_step(p->client, now_ns))
 			continue;
 		if (!clv_client_may_sleep(p->client))
@@ -384,6 +396,7 @@ static int open_client(struct peer *p)
 {
 	struct clv_client_params cp = {
 		.tunnels_max = TUNNELS_MAX,
+		.remotes_max = p->options->command == CULVERT_BIND ? p->options->remotes : 0,
 		.keepalive_ns = 20 * CLV_SEC,
 		.on_new_remote = on_new_remote,
 		.user = p,
@@ -400,7 +413,7 @@ static int open_client(struct peer *p)
 	};
 	int err = clv_client_open(&cp, &p->client);
 
-	if (!err)
+	if (!err && p->options->command != CULVERT_BIND)
 		err = clv_forward_open(&fp, &p->forward);
 	if (!err)
 		return 0;
@@ -434,7 +447,7 @@ int peer_open(struct peer *p, const struct culvert_options *o)
 		err = open_tls(p);
 	if (!err)
 		err = open_client(p);
-	if (!err)
+	if (!err && o->command != CULVERT_BIND)
 		err = listen_local(p);
 	if (!err)
 		open_loop(p);
@@ -477,6 +490,11 @@ void peer_close(struct peer *p)
 		uv_loop_close(&p->loop);
 	}
 	p->stopping = true;
+	if (p->bindpoint) {
+		clv_bindpoint_close(p->bindpoint);
+		clv_client_step(p->client,
+				clv_clock_now_ns()); /* lets go of the remotes' sockets */
+	}
 	clv_client_close(p->client); /* ends the session, and with it the tunnels of forward */
 	clv_forward_close(p->forward);
 	clv_tls_context_free(p->tls);

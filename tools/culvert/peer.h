@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "control/peer/bindpoint.h"
 #include "control/peer/client.h"
 #include "control/peer/forward.h"
 #include "tools/culvert/options.h"
@@ -28,7 +29,8 @@ struct peer {
 	uv_idle_t busy;
 	uv_signal_t term, interrupt;
 	struct clv_client *client;
-	struct clv_forward *forward;
+	struct clv_forward *forward;	 /* of forward and ping */
+	struct clv_bindpoint *bindpoint; /* of bind; takes */
 	struct clv_tls_context *tls;
 	struct clv_relay_session *session;
 	struct clv_endpoint addresses[PEER_ADDRESSES_MAX];

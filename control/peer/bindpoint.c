@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/bindpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/masque/contexts.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/rand.h"
+#include "datapath/base/table.h"
+
+enum {
+	GAPS_MAX = 64, /* of the relay's Context IDs */
+};
+
+/* One remote and the port that stands for it. */
+struct remote {
+	struct clv_endpoint wire;
+	struct clv_endpoint local; /* of fd */
+	struct clv_endpoint app;   /* port 0: not known yet */
+	int fd;
+	bool is_named;
+	uint64_t context_id; /* 0: none */
+	bool is_acked;
+};
+
+struct clv_bindpoint {
+	struct clv_bindpoint_params p;
+	struct clv_relay_session *session;
+	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
+	bool is_open;
+	struct clv_contexts *contexts; /* of an open tunnel */
+	struct clv_counters counters;  /* of contexts */
+	struct remote **remotes;       /* dense */
+	uint32_t remotes_len;
+	struct clv_table by_wire, by_local; /* -> index */
+	uint64_t seed[2];
+	struct clv_bindpoint_stats stats;
+};
+
+/* ---- remotes ---- */
+
+static struct remote *find(const struct clv_bindpoint *b, const struct clv_table *table,
+			   const struct clv_endpoint *key)
+{
+	uint64_t i;
+
+	return clv_table_find(table, key, &i) ? b->remotes[i] : NULL;
+}
+
+/* A free loopback port of the application's family. */
+static int open_socket(struct clv_bindpoint *b, struct remote *r)
+{
+	static const char *const loopback[] = { "127.0.0.1:0", "[::1]:0" };
+	bool is_v6 = b->p.app.port && !clv_addr_is_v4(b->p.app.addr);
+	struct clv_endpoint any;
+	int err = clv_endpoint_parse(loopback[is_v6], &any);
+
+	return err ? err : clv_client_socket_open(b->p.client, &any, &r->local, &r->fd);
+}
+
+static int add(struct clv_bindpoint *b, const struct clv_endpoint *wire, struct remote **out)
+{
+	struct remote *r;
+	int err = CLV_EFULL;
+
+	if (b->remotes_len >= b->p.remotes_max)
+		goto full;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->wire = *wire;
+	r->app = b->p.app;
+	err = open_socket(b, r);
+	if (err) {
+		free(r);
+		goto full;
+	}
+	b->remotes[b->remotes_len] = r;
+	/* There is room: the tables are as large as the list. */
+	clv_table_insert(&b->by_wire, &r->wire, b->remotes_len);
+	clv_table_insert(&b->by_local, &r->local, b->remotes_len);
+	b->remotes_len++;
+	b->p.ops->on_remote(b->p.user, &r->wire, &r->local);
+	*out = r;
+	return 0;
+
+full:
+	b->stats.remotes_full++;
+	return err;
+}
+
+/* The last one takes its place. */
+static void unlink_remote(struct clv_bindpoint *b, struct remote *r)
+{
+	struct remote *last = b->remotes[b->remotes_len - 1];
+	uint64_t i = 0;
+
+	clv_table_find(&b->by_wire, &r->wire, &i);
+	clv_table_remove(&b->by_wire, &r->wire);
+	clv_table_remove(&b->by_local, &r->local);
+	b->remotes_len--;
+	if (last == r)
+		return;
+	b->remotes[i] = last;
+	clv_table_insert(&b->by_wire, &last->wire, i);
+	clv_table_insert(&b->by_local, &last->local, i);
+}
+
+static void let_go(struct clv_bindpoint *b, struct remote *r)
+{
+	b->p.ops->on_remote_gone(b->p.user, &r->wire, &r->local);
+	clv_client_socket_close(b->p.client, r->fd, &r->local);
+	unlink_remote(b, r);
+	free(r);
+}
+
+/* ---- what the worker is told ---- */
+
+static struct clv_remote way_of(const struct remote *r)
+{
+	return (struct clv_remote){
+		.wire = r->wire,
+		.local = r->local,
+		.remote = r->app,
+		/* Without an application yet its datagrams wait, within bounds. */
+		.hop = { .via = CLV_VIA_KERNEL,
+			 .state = r->app.port ? CLV_HOP_READY : CLV_HOP_RESOLVING },
+	};
+}
+
+/* Tell the worker the remote's way, by its context if it has one. */
+static void tell_way(struct clv_bindpoint *b, struct remote *r)
+{
+	struct clv_cmd_context_open open = {
+		.context_id = r->context_id,
+		.flags = r->is_acked || b->p.is_closed ? 0 : CLV_CONTEXT_UNACKED,
+		.remote = way_of(r),
+	};
+	struct clv_cmd_remote add = { .remote = open.remote };
+
+	if (r->context_id)
+		clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_OPEN, &open, sizeof(open), NULL,
+					 0);
+	else
+		clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_ADD, &add, sizeof(add), NULL, 0);
+}
+
+/* ---- contexts ---- */
+
+static int on_context_open(void *user, const struct clv_contexts_entry *e)
+{
+	struct clv_bindpoint *b = user;
+	struct clv_cmd_context_open open = {
+		.context_id = e->id,
+		.flags = CLV_CONTEXT_UNCOMPRESSED,
+	};
+	struct remote *r;
+	int err;
+
+	if (e->is_uncompressed) {
+		clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_OPEN, &open, sizeof(open), NULL,
+					 0);
+		return 0;
+	}
+	r = find(b, &b->by_wire, &e->remote);
+	if (!r) {
+		/* The relay's wish, for one that sends to us. */
+		err = b->p.is_closed ? CLV_EDENIED : add(b, &e->remote, &r);
+		if (err)
+			return err;
+	}
+	/* Where both sides registered it, ours is the one that stays. */
+	if (!r->context_id || e->is_ours) {
+		r->context_id = e->id;
+		r->is_acked = !e->is_ours;
+	}
+	tell_way(b, r);
+	return 0;
+}
+
+static void on_context_acked(void *user, const struct clv_contexts_entry *e)
+{
+	struct clv_bindpoint *b = user;
+	struct remote *r = e->is_uncompressed ? NULL : find(b, &b->by_wire, &e->remote);
+
+	if (!r || r->context_id != e->id)
+		return;
+	r->is_acked = true;
+	tell_way(b, r);
+}
+
+static void on_context_close(void *user, const struct clv_contexts_entry *e)
+{
+	struct clv_bindpoint *b = user;
+	struct clv_cmd_context_close close = { .context_id = e->id };
+	struct remote *r = e->is_uncompressed ? NULL : find(b, &b->by_wire, &e->remote);
+
+	clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_CLOSE, &close, sizeof(close), NULL, 0);
+	if (!r || r->context_id != e->id)
+		return;
+	if (r->is_named && !r->is_acked)
+		b->p.ops->on_remote_refused(b->p.user, &r->wire);
+	r->context_id = 0;
+	r->is_acked = false;
+}
+
+static int on_context_send(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
+{
+	struct clv_bindpoint *b = user;
+
+	*mark = 0; /* what the relay has not read is bounded by the stream's backlog */
+	return clv_relay_tunnel_send_capsule(b->tunnel, capsule, len);
+}
+
+static const struct clv_contexts_ops contexts_ops = {
+	.open = on_context_open,
+	.acked = on_context_acked,
+	.close = on_context_close,
+	.send = on_context_send,
+};
+
+static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len)
+{
+	struct clv_bindpoint *b = user;
+	int err;
+
+	if (!b->contexts)
+		return CLV_EPROTO;
+	err = clv_contexts_capsule(b->contexts, type, value, len, clv_clock_now_ns());
+	clv_contexts_delivered(b->contexts, 0);
+	return err;
+}
+
+/* ---- what the worker tells ---- */
+
+static void on_remote_new(struct clv_bindpoint *b, const struct clv_endpoint *wire)
+{
+	struct clv_cmd_remote_remove refuse = { .wire = *wire };
+	struct remote *r = find(b, &b->by_wire, wire);
+
+	if (r || !add(b, wire, &r))
+		tell_way(b, r);
+	else
+		clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_REMOVE, &refuse, sizeof(refuse),
+					 NULL, 0);
+}
+
+/* Out of room in the worker or idle: a context goes in good order, the rest is gone already. */
+static void on_remote_idle(struct clv_bindpoint *b, const struct clv_endpoint *wire,
+			   uint64_t context_id)
+{
+	struct remote *r = find(b, &b->by_wire, wire);
+
+	if (r && r->is_named)
+		return;
+	if (context_id)
+		clv_contexts_close(b->contexts, context_id);
+	if (r)
+		let_go(b, r);
+}
+
+static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+		     const uint8_t *payload, size_t len)
+{
+	struct clv_bindpoint *b = user;
+	const struct remote *r = find(b, &b->by_wire, &evt->wire);
+
+	(void)payload, (void)len;
+	if (!b->is_open)
+		return;
+	switch (type) {
+	case CLV_EVT_REMOTE_NEW:
+		on_remote_new(b, &evt->wire);
+		break;
+	case CLV_EVT_REMOTE_BUSY:
+		/* A refusal is not asked for again; the uncompressed context goes on. */
+		if (r && !r->context_id)
+			clv_contexts_open(b->contexts, &evt->wire, NULL);
+		break;
+	case CLV_EVT_REMOTE_IDLE:
+		on_remote_idle(b, &evt->wire, evt->context_id);
+		break;
+	default: /* Context ID 0: the relay's error, which costs nobody but itself */
+		break;
+	}
+}
+
+/* ---- the tunnel ---- */
+
+static int start_contexts(struct clv_bindpoint *b)
+{
+	const struct clv_contexts_params params = {
+		.role = CLV_CONTEXTS_CLIENT,
+		.limits = { .open_max = 2 * b->p.remotes_max + 1,
+			    .answers_max = UINT32_MAX,
+			    .gaps_max = GAPS_MAX },
+		.ops = &contexts_ops,
+		.user = b,
+		.counters = &b->counters,
+		.seed = { b->seed[0], b->seed[1] },
+	};
+	int err = clv_contexts_new(&params, &b->contexts);
+
+	if (!err && !b->p.is_closed)
+		err = clv_contexts_open(b->contexts, NULL, NULL);
+	for (uint32_t i = 0; i < b->remotes_len && !err; i++)
+		if (b->remotes[i]->is_named)
+			err = clv_contexts_open(b->contexts, &b->remotes[i]->wire, NULL);
+	return err;
+}
+
+static void forget_tunnel(struct clv_bindpoint *b)
+{
+	clv_contexts_free(b->contexts);
+	b->contexts = NULL;
+	b->tunnel = NULL;
+	b->is_open = false;
+	for (uint32_t i = 0; i < b->remotes_len; i++) {
+		b->remotes[i]->context_id = 0;
+		b->remotes[i]->is_acked = false;
+	}
+}
+
+static void on_open(void *user, const struct clv_client_result *result)
+{
+	struct clv_bindpoint *b = user;
+	struct clv_relay_tunnel *tunnel = b->tunnel;
+	int err;
+
+	b->is_open = true;
+	b->p.ops->on_open(b->p.user, result);
+	err = start_contexts(b);
+	if (!err)
+		return;
+	forget_tunnel(b);
+	clv_relay_tunnel_close(tunnel);
+	b->p.ops->on_ended(b->p.user, err);
+}
+
+static void on_closed(void *user, int error, const struct clv_client_result *result)
+{
+	struct clv_bindpoint *b = user;
+	bool was_open = b->is_open;
+
+	forget_tunnel(b);
+	if (was_open)
+		b->p.ops->on_ended(b->p.user, error);
+	else
+		b->p.ops->on_refused(b->p.user, error, result);
+}
+
+static const struct clv_relay_tunnel_ops tunnel_ops = {
+	.on_open = on_open,
+	.on_closed = on_closed,
+	.on_context = on_capsule,
+	.on_bound = on_bound,
+};
+
+/* ---- public ---- */
+
+int clv_bindpoint_open(const struct clv_bindpoint_params *params, struct clv_bindpoint **out)
+{
+	struct clv_bindpoint *b = aligned_alloc(64, (sizeof(*b) + 63) & ~(size_t)63);
+	struct clv_rand rand;
+
+	if (!b)
+		return -ENOMEM;
+	memset(b, 0, sizeof(*b));
+	b->p = *params;
+	clv_rand_init(&rand, 0);
+	b->seed[0] = clv_rand_u64(&rand);
+	b->seed[1] = clv_rand_u64(&rand);
+	b->remotes = calloc(params->remotes_max, sizeof(struct remote *));
+	if (!b->remotes ||
+	    clv_table_init(&b->by_wire, sizeof(struct clv_endpoint), params->remotes_max,
+			   b->seed) ||
+	    clv_table_init(&b->by_local, sizeof(struct clv_endpoint), params->remotes_max,
+			   b->seed)) {
+		clv_bindpoint_close(b);
+		return -ENOMEM;
+	}
+	*out = b;
+	return 0;
+}
+
+void clv_bindpoint_close(struct clv_bindpoint *b)
+{
+	if (!b)
+		return;
+	if (b->tunnel)
+		clv_relay_tunnel_close(b->tunnel);
+	clv_contexts_free(b->contexts);
+	for (uint32_t i = 0; i < b->remotes_len; i++) {
+		clv_client_socket_close(b->p.client, b->remotes[i]->fd, &b->remotes[i]->local);
+		free(b->remotes[i]);
+	}
+	clv_table_fini(&b->by_wire);
+	clv_table_fini(&b->by_local);
+	free(b->remotes);
+	free(b);
+}
+
+int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire)
+{
+	struct remote *r = find(b, &b->by_wire, wire);
+	int err = r ? 0 : add(b, wire, &r);
+
+	if (err)
+		return err;
+	r->is_named = true;
+	if (b->is_open && !r->context_id)
+		err = clv_contexts_open(b->contexts, wire, NULL);
+	return err;
+}
+
+void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs)
+{
+	const struct clv_relay_tunnel_params params = {
+		.busy_per_sec = b->p.busy_per_sec,
+		.context_idle_ns = b->p.idle_ns,
+		.ops = &tunnel_ops,
+		.user = b,
+	};
+	int err;
+
+	b->session = rs;
+	if (!rs)
+		return; /* its tunnels were closed by it */
+	err = clv_relay_tunnel_open(rs, &params, &b->tunnel);
+	if (err)
+		b->p.ops->on_refused(b->p.user, err, NULL);
+}
+
+/* The application, or another socket of it, speaks to a remote's port. */
+void clv_bindpoint_new_remote(struct clv_bindpoint *b, const struct clv_evt_remote *evt,
+			      const uint8_t *payload, size_t len)
+{
+	struct remote *r = find(b, &b->by_local, &evt->local);
+	struct clv_cmd_remote_send send;
+
+	if (!r || !b->is_open || (b->p.is_closed && !r->context_id)) {
+		b->stats.dropped++;
+		return;
+	}
+	r->app = evt->remote;
+	tell_way(b, r);
+	send = (struct clv_cmd_remote_send){ .wire = r->wire };
+	clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_SEND, &send, sizeof(send), payload, len);
+}
+
+const struct clv_bindpoint_stats *clv_bindpoint_stats(const struct clv_bindpoint *b)
+{
+	return &b->stats;
+}

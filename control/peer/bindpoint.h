@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bindpoint - a bound tunnel at a relay joined to a local UDP application: each remote that talks to
+ * the relay's port has a loopback port of its own here, like a TURN client's.
+ *
+ * What a remote sends arrives at the application from that remote's port; what the application sends
+ * to that port goes to the remote.  Remotes keep their ports while they are in use, across sessions.
+ * Remotes that stay busy get a compressed context.
+ *
+ *   open       anybody may come in, by the uncompressed context
+ *   closed     only remotes that were named: each has a compressed context from the start
+ *
+ * Order: 1. open  2. set_session whenever it changes  3. close, before the client
+ * Spec: draft-ietf-masque-connect-udp-listen-13.
+ * Threading: control.
+ */
+#ifndef CLV_BINDPOINT_H
+#define CLV_BINDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/peer/client.h"
+
+struct clv_bindpoint;
+
+struct clv_bindpoint_ops {
+	/* The relay's ports that lead here; again after each new session. */
+	void (*on_open)(void *user, const struct clv_client_result *result);
+	/* A remote got its port: wire is its address, local the port that stands for it. */
+	void (*on_remote)(void *user, const struct clv_endpoint *wire,
+			  const struct clv_endpoint *local);
+	/* It was let go: idle. */
+	void (*on_remote_gone)(void *user, const struct clv_endpoint *wire,
+			       const struct clv_endpoint *local);
+	/* The relay refused a named remote. */
+	void (*on_remote_refused)(void *user, const struct clv_endpoint *wire);
+	/* The tunnel was refused; result as in struct clv_relay_tunnel_ops. */
+	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
+	/* An open tunnel ended, 0: by the relay, in good order. */
+	void (*on_ended)(void *user, int error);
+};
+
+struct clv_bindpoint_params {
+	struct clv_client *client; /* borrows for life */
+	struct clv_endpoint app;   /* loopback; port 0: whoever sends to a remote's port */
+	bool is_closed;
+	uint32_t remotes_max;
+	uint32_t busy_per_sec;		     /* packets that are worth a compressed context */
+	uint64_t idle_ns;		     /* then a remote that was not named is let go */
+	const struct clv_bindpoint_ops *ops; /* each function is there */
+	void *user;
+};
+
+struct clv_bindpoint_stats {
+	uint64_t remotes_full; /* remotes not let in: remotes_max, or no port for them */
+	uint64_t dropped;      /* datagrams of the application with nowhere to go */
+};
+
+/* Returns 0 and fills *out, or -ENOMEM. */
+int clv_bindpoint_open(const struct clv_bindpoint_params *params, struct clv_bindpoint **out);
+void clv_bindpoint_close(struct clv_bindpoint *b);
+
+/*
+ * Name a remote: it has a port from here on, and a compressed context whenever the tunnel is open.
+ * Returns 0, CLV_EFULL (remotes_max) or -errno of its socket; fine when it is there already.
+ */
+int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire);
+
+/* The session is up (rs), or gone (NULL). */
+void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs);
+
+/* A datagram from an endpoint nobody knows; for clv_client_params.on_new_remote. */
+void clv_bindpoint_new_remote(struct clv_bindpoint *b, const struct clv_evt_remote *evt,
+			      const uint8_t *payload, size_t len);
+
+const struct clv_bindpoint_stats *clv_bindpoint_stats(const struct clv_bindpoint *b);
+
+#endif
