@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	1u /* bump on any change of layout or meaning; the loader refuses others,
+	2u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -82,6 +82,38 @@ enum clv_verdict {
 	CLV_VERDICT_DENY = 1,
 };
 
+/* What a packet that belongs to no connection wants of control; each has buckets of its own. */
+enum clv_guard_kind {
+	CLV_GUARD_INITIAL = 0, /* would make a connection, or have a version negotiated */
+	CLV_GUARD_UNKNOWN = 1, /* names a connection that XDP does not know */
+};
+
+/* How much of a source address shares a bucket. */
+enum clv_guard_width {
+	CLV_GUARD_HOST = 0, /* IPv4 /32, IPv6 /64 */
+	CLV_GUARD_NET = 1,  /* IPv4 /24, IPv6 /48 */
+};
+
+/* Key of `guard`; its value is the time (ns, CLOCK_MONOTONIC) at which the bucket is full again. */
+struct clv_guard_key {
+	__u8 addr[16];	  /* zeros behind the prefix */
+	__u8 prefix_bits; /* within the 16 bytes */
+	__u8 kind;	  /* enum clv_guard_kind */
+	__u8 pad[2];
+};
+
+/* A token bucket's measures; interval_ns 0: no limit. */
+struct clv_rate {
+	__u64 interval_ns; /* a token comes in this time */
+	__u64 burst_ns;	   /* an empty bucket is full in this time */
+};
+
+/* Value of `guard_limits`: one for each enum clv_guard_width. */
+struct clv_guard_limits {
+	struct clv_rate host;
+	struct clv_rate net;
+};
+
 /* Value of `links`, keyed by interface index: where that interface's sockets start in `xsks`. */
 struct clv_link {
 	__u32 xsk_base; /* socket of receive queue q is xsks[xsk_base + q] */
@@ -138,6 +170,8 @@ struct clv_count {
 	  "to a relay port from a remote its tunnel did not ask for")                              \
 	X(DROP_DENIED, "xdp_drop_denied", "to a relay port from an address the policy denies")     \
 	X(DROP_ZERO_CHECKSUM6, "xdp_drop_zero_checksum6", "UDP over IPv6 without a checksum")      \
+	X(DROP_GUARD, "xdp_drop_guard",                                                            \
+	  "of no connection, and its source sent too many of those: [guard] in the configuration") \
 	X(DROP_NO_SOCKET, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")           \
 	X(DROP_NO_META, "xdp_drop_no_meta", "no room for metadata in front of the frame")
 
@@ -156,6 +190,9 @@ CLV_ABI_SIZE(struct clv_ref, 12);
 CLV_ABI_SIZE(struct clv_binding, 16);
 CLV_ABI_SIZE(struct clv_context, 24);
 CLV_ABI_SIZE(struct clv_prefix, 20);
+CLV_ABI_SIZE(struct clv_guard_key, 20);
+CLV_ABI_SIZE(struct clv_rate, 16);
+CLV_ABI_SIZE(struct clv_guard_limits, 32);
 CLV_ABI_SIZE(struct clv_link, 4);
 CLV_ABI_SIZE(struct clv_meta, 32);
 CLV_ABI_SIZE(struct clv_count, 16);

@@ -36,6 +36,7 @@ static __always_inline int action_of(enum clv_xdp_counter exit)
 	case CLV_XDP_DROP_UNKNOWN_REMOTE:
 	case CLV_XDP_DROP_DENIED:
 	case CLV_XDP_DROP_ZERO_CHECKSUM6:
+	case CLV_XDP_DROP_GUARD:
 	case CLV_XDP_DROP_NO_SOCKET:
 	case CLV_XDP_DROP_NO_META:
 		return XDP_DROP;

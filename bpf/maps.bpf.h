@@ -61,6 +61,23 @@ struct {
 	__type(value, __u32);
 } rxq_of_flow SEC(".maps");
 
+/* Token buckets of strangers, by source prefix: when each will be full again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct clv_guard_key);
+	__type(value, __u64);
+} guard SEC(".maps");
+
+/* How fast those buckets fill; zeros, as long as nobody says more: not limited. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct clv_guard_limits);
+} guard_limits SEC(".maps");
+
 /* The workers' sockets: see clv_link. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);

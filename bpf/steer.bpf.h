@@ -15,6 +15,7 @@
 
 #include "abi.h"
 #include "conns.bpf.h"
+#include "guard.bpf.h"
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 
@@ -28,6 +29,17 @@ static __always_inline void note_queue(const struct clv_tuple *flow, __u32 queue
 		bpf_map_update_elem(&rxq_of_flow, flow, &queue, BPF_ANY);
 }
 
+/* Up to the control plane, unless the source has sent too much of its kind. */
+static __always_inline enum clv_xdp_counter steer_up(const struct clv_udp_view *udp,
+						     const void *end, __u32 queue,
+						     enum clv_xdp_counter passed)
+{
+	if (!clv_guard_admits(udp, end))
+		return CLV_XDP_DROP_GUARD;
+	note_queue(&udp->tuple, queue);
+	return passed;
+}
+
 /* To a listener: connections we know go to their worker, all else up to control. */
 static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view *udp,
 						       const void *end, __u32 queue,
@@ -39,16 +51,12 @@ static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view
 
 	if (udp->is_unchecked6)
 		return CLV_XDP_DROP_ZERO_CHECKSUM6;
-	if (!udp->payload_len || (const void *)(first + 1) > end || *first & CLV_QUIC_LONG_HEADER) {
-		note_queue(&udp->tuple, queue);
-		return CLV_XDP_PASS_LONG_HEADER;
-	}
+	if (!udp->payload_len || (const void *)(first + 1) > end || *first & CLV_QUIC_LONG_HEADER)
+		return steer_up(udp, end, queue, CLV_XDP_PASS_LONG_HEADER);
 	if (udp->payload_len >= sizeof(*packet) && (const void *)(packet + 1) <= end)
 		ref = clv_conns_find(packet);
-	if (!ref) {
-		note_queue(&udp->tuple, queue);
-		return CLV_XDP_PASS_UNKNOWN_CID;
-	}
+	if (!ref)
+		return steer_up(udp, end, queue, CLV_XDP_PASS_UNKNOWN_CID);
 	meta->kind = CLV_KIND_CONN;
 	meta->ref = *ref;
 	return CLV_XDP_STEER_CONN;

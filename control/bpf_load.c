@@ -47,6 +47,8 @@ static const struct pinned {
 	{ "xsks", offsetof(struct clv_bpf_maps, xsks) },
 	{ "links", offsetof(struct clv_bpf_maps, links) },
 	{ "counters", offsetof(struct clv_bpf_maps, counters) },
+	{ "guard", offsetof(struct clv_bpf_maps, guard) },
+	{ "guard_limits", offsetof(struct clv_bpf_maps, guard_limits) },
 	{ "abi", offsetof(struct clv_bpf_maps, abi) },
 };
 
@@ -128,6 +130,7 @@ static int set_sizes(struct culvert_bpf *skel, const struct clv_bpf_sizes *sizes
 	err = err ? err : bpf_map__set_max_entries(skel->maps.bindings, sizes->bindings);
 	err = err ? err : bpf_map__set_max_entries(skel->maps.listeners, sizes->listeners);
 	err = err ? err : bpf_map__set_max_entries(skel->maps.denied, sizes->denied);
+	err = err ? err : bpf_map__set_max_entries(skel->maps.guard, sizes->guard);
 	return err;
 }
 
@@ -143,6 +146,8 @@ static void read_fds(const struct culvert_bpf *skel, struct clv_bpf_maps *out)
 		.xsks = bpf_map__fd(skel->maps.xsks),
 		.links = bpf_map__fd(skel->maps.links),
 		.counters = bpf_map__fd(skel->maps.counters),
+		.guard = bpf_map__fd(skel->maps.guard),
+		.guard_limits = bpf_map__fd(skel->maps.guard_limits),
 		.abi = bpf_map__fd(skel->maps.abi),
 	};
 }

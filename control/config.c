@@ -27,7 +27,7 @@ enum {
 
 static const char listener_section[] = "listener"; /* the one that may be there more than once */
 static const char *const sections[] = { listener_section, "policy", "egress", "bind",
-					"limits",	  "io",	    "metrics" };
+					"guard",	  "limits", "io",     "metrics" };
 #define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
 /*

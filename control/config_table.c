@@ -138,7 +138,14 @@ static const struct clv_config_option options[] = {
 	  MEMBER(limits.capsule_backlog),
 	  .help = "Datagram capsules a slow reader may leave waiting." },
 	{ "limits", "resets-per-sec", RANGE(0, 1000000, "packets", "100"),
-	  MEMBER(limits.resets_per_sec), .help = "Stateless resets." },
+	  MEMBER(limits.answers.resets_per_sec), .help = "Stateless resets." },
+	{ "limits", "retries-per-sec", RANGE(0, 1000000, "packets", "2000"),
+	  MEMBER(limits.answers.retries_per_sec), .help = "Retry packets." },
+	{ "limits", "versions-per-sec", RANGE(0, 1000000, "packets", "500"),
+	  MEMBER(limits.answers.versions_per_sec), .help = "Version Negotiation packets." },
+	{ "limits", "refusals-per-sec", RANGE(0, 1000000, "packets", "500"),
+	  MEMBER(limits.answers.refusals_per_sec),
+	  .help = "Refusals of connections beyond a ceiling and of Retry tokens that do not hold." },
 	{ "limits", "given-up-per-sec", RANGE(1, 1000000, "streams, for each connection", "1000"),
 	  MEMBER(limits.given_up_per_sec),
 	  .help = "Requests a client may reset or stop, ten seconds' worth at once.  Beyond, the\n"
@@ -159,6 +166,20 @@ static const struct clv_config_option options[] = {
 	  .help = "Being resolved at a time." },
 	{ "limits", "name-ms", RANGE(100, 60000, "", "5000"), .scale = CLV_MSEC, MEMBER(name_ns),
 	  .help = "Longest wait for a name." },
+
+	{ "guard", "host-per-sec", RANGE(0, 10000000, "packets", "500"),
+	  MEMBER(limits.guard_host_per_sec),
+	  .help = "Packets of no connection that one source (an IPv4 address, an IPv6 /64) may send:\n"
+		  "Initials, and apart from them what names unknown connections.  More is dropped, in\n"
+		  "XDP where there is XDP.  A handshake takes five to ten.  0: no limit." },
+	{ "guard", "host-burst", RANGE(1, 1 << 24, "packets", "2000"),
+	  MEMBER(limits.guard_host_burst), .help = "Of them, at once after a silence." },
+	{ "guard", "net-per-sec", RANGE(0, 10000000, "packets", "4000"),
+	  MEMBER(limits.guard_net_per_sec), .help = "The same for an IPv4 /24 and an IPv6 /48." },
+	{ "guard", "net-burst", RANGE(1, 1 << 24, "packets", "16000"),
+	  MEMBER(limits.guard_net_burst), .help = "" },
+	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
+	  .help = "Remembered at a time, in the kernel and in the daemon each." },
 
 	{ "io", "ring-packets", RANGE(64, 65536, "packets, a power of two", "2048"),
 	  MEMBER(ring_packets),

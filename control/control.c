@@ -46,6 +46,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	struct clv_control *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
 	size_t ids = (size_t)params->limits.conns_max * params->workers_len * HANDSHAKE_CIDS +
 		     params->limits.handshakes_max;
+	struct clv_guard_limits guard;
 	uint64_t seed[2];
 
 	if (!c)
@@ -62,8 +63,9 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	clv_rand_init(&c->rand, params->rand_seed);
 	seed[0] = clv_rand_u64(&c->rand);
 	seed[1] = clv_rand_u64(&c->rand);
-	clv_admit_init(&c->admit, params->secret, params->limits.resets_per_sec, &c->rand,
+	clv_admit_init(&c->admit, params->secret, &params->limits.answers, &c->guard, &c->rand,
 		       &c->counters);
+	guard = clv_control_guard_limits(&params->limits);
 	c->requests = (struct clv_requests_config){
 		.host_ops = params->host_ops,
 		.host = params->host,
@@ -79,7 +81,8 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	c->bind.remotes_max = params->limits.remotes_max;
 	if (params->port)
 		params->port->counters = &c->counters;
-	if (open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
+	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
+	    open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
 	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) ||
@@ -111,6 +114,7 @@ void clv_control_close(struct clv_control *c)
 	free(c->workers);
 	clv_binds_free(c->binds);
 	clv_timers_fini(&c->timers);
+	clv_guard_fini(&c->guard);
 	clv_table_fini(&c->initials);
 	clv_table_fini(&c->tokens);
 	clv_table_fini(&c->cids);
@@ -553,6 +557,19 @@ void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_en
 	struct clv_cmd_socket cmd = { .socket_fd = fd, .local = *local };
 
 	control_command(c, 0, CLV_CMD_SOCKET_CLOSE, &cmd, sizeof(cmd), NULL, 0);
+}
+
+struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits *l)
+{
+	return (struct clv_guard_limits){
+		.host = clv_rate_of(l->guard_host_per_sec, l->guard_host_burst),
+		.net = clv_rate_of(l->guard_net_per_sec, l->guard_net_burst),
+	};
+}
+
+const struct clv_guard *clv_control_guard(const struct clv_control *c)
+{
+	return &c->guard;
 }
 
 const struct clv_counters *clv_control_counters(const struct clv_control *c)

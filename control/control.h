@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/handshake/admit.h"
 #include "control/handshake/tls.h"
 #include "control/host.h"
 #include "control/masque/bind.h"
@@ -55,7 +56,11 @@ struct clv_control_limits {
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
-	uint32_t resets_per_sec;
+	struct clv_admit_limits answers; /* without a connection behind them */
+	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */
+	uint32_t guard_host_per_sec, guard_host_burst;
+	uint32_t guard_net_per_sec, guard_net_burst;
+	uint32_t guard_sources;	   /* prefixes remembered at a time */
 	uint32_t given_up_per_sec; /* request streams a client may reset or stop; 1 or more */
 	uint32_t early_per_conn;   /* DATAGRAMs kept while a connection is handed over */
 };
@@ -132,6 +137,11 @@ int clv_control_connect(struct clv_control *c, const struct clv_control_connect 
 void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local);
 /* Client, one worker: the reverse.  fd: takes; closed once the worker has let go. */
 void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local);
+
+/* The guard's limits, in the form of the buckets. */
+struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits *l);
+/* Lends; for culvertctl. */
+const struct clv_guard *clv_control_guard(const struct clv_control *c);
 
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
 /* The secret of stateless reset tokens that workers must use too: 32 bytes, lends. */

@@ -119,6 +119,7 @@ struct clv_control {
 	struct clv_counters counters;
 	struct clv_rand rand;
 	struct clv_admit admit;
+	struct clv_guard guard;
 	struct clv_table cids;	   /* our connection IDs -> session pointer */
 	struct clv_table tokens;   /* peers' stateless reset tokens -> session pointer */
 	struct clv_table initials; /* clients' first DCIDs -> session pointer */

@@ -294,6 +294,7 @@ static int open_metrics(struct clv_relay *relay)
 /* From here on packets come: what they are measured against is there. */
 static int open_traffic(struct clv_relay *relay)
 {
+	const struct clv_guard_limits guard = clv_control_guard_limits(&relay->config.limits);
 	size_t i;
 	int err;
 
@@ -302,6 +303,7 @@ static int open_traffic(struct clv_relay *relay)
 			clv_routes_set_link(relay->routes, relay->links[i].nic.ifindex,
 					    relay->links[i].number);
 	err = fail(relay, clv_maps_set_policy(&relay->maps, relay->policy), "map denied");
+	err = err ? err : fail(relay, clv_maps_set_guard(&relay->maps, &guard), "map guard_limits");
 	return err ? err : clv_relay_update_listeners(relay);
 }
 

@@ -147,6 +147,13 @@ int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 	return 0;
 }
 
+int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits)
+{
+	const uint32_t zero = 0;
+
+	return put(m->fds.guard_limits, &zero, limits);
+}
+
 int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base)
 {
 	const struct clv_link link = { .xsk_base = xsk_base };

@@ -49,6 +49,9 @@ int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_
 /* Make `denied` exactly the policy's rules.  Returns 0, CLV_EFULL or -errno. */
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy);
 
+/* Limit what strangers send up to control.  Returns 0 or -errno. */
+int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits);
+
 /* Say where the sockets of an interface start, or that it has none.  Returns 0 or -errno. */
 int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base);
 void clv_maps_unset_link(struct clv_maps *m, int ifindex);

@@ -450,6 +450,7 @@ static int load(struct clv_relay *relay)
 		.bindings = limits->tunnels_max * CLV_TUNNEL_ENDS * relay->workers_len,
 		.listeners = LISTENER_ENTRIES,
 		.denied = DENIED_ENTRIES,
+		.guard = limits->guard_sources,
 	};
 	int err;
 

@@ -27,6 +27,7 @@ static const char help[] =
 	"  contexts   the map of remotes that XDP hands to a tunnel\n"
 	"  bindings   the map of ports that belong to tunnels\n"
 	"  ids        the map of connection IDs\n"
+	"  guard      sources that sent packets of no connection, and when each is forgiven\n"
 	"  drops      every packet that was dropped, by reason\n"
 	"  policy     which targets are allowed and denied, and why\n"
 	"  listeners  where clients reach the relay\n"
@@ -35,7 +36,7 @@ static const char help[] =
 	"  --json     the answer as one JSON object\n"
 	"  --limit N  rows of a listing (default 1000; 0: all)\n"
 	"\n"
-	"contexts, bindings, ids and the XDP part of drops are read from the kernel and need no\n"
+	"contexts, bindings, ids, guard and the XDP part of drops are read from the kernel and need no\n"
 	"running daemon.\n";
 
 static const struct show_column conns[] = {
@@ -82,6 +83,12 @@ static const struct show_column ids[] = {
 	{ "conn", "conn" },
 	{ NULL, NULL },
 };
+static const struct show_column guard[] = {
+	{ "source", "source" },
+	{ "kind", "packets" },
+	{ "full_in_ms", "full again in ms" },
+	{ NULL, NULL },
+};
 static const struct show_column policy[] = {
 	{ "prefix", "prefix" },
 	{ "verdict", "verdict" },
@@ -114,6 +121,7 @@ static const struct command {
 	{ "contexts", FROM_MAPS, contexts, "contexts", NULL },
 	{ "bindings", FROM_MAPS, bindings, "bindings", NULL },
 	{ "ids", FROM_MAPS_ALONE, ids, "ids", NULL },
+	{ "guard", FROM_MAPS, guard, "guard", NULL },
 	{ "drops", FROM_EITHER, NULL, NULL, show_drops },
 	{ "policy", FROM_DAEMON, policy, "rules", NULL },
 	{ "listeners", FROM_DAEMON, listeners, "listeners", NULL },

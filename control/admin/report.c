@@ -418,6 +418,33 @@ static json_t *answer_bindings(void *user, const json_t *request)
 	return end_listing(&l, "bindings");
 }
 
+/* What the user-space guard holds: all there is without XDP. */
+static json_t *answer_guard(void *user, const json_t *request)
+{
+	const struct clv_relay *relay = user;
+	const struct clv_guard *guard = clv_control_guard(relay->control);
+	uint64_t now_ns = clv_clock_now_ns();
+	char text[CLV_GUARD_TEXT_MAX];
+	struct listing l;
+	size_t i;
+
+	start_listing(&l, request);
+	for (i = 0; guard->entries && i < guard->entries_len; i++) {
+		const struct clv_guard_entry *e = &guard->entries[i];
+
+		if (!e->full_ns || !has_room(&l))
+			continue;
+		json_array_append_new(
+			l.items,
+			json_pack(
+				"{s:s,s:s,s:I}", "source", clv_guard_source(&e->key, text), "kind",
+				clv_guard_kind_name((enum clv_guard_kind)e->key.kind), "full_in_ms",
+				(json_int_t)(e->full_ns > now_ns ? (e->full_ns - now_ns) / CLV_MSEC
+								 : 0)));
+	}
+	return end_listing(&l, "guard");
+}
+
 /* ---- drops and policy ---- */
 
 static json_t *answer_drops(void *user, const json_t *request)
@@ -472,7 +499,7 @@ static const struct clv_ctl_command commands[] = {
 	{ "conns", answer_conns },	   { "tunnels", answer_tunnels },
 	{ "contexts", answer_contexts },   { "bindings", answer_bindings },
 	{ "drops", answer_drops },	   { "policy", answer_policy },
-	{ "listeners", answer_listeners },
+	{ "listeners", answer_listeners }, { "guard", answer_guard },
 };
 
 int clv_report_open(struct clv_relay *relay)

@@ -14,6 +14,7 @@
 enum {
 	ANSWER_ROOM = 1500,
 	TOKEN_ROOM = 128,
+	RESET_LEN_MIN = 21, /* RFC 9000 section 10.3 */
 };
 
 /* RFC 9000 section 8.1: a Retry token serves one exchange, one of NEW_TOKEN a later visit. */
@@ -33,12 +34,22 @@ void clv_admit_reset_secret(const uint8_t secret[static 32], uint8_t out[static 
 	derive(secret, "culvert reset", out);
 }
 
-void clv_admit_init(struct clv_admit *a, const uint8_t secret[static 32], uint32_t resets_per_sec,
+/* A second's worth at once. */
+static struct clv_admit_bucket bucket_of(uint32_t per_sec)
+{
+	return (struct clv_admit_bucket){ .rate = clv_rate_of(per_sec, per_sec) };
+}
+
+void clv_admit_init(struct clv_admit *a, const uint8_t secret[static 32],
+		    const struct clv_admit_limits *limits, struct clv_guard *guard,
 		    struct clv_rand *rand, struct clv_counters *counters)
 {
 	*a = (struct clv_admit){
-		.resets_per_sec = resets_per_sec,
-		.resets_left = resets_per_sec,
+		.resets = bucket_of(limits->resets_per_sec),
+		.retries = bucket_of(limits->retries_per_sec),
+		.versions = bucket_of(limits->versions_per_sec),
+		.refusals = bucket_of(limits->refusals_per_sec),
+		.guard = guard,
 		.rand = rand,
 		.counters = counters,
 	};
@@ -78,19 +89,21 @@ static void answer(struct judge *j, ngtcp2_ssize len, enum clv_counter why,
 	j->out->answer_len = (size_t)len;
 }
 
-/* ---- short headers ---- */
-
-static bool take_reset(struct clv_admit *a, uint64_t now_ns)
+static bool take(struct clv_admit_bucket *bucket, uint64_t now_ns)
 {
-	if (now_ns - a->second_ns >= CLV_SEC) {
-		a->second_ns = now_ns;
-		a->resets_left = a->resets_per_sec;
-	}
-	if (!a->resets_left)
-		return false;
-	a->resets_left--;
-	return true;
+	return bucket->rate.interval_ns && clv_bucket_take(&bucket->full_ns, &bucket->rate, now_ns);
 }
+
+/* Whether one more answer of this kind may go out; if not, the packet is dropped for it. */
+static bool may_answer(struct judge *j, struct clv_admit_bucket *bucket, enum clv_counter why_not)
+{
+	if (take(bucket, j->now_ns))
+		return true;
+	drop(j, why_not);
+	return false;
+}
+
+/* ---- short headers ---- */
 
 /*
  * A peer of a connection we forgot learns it from a stateless reset (RFC 9000 section 10.3).  Two
@@ -100,13 +113,18 @@ static void judge_short(struct judge *j, const struct clv_quic_header *h)
 {
 	uint8_t token[CLV_CID_TOKEN_LEN];
 	struct clv_cid cid;
-	size_t len = 0;
+	size_t len;
 
+	if (j->rx->payload_len <= RESET_LEN_MIN) { /* an answer must be shorter, and cannot be */
+		drop(j, CLV_COUNT_DROP_UNKNOWN);
+		return;
+	}
+	if (!may_answer(j, &j->a->resets, CLV_COUNT_DROP_RESET_LIMIT))
+		return;
 	memcpy(cid.id, h->dcid, sizeof(cid.id));
 	clv_cid_token(j->a->reset_secret, &cid, token);
-	if (take_reset(j->a, j->now_ns))
-		len = clv_stateless_reset_write(j->a->rand, token, j->rx->payload_len, j->answer,
-						ANSWER_ROOM);
+	len = clv_stateless_reset_write(j->a->rand, token, j->rx->payload_len, j->answer,
+					ANSWER_ROOM);
 	answer(j, (ngtcp2_ssize)len, CLV_COUNT_RESET_SENT, CLV_COUNT_DROP_UNKNOWN);
 }
 
@@ -127,6 +145,8 @@ static void judge_version(struct judge *j, const struct clv_quic_header *h)
 		drop(j, CLV_COUNT_DROP_VERSION);
 		return;
 	}
+	if (!may_answer(j, &j->a->versions, CLV_COUNT_DROP_VERSION_LIMIT))
+		return;
 	clv_rand_bytes(j->a->rand, random, sizeof(random));
 	memcpy(&versions[0], random, sizeof(versions[0]));
 	versions[0] = (versions[0] & 0xf0f0f0f0) | 0x0a0a0a0a;
@@ -162,6 +182,8 @@ static void send_retry(struct judge *j, const ngtcp2_pkt_hd *hd)
 	ngtcp2_cid scid;
 	ngtcp2_ssize n;
 
+	if (!may_answer(j, &j->a->retries, CLV_COUNT_DROP_RETRY_LIMIT))
+		return;
 	do { /* RFC 9000 section 17.2.5.1: not the ID that the client chose */
 		clv_cid_random(j->a->rand, &cid);
 		ngtcp2_cid_init(&scid, cid.id, sizeof(cid.id));
@@ -196,6 +218,8 @@ static void judge_retry_token(struct judge *j, const ngtcp2_pkt_hd *hd)
 		j->out->original_dcid = original;
 		return;
 	}
+	if (!may_answer(j, &j->a->refusals, CLV_COUNT_DROP_REFUSAL_LIMIT))
+		return;
 	n = ngtcp2_crypto_write_connection_close(j->answer, ANSWER_ROOM, hd->version, &hd->scid,
 						 &hd->dcid, NGTCP2_INVALID_TOKEN, NULL, 0);
 	answer(j, n, CLV_COUNT_TOKEN_REFUSED, CLV_COUNT_DROP_NOT_INITIAL);
@@ -225,6 +249,8 @@ static void judge_initial(struct judge *j, const ngtcp2_pkt_hd *hd)
 	}
 	/* A token of another kind or age is as none (RFC 9000 section 8.1.3). */
 	if (is_regular_token_good(j, hd)) {
+		if (j->must_prove)
+			clv_count(j->a->counters, CLV_COUNT_TOKENS_TAKEN);
 		accept_initial(j, hd);
 		keep_token(j, hd, false);
 	} else if (j->must_prove) {
@@ -271,12 +297,54 @@ void clv_admit_judge(struct clv_admit *a, const struct clv_rx *rx, bool must_pro
 		drop(&j, CLV_COUNT_DROP_MALFORMED);
 		return;
 	}
+	if (a->guard &&
+	    !clv_guard_take(a->guard, rx->remote.addr,
+			    clv_guard_kind_of(rx->payload[0], h.is_long ? h.version : 0), now_ns)) {
+		drop(&j, CLV_COUNT_DROP_GUARD);
+		return;
+	}
 	if (!h.is_long) {
 		judge_short(&j, &h);
 		return;
 	}
 	j.remote_len = clv_endpoint_to_sockaddr(&rx->remote, false, &j.remote);
 	judge_long(&j, &h);
+}
+
+void clv_admit_retry(struct clv_admit *a, const struct clv_rx *rx, uint64_t now_ns,
+		     uint64_t wall_sec, uint8_t answer_buf[static 1500],
+		     struct clv_admit_result *out)
+{
+	struct judge j = {
+		.a = a,
+		.rx = rx,
+		.now_ns = now_ns,
+		.wall_ns = wall_sec * CLV_SEC,
+		.answer = answer_buf,
+		.out = out,
+	};
+	const ngtcp2_pkt_hd hd = { .version = out->version, .dcid = out->dcid, .scid = out->scid };
+
+	j.remote_len = clv_endpoint_to_sockaddr(&rx->remote, false, &j.remote);
+	send_retry(&j, &hd);
+}
+
+void clv_admit_refuse(struct clv_admit *a, enum clv_counter why, uint64_t now_ns,
+		      uint8_t answer_buf[static 1500], struct clv_admit_result *out)
+{
+	struct judge j = { .a = a, .now_ns = now_ns, .answer = answer_buf, .out = out };
+	ngtcp2_ssize n;
+
+	drop(&j, why);
+	if (!take(&a->refusals, now_ns))
+		return;
+	n = ngtcp2_crypto_write_connection_close(answer_buf, ANSWER_ROOM, out->version, &out->scid,
+						 &out->dcid, NGTCP2_CONNECTION_REFUSED, NULL, 0);
+	if (n <= 0)
+		return;
+	clv_count(a->counters, CLV_COUNT_CONNS_REFUSED);
+	out->verdict = CLV_ADMIT_ANSWER;
+	out->answer_len = (size_t)n;
 }
 
 size_t clv_admit_new_token(struct clv_admit *a, const struct clv_endpoint *remote,

@@ -62,9 +62,20 @@
 	X(DROP_INITIAL_SHORT, "drop_initial_short", "Initials below 1200 bytes")                   \
 	X(DROP_VERSION, "drop_version", "unknown QUIC version, too short to answer")               \
 	X(DROP_CONNS_FULL, "drop_connections_full", "new connections beyond the ceiling")          \
+	X(DROP_SOURCE_FULL, "drop_source_full",                                                    \
+	  "new connections beyond the ceiling of their source's prefix")                           \
+	X(DROP_GUARD, "drop_guard", "of no connection, from a source that sent too many of those") \
+	X(DROP_RESET_LIMIT, "drop_reset_limit", "would have had a stateless reset; rate limited")  \
+	X(DROP_RETRY_LIMIT, "drop_retry_limit", "would have had a Retry; rate limited")            \
+	X(DROP_VERSION_LIMIT, "drop_version_limit",                                                \
+	  "would have had a Version Negotiation; rate limited")                                    \
+	X(DROP_REFUSAL_LIMIT, "drop_refusal_limit",                                                \
+	  "Retry tokens that would have been refused in words; rate limited")                      \
 	X(DROP_NOT_INITIAL, "drop_not_initial", "long headers of no connection")                   \
 	X(RESET_SENT, "stateless_resets", "stateless resets sent")                                 \
 	X(RETRY_SENT, "retries", "Retry packets sent")                                             \
+	X(CONNS_REFUSED, "connections_refused", "refusals sent to clients beyond a ceiling")       \
+	X(TOKENS_TAKEN, "tokens_taken", "address tokens that spared a client the Retry")           \
 	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \
 	X(VERSION_SENT, "version_negotiations", "Version Negotiation packets sent")                \
 	X(HANDSHAKE_FAILED, "handshakes_failed", "handshakes that did not complete")               \

@@ -122,7 +122,10 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(stream_window, 1 << 18);
 	FALLBACK(conn_window, 1 << 20);
 	FALLBACK(capsule_backlog, 1 << 16);
-	FALLBACK(resets_per_sec, 100);
+	FALLBACK(answers.resets_per_sec, 100);
+	FALLBACK(answers.retries_per_sec, 1000);
+	FALLBACK(answers.versions_per_sec, 100);
+	FALLBACK(answers.refusals_per_sec, 100);
 	FALLBACK(given_up_per_sec, 1000);
 	FALLBACK(early_per_conn, 16);
 #undef FALLBACK

@@ -10,8 +10,8 @@ from daemon import load
 
 DATAPATHS = ("xdp", "sock")
 
-COMMANDS = ("status", "workers", "conns", "tunnels", "contexts", "bindings", "drops", "policy",
-            "listeners")
+COMMANDS = ("status", "workers", "conns", "tunnels", "contexts", "bindings", "guard", "drops",
+            "policy", "listeners")
 SIZES = {"target-v4": 700, "target-v6": 1200}
 COUNTS = {"target-v4": 400, "target-v6": 300}
 

@@ -35,6 +35,8 @@ static const struct clv_endpoint peer_v6 = {
 	.port = 0x1234,
 };
 
+static const struct clv_admit_limits limits = { 3, 1000, 1000, 1000 };
+
 struct fixture {
 	struct clv_admit admit;
 	struct clv_rand rand;
@@ -49,7 +51,7 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	clv_rand_init(&f->rand, 7);
-	clv_admit_init(&f->admit, secret, 3, &f->rand, &f->counters);
+	clv_admit_init(&f->admit, secret, &limits, NULL, &f->rand, &f->counters);
 	*state = f;
 	return f ? 0 : -1;
 }
@@ -387,11 +389,11 @@ static void tokens_survive_a_restart_but_not_another_secret(void **state)
 	struct header h = { .version = 1, .dcid_len = 8, .scid_len = 8, .token = token };
 
 	h.token_len = clv_admit_new_token(&f->admit, &peer_v4, WALL_SEC, token);
-	clv_admit_init(&f->admit, secret, 3, &f->rand, &f->counters);
+	clv_admit_init(&f->admit, secret, &limits, NULL, &f->rand, &f->counters);
 	put_long(f, &h);
 	judge(f, &peer_v4, 1200, true, WALL_SEC);
 	assert_true(f->result.address_proven);
-	clv_admit_init(&f->admit, other_secret, 3, &f->rand, &f->counters);
+	clv_admit_init(&f->admit, other_secret, &limits, NULL, &f->rand, &f->counters);
 	judge(f, &peer_v4, 1200, true, WALL_SEC);
 	assert_false(f->result.address_proven);
 	assert_memory_not_equal(f->admit.token_secret, f->admit.reset_secret, 32);
@@ -415,7 +417,7 @@ static void a_reset_carries_the_token_of_the_id_and_is_shorter(void **state)
 	memset(cid.id, 0xab, sizeof(cid.id));
 	clv_cid_token(f->admit.reset_secret, &cid, token);
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
-		f->admit.resets_left = 1;
+		f->admit.resets.full_ns = 0;
 		put_short(f, lens[i]);
 		judge(f, &peer_v4, lens[i], false, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
@@ -447,21 +449,114 @@ static void what_is_too_short_to_answer_is_counted(void **state)
 	}
 }
 
-static void resets_have_a_ceiling_each_second(void **state)
+static void each_kind_of_answer_has_a_rate_and_a_counter_of_its_own(void **state)
+{
+	static const struct {
+		const char *what;
+		struct header h; /* version 0: a short header */
+		bool must_prove;
+		enum clv_counter sent, limited;
+	} cases[] = {
+		{ "stateless reset",
+		  { 0 },
+		  false,
+		  CLV_COUNT_RESET_SENT,
+		  CLV_COUNT_DROP_RESET_LIMIT },
+		{ "Retry",
+		  { .version = 1, .dcid_len = 8, .scid_len = 8 },
+		  true,
+		  CLV_COUNT_RETRY_SENT,
+		  CLV_COUNT_DROP_RETRY_LIMIT },
+		{ "Version Negotiation",
+		  { .version = 0x1a2a3a4a, .dcid_len = 8, .scid_len = 8 },
+		  false,
+		  CLV_COUNT_VERSION_SENT,
+		  CLV_COUNT_DROP_VERSION_LIMIT },
+		{ "refusal of a token",
+		  { .version = 1,
+		    .dcid_len = 8,
+		    .scid_len = 8,
+		    .token = (const uint8_t *)"\xb7 not a token that we made",
+		    .token_len = 20 },
+		  true,
+		  CLV_COUNT_TOKEN_REFUSED,
+		  CLV_COUNT_DROP_REFUSAL_LIMIT },
+	};
+	static const struct clv_admit_limits three = { 3, 3, 3, 3 }, none = { 0 };
+	struct fixture *f = *state;
+	struct clv_rx rx = { .remote = peer_v4, .payload = f->packet };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		clv_admit_init(&f->admit, secret, &three, NULL, &f->rand, &f->counters);
+		memset(&f->counters, 0, sizeof(f->counters));
+		rx.payload_len = 1200;
+		if (cases[i].h.version)
+			put_long(f, &cases[i].h);
+		else
+			memset(f->packet, 0x40, 1200);
+		for (unsigned n = 0; n < 40; n++) /* ten a second, four seconds long */
+			clv_admit_judge(&f->admit, &rx, cases[i].must_prove,
+					CLV_SEC + (uint64_t)n * 100 * CLV_MSEC, WALL_SEC, f->answer,
+					&f->result);
+		/* three at once, and three for each of 3.9 seconds */
+		if (f->counters.slot[cases[i].sent] != 14 ||
+		    f->counters.slot[cases[i].limited] != 26)
+			fail_msg("%s: %lu answered, %lu not", cases[i].what,
+				 f->counters.slot[cases[i].sent],
+				 f->counters.slot[cases[i].limited]);
+		clv_admit_init(&f->admit, secret, &none, NULL, &f->rand, &f->counters);
+		judge(f, &peer_v4, 1200, cases[i].must_prove, WALL_SEC);
+		assert_int_equal(f->result.verdict, CLV_ADMIT_DROP);
+		assert_counted(f, cases[i].limited);
+	}
+}
+
+static void the_guard_counts_each_source_and_each_kind_apart(void **state)
+{
+	const struct clv_guard_limits few = { .host = clv_rate_of(1, 3), .net = clv_rate_of(1, 5) };
+	const uint64_t seed[2] = { 1, 2 };
+	struct fixture *f = *state;
+	struct clv_guard guard;
+	struct clv_endpoint other_net = peer_v4_other_host;
+
+	other_net.addr[14] = 3;
+	assert_int_equal(clv_guard_init(&guard, &few, 64, seed), 0);
+	f->admit.guard = &guard;
+	put_long(f, &(struct header){ .version = 1, .dcid_len = 8, .scid_len = 8 });
+	for (int i = 0; i < 5; i++) {
+		judge(f, &peer_v4, 1200, false, WALL_SEC);
+		assert_int_equal(f->result.verdict, i < 3 ? CLV_ADMIT_ACCEPT : CLV_ADMIT_DROP);
+		if (i >= 3)
+			assert_counted(f, CLV_COUNT_DROP_GUARD);
+	}
+	/* Its neighbours have what the /24 has left, other networks have their own. */
+	for (int i = 0; i < 3; i++) {
+		judge(f, &peer_v4_other_host, 1200, false, WALL_SEC);
+		assert_int_equal(f->result.verdict, i < 2 ? CLV_ADMIT_ACCEPT : CLV_ADMIT_DROP);
+	}
+	judge(f, &other_net, 1200, false, WALL_SEC);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
+	judge(f, &peer_v6, 1200, false, WALL_SEC);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
+	/* What names an unknown connection is another kind. */
+	memset(f->packet, 0x40, 1200);
+	judge(f, &peer_v4, 1200, false, WALL_SEC);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+	clv_guard_fini(&guard);
+}
+
+static void a_connection_beyond_a_ceiling_is_refused_in_words(void **state)
 {
 	struct fixture *f = *state;
-	struct clv_rx rx = { .remote = peer_v4, .payload = f->packet, .payload_len = 100 };
-	unsigned answers = 0;
 
-	put_short(f, 100);
-	for (int i = 0; i < 40; i++) {
-		clv_admit_judge(&f->admit, &rx, false, CLV_SEC + (uint64_t)i * 100 * CLV_MSEC,
-				WALL_SEC, f->answer, &f->result);
-		answers += f->result.verdict == CLV_ADMIT_ANSWER;
-	}
-	assert_int_equal(answers, 4 * 3); /* four seconds, three each */
-	assert_int_equal(f->counters.slot[CLV_COUNT_RESET_SENT], 12);
-	assert_int_equal(f->counters.slot[CLV_COUNT_DROP_UNKNOWN], 28);
+	put_long(f, &(struct header){ .version = 1, .dcid_len = 8, .scid_len = 8 });
+	judge(f, &peer_v4, 1200, false, WALL_SEC);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
+	clv_admit_refuse(&f->admit, CLV_COUNT_DROP_SOURCE_FULL, CLV_SEC, f->answer, &f->result);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+	assert_in_range(f->result.answer_len, 20, 100);
+	assert_int_equal(f->counters.slot[CLV_COUNT_DROP_SOURCE_FULL], 1);
+	assert_int_equal(f->counters.slot[CLV_COUNT_CONNS_REFUSED], 1);
 }
 
 static void two_relays_that_reset_each_other_stop(void **state)
@@ -471,7 +566,7 @@ static void two_relays_that_reset_each_other_stop(void **state)
 
 	put_short(f, len);
 	for (;;) {
-		f->admit.resets_left = 1;
+		f->admit.resets.full_ns = 0;
 		judge(f, &peer_v4, len, false, WALL_SEC);
 		if (f->result.verdict == CLV_ADMIT_DROP)
 			break;
@@ -556,7 +651,9 @@ int main(void)
 		CASE(tokens_survive_a_restart_but_not_another_secret),
 		CASE(a_reset_carries_the_token_of_the_id_and_is_shorter),
 		CASE(what_is_too_short_to_answer_is_counted),
-		CASE(resets_have_a_ceiling_each_second),
+		CASE(each_kind_of_answer_has_a_rate_and_a_counter_of_its_own),
+		CASE(the_guard_counts_each_source_and_each_kind_apart),
+		CASE(a_connection_beyond_a_ceiling_is_refused_in_words),
 		CASE(two_relays_that_reset_each_other_stop),
 		CASE(a_handshake_through_retry_completes),
 	};

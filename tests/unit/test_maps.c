@@ -33,6 +33,7 @@ static const struct clv_bpf_sizes sizes = {
 	.bindings = 4,
 	.listeners = 64,
 	.denied = 64,
+	.guard = 64,
 };
 
 static char run_dir[] = "/tmp/clv-test-maps-XXXXXX";
@@ -115,6 +116,7 @@ static void without_maps_writing_does_nothing(void **state)
 	assert_int_equal(clv_maps_conn_publish(&none, &cid, &ref), 0);
 	clv_maps_conn_retire(&none, &cid);
 	assert_int_equal(clv_maps_set_link(&none, 1, 0), 0);
+	assert_int_equal(clv_maps_set_guard(&none, &(struct clv_guard_limits){ 0 }), 0);
 	assert_int_equal(clv_maps_queue_of_flow(&none, &tuple, &queue), -ENOENT);
 	clv_maps_fini(&none);
 }
@@ -345,9 +347,9 @@ static void tables_beyond_the_kernels_means_are_named(void **state)
 		const char *name;
 		struct clv_bpf_sizes sizes;
 	} cases[] = {
-		{ "conns", { UINT32_MAX, 4, 4, 64, 64 } },
-		{ "contexts", { 4, UINT32_MAX, 4, 64, 64 } },
-		{ "bindings", { 4, 4, UINT32_MAX, 64, 64 } },
+		{ "conns", { UINT32_MAX, 4, 4, 64, 64, 64 } },
+		{ "contexts", { 4, UINT32_MAX, 4, 64, 64, 64 } },
+		{ "bindings", { 4, 4, UINT32_MAX, 64, 64, 64 } },
 	};
 	char other_dir[] = "/tmp/clv-test-maps-XXXXXX", path[CLV_PINS_PATH_MAX];
 	struct clv_bpf *none = NULL;

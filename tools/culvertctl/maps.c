@@ -2,8 +2,10 @@
 #include "tools/culvertctl/ask.h"
 
 #include "control/bpf_load.h"
+#include "control/handshake/guard.h"
 #include "control/maps.h"
 #include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 
 #include <bpf/bpf.h>
@@ -46,6 +48,18 @@ static json_t *from_binding(const void *key, const void *value)
 	return json_pack("{s:o,s:o,s:b}", "local", from_endpoint(key), "tunnel",
 			 from_ref(&binding->tunnel), "uncompressed",
 			 (binding->flags & CLV_BINDING_UNCOMPRESSED) != 0);
+}
+
+static json_t *from_bucket(const void *key, const void *value)
+{
+	const struct clv_guard_key *bucket = key;
+	uint64_t full_ns, now_ns = clv_clock_now_ns();
+	char text[CLV_GUARD_TEXT_MAX];
+
+	memcpy(&full_ns, value, sizeof(full_ns));
+	return json_pack("{s:s,s:s,s:I}", "source", clv_guard_source(bucket, text), "kind",
+			 clv_guard_kind_name((enum clv_guard_kind)bucket->kind), "full_in_ms",
+			 (json_int_t)(full_ns > now_ns ? (full_ns - now_ns) / CLV_MSEC : 0));
 }
 
 static json_t *from_conn(const void *key, const void *value)
@@ -132,6 +146,8 @@ int ask_maps(const char *run_dir, const char *command, long limit, json_t **out,
 		*out = walk(maps.contexts, "contexts", limit, from_context);
 	else if (strcmp(command, "bindings") == 0)
 		*out = walk(maps.bindings, "bindings", limit, from_binding);
+	else if (strcmp(command, "guard") == 0)
+		*out = walk(maps.guard, "guard", limit, from_bucket);
 	else if (strcmp(command, "ids") == 0)
 		*out = walk(maps.conns, "ids", limit, from_conn);
 	else
