@@ -336,9 +336,9 @@ static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
 	const struct clv_remotes_entry *known = clv_remotes_find(&b->remotes, &evt->wire);
 
-	if (!known || known->context_id || b->rejected >= REJECTED_MAX)
+	if ((known && known->context_id) || b->rejected >= REJECTED_MAX)
 		return;
-	/* Where there is no room it stays uncompressed. */
+	/* It may be one that only ever sent to us.  Where there is no room it stays uncompressed. */
 	if (clv_contexts_open(b->contexts, &evt->wire, NULL) == CLV_EFULL)
 		clv_bind_count(b, CLV_COUNT_CONTEXTS_NOT_OFFERED);
 }

@@ -372,7 +372,7 @@ int clv_template_expand(const char *uri_template, const char *host, uint16_t por
 	if (!host != !port)
 		return bad(why, "port 0", CLV_ERANGE);
 	if (host && (strlen(host) >= sizeof(target.host) ||
-	    read_host(host, strlen(host), &target, why) == CLV_ESYNTAX))
+		     read_host(host, strlen(host), &target, why) == CLV_ESYNTAX))
 		return bad(why, "host is neither a name nor an address", CLV_ERANGE);
 	if (strncasecmp(uri_template, scheme, sizeof(scheme) - 1) != 0)
 		return bad(why, "template does not begin with https://", CLV_ESYNTAX);

@@ -351,6 +351,15 @@ static void read_stream_news(struct raw *r, struct reader *f, uint64_t type)
 	}
 }
 
+static void read_datagram(struct raw *r, struct reader *f, uint64_t len)
+{
+	const uint8_t *data = skip(f, len);
+
+	r->datagrams++;
+	if (!f->failed && r->on_datagram)
+		r->on_datagram(r->user, data, (size_t)len);
+}
+
 /* Returns whether the frame wants an acknowledgement. */
 static bool read_frame(struct raw *r, struct reader *f)
 {
@@ -407,12 +416,10 @@ static bool read_frame(struct raw *r, struct reader *f)
 		skip(f, 8);
 		break;
 	case 0x30:
-		r->datagrams++;
-		f->p = f->end;
+		read_datagram(r, f, (uint64_t)(f->end - f->p));
 		break;
 	case 0x31:
-		r->datagrams++;
-		skip(f, get(f));
+		read_datagram(r, f, get(f));
 		break;
 	case 0x01:
 	case 0x1e:

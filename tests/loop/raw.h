@@ -58,6 +58,9 @@ struct raw {
 	/* what the relay did */
 	bool is_closed, close_is_app;
 	uint64_t close_code;
+	/* Each DATAGRAM frame's contents, if set. */
+	void (*on_datagram)(void *user, const uint8_t *data, size_t len);
+	void *user;
 	uint64_t packets, bytes, datagrams, challenges, responses, resets, undecodable;
 	uint64_t max_streams_bidi, max_data;
 	struct raw_cid cids[RAW_CIDS_MAX];
@@ -109,6 +112,14 @@ void raw_stream(struct raw *r, int64_t id, const void *bytes, size_t len, bool f
 void raw_h3_start(struct raw *r);
 /* A HEADERS frame; fields as "name: value" lines, in order, encoded without tables. */
 void put_headers(struct raw_bytes *b, const char *const *fields, size_t len);
+/* A request of connect-udp with this path, and for a bound tunnel. */
+void raw_connect_bind(struct raw *r, int64_t id, const char *path);
+/* The value of a field of the response on a stream; false: it is not there. */
+bool raw_field(const struct raw *r, int64_t id, const char *name, char *value, size_t len);
+/* The bytes of all whole DATA frames on a stream. */
+size_t raw_body(const struct raw *r, int64_t id, uint8_t *out, size_t len);
+/* Bytes in a DATA frame, in hexadecimal. */
+void raw_capsules(struct raw *r, int64_t id, const char *hex);
 /* CONNECT-UDP to host:port on a stream. */
 void raw_connect_udp(struct raw *r, int64_t id, const char *host, uint16_t port);
 /* :status of the response on a stream; 0 none. */

@@ -70,12 +70,40 @@ void raw_connect_udp(struct raw *r, int64_t id, const char *host, uint16_t port)
 	raw_stream(r, id, b.bytes, b.len, false);
 }
 
-static unsigned decode_status(const uint8_t *section, size_t len)
+void raw_connect_bind(struct raw *r, int64_t id, const char *path)
+{
+	struct raw_bytes b = { .len = 0 };
+	char line[256];
+	const char *fields[] = { ":method: CONNECT",
+				 ":protocol: connect-udp",
+				 ":scheme: https",
+				 ":authority: relay.test",
+				 line,
+				 "capsule-protocol: ?1",
+				 "connect-udp-bind: ?1" };
+
+	snprintf(line, sizeof(line), ":path: %s", path);
+	put_headers(&b, fields, sizeof(fields) / sizeof(fields[0]));
+	raw_stream(r, id, b.bytes, b.len, false);
+}
+
+void raw_capsules(struct raw *r, int64_t id, const char *hex)
+{
+	struct raw_bytes capsules = { .len = 0 }, frame = { .len = 0 };
+
+	put_hex(&capsules, hex);
+	put_varint(&frame, 0x00);
+	put_varint(&frame, capsules.len);
+	put_bytes(&frame, capsules.bytes, capsules.len);
+	raw_stream(r, id, frame.bytes, frame.len, false);
+}
+
+static void decode_field(const uint8_t *section, size_t len, const char *name, char *value,
+			 size_t value_len)
 {
 	nghttp3_qpack_decoder *decoder;
 	nghttp3_qpack_stream_context *context;
 	nghttp3_qpack_nv nv;
-	unsigned status = 0;
 	uint8_t flags = 0;
 
 	if (nghttp3_qpack_decoder_new(&decoder, 0, 0, nghttp3_mem_default()) ||
@@ -91,31 +119,61 @@ static unsigned decode_status(const uint8_t *section, size_t len)
 		len -= (size_t)n;
 		if (!(flags & NGHTTP3_QPACK_DECODE_FLAG_EMIT))
 			continue;
-		if (nv.token == NGHTTP3_QPACK_TOKEN__STATUS)
-			status = (unsigned)atoi((const char *)nghttp3_rcbuf_get_buf(nv.value).base);
+		if (strcmp((const char *)nghttp3_rcbuf_get_buf(nv.name).base, name) == 0)
+			snprintf(value, value_len, "%s",
+				 (const char *)nghttp3_rcbuf_get_buf(nv.value).base);
 		nghttp3_rcbuf_decref(nv.name);
 		nghttp3_rcbuf_decref(nv.value);
 	}
 	nghttp3_qpack_stream_context_del(context);
 	nghttp3_qpack_decoder_del(decoder);
-	return status;
 }
 
-unsigned raw_status(const struct raw *r, int64_t id)
+bool raw_field(const struct raw *r, int64_t id, const char *name, char *value, size_t value_len)
 {
 	const struct raw_stream *s = &r->streams[(id / 4) % RAW_STREAMS_MAX];
 	const uint8_t *p = s->bytes, *end = p + s->len;
 	uint64_t type, len;
 
+	value[0] = '\0';
+	if (s->id != id)
+		return false;
+	while (!clv_varint_read(&p, end, &type) && !clv_varint_read(&p, end, &len) &&
+	       len <= (uint64_t)(end - p)) {
+		if (type == 0x01) {
+			decode_field(p, len, name, value, value_len);
+			break;
+		}
+		p += len;
+	}
+	return value[0] != '\0';
+}
+
+unsigned raw_status(const struct raw *r, int64_t id)
+{
+	char value[8];
+
+	return raw_field(r, id, ":status", value, sizeof(value)) ? (unsigned)atoi(value) : 0;
+}
+
+size_t raw_body(const struct raw *r, int64_t id, uint8_t *out, size_t out_len)
+{
+	const struct raw_stream *s = &r->streams[(id / 4) % RAW_STREAMS_MAX];
+	const uint8_t *p = s->bytes, *end = p + s->len;
+	uint64_t type, len;
+	size_t used = 0;
+
 	if (s->id != id)
 		return 0;
 	while (!clv_varint_read(&p, end, &type) && !clv_varint_read(&p, end, &len) &&
 	       len <= (uint64_t)(end - p)) {
-		if (type == 0x01)
-			return decode_status(p, len);
+		if (type == 0x00 && len <= out_len - used) {
+			memcpy(out + used, p, len);
+			used += len;
+		}
 		p += len;
 	}
-	return 0;
+	return used;
 }
 
 void raw_datagram(struct raw *r, int64_t id, uint64_t context_id, const void *payload, size_t len)

@@ -96,9 +96,14 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 		return false;
 	}
 	row = world_table_find(&r->contexts, &tuple, sizeof(tuple));
-	if (!row)
+	if (row) {
+		wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref, row->context_id);
+		return true;
+	}
+	row = world_table_find(&r->bindings, &p->to, sizeof(p->to));
+	if (!row || !(row->context_id & CLV_BINDING_UNCOMPRESSED))
 		return false;
-	wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref, row->context_id);
+	wire_port_push(arrival, p, 0, CLV_KIND_UNCOMPRESSED, &row->ref, 0);
 	return true;
 }
 
@@ -132,6 +137,18 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	if (p->always_retry)
 		l.retry_above = 0;
 	return l;
+}
+
+static struct clv_bind_settings bind_of(const struct world_params *p)
+{
+	if (p->bind.tunnels_max)
+		return p->bind;
+	return (struct clv_bind_settings){
+		.is_offered = true,
+		.is_uncompressed = true,
+		.tunnels_max = 256,
+		.contexts = { .open_max = 512, .answers_max = 1024, .gaps_max = 64 },
+	};
 }
 
 static struct clv_worker_params worker_params(const struct world *w, uint16_t id)
@@ -169,6 +186,7 @@ static void relay_open(struct world *w)
 		.workers = sides,
 		.workers_len = w->p.workers,
 		.limits = limits_of(&w->p),
+		.bind = bind_of(&w->p),
 		.policy = w->policy,
 		.rand_seed = w->p.seed,
 		.secret = { 7 },
@@ -515,7 +533,7 @@ static void make_tls(struct world *w)
 
 void world_open(struct world *w, const struct world_params *p)
 {
-	static const char *const allow[] = { "198.18.0.0/15" };
+	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
 	char error[128] = "";
 
 	memset(w, 0, sizeof(*w));
@@ -530,7 +548,7 @@ void world_open(struct world *w, const struct world_params *p)
 	w->hop_mtu = 1500;
 	w->target = endpoint("198.18.1.1:7000");
 	make_tls(w);
-	must(clv_policy_new(allow, 1, NULL, 0, &w->policy, error, sizeof(error)) == 0, error);
+	must(clv_policy_new(allow, 2, NULL, 0, &w->policy, error, sizeof(error)) == 0, error);
 	relay_open(w);
 	for (unsigned i = 0; i < w->p.clients; i++)
 		client_open(w, i);

@@ -26,7 +26,7 @@ struct world_row { /* of a published table */
 	uint8_t key[40];
 	size_t key_len;
 	struct clv_ref ref;
-	uint64_t context_id;
+	uint64_t context_id; /* of bindings: their flags */
 	bool used;
 };
 
@@ -41,7 +41,7 @@ struct world_relay {
 	struct clv_mailbox *commands[WORLD_WORKERS_MAX], *events[WORLD_WORKERS_MAX];
 	struct clv_handoff *handoff;
 	struct wire_port control_port, xsk[WORLD_WORKERS_MAX], sock[WORLD_WORKERS_MAX];
-	struct world_table conns, contexts;
+	struct world_table conns, contexts, bindings;
 	struct wire_end end;
 	uint16_t next_port;
 	uint32_t egress_held; /* ports given out and not back */
@@ -84,6 +84,8 @@ struct world_params {
 	bool no_datagrams;
 	bool always_retry;		  /* every client must prove its address */
 	struct clv_control_limits limits; /* zero members take the defaults */
+	struct clv_bind_settings bind;	  /* tunnels_max 0: ample, all allowed */
+	bool has_v6;			  /* the relay, away from its clients */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint64_t seed;
 };

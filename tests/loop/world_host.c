@@ -76,20 +76,19 @@ static void context_retire(void *host, const struct clv_tuple *tuple)
 	row_drop(&r->contexts, tuple, sizeof(*tuple));
 }
 
-/* Without compression a binding changes nothing that these tests look at. */
 static int binding_publish(void *host, const struct clv_endpoint *local,
 			   const struct clv_binding *binding)
 {
-	(void)host;
-	(void)local;
-	(void)binding;
-	return 0;
+	struct world_relay *r = host;
+
+	return row_put(&r->bindings, local, sizeof(*local), &binding->tunnel, binding->flags);
 }
 
 static void binding_retire(void *host, const struct clv_endpoint *local)
 {
-	(void)host;
-	(void)local;
+	struct world_relay *r = host;
+
+	row_drop(&r->bindings, local, sizeof(*local));
 }
 
 static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
@@ -104,10 +103,13 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
 	struct world_relay *r = host;
 
-	if (!clv_addr_is_v4(remote))
+	bool v4 = clv_addr_is_v4(remote);
+
+	if (!v4 && !r->world->p.has_v6)
 		return CLV_EUNROUTABLE;
 	*out = (struct clv_route){ 0 };
-	memcpy(out->source, r->world->relay_endpoint.addr, 16);
+	memcpy(out->source, v4 ? r->world->relay_endpoint.addr : r->world->relay_endpoint6.addr,
+	       16);
 	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
 	out->hop.mtu = r->world->hop_mtu;
 	out->hop.state = (uint8_t)r->world->hop_state;
@@ -118,7 +120,8 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
 	struct world_relay *r = host;
 
-	return is_v6 ? CLV_EUNROUTABLE : route(host, r->world->relay_endpoint.addr, out);
+	return route(host, is_v6 ? r->world->relay_endpoint6.addr : r->world->relay_endpoint.addr,
+		     out);
 }
 
 static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
@@ -162,7 +165,8 @@ static bool is_own_address(void *host, const uint8_t addr[16])
 {
 	struct world_relay *r = host;
 
-	return !memcmp(addr, r->world->relay_endpoint.addr, 16);
+	return !memcmp(addr, r->world->relay_endpoint.addr, 16) ||
+	       !memcmp(addr, r->world->relay_endpoint6.addr, 16);
 }
 
 static uint64_t wall_sec(void *host)

@@ -607,6 +607,19 @@ static void test_busy(void **state)
 	teardown(f);
 }
 
+/* Datagrams come from it, and none goes there: the relay has not been asked about it before. */
+static void test_busy_caller(void **state)
+{
+	struct fixture *f = setup_uncompressed();
+
+	(void)state;
+	event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "11080104080808080035", "+ctx1~=" G4 " ");
+	event(f, 0, CLV_EVT_REMOTE_BUSY, "10.0.0.1:53", 0);
+	EXPECT(f, "", "");
+	teardown(f);
+}
+
 static void test_rejected(void **state)
 {
 	struct fixture *f = setup_uncompressed();
@@ -642,6 +655,39 @@ static void test_idle(void **state)
 	event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 4);
 	EXPECT(f, "130104", "-map " G4 " -ctx4 ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_IDLE), 1);
+	teardown(f);
+}
+
+static void test_rate(void **state)
+{
+	struct fixture *f = setup();
+
+	(void)state;
+	for (int tunnel = 0; tunnel < 2; tunnel++) {
+		ask(f, ANY);
+		for (unsigned id = 4; id < 64; id += 2) {
+			char hex[32];
+
+			snprintf(hex, sizeof(hex), "1108%02x04080808080035", id);
+			say(f, hex);
+			snprintf(hex, sizeof(hex), "1301%02x", id);
+			say(f, hex);
+		}
+	}
+	/* 60 on two tunnels of one connection, at one moment */
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 40);
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_RATE), 20);
+	f->relay.now_ns += 100000000;
+	f->answer.body[0] = f->relay.story[0] = '\0';
+	for (unsigned id = 64; id < 128; id += 2) {
+		char hex[32];
+
+		snprintf(hex, sizeof(hex), "110940%02x04080808080035", id);
+		say(f, hex);
+		snprintf(hex, sizeof(hex), "130240%02x", id);
+		say(f, hex);
+	}
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
 	teardown(f);
 }
 
@@ -813,6 +859,8 @@ int main(void)
 		CASE("remotes have a ceiling", test_ceiling_of_remotes),
 		CASE("a full kernel table is a refusal", test_full_map),
 		CASE("a busy remote gets a context of the relay's", test_busy),
+		CASE("a remote that calls and is not answered may be busy, too", test_busy_caller),
+		CASE("registrations have a rate, over all tunnels of a connection", test_rate),
 		CASE("a peer that refuses contexts is not asked for ever", test_rejected),
 		CASE("an idle context is closed", test_idle),
 		CASE("datagrams in capsules are judged by their Context ID",
