@@ -64,6 +64,7 @@ struct clv_config {
 	uint32_t tunnel_early_packets;
 	uint64_t tunnel_early_ns;
 	uint32_t hop_wait_packets;
+	uint32_t icmp_per_sec;
 	uint32_t names_pending_max;
 	uint64_t name_ns;
 

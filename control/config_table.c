@@ -158,6 +158,9 @@ static const struct clv_config_option options[] = {
 	  .help = "Kept for tunnels to come: a client sends before its request is answered." },
 	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC,
 	  MEMBER(tunnel_early_ns), .help = "How long." },
+	{ "limits", "icmp-per-sec", RANGE(1, 100000, "messages", "100"), MEMBER(icmp_per_sec),
+	  .help = "ICMP errors: sent to targets whose datagrams do not fit their tunnel, by each\n"
+		  "worker, and looked at when they come." },
 	{ "limits", "hop-wait-packets", RANGE(1, 1024, "datagrams", "64"), MEMBER(hop_wait_packets),
 	  .help = "Kept for a next hop whose link address is being resolved." },
 	{ "limits", "buffers", RANGE(64, 1 << 22, "buffers, for each worker", "16384"),

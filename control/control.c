@@ -329,6 +329,13 @@ static void stray(struct clv_control *c, const struct clv_evt_stray *evt, const 
 	receive(c, &rx);
 }
 
+static void too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
+		    size_t len)
+{
+	if (c->p.host_ops->too_big)
+		c->p.host_ops->too_big(c->p.host, &evt->tuple, evt->mtu, quote, len);
+}
+
 static void event(struct clv_control *c, struct worker_side *side, const struct clv_record *r)
 {
 	const uint8_t *body = r->body;
@@ -363,6 +370,10 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 		break;
 	case CLV_EVT_SOCKET_CLOSED:
 		close(((const struct clv_cmd_socket *)body)->socket_fd);
+		break;
+	case CLV_EVT_TOO_BIG:
+		too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
+			r->len - sizeof(struct clv_evt_too_big));
 		break;
 	case CLV_EVT_STRAY:
 		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),
@@ -572,7 +583,20 @@ const struct clv_guard *clv_control_guard(const struct clv_control *c)
 	return &c->guard;
 }
 
+void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint32_t mtu)
+{
+	const struct clv_cmd_icmp cmd = { .tuple = *tuple, .mtu = mtu };
+
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		control_command(c, i, CLV_CMD_ICMP, &cmd, sizeof(cmd), NULL, 0);
+}
+
 const struct clv_counters *clv_control_counters(const struct clv_control *c)
+{
+	return &c->counters;
+}
+
+struct clv_counters *clv_control_own_counters(struct clv_control *c)
 {
 	return &c->counters;
 }

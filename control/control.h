@@ -107,6 +107,12 @@ uint64_t clv_control_next_ns(const struct clv_control *c);
 void clv_control_stop(struct clv_control *c, uint64_t now_ns);
 bool clv_control_is_stopped(const struct clv_control *c);
 
+/*
+ * An ICMP error about a packet we sent: mtu of the way, or 0 when it was not about size.  The worker
+ * of that tunnel, if there is one, hears of it.
+ */
+void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint32_t mtu);
+
 /* The host saw a route, neighbour or address change: look at every next hop again. */
 void clv_control_routes_changed(struct clv_control *c);
 /* policy: borrows until replaced.  Tunnels it would refuse now are closed. */
@@ -143,6 +149,8 @@ struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits
 /* Lends; for culvertctl. */
 const struct clv_guard *clv_control_guard(const struct clv_control *c);
 
+/* For others of control's thread to count in. */
+struct clv_counters *clv_control_own_counters(struct clv_control *c);
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
 /* The secret of stateless reset tokens that workers must use too: 32 bytes, lends. */
 const uint8_t *clv_control_reset_secret(const struct clv_control *c);

@@ -98,6 +98,13 @@ struct clv_host_ops {
 	/* Whether addr is one of this machine's own addresses (any interface). */
 	bool (*is_own_address)(void *host, const uint8_t addr[16]);
 
+	/*
+	 * Tell tuple's remote that the packet quote[0..len), from its IP header on, exceeded mtu.
+	 * NULL where nobody can.
+	 */
+	void (*too_big)(void *host, const struct clv_tuple *tuple, uint32_t mtu,
+			const uint8_t *quote, size_t len);
+
 	/* Real time in seconds, for token lifetimes. */
 	uint64_t (*wall_sec)(void *host);
 };

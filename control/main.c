@@ -291,6 +291,18 @@ static int open_metrics(struct clv_relay *relay)
 	return err;
 }
 
+/* Without it nothing is lost but word of what does not fit. */
+static void open_icmp(struct clv_relay *relay)
+{
+	int err = clv_icmp_open(relay->config.icmp_per_sec,
+				clv_control_own_counters(relay->control), &relay->icmp);
+
+	if (err)
+		clv_log(CLV_LOG_WARN, "no_icmp",
+			"err=\"%s\" hint=\"neither too-big nor unreachable is said or heard\"",
+			clv_strerror(err));
+}
+
 /* From here on packets come: what they are measured against is there. */
 static int open_traffic(struct clv_relay *relay)
 {
@@ -362,6 +374,8 @@ static int start(struct clv_relay *relay)
 	err = err ? err : clv_relay_open_listeners(relay);
 	err = err ? err : clv_relay_open_workers(relay);
 	err = err ? err : open_control(relay);
+	if (!err)
+		open_icmp(relay);
 	err = err ? err : clv_report_open(relay);
 	err = err ? err : open_metrics(relay);
 	err = err ? err : open_traffic(relay);
@@ -387,6 +401,7 @@ static void stop(struct clv_relay *relay)
 	for (i = 0; i < relay->config.listeners_len; i++)
 		clv_tls_context_free(relay->listeners[i].tls);
 	is_clean = clv_relay_close_loop(relay);
+	clv_icmp_close(relay->icmp);
 	clv_egress_close(relay->egress);
 	clv_routes_close(relay->routes);
 	if (is_clean)

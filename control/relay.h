@@ -27,6 +27,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/handshake/certs.h"
+#include "control/icmp.h"
 #include "control/maps.h"
 #include "control/masque/egress.h"
 #include "control/nic.h"
@@ -92,7 +93,7 @@ struct clv_relay_worker {
 
 struct clv_relay_loop {
 	uv_loop_t loop;
-	uv_poll_t port, wake, routes;
+	uv_poll_t port, wake, routes, icmp4, icmp6;
 	uv_prepare_t prepare;
 	uv_idle_t busy;
 	uv_timer_t next, tick, debounce, stop;
@@ -120,6 +121,7 @@ struct clv_relay {
 	struct clv_maps maps;
 	struct clv_routes *routes;
 	struct clv_egress_pool *egress;
+	struct clv_icmp *icmp; /* NULL: not allowed */
 	struct clv_resolve *resolve;
 
 	struct clv_relay_listener listeners[CLV_LISTENERS_MAX];

@@ -135,6 +135,15 @@ static bool is_own_address(void *host, const uint8_t addr[16])
 	return clv_routes_is_own(relay->routes, addr);
 }
 
+static void too_big(void *host, const struct clv_tuple *tuple, uint32_t mtu, const uint8_t *quote,
+		    size_t len)
+{
+	struct clv_relay *relay = host;
+
+	if (relay->icmp)
+		clv_icmp_send_too_big(relay->icmp, tuple, mtu, quote, len);
+}
+
 static uint64_t wall_sec(void *host)
 {
 	(void)host;
@@ -158,6 +167,7 @@ const struct clv_host_ops *clv_relay_host_ops(void)
 		.resolve = resolve,
 		.resolve_cancel = resolve_cancel,
 		.is_own_address = is_own_address,
+		.too_big = too_big,
 		.wall_sec = wall_sec,
 	};
 

@@ -145,6 +145,42 @@ static void on_routes(uv_poll_t *poll, int status, int events)
 	take_changes(relay, clv_routes_process(relay->routes));
 }
 
+/* ---- ICMP ---- */
+
+static void on_error_said(void *user, const struct clv_icmp_error *error)
+{
+	const struct clv_relay *relay = user;
+
+	clv_control_icmp(relay->control, &error->tuple, error->mtu);
+}
+
+static void on_icmp(uv_poll_t *poll, int status, int events)
+{
+	struct clv_relay *relay = poll->data;
+
+	(void)status, (void)events;
+	clv_icmp_receive(relay->icmp, clv_clock_now_ns(), on_error_said, relay);
+}
+
+static void start_icmp(struct clv_relay *relay, uv_poll_t *poll, int family)
+{
+	int fd = clv_icmp_fd(relay->icmp, family);
+
+	if (fd < 0)
+		return;
+	uv_poll_init(&relay->loop.loop, poll, fd);
+	poll->data = relay;
+	uv_poll_start(poll, UV_READABLE, on_icmp);
+}
+
+static void close_icmp(uv_poll_t *poll)
+{
+	if (poll->data)
+		uv_close((uv_handle_t *)poll, NULL);
+}
+
+/* ---- once a second ---- */
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct clv_relay *relay = timer->data;
@@ -288,6 +324,8 @@ static void start_handles(struct clv_relay *relay)
 	uv_poll_start(&l->port, UV_READABLE, on_port);
 	uv_poll_start(&l->wake, UV_READABLE, on_wake);
 	uv_poll_start(&l->routes, UV_READABLE, on_routes);
+	start_icmp(relay, &l->icmp4, 4);
+	start_icmp(relay, &l->icmp6, 6);
 	uv_prepare_start(&l->prepare, on_prepare);
 	uv_timer_start(&l->tick, on_tick, TICK_MSEC, TICK_MSEC);
 	uv_signal_start(&l->on_term, on_stop, SIGTERM);
@@ -309,6 +347,8 @@ static void close_handles(struct clv_relay *relay)
 
 	for (i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		uv_close(handles[i], NULL);
+	close_icmp(&l->icmp4);
+	close_icmp(&l->icmp6);
 	uv_run(&l->loop, UV_RUN_NOWAIT);
 }
 

@@ -48,7 +48,8 @@ enum clv_command {
 	CLV_CMD_REMOTE_REMOVE, /* struct clv_cmd_remote_remove */
 	CLV_CMD_REMOTE_SEND,   /* struct clv_cmd_remote_send, tail: UDP payload toward the peer */
 	CLV_CMD_SOCKET_CLOSE,  /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
-	CLV_CMD_STOP,	       /* no body: close everything, answer CLV_EVT_STOPPED */
+	CLV_CMD_ICMP, /* struct clv_cmd_icmp, to every worker: the tuple finds the tunnel */
+	CLV_CMD_STOP, /* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
 struct clv_cmd_ref {
@@ -200,6 +201,11 @@ struct clv_cmd_conn_migrate {
 	struct clv_endpoint local;
 };
 
+struct clv_cmd_icmp {
+	struct clv_tuple tuple;
+	uint32_t mtu; /* of IP packets toward the remote; 0: unreachable or the like */
+};
+
 /* ---- worker -> control ---- */
 enum clv_event {
 	CLV_EVT_CID_ADDED = 1, /* struct clv_evt_cid: sent before the peer can know the ID */
@@ -230,6 +236,7 @@ enum clv_event {
 	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
 	CLV_EVT_STRAY,	    /* struct clv_evt_stray, tail: UDP payload of no connection we know */
 	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: a stateless reset would end in it */
+	CLV_EVT_TOO_BIG,    /* struct clv_evt_too_big, tail: the packet that came, cut short */
 	CLV_EVT_STOPPED,    /* no body: last message of a worker */
 };
 
@@ -286,6 +293,11 @@ struct clv_evt_token {
 	struct clv_ref ref; /* connection */
 	uint8_t token[CLV_CID_TOKEN_LEN];
 	uint8_t in_use; /* else no longer */
+};
+
+struct clv_evt_too_big {
+	struct clv_tuple tuple;
+	uint32_t mtu; /* largest IP packet from the remote that the tunnel takes */
 };
 
 struct clv_evt_payload {

@@ -7,6 +7,7 @@
 
 #include "datapath/base/err.h"
 #include "datapath/io/handoff.h"
+#include "datapath/io/packet.h"
 #include "datapath/worker_state.h"
 
 enum {
@@ -32,7 +33,8 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	w->conn_stats = calloc(params->conns_max, sizeof(*w->conn_stats));
 	w->open_sockets = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_sockets));
 	w->open_numbers = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_numbers));
-	if (!w->conns || !w->conn_stats || !w->open_sockets || !w->open_numbers ||
+	w->quote = malloc(CLV_PACKET_HEADERS_MAX + CLV_PACKET_PAYLOAD_MAX);
+	if (!w->quote || !w->conns || !w->conn_stats || !w->open_sockets || !w->open_numbers ||
 	    clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
 	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
@@ -64,6 +66,7 @@ void clv_worker_close(struct clv_worker *w)
 	clv_timers_fini(&w->conn_timers);
 	clv_table_fini(&w->cids);
 	clv_pool_fini(&w->pool);
+	free(w->quote);
 	free(w->open_numbers);
 	free(w->open_sockets);
 	free(w->conn_stats);

@@ -44,6 +44,7 @@ struct clv_worker_params {
 	uint64_t early_ns;	      /* how long */
 	uint32_t listener_sockets;    /* sockets 0 to this - 1 of the sock port are listeners */
 	uint32_t hop_wait_packets;    /* kept for one unresolved next hop */
+	uint32_t icmp_per_sec;	      /* too-big errors to targets; 0: none are sent */
 	uint64_t rand_seed;	      /* 0: real randomness */
 	uint8_t reset_secret[32];     /* for stateless reset tokens; the same in every worker */
 	struct clv_port *sock;	      /* takes; never NULL */

@@ -289,6 +289,9 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 			worker_conn_mark_dirty(w, conn);
 		}
 		break;
+	case CLV_CMD_ICMP:
+		worker_icmp(w, head);
+		break;
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);
 		break;

@@ -6,6 +6,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+#include "datapath/io/packet.h"
 #include "datapath/session/dgram.h"
 
 enum {
@@ -58,6 +59,10 @@ void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t 
 
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
 		worker_event(w, CLV_EVT_DELIVERY, &evt, sizeof(evt), payload, len);
+		return;
+	}
+	if (clv_packet_ip_len(&t->flow, len) > worker_target_mtu(w, t)) {
+		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
 		return;
 	}
 	switch (t->flow.hop.state) {
@@ -280,7 +285,8 @@ void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *pref
 
 void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len)
 {
-	worker_seal(w, t, t->prefix, t->prefix_len, payload, len);
+	if (worker_fits(w, t, &t->flow.local, &t->flow.remote, t->prefix_len, payload, len))
+		worker_seal(w, t, t->prefix, t->prefix_len, payload, len);
 }
 
 /* ---- life of a tunnel ---- */

@@ -60,7 +60,9 @@ struct clv_worker {
 	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
 	uint32_t *open_numbers;
 	uint32_t open_len;
-	unsigned work; /* done in this step */
+	uint64_t icmp_ns; /* allowance for ICMP errors is used to here */
+	uint8_t *quote;	  /* room for the packet that an error is about */
+	unsigned work;	  /* done in this step */
 	bool stopping, stopped;
 };
 
@@ -141,6 +143,20 @@ void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 /* The tunnel goes: forget its remotes, give up its ports. */
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
 void worker_remotes_expire(struct clv_worker *w);
+
+/* ---- worker_icmp.c ---- */
+
+/*
+ * Whether len bytes from remote, behind a prefix, fit a DATAGRAM of the tunnel now.  If not, they
+ * are counted, and remote is told, within limits.  True for tunnels that speak in capsules.
+ */
+bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_endpoint *local,
+		 const struct clv_endpoint *remote, size_t prefix_len, const uint8_t *payload,
+		 size_t len);
+/* Somebody says something of a packet to a target. */
+void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd);
+/* Largest IP packet toward a tunnel's target, in bytes. */
+uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *t);
 
 /* ---- worker_commands.c ---- */
 

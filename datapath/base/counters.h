@@ -99,6 +99,13 @@
 	  "bound tunnels aborted: too many answers that the peer does not read")                   \
 	X(CONTEXT_ABORT_GAPS, "context_abort_gaps",                                                \
 	  "bound tunnels aborted: Context IDs all over the place")                                 \
+	X(ICMP_TOO_BIG_SENT, "icmp_too_big_sent",                                                  \
+	  "errors to targets: larger than the tunnel takes")                                       \
+	X(ICMP_SEEN, "icmp_seen", "ICMP errors received about UDP of this host")                   \
+	X(ICMP_IGNORED, "icmp_ignored", "ICMP errors that were malformed or not about UDP")        \
+	X(ICMP_LIMITED, "icmp_limited", "ICMP errors not sent or not looked at, beyond the limit") \
+	X(ICMP_TOO_BIG, "icmp_too_big", "ways to targets said to be narrower than thought")        \
+	X(ICMP_UNREACHABLE, "icmp_unreachable", "targets said to be unreachable; ends nothing")    \
 	X(STREAM_FLOODS, "stream_floods", "connections closed for giving up too many requests")    \
 	X(CONTEXT_ABORT_ZERO, "context_abort_zero",                                                \
 	  "bound tunnels aborted: a datagram by Context ID 0 without a target")                    \

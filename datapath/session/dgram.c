@@ -12,9 +12,12 @@
 
 int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out)
 {
-	const uint8_t *p = buf, *const end = buf + len;
+	const uint8_t *p = buf, *end;
 	uint64_t quarter, context;
 
+	if (!len) /* buf may be NULL: an empty DATAGRAM frame has no data */
+		return CLV_EPROTO;
+	end = buf + len;
 	if (clv_varint_read(&p, end, &quarter) < 0 || quarter > QUARTER_STREAM_ID_MAX)
 		return CLV_EPROTO;
 	if (clv_varint_read(&p, end, &context) < 0)

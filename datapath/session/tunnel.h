@@ -52,8 +52,10 @@ struct clv_tunnel {
 	uint32_t generation;
 	uint32_t slot;
 	uint32_t conn_slot;
-	uint32_t next, prev; /* in its connection's list; slot + 1, 0 = end */
-	uint32_t flags;	     /* enum clv_tunnel_flag */
+	uint32_t next, prev;	    /* in its connection's list; slot + 1, 0 = end */
+	uint32_t flags;		    /* enum clv_tunnel_flag */
+	uint16_t path_mtu;	    /* what a router on the way to the target said; 0 none */
+	uint64_t path_mtu_until_ns; /* believed till then */
 	int64_t stream_id;
 	uint64_t idle_ns;
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* of a datagram to the peer, Context ID 0 */

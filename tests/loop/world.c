@@ -167,6 +167,7 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
 		.early_ns = 300 * CLV_MSEC,
 		.hop_wait_packets = w->p.hop_wait_packets ? w->p.hop_wait_packets : 8,
+		.icmp_per_sec = w->p.icmp_per_sec ? w->p.icmp_per_sec : 100,
 		.rand_seed = w->p.seed + 100 + id,
 	};
 }

@@ -87,6 +87,7 @@ struct world_params {
 	struct clv_bind_settings bind;	  /* tunnels_max 0: ample, all allowed */
 	bool has_v6;			  /* the relay, away from its clients */
 	uint32_t early_per_conn, hop_wait_packets;
+	uint32_t icmp_per_sec; /* of a worker */
 	uint64_t seed;
 };
 
@@ -103,7 +104,14 @@ struct world {
 	unsigned hop_state;		  /* enum clv_nexthop_state that routes answer with */
 	uint16_t hop_mtu;		  /* and their MTU */
 	int64_t wall_skew_sec;		  /* what the relay's wall clock is off by */
-	uint32_t egress_max;		  /* ports the relay may hold */
+	struct { /* as the relay told its host: what a target sent does not fit */
+		uint64_t count;
+		struct clv_tuple tuple;
+		uint32_t mtu;
+		uint8_t quote[1500];
+		size_t len;
+	} too_big;
+	uint32_t egress_max; /* ports the relay may hold */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;
 };

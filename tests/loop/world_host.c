@@ -176,6 +176,19 @@ static uint64_t wall_sec(void *host)
 	return 1700000000 + r->world->wire.now_ns / 1000000000 + (uint64_t)r->world->wall_skew_sec;
 }
 
+static void too_big(void *host, const struct clv_tuple *tuple, uint32_t mtu, const uint8_t *quote,
+		    size_t len)
+{
+	struct world_relay *r = host;
+	struct world *w = r->world;
+
+	w->too_big.count++;
+	w->too_big.tuple = *tuple;
+	w->too_big.mtu = mtu;
+	w->too_big.len = len < sizeof(w->too_big.quote) ? len : sizeof(w->too_big.quote);
+	memcpy(w->too_big.quote, quote, w->too_big.len);
+}
+
 const struct clv_host_ops world_host_ops = {
 	.conn_publish = conn_publish,
 	.conn_retire = conn_retire,
@@ -191,6 +204,7 @@ const struct clv_host_ops world_host_ops = {
 	.resolve = resolve,
 	.resolve_cancel = resolve_cancel,
 	.is_own_address = is_own_address,
+	.too_big = too_big,
 	.wall_sec = wall_sec,
 };
 

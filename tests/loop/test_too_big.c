@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Payloads that do not fit, either way: counted, said to whom it helps, and heard from the way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/worker_state.h"
+#include "tests/loop/hostile.h"
+
+static struct clv_tunnel *tunnel_of(struct world *w)
+{
+	struct clv_tunnels *ts = &w->relay.workers[0]->tunnels;
+
+	for (uint32_t i = 0; i < ts->max; i++)
+		if (ts->slots[i].used)
+			return &ts->slots[i];
+	return NULL;
+}
+
+static void from_target(struct world *w, size_t len)
+{
+	static const uint8_t payload[4000];
+
+	wire_send(&w->wire, &w->target, &tunnel_of(w)->flow.local, 0, payload, len);
+}
+
+static void what_does_not_fit(const struct world_params *p)
+{
+	struct world *w = hostile_world(p);
+	struct raw *r = hostile_peer(w, 0);
+	uint32_t fits;
+
+	assert_true(raw_tunnel(r));
+	from_target(w, 2000);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(r->datagrams, 0);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 1);
+	assert_int_equal(w->too_big.count, 1);
+	assert_memory_equal(&w->too_big.tuple.remote, &w->target, sizeof(w->target));
+	/* the packet as it came, cut so that the error is no longer than 576 bytes */
+	assert_int_equal(w->too_big.len, 548);
+	assert_int_equal(w->too_big.quote[0], 0x45);
+	assert_int_equal(w->too_big.quote[2] << 8 | w->too_big.quote[3], 2028);
+	assert_memory_equal(w->too_big.quote + 12, w->target.addr + 12, 4);
+	assert_memory_equal(w->too_big.quote + 20, &w->target.port, 2);
+	/* what it says is true to the byte */
+	fits = w->too_big.mtu - 28;
+	from_target(w, fits);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(r->datagrams, 1);
+	from_target(w, fits + 1);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(r->datagrams, 1);
+	assert_int_equal(w->too_big.count, 2);
+	hostile_peer_free(r);
+	hostile_world_free(w);
+}
+
+static void test_the_target_hears_what_fits_the_tunnel(void **state)
+{
+	(void)state;
+	what_does_not_fit(&(struct world_params){ 0 });
+	what_does_not_fit(&(struct world_params){ .kernel_path = true });
+}
+
+static void test_errors_to_targets_are_limited(void **state)
+{
+	struct world *w = hostile_world(&(struct world_params){ .icmp_per_sec = 10 });
+	struct raw *r = hostile_peer(w, 0);
+
+	(void)state;
+	assert_true(raw_tunnel(r));
+	for (int i = 0; i < 200; i++) {
+		from_target(w, 2000);
+		raw_run(r, 10 * CLV_MSEC);
+	}
+	/* one second's worth at once, and then ten a second */
+	assert_in_range(w->too_big.count, 20, 31);
+	assert_int_equal(w->too_big.count + world_count(w, CLV_COUNT_ICMP_LIMITED), 200);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 200);
+	hostile_peer_free(r);
+	hostile_world_free(w);
+}
+
+static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu)
+{
+	struct clv_tuple tuple = { .local = tunnel_of(w)->flow.local, .remote = *remote };
+
+	clv_control_icmp(w->relay.control, &tuple, mtu);
+	world_run(w, 10 * CLV_MSEC, NULL);
+}
+
+static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **state)
+{
+	struct world *w = hostile_world(&(struct world_params){
+		.limits = { .conn_idle_ns = 3600 * CLV_SEC, .tunnel_idle_ns = 3600 * CLV_SEC } });
+	struct raw *r = hostile_peer(w, 0);
+	static const uint8_t payload[1300];
+	struct clv_endpoint other;
+
+	(void)state;
+	assert_true(raw_tunnel(r));
+	other = w->target;
+	other.port++;
+	say(w, &other, 1000);	  /* about no tunnel of ours */
+	say(w, &w->target, 0);	  /* unreachable: counted, and that is all */
+	say(w, &w->target, 9000); /* wider than it is */
+	raw_datagram(r, 0, 0, payload, 1200);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(w->target_received, 1);
+	assert_int_equal(world_count(w, CLV_COUNT_ICMP_UNREACHABLE), 1);
+
+	say(w, &w->target, 1000);
+	assert_int_equal(world_count(w, CLV_COUNT_ICMP_TOO_BIG), 2);
+	raw_datagram(r, 0, 0, payload, 1000 - 28);
+	raw_datagram(r, 0, 0, payload, 1000 - 27);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(w->target_received, 2);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_TARGET), 1);
+
+	for (int i = 0; i < 31; i++) { /* ten minutes: RFC 1191 section 6.3 */
+		raw_send(r, (const uint8_t[]){ 0x01 }, 1);
+		raw_run(r, 20 * CLV_SEC);
+	}
+	raw_datagram(r, 0, 0, payload, 1200);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_int_equal(w->target_received, 3);
+	hostile_peer_free(r);
+	hostile_world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_target_hears_what_fits_the_tunnel),
+		cmocka_unit_test(test_errors_to_targets_are_limited),
+		cmocka_unit_test(test_a_narrower_way_to_the_target_is_believed_for_a_while),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What comes to egress ports besides answers: forgeries, broken checksums, fragments, ICMP."""
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import daemon
+from daemon import exchange
+
+DATAPATHS = ("xdp", "sock")
+TARGETS = ("target-v4", "target-v6")
+STRAY = Path(daemon.__file__).with_name("stray.py")
+
+# An application that opens a tunnel and then writes down all that comes through it.
+TAP = """
+import socket, sys
+host, _, port = sys.argv[1].rpartition(":")
+host = host.strip("[]")
+with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as one:
+    one.connect((host, int(port)))
+    one.send(b"hello")
+    while True:
+        print("got", one.recv(65536).hex(), flush=True)
+"""
+
+
+class Tap:
+    """A tunnel from peer-v4 to a target's echo server, and its ends as strangers may name them."""
+
+    def __init__(self, lab, relay, forward, target, address):
+        self.lab, self.relay, self.target = lab, relay, lab[target]
+        others = self.ports(relay)    # tunnels of the test before may not be gone yet
+        self.way = forward("peer-v4", relay, address)
+        self.app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, self.way.address],
+                                        name="tap")
+        self.app.wait_line(f"^got {b'hello'.hex()}$")
+        (self.port,) = self.ports(relay) - others
+        self.is_v6 = self.target.addr6 is not None
+        self.link = "v6" if self.is_v6 else "v4"
+        self.here = lab["relay"].addr6 if self.is_v6 else lab["relay"].addr4
+        self.there = self.target.addr6 or self.target.addr4
+        shown = lab["relay"].ip("link", "show", "dev", self.link)
+        self.mac = re.search(r"link/ether (\S+)", str(shown)).group(1)
+        self.ip = "IPv6" if self.is_v6 else "IP"
+        # the relay's packet to the target, as errors quote it
+        self.quoted = (f"{self.ip}(src={self.here!r}, dst={self.there!r})"
+                       f" / UDP(sport={self.port}, dport=7000) / Raw(b'q' * 1300)")
+
+    @staticmethod
+    def ports(relay):
+        return {int(tunnel["local"].rpartition(":")[2])
+                for tunnel in relay.ctl("tunnels")["tunnels"]}
+
+    def head(self, source=None):
+        return f"{self.ip}(src={source or self.there!r}, dst={self.here!r})"
+
+    def datagram(self, payload, source=None, sport=7000, **fields):
+        more = "".join(f", {key}={value}" for key, value in fields.items())
+        return (f"{self.head(source)} / UDP(sport={sport}, dport={self.port}{more})"
+                f" / Raw({payload!r})")
+
+    def send(self, *expressions):
+        sent = self.target.json([sys.executable, STRAY, self.link, self.mac],
+                                text="\n".join(expressions) + "\n")
+        assert sent >= len(expressions)
+
+    def marker(self):
+        """What was sent before has been dealt with when this comes out."""
+        mark = f"mark{time.monotonic_ns()}".encode()
+        self.send(self.datagram(mark))
+        self.app.wait_line(f"^got {mark.hex()}$")
+
+    def heard(self):
+        return {bytes.fromhex(line[4:]) for line in self.app.text().splitlines()
+                if line.startswith("got ")}
+
+    def count(self, name):
+        status = self.relay.ctl("status")
+        if name.startswith("xdp_"):
+            return status["xdp"][name]["packets"]
+        return status["counters"].get(name, 0)
+
+    def kernel(self, *names):
+        return sum(self.lab["relay"].counters().get(name, 0) for name in names)
+
+    def works(self):
+        assert exchange(self.lab["peer-v4"], self.way.address, 1, 500, 0) == {
+            "same": [1, 500, 0], "different": [], "missing": []}
+
+
+@pytest.fixture
+def tap(lab, relay, forward, targets):
+    made = []
+
+    def make(target):
+        made.append(Tap(lab, relay, forward, target, targets[target]))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.app.kill()
+    for family in "-4", "-6":    # the kernel believes what was said of narrow paths, too
+        lab["relay"].ip(family, "route", "flush", "cache")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_wrong_checksum_is_dropped_and_counted(tap, relay, target):
+    one = tap(target)
+    counted = (lambda: one.count("drop_checksum")) if relay.uses_xdp else (
+        lambda: one.kernel("Udp6InCsumErrors" if one.is_v6 else "Udp.InCsumErrors"))
+    before = counted()
+    one.send(one.datagram(b"wrong", chksum=0x1234), one.datagram(b"wronger", chksum=1))
+    one.marker()
+    assert counted() == before + 2
+    assert not one.heard() & {b"wrong", b"wronger"}
+
+
+def test_no_checksum_is_legal_over_ipv4(tap):
+    one = tap("target-v4")
+    one.send(one.datagram(b"unsummed", chksum=0))
+    one.marker()
+    assert b"unsummed" in one.heard()
+
+
+def test_no_checksum_over_ipv6_is_dropped_and_counted(tap, relay):
+    one = tap("target-v6")
+    counted = (lambda: one.count("xdp_drop_zero_checksum6")) if relay.uses_xdp else (
+        lambda: one.kernel("Udp6InErrors"))
+    before = counted()
+    one.send(one.datagram(b"unsummed", chksum=0))
+    one.marker()
+    assert counted() == before + 1
+    assert b"unsummed" not in one.heard()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_the_target_itself_reaches_the_tunnel(tap, relay, target):
+    one = tap(target)
+    name = "xdp_drop_unknown_remote" if relay.uses_xdp else "drop_wrong_remote"
+    before = one.count(name)
+    stranger = "2001:db8:6::99" if one.is_v6 else "198.18.4.99"
+    forged = [b"port", b"address", b"both"]
+    one.send(one.datagram(forged[0], sport=7001), one.datagram(forged[1], source=stranger),
+             one.datagram(forged[2], source=stranger, sport=53))
+    one.marker()
+    assert one.count(name) == before + 3
+    assert not one.heard() & set(forged)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_fragments_and_closed_ports_do_not_end_a_tunnel(tap, target):
+    one = tap(target)
+    # The kernel puts IPv4 fragments together; whoever gets them, nobody says "port unreachable".
+    before = one.target.counters().get("Icmp.InDestUnreachs", 0)
+    if not one.is_v6:
+        one.send(f"fragment({one.datagram(b'f' * 1400)}, 700)")
+    one.marker()
+    one.works()
+    assert one.target.counters().get("Icmp.InDestUnreachs", 0) == before
+
+
+def icmp_of_every_kind(one):
+    """Every type with every code that means something, about the tunnel, about others, cut short."""
+    if one.is_v6:
+        for kind in range(256):
+            yield f"{one.head()} / ICMPv6Unknown(type={kind}, code=0) / Raw(bytes(4)) / {one.quoted}"
+        for make in ("ICMPv6DestUnreach", "ICMPv6TimeExceeded", "ICMPv6ParamProblem",
+                     "ICMPv6PacketTooBig"):
+            for code in range(8):
+                yield f"{one.head()} / {make}(code={code}) / {one.quoted}"
+        whole = f"bytes(ICMPv6DestUnreach(code=4) / {one.quoted})"
+        for length in range(0, 60):
+            yield f"{one.head()} / Raw({whole}[:{length}])"
+        yield f"IPv6(src={one.there!r}, dst={one.here!r}, nh=58) / Raw({whole}[:30])"
+        return
+    for kind in range(256):
+        yield f"{one.head()} / ICMP(type={kind}, code=0) / {one.quoted}"
+    for code in range(16):
+        yield f"{one.head()} / ICMP(type=3, code={code}, nexthopmtu=1200) / {one.quoted}"
+    for length in range(0, 40):
+        yield (f"IP(src={one.there!r}, dst={one.here!r}, proto=1)"
+               f" / Raw(bytes(ICMP(type=3, code=3) / {one.quoted})[:{length}])")
+    yield f"{one.head()} / ICMP(type=3, code=4, chksum=1, nexthopmtu=600) / {one.quoted}"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_icmp_of_every_kind_does_no_harm(tap, target):
+    one = tap(target)
+    before = one.count("icmp_unreachable")
+    said = list(icmp_of_every_kind(one))
+    for at in range(0, len(said), 50):    # within the limit for each second
+        one.send(*said[at:at + 50])
+        time.sleep(0.6)
+    one.marker()
+    one.works()
+    assert one.count("icmp_unreachable") > before
+    assert one.relay.proc.alive
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_narrow_way_to_the_target_is_heard_of(tap, target):
+    one = tap(target)
+    # What the relay makes of it is tested where ten minutes pass at once: tests/loop.
+    too_big = "ICMPv6PacketTooBig(mtu=1280)" if one.is_v6 else "ICMP(type=3, code=4, nexthopmtu=700)"
+    before = one.count("icmp_too_big")
+    one.send(f"{one.head()} / {too_big} / {one.quoted}")
+    until = time.monotonic() + 5
+    while one.count("icmp_too_big") == before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert one.count("icmp_too_big") == before + 1
+    one.marker()
+    one.works()
+
+
+TELL = """
+import socket, sys, time
+is_v6, port = sys.argv[1] == "6", int(sys.argv[2])
+family = socket.AF_INET6 if is_v6 else socket.AF_INET
+level = socket.IPPROTO_IPV6 if is_v6 else socket.IPPROTO_IP
+discover, mtu = (23, 24) if is_v6 else (10, 14)
+
+def path_mtu(relay):    # a socket that is connected keeps what it knew
+    with socket.socket(family, socket.SOCK_DGRAM) as fresh:
+        fresh.connect(relay)
+        return fresh.getsockopt(level, mtu)
+
+with socket.socket(family, socket.SOCK_DGRAM) as one:
+    one.bind(("::" if is_v6 else "0.0.0.0", port))
+    print("ready", flush=True)
+    said = b""
+    while said != b"hello":
+        said, relay = one.recvfrom(65536)
+    one.connect(relay)
+    one.setsockopt(level, discover, 2)    # never fragment, and remember
+    headers = 48 if is_v6 else 28
+    one.send(bytes(1500 - headers))
+    until = time.monotonic() + 5
+    while path_mtu(relay) == 1500 and time.monotonic() < until:
+        time.sleep(0.02)
+    fits = path_mtu(relay) - headers
+    print("fits", fits, flush=True)
+    try:
+        one.send(b"f" * fits)
+    except OSError:    # an error that was kept
+        one.send(b"f" * fits)
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_target_is_told_what_fits_the_tunnel(lab, relay, forward, target):
+    host = lab[target]
+    port = 7200 + (DATAPATHS.index(relay.datapath) if relay.datapath in DATAPATHS else 2)
+    is_v6 = host.addr6 is not None
+    host.ip("-6" if is_v6 else "-4", "route", "flush", "cache")    # what it was told before
+    before = relay.ctl("status")["counters"].get("icmp_too_big_sent", 0)
+    teller = host.start(["/usr/bin/python3", "-c", TELL, "6" if is_v6 else "4", port], name="tell")
+    teller.wait_line("^ready")
+    way = forward("peer-v4", relay, daemon.endpoint(host.addr6 or host.addr4, port))
+    # Before it is known what the path takes, IPv6 could only be told of its minimum.
+    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
+    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")
+    app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, way.address], name="tap")
+    fits = int(teller.wait_line(r"^fits (\d+)$", 10).group(1))
+    headers = 48 if is_v6 else 28
+    assert 1200 <= fits < 1500 - headers
+    # What it was told is true: a datagram of that very size comes through.
+    app.wait_line(f"^got {(b'f' * fits).hex()}$")
+    assert relay.ctl("status")["counters"]["icmp_too_big_sent"] > before
+    app.kill()
+
+
+def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, targets, logs):
+    way = forward("peer-v4", relay, targets["target-v4"])
+    watch = lab["target-v4"].start(
+        ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
+         "udp and dst port 7000"], name="tcpdump")
+    watch.wait_line("listening on")
+    assert exchange(lab["peer-v4"], way.address, 10, 1200, 1400)["same"] == [10, 1200, 1400]
+    watch.wait_line(r"(?s)(flags \[DF\].*){3}")
+    watch.stop()
