@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses, routes, neighbours and links change under tunnels in use, on either side of the relay."""
+import contextlib
+import json
+import re
+import time
+from ipaddress import ip_address
+
+import pytest
+
+import daemon
+import topology
+from daemon import is_clean, load, load_of, start_load
+
+# Two queues: a peer whose address changes may come in by another worker's.
+TOPOLOGY = topology.matrix(relay_queues=2)
+DATAPATHS = ("xdp", "sock")
+LOST_MAX = 60      # at 1000 a second; what was in the air, and the blink of the one who changes
+
+
+@pytest.fixture
+def way(relay, forward, targets):
+    return forward("peer-v4", relay, targets["target-v6"])
+
+
+def drops_of(relay):
+    return {name: n for name, n in relay.ctl("drops")["total"].items() if n}
+
+
+def new_drops(before, relay, *expected):
+    """Drops since, other than those that are meant to happen."""
+    return {name: n - before.get(name, 0) for name, n in drops_of(relay).items()
+            if n != before.get(name, 0) and name not in expected}
+
+
+def wait_until(question, timeout=15):
+    until = time.monotonic() + timeout
+    while not question():
+        assert time.monotonic() < until, "late"
+        time.sleep(0.1)
+
+
+def works(way, count=200, timeout=15):
+    """Wait until everything comes back, then make sure that it goes on."""
+    wait_until(lambda: is_clean(load(way.peer, way.address, count=10, wait=200)), timeout)
+    return is_clean(load(way.peer, way.address, count=count))
+
+
+# ---- the peer's side ----
+
+@pytest.mark.parametrize("name, old, new", [
+    ("peer-v4", "198.18.4.10/24", "198.18.4.111/24"),
+    ("peer-v6", "2001:db8:6::10/64", "2001:db8:6::111/64"),
+])
+def test_a_peer_that_gets_another_address_keeps_its_tunnels(
+        lab, relay, forward, targets, name, old, new):
+    way = forward(name, relay, targets["target-v4" if name == "peer-v6" else "target-v6"])
+    peer, dev = way.peer, lab[name].spec.links[0].name
+    nodad = ["nodad"] if ":" in old else []
+    assert is_clean(load(peer, way.address, count=100))
+    before = relay.ctl("status")["counters"]
+    for gone, come in ((old, new), (new, old)):
+        peer.ip("addr", "del", gone, "dev", dev)
+        peer.ip("addr", "add", come, "dev", dev, *nodad)
+        assert works(way)
+    after = relay.ctl("status")["counters"]
+    assert after["path_changes"] - before["path_changes"] == 2
+    assert after["handshakes"] == before["handshakes"]
+    assert way.proc.text().count("ready") == 1
+
+
+def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, relay, way):
+    """As a host does that roams with both networks up for a moment."""
+    peer = way.peer
+    drops = drops_of(relay)
+    busy = start_load(peer, way.address, count=4000, rate=1000, wait=2000)
+    time.sleep(1)
+    peer.ip("addr", "add", "198.18.4.112/32", "dev", "v4")
+    peer.ip("route", "replace", "198.18.4.1/32", "dev", "v4", "src", "198.18.4.112")
+    try:
+        result = load_of(busy)
+        assert result["lost"] <= LOST_MAX, result
+        assert new_drops(drops, relay) == {}
+        assert [c["peer"].rpartition(":")[0] for c in relay.ctl("conns")["conns"]] == \
+            ["198.18.4.112"]
+    finally:
+        peer.ip("route", "del", "198.18.4.1/32", "dev", "v4")
+        peer.ip("addr", "del", "198.18.4.112/32", "dev", "v4")
+    assert works(way)
+
+
+# ---- the relay's addresses ----
+
+def is_listened_on(relay, address):
+    """Whether XDP knows the address for the listener's."""
+    pin = next(path for path in daemon.netns.pins_named(relay.run.name) if path.name == "listeners")
+    rows = json.loads(relay.host.run(["bpftool", "-j", "map", "dump", "pinned", pin]).stdout)
+    mapped = bytes(10) + b"\xff\xff" + ip_address(address).packed
+    return any(bytes(row["formatted"]["key"]["addr"]) == mapped for row in rows)
+
+
+def test_an_address_added_to_the_relay_is_served_at_once(lab, relay, forward, targets):
+    host = lab["relay"]
+    host.ip("addr", "add", "198.18.4.77/24", "dev", "v4")
+    try:
+        way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.77:443")
+        assert is_clean(load(way.peer, way.address, count=300))
+        assert not relay.uses_xdp or is_listened_on(relay, "198.18.4.77")
+    finally:
+        host.ip("addr", "del", "198.18.4.77/24", "dev", "v4")
+    wait_until(lambda: not relay.uses_xdp or not is_listened_on(relay, "198.18.4.77"))
+
+
+# ---- the way to the target ----
+
+@contextlib.contextmanager
+def target_of_two(lab):
+    """An address that lives on two hosts, and a route of the relay to the first of them."""
+    hosts = [lab["target-v4"], lab["relay-v4only"]]
+    echoes = []
+    for host in hosts:
+        host.ip("addr", "add", "198.18.20.9/32", "dev", "lo")
+        echoes.append(daemon.echo(host, 7009))
+    lab["relay"].ip("route", "add", "198.18.20.9/32", "via", hosts[0].addr4)
+    try:
+        yield hosts
+    finally:
+        lab["relay"].ip("route", "flush", "198.18.20.9/32")
+        for host, echo in zip(hosts, echoes):
+            echo.stop()
+            host.ip("addr", "del", "198.18.20.9/32", "dev", "lo")
+
+
+def heard(host):
+    return host.counters()["Udp.InDatagrams"]
+
+
+def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
+    with target_of_two(lab) as (first, second):
+        way = forward("peer-v4", relay, "198.18.20.9:7009")
+        assert is_clean(load(way.peer, way.address, count=100))
+        counts = heard(first), heard(second)
+        drops = drops_of(relay)
+        busy = start_load(way.peer, way.address, count=3000, rate=1000, wait=2000)
+        time.sleep(1)
+        lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4)
+        result = load_of(busy)
+        assert result["lost"] <= LOST_MAX, result
+        assert new_drops(drops, relay) == {}
+        assert heard(first) - counts[0] >= 500
+        assert heard(second) - counts[1] >= 500
+
+        lab["relay"].ip("route", "del", "198.18.20.9/32")
+        result = load(way.peer, way.address, count=50, rate=500, wait=300)
+        assert result["received"] == 0
+        assert new_drops(drops, relay).keys() <= {"drop_no_route", "drop_send_error"}
+        lab["relay"].ip("route", "add", "198.18.20.9/32", "via", first.addr4)
+        assert works(way)
+
+
+def test_a_target_with_another_link_address_is_found_again(lab, relay, forward, targets):
+    target = lab["target-v4"]
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert is_clean(load(way.peer, way.address, count=100))
+    for address in ("02:00:00:00:99:01", "02:00:00:00:99:02"):
+        target.ip("link", "set", "v4", "down")
+        target.ip("link", "set", "v4", "address", address)
+        target.ip("link", "set", "v4", "up")
+        target.reaches(lab["relay"].addr4)    # it speaks up, as a host that was booted does
+        assert works(way)
+
+
+def test_a_target_that_was_gone_is_found_again(lab, relay, forward, targets):
+    target = lab["target-v6"]
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(way.peer, way.address, count=100))
+    target.ip("link", "set", "v6", "down")
+    load(way.peer, way.address, count=300, rate=200, wait=100)
+    target.ip("link", "set", "v6", "up")
+    target.ip("addr", "add", "2001:db8:6::20/64", "dev", "v6", "nodad")
+    assert works(way, timeout=25)    # the kernel's own patience with a neighbour is in it
+
+
+# ---- the relay's links ----
+
+def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay, forward, targets):
+    """The peers' one; their sessions sit it out."""
+    way = forward("peer-v4", relay, targets["target-v6"])
+    other = forward("peer-v6", relay, targets["target-v6"])
+    assert is_clean(load(way.peer, way.address, count=100))
+    handshakes = relay.ctl("status")["counters"]["handshakes"]
+    for _ in range(2):
+        lab["relay"].ip("link", "set", "v4", "down")
+        assert is_clean(load(other.peer, other.address, count=300))    # which the other side is
+        lab["relay"].ip("link", "set", "v4", "up")
+        assert works(way)
+    assert relay.ctl("status")["counters"]["handshakes"] == handshakes
+    if relay.uses_xdp:
+        assert {one["rung"] for one in relay.ctl("status")["interfaces"]} == \
+            {daemon.RUNGS[relay.datapath]}
+
+
+def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
+    """Its IPv6 addresses go with it, and come back."""
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(way.peer, way.address, count=100))
+    drops = drops_of(relay)
+    busy = start_load(way.peer, way.address, count=6000, rate=1000, wait=500)
+    time.sleep(1)
+    lab["relay"].ip("link", "set", "v6", "down")
+    time.sleep(1)
+    lab["relay"].ip("link", "set", "v6", "up")
+    lab["relay"].ip("addr", "add", "2001:db8:6::1/64", "dev", "v6", "nodad")
+    result = load_of(busy)
+    assert result["received"] > 2000, result
+    # Counted, not lost in silence: all but what the switch had yet to learn.
+    assert sum(new_drops(drops, relay).values()) >= result["lost"] - LOST_MAX
+    assert works(way)
+
+
+def payload_of(way):
+    return int(re.findall(r"^max payload (\d+)", way.proc.text(), re.M)[-1])
+
+
+def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, targets):
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(way.peer, way.address, count=10))    # the search takes an open tunnel
+    wait_until(lambda: payload_of(way) == 1440)
+    assert is_clean(load(way.peer, way.address, count=100, size=1400))
+    host = lab["relay"]
+    try:
+        host.ip("link", "set", "v4", "mtu", "1400")
+        busy = start_load(way.peer, way.address, count=10**6, rate=200, size=1430)
+        wait_until(lambda: payload_of(way) < 1400 - 28)
+        busy.kill()
+        wait_until(lambda: 1400 - 28 - 32 - 16 <= payload_of(way) <= 1400 - 28 - 32)
+        assert is_clean(load(way.peer, way.address, count=200, size=payload_of(way)))
+    finally:
+        host.ip("link", "set", "v4", "mtu", "1500")
+    assert works(way)
+
+
+def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets):
+    way = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(way.peer, way.address, count=10))
+    wait_until(lambda: payload_of(way) == 1440)
+    try:
+        way.peer.ip("link", "set", "v4", "mtu", "1300")
+        wait_until(lambda: payload_of(way) == 1300 - 28 - 32)
+        assert is_clean(load(way.peer, way.address, count=200, size=1200))
+    finally:
+        way.peer.ip("link", "set", "v4", "mtu", "1500")
+    wait_until(lambda: payload_of(way) == 1440)
+    assert is_clean(load(way.peer, way.address, count=200, size=1400))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Peers behind NAT boxes that forget, restart or move, under traffic."""
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import daemon
+import topology
+from daemon import is_clean, load, load_of, start_load
+
+TOPOLOGY = topology.nat_pair("port-restricted", "symmetric")
+DATAPATHS = ("xdp", "sock")
+CONNTRACK = Path(daemon.__file__).with_name("conntrack.py")
+TARGET = "198.18.4.20:7000"
+LOST_PER_MOVE = 40     # what was in the air toward a mapping that is no more; at 1000 a second
+
+
+@pytest.fixture(scope="module")
+def echo(lab):
+    daemon.echo(lab["target-v4"])
+
+
+@pytest.fixture
+def way(relay, forward, echo):
+    return forward("peer-b", relay, TARGET)
+
+
+def forget(lab):
+    """The box in front of peer-b forgets its flows: the next packet gets another port."""
+    lab["nat-b"].run([sys.executable, CONNTRACK])
+
+
+def move_box(lab, old, new):
+    box = lab["nat-b"]
+    rules = box.run(["nft", "list", "table", "ip", "nat_box"]).stdout
+    box.ip("addr", "del", f"{old}/24", "dev", "out")
+    box.ip("addr", "add", f"{new}/24", "dev", "out")
+    box.run(["nft", "-f", "-"], text="delete table ip nat_box\n" + rules.replace(old, new))
+    forget(lab)
+
+
+def figures(relay):
+    """What moves and drops there were."""
+    counters = relay.ctl("status")["counters"]
+    drops = {name: n for name, n in relay.ctl("drops")["total"].items() if n}
+    return counters["path_changes"], counters["handshakes"], drops
+
+
+def difference(before, after):
+    return {name: n - before.get(name, 0) for name, n in after.items() if n != before.get(name, 0)}
+
+
+def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay, way):
+    assert is_clean(load(way.peer, way.address, count=100))
+    moves, handshakes, drops = figures(relay)
+    busy = start_load(way.peer, way.address, count=5000, rate=1000, wait=2000)
+    for _ in range(4):
+        time.sleep(1)
+        forget(lab)
+    result = load_of(busy)
+    assert result["lost"] <= 4 * LOST_PER_MOVE, result
+    assert not result["corrupted"] and not result["duplicated"]
+    after = figures(relay)
+    assert after[0] - moves == 4
+    assert after[1] == handshakes
+    assert difference(drops, after[2]) == {}    # the relay lost nothing
+    assert is_clean(load(way.peer, way.address, count=500))
+    assert way.proc.text().count("ready") == 1
+
+
+def test_a_silent_peer_is_found_again_when_it_speaks(lab, relay, way):
+    """The mapping goes while nothing is sent, as boxes do after half a minute."""
+    assert is_clean(load(way.peer, way.address, count=10))
+    moves = figures(relay)[0]
+    forget(lab)
+    assert is_clean(load(way.peer, way.address, count=200))
+    assert figures(relay)[0] == moves + 1
+    assert way.proc.text().count("ready") == 1
+
+
+def test_a_box_that_gets_another_address_takes_its_peers_along(lab, relay, way):
+    assert is_clean(load(way.peer, way.address, count=100))
+    moves, handshakes, drops = figures(relay)
+    busy = start_load(way.peer, way.address, count=4000, rate=1000, wait=2000)
+    time.sleep(1)
+    move_box(lab, "198.18.4.102", "198.18.4.150")
+    result = load_of(busy)
+    move_box(lab, "198.18.4.150", "198.18.4.102")
+    assert result["lost"] <= 4 * LOST_PER_MOVE, result
+    after = figures(relay)
+    assert after[0] - moves >= 1 and after[1] == handshakes
+    assert difference(drops, after[2]) == {}
+    assert is_clean(load(way.peer, way.address, count=500))
+    peers = {one["peer"].rpartition(":")[0] for one in relay.ctl("conns")["conns"]}
+    assert peers == {"198.18.4.102"}
+    assert way.proc.text().count("ready") == 1
