@@ -172,10 +172,12 @@ struct clv_tunnel_view {
 	struct clv_ref ref;
 	struct clv_ref conn;
 	int64_t stream_id;
-	struct clv_endpoint local, target;
+	struct clv_endpoint local, target; /* port 0: a bound tunnel without a target */
 	uint64_t since_ns;
 	struct clv_nexthop hop;
 	bool capsules;
+	bool is_bound;
+	struct clv_endpoint ports[2]; /* of a bound tunnel; port 0: none of that family */
 	struct clv_tunnel_stats stats;
 };
 

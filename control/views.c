@@ -46,8 +46,12 @@ void clv_control_each_tunnel(const struct clv_control *c,
 				.since_ns = e->since_ns,
 				.hop = e->hop,
 				.capsules = e->capsules,
+				.is_bound = e->is_bound,
 				.stats = *clv_worker_tunnel_stats(side->w.worker, i),
 			};
+			for (int p = 0; p < 2; p++)
+				if (e->bound_egress[p].fd >= 0)
+					v.ports[p] = e->bound_egress[p].local;
 			if (!fn(user, &v))
 				return;
 		}

@@ -333,6 +333,11 @@ const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *
 	return slot < w->p.tunnels_max ? &w->tunnels.stats[slot] : NULL;
 }
 
+uint32_t clv_worker_bound_slots(const struct clv_worker *w)
+{
+	return clv_bound_seen(&w->remotes);
+}
+
 bool clv_worker_bound_view(const struct clv_worker *w, uint32_t slot, struct clv_bound_view *out)
 {
 	return clv_bound_view(&w->remotes, slot, out);

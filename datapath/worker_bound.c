@@ -111,6 +111,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 		drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
 		return;
 	}
+	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
 		tell(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used, len - used);
@@ -185,6 +186,7 @@ static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
 
 	prefix_len += clv_dgram_encode_remote(wire, prefix + prefix_len);
 	worker_seal(w, t, prefix, prefix_len, payload, len);
+	clv_tunnel_count_uncompressed(&w->tunnels, t, false, len);
 	check_busy(w, t, wire);
 }
 
@@ -308,8 +310,7 @@ void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 	if (id > *highest)
 		*highest = id;
 	if (cmd->flags & CLV_CONTEXT_UNCOMPRESSED) {
-		t->uncompressed_id = id;
-		t->uncompressed_may_send = may_send;
+		clv_tunnel_set_uncompressed(&w->tunnels, t, id, may_send);
 	} else {
 		r = remote_of(w, t, &cmd->remote);
 		if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
@@ -326,8 +327,7 @@ static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 {
 	uint32_t at, next;
 
-	t->uncompressed_id = CLV_DGRAM_CONTEXT_NONE;
-	t->uncompressed_may_send = false;
+	clv_tunnel_set_uncompressed(&w->tunnels, t, CLV_DGRAM_CONTEXT_NONE, false);
 	for (at = t->remotes; at; at = next) {
 		struct clv_bound_remote *r = &w->remotes.slots[at - 1];
 

@@ -2,6 +2,7 @@
 #include "control/admin/report.h"
 
 #include "control/admin/ctl.h"
+#include "control/admin/listing.h"
 #include "control/admin/metrics.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
@@ -13,31 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	LIMIT_DEFAULT = 1000,
-};
-
 /* ---- pieces ---- */
-
-static json_t *from_endpoint(const struct clv_endpoint *ep)
-{
-	char text[CLV_ADDR_TEXT_MAX];
-
-	return json_string(clv_endpoint_format(ep, text, sizeof(text)));
-}
-
-/* "worker.slot.generation", the same in every answer. */
-static json_t *from_ref(const struct clv_ref *ref)
-{
-	return json_sprintf("%u.%u.%u", ref->worker, ref->slot, ref->generation);
-}
-
-static json_int_t seconds_since(uint64_t since_ns)
-{
-	uint64_t now_ns = clv_clock_now_ns();
-
-	return now_ns > since_ns ? (json_int_t)((now_ns - since_ns) / CLV_SEC) : 0;
-}
 
 static void add_counters(const struct clv_counters *counters, uint64_t sums[CLV_COUNTER_MAX])
 {
@@ -103,32 +80,6 @@ static json_t *from_xdp(const struct clv_relay *relay, bool drops_only)
 						      (json_int_t)counts[i].bytes));
 	}
 	return object;
-}
-
-/* A list that stops at the asked limit, but counts on. */
-struct listing {
-	json_t *items;
-	json_int_t limit, total;
-};
-
-static void start_listing(struct listing *l, const json_t *request)
-{
-	const json_t *limit = json_object_get(request, "limit");
-
-	l->items = json_array();
-	l->limit = json_is_integer(limit) ? json_integer_value(limit) : LIMIT_DEFAULT;
-	l->total = 0;
-}
-
-static bool has_room(struct listing *l)
-{
-	l->total++;
-	return l->limit <= 0 || l->total <= l->limit;
-}
-
-static json_t *end_listing(struct listing *l, const char *name)
-{
-	return json_pack("{s:o,s:I}", name, l->items, "total", l->total);
 }
 
 /* ---- status ---- */
@@ -228,8 +179,8 @@ static json_t *answer_status(void *user, const json_t *request)
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I}",
-		"version", CLV_VERSION, "uptime_sec", seconds_since(relay->started_ns), "pid",
-		(int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
+		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(relay->started_ns),
+		"pid", (int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", relay->options.state_dir, "run_dir", relay->options.run_dir, "config",
 		relay->options.config_file, "privileges", from_privileges(relay), "datapath",
 		clv_datapath_name((enum clv_datapath)relay->config.datapath), "no_xdp_because",
@@ -301,21 +252,22 @@ static json_t *answer_workers(void *user, const json_t *request)
 
 static bool list_session(void *user, const struct clv_session_view *v)
 {
-	struct listing *l = user;
+	struct clv_listing *l = user;
 
-	if (!has_room(l))
+	if (!clv_listing_has_room(l))
 		return true;
 	json_array_append_new(
 		l->items,
 		json_pack(
 			"{s:o,s:o,s:o,s:s,s:s*,s:s*,s:s*,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,"
 			"s:I}",
-			"ref", from_ref(&v->ref), "peer", from_endpoint(&v->peer), "local",
-			from_endpoint(&v->local), "profile", clv_profile_name(v->profile), "group",
-			v->tls.group, "suite", v->tls.suite, "signature", v->tls.signature,
-			"handshaking", v->handshaking, "tunnels", (json_int_t)v->tunnels, "age_sec",
-			seconds_since(v->since_ns), "rtt_us", (json_int_t)(v->stats.rtt_ns / 1000),
-			"cwnd_bytes", (json_int_t)v->stats.cwnd_bytes, "max_payload",
+			"ref", clv_listing_ref(&v->ref), "peer", clv_listing_endpoint(&v->peer),
+			"local", clv_listing_endpoint(&v->local), "profile",
+			clv_profile_name(v->profile), "group", v->tls.group, "suite", v->tls.suite,
+			"signature", v->tls.signature, "handshaking", v->handshaking, "tunnels",
+			(json_int_t)v->tunnels, "age_sec", clv_listing_seconds_since(v->since_ns),
+			"rtt_us", (json_int_t)(v->stats.rtt_ns / 1000), "cwnd_bytes",
+			(json_int_t)v->stats.cwnd_bytes, "max_payload",
 			(json_int_t)v->stats.max_payload, "rx_packets",
 			(json_int_t)v->stats.rx_packets, "rx_bytes", (json_int_t)v->stats.rx_bytes,
 			"tx_packets", (json_int_t)v->stats.tx_packets, "tx_bytes",
@@ -327,95 +279,11 @@ static bool list_session(void *user, const struct clv_session_view *v)
 static json_t *answer_conns(void *user, const json_t *request)
 {
 	const struct clv_relay *relay = user;
-	struct listing l;
+	struct clv_listing l;
 
-	start_listing(&l, request);
+	clv_listing_start(&l, relay, request);
 	clv_control_each_session(relay->control, list_session, &l);
-	return end_listing(&l, "conns");
-}
-
-static const char *hop_state(const struct clv_nexthop *hop)
-{
-	return hop->state == CLV_HOP_READY	 ? "ready"
-	       : hop->state == CLV_HOP_RESOLVING ? "resolving"
-						 : "unreachable";
-}
-
-static bool list_tunnel(void *user, const struct clv_tunnel_view *v)
-{
-	struct listing *l = user;
-	uint64_t last_ns = v->stats.last_ns ? v->stats.last_ns : v->since_ns;
-
-	if (!has_room(l))
-		return true;
-	json_array_append_new(
-		l->items,
-		json_pack("{s:o,s:o,s:I,s:o,s:o,s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-			  "ref", from_ref(&v->ref), "conn", from_ref(&v->conn), "stream",
-			  (json_int_t)v->stream_id, "local", from_endpoint(&v->local), "target",
-			  from_endpoint(&v->target), "via",
-			  v->hop.via == CLV_VIA_XSK ? "xsk" : "kernel", "hop", hop_state(&v->hop),
-			  "mtu", v->hop.mtu, "capsules", v->capsules, "age_sec",
-			  seconds_since(v->since_ns), "idle_sec", seconds_since(last_ns),
-			  "to_target_packets", (json_int_t)v->stats.to_target_packets,
-			  "to_target_bytes", (json_int_t)v->stats.to_target_bytes,
-			  "to_peer_packets", (json_int_t)v->stats.to_peer_packets, "to_peer_bytes",
-			  (json_int_t)v->stats.to_peer_bytes, "drops", (json_int_t)v->stats.drops));
-	return true;
-}
-
-static json_t *answer_tunnels(void *user, const json_t *request)
-{
-	const struct clv_relay *relay = user;
-	struct listing l;
-
-	start_listing(&l, request);
-	clv_control_each_tunnel(relay->control, list_tunnel, &l);
-	return end_listing(&l, "tunnels");
-}
-
-/* What the maps hold, as far as control knows it; culvertctl asks when there are no maps. */
-static bool list_context(void *user, const struct clv_tunnel_view *v)
-{
-	struct listing *l = user;
-
-	if (has_room(l))
-		json_array_append_new(
-			l->items, json_pack("{s:o,s:o,s:o,s:I}", "local", from_endpoint(&v->local),
-					    "remote", from_endpoint(&v->target), "tunnel",
-					    from_ref(&v->ref), "context_id", (json_int_t)0));
-	return true;
-}
-
-static json_t *answer_contexts(void *user, const json_t *request)
-{
-	const struct clv_relay *relay = user;
-	struct listing l;
-
-	start_listing(&l, request);
-	clv_control_each_tunnel(relay->control, list_context, &l);
-	return end_listing(&l, "contexts");
-}
-
-static bool list_binding(void *user, const struct clv_tunnel_view *v)
-{
-	struct listing *l = user;
-
-	if (has_room(l))
-		json_array_append_new(l->items,
-				      json_pack("{s:o,s:o,s:b}", "local", from_endpoint(&v->local),
-						"tunnel", from_ref(&v->ref), "uncompressed", 0));
-	return true;
-}
-
-static json_t *answer_bindings(void *user, const json_t *request)
-{
-	const struct clv_relay *relay = user;
-	struct listing l;
-
-	start_listing(&l, request);
-	clv_control_each_tunnel(relay->control, list_binding, &l);
-	return end_listing(&l, "bindings");
+	return clv_listing_end(&l, "conns");
 }
 
 /* What the user-space guard holds: all there is without XDP. */
@@ -425,14 +293,14 @@ static json_t *answer_guard(void *user, const json_t *request)
 	const struct clv_guard *guard = clv_control_guard(relay->control);
 	uint64_t now_ns = clv_clock_now_ns();
 	char text[CLV_GUARD_TEXT_MAX];
-	struct listing l;
+	struct clv_listing l;
 	size_t i;
 
-	start_listing(&l, request);
+	clv_listing_start(&l, relay, request);
 	for (i = 0; guard->entries && i < guard->entries_len; i++) {
 		const struct clv_guard_entry *e = &guard->entries[i];
 
-		if (!e->full_ns || !has_room(&l))
+		if (!e->full_ns || !clv_listing_has_room(&l))
 			continue;
 		json_array_append_new(
 			l.items,
@@ -442,7 +310,7 @@ static json_t *answer_guard(void *user, const json_t *request)
 				(json_int_t)(e->full_ns > now_ns ? (e->full_ns - now_ns) / CLV_MSEC
 								 : 0)));
 	}
-	return end_listing(&l, "guard");
+	return clv_listing_end(&l, "guard");
 }
 
 /* ---- drops and policy ---- */
@@ -495,11 +363,11 @@ static json_t *answer_policy(void *user, const json_t *request)
 }
 
 static const struct clv_ctl_command commands[] = {
-	{ "status", answer_status },	   { "workers", answer_workers },
-	{ "conns", answer_conns },	   { "tunnels", answer_tunnels },
-	{ "contexts", answer_contexts },   { "bindings", answer_bindings },
-	{ "drops", answer_drops },	   { "policy", answer_policy },
-	{ "listeners", answer_listeners }, { "guard", answer_guard },
+	{ "status", answer_status },	     { "workers", answer_workers },
+	{ "conns", answer_conns },	     { "tunnels", clv_report_tunnels },
+	{ "contexts", clv_report_contexts }, { "bindings", clv_report_bindings },
+	{ "drops", answer_drops },	     { "policy", answer_policy },
+	{ "listeners", answer_listeners },   { "guard", answer_guard },
 };
 
 int clv_report_open(struct clv_relay *relay)

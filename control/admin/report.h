@@ -3,7 +3,8 @@
  * report - what culvertctl and other tools may ask of a running relay, as JSON.
  *
  * Commands: status workers conns tunnels contexts bindings drops policy listeners.  conns, tunnels,
- * contexts and bindings take "limit" (default 1000, 0: all) and say the "total".
+ * contexts and bindings take "limit" (default 1000, 0: all) and say the "total"; contexts and
+ * bindings take "tunnel", a reference of tunnels, too.
  * Clients are in conns, targets in tunnels; only their references join the two.
  *
  * Threading: control.

@@ -119,6 +119,11 @@ static void show_again(struct clv_bound *rs, const struct clv_bound_remote *r)
 	show(&rs->shown[r->slot], &view);
 }
 
+uint32_t clv_bound_seen(const struct clv_bound *rs)
+{
+	return __atomic_load_n(&rs->seen, __ATOMIC_ACQUIRE);
+}
+
 bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out)
 {
 	const struct clv_bound_shown *s;
@@ -212,6 +217,8 @@ struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *
 	t->remotes = slot + 1;
 	t->remotes_len++;
 	show(&rs->shown[slot], &view);
+	if (slot >= rs->seen)
+		__atomic_store_n(&rs->seen, slot + 1, __ATOMIC_RELEASE);
 	return r;
 }
 

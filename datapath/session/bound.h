@@ -85,8 +85,9 @@ struct clv_bound {
 	struct clv_bound_rate *rates;
 	uint32_t *free; /* stack of free slots */
 	uint32_t free_len, max;
-	uint32_t wait_packets;	   /* kept for each remote */
-	struct clv_table by_id;	   /* (tunnel slot, Context ID) */
+	uint32_t seen;		/* slots that were ever used are below it; read by other threads */
+	uint32_t wait_packets;	/* kept for each remote */
+	struct clv_table by_id; /* (tunnel slot, Context ID) */
 	struct clv_table by_wire;  /* (tunnel slot, wire) */
 	struct clv_table by_tuple; /* (local, remote) */
 	struct clv_timers timers;
@@ -138,6 +139,8 @@ uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_re
 bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
 		       const struct clv_endpoint *wire, uint64_t now_ns);
 
+/* Slots that a listing must look at: those from 0 to this - 1.  Any thread. */
+uint32_t clv_bound_seen(const struct clv_bound *rs);
 /* Copy what is shown of a slot.  Returns false when there is no remote in it. */
 bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out);
 

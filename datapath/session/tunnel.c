@@ -207,3 +207,21 @@ void clv_tunnel_count_drop(struct clv_tunnels *ts, struct clv_tunnel *t)
 {
 	bump(&ts->stats[t->slot].drops, 1);
 }
+
+void clv_tunnel_count_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_remote,
+				   size_t len)
+{
+	struct clv_tunnel_stats *s = &ts->stats[t->slot];
+
+	bump(to_remote ? &s->uncompressed_to_remote_packets : &s->uncompressed_to_peer_packets, 1);
+	bump(to_remote ? &s->uncompressed_to_remote_bytes : &s->uncompressed_to_peer_bytes, len);
+}
+
+void clv_tunnel_set_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, uint64_t id,
+				 bool may_send)
+{
+	t->uncompressed_id = id;
+	t->uncompressed_may_send = may_send;
+	__atomic_store_n(&ts->stats[t->slot].uncompressed_id, id == CLV_DGRAM_CONTEXT_NONE ? 0 : id,
+			 __ATOMIC_RELAXED);
+}

@@ -34,6 +34,10 @@ struct clv_tunnel_stats {
 	uint64_t to_peer_packets, to_peer_bytes;
 	uint64_t drops;
 	uint64_t last_ns; /* of the last datagram either way */
+	/* of a bound tunnel: what went by its uncompressed context, whoever the remote */
+	uint64_t uncompressed_id; /* 0: none is open */
+	uint64_t uncompressed_to_remote_packets, uncompressed_to_remote_bytes;
+	uint64_t uncompressed_to_peer_packets, uncompressed_to_peer_bytes;
 };
 
 /* A port that a bound tunnel holds. */
@@ -119,5 +123,11 @@ int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
 void clv_tunnel_count(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_target, size_t len,
 		      uint64_t now_ns);
 void clv_tunnel_count_drop(struct clv_tunnels *ts, struct clv_tunnel *t);
+/* One of them went by the uncompressed context. */
+void clv_tunnel_count_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_remote,
+				   size_t len);
+/* The uncompressed context of a bound tunnel is id now, or CLV_DGRAM_CONTEXT_NONE. */
+void clv_tunnel_set_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, uint64_t id,
+				 bool may_send);
 
 #endif

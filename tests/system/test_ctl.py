@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What culvertctl tells agrees with the traffic there was."""
+import json
 import re
+import subprocess
 import time
 
 import pytest
@@ -69,7 +71,8 @@ def test_a_connection_says_who_and_how_safe(lab, relay, traffic):
 
 def test_the_kernels_maps_agree_with_the_daemon(relay, traffic):
     tunnels = {t["ref"]: t for t in relay.ctl("tunnels")["tunnels"]}
-    contexts, bindings = (relay.ctl(name)[name] for name in ("contexts", "bindings"))
+    contexts = relay.ctl("contexts", *(["--maps"] if relay.uses_xdp else []))["contexts"]
+    bindings = relay.ctl("bindings")["bindings"]
     assert len(contexts) == len(bindings) == len(tunnels) == 2
     for context in contexts:
         tunnel = tunnels[context["tunnel"]]
@@ -78,6 +81,38 @@ def test_the_kernels_maps_agree_with_the_daemon(relay, traffic):
     for binding in bindings:
         assert binding["local"] == tunnels[binding["tunnel"]]["local"]
         assert binding["uncompressed"] is False
+
+
+@pytest.mark.parametrize("target", SIZES)
+def test_the_target_of_a_tunnel_is_its_context_0(relay, traffic, target):
+    tunnel = tunnel_to(relay, traffic[target])
+    answer = relay.ctl("--tunnel", tunnel["ref"], "contexts")
+    context, = answer["contexts"]
+    assert answer["total"] == 1 and len(relay.ctl("contexts")["contexts"]) == 2
+    assert (context["remote"], context["local"]) == (tunnel["target"], tunnel["local"])
+    assert context["family"] == {"target-v4": "ipv4", "target-v6": "ipv6"}[target]
+    assert (context["context_id"], context["opened_by"], context["state"]) == (0, "request", "open")
+    assert context["to_remote_packets"] == context["to_peer_packets"] == COUNTS[target]
+    assert context["to_remote_bytes"] == COUNTS[target] * SIZES[target]
+    assert relay.ctl("--tunnel", tunnel["ref"], "bindings")["total"] == 1
+    assert relay.ctl("--tunnel", "9.9.9", "contexts")["contexts"] == []
+
+
+def test_a_watch_asks_again_until_the_relay_is_gone(lab, relay, traffic):
+    words = [lab.build / "culvertctl", "--run", relay.run, "--json", "--watch=1", "contexts"]
+    with lab["relay"].popen(words, stdout=subprocess.PIPE, text=True) as watch:
+        try:
+            answers = [json.loads(watch.stdout.readline()) for _ in range(2)]
+        finally:
+            watch.terminate()
+    assert [answer["total"] for answer in answers] == [2, 2]
+
+
+@pytest.mark.parametrize("words", [("--watch=0", "status"), ("--limit", "x", "conns"),
+                                   ("--tunnel", "0.0.1", "conns"), ("--maps", "tunnels")])
+def test_a_wrong_option_is_named(lab, words):
+    done = lab["relay"].run([lab.build / "culvertctl", *words], check=False)
+    assert done.returncode == 2 and words[0].split("=")[0] in done.stderr
 
 
 def test_the_sums_agree_with_the_tunnels(relay, traffic):

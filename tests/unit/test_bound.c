@@ -244,6 +244,7 @@ static void a_view_shows_names_ids_and_figures(void **state)
 	assert_int_equal(clv_bound_open(&f->rs, f->t[1], r, 6, true), 0);
 	clv_bound_count(&f->rs, r, true, 100, now_ns + 1);
 	clv_bound_count(&f->rs, r, false, 7, now_ns + 2);
+	assert_int_equal(clv_bound_seen(&f->rs), r->slot + 1);
 	assert_true(clv_bound_view(&f->rs, r->slot, &v));
 	assert_int_equal(v.tunnel.slot, 1);
 	assert_int_equal(v.tunnel.generation, 5);

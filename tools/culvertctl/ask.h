@@ -11,18 +11,23 @@
 
 #include <jansson.h>
 
+struct ask_request {
+	const char *run_dir;
+	const char *command;
+	long limit;	    /* rows of a listing; 0: all */
+	const char *tunnel; /* only this one's rows; NULL: of all */
+};
+
 /*
- * Ask the daemon of run_dir.  limit: of listings, 0: all.
+ * Ask the daemon.
  * Returns 0, -ECONNREFUSED or -ENOENT (not running), another -errno, or CLV_ESYNTAX.
  */
-int ask_daemon(const char *run_dir, const char *command, long limit, json_t **out, char *error,
-	       size_t error_len);
+int ask_daemon(const struct ask_request *rq, json_t **out, char *error, size_t error_len);
 
 /*
  * Read a table from the pinned maps: "contexts", "bindings", "ids" or "drops".
  * Returns 0, -ENOENT (nothing is pinned), CLV_EABI or another -errno.
  */
-int ask_maps(const char *run_dir, const char *command, long limit, json_t **out, char *error,
-	     size_t error_len);
+int ask_maps(const struct ask_request *rq, json_t **out, char *error, size_t error_len);
 
 #endif

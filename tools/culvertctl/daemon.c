@@ -64,20 +64,37 @@ static int open_socket(const char *run_dir)
 	return fd;
 }
 
-/* One line; out is the caller's to free. */
-static int exchange(int fd, const char *command, long limit, char **out)
+static int send_line(int fd, const json_t *request)
 {
-	char request[128];
-	size_t len, room = 0;
+	char line[CLV_CTL_REQUEST_MAX];
+	size_t len = json_dumpb(request, line, sizeof(line) - 1, JSON_COMPACT);
+	ssize_t n;
+
+	if (len >= sizeof(line))
+		return -EMSGSIZE;
+	line[len++] = '\n';
+	n = send(fd, line, len, MSG_NOSIGNAL);
+	if (n == (ssize_t)len)
+		return 0;
+	return n < 0 ? -errno : -EIO;
+}
+
+/* One line; out is the caller's to free. */
+static int exchange(int fd, const struct ask_request *rq, char **out)
+{
+	json_t *request = json_pack("{s:s,s:I,s:s*}", "cmd", rq->command, "limit",
+				    (json_int_t)rq->limit, "tunnel", rq->tunnel);
+	int err, copy;
+	size_t room = 0;
 	ssize_t n;
 	FILE *in;
-	int copy;
 
-	len = (size_t)snprintf(request, sizeof(request), "{\"cmd\":\"%s\",\"limit\":%ld}\n",
-			       command, limit);
-	n = send(fd, request, len, MSG_NOSIGNAL);
-	if (n != (ssize_t)len)
-		return n < 0 ? -errno : -EIO;
+	if (!request)
+		return -ENOMEM;
+	err = send_line(fd, request);
+	json_decref(request);
+	if (err)
+		return err;
 	copy = dup(fd);
 	in = copy < 0 ? NULL : fdopen(copy, "r");
 	if (!in)
@@ -90,22 +107,21 @@ static int exchange(int fd, const char *command, long limit, char **out)
 	return errno ? -errno : -ECONNRESET;
 }
 
-int ask_daemon(const char *run_dir, const char *command, long limit, json_t **out, char *error,
-	       size_t error_len)
+int ask_daemon(const struct ask_request *rq, json_t **out, char *error, size_t error_len)
 {
 	const char *refusal;
 	char *line = NULL;
 	json_t *answer;
 	int err, fd;
 
-	fd = open_socket(run_dir);
+	fd = open_socket(rq->run_dir);
 	if (fd < 0)
-		return say(fd, run_dir, error, error_len);
-	err = exchange(fd, command, limit, &line);
+		return say(fd, rq->run_dir, error, error_len);
+	err = exchange(fd, rq, &line);
 	close(fd);
 	if (err) {
 		free(line);
-		return say(err, run_dir, error, error_len);
+		return say(err, rq->run_dir, error, error_len);
 	}
 	answer = json_loads(line, 0, NULL);
 	free(line);

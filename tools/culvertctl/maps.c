@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,17 +74,24 @@ static json_t *from_conn(const void *key, const void *value)
 	return json_pack("{s:s,s:o}", "id", hex, "conn", from_ref(value));
 }
 
+static bool is_of(const json_t *item, const char *tunnel)
+{
+	const char *its = json_string_value(json_object_get(item, "tunnel"));
+
+	return its && strcmp(its, tunnel) == 0;
+}
+
 /*
  * Walk a map that changes while we look: the kernel starts over when the key we stand on is gone,
  * so the number of steps is bounded by what fits the map, twice.
  */
-static json_t *walk(int fd, const char *name, long limit,
+static json_t *walk(int fd, const char *name, const struct ask_request *rq,
 		    json_t *(*from)(const void *key, const void *value))
 {
 	_Alignas(8) char key[KEY_MAX], next[KEY_MAX], value[VALUE_MAX];
 	struct bpf_map_info info = { 0 };
 	__u32 info_len = sizeof(info);
-	json_t *items = json_array();
+	json_t *items = json_array(), *item;
 	json_int_t total = 0;
 	uint64_t steps;
 	const void *at = NULL;
@@ -98,9 +106,16 @@ static json_t *walk(int fd, const char *name, long limit,
 		at = key;
 		if (bpf_map_lookup_elem(fd, key, value))
 			continue;
+		item = from(key, value);
+		if (rq->tunnel && !is_of(item, rq->tunnel)) {
+			json_decref(item);
+			continue;
+		}
 		total++;
-		if (limit <= 0 || total <= limit)
-			json_array_append_new(items, from(key, value));
+		if (rq->limit <= 0 || total <= rq->limit)
+			json_array_append_new(items, item);
+		else
+			json_decref(item);
 	}
 	return json_pack("{s:o,s:I}", name, items, "total", total);
 }
@@ -120,16 +135,15 @@ static json_t *xdp_drops(const struct clv_bpf_maps *maps)
 	return json_pack("{s:o}", "xdp", xdp);
 }
 
-int ask_maps(const char *run_dir, const char *command, long limit, json_t **out, char *error,
-	     size_t error_len)
+int ask_maps(const struct ask_request *rq, json_t **out, char *error, size_t error_len)
 {
 	char pin_dir[CLV_PINS_PATH_MAX];
 	struct clv_bpf_maps maps;
 	int err;
 
-	err = clv_pins_path(run_dir, pin_dir);
+	err = clv_pins_path(rq->run_dir, pin_dir);
 	if (err) {
-		snprintf(error, error_len, "%s: %s", run_dir, clv_strerror(err));
+		snprintf(error, error_len, "%s: %s", rq->run_dir, clv_strerror(err));
 		return err;
 	}
 	err = clv_bpf_open_pinned(pin_dir, &maps);
@@ -142,14 +156,14 @@ int ask_maps(const char *run_dir, const char *command, long limit, json_t **out,
 			snprintf(error, error_len, "%s: %s", pin_dir, clv_strerror(err));
 		return err;
 	}
-	if (strcmp(command, "contexts") == 0)
-		*out = walk(maps.contexts, "contexts", limit, from_context);
-	else if (strcmp(command, "bindings") == 0)
-		*out = walk(maps.bindings, "bindings", limit, from_binding);
-	else if (strcmp(command, "guard") == 0)
-		*out = walk(maps.guard, "guard", limit, from_bucket);
-	else if (strcmp(command, "ids") == 0)
-		*out = walk(maps.conns, "ids", limit, from_conn);
+	if (strcmp(rq->command, "contexts") == 0)
+		*out = walk(maps.contexts, "contexts", rq, from_context);
+	else if (strcmp(rq->command, "bindings") == 0)
+		*out = walk(maps.bindings, "bindings", rq, from_binding);
+	else if (strcmp(rq->command, "guard") == 0)
+		*out = walk(maps.guard, "guard", rq, from_bucket);
+	else if (strcmp(rq->command, "ids") == 0)
+		*out = walk(maps.conns, "ids", rq, from_conn);
 	else
 		*out = xdp_drops(&maps);
 	clv_bpf_close_pinned(&maps);

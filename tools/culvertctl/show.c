@@ -32,7 +32,7 @@ static bool is_number_column(const json_t *rows, const char *key)
 	return json_is_integer(json_object_get(json_array_get(rows, 0), key));
 }
 
-void show_table(const json_t *rows, const struct show_column *columns)
+void show_table(FILE *out, const json_t *rows, const struct show_column *columns)
 {
 	int width[COLUMNS_MAX];
 	char buf[CELL_MAX];
@@ -51,27 +51,27 @@ void show_table(const json_t *rows, const struct show_column *columns)
 			width[n] = -width[n]; /* printf: to the left */
 	}
 	for (i = 0; i < n; i++)
-		printf("%*s%s", i + 1 == n && width[i] < 0 ? 0 : width[i], columns[i].title,
-		       i + 1 < n ? "  " : "\n");
+		fprintf(out, "%*s%s", i + 1 == n && width[i] < 0 ? 0 : width[i], columns[i].title,
+			i + 1 < n ? "  " : "\n");
 	for (r = 0; r < json_array_size(rows); r++)
 		for (i = 0; i < n; i++)
-			printf("%*s%s", i + 1 == n && width[i] < 0 ? 0 : width[i],
-			       cell(json_object_get(json_array_get(rows, r), columns[i].key), buf),
-			       i + 1 < n ? "  " : "\n");
+			fprintf(out, "%*s%s", i + 1 == n && width[i] < 0 ? 0 : width[i],
+				cell(json_object_get(json_array_get(rows, r), columns[i].key), buf),
+				i + 1 < n ? "  " : "\n");
 }
 
 /* ---- status ---- */
 
-static void show_line(const json_t *object, const char *key, const char *title)
+static void show_line(FILE *out, const json_t *object, const char *key, const char *title)
 {
 	const json_t *value = json_object_get(object, key);
 	char buf[CELL_MAX];
 
 	if (value)
-		printf("%-14s %s\n", title, cell(value, buf));
+		fprintf(out, "%-14s %s\n", title, cell(value, buf));
 }
 
-static void show_interfaces(const json_t *interfaces)
+static void show_interfaces(FILE *out, const json_t *interfaces)
 {
 	static const struct show_column columns[] = {
 		{ "name", "interface" }, { "rung", "data path" }, { "xdp", "xdp" },
@@ -81,11 +81,11 @@ static void show_interfaces(const json_t *interfaces)
 	size_t i, k;
 
 	if (!json_array_size(interfaces)) {
-		printf("\nno interface runs XDP: kernel sockets only\n");
+		fprintf(out, "\nno interface runs XDP: kernel sockets only\n");
 		return;
 	}
-	printf("\n");
-	show_table(interfaces, columns);
+	fprintf(out, "\n");
+	show_table(out, interfaces, columns);
 	for (i = 0; i < json_array_size(interfaces); i++) {
 		const json_t *nic = json_array_get(interfaces, i);
 		const json_t *steps = json_object_get(nic, "steps");
@@ -93,16 +93,16 @@ static void show_interfaces(const json_t *interfaces)
 		for (k = 0; k < json_array_size(steps); k++) {
 			const json_t *step = json_array_get(steps, k);
 
-			printf("  %s left %s for %s: %s\n",
-			       json_string_value(json_object_get(nic, "name")),
-			       json_string_value(json_object_get(step, "from")),
-			       json_string_value(json_object_get(step, "to")),
-			       json_string_value(json_object_get(step, "because")));
+			fprintf(out, "  %s left %s for %s: %s\n",
+				json_string_value(json_object_get(nic, "name")),
+				json_string_value(json_object_get(step, "from")),
+				json_string_value(json_object_get(step, "to")),
+				json_string_value(json_object_get(step, "because")));
 		}
 	}
 }
 
-static void show_nonzero(const json_t *counters)
+static void show_nonzero(FILE *out, const json_t *counters)
 {
 	const char *name;
 	json_t *value;
@@ -112,48 +112,49 @@ static void show_nonzero(const json_t *counters)
 							      : value;
 
 		if (json_integer_value(packets))
-			printf("  %-32s %" JSON_INTEGER_FORMAT "\n", name,
-			       json_integer_value(packets));
+			fprintf(out, "  %-32s %" JSON_INTEGER_FORMAT "\n", name,
+				json_integer_value(packets));
 	}
 }
 
-void show_status(const json_t *answer)
+void show_status(FILE *out, const json_t *answer)
 {
 	static const struct show_column listeners[] = {
 		{ "name", "listener" },	    { "port", "port" },		  { "profile", "profile" },
 		{ "families", "families" }, { "ca_sha256", "ca sha256" }, { NULL, NULL },
 	};
 
-	show_line(answer, "version", "version");
-	show_line(answer, "state", "state");
-	show_line(answer, "pid", "pid");
-	show_line(answer, "uptime_sec", "uptime, s");
-	show_line(answer, "config", "configuration");
-	show_line(json_object_get(answer, "privileges"), "user", "user");
-	show_line(json_object_get(answer, "privileges"), "capabilities", "capabilities");
-	show_line(json_object_get(answer, "privileges"), "sandbox", "sandbox");
-	show_line(json_object_get(answer, "privileges"), "no_sandbox_because", "no sandbox as");
-	show_line(answer, "datapath", "datapath asked");
-	show_line(answer, "no_xdp_because", "no XDP because");
-	show_line(answer, "aead", "AEAD");
-	show_line(answer, "heap_bytes", "heap, bytes");
-	show_line(answer, "workers", "workers");
-	show_line(answer, "connections", "connections");
-	show_line(answer, "handshaking", "handshaking");
-	show_line(answer, "tunnels", "tunnels");
-	show_line(answer, "egress_ports", "egress ports");
-	printf("\n");
-	show_table(json_object_get(answer, "listeners"), listeners);
-	show_interfaces(json_object_get(answer, "interfaces"));
-	printf("\ncounters that are not zero\n");
-	show_nonzero(json_object_get(answer, "counters"));
+	show_line(out, answer, "version", "version");
+	show_line(out, answer, "state", "state");
+	show_line(out, answer, "pid", "pid");
+	show_line(out, answer, "uptime_sec", "uptime, s");
+	show_line(out, answer, "config", "configuration");
+	show_line(out, json_object_get(answer, "privileges"), "user", "user");
+	show_line(out, json_object_get(answer, "privileges"), "capabilities", "capabilities");
+	show_line(out, json_object_get(answer, "privileges"), "sandbox", "sandbox");
+	show_line(out, json_object_get(answer, "privileges"), "no_sandbox_because",
+		  "no sandbox as");
+	show_line(out, answer, "datapath", "datapath asked");
+	show_line(out, answer, "no_xdp_because", "no XDP because");
+	show_line(out, answer, "aead", "AEAD");
+	show_line(out, answer, "heap_bytes", "heap, bytes");
+	show_line(out, answer, "workers", "workers");
+	show_line(out, answer, "connections", "connections");
+	show_line(out, answer, "handshaking", "handshaking");
+	show_line(out, answer, "tunnels", "tunnels");
+	show_line(out, answer, "egress_ports", "egress ports");
+	fprintf(out, "\n");
+	show_table(out, json_object_get(answer, "listeners"), listeners);
+	show_interfaces(out, json_object_get(answer, "interfaces"));
+	fprintf(out, "\ncounters that are not zero\n");
+	show_nonzero(out, json_object_get(answer, "counters"));
 	if (json_is_object(json_object_get(answer, "xdp")))
-		show_nonzero(json_object_get(answer, "xdp"));
+		show_nonzero(out, json_object_get(answer, "xdp"));
 }
 
 /* ---- workers ---- */
 
-void show_workers(const json_t *answer)
+void show_workers(FILE *out, const json_t *answer)
 {
 	static const struct show_column columns[] = {
 		{ "id", "worker" },
@@ -177,22 +178,22 @@ void show_workers(const json_t *answer)
 	char buf[CELL_MAX];
 	size_t i;
 
-	printf("%zu workers: %s\n", json_array_size(workers),
-	       json_string_value(json_object_get(answer, "why")));
-	show_table(workers, columns);
-	printf("control on cpu %s: %s\n", cell(json_object_get(control, "cpu"), buf),
-	       json_string_value(json_object_get(control, "why")));
+	fprintf(out, "%zu workers: %s\n", json_array_size(workers),
+		json_string_value(json_object_get(answer, "why")));
+	show_table(out, workers, columns);
+	fprintf(out, "control on cpu %s: %s\n", cell(json_object_get(control, "cpu"), buf),
+		json_string_value(json_object_get(control, "why")));
 	for (i = 0; i < json_array_size(workers); i++) {
 		const json_t *worker = json_array_get(workers, i);
 		const json_t *list = json_object_get(worker, "sockets");
 
-		printf("\nworker %zu\n", i);
+		fprintf(out, "\nworker %zu\n", i);
 		if (json_array_size(list))
-			show_table(list, sockets);
-		show_nonzero(json_object_get(worker, "counters"));
+			show_table(out, list, sockets);
+		show_nonzero(out, json_object_get(worker, "counters"));
 	}
-	printf("\ncontrol\n");
-	show_nonzero(json_object_get(control, "counters"));
+	fprintf(out, "\ncontrol\n");
+	show_nonzero(out, json_object_get(control, "counters"));
 }
 
 /* ---- drops ---- */
@@ -210,21 +211,21 @@ static bool is_all_zero(const json_t *counters)
 	return true;
 }
 
-void show_drops(const json_t *answer)
+void show_drops(FILE *out, const json_t *answer)
 {
 	const json_t *total = json_object_get(answer, "total");
 	const json_t *xdp = json_object_get(answer, "xdp");
 
 	if (total) {
-		printf("relay\n");
+		fprintf(out, "relay\n");
 		if (is_all_zero(total))
-			printf("  none\n");
-		show_nonzero(total);
+			fprintf(out, "  none\n");
+		show_nonzero(out, total);
 	}
 	if (json_is_object(xdp)) {
-		printf("XDP\n");
+		fprintf(out, "XDP\n");
 		if (is_all_zero(xdp))
-			printf("  none\n");
-		show_nonzero(xdp);
+			fprintf(out, "  none\n");
+		show_nonzero(out, xdp);
 	}
 }

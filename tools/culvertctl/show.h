@@ -3,6 +3,8 @@
 #ifndef CLV_CULVERTCTL_SHOW_H
 #define CLV_CULVERTCTL_SHOW_H
 
+#include <stdio.h>
+
 #include <jansson.h>
 
 /* One column of a table: the member it shows, and its heading. */
@@ -12,10 +14,10 @@ struct show_column {
 };
 
 /* Print an array of objects; numbers stand right.  columns: ends with a NULL key. */
-void show_table(const json_t *rows, const struct show_column *columns);
+void show_table(FILE *out, const json_t *rows, const struct show_column *columns);
 
-void show_status(const json_t *answer);
-void show_workers(const json_t *answer);
-void show_drops(const json_t *answer);
+void show_status(FILE *out, const json_t *answer);
+void show_workers(FILE *out, const json_t *answer);
+void show_drops(FILE *out, const json_t *answer);
 
 #endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admin/listing.h"
+
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	LIMIT_DEFAULT = 1000,
+	REF_TEXT_MAX = 40, /* three numbers and their dots */
+};
+
+void clv_listing_start(struct clv_listing *l, const struct clv_relay *relay, const json_t *request)
+{
+	const json_t *limit = json_object_get(request, "limit");
+
+	*l = (struct clv_listing){
+		.relay = relay,
+		.items = json_array(),
+		.limit = json_is_integer(limit) ? json_integer_value(limit) : LIMIT_DEFAULT,
+		.tunnel = json_string_value(json_object_get(request, "tunnel")),
+	};
+}
+
+static void ref_text(const struct clv_ref *ref, char text[static REF_TEXT_MAX])
+{
+	snprintf(text, REF_TEXT_MAX, "%u.%u.%u", ref->worker, ref->slot, ref->generation);
+}
+
+bool clv_listing_wants(const struct clv_listing *l, const struct clv_ref *tunnel)
+{
+	char text[REF_TEXT_MAX];
+
+	if (!l->tunnel)
+		return true;
+	ref_text(tunnel, text);
+	return strcmp(l->tunnel, text) == 0;
+}
+
+bool clv_listing_has_room(struct clv_listing *l)
+{
+	l->total++;
+	return l->limit <= 0 || l->total <= l->limit;
+}
+
+json_t *clv_listing_end(struct clv_listing *l, const char *name)
+{
+	return json_pack("{s:o,s:I}", name, l->items, "total", l->total);
+}
+
+json_t *clv_listing_endpoint(const struct clv_endpoint *ep)
+{
+	char text[CLV_ADDR_TEXT_MAX];
+
+	return json_string(clv_endpoint_format(ep, text, sizeof(text)));
+}
+
+json_t *clv_listing_ref(const struct clv_ref *ref)
+{
+	char text[REF_TEXT_MAX];
+
+	ref_text(ref, text);
+	return json_string(text);
+}
+
+json_int_t clv_listing_seconds_since(uint64_t since_ns)
+{
+	uint64_t now_ns = clv_clock_now_ns();
+
+	return now_ns > since_ns ? (json_int_t)((now_ns - since_ns) / CLV_SEC) : 0;
+}
