@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -123,6 +124,41 @@ class Forward:
     def wait(self, timeout=15):
         self.proc.wait_line(r"^ready\b", timeout)
         return self
+
+    def stop(self):
+        return self.proc.stop()
+
+
+class Bind:
+    """A `culvert bind` on a peer: a port at a relay for a local application."""
+
+    def __init__(self, peer, relay, *args, app=None, family=None, log=None):
+        """app: where the application is, ADDRESS:PORT; None: whoever sends first."""
+        self.peer = peer
+        at = relay.address(family or (4 if peer.addr4 else 6))
+        self.proc = peer.start(
+            [peer.lab.build / "culvert", "bind", "--relay", at, "--pin", relay.fingerprint,
+             *(("--app", app) if app else ()), *args], name="bind", log=log,
+            stdin=subprocess.PIPE)
+
+    def name_remote(self, address):
+        """For one that was started with --peer -."""
+        self.proc.popen.stdin.write(f"{address}\n".encode())
+        self.proc.popen.stdin.flush()
+
+    def wait(self, timeout=15):
+        self.proc.wait_line(r"^public ", timeout)
+        return self
+
+    def public(self, family):
+        """The relay's port that leads here, as peers of a family reach it."""
+        last = re.findall(r"^public (.*)", self.proc.text(), re.M)[-1].split()
+        return next(p for p in last if (p[0] == "[") == (family == 6))
+
+    def local(self, remote, timeout=10):
+        """The loopback port that stands for a remote."""
+        found = self.proc.wait_line(rf"^remote {re.escape(remote)} local (\S+)", timeout)
+        return found.group(1)
 
     def stop(self):
         return self.proc.stop()

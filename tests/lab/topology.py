@@ -121,6 +121,14 @@ def matrix(peer6_mtu=1500, relay_queues=1):
         *extra))
 
 
+def together():
+    """The matrix with a second relay of both families beside the first."""
+    one = matrix()
+    relay = Host("relay-2", (Link("v4", "net4", v4="198.18.4.3/24"),
+                             Link("v6", "net6", v6="2001:db8:6::3/64")))
+    return replace(one, name="together", hosts=(*one.hosts, relay))
+
+
 def nat_pair(a="port-restricted", b="port-restricted"):
     """Two peers, each behind a NAT box of a kind (nat.KINDS, or "cgnat": a box behind a box)."""
     networks = [Network("net4")]

@@ -124,6 +124,23 @@ def forward(lab, logs, request):
             assert one.stop() == 0, one.proc.text()
 
 
+@pytest.fixture
+def bind(lab, logs, request):
+    """bind("peer-v4", relay, app="127.0.0.1:7000") has its public addresses; stopped after."""
+    started = []
+
+    def start(peer, relay, *args, wait=True, **options):
+        log = logs / f"{daemon.slug(request.node.name)}-bind-{len(started)}.log"
+        one = daemon.Bind(lab[peer], relay, *args, log=log, **options)
+        started.append(one)
+        return one.wait() if wait else one
+
+    yield start
+    for one in reversed(started):
+        if one.proc.alive:
+            assert one.stop() == 0, one.proc.text()
+
+
 @pytest.fixture(scope="module")
 def targets(lab):
     """Echo servers on port 7000 of the targets: {"target-v4": "198.18.4.20:7000", ...}."""

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two peers, each with a port at a relay, meet there: across families, relays, and unasked."""
+import time
+
+import pytest
+
+import apps
+import daemon
+import topology
+from daemon import echo, endpoint, exchange, is_clean, load
+
+TOPOLOGY = topology.together()
+DATAPATHS = ("xdp", "sock")
+
+FAMILIES = {"peer-v4": 4, "peer-v6": 6}
+# Who serves, who comes.
+PAIRS = [("peer-v4", "peer-v6"), ("peer-v6", "peer-v4")]
+
+
+@pytest.fixture(scope="module")
+def other(lab, relay, logs, tmp_path_factory):
+    """A second relay, on the same data path."""
+    other = daemon.Relay(lab["relay-2"], tmp_path_factory.mktemp("r2"), datapath=relay.datapath,
+                         log=logs / f"relay-2-{relay.datapath}.log").start()
+    yield other
+    other.stop()
+
+
+@pytest.fixture(params=("one", "two"), ids=("one-relay", "two-relays"))
+def relays(request, relay):
+    """The relay of who serves, and that of who comes."""
+    return relay, relay if request.param == "one" else request.getfixturevalue("other")
+
+
+@pytest.fixture
+def echoes(lab):
+    """echoes("peer-v4") serves on port 7100 there; its address."""
+    started = []
+
+    def start(name):
+        started.append(echo(lab[name], 7100))
+        return app_at(lab[name], 7100)
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def app_at(host, port):
+    return endpoint(host.addr4 or host.addr6, port)
+
+
+def meet(bind, relays, pair, app):
+    """Bind both; returns the loopback address at which the one who comes finds the server."""
+    server, client = pair
+    serving = bind(server, relays[0], app=app)
+    # The relays are on both networks: any family will do for the way between them.
+    public = serving.public(FAMILIES[client])
+    coming = bind(client, relays[1], "--peer", public)
+    return serving, coming, coming.local(public)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="->".join)
+def test_a_quic_application_crosses_between_two_bound_peers(lab, relays, bind, tmp_path, pair):
+    host = lab[pair[0]]
+    server = apps.serve_quic(host, tmp_path / "quic", size=1 << 19)
+    _, _, address = meet(bind, relays, pair, app_at(host, 4433))
+    found = apps.fetch(lab[pair[1]], address, tmp_path / "quic", times=2)
+    server.stop()
+    assert found["received"] == found["sent"] == 2, found
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="->".join)
+def test_iperf_crosses_between_two_bound_peers(lab, relays, bind, pair):
+    host = lab[pair[0]]
+    server = apps.serve_iperf(host)
+    _, _, address = meet(bind, relays, pair, "127.0.0.1:5001" if host.addr4 else "[::1]:5001")
+    found = apps.iperf(lab[pair[1]], address, server, megabits=5, seconds=1, size=1150)
+    server.stop()
+    # iperf's own socket is small, and may lose some to a busy machine.
+    assert found["sent"] > 250 and found["received"] >= 0.97 * found["sent"], found
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="->".join)
+def test_what_two_bound_peers_say_arrives_byte_by_byte(lab, relays, bind, pair, echoes):
+    app = echoes(pair[0])
+    _, _, address = meet(bind, relays, pair, app)
+    assert exchange(lab[pair[1]], address, 1, 64, 1000, 1150)["same"] == [1, 64, 1000, 1150]
+    assert is_clean(load(lab[pair[1]], address, size=800, count=500, rate=2000))
+
+
+def test_between_tunnels_of_one_relay_no_packet_leaves_it(lab, relay, bind, echoes):
+    app = echoes("peer-v4")
+    _, _, address = meet(bind, (relay, relay), ("peer-v4", "peer-v6"), app)
+    exchange(lab["peer-v6"], address, 100)
+    before = relay.ctl("status")["counters"]
+    assert is_clean(load(lab["peer-v6"], address, size=500, count=400, rate=2000))
+    after = relay.ctl("status")["counters"]
+    assert after["hairpin_packets"] - before["hairpin_packets"] == 800
+    for name in ("tx_target_packets", "rx_target_packets"):
+        assert after[name] == before[name]
+
+
+@pytest.mark.parametrize("target", ("target-v4", "target-v6"))
+def test_a_host_that_knows_nothing_of_culvert_reaches_a_bound_peer(lab, relay, bind, target, echoes):
+    app = echoes("peer-v4")
+    serving = bind("peer-v4", relay, app=app)
+    public = serving.public(4 if target == "target-v4" else 6)
+    found = exchange(lab[target], public, 10, 1150)
+    assert found["same"] == [10, 1150], found
+
+
+def test_a_closed_peer_is_reached_by_whom_it_named_and_nobody_else(lab, relay, bind, echoes):
+    app = echoes("peer-v4")
+    friend = bind("peer-v6", relay)
+    serving = bind("peer-v4", relay, "--closed", "--peer", friend.public(6),
+                   app=app)
+    stranger = exchange(lab["target-v6"], serving.public(6), 100)
+    assert stranger["missing"] == [100]
+    # The friend is told where, and speaks first.
+    coming = bind("peer-v6", relay, "--peer", serving.public(6))
+    assert exchange(lab["peer-v6"], coming.local(serving.public(6)), 100)["missing"] == [100]
+    drops = relay.ctl("status")
+    name = "drop_unknown_remote"
+    found = drops["counters"][name] + (drops["xdp"] or {}).get(f"xdp_{name}", {}).get("packets", 0)
+    assert found >= 2
+
+
+def test_two_closed_peers_that_named_each_other_talk(lab, relay, bind, echoes):
+    app = echoes("peer-v4")
+    one = bind("peer-v4", relay, "--closed", "--peer", "-", app=app)
+    two = bind("peer-v6", relay, "--closed", "--peer", "-")
+    one.name_remote(two.public(4))
+    two.name_remote(one.public(4))
+    one.local(two.public(4))
+    address = two.local(one.public(4))
+    found = exchange(lab["peer-v6"], address, 100, 1150, 1150)
+    assert len(found["same"]) >= 2, found   # the first may cross with the registrations
+    for tunnel in (one, two):
+        assert "refused" not in tunnel.proc.text()
+
+
+def test_a_busy_remote_gets_a_context_of_its_own(lab, relay, bind, echoes):
+    app = echoes("peer-v4")
+    serving = bind("peer-v4", relay, "--compress-above", 20, app=app)
+    before = relay.ctl("status")["counters"]["contexts_opened"]
+    assert is_clean(load(lab["target-v4"], serving.public(4), size=300, count=300, rate=500))
+    after = relay.ctl("status")["counters"]["contexts_opened"]
+    assert after == before + 1
+
+
+def test_a_remote_that_is_silent_is_let_go_and_comes_back(lab, relay, bind, echoes):
+    app = echoes("peer-v4")
+    serving = bind("peer-v4", relay, "--idle", 1, app=app)
+    assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
+    serving.proc.wait_line(r"^remote 198\.18\.4\.20:\d+ local ", 5)
+    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ", 10)
+    assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
+
+
+def test_after_the_relay_came_back_so_does_the_port(lab, bind, start_relay, echoes):
+    relay = start_relay("relay-v4only")
+    app = echoes("peer-v4")
+    serving = bind("peer-v4", relay, app=app)
+    assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
+    relay.stop()
+    relay.start()
+    until = time.monotonic() + 30
+    while serving.proc.text().count("public ") < 2 and time.monotonic() < until:
+        time.sleep(0.2)
+    assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
+
+
+def test_a_relay_of_one_family_gives_a_port_of_that_family(lab, bind, start_relay):
+    relay = start_relay("relay-v4only")
+    serving = bind("peer-v4", relay)
+    said = serving.proc.text()
+    assert serving.public(4).startswith("198.18.4.2:") and "public [" not in said
+
+
+def test_a_denied_remote_is_refused_in_words(lab, relay, bind):
+    serving = bind("peer-v4", relay, "--peer", "127.0.0.1:9")
+    serving.proc.wait_line(r"^refused 127\.0\.0\.1:9$", 5)
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--app", "nonsense"], "bad value for --app"),
+    (["--app", "example:53"], "--app wants ADDRESS:PORT"),
+    (["--peer", "name.example:53"], "ADDRESS:PORT is wanted"),
+    (["--peer", "192.0.2.1:0"], "192.0.2.1:0"),
+    (["--target", "192.0.2.1:9"], "not an option of this command: --target"),
+    (["--remotes", "0"], "bad value for --remotes"),
+])
+def test_what_cannot_be_meant_is_said_and_nothing_starts(lab, relay, args, words):
+    done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4), "--pin",
+                               relay.fingerprint, *args], check=False)
+    assert done.returncode == 2 and words in done.stderr, done
