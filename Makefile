@@ -231,6 +231,7 @@ endif
 
 # make check runs on each rung what depends on it most; this, everything.
 check-rungs: all tests ## every system test with a relay, on generic XDP and on kernel sockets
+	$(submake) SANITIZE=address,undefined all
 	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) --datapaths generic,sock $(ONLY)
 
 check-zc: all tests ## zero-copy, in an emulated machine; part of make check

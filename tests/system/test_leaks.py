@@ -44,6 +44,7 @@ def test_tunnels_that_come_and_go_leave_the_relay_as_it_was(
         until = time.monotonic() + 10
         while relay.ctl("conns")["conns"] and time.monotonic() < until:
             time.sleep(0.05)
+        time.sleep(0.3)    # the relay has seen the end of culvertctl, too
         return leaks.held_by(relay.proc.pid), relay.ctl("status")["heap_bytes"]
 
     for _ in range(3):    # what is made once: resolver threads, caches, the allocator's own

@@ -29,6 +29,10 @@ def threads_of(relay):
 
 def test_every_thread_runs_as_the_user_with_the_capabilities_that_serving_takes(relay):
     nobody = pwd.getpwnam("nobody")
+    until = time.monotonic() + 5
+    while {t["Name"] for t in threads_of(relay)} < {"culvertd", "clv-worker-0"}:
+        assert time.monotonic() < until    # a thread names itself once it runs
+        time.sleep(0.02)
     threads = threads_of(relay)
     assert {t["Name"] for t in threads} >= {"culvertd", "clv-worker-0"}
     for thread in threads:
