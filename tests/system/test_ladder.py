@@ -15,6 +15,7 @@ CONFIG = ('datapath = "%s"\ninterfaces = {%s}\nlistener main { port = %d }\n'
           'metrics { listen = "" }\n'
           'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 RAISED = ["setpriv", "--bounding-set=-sys_resource,-ipc_lock", "prlimit", "--memlock=1048576"]
+UNPRIVILEGED = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon,-net_admin"]
 
 # Holds one queue of an interface, as another AF_XDP program would, until it is killed.
 HOLD = """
@@ -143,6 +144,21 @@ def test_packet_memory_that_may_not_be_locked_leaves_the_kernels_sockets(
     relay.stop()
     with pytest.raises(LabError, match="datapath = xdp, but v4 only reaches .*RLIMIT_MEMLOCK"):
         start_relay(config=config("xdp"), wrapper=RAISED)
+
+
+def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets(
+        lab, start_relay, forward, targets):
+    relay = start_relay(config=config("auto"), wrapper=UNPRIVILEGED)
+    status = relay.ctl("status")
+    assert status["interfaces"] == [] and "CAP_BPF" in status["no_xdp_because"]
+    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+    assert f'no XDP because {status["no_xdp_because"]}' in said
+    assert relay.proc.text().count("datapath_step_down") == 1
+    assert_all_pairs_work(lab, relay, forward, targets)
+    relay.stop()
+    for datapath in ("zerocopy", "xdp", "generic"):
+        with pytest.raises(LabError, match="culvertd: .*CAP_BPF"):
+            start_relay(config=config(datapath), wrapper=UNPRIVILEGED)
 
 
 def test_a_queue_that_somebody_else_has_takes_the_whole_interface_down_the_ladder(
