@@ -470,6 +470,9 @@ void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint
 	case CLV_EVT_STREAM_RESET:
 		clv_h3_stream_reset(s->h3, id, code);
 		break;
+	case CLV_EVT_STREAM_NO_TUNNEL:
+		clv_h3_stream_datagrams(s->h3, id);
+		break;
 	case CLV_EVT_STREAM_STOP:
 		clv_h3_stream_stopped(s->h3, id, code);
 		break;

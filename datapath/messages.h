@@ -211,12 +211,13 @@ enum clv_event {
 	CLV_EVT_CID_ADDED = 1, /* struct clv_evt_cid: sent before the peer can know the ID */
 	CLV_EVT_CID_REMOVED,   /* struct clv_evt_cid */
 	CLV_EVT_CONN_GONE, /* struct clv_evt_conn_gone: the slot is free again, all its tunnels too */
-	CLV_EVT_PATH_CHANGED,  /* struct clv_evt_path: control answers with CLV_CMD_CONN_HOP */
-	CLV_EVT_STREAM_DATA,   /* struct clv_evt_stream, tail: bytes; code 1 = FIN behind them */
-	CLV_EVT_STREAM_ACKED,  /* struct clv_evt_stream: code = bytes of ours the peer has */
-	CLV_EVT_STREAM_RESET,  /* struct clv_evt_stream: peer's RESET_STREAM, code = error */
-	CLV_EVT_STREAM_STOP,   /* struct clv_evt_stream: peer's STOP_SENDING, code = error */
-	CLV_EVT_STREAM_CLOSED, /* struct clv_evt_stream: both halves done, code = error */
+	CLV_EVT_PATH_CHANGED,	  /* struct clv_evt_path: control answers with CLV_CMD_CONN_HOP */
+	CLV_EVT_STREAM_DATA,	  /* struct clv_evt_stream, tail: bytes; code 1 = FIN behind them */
+	CLV_EVT_STREAM_ACKED,	  /* struct clv_evt_stream: code = bytes of ours the peer has */
+	CLV_EVT_STREAM_RESET,	  /* struct clv_evt_stream: peer's RESET_STREAM, code = error */
+	CLV_EVT_STREAM_STOP,	  /* struct clv_evt_stream: peer's STOP_SENDING, code = error */
+	CLV_EVT_STREAM_NO_TUNNEL, /* struct clv_evt_stream: datagrams came, but never a tunnel */
+	CLV_EVT_STREAM_CLOSED,	  /* struct clv_evt_stream: both halves done, code = error */
 	CLV_EVT_TUNNEL_GONE, /* struct clv_evt_tunnel: idle or its connection gone; slot is free */
 	CLV_EVT_DATAGRAM_UP, /* struct clv_evt_tunnel, tail: Context ID and payload for a capsule */
 	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */

@@ -241,10 +241,22 @@ void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t)
 	}
 }
 
+/* Control knows whether a tunnel may still come, or the request has no use for datagrams. */
+static void report_no_tunnel(struct clv_worker *w, const struct early *e)
+{
+	struct clv_conn *conn = worker_conn(w, e->conn.slot, e->conn.generation);
+	const struct clv_evt_stream evt = { .ref = e->conn, .stream_id = e->stream_id };
+
+	if (conn && conn->is_server &&
+	    !clv_tunnels_by_stream(&w->tunnels, e->conn.slot, e->stream_id))
+		worker_event(w, CLV_EVT_STREAM_NO_TUNNEL, &evt, sizeof(evt), NULL, 0);
+}
+
 void worker_early_expire(struct clv_worker *w)
 {
 	while (w->early_head && w->now_ns >= w->early_head->until_ns) {
 		clv_count(&w->counters, CLV_COUNT_DROP_EARLY_EXPIRED);
+		report_no_tunnel(w, w->early_head);
 		early_release(w, NULL, w->early_head);
 	}
 }

@@ -251,6 +251,15 @@ void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 	clv_h3_flush(h);
 }
 
+void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+
+	/* While its header section is coming in, nobody knows what it will be. */
+	if (s && !s->user && !s->section)
+		clv_h3_abort(h, s, CLV_H3_DATAGRAM_ERROR);
+}
+
 void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 {
 	int err;

@@ -133,6 +133,11 @@ int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, b
 void clv_h3_acked(struct clv_h3 *h, int64_t id, uint64_t len);
 void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code);
 void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code);
+/*
+ * HTTP Datagrams came for a request stream, and no tunnel has taken them.  One whose request nobody
+ * above has anything to do with any more is aborted (RFC 9297 section 2).
+ */
+void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id);
 void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code);
 
 /* ---- requests ---- */

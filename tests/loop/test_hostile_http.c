@@ -538,24 +538,48 @@ static void test_malformed_datagrams(void **state)
 	hostile_world_free(w);
 }
 
-static void test_a_datagram_for_a_request_without_any_is_counted(void **state)
+static void test_a_datagram_for_a_request_without_any_aborts_it(void **state)
 {
-	static const char *const get[] = { ":method: POST", SCHEME, AUTHORITY, ":path: /" };
+	static const char *const post[] = { ":method: POST", SCHEME, AUTHORITY, ":path: /" };
 	struct world *w = hostile_world(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	struct raw_bytes b = { .len = 0 };
 
 	(void)state;
 	assert_true(raw_tunnel(r));
-	put_headers(&b, get, 4);
+	put_headers(&b, post, 4);
 	raw_datagram(r, REQUEST, 0, "hello", 5);
 	raw_stream(r, REQUEST, b.bytes, b.len, false);
 	raw_datagram(r, REQUEST, 0, "hello", 5);
+	r->never_acks = true; /* else the answer is through before, and there is nothing to abort */
 	raw_run(r, CLV_SEC);
 	assert_false(r->is_closed);
-	assert_int_equal(world_count(w, CLV_COUNT_DROP_UNKNOWN_STREAM) +
-				 world_count(w, CLV_COUNT_DROP_EARLY_EXPIRED),
-			 2);
+	assert_true(raw_stream_of(r, REQUEST)->was_reset);
+	assert_int_equal(raw_stream_of(r, REQUEST)->reset_code, H3_DATAGRAM_ERROR);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_EARLY_EXPIRED), 2);
+	hostile_peer_free(r);
+	hostile_world_free(w);
+}
+
+static void test_nothing_is_sent_or_taken_once_a_half_is_closed(void **state)
+{
+	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct raw *r = hostile_peer(w, 0);
+	uint64_t received;
+
+	(void)state;
+	assert_true(raw_tunnel(r));
+	raw_datagram(r, TUNNEL, 0, "hello", 5);
+	raw_run(r, 100 * CLV_MSEC);
+	received = w->target_received;
+	raw_stream(r, TUNNEL, NULL, 0, true);
+	raw_run(r, 100 * CLV_MSEC);
+	assert_true(raw_stream_of(r, TUNNEL)->fin);
+	raw_datagram(r, TUNNEL, 0, "hello", 5); /* RFC 9297 section 2.1: dropped silently */
+	raw_run(r, CLV_SEC);
+	assert_false(r->is_closed);
+	assert_int_equal(w->target_received, received);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_UNKNOWN_STREAM), 1);
 	hostile_peer_free(r);
 	hostile_world_free(w);
 }
@@ -646,7 +670,8 @@ int main(void)
 		cmocka_unit_test(test_the_limit_of_a_field_section_is_said_in_settings),
 		cmocka_unit_test(test_a_giant_field_section_is_refused_and_not_kept),
 		cmocka_unit_test(test_malformed_datagrams),
-		cmocka_unit_test(test_a_datagram_for_a_request_without_any_is_counted),
+		cmocka_unit_test(test_a_datagram_for_a_request_without_any_aborts_it),
+		cmocka_unit_test(test_nothing_is_sent_or_taken_once_a_half_is_closed),
 		cmocka_unit_test(test_malformed_capsules),
 	};
 
