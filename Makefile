@@ -3,7 +3,8 @@
 # Culvert's one Makefile.  `make help` lists the targets and the variables.
 #
 # Sources are found by folder: adding a file is adding a file.
-#   datapath/ control/ (less control/main.c)  -> libculvert.a, which every program links
+#   datapath/ control/ (less control/main.c)  -> libparts.a, which every program links
+#   control/peer/culvert*.[ch] and what they use -> libculvert.a, for applications and for culvert
 #   control/main.c                            -> culvertd
 #   tools/NAME.c (+ tools/NAME/*.c)           -> NAME
 #   bench/NAME.c (+ bench/NAME/*.c)           -> bench/NAME
@@ -79,7 +80,8 @@ LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
 ifneq ($(wildcard control/handshake/hkdf_wrap.c),)
-CULVERT_LDFLAGS += -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
+WRAP := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
+CULVERT_LDFLAGS += $(WRAP)
 endif
 
 ifneq ($(FUZZER),)
@@ -112,7 +114,10 @@ BENCHES := $(patsubst bench/%.c,%,$(call programs_in,bench))
 LAB := $(patsubst tests/lab/%.c,%,$(call programs_in,tests/lab))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-LIB := $(OUT)/libculvert.a
+LIB := $(OUT)/libparts.a
+API := $(OUT)/libculvert.a
+API_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lpthread
+API_OBJS := $(call objects,$(wildcard control/peer/culvert*.c))
 SKELETONS := $(patsubst %.bpf.c,$(BPF)/%.skel.h,$(notdir $(BPF_SRCS)))
 PROGRAMS := $(if $(wildcard control/main.c),$(OUT)/culvertd) $(addprefix $(OUT)/,$(TOOLS))
 BENCH_PROGRAMS := $(addprefix $(OUT)/bench/,$(BENCHES))
@@ -121,7 +126,7 @@ LIB_OBJS := $(call objects,$(LIB_SRCS))
 ALL_OBJS := $(LIB_OBJS)
 
 .PHONY: all tests portable-tests benches
-all: $(LIB) $(PROGRAMS) ## build the programs (default)
+all: $(LIB) $(API) $(PROGRAMS) ## build the programs (default)
 benches: $(BENCH_PROGRAMS)
 
 # ---- rules ----
@@ -158,7 +163,17 @@ $(LIB): $(LIB_OBJS) $(OUT)/.members
 	@rm -f $@
 	$(Q)ar rcs $@ $(LIB_OBJS)
 
-# $(1) program, $(2) its sources.  The group lets ngtcp2 find our HKDF in libculvert.a.
+# One object with all that the public functions use, the pinned libraries included; nothing but
+# culvert_* is seen outside, so that an application may have a QUIC or TLS library of its own.
+$(API): $(LIB)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(CC) -r -nostdlib $(WRAP) -o $(OBJ)/libculvert.o $(API_OBJS) \
+		-Wl,--start-group $(LIB) $(DEPS_LIBS) -Wl,--end-group
+	$(Q)objcopy --wildcard --keep-global-symbol='culvert_*' $(OBJ)/libculvert.o
+	$(Q)ar rcs $@ $(OBJ)/libculvert.o
+
+# $(1) program, $(2) its sources.  The group lets ngtcp2 find our HKDF in libparts.a.
 define program
 $(1): $(call objects,$(2)) $(LIB)
 	$$(call say,LD,$$@)
@@ -309,18 +324,29 @@ SCDOC_SRCS := $(wildcard deploy/man/*.scd)
 MAN_PAGES := $(patsubst deploy/man/%.scd,$(BUILD)/man/%,$(SCDOC_SRCS))
 mandir = $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))
 
+EXAMPLES := $(wildcard deploy/example/*.c)
+
 .PHONY: man install
 man: $(MAN_PAGES) ## build the manual pages
-$(BUILD)/man/%: deploy/man/%.scd
+# A line "@include FILE" stands for the file: what a page shows is what the tests compile.
+$(BUILD)/man/%: deploy/man/%.scd $(EXAMPLES)
 	$(call say,MAN,$@)
 	@mkdir -p $(@D)
-	$(Q)scdoc < $< > $@
+	$(Q)awk 'NR == 1 && /SPDX/ { next } \
+		/^@include / { while ((getline line < $$2) > 0) print line; next } { print }' $< \
+		| scdoc > $@
 
 # An existing configuration is the operator's: the new one goes beside it.
 install: all man ## install under DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	$(if $(filter %/culvertd,$(PROGRAMS)),install -m 755 $(OUT)/culvertd $(DESTDIR)$(PREFIX)/sbin)
 	$(if $(TOOLS),install -m 755 $(addprefix $(OUT)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include lib/pkgconfig share/doc/culvert)
+	install -m 644 control/peer/culvert.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(API) $(DESTDIR)$(PREFIX)/lib
+	sed -e 's#@PREFIX@#$(PREFIX)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(API_LIBS)#' \
+		deploy/culvert.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/culvert.pc
+	install -m 644 $(EXAMPLES) $(DESTDIR)$(PREFIX)/share/doc/culvert
 	$(foreach u,$(wildcard deploy/*.service), \
 		install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 		sed 's#@PREFIX@#$(PREFIX)#g' $(u) > $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u)) &&) :

@@ -165,7 +165,8 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.ref = ref,
 		.conn = s->ref,
 		.stream_id = t->stream_id,
-		.flags = (t->capsules ? CLV_TUNNEL_CAPSULES : 0) | (t->bind ? CLV_TUNNEL_BOUND : 0),
+		.flags = (t->capsules ? CLV_TUNNEL_CAPSULES : 0) |
+			 (t->bind ? CLV_TUNNEL_BOUND : 0) | (t->deliver ? CLV_TUNNEL_DELIVER : 0),
 		.idle_ns = t->idle_ns,
 		.local = e->local,
 		.remote = e->remote,

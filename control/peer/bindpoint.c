@@ -60,7 +60,7 @@ static int open_socket(struct clv_bindpoint *b, struct remote *r)
 	struct clv_endpoint any;
 	int err = clv_endpoint_parse(loopback[is_v6], &any);
 
-	return err ? err : clv_client_socket_open(b->p.client, &any, &r->local, &r->fd);
+	return err ? err : clv_client_socket_open(b->p.client, &any, 0, &r->local, &r->fd);
 }
 
 static int add(struct clv_bindpoint *b, const struct clv_endpoint *wire, struct remote **out)

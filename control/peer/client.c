@@ -319,6 +319,7 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 			.keepalive_ns = c->p.keepalive_ns,
 		},
 		.authority = p->authority,
+		.uri_template = p->uri_template,
 		.tunnels_max = c->p.tunnels_max,
 		.capsule_backlog = 1 << 18,
 		.rand = &c->rand,
@@ -356,9 +357,13 @@ int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
 }
 
 int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
-			   struct clv_endpoint *got, int *fd)
+			   uint32_t buffer_bytes, struct clv_endpoint *got, int *fd)
 {
-	struct clv_sock_bind_params bp = { .local = *local };
+	struct clv_sock_bind_params bp = {
+		.local = *local,
+		.receive_bytes = buffer_bytes,
+		.send_bytes = buffer_bytes,
+	};
 	int err = clv_sock_bind_udp(&bp, fd, got);
 
 	if (!err)
@@ -418,6 +423,11 @@ int clv_client_fd(const struct clv_client *c)
 bool clv_client_may_sleep(struct clv_client *c)
 {
 	return clv_worker_may_sleep(c->worker) && clv_mailbox_may_sleep(c->events);
+}
+
+bool clv_client_is_backlogged(const struct clv_client *c)
+{
+	return clv_mailbox_backlog(c->commands) > 0;
 }
 
 void clv_client_stop(struct clv_client *c, uint64_t now_ns)

@@ -38,6 +38,7 @@ struct clv_client_connect {
 	struct clv_endpoint relay;
 	const char *authority;	     /* "host:port" */
 	const char *server_name;     /* for SNI and the certificate */
+	const char *uri_template;    /* NULL: the default one */
 	struct clv_tls_context *tls; /* borrows for the session's life */
 	enum clv_profile profile;
 	bool no_datagrams; /* capsules instead of DATAGRAM frames */
@@ -58,11 +59,12 @@ int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
 
 /*
  * A socket of the caller's own, until it is closed again: what comes to it from an endpoint that no
- * tunnel or remote knows is on_new_remote.  got: filled with the bound endpoint.
+ * tunnel or remote knows is on_new_remote.  buffer_bytes: of the kernel, each way; 0: its default.
+ * got: filled with the bound endpoint.
  * Returns 0 and fills *fd, or -errno.
  */
 int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
-			   struct clv_endpoint *got, int *fd);
+			   uint32_t buffer_bytes, struct clv_endpoint *got, int *fd);
 /* fd: takes; closed when the worker has let go. */
 void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local);
 
@@ -72,6 +74,9 @@ uint64_t clv_client_next_ns(const struct clv_client *c);
 /* Polls readable when a step has something to do; arm it by may_sleep. */
 int clv_client_fd(const struct clv_client *c);
 bool clv_client_may_sleep(struct clv_client *c);
+
+/* Whether much that was asked of the worker waits still: step before asking more. */
+bool clv_client_is_backlogged(const struct clv_client *c);
 
 void clv_client_stop(struct clv_client *c, uint64_t now_ns);
 bool clv_client_is_stopped(const struct clv_client *c);

@@ -77,6 +77,7 @@ static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_re
 		.egress = { .local = t->p.local, .fd = -1 },
 		.socket = t->p.socket,
 		.capsules = result->capsules,
+		.deliver = t->p.deliver,
 		.ops = &tunnel_ops,
 		.user = t,
 	};

@@ -57,7 +57,7 @@ struct clv_relay_tunnel_ops {
 	void (*on_closed)(void *user, int error, const struct clv_client_result *result);
 	/* Of a bound tunnel: a COMPRESSION_* capsule, see struct clv_client_request_ops. */
 	int (*on_context)(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len);
-	/* Of a bound tunnel: CLV_EVT_REMOTE_* of its worker.  evt, payload: borrow. */
+	/* CLV_EVT_REMOTE_* of a bound tunnel, CLV_EVT_DELIVERY with deliver.  evt, payload: borrow. */
 	void (*on_bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 			 const uint8_t *payload, size_t len);
 };
@@ -69,6 +69,7 @@ struct clv_relay_tunnel_params {
 	struct clv_endpoint local;  /* our socket that the application talks to */
 	struct clv_endpoint remote; /* the application */
 	uint32_t socket;	    /* number of our socket, from clv_evt_remote */
+	bool deliver;		    /* no socket: what comes is CLV_EVT_DELIVERY */
 	uint32_t busy_per_sec;	    /* bound: packets that make CLV_EVT_REMOTE_BUSY; 0: never */
 	uint64_t context_idle_ns;   /* bound: CLV_EVT_REMOTE_IDLE after this long; 0: never */
 	const struct clv_relay_tunnel_ops *ops;
@@ -85,7 +86,8 @@ void clv_relay_tunnel_command(struct clv_relay_tunnel *t, enum clv_command type,
 			      size_t head_len, const uint8_t *tail, size_t tail_len);
 /* Of an open bound tunnel: see clv_client_request_send_capsule. */
 int clv_relay_tunnel_send_capsule(struct clv_relay_tunnel *t, const uint8_t *capsule, size_t len);
-/* A datagram of the application from before the tunnel was open.  payload: copies. */
+/* A datagram of the application: from before the tunnel was open, or without a socket.  payload:
+   copies. */
 void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len);
 
 #endif

@@ -59,6 +59,12 @@ static struct clv_tuple tuple_of(const struct clv_tunnel *t)
 	return (struct clv_tuple){ .local = t->flow.local, .remote = t->flow.remote };
 }
 
+/* Whether datagrams come to it by its 4-tuple. */
+static bool has_tuple(const struct clv_tunnel *t)
+{
+	return clv_tunnel_has_target(t) && !(t->flags & CLV_TUNNEL_DELIVER);
+}
+
 struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_tunnel_add *cmd,
 				   uint32_t wait_packets, uint64_t now_ns)
 {
@@ -92,7 +98,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 	tuple = tuple_of(t);
 	if (clv_table_insert(&ts->by_stream, &key, t->slot))
 		goto unuse;
-	if (clv_tunnel_has_target(t) && clv_table_insert(&ts->by_tuple, &tuple, t->slot))
+	if (has_tuple(t) && clv_table_insert(&ts->by_tuple, &tuple, t->slot))
 		goto remove_stream;
 	ts->stats[t->slot] = (struct clv_tunnel_stats){ .last_ns = now_ns };
 	if (t->idle_ns)
@@ -114,7 +120,7 @@ uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct
 
 	clv_timers_set(&ts->timers, &t->idle, CLV_TIMER_NEVER);
 	clv_table_remove(&ts->by_stream, &key);
-	if (clv_tunnel_has_target(t))
+	if (has_tuple(t))
 		clv_table_remove(&ts->by_tuple, &tuple);
 	for (int i = 0; i < CLV_TUNNEL_ENDS; i++)
 		if (t->ends[i].used)

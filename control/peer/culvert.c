@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/culvert.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/peer/culvert_state.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+
+enum {
+	STEPS_PER_TURN = 64, /* then the caller's loop has its turn */
+	TUNNELS_MAX = 1024,
+	RECEIVE_BYTES = 4 << 20,
+	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
+};
+
+#define KEEPALIVE_NS (20 * CLV_SEC)
+
+#define SAME(name) _Static_assert((int)CULVERT_##name == (int)CLV_##name, #name)
+SAME(EPROTO);
+SAME(ERANGE);
+SAME(ESYNTAX);
+SAME(EFULL);
+SAME(EDENIED);
+SAME(EUNROUTABLE);
+SAME(ENONAME);
+SAME(ENAMETIME);
+SAME(ETLS);
+SAME(EQUIC);
+SAME(EHTTP);
+SAME(EUNTRUSTED);
+SAME(ECLASSICAL);
+SAME(ECLOSED);
+SAME(ETIMEOUT);
+SAME(LOG_ERROR);
+SAME(LOG_DEBUG);
+
+const char *culvert_strerror(int error)
+{
+	return clv_strerror(error);
+}
+
+const char *culvert_version(void)
+{
+	return CLV_VERSION;
+}
+
+static bool level_is_set;
+
+void culvert_log_level(enum culvert_log level)
+{
+	__atomic_store_n(&level_is_set, true, __ATOMIC_RELAXED);
+	clv_log_set_level((enum clv_log_level)level);
+}
+
+int api_fail(struct culvert *c, int error, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(c->why, sizeof(c->why), fmt, args);
+	va_end(args);
+	return error;
+}
+
+const char *culvert_why(const struct culvert *c)
+{
+	return c->why;
+}
+
+void api_hurry(struct culvert *c)
+{
+	c->next_ns = 0;
+}
+
+int api_parse(struct culvert *c, const char *what, const char *text, struct target *out)
+{
+	const char *colon = text ? strrchr(text, ':') : NULL, *begin = text, *end = colon;
+	unsigned long port;
+	char *rest;
+
+	if (!colon || colon == text)
+		return api_fail(c, CULVERT_ESYNTAX, "%s is not HOST:PORT: %s", what,
+				text ? text : "nothing given");
+	if (*text == '[') {
+		begin = text + 1;
+		end = colon - 1;
+		if (*end != ']' || end <= begin)
+			return api_fail(c, CULVERT_ESYNTAX, "%s is not [IPv6]:PORT: %s", what,
+					text);
+	} else if (memchr(text, ':', (size_t)(colon - text))) {
+		return api_fail(c, CULVERT_ESYNTAX, "%s: an IPv6 address wants brackets: %s", what,
+				text);
+	}
+	port = strtoul(colon + 1, &rest, 10);
+	if (colon[1] < '0' || colon[1] > '9' || *rest || port > 65535)
+		return api_fail(c, CULVERT_ESYNTAX, "%s has no port number: %s", what, text);
+	if ((size_t)(end - begin) >= sizeof(out->host))
+		return api_fail(c, CULVERT_ESYNTAX, "%s has too long a name", what);
+	memcpy(out->host, begin, (size_t)(end - begin));
+	out->host[end - begin] = '\0';
+	out->port = (uint16_t)port;
+	return 0;
+}
+
+/* ---- events ---- */
+
+/* What an event is about: the innermost object it names. */
+static struct object *subject_of(const struct culvert_event *e)
+{
+	if (e->tunnel)
+		return &e->tunnel->object;
+	if (e->forward)
+		return &e->forward->object;
+	return &e->session->object;
+}
+
+static void release(const struct culvert_event *e)
+{
+	if (e->tunnel)
+		api_tunnel_release(e->tunnel);
+	else if (e->forward)
+		api_forward_release(e->forward);
+	else
+		api_session_release(e->session);
+}
+
+void api_tell(struct culvert *c, const struct culvert_event *e, const void *tail, size_t len)
+{
+	struct object *subject = subject_of(e);
+
+	if (subject->is_closed || c->is_closing)
+		return;
+	if (e->type == CULVERT_DATAGRAM && c->waiting_bytes + len > c->receive_bytes) {
+		c->received_dropped++;
+		return;
+	}
+	if (clv_mailbox_send(c->events, e->type, e, sizeof(*e), tail, len)) {
+		c->received_dropped += e->type == CULVERT_DATAGRAM;
+		return;
+	}
+	if (e->type == CULVERT_DATAGRAM)
+		c->waiting_bytes += len;
+	subject->events++;
+	c->events_len++;
+}
+
+static void give_back(struct culvert *c)
+{
+	if (c->is_lending)
+		clv_mailbox_release(c->events);
+	c->is_lending = false;
+}
+
+bool culvert_next_event(struct culvert *c, struct culvert_event *out)
+{
+	struct clv_record r;
+	struct culvert_event e;
+	struct object *subject;
+	const uint8_t *tail;
+	bool is_closed;
+
+	for (;;) {
+		give_back(c);
+		clv_mailbox_flush(c->events);
+		if (!clv_mailbox_peek(c->events, &r))
+			return false;
+		c->is_lending = true;
+		c->events_len--;
+		memcpy(&e, r.body, sizeof(e));
+		tail = (const uint8_t *)r.body + sizeof(e);
+		if (e.type == CULVERT_DATAGRAM) {
+			e.payload = tail;
+			e.payload_len = r.len - sizeof(e);
+			c->waiting_bytes -= e.payload_len;
+		}
+		e.detail = e.type != CULVERT_DATAGRAM && r.len > sizeof(e) ? (const char *)tail
+									   : "";
+		subject = subject_of(&e);
+		is_closed = subject->is_closed;
+		subject->events--;
+		if (is_closed) {
+			release(&e);
+			continue;
+		}
+		*out = e;
+		return true;
+	}
+}
+
+/* ---- life ---- */
+
+int culvert_open(const struct culvert_options *options, struct culvert **out)
+{
+	static const struct culvert_options defaults;
+	const struct culvert_options *o = options ? options : &defaults;
+	struct culvert *c = calloc(1, sizeof(*c));
+	struct clv_client_params cp = {
+		.tunnels_max = o->tunnels_max ? o->tunnels_max : TUNNELS_MAX,
+		.keepalive_ns = KEEPALIVE_NS,
+		.on_new_remote = api_forwards_new_remote,
+		.user = c,
+	};
+	int err = -ENOMEM;
+
+	if (!c)
+		return -ENOMEM;
+	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
+		culvert_log_level(CULVERT_LOG_ERROR);
+	c->receive_bytes = o->receive_bytes ? o->receive_bytes : RECEIVE_BYTES;
+	if (c->receive_bytes < RECEIVE_BYTES_MIN)
+		c->receive_bytes = RECEIVE_BYTES_MIN;
+	c->events = clv_mailbox_new(c->receive_bytes, -1);
+	if (c->events)
+		err = clv_client_open(&cp, &c->client);
+	if (err) {
+		clv_mailbox_free(c->events);
+		free(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void culvert_close(struct culvert *c)
+{
+	struct culvert_event skipped;
+
+	if (!c)
+		return;
+	c->is_closing = true;
+	while (c->sessions)
+		culvert_session_close(c->sessions);
+	clv_client_stop(c->client, clv_clock_now_ns());
+	for (int i = 0; i < STEPS_PER_TURN && !clv_client_is_stopped(c->client); i++)
+		clv_client_step(c->client, clv_clock_now_ns());
+	clv_client_close(c->client); /* and with it what is left of sessions: their memory too */
+	while (culvert_next_event(c, &skipped))
+		; /* the last that kept closed objects alive */
+	clv_mailbox_free(c->events);
+	free(c);
+}
+
+int culvert_fd(const struct culvert *c)
+{
+	return clv_client_fd(c->client);
+}
+
+/* ---- the step ---- */
+
+void culvert_step(struct culvert *c)
+{
+	uint64_t next_ns;
+
+	give_back(c);
+	c->sends = 0;
+	c->next_ns = 0;
+	for (int i = 0; i < STEPS_PER_TURN; i++) {
+		c->now_ns = clv_clock_now_ns();
+		api_sessions_step(c);
+		if (clv_client_step(c->client, c->now_ns) || !clv_client_may_sleep(c->client))
+			continue;
+		c->next_ns = clv_client_next_ns(c->client);
+		next_ns = api_sessions_next_ns(c);
+		if (next_ns < c->next_ns)
+			c->next_ns = next_ns;
+		return;
+	}
+}
+
+uint64_t culvert_deadline_ns(const struct culvert *c)
+{
+	return c->events_len ? 0 : c->next_ns;
+}
+
+int culvert_timeout_msec(const struct culvert *c)
+{
+	uint64_t at_ns = culvert_deadline_ns(c), now_ns, msec;
+
+	if (at_ns == UINT64_MAX)
+		return -1;
+	now_ns = clv_clock_now_ns();
+	if (at_ns <= now_ns)
+		return 0;
+	msec = (at_ns - now_ns) / CLV_MSEC + 1;
+	return msec > INT32_MAX ? INT32_MAX : (int)msec;
+}
+
+void culvert_stats(const struct culvert *c, struct culvert_stats *out)
+{
+	const struct clv_counters *n = clv_client_counters(c->client);
+
+	*out = (struct culvert_stats){
+		.received_dropped = c->received_dropped,
+		.packets_in = n->slot[CLV_COUNT_RX_PEER],
+		.packets_out = n->slot[CLV_COUNT_TX_PEER],
+	};
+}
