@@ -11,40 +11,117 @@ struct chunk {
 	uint8_t bytes[];
 };
 
+enum { BUCKETS_MIN = 8 };
+
+enum place { NOWHERE = 0, IN_READY, IN_UNOPENED };
+
 struct clv_stream {
-	struct clv_stream *next;
+	struct clv_stream *chain;	/* of its bucket */
+	struct clv_stream *next, *prev; /* of the queue it is in */
 	int64_t id;
 	struct chunk *head, *tail; /* from the first byte that is not acknowledged */
 	size_t head_acked;	   /* bytes of head the peer has */
 	struct chunk *send_chunk;  /* where sending goes on; NULL: nothing to send */
 	size_t send_offset;	   /* in send_chunk */
+	uint8_t place;		   /* enum place */
 	bool fin, fin_sent;
-	bool blocked;  /* by the peer's flow control */
-	bool unopened; /* ours, waiting for the peer to allow another stream */
+	bool blocked; /* by the peer's flow control */
 };
+
+/* ---- queues ---- */
+
+static struct clv_stream_queue *queue_of(struct clv_streams *ss, enum place place)
+{
+	return place == IN_READY ? &ss->ready : &ss->unopened;
+}
+
+static void leave(struct clv_streams *ss, struct clv_stream *s)
+{
+	struct clv_stream_queue *q = queue_of(ss, s->place);
+
+	if (s->place == NOWHERE)
+		return;
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		q->head = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	else
+		q->tail = s->prev;
+	s->next = s->prev = NULL;
+	s->place = NOWHERE;
+}
+
+static void join(struct clv_streams *ss, struct clv_stream *s, enum place place)
+{
+	struct clv_stream_queue *q = queue_of(ss, place);
+
+	s->prev = q->tail;
+	if (q->tail)
+		q->tail->next = s;
+	else
+		q->head = s;
+	q->tail = s;
+	s->place = (uint8_t)place;
+}
+
+/* ---- the table ---- */
+
+/* IDs of one kind are numbered without gaps: their low bits spread them well enough. */
+static struct clv_stream **bucket(const struct clv_streams *ss, int64_t id)
+{
+	return &ss->buckets[((uint64_t)id >> 2 ^ (uint64_t)id << 3) & (ss->buckets_len - 1)];
+}
 
 static struct clv_stream *find(const struct clv_streams *ss, int64_t id)
 {
-	struct clv_stream *s = ss->head;
+	struct clv_stream *s = ss->buckets_len ? *bucket(ss, id) : NULL;
 
 	while (s && s->id != id)
-		s = s->next;
+		s = s->chain;
 	return s;
+}
+
+static int grow(struct clv_streams *ss)
+{
+	struct clv_streams bigger = {
+		.buckets_len = ss->buckets_len ? 2 * ss->buckets_len : BUCKETS_MIN,
+	};
+
+	bigger.buckets = calloc(bigger.buckets_len, sizeof(struct clv_stream *));
+	if (!bigger.buckets)
+		return -ENOMEM;
+	for (size_t i = 0; i < ss->buckets_len; i++) {
+		struct clv_stream *s = ss->buckets[i], *next;
+
+		for (; s; s = next) {
+			next = s->chain;
+			s->chain = *bucket(&bigger, s->id);
+			*bucket(&bigger, s->id) = s;
+		}
+	}
+	free(ss->buckets);
+	ss->buckets = bigger.buckets;
+	ss->buckets_len = bigger.buckets_len;
+	return 0;
 }
 
 static struct clv_stream *find_or_add(struct clv_streams *ss, int64_t id)
 {
-	struct clv_stream **end = &ss->head, *s = find(ss, id);
+	struct clv_stream *s = find(ss, id);
 
 	if (s)
 		return s;
+	if (ss->count == ss->buckets_len && grow(ss))
+		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
 	s->id = id;
-	while (*end) /* in order, so that streams we open wait in the order of their IDs */
-		end = &(*end)->next;
-	*end = s;
+	s->chain = *bucket(ss, id);
+	*bucket(ss, id) = s;
+	ss->count++;
 	return s;
 }
 
@@ -61,6 +138,13 @@ static void drop_head_chunk(struct clv_stream *s)
 
 static void free_stream(struct clv_streams *ss, struct clv_stream *s)
 {
+	struct clv_stream **at = bucket(ss, s->id);
+
+	while (*at != s)
+		at = &(*at)->chain;
+	*at = s->chain;
+	ss->count--;
+	leave(ss, s);
 	while (s->head) {
 		ss->backlog -= s->head->len - s->head_acked;
 		drop_head_chunk(s);
@@ -68,15 +152,34 @@ static void free_stream(struct clv_streams *ss, struct clv_stream *s)
 	free(s);
 }
 
+static bool has_output(const struct clv_stream *s)
+{
+	return s->send_chunk || (s->fin && !s->fin_sent);
+}
+
+/* Something about it changed: its turn comes, or is over, or it is of no use any more. */
+static void settle(struct clv_streams *ss, struct clv_stream *s)
+{
+	if (s->place == IN_UNOPENED)
+		return;
+	if (!s->head && !has_output(s)) {
+		free_stream(ss, s);
+		return;
+	}
+	if (s->place == NOWHERE && has_output(s) && !s->blocked)
+		join(ss, s, IN_READY);
+	else if (s->place == IN_READY && (!has_output(s) || s->blocked))
+		leave(ss, s);
+}
+
 void clv_streams_fini(struct clv_streams *ss)
 {
-	while (ss->head) {
-		struct clv_stream *s = ss->head;
-
-		ss->head = s->next;
-		free_stream(ss, s);
-	}
-	ss->cursor = NULL;
+	for (size_t i = 0; i < ss->buckets_len; i++)
+		while (ss->buckets[i])
+			free_stream(ss, ss->buckets[i]);
+	free(ss->buckets);
+	ss->buckets = NULL;
+	ss->buckets_len = 0;
 }
 
 int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, size_t len, bool fin)
@@ -88,8 +191,10 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 		return -ENOMEM;
 	if (len) {
 		c = malloc(sizeof(*c) + len);
-		if (!c)
+		if (!c) {
+			settle(ss, s);
 			return -ENOMEM;
+		}
 		c->next = NULL;
 		c->len = len;
 		memcpy(c->bytes, data, len);
@@ -105,6 +210,7 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 		ss->backlog += len;
 	}
 	s->fin |= fin;
+	settle(ss, s);
 	return 0;
 }
 
@@ -124,7 +230,8 @@ int clv_streams_open(struct clv_streams *ss, ngtcp2_conn *qc, int64_t id)
 
 	if (!s)
 		return -ENOMEM;
-	s->unopened = true;
+	leave(ss, s);
+	join(ss, s, IN_UNOPENED);
 	clv_streams_retry_open(ss, qc);
 	return 0;
 }
@@ -132,39 +239,32 @@ int clv_streams_open(struct clv_streams *ss, ngtcp2_conn *qc, int64_t id)
 void clv_streams_retry_open(struct clv_streams *ss, ngtcp2_conn *qc)
 {
 	bool stuck[2] = { false, false }; /* bidirectional, unidirectional: IDs go out in order */
+	struct clv_stream *s = ss->unopened.head, *next;
 
-	for (struct clv_stream *s = ss->head; s; s = s->next) {
+	for (; s && !(stuck[0] && stuck[1]); s = next) {
 		int kind = s->id & 2 ? 1 : 0;
 
-		if (!s->unopened || stuck[kind])
+		next = s->next;
+		if (stuck[kind])
 			continue;
-		if (try_open(qc, s))
-			s->unopened = false;
-		else
+		if (!try_open(qc, s)) {
 			stuck[kind] = true;
+			continue;
+		}
+		leave(ss, s);
+		settle(ss, s);
 	}
-}
-
-static bool has_output(const struct clv_stream *s)
-{
-	return !s->blocked && !s->unopened && (s->send_chunk || (s->fin && !s->fin_sent));
 }
 
 int clv_streams_next(struct clv_streams *ss, int64_t *id, ngtcp2_vec *vec, int max, bool *fin)
 {
-	struct clv_stream *s = ss->cursor ? ss->cursor : ss->head, *first = s;
+	const struct clv_stream *s = ss->ready.head;
 	struct chunk *c;
 	size_t offset;
 	int n = 0;
 
 	if (!s)
 		return -1;
-	while (!has_output(s)) {
-		s = s->next ? s->next : ss->head;
-		if (s == first)
-			return -1;
-	}
-	ss->cursor = s;
 	offset = s->send_offset;
 	for (c = s->send_chunk; c && n < max; c = c->next, offset = 0) {
 		vec[n].base = c->bytes + offset;
@@ -190,24 +290,28 @@ void clv_streams_sent(struct clv_streams *ss, int64_t id, size_t len, bool fin)
 	s->send_offset += len;
 	if (fin && !s->send_chunk)
 		s->fin_sent = true;
-	if (ss->cursor == s)
-		ss->cursor = s->next; /* round robin; NULL starts over */
+	leave(ss, s); /* and to the end of the queue, if there is more */
+	settle(ss, s);
 }
 
 void clv_streams_block(struct clv_streams *ss, int64_t id)
 {
 	struct clv_stream *s = find(ss, id);
 
-	if (s)
-		s->blocked = true;
+	if (!s)
+		return;
+	s->blocked = true;
+	settle(ss, s);
 }
 
 void clv_streams_unblock(struct clv_streams *ss, int64_t id)
 {
 	struct clv_stream *s = find(ss, id);
 
-	if (s)
-		s->blocked = false;
+	if (!s)
+		return;
+	s->blocked = false;
+	settle(ss, s);
 }
 
 void clv_streams_acked(struct clv_streams *ss, int64_t id, uint64_t len)
@@ -230,19 +334,14 @@ void clv_streams_acked(struct clv_streams *ss, int64_t id, uint64_t len)
 		}
 		drop_head_chunk(s);
 	}
+	if (s)
+		settle(ss, s);
 }
 
 void clv_streams_drop(struct clv_streams *ss, int64_t id)
 {
-	struct clv_stream **at = &ss->head, *s;
+	struct clv_stream *s = find(ss, id);
 
-	while (*at && (*at)->id != id)
-		at = &(*at)->next;
-	s = *at;
-	if (!s)
-		return;
-	*at = s->next;
-	if (ss->cursor == s)
-		ss->cursor = NULL;
-	free_stream(ss, s);
+	if (s)
+		free_stream(ss, s);
 }

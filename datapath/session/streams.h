@@ -18,10 +18,22 @@
 
 struct clv_stream;
 
+/* Streams in the order of their turn. */
+struct clv_stream_queue {
+	struct clv_stream *head, *tail;
+};
+
+/*
+ * Those with anything to send or to be acknowledged; a stream with neither is not kept.  A peer may
+ * open many thousands, so nothing is looked for by walking them.
+ */
 struct clv_streams {
-	struct clv_stream *head;   /* all with anything to send or to be acknowledged */
-	struct clv_stream *cursor; /* round robin among them */
-	size_t backlog;		   /* bytes written and not acknowledged */
+	struct clv_stream **buckets; /* by ID; NULL: none yet */
+	size_t buckets_len;	     /* a power of two */
+	size_t count;
+	struct clv_stream_queue ready;	  /* to send now */
+	struct clv_stream_queue unopened; /* ours, waiting for the peer, in order of ID */
+	size_t backlog;			  /* bytes written and not acknowledged */
 };
 
 void clv_streams_fini(struct clv_streams *ss);

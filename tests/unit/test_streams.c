@@ -101,6 +101,40 @@ static void test_blocked_and_dropped(void **state)
 	assert_int_equal(ss.backlog, 0);
 }
 
+/* What is sent and acknowledged is forgotten; the others keep their turn, however many there are. */
+static void test_thousands(void **state)
+{
+	enum { MANY = 5000 };
+	struct clv_streams ss = { 0 };
+	ngtcp2_vec v[1];
+	int64_t id;
+	bool fin;
+
+	(void)state;
+	for (int64_t i = 0; i < MANY; i++)
+		put(&ss, 4 * i, "ab", i & 1);
+	assert_int_equal(ss.count, MANY);
+	for (int64_t i = 0; i < MANY; i++) {
+		assert_int_equal(clv_streams_next(&ss, &id, v, 1, &fin), 1);
+		assert_int_equal(id, 4 * i);
+		assert_int_equal(fin, i & 1);
+		clv_streams_sent(&ss, id, 2, fin);
+	}
+	assert_int_equal(clv_streams_next(&ss, &id, v, 1, &fin), -1);
+	for (int64_t i = MANY - 1; i >= 0; i--) {
+		clv_streams_acked(&ss, 4 * i, 1);
+		assert_int_equal(ss.count, i + 1);
+		clv_streams_acked(&ss, 4 * i, 1);
+		assert_int_equal(ss.count, i);
+	}
+	assert_int_equal(ss.backlog, 0);
+	assert_int_equal(clv_streams_write(&ss, 8, NULL, 0, true), 0);
+	assert_int_equal(clv_streams_next(&ss, &id, v, 1, &fin), 0);
+	clv_streams_sent(&ss, 8, 0, true);
+	assert_int_equal(ss.count, 0); /* a FIN alone is QUIC's to repeat */
+	clv_streams_fini(&ss);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_fin_alone),
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_blocked_and_dropped),
+		cmocka_unit_test(test_thousands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
