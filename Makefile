@@ -32,6 +32,7 @@ CLANG        ?= clang
 CLANG_FORMAT ?= clang-format
 BPFTOOL      ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 600
 JOBS         ?= $(shell nproc)
 ONLY         ?=
 
@@ -266,7 +267,7 @@ fuzz-built: $(fuzz_tests)
 			$(OUT)/corpus/$$f $$seeds || exit 1; \
 	done
 
-.PHONY: demo bench
+.PHONY: demo bench soak
 demo: deps ## install what is missing, build, and show the relay at work in the lab (root)
 	$(submake) all tests
 	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
@@ -274,6 +275,10 @@ demo: deps ## install what is missing, build, and show the relay at work in the 
 bench: deps ## build and run the benchmarks (root)
 	$(submake) all tests benches
 	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) bench/run $(BENCH_ARGS)
+
+soak: deps ## a relay at half load, among peers that come, move and die, for SOAK_SECONDS (root)
+	$(submake) all tests
+	@BUILD=$(abspath $(OUT)) SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) tests/lab/soak.py
 
 # ---- dependencies ----
 

@@ -91,6 +91,8 @@ static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *
 	uint64_t received = learn ? clv_conn_received(conn) : 0;
 
 	clv_count(&w->counters, CLV_COUNT_RX_PEER);
+	if (rx->via == CLV_VIA_KERNEL)
+		clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
 	clv_conn_input(conn, rx, w->now_ns);
 	/* Answers leave the way the peer's packets come, until control says better. */
 	if (learn && clv_conn_received(conn) != received) {
@@ -105,8 +107,11 @@ static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *
 /* The kernel or XDP matched the remote; look again, since a map may lag behind the tunnel. */
 static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx *rx)
 {
-	if (rx->kind != CLV_RX_HAIRPIN)
+	if (rx->kind != CLV_RX_HAIRPIN) {
 		clv_count(&w->counters, CLV_COUNT_RX_TARGET);
+		if (rx->via == CLV_VIA_KERNEL)
+			clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
+	}
 	if (t->flags & CLV_TUNNEL_BOUND) {
 		worker_bound_to_peer(w, t, rx);
 		return;

@@ -53,6 +53,7 @@ static void packet(struct clv_worker *w, const struct clv_cmd_packet *cmd, const
 		clv_count(&w->counters, CLV_COUNT_DROP_STALE);
 		return;
 	}
+	clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
 	clv_count(&w->counters, CLV_COUNT_RX_PEER);
 	clv_conn_input(conn, &rx, w->now_ns);
 	worker_conn_mark_dirty(w, conn);
@@ -138,6 +139,7 @@ static void tunnel_add(struct clv_worker *w, const struct clv_cmd_tunnel_add *cm
 static void tunnel_send(struct clv_worker *w, struct clv_tunnel *t,
 			const struct clv_cmd_tunnel_send *cmd, const uint8_t *payload, size_t len)
 {
+	clv_count(&w->counters, CLV_COUNT_CAPSULES_IN);
 	/* Its context will not come any more: capsules and registrations are on one stream. */
 	if (!worker_to_context(w, t, cmd->context_id, payload, len))
 		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN_CONTEXT);

@@ -277,6 +277,7 @@ static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 	memcpy(body, head, head_len);
 	memcpy(body + head_len, payload, len);
 	worker_event(w, CLV_EVT_DATAGRAM_UP, &up, sizeof(up), body, head_len + len);
+	clv_count(&w->counters, CLV_COUNT_CAPSULES_OUT);
 }
 
 void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,

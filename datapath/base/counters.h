@@ -19,6 +19,10 @@
 	X(TX_TARGET, "tx_target_packets", "UDP packets sent to targets")                           \
 	X(DGRAM_IN, "datagrams_in", "HTTP datagrams received from peers")                          \
 	X(DGRAM_OUT, "datagrams_out", "HTTP datagrams sent to peers")                              \
+	X(CAPSULES_IN, "capsules_in", "HTTP datagrams received from peers in capsules")            \
+	X(CAPSULES_OUT, "capsules_out", "HTTP datagrams given to control for capsules to peers")   \
+	X(RX_KERNEL, "rx_kernel_packets",                                                          \
+	  "of those from peers and targets, what came by a kernel socket")                         \
 	X(HANDOFF_OUT, "handoff_packets", "packets passed to the worker that owns them")           \
 	X(HANDSHAKES, "handshakes", "handshakes completed")                                        \
 	X(REQUESTS, "requests", "HTTP requests answered")                                          \
@@ -51,6 +55,7 @@
 	X(DROP_QUEUE_FULL, "drop_queue_full", "send queue of a connection full")                   \
 	X(DROP_SOJOURN, "drop_sojourn", "waited too long in a send queue")                         \
 	X(DROP_CLOSED, "drop_closed", "for a connection that was closing")                         \
+	X(DROP_CLOSING, "drop_closing", "QUIC packets of a connection that was closing")           \
 	X(DROP_NO_FRAME, "drop_no_frame", "no free packet buffer")                                 \
 	X(DROP_TX_RING, "drop_tx_ring", "transmit ring full")                                      \
 	X(DROP_NO_NEIGHBOUR, "drop_no_neighbour", "next hop did not resolve or too many waited")   \

@@ -411,7 +411,7 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 		if (conn->closing == CLV_CONN_CLOSING &&
 		    !(conn->close_seen & (conn->close_seen - 1)))
 			conn->close_answer = true;
-		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSED);
+		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSING);
 		return;
 	}
 	rv = is_path_in_use(conn, rx) ? read_packet(conn, rx) : read_from_other_path(conn, rx);
