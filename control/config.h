@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "control/control.h"
+#include "control/pace.h"
 
 /* Which rung of the ladder the operator asks for. */
 enum clv_datapath {
@@ -68,6 +69,7 @@ struct clv_config {
 	uint32_t names_pending_max;
 	uint64_t name_ns;
 
+	struct clv_pace_params pace; /* of the workers */
 	uint32_t ring_packets;
 	bool verify_checksum;
 	uint32_t busy_poll_usec;

@@ -184,6 +184,14 @@ static const struct clv_config_option options[] = {
 	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
 	  .help = "Remembered at a time, in the kernel and in the daemon each." },
 
+	{ "io", "look-usec", RANGE(0, 10000, "", "50"), .scale = 1000, MEMBER(pace.look_ns),
+	  .help = "How long a worker looks on after it had something to do, before it sleeps.  Spares the\n"
+		  "time of a wake-up where answers follow soon; given up where they do not.  0: never." },
+	{ "io", "batch-packets", RANGE(0, 64, "packets", "8"), MEMBER(pace.batch),
+	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses for about\n"
+		  "so many packets instead of waking for each.  0: never." },
+	{ "io", "pause-usec", RANGE(1, 1000, "", "100"), .scale = 1000, MEMBER(pace.pause_max_ns),
+	  .help = "Longest such pause." },
 	{ "io", "ring-packets", RANGE(64, 65536, "packets, a power of two", "2048"),
 	  MEMBER(ring_packets),
 	  .help = "Each AF_XDP ring.  A queue takes 8 KiB of memory for each." },

@@ -32,6 +32,7 @@
 #include "control/masque/egress.h"
 #include "control/nic.h"
 #include "control/options.h"
+#include "control/pace.h"
 #include "control/plan.h"
 #include "control/resolve.h"
 #include "control/routes.h"
@@ -84,10 +85,11 @@ struct clv_relay_worker {
 	struct clv_worker *worker;
 	pthread_t thread;
 	bool is_running;
-	atomic_bool must_quit;	    /* set by control, read by the thread */
-	atomic_uint_fast64_t turns; /* written by the thread: that it lives */
-	uint_fast64_t turns_seen;   /* by control, at the last tick */
-	unsigned silent_ticks;	    /* since turns went on */
+	atomic_bool must_quit;	     /* set by control, read by the thread */
+	atomic_uint_fast64_t turns;  /* written by the thread: that it lives */
+	uint_fast64_t turns_seen;    /* by control, at the last tick */
+	struct clv_pace_params pace; /* before the thread is made */
+	unsigned silent_ticks;	     /* since turns went on */
 	unsigned cpu;
 };
 

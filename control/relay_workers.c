@@ -20,18 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	MAILBOX_BYTES = 1 << 20,
 	HANDOFF_BYTES = 1 << 20,
-	SPIN_MIN = 2, /* empty steps before a worker sleeps */
-	SPIN_MAX = 64,
 	SILENT_TICKS_MAX = 5, /* seconds; a woken thread that lives takes a turn at once */
 };
-
-#define SHORT_SLEEP_NS (50 * UINT64_C(1000))
 
 static int fail(struct clv_relay *relay, int err, const char *what)
 {
@@ -269,6 +266,7 @@ int clv_relay_open_workers(struct clv_relay *relay)
 	for (i = 0; i < relay->workers_len; i++) {
 		relay->workers[i].id = i;
 		relay->workers[i].cpu = relay->plan.workers[i].cpu;
+		relay->workers[i].pace = relay->config.pace;
 		err = open_worker(relay, &relay->workers[i]);
 		if (err) {
 			snprintf(what, sizeof(what), "worker %u", i);
@@ -306,8 +304,8 @@ void clv_relay_close_workers(struct clv_relay *relay)
 
 /* ---- threads ---- */
 
-/* Sleep until something comes or the next timer is due.  Returns how long, in nanoseconds. */
-static uint64_t sleep_until_work(struct clv_relay_worker *rw, uint64_t now_ns)
+/* Sleep until something comes or the next timer is due. */
+static void sleep_until_work(struct clv_relay_worker *rw, uint64_t now_ns)
 {
 	struct pollfd fds[] = {
 		{ .fd = rw->wake_fd, .events = POLLIN },
@@ -329,37 +327,42 @@ static uint64_t sleep_until_work(struct clv_relay_worker *rw, uint64_t now_ns)
 	if (fds[0].revents && read(rw->wake_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		clv_log(CLV_LOG_ERROR, "wake_fd", "worker=%u err=\"%s\"", rw->id,
 			clv_strerror(-errno));
-	return clv_clock_now_ns() - now_ns;
 }
 
-/*
- * Step; when there was nothing, look again a few times before going to sleep: waking up costs more.
- * Short sleeps say that packets come often, and make the next wait for them longer.
- */
+static void pause_for(uint64_t ns)
+{
+	const struct timespec wait = { .tv_nsec = (long)ns };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+}
+
 static void *run_worker(void *arg)
 {
 	struct clv_relay_worker *rw = arg;
-	unsigned empty = 0, spin = SPIN_MIN;
+	struct clv_pace pace = { .p = rw->pace };
 	uint_fast64_t turns = 0;
-	uint64_t now_ns;
+	uint64_t now_ns, pause_ns;
+	unsigned work;
 	char name[32];
 
 	snprintf(name, sizeof(name), "clv-worker-%u", rw->id);
 	pthread_setname_np(pthread_self(), name);
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* else a pause is 50 us longer than it says */
 	while (!atomic_load_explicit(&rw->must_quit, memory_order_acquire)) {
 		atomic_store_explicit(&rw->turns, ++turns, memory_order_relaxed);
 		now_ns = clv_clock_now_ns();
-		if (clv_worker_step(rw->worker, now_ns)) {
-			empty = 0;
-			continue;
+		work = clv_worker_step(rw->worker, now_ns);
+		switch (clv_pace_next(&pace, work, now_ns, &pause_ns)) {
+		case CLV_PACE_STEP:
+			break;
+		case CLV_PACE_PAUSE:
+			pause_for(pause_ns);
+			break;
+		case CLV_PACE_SLEEP:
+			if (clv_worker_may_sleep(rw->worker))
+				sleep_until_work(rw, now_ns);
+			break;
 		}
-		if (++empty < spin || !clv_worker_may_sleep(rw->worker))
-			continue;
-		empty = 0;
-		if (sleep_until_work(rw, now_ns) < SHORT_SLEEP_NS)
-			spin = spin < SPIN_MAX ? 2 * spin : SPIN_MAX;
-		else
-			spin = SPIN_MIN;
 	}
 	return NULL;
 }

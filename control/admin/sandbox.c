@@ -155,7 +155,7 @@ static const uint64_t bpf_commands[] = {
 	BPF_LINK_DETACH,      BPF_OBJ_GET_INFO_BY_FD,
 };
 
-static const uint64_t prctls[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_VMA };
+static const uint64_t prctls[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_SET_TIMERSLACK };
 
 static const uint64_t families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK, AF_XDP };
 

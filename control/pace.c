@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/pace.h"
+
+#include "datapath/base/clock.h"
+
+enum {
+	OUTCOMES_MAX = 16,   /* of looking on that are remembered */
+	MISSES_PER_FIND = 4, /* looking on that finds less is given up */
+	TRY_AGAIN = 16,	     /* sleeps without looking on, then one with */
+};
+
+#define WINDOW_NS CLV_MSEC
+#define QUIET_NS  (200 * UINT64_C(1000)) /* nothing for so long: it has stopped */
+
+static void count_window(struct clv_pace *pace, uint64_t now_ns)
+{
+	uint64_t length_ns = now_ns - pace->window_ns;
+
+	if (length_ns < WINDOW_NS)
+		return;
+	pace->per_sec = pace->work * CLV_SEC / length_ns;
+	pace->work = 0;
+	pace->window_ns = now_ns;
+}
+
+static void remember(struct clv_pace *pace, bool found)
+{
+	if (found)
+		pace->found++;
+	else
+		pace->missed++;
+	if (pace->found + pace->missed < OUTCOMES_MAX)
+		return;
+	pace->found /= 2;
+	pace->missed /= 2;
+}
+
+static bool is_worth_looking(const struct clv_pace *pace)
+{
+	return pace->missed < OUTCOMES_MAX / 4 || pace->found * MISSES_PER_FIND >= pace->missed ||
+	       pace->skipped >= TRY_AGAIN;
+}
+
+static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
+{
+	if (pace->is_looking && idle_ns < pace->p.look_ns)
+		return CLV_PACE_STEP;
+	if (pace->is_looking) {
+		pace->is_looking = false;
+		remember(pace, false);
+	}
+	return CLV_PACE_SLEEP;
+}
+
+enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_t now_ns,
+				   uint64_t *pause_ns)
+{
+	uint64_t idle_ns = now_ns - pace->last_work_ns;
+
+	pace->work += work;
+	count_window(pace, now_ns);
+	if (work) {
+		if (pace->is_looking && idle_ns)
+			remember(pace, true);
+		pace->is_looking = pace->p.look_ns && is_worth_looking(pace);
+		pace->skipped = pace->is_looking ? 0 : pace->skipped + 1;
+		pace->last_work_ns = now_ns;
+		return CLV_PACE_STEP;
+	}
+	if (pace->p.batch && idle_ns < QUIET_NS &&
+	    pace->per_sec * pace->p.pause_max_ns >= pace->p.batch * CLV_SEC) {
+		*pause_ns = pace->p.batch * CLV_SEC / pace->per_sec;
+		return CLV_PACE_PAUSE;
+	}
+	return rest(pace, idle_ns);
+}
