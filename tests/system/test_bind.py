@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bound tunnels at the relay: many of them, floods of registrations, policy, public addresses.
+
+    bindload, culvert bind on a peer -- relay -- targets that call the ports the relay gave out
+"""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+import daemon
+from daemon import CONFIG, is_clean, load
+
+DATAPATHS = ("xdp", "sock")
+TUNNELS = 1000
+CALLS = """
+import socket, sys
+family, first = sys.argv[1], int(sys.argv[2])
+for number, port in enumerate(sys.argv[3:]):
+    host, _, port = port.rpartition(":")
+    s = socket.socket(socket.AF_INET if family == "4" else socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind(("", first + number))
+    s.sendto(b"ring", (host.strip("[]"), int(port)))
+    s.close()
+"""
+
+
+def count(relay, name):
+    return relay.ctl("status")["counters"].get(name, 0)
+
+
+class Bindload:
+    """tests/lab/bindload.c on a peer; `first` is what it says when its tunnels are open."""
+
+    def __init__(self, lab, host, relay, *args):
+        family = 4 if lab[host].addr4 else 6
+        self.proc = lab[host].start([lab.tool("bindload"), "--relay", relay.address(family),
+                                     "--pin", relay.fingerprint, *args])
+        self.first = json.loads(self.proc.wait_line(r'^\{"opened.*', 60).group(0))
+
+    def end(self, timeout=60):
+        last = json.loads(self.proc.wait_line(r'^\{"accepted.*', timeout).group(0))
+        assert self.proc.popen.wait(10) == 0, self.proc.text()
+        return last
+
+
+class Bind:
+    """A `culvert bind` on a peer; `public` are the addresses the relay gave."""
+
+    def __init__(self, lab, host, relay, *args, app=None):
+        at = relay.address(4 if lab[host].addr4 else 6)
+        words = ["--app", app] if app else []
+        self.proc = lab[host].start([lab.build / "culvert", "bind", "--relay", at, "--pin",
+                                     relay.fingerprint, "--json", *words, *args])
+        line = self.proc.wait_line(r'^\{"event": ?"public".*', 20).group(0)
+        self.public = json.loads(line)["addresses"]
+
+    def stop(self):
+        assert self.proc.stop() == 0, self.proc.text()
+
+
+def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, datapath):
+    relay = start_relay(datapath=datapath)
+    crowd = Bindload(lab, "peer-v4", relay, "--tunnels", TUNNELS, "--seconds", 12)
+    assert (crowd.first["opened"], crowd.first["refused"]) == (TUNNELS, 0)
+    ports = crowd.first["ports"]
+    assert len({p for tunnel in ports for p in tunnel[:2]}) == 2 * TUNNELS
+    assert all(p[0].startswith("198.18.4.1:") and p[1].startswith("[2001:db8:6::1]:")
+               for p in ports)
+    for host, family, which in (("target-v4", "4", 0), ("target-v6", "6", 1)):
+        lab[host].run(["python3", "-c", CALLS, family, 20000, *[p[which] for p in ports]])
+    heard = {(number, caller) for number, caller in crowd.end()["heard"]}
+    for which, caller in enumerate(("198.18.4.20", "[2001:db8:6::20]")):
+        wanted = {(p[2], f"{caller}:{20000 + i}") for i, p in enumerate(ports)}
+        got = {h for h in heard if h[1].startswith(caller)}
+        assert not got - wanted     # no call came to another tunnel
+        assert len(got) > 0.95 * TUNNELS, (which, len(got))
+    assert count(relay, "bound_tunnels") == TUNNELS
+
+
+def test_the_ceiling_of_bound_tunnels_is_a_refusal(lab, start_relay, datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { tunnels = 10 }\n")
+    crowd = Bindload(lab, "peer-v4", relay, "--tunnels", 15, "--seconds", 0.1)
+    assert (crowd.first["opened"], crowd.first["refused"]) == (10, 5)
+    crowd.end()
+    assert count(relay, "bind_refused") == 5
+    until = time.monotonic() + 10    # a closed connection is remembered for a moment
+    while relay.ctl("tunnels")["total"]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    again = Bindload(lab, "peer-v4", relay, "--tunnels", 10, "--seconds", 0.1)
+    assert again.first["opened"] == 10
+    again.end()
+
+
+def test_many_registrations_are_all_accepted(lab, start_relay, datapath):
+    relay = start_relay(datapath=datapath)
+    done = Bindload(lab, "peer-v4", relay, "--tunnels", 20, "--registrations", 100,
+                    "--seconds", 3).end()
+    assert (done["accepted"], done["rejected"], done["ended"]) == (2000, 0, 0)
+    assert count(relay, "contexts_opened") == 2000 + 20    # and an uncompressed one each
+
+
+def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, forward, targets,
+                                                              datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath}
+                        + "bind { registrations-per-sec = 500 }\n")
+    way = forward("peer-v6", relay, targets["target-v4"])
+    assert is_clean(load(lab["peer-v6"], way.address, count=50))
+    flood = Bindload(lab, "peer-v4", relay, "--tunnels", 2, "--flood", "--seconds", 4)
+    figures = load(lab["peer-v6"], way.address, count=600, rate=300, wait=1000)
+    done = flood.end()
+    assert done["rejected"] > 0
+    assert done["accepted"] <= 500 * 8    # a second's worth at once, then the rate
+    assert count(relay, "context_refused_rate") > 0
+    assert figures["received"] > 0.9 * figures["sent"]
+    assert is_clean(load(lab["peer-v6"], way.address, count=50))
+
+
+def test_policy_holds_for_registrations(lab, start_relay, datapath):
+    relay = start_relay(datapath=datapath)
+    done = Bindload(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1",
+                    "--seconds", 1).end()
+    assert (done["accepted"], done["rejected"]) == (0, 10)
+    assert count(relay, "context_refused_policy") == 10
+    own = Bindload(lab, "peer-v4", relay, "--registrations", 10, "--remote", "198.18.4.1",
+                   "--seconds", 1).end()
+    assert own["accepted"] == 0
+
+
+def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
+    relay = start_relay(datapath=datapath)
+    bind = Bind(lab, "peer-v4", relay, "--peer", "10.0.0.1:7000")
+    bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000", 10)
+    bind.stop()
+    assert count(relay, "context_refused_policy") > 0
+
+
+def test_the_operators_public_address_is_what_peers_are_told(lab, start_relay, datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath}
+                        + 'bind { public = {"203.0.113.5"} }\n')
+    bind = Bind(lab, "peer-v4", relay)
+    assert re.fullmatch(r"203\.0\.113\.5:\d+", bind.public[0])
+    assert re.fullmatch(r"\[2001:db8:6::1\]:\d+", bind.public[1])
+    bind.stop()
+
+
+def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
+    relay = start_relay("relay-v4only", datapath=datapath)
+    bind = Bind(lab, "peer-v4", relay)
+    assert len(bind.public) == 1 and bind.public[0].startswith("198.18.4.2:")
+    bind.stop()
+    done = Bindload(lab, "peer-v4", relay, "--registrations", 5, "--remote", "2001:db8:6::20",
+                    "--seconds", 1).end()
+    assert (done["accepted"], done["rejected"]) == (0, 5)
+    assert count(relay, "context_refused_family") == 5
+
+
+def test_a_relay_may_not_offer_them(lab, start_relay, datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { offered = false }\n")
+    done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4),
+                               "--pin", relay.fingerprint], check=False, timeout=20)
+    assert done.returncode != 0
+    assert "refused a bound tunnel" in done.stderr
+
+
+@pytest.mark.parametrize("text, said", [
+    ('bind { public = {"203.0.113.5", "203.0.113.6"} }', 'public = "203.0.113.6"'),
+    ('bind { local = {"relay"} }', 'local = "relay"'),
+])
+def test_a_bad_address_is_found_before_the_start(build, tmp_path, text, said):
+    config = tmp_path / "culvert.conf"
+    config.write_text(text + "\n")
+    done = subprocess.run([build / "culvertd", "--check", "--config", config],
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
