@@ -58,10 +58,16 @@ static void put_relay(const struct world *w, const char *relay, const char *remo
 	const struct clv_binding open_binding = { open_tunnel, CLV_BINDING_UNCOMPRESSED };
 	const struct clv_binding closed_binding = { closed_tunnel, 0 };
 	const struct clv_context context = { closed_tunnel, .context_id = known_context_id };
+	const struct clv_context open_context = { open_tunnel, .context_id = known_context_id };
+	const struct clv_tuple at_open = {
+		.local = frame_endpoint(relay, PORT_OPEN),
+		.remote = frame_endpoint(remote, 7002),
+	};
 
 	put(w->skel->maps.listeners, &quic, &listener);
 	put(w->skel->maps.bindings, &open, &open_binding);
 	put(w->skel->maps.bindings, &closed, &closed_binding);
+	put(w->skel->maps.contexts, &at_open, &open_context);
 	for (uint16_t port = PORT_CLOSED; port <= PORT_UNBOUND; port++) {
 		struct clv_tuple tuple = {
 			.local = frame_endpoint(relay, port),

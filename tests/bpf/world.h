@@ -3,7 +3,7 @@
  * world - the loaded XDP program with its maps filled the way a running relay has them.
  *
  *   198.51.100.1 and 2001:db8:1::1   the relay: QUIC on 443, tunnels' ports 40000.. (see world.c)
- *   203.0.113.7  and 2001:db8:7::7   a remote; has contexts from its port 7000
+ *   203.0.113.7  and 2001:db8:7::7   a remote; has contexts from its port 7000, and 7002 at an open port
  *   10.0.0.0/8, 2001:db8:dead::/48   denied, but 10.1.0.0/16 and 2001:db8:dead:1::/64 allowed
  *
  * Frames run by BPF_PROG_TEST_RUN, as if received on queue 0 of the loopback interface.
