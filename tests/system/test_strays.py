@@ -275,6 +275,8 @@ def test_the_target_is_told_what_fits_the_tunnel(lab, relay, forward, target):
 
 def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, targets, logs):
     way = forward("peer-v4", relay, targets["target-v4"])
+    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
+    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")    # the largest fits once the path is known
     watch = lab["target-v4"].start(
         ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
          "udp and dst port 7000"], name="tcpdump")
