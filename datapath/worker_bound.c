@@ -206,6 +206,31 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_b
 		clv_bound_count(&w->remotes, r, false, len, w->now_ns);
 }
 
+/* Bytes in front of a remote's payload; r as for from_remote. */
+static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_bound_remote *r,
+			    const struct clv_endpoint *wire)
+{
+	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
+
+	if (r && r->may_send)
+		return r->prefix_len;
+	return clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix) +
+	       clv_dgram_encode_remote(wire, prefix);
+}
+
+/* As from_remote, for what came over the wire: its sender hears when it does not fit. */
+static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+		      const struct clv_endpoint *wire, const struct clv_rx *rx)
+{
+	bool may_send = (r && r->may_send) ||
+			(t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send);
+
+	if (!may_send || rx->kind == CLV_RX_HAIRPIN ||
+	    worker_fits(w, t, &rx->local, &rx->remote, prefix_len_of(t, r, wire), rx->payload,
+			rx->payload_len))
+		from_remote(w, t, r, wire, rx->payload, rx->payload_len);
+}
+
 /* XDP's word on tunnel and context is not taken: both may have changed since. */
 void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx)
 {
@@ -221,12 +246,12 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 	    (clv_endpoint_equal(&end->local, &rx->local) ||
 	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&end->shown, &rx->local)))) {
 		r = clv_bound_by_wire(&w->remotes, t, &rx->remote);
-		from_remote(w, t, r, &rx->remote, rx->payload, rx->payload_len);
+		from_wire(w, t, r, &rx->remote, rx);
 		return;
 	}
 	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	if (r && r->tunnel == t->slot)
-		from_remote(w, t, r, &r->wire, rx->payload, rx->payload_len);
+		from_wire(w, t, r, &r->wire, rx);
 	else
 		drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
 }

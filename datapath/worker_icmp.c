@@ -92,19 +92,35 @@ bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_en
 	return false;
 }
 
+/* A remote of a bound tunnel: until its route is looked up again, or it idles out. */
+static void narrow_remote(struct clv_bound_remote *r, uint32_t mtu)
+{
+	if (!r->is_pending && mtu && (!r->flow.hop.mtu || mtu < r->flow.hop.mtu))
+		r->flow.hop.mtu = (uint16_t)mtu;
+}
+
+static void narrow_tunnel(struct clv_worker *w, struct clv_tunnel *t, uint32_t mtu)
+{
+	if (!mtu || mtu >= worker_target_mtu(w, t))
+		return;
+	t->path_mtu = (uint16_t)mtu;
+	t->path_mtu_until_ns = w->now_ns + PATH_MTU_LIFE;
+}
+
 void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd)
 {
-	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, &cmd->tuple.local,
-						    &cmd->tuple.remote);
+	const struct clv_endpoint *local = &cmd->tuple.local, *remote = &cmd->tuple.remote;
+	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, local, remote);
+	struct clv_bound_remote *r = clv_bound_by_tuple(&w->remotes, local, remote);
 
-	if (!t)
+	if (t)
+		narrow_tunnel(w, t, cmd->mtu);
+	else if (r)
+		narrow_remote(r, cmd->mtu);
+	else
 		return;
 	/* Unreachable may be forged, and ends nothing: the idle timer does. */
 	clv_count(&w->counters, cmd->mtu ? CLV_COUNT_ICMP_TOO_BIG : CLV_COUNT_ICMP_UNREACHABLE);
-	if (!cmd->mtu || cmd->mtu >= worker_target_mtu(w, t))
-		return;
-	t->path_mtu = (uint16_t)cmd->mtu;
-	t->path_mtu_until_ns = w->now_ns + PATH_MTU_LIFE;
 }
 
 uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *t)

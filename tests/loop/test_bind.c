@@ -323,6 +323,69 @@ static void test_compressed(void **state)
 	}
 }
 
+static void come_sized(struct fixture *f, struct remote *r, size_t len)
+{
+	static const uint8_t payload[2000];
+
+	wire_send(&f->w->wire, &r->endpoint, &f->a.ports[0], 0, payload, len);
+	run(f);
+}
+
+/* What a remote is told of the size that fits is true to the byte, whatever is put in front. */
+static void expect_true_size(struct fixture *f, struct remote *r)
+{
+	uint64_t told = f->w->too_big.count;
+	size_t fits;
+
+	come_sized(f, r, 1900);
+	assert_int_equal(f->w->too_big.count, told + 1);
+	assert_memory_equal(&f->w->too_big.tuple.remote, &r->endpoint, sizeof(r->endpoint));
+	assert_memory_equal(&f->w->too_big.tuple.local, &f->a.ports[0], sizeof(f->a.ports[0]));
+	fits = f->w->too_big.mtu - 28;
+	assert_int_equal(f->a.datagrams, 0);
+	come_sized(f, r, fits);
+	assert_int_equal(f->a.datagrams, 1);
+	come_sized(f, r, fits + 1);
+	assert_int_equal(f->a.datagrams, 1);
+	assert_int_equal(f->w->too_big.count, told + 2);
+	f->a.datagrams = 0;
+}
+
+/* A router says that the way to a remote takes 576 bytes, of a packet. */
+static void narrow(struct fixture *f, struct remote *r)
+{
+	struct clv_tuple tuple = { .local = f->a.ports[0], .remote = r->endpoint };
+	static const uint8_t payload[600];
+
+	clv_control_icmp(f->w->relay.control, &tuple, 576);
+	run(f);
+	raw_datagram(f->a.raw, 0, 4, payload, 576 - 27);
+	run(f);
+	assert_int_equal(r->received, 0);
+	raw_datagram(f->a.raw, 0, 4, payload, 576 - 28);
+	run(f);
+	assert_int_equal(r->received, 1);
+	r->received = 0;
+}
+
+static void test_too_big(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup_bound(v, NULL);
+
+		say(f, &f->a, "11080404" R4_HEX, "120104");
+		come_sized(f, &f->s4, 1900); /* nobody asked for it: no answer either */
+		assert_int_equal(f->w->too_big.count, 0);
+		expect_true_size(f, &f->r4);
+		narrow(f, &f->r4);
+		say(f, &f->a, "11020200", "120102");
+		expect_true_size(f, &f->s4);
+		teardown(f);
+	}
+}
+
 static void test_both(void **state)
 {
 	(void)state;
@@ -777,6 +840,7 @@ int main(void)
 		CASE("by the uncompressed context anybody is reached, and reaches the peer",
 		     test_uncompressed),
 		CASE("by compressed contexts alone nobody else gets in", test_compressed),
+		CASE("a remote hears what size fits, and that is true", test_too_big),
 		CASE("a remote with a context uses it, others the uncompressed one", test_both),
 		CASE("what comes by a closed context is discarded without a word", test_close),
 		CASE("a datagram may overtake the capsule that registers it", test_before_the_ack),
