@@ -73,15 +73,22 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 		.proxy_name = c->proxy_name,
 		.counters = &c->counters,
 		.tunnels_per_conn = params->limits.tunnels_per_conn,
+		.request_rate = clv_rate_of(params->limits.requests_per_sec,
+					    params->limits.requests_burst),
+		.budget = &c->budget,
 		.capsule_backlog = params->limits.capsule_backlog,
 		.bind = &c->bind,
 		.now_ns = &c->now_ns,
 	};
+	c->budget.max = params->limits.buffered;
 	c->bind = params->bind;
 	c->bind.remotes_max = params->limits.remotes_max;
 	if (params->port)
 		params->port->counters = &c->counters;
 	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
+	    clv_sources_init(&c->sources, params->limits.conns_per_host,
+			     params->limits.conns_per_net,
+			     (size_t)params->limits.conns_max * params->workers_len, seed) ||
 	    open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
@@ -114,6 +121,7 @@ void clv_control_close(struct clv_control *c)
 	free(c->workers);
 	clv_binds_free(c->binds);
 	clv_timers_fini(&c->timers);
+	clv_sources_fini(&c->sources);
 	clv_guard_fini(&c->guard);
 	clv_table_fini(&c->initials);
 	clv_table_fini(&c->tokens);
@@ -199,8 +207,23 @@ static void send_answer(struct clv_control *c, const struct clv_rx *rx, const ui
 	port->ops->tx_send(port, &tx, len, &flow, 0);
 }
 
+/* The ceiling that a new connection from remote is beyond; CLV_COUNTER_MAX: none. */
+static enum clv_counter full_ceiling(const struct clv_control *c, const struct clv_endpoint *remote)
+{
+	const struct clv_control_limits *l = &c->p.limits;
+
+	if (c->stopping || c->handshaking >= l->handshakes_max ||
+	    (uint64_t)c->connected + c->handshaking >= l->conns_total)
+		return CLV_COUNT_DROP_CONNS_FULL;
+	if (!clv_sources_has_room(&c->sources, remote->addr))
+		return CLV_COUNT_DROP_SOURCE_FULL;
+	return CLV_COUNTER_MAX;
+}
+
+/* Make a connection of what was admitted, or change the verdict. */
 static void accept_session(struct clv_control *c, const struct clv_control_listener *l,
-			   const struct clv_rx *rx, const struct clv_admit_result *a)
+			   const struct clv_rx *rx, uint8_t answer[static UDP_PAYLOAD_MAX],
+			   struct clv_admit_result *a)
 {
 	struct session_new p = {
 		.admitted = a,
@@ -212,13 +235,18 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 		.app_ops = &serve_app,
 		.app = c,
 	};
+	enum clv_counter full = full_ceiling(c, &rx->remote);
 	struct clv_session *s;
 
-	if (c->stopping || c->handshaking >= c->p.limits.handshakes_max || session_new(c, &p, &s)) {
-		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+	if (full == CLV_COUNTER_MAX && session_new(c, &p, &s))
+		full = CLV_COUNT_DROP_CONNS_FULL;
+	if (full != CLV_COUNTER_MAX) {
+		clv_admit_refuse(&c->admit, full, c->now_ns, answer, a);
 		return;
 	}
-	session_packet(s, rx);
+	if (session_first_packet(s, rx))
+		clv_admit_retry(&c->admit, rx, c->now_ns, c->p.host_ops->wall_sec(c->p.host),
+				answer, a);
 }
 
 static void receive(struct clv_control *c, struct clv_rx *rx)
@@ -250,8 +278,8 @@ static void receive(struct clv_control *c, struct clv_rx *rx)
 	clv_admit_judge(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
 			c->p.host_ops->wall_sec(c->p.host), answer, &a);
 	if (a.verdict == CLV_ADMIT_ACCEPT)
-		accept_session(c, l, rx, &a);
-	else if (a.verdict == CLV_ADMIT_ANSWER)
+		accept_session(c, l, rx, answer, &a);
+	if (a.verdict == CLV_ADMIT_ANSWER)
 		send_answer(c, rx, answer, a.answer_len);
 }
 
@@ -294,6 +322,10 @@ static void session_event(struct clv_control *c, const struct clv_record *r, con
 		break;
 	case CLV_EVT_CID_REMOVED:
 		session_cid_removed(s, &((const struct clv_evt_cid *)body)->cid);
+		break;
+	case CLV_EVT_NEW_TOKEN:
+		clv_tokens_put(&c->known, &s->remote, body + sizeof(struct clv_cmd_ref),
+			       r->len - sizeof(struct clv_cmd_ref));
 		break;
 	case CLV_EVT_PEER_TOKEN:
 		session_peer_token(s, (const void *)body);
@@ -415,8 +447,13 @@ static void receive_all(struct clv_control *c)
 		/* Events between taking packets and using them: a packet with a connection ID that a
 		 * worker issued finds it known, since the ID was announced before it was sent. */
 		drain_events(c);
-		for (unsigned k = 0; k < n; k++)
+		for (unsigned k = 0; k < n; k++) {
 			receive(c, &batch[k]);
+			/* A handshake's packet may cost a signature: a batch of them must not keep
+			 * the requests of live connections waiting. */
+			if (c->handshaking)
+				drain_events(c);
+		}
 		port->ops->rx_done(port);
 		c->work += n;
 		if (n < CLV_PORT_BATCH)

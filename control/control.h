@@ -42,19 +42,24 @@ struct clv_control_listener {
 
 /* Limits; every one has a counter for its refusals. */
 struct clv_control_limits {
-	uint32_t conns_max;	 /* per worker */
-	uint32_t handshakes_max; /* half-open at a time */
-	uint32_t retry_above;	 /* half-open above which Initials must prove their address */
-	uint32_t tunnels_max;	 /* per worker */
+	uint32_t conns_max;			/* per worker */
+	uint32_t conns_total;			/* of all workers, handshakes too */
+	uint32_t conns_per_host, conns_per_net; /* of one source: see bpf/abi.h, clv_guard_width */
+	uint32_t handshakes_max;		/* half-open at a time */
+	uint32_t retry_above;	/* half-open above which Initials must prove their address */
+	uint32_t tunnels_max;	/* per worker */
+	uint32_t tunnels_total; /* of all workers */
 	uint32_t tunnels_per_conn;
-	uint32_t remotes_max;	     /* of all bound tunnels, per worker */
-	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
-	uint32_t queue_packets;	     /* send queue of a connection */
+	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
+	uint32_t remotes_max;			   /* of all bound tunnels, per worker */
+	uint32_t remotes_per_tunnel;		   /* that uncompressed datagrams may name */
+	uint32_t queue_packets;			   /* send queue of a connection */
 	uint64_t sojourn_ns;
 	uint64_t conn_idle_ns;
 	uint64_t tunnel_idle_ns;
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
+	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
 	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
 	struct clv_admit_limits answers; /* without a connection behind them */
 	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */

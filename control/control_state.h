@@ -16,6 +16,8 @@
 
 #include "control/control.h"
 #include "control/handshake/admit.h"
+#include "control/handshake/sources.h"
+#include "control/handshake/tokens.h"
 #include "control/masque/request.h"
 #include "control/session.h"
 #include "datapath/base/rand.h"
@@ -55,6 +57,8 @@ struct clv_session {
 	bool closing;
 	uint8_t profile; /* enum clv_profile */
 	bool has_datagrams;
+	bool is_counted;       /* in sources */
+	uint8_t source[16];    /* where it was made from */
 	struct clv_conn *conn; /* while state is HANDSHAKE */
 	struct clv_ref ref;    /* once LIVE */
 	struct clv_endpoint local, remote;
@@ -120,12 +124,17 @@ struct clv_control {
 	struct clv_rand rand;
 	struct clv_admit admit;
 	struct clv_guard guard;
+	struct clv_budget budget; /* of bytes that wait here, and for workers */
+	struct clv_sources sources;
+	struct clv_tokens known;   /* of relays that a client visited */
 	struct clv_table cids;	   /* our connection IDs -> session pointer */
 	struct clv_table tokens;   /* peers' stateless reset tokens -> session pointer */
 	struct clv_table initials; /* clients' first DCIDs -> session pointer */
 	struct clv_timers timers;  /* of handshaking conns */
 	struct clv_session *sessions;
 	uint32_t handshaking;
+	uint32_t connected; /* sessions with a worker */
+	uint32_t tunnels_used;
 	struct worker_side *workers;
 	uint16_t next_worker; /* round robin where the flow's queue is not known */
 	struct clv_requests_config requests;
@@ -160,6 +169,13 @@ struct session_new {
 int session_new(struct clv_control *c, const struct session_new *p, struct clv_session **out);
 /* A packet for it: to the conn while it is here, else on to the worker. */
 void session_packet(struct clv_session *s, const struct clv_rx *rx);
+/*
+ * The packet that made it.  Returns whether it began a ClientHello in the middle, which takes a
+ * proven address: then s is gone, and a Retry is due.
+ */
+bool session_first_packet(struct clv_session *s, const struct clv_rx *rx);
+/* p: takes; it is in no list any more. */
+void session_pending_free(struct clv_session *s, struct pending *p);
 /* The handshake timer of its conn fired. */
 void session_expire(struct clv_session *s);
 /* Write output, hand over when complete, free when dead.  s may be gone after it. */
@@ -177,7 +193,10 @@ void session_free(struct clv_session *s);
 
 /* ---- handshake/handover.c ---- */
 
-/* Give the conn to a worker and replay what it reported meanwhile.  Returns 0 or CLV_EFULL. */
+/*
+ * Give the conn to a worker and replay what it reported meanwhile.
+ * Returns 0, or CLV_EFULL: a ceiling is reached, and its counter counted.
+ */
 int session_hand_over(struct clv_session *s);
 
 /* ---- tunnels.c ---- */

@@ -214,6 +214,7 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		.remotes_max = config->limits.remotes_max,
 		.remotes_per_tunnel = config->limits.remotes_per_tunnel,
 		.buffers = config->buffers,
+		.buffered_max = config->limits.buffered,
 		.early_per_conn = config->tunnel_early_packets,
 		.early_ns = config->tunnel_early_ns,
 		.listener_sockets = (uint32_t)config->listeners_len,

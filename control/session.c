@@ -24,9 +24,17 @@ enum {
 static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 		 const uint8_t *data, size_t len)
 {
-	struct pending *p = malloc(sizeof(*p) + len);
+	struct clv_budget *budget = &s->control->budget;
+	struct pending *p;
 
+	if (!clv_budget_take(budget, sizeof(*p) + len)) {
+		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
+		clv_session_close(s, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait");
+		return;
+	}
+	p = malloc(sizeof(*p) + len);
 	if (!p) {
+		clv_budget_give(budget, sizeof(*p) + len);
 		clv_session_close(s, false, NGTCP2_INTERNAL_ERROR, "out of memory");
 		return;
 	}
@@ -38,6 +46,12 @@ static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code
 	else
 		s->pending = p;
 	s->pending_last = p;
+}
+
+void session_pending_free(struct clv_session *s, struct pending *p)
+{
+	clv_budget_give(&s->control->budget, sizeof(*p) + p->len);
+	free(p);
 }
 
 static int on_completed(struct clv_conn *conn)
@@ -104,6 +118,13 @@ static void on_stream_closed(struct clv_conn *conn, int64_t id, uint64_t code)
 	keep(conn->env.owner, CLV_EVT_STREAM_CLOSED, id, code, NULL, 0);
 }
 
+static void on_new_token(struct clv_conn *conn, const uint8_t *token, size_t len)
+{
+	struct clv_session *s = conn->env.owner;
+
+	clv_tokens_put(&s->control->known, &s->remote, token, len);
+}
+
 static const struct clv_conn_ops conn_ops = {
 	.handshake_completed = on_completed,
 	.cid_added = on_cid_added,
@@ -114,6 +135,7 @@ static const struct clv_conn_ops conn_ops = {
 	.stream_reset = on_stream_reset,
 	.stream_stop = on_stream_stop,
 	.stream_closed = on_stream_closed,
+	.new_token = on_new_token,
 };
 
 /* ---- connection IDs ---- */
@@ -247,6 +269,7 @@ static void fill_params(struct clv_control *c, const struct session_new *p,
 int session_new(struct clv_control *c, const struct session_new *p, struct clv_session **out)
 {
 	struct clv_session *s = calloc(1, sizeof(*s));
+	uint8_t token[CLV_TOKEN_MAX];
 	struct clv_conn_params cp;
 	struct clv_conn_env env;
 	int err;
@@ -258,12 +281,17 @@ int session_new(struct clv_control *c, const struct session_new *p, struct clv_s
 	s->profile = (uint8_t)p->profile;
 	s->local = p->local;
 	s->remote = p->remote;
+	memcpy(s->source, p->remote.addr, sizeof(s->source));
 	s->since_ns = c->now_ns;
 	s->next_uni = s->is_server ? UNI_SERVER : UNI_CLIENT;
 	s->next_bidi = BIDI_CLIENT;
 	s->app_ops = p->app_ops;
 	s->app = p->app;
 	fill_params(c, p, &cp);
+	if (!s->is_server) {
+		cp.token = token;
+		cp.token_len = clv_tokens_take(&c->known, &p->remote, token);
+	}
 	env = (struct clv_conn_env){
 		.ops = &conn_ops,
 		.owner = s,
@@ -304,7 +332,7 @@ static void free_pending(struct clv_session *s)
 		struct pending *p = s->pending;
 
 		s->pending = p->next;
-		free(p);
+		session_pending_free(s, p);
 	}
 	s->pending_last = NULL;
 }
@@ -319,10 +347,14 @@ static void end(struct clv_session *s, const struct clv_session_end *why)
 		forget_token(s, 0);
 	if (s->initial_key[0])
 		clv_table_remove(&c->initials, s->initial_key);
-	if (s->state == SESSION_HANDSHAKE)
+	if (s->state == SESSION_HANDSHAKE) {
 		c->handshaking--;
-	else
+	} else {
+		c->connected--;
 		slots_give(&c->workers[s->ref.worker].conn_slots, s->ref.slot);
+	}
+	if (s->is_counted)
+		clv_sources_remove(&c->sources, s->source);
 	s->state = SESSION_ENDED;
 	s->app_ops->ended(s->app, s, why);
 	if (s->conn) {
@@ -394,6 +426,17 @@ void session_packet(struct clv_session *s, const struct clv_rx *rx)
 	session_pump(s);
 }
 
+bool session_first_packet(struct clv_session *s, const struct clv_rx *rx)
+{
+	clv_conn_input(s->conn, rx, s->control->now_ns);
+	if (s->conn->wants_retry) {
+		session_free(s);
+		return true;
+	}
+	session_pump(s);
+	return false;
+}
+
 void session_expire(struct clv_session *s)
 {
 	clv_conn_expire(s->conn, s->control->now_ns);
@@ -408,7 +451,7 @@ void session_pump(struct clv_session *s)
 	if (s->completed && !conn->closing) {
 		if (!session_hand_over(s))
 			return;
-		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+		clv_count(&c->counters, CLV_COUNT_CONNS_REFUSED);
 		clv_conn_close(conn, false, NGTCP2_CONNECTION_REFUSED, "relay is full", c->now_ns);
 	}
 	clv_conn_output(conn, c->p.port, c->now_ns);
@@ -505,8 +548,25 @@ static int transport_open_bidi(void *transport, int64_t *id)
 	return open_stream(s, &s->next_bidi, id);
 }
 
+/* Whether what a worker has not taken yet, and what waits here, leaves room for len more. */
+static bool has_room(const struct clv_session *s, size_t len)
+{
+	const struct clv_control *c = s->control;
+
+	return s->state != SESSION_LIVE ||
+	       clv_mailbox_backlog(c->workers[s->ref.worker].w.commands) + c->budget.used + len <=
+		       c->budget.max;
+}
+
 static int transport_write(void *transport, int64_t id, const uint8_t *data, size_t len, bool fin)
 {
+	struct clv_session *s = transport;
+
+	if (!has_room(s, len)) {
+		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
+		clv_session_close(s, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait");
+		return 0;
+	}
 	stream_command(transport, CLV_CMD_STREAM_WRITE, id, fin, data, len);
 	return 0;
 }

@@ -141,9 +141,12 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 	if (s->state != SESSION_LIVE || s->closing)
 		return CLV_ECLOSED;
 	side = &c->workers[ref.worker];
+	if (c->tunnels_used >= c->p.limits.tunnels_total)
+		return CLV_EFULL;
 	err = slots_take(&side->tunnel_slots, &ref);
 	if (err)
 		return err;
+	c->tunnels_used++;
 	e = &side->tunnels[ref.slot];
 	*e = (struct clv_tunnel_entry){
 		.session = s,
@@ -223,6 +226,7 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 	retire(c, e);
 	give_egress(c, e);
 	e->used = false;
+	c->tunnels_used--;
 	slots_give(&c->workers[evt->ref.worker].tunnel_slots, evt->ref.slot);
 	if (s) {
 		s->tunnels--;

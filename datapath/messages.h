@@ -221,6 +221,7 @@ enum clv_event {
 	CLV_EVT_TUNNEL_GONE, /* struct clv_evt_tunnel: idle or its connection gone; slot is free */
 	CLV_EVT_DATAGRAM_UP, /* struct clv_evt_tunnel, tail: Context ID and payload for a capsule */
 	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */
+	CLV_EVT_NEW_TOKEN,   /* struct clv_cmd_ref: connection, tail: token for the next visit */
 	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
 	/*
 	 * Bound tunnels, all struct clv_evt_bound.

@@ -8,6 +8,8 @@
 #include "datapath/session/cid.h"
 
 enum {
+	OWN_BYTES_FREE = 16384,	    /* waiting bytes of one connection that are nobody's worry */
+	H3_EXCESSIVE_LOAD = 0x0107, /* RFC 9114 section 8.1 */
 	STATS_EVERY_MSEC = 100,
 	SCIDS_MAX = 16, /* ours alive at a time; ngtcp2 keeps fewer */
 };
@@ -37,6 +39,23 @@ void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn)
 	conn->dirty = true;
 	conn->next_dirty = w->dirty;
 	w->dirty = conn;
+}
+
+/* ---- bytes that wait ---- */
+
+bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len)
+{
+	uint64_t max = w->p.buffered_max;
+	uint64_t waiting = w->stream_bytes + clv_mailbox_backlog(w->p.events) + len;
+
+	return waiting > max || (waiting > max - max / 4 && own_bytes > OWN_BYTES_FREE);
+}
+
+void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn)
+{
+	clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
+	clv_conn_close(conn, true, H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
+	worker_conn_mark_dirty(w, conn);
 }
 
 /* ---- what a connection reports ---- */
@@ -75,6 +94,10 @@ static void on_stream_data(struct clv_conn *conn, int64_t id, const uint8_t *dat
 
 	if (!(id & 3) && id > slot->max_stream)
 		slot->max_stream = id;
+	if (worker_is_overloaded(w, 0, len)) {
+		worker_conn_overload(w, conn);
+		return;
+	}
 	do {
 		size_t n = len < CLV_STREAM_CHUNK_MAX ? len : CLV_STREAM_CHUNK_MAX;
 
@@ -121,6 +144,13 @@ static void on_peer_token(struct clv_conn *conn, const uint8_t *token, bool in_u
 	worker_event(conn->env.owner, CLV_EVT_PEER_TOKEN, &evt, sizeof(evt), NULL, 0);
 }
 
+static void on_new_token(struct clv_conn *conn, const uint8_t *token, size_t len)
+{
+	struct clv_cmd_ref evt = { .ref = conn->ref };
+
+	worker_event(conn->env.owner, CLV_EVT_NEW_TOKEN, &evt, sizeof(evt), token, len);
+}
+
 static void on_path_changed(struct clv_conn *conn)
 {
 	struct clv_evt_path evt = {
@@ -157,6 +187,7 @@ static const struct clv_conn_ops conn_ops = {
 	.stream_stop = on_stream_stop,
 	.stream_closed = on_stream_closed,
 	.peer_token = on_peer_token,
+	.new_token = on_new_token,
 	.path_changed = on_path_changed,
 	.port_of = port_of,
 	.max_payload = on_max_payload,
@@ -223,6 +254,8 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 				       .pool = &w->pool,
 				       .reset_secret = w->p.reset_secret,
 			       });
+	conn->streams.total = &w->stream_bytes;
+	w->stream_bytes += conn->streams.backlog;
 	each_scid(w, conn, true);
 	worker_conn_mark_dirty(w, conn);
 }

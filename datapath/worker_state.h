@@ -56,6 +56,8 @@ struct clv_worker {
 	struct clv_tunnels tunnels;
 	struct clv_bound remotes;
 
+	uint64_t stream_bytes; /* written by control and not acknowledged, all connections */
+
 	struct early *early_head, *early_tail; /* oldest first */
 	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
 	uint32_t *open_numbers;
@@ -87,6 +89,13 @@ struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t gener
 /* Find the connection of a packet by its ID; NULL when there is none. */
 struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx);
 void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn);
+/*
+ * Whether len bytes more of a connection that has own_bytes waiting would be too many: those who
+ * hold little are let in longer.
+ */
+bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len);
+/* Close a connection for it. */
+void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn);
 /* conn: takes. */
 void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cmd);
 /* Write the output of every dirty connection and set its timer; release the dead. */

@@ -52,7 +52,7 @@ static void replay(struct clv_session *s)
 		else
 			control_command(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd,
 					sizeof(cmd), p->bytes, p->len);
-		free(p);
+		session_pending_free(s, p);
 	}
 	s->pending_last = NULL;
 }
@@ -65,8 +65,16 @@ int session_hand_over(struct clv_session *s)
 	struct clv_route route;
 	uint16_t worker = choose_worker(s);
 
-	if (slots_take(&c->workers[worker].conn_slots, &s->ref))
+	/* Only here is the address proven for sure, and counted against its prefix. */
+	if (s->is_server && clv_sources_add(&c->sources, s->source)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_SOURCE_FULL);
 		return CLV_EFULL;
+	}
+	s->is_counted = s->is_server;
+	if (slots_take(&c->workers[worker].conn_slots, &s->ref)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+		return CLV_EFULL;
+	}
 	s->ref.worker = worker;
 	if (!c->p.host_ops->route(c->p.host, s->remote.addr, &route))
 		s->hop = route.hop;
@@ -81,6 +89,7 @@ int session_hand_over(struct clv_session *s)
 	s->conn = NULL;
 	s->state = SESSION_LIVE;
 	c->handshaking--;
+	c->connected++;
 	c->workers[worker].sessions[s->ref.slot] = s;
 	control_command(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
 	for (uint32_t i = 0; i < s->cids_len; i++)

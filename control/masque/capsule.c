@@ -27,10 +27,18 @@ void clv_capsule_parser_init(struct clv_capsule_parser *p, size_t bound)
 	*p = (struct clv_capsule_parser){ .bound = bound };
 }
 
-void clv_capsule_parser_fini(struct clv_capsule_parser *p)
+/* length is the value's own until the next capsule begins. */
+static void forget_value(struct clv_capsule_parser *p)
 {
+	if (p->value)
+		clv_budget_give(p->budget, p->length);
 	free(p->value);
 	p->value = NULL;
+}
+
+void clv_capsule_parser_fini(struct clv_capsule_parser *p)
+{
+	forget_value(p);
 }
 
 void clv_capsule_parser_set_bound(struct clv_capsule_parser *p, size_t bound)
@@ -92,9 +100,15 @@ static int feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t l
 static int keep(struct clv_capsule_parser *p, const uint8_t *data, size_t len)
 {
 	if (!p->value) {
+		if (!clv_budget_take(p->budget, p->length)) {
+			p->is_refused = true;
+			return CLV_EFULL;
+		}
 		p->value = malloc((size_t)p->length);
-		if (!p->value)
+		if (!p->value) {
+			clv_budget_give(p->budget, p->length);
 			return -ENOMEM;
+		}
 	}
 	memcpy(p->value + p->value_len, data, len);
 	p->value_len += len;
@@ -126,8 +140,7 @@ static int feed_whole(struct clv_capsule_parser *p, const uint8_t *data, size_t 
 
 	p->state = STATE_HEAD;
 	err = deliver(p, p->value, p->value_len, ops, user);
-	free(p->value);
-	p->value = NULL;
+	forget_value(p);
 	return err;
 }
 

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "datapath/base/budget.h"
 
 /* Every capsule type we read or write; the one place that knows the numbers. */
 enum clv_capsule_type {
@@ -69,6 +70,8 @@ struct clv_capsule_parser {
 	size_t bound;	 /* longest DATAGRAM value that is delivered */
 	uint8_t *value;	 /* a value cut by a chunk's end; NULL otherwise */
 	size_t value_len;
+	struct clv_budget *budget; /* borrows; what a stored value draws on; NULL: no limit */
+	bool is_refused;	   /* by the budget */
 };
 
 /* bound: longest DATAGRAM value to deliver, in bytes (context ID and payload). */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "control/masque/fields.h"
+#include "bpf/guard.h"
 #include "datapath/base/err.h"
 
 /* ---- answers ---- */
@@ -162,6 +163,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 		return;
 	}
 	if (rs->count >= rs->params.config->tunnels_per_conn) {
+		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS_CONN);
 		clv_requests_refuse(rs, s, 429,
 				    &(struct clv_proxy_status){
 					    .error = CLV_PROXY_HTTP_REQUEST_ERROR,
@@ -194,7 +196,14 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 	const struct clv_h3_field *method = find_field(head, ":method");
 	const struct clv_h3_field *protocol = find_field(head, ":protocol");
 
-	if (head->too_large) {
+	if (!clv_bucket_take(&rs->rate_full_ns, &rs->params.config->request_rate,
+			     *rs->params.config->now_ns)) {
+		clv_requests_count(rs, CLV_COUNT_REFUSED_RATE);
+		clv_requests_refuse(
+			rs, s, 429,
+			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR,
+						    .details = "requests come too fast" });
+	} else if (head->too_large) {
 		clv_requests_refuse(
 			rs, s, 431,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR });

@@ -18,6 +18,7 @@
 #include "control/masque/bind.h"
 #include "control/masque/h3.h"
 #include "control/masque/policy.h"
+#include "datapath/base/budget.h"
 #include "datapath/base/counters.h"
 #include "datapath/messages.h"
 
@@ -32,6 +33,8 @@ struct clv_requests_config {
 	const char *proxy_name; /* names us in Proxy-Status */
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
+	struct clv_rate request_rate; /* of one connection */
+	struct clv_budget *budget;    /* for capsules that wait; NULL: no limit */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
 	const struct clv_bind_settings *bind;
 	struct clv_binds *binds;

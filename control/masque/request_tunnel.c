@@ -37,8 +37,15 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_st
 	rs->first = rq;
 	rs->count++;
 	clv_capsule_parser_init(&rq->capsules, EARLY_BYTES_MAX);
+	rq->capsules.budget = rs->params.config->budget;
 	clv_h3_stream_set_user(s, rq);
 	return rq;
+}
+
+static void free_early(struct clv_request *rq, struct clv_request_early *e)
+{
+	clv_budget_give(rq->rs->params.config->budget, sizeof(*e) + e->len);
+	free(e);
 }
 
 static void drop_early(struct clv_request *rq)
@@ -49,7 +56,7 @@ static void drop_early(struct clv_request *rq)
 		rq->early = e->next;
 		if (e->type == CLV_CAPSULE_DATAGRAM)
 			clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_EXPIRED);
-		free(e);
+		free_early(rq, e);
 	}
 }
 
@@ -240,7 +247,7 @@ static int replay_early(struct clv_request *rq)
 
 		rq->early = e->next;
 		err = handle_capsule(rq, e->type, e->value, e->len);
-		free(e);
+		free_early(rq, e);
 	}
 	if (!rq->early)
 		rq->early_last = NULL;
@@ -401,6 +408,8 @@ void clv_request_open_tunnel(struct clv_request *rq)
 	err = rs->params.ops->tunnel_open(rs->params.session, rq, &tunnel, &rq->ref);
 	if (err < 0) {
 		give_back(rq, &tunnel);
+		if (err == CLV_EFULL)
+			clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS);
 		refuse_tunnel(rq, err, "too many tunnels", next_hop);
 		return;
 	}
@@ -466,6 +475,8 @@ void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
 	}
 	err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
 					&rq->resolve_token);
+	if (err == CLV_EFULL)
+		clv_requests_count(rs, CLV_COUNT_REFUSED_NAMES);
 	if (err < 0)
 		refuse_tunnel(rq, err, "too many names being resolved", NULL);
 	else
@@ -478,12 +489,20 @@ void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
 static bool keep_early(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
 		       size_t len)
 {
-	struct clv_request_early *e = NULL;
+	struct clv_budget *budget = rq->rs->params.config->budget;
+	struct clv_request_early *e;
 
-	if (rq->early_bytes + len <= EARLY_BYTES_MAX)
-		e = malloc(sizeof(*e) + len);
-	if (!e)
+	if (rq->early_bytes + len > EARLY_BYTES_MAX)
 		return false;
+	if (!clv_budget_take(budget, sizeof(*e) + len)) {
+		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
+		return false;
+	}
+	e = malloc(sizeof(*e) + len);
+	if (!e) {
+		clv_budget_give(budget, sizeof(*e) + len);
+		return false;
+	}
 	e->next = NULL;
 	e->type = type;
 	e->len = len;
@@ -561,6 +580,8 @@ void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
 	const struct clv_capsule_ops *ops = rq->wants_bind ? &bound_capsule_ops : &capsule_ops;
 	int err = clv_capsule_parser_feed(&rq->capsules, data, len, ops, rq);
 
+	if (rq->capsules.is_refused)
+		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
 	if (err)
 		abort_for(rq, err);
 }

@@ -79,6 +79,13 @@
 	X(DROP_NOT_INITIAL, "drop_not_initial", "long headers of no connection")                   \
 	X(RESET_SENT, "stateless_resets", "stateless resets sent")                                 \
 	X(RETRY_SENT, "retries", "Retry packets sent")                                             \
+	X(REFUSED_TUNNELS_CONN, "refused_tunnels_of_connection",                                   \
+	  "tunnels refused beyond the ceiling of one connection")                                  \
+	X(REFUSED_TUNNELS, "refused_tunnels", "tunnels refused beyond the ceiling of all")         \
+	X(REFUSED_RATE, "refused_request_rate", "requests refused that came too fast")             \
+	X(REFUSED_NAMES, "refused_names", "requests refused while too many names are resolved")    \
+	X(BUFFERED_FULL, "buffered_full",                                                          \
+	  "connections, streams and capsules given up: too many bytes would wait")                 \
 	X(CONNS_REFUSED, "connections_refused", "refusals sent to clients beyond a ceiling")       \
 	X(TOKENS_TAKEN, "tokens_taken", "address tokens that spared a client the Retry")           \
 	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \

@@ -224,6 +224,7 @@ static void fail(struct clv_conn *conn, int rv, uint64_t now_ns)
 	case NGTCP2_ERR_CLOSING:
 	case NGTCP2_ERR_DROP_CONN:
 	case NGTCP2_ERR_RETRY:
+		conn->wants_retry = rv == NGTCP2_ERR_RETRY;
 		conn->closing = CLV_CONN_DEAD;
 		conn->close_error = conn->close_error ? conn->close_error : CLV_EQUIC;
 		return;

@@ -56,6 +56,8 @@ struct clv_conn_ops {
 	void (*stream_closed)(struct clv_conn *conn, int64_t id, uint64_t code);
 	/* A stateless reset token of the peer came into use, or went out of it.  May be NULL. */
 	void (*peer_token)(struct clv_conn *conn, const uint8_t *token, bool in_use);
+	/* Client: the server gave an address token for the next visit; may be NULL.  token: borrows. */
+	void (*new_token)(struct clv_conn *conn, const uint8_t *token, size_t len);
 	/* The peer's address changed and the new path is validated. */
 	void (*path_changed)(struct clv_conn *conn);
 	/* The port that packets along flow leave by; NULL: all by the one given to output. */
@@ -104,6 +106,9 @@ struct clv_conn {
 	void *tls; /* the TLS session; owned */
 	const struct clv_conn_tls_ops *tls_ops;
 	bool is_server;
+	/* Server: what came first is the middle of a ClientHello, which only a client with a proven
+	 * address may have kept: dead, and the packet deserves a Retry. */
+	bool wants_retry;
 	uint64_t now_ns;	/* of the call in progress: callbacks of ngtcp2 carry no time */
 	struct clv_flow flow;	/* the path in use */
 	struct clv_paths paths; /* others that packets came from */

@@ -173,6 +173,16 @@ static void on_rand(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx)
 	clv_rand_bytes(conn->env.rand, dest, len);
 }
 
+static int on_new_token(ngtcp2_conn *qc, const uint8_t *token, size_t len, void *user_data)
+{
+	struct clv_conn *conn = user_data;
+
+	(void)qc;
+	if (conn->env.ops->new_token)
+		conn->env.ops->new_token(conn, token, len);
+	return 0;
+}
+
 static int on_new_cid(ngtcp2_conn *qc, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
 		      size_t len, void *user_data)
 {
@@ -298,6 +308,7 @@ void clv_conn_callbacks(ngtcp2_callbacks *cb, bool is_server)
 	if (is_server) {
 		cb->recv_client_initial = on_recv_client_initial;
 	} else {
+		cb->recv_new_token = on_new_token;
 		cb->client_initial = on_client_initial;
 		cb->recv_retry = on_recv_retry;
 	}

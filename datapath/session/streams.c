@@ -125,6 +125,13 @@ static struct clv_stream *find_or_add(struct clv_streams *ss, int64_t id)
 	return s;
 }
 
+static void let_go(struct clv_streams *ss, uint64_t len)
+{
+	ss->backlog -= len;
+	if (ss->total)
+		*ss->total -= len;
+}
+
 static void drop_head_chunk(struct clv_stream *s)
 {
 	struct chunk *c = s->head;
@@ -146,7 +153,7 @@ static void free_stream(struct clv_streams *ss, struct clv_stream *s)
 	ss->count--;
 	leave(ss, s);
 	while (s->head) {
-		ss->backlog -= s->head->len - s->head_acked;
+		let_go(ss, s->head->len - s->head_acked);
 		drop_head_chunk(s);
 	}
 	free(s);
@@ -208,6 +215,8 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 			s->send_offset = 0;
 		}
 		ss->backlog += len;
+		if (ss->total)
+			*ss->total += len;
 	}
 	s->fin |= fin;
 	settle(ss, s);
@@ -323,11 +332,11 @@ void clv_streams_acked(struct clv_streams *ss, int64_t id, uint64_t len)
 
 		if (len < left) {
 			s->head_acked += len;
-			ss->backlog -= len;
+			let_go(ss, len);
 			return;
 		}
 		len -= left;
-		ss->backlog -= left;
+		let_go(ss, left);
 		if (s->send_chunk == s->head) { /* an ack never runs ahead of sending */
 			s->send_chunk = s->head->next;
 			s->send_offset = 0;

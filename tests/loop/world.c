@@ -113,9 +113,13 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 
 #define FALLBACK(member, value) l.member = l.member ? l.member : (value)
 	FALLBACK(conns_max, 64);
+	FALLBACK(conns_total, 1 << 20);
+	FALLBACK(conns_per_host, 1 << 20);
+	FALLBACK(conns_per_net, 1 << 20);
 	FALLBACK(handshakes_max, 64);
 	FALLBACK(retry_above, 1000);
 	FALLBACK(tunnels_max, 1024);
+	FALLBACK(tunnels_total, 1 << 20);
 	FALLBACK(tunnels_per_conn, 256);
 	FALLBACK(remotes_max, 1024);
 	FALLBACK(remotes_per_tunnel, 512);
@@ -126,6 +130,7 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(handshake_ns, 10 * CLV_SEC);
 	FALLBACK(stream_window, 1 << 18);
 	FALLBACK(conn_window, 1 << 20);
+	FALLBACK(buffered, 1 << 26);
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(answers.resets_per_sec, 100);
 	FALLBACK(answers.retries_per_sec, 1000);
@@ -163,6 +168,7 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.remotes_max = l.remotes_max,
 		.remotes_per_tunnel = l.remotes_per_tunnel,
 		.buffers = 1024,
+		.buffered_max = l.buffered,
 		.listener_sockets = 1,
 		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
 		.early_ns = 300 * CLV_MSEC,

@@ -378,6 +378,10 @@ static void test_what_the_host_cannot_do_is_said(void **state)
 		f->relay.resolve_err = cases[i].resolve_err;
 		ask(f, cases[i].path);
 		assert_refused(f, cases[i].status, cases[i].proxy_status);
+		assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_TUNNELS),
+				 cases[i].open_err == CLV_EFULL);
+		assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_NAMES),
+				 cases[i].resolve_err == CLV_EFULL);
 		teardown(f);
 	}
 }
@@ -469,6 +473,7 @@ static void test_tunnels_of_a_connection_are_limited(void **state)
 	assert_status(f, 429,
 		      "\"culvert\"; error=http_request_error; status-code=429; "
 		      "next-hop=\"8.8.8.8\"; details=\"too many tunnels of one connection\"");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_TUNNELS_CONN), 1);
 	assert_int_equal(f->relay.opened, 4);
 	clv_request_tunnel_gone(f->relay.tunnels[0].rq, CLV_ETIMEOUT);
 	f->relay.closed++;
