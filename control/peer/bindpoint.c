@@ -26,6 +26,7 @@ struct remote {
 	bool is_named;
 	uint64_t context_id; /* 0: none */
 	bool is_acked;
+	bool is_refused; /* by the relay: not offered again */
 };
 
 struct clv_bindpoint {
@@ -52,14 +53,22 @@ static struct remote *find(const struct clv_bindpoint *b, const struct clv_table
 	return clv_table_find(table, key, &i) ? b->remotes[i] : NULL;
 }
 
-/* A free loopback port of the application's family. */
+/* A free loopback port of the application's family.  Without an application, no port but a name of
+   our own for the worker's table, which no datagram comes to. */
 static int open_socket(struct clv_bindpoint *b, struct remote *r)
 {
 	static const char *const loopback[] = { "127.0.0.1:0", "[::1]:0" };
 	bool is_v6 = b->p.app.port && !clv_addr_is_v4(b->p.app.addr);
 	struct clv_endpoint any;
-	int err = clv_endpoint_parse(loopback[is_v6], &any);
+	int err;
 
+	if (!b->p.is_joined) {
+		r->fd = -1;
+		r->app = r->wire;
+		memcpy(r->local.addr, b->seed, sizeof(r->local.addr));
+		return 0;
+	}
+	err = clv_endpoint_parse(loopback[is_v6], &any);
 	return err ? err : clv_client_socket_open(b->p.client, &any, 0, &r->local, &r->fd);
 }
 
@@ -83,9 +92,11 @@ static int add(struct clv_bindpoint *b, const struct clv_endpoint *wire, struct 
 	b->remotes[b->remotes_len] = r;
 	/* There is room: the tables are as large as the list. */
 	clv_table_insert(&b->by_wire, &r->wire, b->remotes_len);
-	clv_table_insert(&b->by_local, &r->local, b->remotes_len);
+	if (b->p.is_joined)
+		clv_table_insert(&b->by_local, &r->local, b->remotes_len);
 	b->remotes_len++;
-	b->p.ops->on_remote(b->p.user, &r->wire, &r->local);
+	if (b->p.is_joined)
+		b->p.ops->on_remote(b->p.user, &r->wire, &r->local);
 	*out = r;
 	return 0;
 
@@ -108,13 +119,16 @@ static void unlink_remote(struct clv_bindpoint *b, struct remote *r)
 		return;
 	b->remotes[i] = last;
 	clv_table_insert(&b->by_wire, &last->wire, i);
-	clv_table_insert(&b->by_local, &last->local, i);
+	if (b->p.is_joined)
+		clv_table_insert(&b->by_local, &last->local, i);
 }
 
 static void let_go(struct clv_bindpoint *b, struct remote *r)
 {
-	b->p.ops->on_remote_gone(b->p.user, &r->wire, &r->local);
-	clv_client_socket_close(b->p.client, r->fd, &r->local);
+	if (b->p.is_joined) {
+		b->p.ops->on_remote_gone(b->p.user, &r->wire, &r->local);
+		clv_client_socket_close(b->p.client, r->fd, &r->local);
+	}
 	unlink_remote(b, r);
 	free(r);
 }
@@ -205,8 +219,12 @@ static void on_context_close(void *user, const struct clv_contexts_entry *e)
 		return;
 	if (r->is_named && !r->is_acked)
 		b->p.ops->on_remote_refused(b->p.user, &r->wire);
+	r->is_refused = !r->is_acked;
 	r->context_id = 0;
 	r->is_acked = false;
+	/* Without a port nothing else is kept of it. */
+	if (!b->p.is_joined && !r->is_named && !r->is_refused)
+		let_go(b, r);
 }
 
 static int on_context_send(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
@@ -260,6 +278,7 @@ static void on_remote_idle(struct clv_bindpoint *b, const struct clv_endpoint *w
 		return;
 	if (context_id)
 		clv_contexts_close(b->contexts, context_id);
+	r = find(b, &b->by_wire, wire); /* it may have gone with its context */
 	if (r)
 		let_go(b, r);
 }
@@ -270,7 +289,6 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 	struct clv_bindpoint *b = user;
 	const struct remote *r = find(b, &b->by_wire, &evt->wire);
 
-	(void)payload, (void)len;
 	if (!b->is_open)
 		return;
 	switch (type) {
@@ -279,11 +297,14 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 		break;
 	case CLV_EVT_REMOTE_BUSY:
 		/* A refusal is not asked for again; the uncompressed context goes on. */
-		if (r && !r->context_id)
+		if (r ? !r->context_id && !r->is_refused : !b->p.is_joined)
 			clv_contexts_open(b->contexts, &evt->wire, NULL);
 		break;
 	case CLV_EVT_REMOTE_IDLE:
 		on_remote_idle(b, &evt->wire, evt->context_id);
+		break;
+	case CLV_EVT_DELIVERY:
+		b->p.ops->on_datagram(b->p.user, &evt->wire, payload, len);
 		break;
 	default: /* Context ID 0: the relay's error, which costs nobody but itself */
 		break;
@@ -322,7 +343,7 @@ static void forget_tunnel(struct clv_bindpoint *b)
 	b->is_open = false;
 	for (uint32_t i = 0; i < b->remotes_len; i++) {
 		b->remotes[i]->context_id = 0;
-		b->remotes[i]->is_acked = false;
+		b->remotes[i]->is_acked = b->remotes[i]->is_refused = false;
 	}
 }
 
@@ -396,7 +417,9 @@ void clv_bindpoint_close(struct clv_bindpoint *b)
 		clv_relay_tunnel_close(b->tunnel);
 	clv_contexts_free(b->contexts);
 	for (uint32_t i = 0; i < b->remotes_len; i++) {
-		clv_client_socket_close(b->p.client, b->remotes[i]->fd, &b->remotes[i]->local);
+		if (b->p.is_joined)
+			clv_client_socket_close(b->p.client, b->remotes[i]->fd,
+						&b->remotes[i]->local);
 		free(b->remotes[i]);
 	}
 	clv_table_fini(&b->by_wire);
@@ -421,6 +444,7 @@ int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire)
 void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs)
 {
 	const struct clv_relay_tunnel_params params = {
+		.deliver = !b->p.is_joined,
 		.busy_per_sec = b->p.busy_per_sec,
 		.context_idle_ns = b->p.idle_ns,
 		.ops = &tunnel_ops,
@@ -434,6 +458,26 @@ void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session
 	err = clv_relay_tunnel_open(rs, &params, &b->tunnel);
 	if (err)
 		b->p.ops->on_refused(b->p.user, err, NULL);
+}
+
+int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
+		       const uint8_t *payload, size_t len)
+{
+	struct clv_cmd_remote_send send = { .wire = *wire };
+	const struct remote *r;
+
+	if (!b->is_open)
+		return CLV_ECLOSED;
+	r = find(b, &b->by_wire, wire);
+	if (b->p.is_closed && (!r || !r->context_id))
+		return CLV_EDENIED;
+	clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_SEND, &send, sizeof(send), payload, len);
+	return 0;
+}
+
+bool clv_bindpoint_has(const struct clv_bindpoint *b, const struct clv_endpoint *local)
+{
+	return clv_table_find(&b->by_local, local, NULL);
 }
 
 /* The application, or another socket of it, speaks to a remote's port. */

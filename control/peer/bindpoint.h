@@ -7,6 +7,8 @@
  * to that port goes to the remote.  Remotes keep their ports while they are in use, across sessions.
  * Remotes that stay busy get a compressed context.
  *
+ * Or joined to nothing: payloads come by on_datagram and go by send, and remotes have no ports.
+ *
  *   open       anybody may come in, by the uncompressed context
  *   closed     only remotes that were named: each has a compressed context from the start
  *
@@ -27,10 +29,10 @@ struct clv_bindpoint;
 struct clv_bindpoint_ops {
 	/* The relay's ports that lead here; again after each new session. */
 	void (*on_open)(void *user, const struct clv_client_result *result);
-	/* A remote got its port: wire is its address, local the port that stands for it. */
+	/* A remote got its port: wire is its address, local the port that stands for it.  Joined only. */
 	void (*on_remote)(void *user, const struct clv_endpoint *wire,
 			  const struct clv_endpoint *local);
-	/* It was let go: idle. */
+	/* It was let go: idle.  Joined only. */
 	void (*on_remote_gone)(void *user, const struct clv_endpoint *wire,
 			       const struct clv_endpoint *local);
 	/* The relay refused a named remote. */
@@ -39,16 +41,20 @@ struct clv_bindpoint_ops {
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
 	/* An open tunnel ended, 0: by the relay, in good order. */
 	void (*on_ended)(void *user, int error);
+	/* A remote's datagram; not joined only.  payload: borrows. */
+	void (*on_datagram)(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
+			    size_t len);
 };
 
 struct clv_bindpoint_params {
 	struct clv_client *client; /* borrows for life */
-	struct clv_endpoint app;   /* loopback; port 0: whoever sends to a remote's port */
+	bool is_joined;		   /* to a local application */
+	struct clv_endpoint app;   /* joined: loopback; port 0: whoever sends to a remote's port */
 	bool is_closed;
 	uint32_t remotes_max;
 	uint32_t busy_per_sec;		     /* packets that are worth a compressed context */
 	uint64_t idle_ns;		     /* then a remote that was not named is let go */
-	const struct clv_bindpoint_ops *ops; /* each function is there */
+	const struct clv_bindpoint_ops *ops; /* each function is there that can be called */
 	void *user;
 };
 
@@ -67,9 +73,19 @@ void clv_bindpoint_close(struct clv_bindpoint *b);
  */
 int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire);
 
+/*
+ * Send a remote a datagram; not joined only.  payload: copies.
+ * Returns 0, CLV_ECLOSED (no tunnel now) or CLV_EDENIED (closed, and the remote was not named, or has
+ * not been accepted yet).
+ */
+int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
+		       const uint8_t *payload, size_t len);
+
 /* The session is up (rs), or gone (NULL). */
 void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs);
 
+/* Whether local is the port of a remote of ours. */
+bool clv_bindpoint_has(const struct clv_bindpoint *b, const struct clv_endpoint *local);
 /* A datagram from an endpoint nobody knows; for clv_client_params.on_new_remote. */
 void clv_bindpoint_new_remote(struct clv_bindpoint *b, const struct clv_evt_remote *evt,
 			      const uint8_t *payload, size_t len);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/peer/culvert_state.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
@@ -15,7 +16,9 @@
 enum {
 	STEPS_PER_TURN = 64, /* then the caller's loop has its turn */
 	TUNNELS_MAX = 1024,
+	REMOTES_MAX = 1024,
 	RECEIVE_BYTES = 4 << 20,
+	UDP_PAYLOAD_MAX = 65527,
 	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
 };
 
@@ -39,6 +42,7 @@ SAME(ECLOSED);
 SAME(ETIMEOUT);
 SAME(LOG_ERROR);
 SAME(LOG_DEBUG);
+_Static_assert(CULVERT_ADDRESS_TEXT == (int)CLV_ADDR_TEXT_MAX, "room for an address");
 
 const char *culvert_strerror(int error)
 {
@@ -49,6 +53,41 @@ const char *culvert_version(void)
 {
 	return CLV_VERSION;
 }
+
+/* ---- addresses ---- */
+
+void api_address(const struct clv_endpoint *ep, union culvert_address *out)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = clv_endpoint_to_sockaddr(ep, false, &sa);
+
+	memset(out, 0, sizeof(*out));
+	memcpy(out, &sa, len);
+}
+
+int culvert_address_parse(const char *text, union culvert_address *out)
+{
+	struct clv_endpoint ep;
+	int err = clv_endpoint_parse(text, &ep);
+
+	if (!err)
+		api_address(&ep, out);
+	return err;
+}
+
+const char *culvert_address_format(const union culvert_address *address,
+				   char buf[CULVERT_ADDRESS_TEXT])
+{
+	struct clv_endpoint ep;
+
+	if (clv_endpoint_from_sockaddr(&address->sa, &ep)) {
+		strcpy(buf, "none");
+		return buf;
+	}
+	return clv_endpoint_format(&ep, buf, CULVERT_ADDRESS_TEXT);
+}
+
+/* ---- small things ---- */
 
 static bool level_is_set;
 
@@ -71,6 +110,21 @@ int api_fail(struct culvert *c, int error, const char *fmt, ...)
 const char *culvert_why(const struct culvert *c)
 {
 	return c->why;
+}
+
+int api_may_send(struct culvert_session *s, size_t len)
+{
+	struct culvert *c = s->c;
+	/* capsules have no such bound but UDP's own */
+	size_t max = s->capsules || !s->payload_max ? UDP_PAYLOAD_MAX : s->payload_max;
+
+	if (len > max)
+		return -EMSGSIZE;
+	if (c->sends >= CULVERT_SENDS_MAX || clv_client_is_backlogged(c->client))
+		return -EAGAIN;
+	c->sends++;
+	api_hurry(c);
+	return 0;
 }
 
 void api_hurry(struct culvert *c)
@@ -117,6 +171,8 @@ static struct object *subject_of(const struct culvert_event *e)
 		return &e->tunnel->object;
 	if (e->forward)
 		return &e->forward->object;
+	if (e->bound)
+		return &e->bound->object;
 	return &e->session->object;
 }
 
@@ -126,6 +182,8 @@ static void release(const struct culvert_event *e)
 		api_tunnel_release(e->tunnel);
 	else if (e->forward)
 		api_forward_release(e->forward);
+	else if (e->bound)
+		api_bound_release(e->bound);
 	else
 		api_session_release(e->session);
 }
@@ -148,6 +206,30 @@ void api_tell(struct culvert *c, const struct culvert_event *e, const void *tail
 		c->waiting_bytes += len;
 	subject->events++;
 	c->events_len++;
+}
+
+void api_tell_refusal(struct culvert *c, struct culvert_event *e,
+		      const struct clv_client_result *result)
+{
+	const char *detail = result ? result->proxy.details : "";
+
+	e->status = result ? result->status : 0;
+	api_tell(c, e, detail, strlen(detail) + 1);
+}
+
+/* What its tail is depends on the event. */
+static void set_tail(struct culvert_event *e, const void *tail, size_t len)
+{
+	e->detail = "";
+	if (e->type == CULVERT_DATAGRAM) {
+		e->payload = tail;
+		e->payload_len = len;
+	} else if (e->type == CULVERT_BOUND_OPEN) {
+		e->addresses = tail;
+		e->addresses_len = len / sizeof(*e->addresses);
+	} else if (len) {
+		e->detail = tail;
+	}
 }
 
 static void give_back(struct culvert *c)
@@ -174,13 +256,9 @@ bool culvert_next_event(struct culvert *c, struct culvert_event *out)
 		c->events_len--;
 		memcpy(&e, r.body, sizeof(e));
 		tail = (const uint8_t *)r.body + sizeof(e);
-		if (e.type == CULVERT_DATAGRAM) {
-			e.payload = tail;
-			e.payload_len = r.len - sizeof(e);
+		set_tail(&e, tail, r.len - sizeof(e));
+		if (e.type == CULVERT_DATAGRAM)
 			c->waiting_bytes -= e.payload_len;
-		}
-		e.detail = e.type != CULVERT_DATAGRAM && r.len > sizeof(e) ? (const char *)tail
-									   : "";
 		subject = subject_of(&e);
 		is_closed = subject->is_closed;
 		subject->events--;
@@ -195,6 +273,17 @@ bool culvert_next_event(struct culvert *c, struct culvert_event *out)
 
 /* ---- life ---- */
 
+static void on_new_remote(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
+			  size_t len)
+{
+	struct culvert *c = user;
+	struct culvert_session *s = c->sessions;
+
+	while (s && !api_forwards_new_remote(s, evt, payload, len) &&
+	       !api_bounds_new_remote(s, evt, payload, len))
+		s = s->next;
+}
+
 int culvert_open(const struct culvert_options *options, struct culvert **out)
 {
 	static const struct culvert_options defaults;
@@ -202,8 +291,9 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	struct culvert *c = calloc(1, sizeof(*c));
 	struct clv_client_params cp = {
 		.tunnels_max = o->tunnels_max ? o->tunnels_max : TUNNELS_MAX,
+		.remotes_max = o->remotes_max ? o->remotes_max : REMOTES_MAX,
 		.keepalive_ns = KEEPALIVE_NS,
-		.on_new_remote = api_forwards_new_remote,
+		.on_new_remote = on_new_remote,
 		.user = c,
 	};
 	int err = -ENOMEM;
@@ -212,6 +302,7 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 		return -ENOMEM;
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
+	c->remotes_max = cp.remotes_max;
 	c->receive_bytes = o->receive_bytes ? o->receive_bytes : RECEIVE_BYTES;
 	if (c->receive_bytes < RECEIVE_BYTES_MIN)
 		c->receive_bytes = RECEIVE_BYTES_MIN;

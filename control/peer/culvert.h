@@ -6,6 +6,8 @@
  *   culvert_session   with one relay; comes back by itself when it is lost, if that is wished
  *   culvert_tunnel    to one target; the application hands over payloads and gets them as events
  *   culvert_forward   a local UDP port joined to a target; every local sender gets a tunnel
+ *   culvert_bound     a port at the relay, which anybody or some may send to: through the API, or
+ *                     joined to a local UDP application
  *
  * The library makes no thread, imposes no loop and sets no signal handler.  The caller's loop is
  *
@@ -28,6 +30,7 @@
 #ifndef CULVERT_H
 #define CULVERT_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +44,7 @@ struct culvert;
 struct culvert_session;
 struct culvert_tunnel;
 struct culvert_forward;
+struct culvert_bound;
 
 /* What went wrong, where errno has no word for it. */
 enum culvert_error {
@@ -66,11 +70,29 @@ const char *culvert_strerror(int error);
 /* Of the library, such as "0.1.0". */
 const char *culvert_version(void);
 
+/* An address and port, IPv4 or IPv6 by sa.sa_family; 0: none. */
+union culvert_address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+enum {
+	CULVERT_ADDRESS_TEXT = 64, /* room for any address as text */
+};
+
+/* Read "a.b.c.d:port" or "[IPv6]:port".  Returns 0, CULVERT_ESYNTAX or CULVERT_ERANGE (the port). */
+int culvert_address_parse(const char *text, union culvert_address *out);
+/* The same backward; "none" without a family.  Returns buf. */
+const char *culvert_address_format(const union culvert_address *address,
+				   char buf[CULVERT_ADDRESS_TEXT]);
+
 /* ---- a client ---- */
 
 /* Zero in any member, or NULL for all of them, is the default. */
 struct culvert_options {
 	uint32_t tunnels_max;	/* open at a time; 1024 */
+	uint32_t remotes_max;	/* of all bound ports together; 1024 */
 	uint32_t receive_bytes; /* datagrams that may wait as events; what comes on top is dropped
 				   and counted; 4 MiB */
 };
@@ -139,9 +161,9 @@ void culvert_session_close(struct culvert_session *s);
 
 struct culvert_session_info {
 	bool is_up;
-	struct sockaddr_storage relay; /* the address in use, or tried last */
-	const char *group;	       /* key exchange, "MLKEM768"; lends; NULL before it was up */
-	const char *signature;	       /* of the certificate, "ML-DSA-65"; likewise */
+	union culvert_address relay; /* the address in use, or tried last */
+	const char *group;	     /* key exchange, "MLKEM768"; lends; NULL before it was up */
+	const char *signature;	     /* of the certificate, "ML-DSA-65"; likewise */
 	uint32_t payload_max; /* bytes of the largest datagram that fits now; 0: not known yet */
 	uint64_t reconnects;
 };
@@ -191,11 +213,58 @@ int culvert_forward_open(struct culvert_session *s, const struct culvert_forward
 void culvert_forward_close(struct culvert_forward *f);
 
 struct culvert_forward_info {
-	struct sockaddr_storage listen;	 /* bound */
+	union culvert_address listen;	 /* bound */
 	uint64_t opened, refused, ended; /* tunnels */
 	uint64_t held, dropped; /* datagrams before a tunnel: kept, and lost beyond the bounds */
 };
 void culvert_forward_info(const struct culvert_forward *f, struct culvert_forward_info *out);
+
+/* ---- a bound port: CONNECT-UDP-bind ---- */
+
+struct culvert_bound_options {
+	bool is_joined; /* to a local application: each remote has a loopback port of its own here */
+	const char *app; /* joined: where the application is, "ADDRESS:PORT", loopback; NULL: whoever
+			    sends to a remote's port */
+	bool is_closed;	 /* only remotes that were permitted get in */
+	bool no_compress;	 /* no contexts but for permitted remotes */
+	uint32_t remotes_max;	 /* 0: all of the client */
+	uint32_t compress_above; /* packets a second that are worth a context; 0: 20 */
+	uint32_t idle_sec;	 /* then a remote that was not permitted is let go; 0: 120 */
+	void *user;
+};
+
+/*
+ * Ask the relay for a port; CULVERT_BOUND_OPEN says its public addresses, again after each loss of the
+ * session: they may be others.  A bound port outlives those.
+ * Returns 0 and fills *out, CULVERT_ESYNTAX (app; culvert_why), CULVERT_ERANGE (remotes_max is more
+ * than the client's) or -ENOMEM.
+ */
+int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_options *options,
+		       struct culvert_bound **out);
+void culvert_bound_close(struct culvert_bound *b);
+
+/*
+ * Name a remote: it gets in also when the port is closed, has a compressed context whenever the port
+ * is open, and joined has its local port from here on (CULVERT_REMOTE).  remote: borrows.
+ * Returns 0, CULVERT_ERANGE (no port, or an address that is none), CULVERT_EFULL, -ENOMEM, or -errno
+ * of its socket.
+ */
+int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *remote);
+
+/*
+ * Send a remote one datagram; not when joined.  remote: borrows.  data: copies.
+ * Returns 0; CULVERT_ECLOSED (not open now), CULVERT_EDENIED (closed, and the remote was not permitted,
+ * or the relay has not agreed yet), CULVERT_ERANGE (joined; no port), -EMSGSIZE or -EAGAIN as above.
+ */
+int culvert_bound_send(struct culvert_bound *b, const union culvert_address *remote,
+		       const void *data, size_t len);
+
+struct culvert_bound_info {
+	bool is_open;
+	uint64_t remotes_full; /* remotes not let in: remotes_max, or no port for them */
+	uint64_t dropped;      /* joined: datagrams of the application with nowhere to go */
+};
+void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info *out);
 
 /* ---- events ---- */
 
@@ -206,19 +275,31 @@ enum culvert_event_type {
 	CULVERT_LOST,
 	/* It is over, or never came to be.  error: why; 0: the relay closed it.  Its last event. */
 	CULVERT_DOWN,
-	/* The largest datagram that fits is now payload_max bytes. */
+	/* The largest datagram that fits, to a target or by a context, is now payload_max bytes. */
 	CULVERT_PAYLOAD_MAX,
 	/* A tunnel is open. */
 	CULVERT_OPEN,
 	/* A tunnel was refused (was_open false), or ended.  error: why; 0: the relay ended it.  Its
 	   last event. */
 	CULVERT_CLOSED,
-	/* A datagram from the target of a tunnel: payload. */
+	/* A datagram from the target of a tunnel, or from a remote of a bound port: payload. */
 	CULVERT_DATAGRAM,
 	/* A local sender's tunnel is open; was refused (the sender may try again later); ended. */
 	CULVERT_FORWARD_OPEN,
 	CULVERT_FORWARD_REFUSED,
 	CULVERT_FORWARD_ENDED,
+	/* The relay's port leads here: addresses. */
+	CULVERT_BOUND_OPEN,
+	/* The relay refused a port; with a status of 2xx it does not know how.  Asked for again with
+	   the next session. */
+	CULVERT_BOUND_REFUSED,
+	/* The port is gone, though the session is there: asked for again in a second. */
+	CULVERT_BOUND_ENDED,
+	/* Joined: a remote has a local port; has it no longer, being idle. */
+	CULVERT_REMOTE,
+	CULVERT_REMOTE_GONE,
+	/* The relay refused a remote that was permitted. */
+	CULVERT_REMOTE_REFUSED,
 };
 
 struct culvert_event {
@@ -227,6 +308,7 @@ struct culvert_event {
 	struct culvert_session *session;
 	struct culvert_tunnel *tunnel;	 /* else NULL */
 	struct culvert_forward *forward; /* else NULL */
+	struct culvert_bound *bound;	 /* else NULL */
 	int error;
 	bool was_open;
 	bool by_relay; /* DOWN, LOST: the relay closed the session */
@@ -238,6 +320,10 @@ struct culvert_event {
 	uint32_t payload_max;
 	const uint8_t *payload; /* lends */
 	size_t payload_len;
+	union culvert_address remote; /* REMOTE_*, DATAGRAM of a bound port */
+	union culvert_address local;  /* REMOTE, REMOTE_GONE: the port that stands for it */
+	const union culvert_address *addresses; /* BOUND_OPEN: public, as others reach it; lends */
+	size_t addresses_len;
 };
 
 /*

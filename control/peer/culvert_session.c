@@ -29,6 +29,7 @@ static void on_up(void *user, struct clv_relay_session *rs)
 	s->was_up = true;
 	s->facts = *clv_relay_session_tls(rs);
 	api_forwards_set_session(s, rs);
+	api_bounds_set_session(s, rs);
 	api_tell(s->c, &e, NULL, 0);
 }
 
@@ -82,6 +83,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 	s->relay = NULL;
 	s->is_up = false;
 	api_forwards_set_session(s, NULL);
+	api_bounds_set_session(s, NULL);
 	if (s->object.is_closed) {
 		api_session_release(s);
 		return;
@@ -136,7 +138,8 @@ void api_sessions_step(struct culvert *c)
 
 		next = s->next;
 		api_forwards_set_now(s, c->now_ns);
-		if (!s->retry_ns || c->now_ns < s->retry_ns || s->object.is_closed)
+		api_bounds_step(s, c->now_ns);
+		if (!s->retry_ns || c->now_ns < s->retry_ns)
 			continue;
 		s->retry_ns = 0;
 		end.error = connect_relay(s);
@@ -149,9 +152,14 @@ uint64_t api_sessions_next_ns(const struct culvert *c)
 {
 	uint64_t at_ns = UINT64_MAX;
 
-	for (const struct culvert_session *s = c->sessions; s; s = s->next)
-		if (s->retry_ns && !s->object.is_closed && s->retry_ns < at_ns)
+	for (const struct culvert_session *s = c->sessions; s; s = s->next) {
+		uint64_t bounds_ns = api_bounds_next_ns(s);
+
+		if (s->retry_ns && s->retry_ns < at_ns)
 			at_ns = s->retry_ns;
+		if (bounds_ns < at_ns)
+			at_ns = bounds_ns;
+	}
 	return at_ns;
 }
 
@@ -310,6 +318,8 @@ void culvert_session_close(struct culvert_session *s)
 		culvert_tunnel_close(s->tunnels);
 	while (s->forwards)
 		culvert_forward_close(s->forwards);
+	while (s->bounds)
+		culvert_bound_close(s->bounds);
 	unlink_session(s->c, s);
 	s->object.is_closed = true;
 	api_hurry(s->c);
@@ -328,5 +338,5 @@ void culvert_session_info(const struct culvert_session *s, struct culvert_sessio
 		.payload_max = s->payload_max,
 		.reconnects = s->reconnects,
 	};
-	clv_endpoint_to_sockaddr(&s->addresses[s->address], false, &out->relay);
+	api_address(&s->addresses[s->address], &out->relay);
 }

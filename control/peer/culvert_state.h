@@ -5,6 +5,7 @@
  *   culvert.c          a client: the step, the queue of events
  *   culvert_session.c  a session: the relay's addresses, trust, coming back
  *   culvert_tunnel.c   tunnels of the API, and forwards
+ *   culvert_bound.c    bound ports
  *
  * An object that its owner closed lives on, out of reach, until the events that name it were skipped.
  * Threading: the caller's.
@@ -12,6 +13,7 @@
 #ifndef CLV_CULVERT_STATE_H
 #define CLV_CULVERT_STATE_H
 
+#include "control/peer/bindpoint.h"
 #include "control/peer/client.h"
 #include "control/peer/culvert.h"
 #include "control/peer/forward.h"
@@ -48,6 +50,16 @@ struct culvert_forward {
 	void *user;
 };
 
+struct culvert_bound {
+	struct object object;
+	struct culvert_session *session;
+	struct culvert_bound *next, *prev;
+	struct clv_bindpoint *point;
+	bool is_open, is_joined;
+	uint64_t again_ns; /* when to ask again; 0: not */
+	void *user;
+};
+
 struct culvert_session {
 	struct object object;
 	struct culvert *c;
@@ -56,6 +68,7 @@ struct culvert_session {
 	bool is_up, was_up, is_over;
 	struct culvert_tunnel *tunnels;
 	struct culvert_forward *forwards;
+	struct culvert_bound *bounds;
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
 	unsigned addresses_len, address; /* in use */
 	char authority[CULVERT_HOST_MAX + 8];
@@ -80,7 +93,8 @@ struct culvert {
 	uint32_t events_len;
 	uint64_t waiting_bytes, receive_bytes; /* datagrams as events: now, and at most */
 	uint64_t received_dropped;
-	unsigned sends;	 /* since the last step */
+	unsigned sends; /* since the last step */
+	uint32_t remotes_max;
 	bool is_lending; /* the oldest event was read, and its record not given back */
 	bool is_closing;
 	char why[512];
@@ -100,6 +114,12 @@ int api_fail(struct culvert *c, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Something was asked for: the next step cannot wait. */
 void api_hurry(struct culvert *c);
+/* What a refusal said beside its status becomes the event's detail. */
+void api_tell_refusal(struct culvert *c, struct culvert_event *e,
+		      const struct clv_client_result *result);
+/* Whether len bytes may be sent now: 0, -EMSGSIZE or -EAGAIN. */
+int api_may_send(struct culvert_session *s, size_t len);
+void api_address(const struct clv_endpoint *ep, union culvert_address *out);
 /* "HOST:PORT", "[v6]:PORT".  Returns 0 or CULVERT_ESYNTAX after saying why; what: of the text. */
 int api_parse(struct culvert *c, const char *what, const char *text, struct target *out);
 
@@ -118,8 +138,19 @@ void api_forward_release(struct culvert_forward *f);
 /* The session is up, or lost: its forwards hear of it. */
 void api_forwards_set_session(struct culvert_session *s, struct clv_relay_session *relay);
 void api_forwards_set_now(struct culvert_session *s, uint64_t now_ns);
-/* For clv_client_params.on_new_remote; user: the struct culvert. */
-void api_forwards_new_remote(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
-			     size_t len);
+/* Whether a forward of the session listens there, and has taken the datagram. */
+bool api_forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+			     const uint8_t *payload, size_t len);
+
+/* ---- culvert_bound.c ---- */
+
+void api_bound_release(struct culvert_bound *b);
+void api_bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay);
+/* Ask again for ports whose time has come. */
+void api_bounds_step(struct culvert_session *s, uint64_t now_ns);
+uint64_t api_bounds_next_ns(const struct culvert_session *s);
+/* As api_forwards_new_remote; for the local ports of remotes. */
+bool api_bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+			   const uint8_t *payload, size_t len);
 
 #endif

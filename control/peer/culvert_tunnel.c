@@ -14,7 +14,6 @@ enum {
 	HELD_PACKETS = 64,  /* of one sender, before its tunnel is open */
 	HELD_BYTES = 4 << 20,
 	SOCKET_BYTES = 4 << 20,
-	UDP_PAYLOAD_MAX = 65527,
 };
 
 #define REFUSED_NS (3 * CLV_SEC) /* before a refused sender asks again */
@@ -33,16 +32,6 @@ static int parse_target(struct culvert *c, const char *text, struct target *out)
 				out->port, &uri, &why))
 		return api_fail(c, CULVERT_ESYNTAX, "target: %s: %s", why, text);
 	return 0;
-}
-
-/* What a refusal said beside its status; the string is the event's tail. */
-static void tell_refusal(struct culvert *c, struct culvert_event *e,
-			 const struct clv_client_result *result)
-{
-	const char *detail = result ? result->proxy.details : "";
-
-	e->status = result ? result->status : 0;
-	api_tell(c, e, detail, strlen(detail) + 1);
 }
 
 /* ---- tunnels ---- */
@@ -77,7 +66,7 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 
 	t->tunnel = NULL;
 	t->is_open = false;
-	tell_refusal(t->session->c, &e, result);
+	api_tell_refusal(t->session->c, &e, result);
 }
 
 static void on_delivery(void *user, enum clv_event type, const struct clv_evt_bound *evt,
@@ -163,20 +152,11 @@ void culvert_tunnel_close(struct culvert_tunnel *t)
 
 int culvert_tunnel_send(struct culvert_tunnel *t, const void *data, size_t len)
 {
-	struct culvert_session *s = t->session;
-	/* capsules have no such bound but UDP's own */
-	size_t max = s->capsules || !s->payload_max ? UDP_PAYLOAD_MAX : s->payload_max;
+	int err = t->is_open ? api_may_send(t->session, len) : CULVERT_ECLOSED;
 
-	if (!t->is_open)
-		return CULVERT_ECLOSED;
-	if (len > max)
-		return -EMSGSIZE;
-	if (s->c->sends >= CULVERT_SENDS_MAX || clv_client_is_backlogged(s->c->client))
-		return -EAGAIN;
-	s->c->sends++;
-	clv_relay_tunnel_up(t->tunnel, data, len);
-	api_hurry(s->c);
-	return 0;
+	if (!err)
+		clv_relay_tunnel_up(t->tunnel, data, len);
+	return err;
 }
 
 /* ---- forwards ---- */
@@ -207,7 +187,7 @@ static void on_sender_refused(void *user, int error, const struct clv_client_res
 	struct culvert_forward *f = user;
 	struct culvert_event e = forward_event(f, CULVERT_FORWARD_REFUSED, error);
 
-	tell_refusal(f->session->c, &e, result);
+	api_tell_refusal(f->session->c, &e, result);
 }
 
 static void on_sender_ended(void *user, int error)
@@ -251,19 +231,16 @@ static bool is_of(const struct culvert_forward *f, const struct clv_endpoint *lo
 	       (is_wildcard(f->listen.addr) || clv_endpoint_equal(&f->listen, local));
 }
 
-void api_forwards_new_remote(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
-			     size_t len)
+bool api_forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+			     const uint8_t *payload, size_t len)
 {
-	struct culvert *c = user;
+	struct culvert_forward *f = s->forwards;
 
-	for (struct culvert_session *s = c->sessions; s; s = s->next) {
-		for (struct culvert_forward *f = s->forwards; f; f = f->next) {
-			if (!is_of(f, &evt->local))
-				continue;
-			clv_forward_new_remote(f->forward, evt, payload, len);
-			return;
-		}
-	}
+	while (f && !is_of(f, &evt->local))
+		f = f->next;
+	if (f)
+		clv_forward_new_remote(f->forward, evt, payload, len);
+	return f;
 }
 
 static int listen_at(struct culvert_forward *f, const char *text)
@@ -367,5 +344,5 @@ void culvert_forward_info(const struct culvert_forward *f, struct culvert_forwar
 		.held = n->held,
 		.dropped = n->dropped,
 	};
-	clv_endpoint_to_sockaddr(&f->listen, false, &out->listen);
+	api_address(&f->listen, &out->listen);
 }

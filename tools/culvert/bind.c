@@ -205,6 +205,7 @@ static int open_point(struct bind *b)
 	const struct culvert_options *o = b->peer->options;
 	struct clv_bindpoint_params params = {
 		.client = b->peer->client,
+		.is_joined = true,
 		.is_closed = o->closed,
 		.remotes_max = o->remotes,
 		.busy_per_sec = o->compress_above,
