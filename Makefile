@@ -230,6 +230,11 @@ $(OUT)/tests/fuzz/fuzz_connection: private CULVERT_LDFLAGS += $(WRAP_KEYS)
 portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
 tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)
 
+# What tests/system/test_threads.py runs under the thread sanitizer.
+.PHONY: threaded
+threaded: $(OUT)/culvertd \
+	$(addprefix $(OUT)/tests/unit/,test_spsc test_mailbox test_handoff test_bound)
+
 .PHONY: check check-root check-built check-rungs check-zc
 check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
 	$(submake) check-built
@@ -241,6 +246,7 @@ check-root: ## as check, but refuses to run without root, where the kernel tests
 check-built: all tests
 ifeq ($(SANITIZE),)
 	$(submake) SANITIZE=address,undefined all portable-tests
+	$(submake) SANITIZE=thread threaded
 endif
 	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) \
 		$(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)

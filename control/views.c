@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* views - sessions and tunnels as the operator's tools see them. */
 #include "control/control_state.h"
+#include "datapath/base/shared.h"
 
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
@@ -18,8 +19,10 @@ void clv_control_each_session(const struct clv_control *c,
 		};
 
 		if (!v.handshaking)
-			v.stats = *clv_worker_conn_stats(c->workers[s->ref.worker].w.worker,
-							 s->ref.slot);
+			clv_shared_read(&v.stats,
+					clv_worker_conn_stats(c->workers[s->ref.worker].w.worker,
+							      s->ref.slot),
+					sizeof(v.stats));
 		if (!fn(user, &v))
 			return;
 	}
@@ -47,8 +50,9 @@ void clv_control_each_tunnel(const struct clv_control *c,
 				.hop = e->hop,
 				.capsules = e->capsules,
 				.is_bound = e->is_bound,
-				.stats = *clv_worker_tunnel_stats(side->w.worker, i),
 			};
+			clv_shared_read(&v.stats, clv_worker_tunnel_stats(side->w.worker, i),
+					sizeof(v.stats));
 			for (int p = 0; p < 2; p++)
 				if (e->bound_egress[p].fd >= 0)
 					v.ports[p] = e->bound_egress[p].local;

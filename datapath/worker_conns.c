@@ -5,6 +5,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "datapath/base/shared.h"
 #include "datapath/session/cid.h"
 
 enum {
@@ -241,7 +242,7 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 		.generation = cmd->ref.generation,
 		.max_stream = -1,
 	};
-	w->conn_stats[cmd->ref.slot] = (struct clv_conn_stats){ 0 };
+	clv_shared_clear(&w->conn_stats[cmd->ref.slot], sizeof(w->conn_stats[0]));
 	conn->ref = cmd->ref;
 	conn->flow.hop = cmd->hop;
 	conn->flow.socket = cmd->socket;

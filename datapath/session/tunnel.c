@@ -8,6 +8,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "datapath/base/shared.h"
 
 enum {
 	WAIT_SEC = 3, /* for a next hop to resolve; the kernel gives up on a neighbour after that */
@@ -100,7 +101,8 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 		goto unuse;
 	if (has_tuple(t) && clv_table_insert(&ts->by_tuple, &tuple, t->slot))
 		goto remove_stream;
-	ts->stats[t->slot] = (struct clv_tunnel_stats){ .last_ns = now_ns };
+	clv_shared_clear(&ts->stats[t->slot], sizeof(ts->stats[0]));
+	__atomic_store_n(&ts->stats[t->slot].last_ns, now_ns, __ATOMIC_RELAXED);
 	if (t->idle_ns)
 		clv_timers_set(&ts->timers, &t->idle, now_ns + t->idle_ns);
 	return t;

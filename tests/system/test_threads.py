@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What threads share, watched by the thread sanitizer: rings alone, and the whole daemon at work."""
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import daemon
+import topology
+from daemon import load_of, start_load
+
+TOPOLOGY = topology.matrix(relay_queues=2)
+DATAPATHS = ("xdp", "sock")
+CONFIG = ('datapath = "%s"\nworkers = 2\nlog-level = "info"\n'
+          'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
+RACE = "WARNING: ThreadSanitizer"
+
+
+@pytest.fixture(scope="module")
+def tsan(build):
+    folder = build if build.name == "tsan" else build / "tsan"
+    assert (folder / "culvertd").exists(), "make check builds it"
+    return folder
+
+
+@pytest.mark.parametrize("program", ["test_spsc", "test_mailbox", "test_handoff", "test_bound"])
+def test_rings_and_mailboxes_are_passed_between_threads_without_a_race(tsan, program):
+    done = subprocess.run([tsan / "tests/unit" / program], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert RACE not in done.stderr
+
+
+def test_two_workers_and_control_share_nothing_they_should_not(
+        lab, start_relay, forward, targets, datapath, tsan):
+    """Handshakes, hand-overs, traffic on wrong queues, questions, a reload and the stop."""
+    relay = start_relay(config=CONFIG % datapath, program=tsan / "culvertd")
+    stop_asking = threading.Event()
+
+    def ask():
+        while not stop_asking.is_set():
+            for what in ("status", "conns", "tunnels", "drops", "workers", "contexts"):
+                if datapath != "sock" or what != "contexts":
+                    relay.ctl(what)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for family, target in ((4, "target-v6"), (6, "target-v4")):
+            peer = f"peer-v{family}"
+            for number in range(3):
+                way = forward(peer, relay, targets[target])
+                loads = [start_load(way.peer, way.address, count=150, rate=150, size=600)
+                         for _ in range(3)]
+                if number == 1:
+                    relay.proc.send(signal.SIGHUP)
+                figures = [load_of(one) for one in loads]
+                assert all(one["received"] > 100 for one in figures), figures
+                if number == 2:
+                    way.proc.kill()
+                    time.sleep(0.2)
+    finally:
+        stop_asking.set()
+        asking.join()
+    assert RACE not in relay.proc.text(), relay.proc.text()
+    log = relay.log
+    relay.stop(timeout=20)    # the sanitizer makes the exit status another when it saw a race
+    assert RACE not in log.read_text(encoding="utf-8", errors="replace")
