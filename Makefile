@@ -286,6 +286,13 @@ soak: deps ## a relay at half load, among peers that come, move and die, for SOA
 	$(submake) all tests
 	@BUILD=$(abspath $(OUT)) SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) tests/lab/soak.py
 
+MICROS = $(filter micro_%,$(BENCHES))
+
+.PHONY: bench-micro
+bench-micro: deps ## time the smallest pieces; BENCH_ARGS=aead those whose name contains it
+	$(submake) benches
+	@for m in $(MICROS); do $(OUT)/bench/$$m $(BENCH_ARGS) || [ $$? = 77 ] || exit 1; done
+
 # ---- dependencies ----
 
 .PHONY: deps
