@@ -84,7 +84,8 @@ static const struct clv_config_option options[] = {
 	  .help = "Remotes that have a Context ID; the relay itself opens half of them at most." },
 	{ "bind", "registrations-per-sec", RANGE(0, 1000000, "registrations", "4096"),
 	  MEMBER(bind.registrations_per_sec),
-	  .help = "Of one connection, and as many at once; what comes faster is refused.  0: no limit." },
+	  .help = "Remotes that one connection may name, with a Context ID or without, and as many at\n"
+		  "once; what comes faster is refused.  0: no limit." },
 	{ "bind", "answers", RANGE(1, 1 << 20, "answers", "16384"),
 	  MEMBER(bind.contexts.answers_max),
 	  .help = "To registrations, that a client has not read; then its tunnel is aborted." },

@@ -315,7 +315,10 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 	/* The context it came by was closed meanwhile: the worker forgot the remote with it. */
 	if (!known && !clv_contexts_uncompressed(b->contexts))
 		return;
-	if (!known) {
+	if (!known &&
+	    !clv_contexts_rate_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
+		why = CLV_COUNT_REMOTE_REFUSED_RATE;
+	} else if (!known) {
 		err = find_way(b, &evt->wire, &r, &far);
 		if (!err)
 			known = add_remote(b, &r, far);

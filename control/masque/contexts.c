@@ -10,6 +10,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/table.h"
 #include "datapath/base/varint.h"
+#include "datapath/session/dgram.h"
 
 enum {
 	SLOTS_FIRST = 16,   /* room for contexts at first; doubled up to open_max */
@@ -316,7 +317,7 @@ static int close_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 
 /* ---- capsules of the peer ---- */
 
-static bool is_within_rate(struct clv_contexts_rate *rate, uint64_t now_ns)
+bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns)
 {
 	uint64_t each_ns;
 
@@ -425,8 +426,11 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 			count(m, CLV_COUNT_CONTEXT_ABORT_GAPS);
 		return err;
 	}
-	if (!is_within_rate(m->p.rate, now_ns))
+	if (!clv_contexts_rate_take(m->p.rate, now_ns))
 		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_RATE);
+	/* Our probes of the path's MTU go by these IDs: a datagram would be taken for one. */
+	if (a.context_id >= CLV_DGRAM_CONTEXT_PROBE_CLIENT)
+		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_ERROR);
 	if (a.ip_version != 0 && !is_usable(m, &a.remote))
 		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_ADDRESS);
 	ours = a.ip_version ? find(m, &m->by_remote, &a.remote) : NULL;

@@ -57,6 +57,9 @@ struct clv_contexts_rate {
 	uint64_t at_ns;	  /* when the next one would be due if they came evenly */
 };
 
+/* Take one of what a peer may ask for.  rate: NULL, there is no limit.  Returns false: too fast. */
+bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns);
+
 /* None may call back into the manager. */
 struct clv_contexts_ops {
 	/*

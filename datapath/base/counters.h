@@ -131,6 +131,8 @@
 	  "remotes without a context that policy denies")                                          \
 	X(REMOTE_REFUSED_FAMILY, "remote_refused_family",                                          \
 	  "remotes without a context that no route or address of ours leads to")                   \
+	X(REMOTE_REFUSED_RATE, "remote_refused_rate",                                              \
+	  "remotes without a context that came too fast")                                          \
 	X(REMOTE_REFUSED_FULL, "remote_refused_full",                                              \
 	  "remotes without a context, beyond the ceiling")                                         \
 	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")

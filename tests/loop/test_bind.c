@@ -499,6 +499,39 @@ static void test_real_target(void **state)
 	}
 }
 
+/* A peer that cannot take DATAGRAM frames. */
+static void test_capsules(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup(v, NULL);
+		struct raw_bytes control = { .len = 0 };
+
+		f->a.raw = hostile_peer(f->w, 0);
+		f->a.raw->on_datagram = on_datagram;
+		f->a.raw->user = &f->a;
+		assert_true(raw_connect(f->a.raw));
+		put_hex(&control, "00 04 02 33 00");
+		raw_stream(f->a.raw, 2, control.bytes, control.len, false);
+		bind_peer(f, &f->a, ANY);
+		say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
+		say(f, &f->a, "0003046869", ""); /* "hi" */
+		expect_at(&f->r4, &f->a.ports[0], "hi");
+		say(f, &f->a, "000a0204" S4_HEX "6869", "");
+		expect_at(&f->s4, &f->a.ports[0], "hi");
+		come(f, &f->r4, &f->a.ports[0], "x");
+		expect_capsules(&f->a, "00020478");
+		come(f, &f->s4, &f->a.ports[0], "x");
+		expect_capsules(&f->a, "00090204c612050223"
+				       "2878");
+		assert_int_equal(f->a.datagrams, 0);
+		say(f, &f->a, "0003006869", "");
+		expect_reset(f, &f->a, CLV_H3_DATAGRAM_ERROR);
+		teardown(f);
+	}
+}
+
 /* ---- the relay's own contexts ---- */
 
 static const struct clv_bind_settings eager = {
@@ -846,6 +879,7 @@ int main(void)
 		CASE("a datagram may overtake the capsule that registers it", test_before_the_ack),
 		CASE("Context ID 0 without a target aborts the stream", test_context_zero),
 		CASE("a real target keeps Context ID 0", test_real_target),
+		CASE("a peer without DATAGRAM frames uses capsules", test_capsules),
 		CASE("the relay opens contexts for busy remotes, and gives way to the client's",
 		     test_busy),
 		CASE("without an uncompressed context the relay opens none",

@@ -688,6 +688,14 @@ static void test_rate(void **state)
 		say(f, hex);
 	}
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
+	/* a remote without a context is as much work */
+	f->relay.now_ns += 50000000;
+	say(f, "1103408000");
+	f->answer.body[0] = f->relay.story[0] = '\0';
+	event(f, 1, CLV_EVT_REMOTE_NEW, G4, 0);
+	event(f, 1, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "+remote=" G4 " -remote=" H4 " ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_RATE), 1);
 	teardown(f);
 }
 
