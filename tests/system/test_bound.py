@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a bound tunnel costs and keeps out: ten thousand contexts, and remotes nobody asked for."""
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import daemon
+from daemon import load
+from sniff import Watch
+
+DATAPATHS = ("xdp", "sock")
+CONFIG = daemon.CONFIG + "bind {\n\tregistrations-per-sec = 0\n}\n"
+
+CONTEXTS = 10000
+FIRST_PORT = 20000
+
+
+class BindLoad:
+    """A bindload on a peer."""
+
+    def __init__(self, peer, relay, *args, log=None):
+        self.proc = peer.start([peer.lab.tool("bindload"), "--relay", relay.address(4),
+                                "--pin", relay.fingerprint, *args],
+                               name="bindload", log=log, stdin=subprocess.PIPE)
+        self.answers = 1
+        self.proc.wait_line(r"^\{", timeout=20)
+        self.public = json.loads(self.lines()[0])["public"]
+
+    def lines(self):
+        return [line for line in self.proc.text().splitlines() if line.startswith("{")]
+
+    def ask(self, *words, timeout=120):
+        """Give it a command; its answer."""
+        self.proc.popen.stdin.write((" ".join(map(str, words)) + "\n").encode())
+        self.proc.popen.stdin.flush()
+        until = time.monotonic() + timeout
+        while len(self.lines()) == self.answers:
+            assert self.proc.alive and time.monotonic() < until, self.proc.text()
+            time.sleep(0.02)
+        self.answers += 1
+        return json.loads(self.lines()[self.answers - 1])
+
+    def port(self, family, tunnel=0):
+        """Its address at the relay."""
+        return next(p for p in self.public[tunnel] if (p[0] == "[") == (family == 6))
+
+    def stop(self):
+        self.proc.popen.stdin.close()
+        return self.proc.popen.wait(10)
+
+
+@pytest.fixture(scope="module")
+def relay(lab, logs, request, tmp_path_factory):
+    relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"),
+                         config=CONFIG % {"datapath": request.param}, datapath=request.param,
+                         log=logs / f"culvertd-{request.param}.log")
+    relay.start()
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def client(lab, relay, logs, request):
+    """client(*args) is a bindload on peer-v4; stopped after."""
+    started = []
+
+    def start(*args):
+        log = logs / f"{daemon.slug(request.node.name)}-{len(started)}.log"
+        started.append(BindLoad(lab["peer-v4"], relay, *args, log=log))
+        return started[-1]
+
+    yield start
+    for one in started:
+        assert one.stop() == 0, one.proc.text()
+
+
+@pytest.fixture
+def many(lab):
+    """Echo on FIRST_PORT and as many more of both targets as make CONTEXTS; their addresses."""
+    script = Path(daemon.__file__).with_name("manyecho.py")
+    started, each = [], CONTEXTS // 2
+    addresses = []
+    for name in ("target-v4", "target-v6"):
+        address = lab[name].addr4 or lab[name].addr6
+        proc = lab[name].start([sys.executable, script, address, FIRST_PORT, each])
+        proc.wait_line(r"^ready", timeout=30)
+        started.append(proc)
+        addresses.append(daemon.endpoint(address, FIRST_PORT))
+    yield addresses
+    for proc in started:
+        proc.stop()
+
+
+def contexts_of(relay, tunnel, *args):
+    return relay.ctl("--limit", 0, "--tunnel", tunnel["ref"], *args, "contexts")
+
+
+def bound_tunnel(relay, client):
+    tunnel, = (t for t in relay.ctl("tunnels")["tunnels"] if client.port(4) in t["ports"])
+    return tunnel
+
+
+def drops(relay, name):
+    status = relay.ctl("status")
+    xdp = (status["xdp"] or {}).get(f"xdp_{name}", {}).get("packets", 0)
+    return status["counters"].get(name, 0), xdp
+
+
+def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(relay, client, many):
+    peer = client()
+    for address in many:
+        answer = peer.ask("register", address, CONTEXTS // 2)
+        assert answer["refused"] == 0, answer
+    assert answer["open"] == CONTEXTS
+    tunnel = bound_tunnel(relay, peer)
+
+    found = peer.ask("send", CONTEXTS, 700, 4000)
+    assert found["corrupted"] == found["misnamed"] == 0, found
+    # Nothing sends again what a busy machine loses.
+    assert found["received"] >= 0.99 * CONTEXTS, found
+
+    listed = contexts_of(relay, tunnel)["contexts"]
+    assert len(listed) == CONTEXTS
+    assert {c["opened_by"] for c in listed} == {"client"}
+    assert {c["state"] for c in listed} == {"open"}
+    assert len({c["context_id"] for c in listed}) == len({c["remote"] for c in listed}) == CONTEXTS
+    assert sum(c["family"] == "ipv6" for c in listed) == CONTEXTS // 2
+    # One datagram each way on each; those lost are in the counters of drops, or never arrived.
+    assert max(c["to_remote_packets"] for c in listed) == 1
+    assert sum(c["to_remote_packets"] for c in listed) >= 0.99 * CONTEXTS
+    assert sum(c["to_peer_packets"] for c in listed) >= found["received"]
+    assert {c["to_peer_bytes"] for c in listed} <= {0, 700}
+    if relay.uses_xdp:
+        in_map = contexts_of(relay, tunnel, "--maps")["contexts"]
+        assert {c["remote"]: c["context_id"] for c in in_map} == \
+            {c["remote"]: c["context_id"] for c in listed}
+
+    assert peer.ask("close", CONTEXTS // 2)["open"] == CONTEXTS // 2
+    assert contexts_of(relay, tunnel)["total"] == CONTEXTS // 2
+    if relay.uses_xdp:
+        assert contexts_of(relay, tunnel, "--maps")["total"] == CONTEXTS // 2
+    found = peer.ask("send", 500, 100, 2000)
+    assert found["received"] >= 495 and found["misnamed"] == 0, found
+
+
+def wake_ups(relay):
+    """How often the worker threads were put to sleep and woken."""
+    total, pid = 0, relay.ctl("status")["pid"]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text(encoding="ascii").startswith("clv-worker"):
+            status = (task / "status").read_text(encoding="ascii")
+            total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M).group(1))
+    assert total
+    return total
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_remotes_nobody_permitted_are_dropped_where_they_arrive(lab, relay, client, targets, family):
+    target = lab[f"target-v{family}"]
+    friend = targets[f"target-v{family}"]
+    peer = client()
+    assert peer.ask("register", friend, 1)["open"] == 1
+    assert peer.ask("send", 10, 100, 1000)["received"] == 10
+
+    # How often workers wake by themselves in the time the flood takes.
+    count, rate = 6000, 3000
+    before = wake_ups(relay)
+    time.sleep(count / rate + 1)
+    quiet = wake_ups(relay) - before
+
+    dropped, before = drops(relay, "drop_unknown_remote"), wake_ups(relay)
+    load(target, peer.port(family), size=200, count=count, rate=rate, oneway=True)
+    time.sleep(1)
+    woken = wake_ups(relay) - before
+    worker, xdp = (now - was for now, was in
+                   zip(drops(relay, "drop_unknown_remote"), dropped))
+    if relay.uses_xdp:
+        assert (worker, xdp) == (0, count)
+        assert woken <= quiet + 50, (woken, quiet)
+    else:
+        assert xdp == 0 and 0.95 * count <= worker <= count
+    # Who was permitted comes through as before.
+    assert peer.ask("send", 10, 100, 1000)["received"] == 10
+
+
+def test_the_uncompressed_context_lets_anybody_in_until_it_is_closed(lab, relay, client, targets):
+    peer, friend = client("--open"), targets["target-v4"]
+    assert peer.ask("register", friend, 1)["open"] == 1
+    tunnel = bound_tunnel(relay, peer)
+
+    def listed():
+        return {c["remote"]: c for c in contexts_of(relay, tunnel)["contexts"]}
+
+    def uncompressed():
+        answer = relay.ctl("--tunnel", tunnel["ref"], "bindings")
+        return [binding["uncompressed"] for binding in answer["bindings"]]
+
+    assert set(listed()) == {"any", friend} and uncompressed() == [True, True]
+    load(lab["target-v4"], peer.port(4), size=200, count=100, rate=1000, oneway=True)
+    load(lab["target-v6"], peer.port(6), size=200, count=50, rate=1000, oneway=True)
+    assert listed()["any"]["to_peer_packets"] == 150
+    assert listed()["any"]["to_peer_bytes"] == 150 * 200
+
+    peer.ask("shut")
+    assert set(listed()) == {friend} and uncompressed() == [False, False]
+    before = sum(drops(relay, "drop_unknown_remote"))
+    load(lab["target-v4"], peer.port(4), size=200, count=100, rate=1000, oneway=True)
+    assert sum(drops(relay, "drop_unknown_remote")) - before == 100
+    assert peer.ask("send", 10, 100, 1000)["received"] == 10
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, relay, bind, logs,
+                                                                         family):
+    echo = daemon.echo(lab["peer-v4"], 7100)
+    serving = bind("peer-v4", relay, app=daemon.endpoint(lab["peer-v4"].addr4, 7100))
+    coming = bind("peer-v6", relay, "--peer", serving.public(family))
+    address = coming.local(serving.public(family))
+    assert daemon.exchange(lab["peer-v6"], address, 100)["same"] == [100]
+    watch = Watch(lab, "relay", logs)
+    before = relay.ctl("status")["counters"]
+    figures = load(lab["peer-v6"], address, size=900, count=500, rate=2000)
+    after, leaked = relay.ctl("status")["counters"], watch.leaked()
+    watch.stop()
+    echo.stop()
+    assert daemon.is_clean(figures) and figures["received"] == 500
+    assert leaked == []
+    assert after["hairpin_packets"] - before["hairpin_packets"] == 1000
+    rows = [c for c in relay.ctl("contexts")["contexts"] if c["hairpin"]]
+    assert {c["family"] for c in rows} == {f"ipv{family}"}
+    assert sum(c["to_remote_bytes"] for c in rows) >= 2 * 500 * 900
