@@ -368,6 +368,7 @@ install: all man ## install under DESTDIR and PREFIX
 	$(foreach u,$(wildcard deploy/*.service), \
 		install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 		sed 's#@PREFIX@#$(PREFIX)#g' $(u) > $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u)) &&) :
+	install -m 755 deploy/tune-nic $(DESTDIR)$(PREFIX)/sbin/culvert-tune-nic
 	$(foreach u,$(wildcard deploy/sysusers.d/*.conf), \
 		install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d && \
 		install -m 644 $(u) $(DESTDIR)$(PREFIX)/lib/sysusers.d &&) :
