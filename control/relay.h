@@ -15,6 +15,7 @@
 #define CLV_RELAY_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -85,6 +86,8 @@ struct clv_relay_worker {
 	struct clv_worker *worker;
 	pthread_t thread;
 	bool is_running;
+	atomic_bool must_park;	     /* set by control, read by the thread */
+	sem_t parked, go;	     /* the thread stands still; it may go on */
 	atomic_bool must_quit;	     /* set by control, read by the thread */
 	atomic_uint_fast64_t turns;  /* written by the thread: that it lives */
 	uint_fast64_t turns_seen;    /* by control, at the last tick */
@@ -102,6 +105,7 @@ struct clv_relay_loop {
 	uv_signal_t on_term, on_int, on_hup;
 	bool is_open, is_stopping;
 	bool is_changed_again; /* routes or neighbours, since they were last taken in */
+	bool has_new_links;    /* interfaces came, went or changed, since they were looked at */
 };
 
 struct clv_relay {
@@ -163,6 +167,12 @@ int clv_relay_choose_links(struct clv_relay *relay);
 int clv_relay_make_plan(struct clv_relay *relay);
 /* Load the XDP program, attach it, and give each worker the sockets of its queues. */
 int clv_relay_open_links(struct clv_relay *relay);
+/*
+ * Interfaces came or went while the relay runs: attach to those that the configuration means, and
+ * forget those that are gone.  Workers stand still meanwhile, and get new sockets.  Returns whether
+ * anything changed.
+ */
+bool clv_relay_follow_links(struct clv_relay *relay);
 /* Detach.  After the workers are closed: some drivers cannot unbind sockets otherwise. */
 void clv_relay_close_links(struct clv_relay *relay);
 
@@ -176,6 +186,9 @@ int clv_relay_start_workers(struct clv_relay *relay);
 /* Once a second: whether all threads are alive.  A silent one is woken first. */
 bool clv_relay_check_workers(struct clv_relay *relay);
 void clv_relay_stop_workers(struct clv_relay *relay); /* threads have ended on return */
+/* Let the threads stand still between two steps, and go on. */
+void clv_relay_park_workers(struct clv_relay *relay);
+void clv_relay_unpark_workers(struct clv_relay *relay);
 void clv_relay_close_workers(struct clv_relay *relay);
 
 int clv_relay_open_loop(struct clv_relay *relay);

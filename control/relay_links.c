@@ -2,6 +2,7 @@
 /* Interfaces, and the ladder each of them walks down: zero-copy, copy, generic, kernel. */
 #include "control/relay.h"
 
+#include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 #include "datapath/io/umem.h"
@@ -19,6 +20,7 @@ enum {
 	CIDS_PER_CONN = 8,	 /* active at a time, with those being retired */
 	LISTENER_ENTRIES = 4096, /* local addresses times ports */
 	DENIED_ENTRIES = 65536,
+	LAST_STEPS = 16, /* of a worker whose sockets are about to go */
 };
 
 const char *clv_rung_name(enum clv_rung rung)
@@ -491,6 +493,190 @@ int clv_relay_open_links(struct clv_relay *relay)
 			relay->links[i].nic.name, clv_rung_name(relay->links[i].rung),
 			relay->links[i].queues);
 	return check_demands(relay);
+}
+
+/* ---- interfaces that come and go ---- */
+
+static const struct clv_nic *nic_by_index(const struct clv_nic *nics, int n, int ifindex)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (nics[i].ifindex == ifindex)
+			return &nics[i];
+	return NULL;
+}
+
+static struct clv_relay_link *link_by_name(struct clv_relay *relay, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < relay->links_len; i++)
+		if (strcmp(relay->links[i].nic.name, name) == 0)
+			return &relay->links[i];
+	return NULL;
+}
+
+/* A link whose interface is gone keeps its number and its name, by which it may come back. */
+static void forget(struct clv_relay *relay, struct clv_relay_link *link)
+{
+	clv_log(CLV_LOG_WARN, "interface_gone", "if=%s", link->nic.name);
+	clv_maps_unset_link(&relay->maps, link->nic.ifindex);
+	clv_routes_set_link(relay->routes, link->nic.ifindex, -1);
+	detach(link);
+	link->rung = CLV_RUNG_KERNEL;
+	link->nic.ifindex = 0;
+}
+
+/* Every worker sends by a queue of its own on each interface. */
+static void attach_late(struct clv_relay *relay, struct clv_relay_link *link,
+			const struct clv_nic *nic)
+{
+	char why[CLV_RELAY_WHY_MAX];
+
+	link->nic = *nic;
+	memset(link->why, 0, sizeof(link->why));
+	attach(relay, link);
+	if (link->link_fd < 0 || link->queues >= relay->workers_len)
+		return;
+	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart plans anew",
+		 link->queues, relay->workers_len);
+	detach(link);
+	step_down(link, link->rung, CLV_RUNG_KERNEL, why);
+}
+
+/* The link that an interface means: one of its name that lost its own, or a new one. */
+static struct clv_relay_link *link_for(struct clv_relay *relay, const struct clv_nic *nic)
+{
+	struct clv_relay_link *link = link_by_name(relay, nic->name);
+
+	if (link)
+		return link->nic.ifindex ? NULL : link;
+	if (relay->config.interfaces.len || !is_candidate(nic) || add_link(relay, nic))
+		return NULL;
+	return &relay->links[relay->links_len - 1];
+}
+
+static bool is_known(const struct clv_relay *relay, int ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < relay->links_len; i++)
+		if (relay->links[i].nic.ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/* What there is to do, before anything is done about it: standing still costs datagrams. */
+static bool is_in_line(struct clv_relay *relay, const struct clv_nic *nics, int n)
+{
+	size_t i;
+	int k;
+
+	for (i = 0; i < relay->links_len; i++)
+		if (relay->links[i].nic.ifindex &&
+		    !nic_by_index(nics, n, relay->links[i].nic.ifindex))
+			return false;
+	for (k = 0; k < n; k++) {
+		if (is_known(relay, nics[k].ifindex))
+			continue;
+		if (link_by_name(relay, nics[k].name) ||
+		    (!relay->config.interfaces.len && is_candidate(&nics[k]) &&
+		     relay->links_len < CLV_LINKS_MAX))
+			return false;
+	}
+	return true;
+}
+
+static void bring_in_line(struct clv_relay *relay, const struct clv_nic *nics, int n)
+{
+	struct clv_relay_link *link;
+	size_t i;
+	int k;
+
+	for (i = 0; i < relay->links_len; i++) {
+		link = &relay->links[i];
+		if (link->nic.ifindex && !nic_by_index(nics, n, link->nic.ifindex))
+			forget(relay, link);
+	}
+	for (k = 0; k < n; k++) {
+		if (is_known(relay, nics[k].ifindex))
+			continue;
+		link = link_for(relay, &nics[k]);
+		if (link)
+			attach_late(relay, link, &nics[k]);
+	}
+}
+
+/* What the sockets have taken in is used; what comes while there are none, XDP drops and counts. */
+static void take_sockets(struct clv_relay *relay)
+{
+	uint64_t now_ns = clv_clock_now_ns();
+	uint16_t w;
+	unsigned i;
+
+	for (w = 0; w < relay->workers_len; w++) {
+		for (i = 0; i < LAST_STEPS && clv_worker_step(relay->workers[w].worker, now_ns);
+		     i++)
+			;
+		clv_worker_set_xsk(relay->workers[w].worker, NULL);
+		relay->workers[w].xsk_seen = NULL;
+	}
+	wait_for_drivers(relay);
+}
+
+static void give_sockets(struct clv_relay *relay)
+{
+	uint16_t w;
+	size_t i;
+
+	for (w = 0; w < relay->workers_len; w++) {
+		relay->workers[w].xsk_seen = relay->workers[w].xsk;
+		clv_worker_set_xsk(relay->workers[w].worker, relay->workers[w].xsk);
+		relay->workers[w].xsk = NULL;
+	}
+	for (i = 0; i < relay->links_len; i++) {
+		const struct clv_relay_link *link = &relay->links[i];
+
+		clv_routes_set_link(relay->routes, link->nic.ifindex,
+				    link->rung < CLV_RUNG_KERNEL ? link->number : -1);
+		clv_log(CLV_LOG_INFO, "datapath", "if=%s rung=%s queues=%u", link->nic.name,
+			clv_rung_name(link->rung), link->queues);
+	}
+}
+
+bool clv_relay_follow_links(struct clv_relay *relay)
+{
+	struct clv_nic *nics;
+	size_t i;
+	int n;
+
+	if (!relay->bpf)
+		return false;
+	nics = calloc(CLV_NIC_MAX, sizeof(*nics));
+	n = nics ? clv_nic_list(nics, CLV_NIC_MAX) : -ENOMEM;
+	if (n < 0)
+		clv_log(CLV_LOG_ERROR, "interfaces_not_followed", "err=\"%s\"", clv_strerror(n));
+	if (n < 0 || is_in_line(relay, nics, n)) {
+		free(nics);
+		return false;
+	}
+	clv_relay_park_workers(relay);
+	take_sockets(relay);
+	bring_in_line(relay, nics, n);
+	if (populate(relay)) {
+		clv_log(CLV_LOG_ERROR, "datapath_lost", "err=\"%s\" hint=\"restart\"",
+			relay->error);
+		close_ports(relay);
+		for (i = 0; i < relay->links_len; i++) {
+			detach(&relay->links[i]);
+			relay->links[i].rung = CLV_RUNG_KERNEL;
+		}
+	}
+	give_sockets(relay);
+	clv_relay_unpark_workers(relay);
+	free(nics);
+	return true;
 }
 
 void clv_relay_close_links(struct clv_relay *relay)

@@ -129,6 +129,8 @@ static void take_changes(struct clv_relay *relay, unsigned changes)
 {
 	if (changes & CLV_ROUTES_ADDRESSES && clv_relay_update_listeners(relay))
 		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", relay->error);
+	if (changes & CLV_ROUTES_LINKS)
+		relay->loop.has_new_links = true; /* announced in many pieces: looked at next tick */
 	if (!(changes & CLV_ROUTES_HOPS))
 		return;
 	/* The first at once: datagrams wait for a neighbour.  What follows soon, together. */
@@ -184,10 +186,15 @@ static void close_icmp(uv_poll_t *poll)
 static void on_tick(uv_timer_t *timer)
 {
 	struct clv_relay *relay = timer->data;
-
 	uint64_t now_ns = clv_clock_now_ns();
+	unsigned changes = clv_routes_tick(relay->routes, now_ns);
 
-	take_changes(relay, clv_routes_tick(relay->routes, now_ns));
+	if (relay->loop.has_new_links && !relay->loop.is_stopping) {
+		relay->loop.has_new_links = false;
+		if (clv_relay_follow_links(relay))
+			changes |= CLV_ROUTES_HOPS;
+	}
+	take_changes(relay, changes);
 	if (clv_relay_check_workers(relay))
 		clv_notify_alive(&relay->notify, now_ns);
 }

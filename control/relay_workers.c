@@ -337,6 +337,18 @@ static void pause_for(uint64_t ns)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
 }
 
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) && errno == EINTR)
+		;
+}
+
+static void stand_still(struct clv_relay_worker *rw)
+{
+	sem_post(&rw->parked);
+	wait_for(&rw->go);
+}
+
 static void *run_worker(void *arg)
 {
 	struct clv_relay_worker *rw = arg;
@@ -350,6 +362,8 @@ static void *run_worker(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	prctl(PR_SET_TIMERSLACK, 1000UL); /* else a pause is 50 us longer than it says */
 	while (!atomic_load_explicit(&rw->must_quit, memory_order_acquire)) {
+		if (atomic_load_explicit(&rw->must_park, memory_order_acquire))
+			stand_still(rw);
 		atomic_store_explicit(&rw->turns, ++turns, memory_order_relaxed);
 		now_ns = clv_clock_now_ns();
 		work = clv_worker_step(rw->worker, now_ns);
@@ -400,6 +414,9 @@ int clv_relay_start_workers(struct clv_relay *relay)
 
 		snprintf(name, sizeof(name), "clv-worker-%u", i);
 		atomic_store(&rw->must_quit, false);
+		atomic_store(&rw->must_park, false);
+		sem_init(&rw->parked, 0, 0);
+		sem_init(&rw->go, 0, 0);
 		err = -pthread_create(&rw->thread, NULL, run_worker, rw);
 		if (err)
 			break;
@@ -420,6 +437,28 @@ static void wake(const struct clv_relay_worker *rw)
 	if (write(rw->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		clv_log(CLV_LOG_ERROR, "wake_fd", "worker=%u err=\"%s\"", rw->id,
 			clv_strerror(-errno));
+}
+
+void clv_relay_park_workers(struct clv_relay *relay)
+{
+	uint16_t i;
+
+	for (i = 0; i < relay->workers_len; i++) {
+		atomic_store_explicit(&relay->workers[i].must_park, true, memory_order_release);
+		wake(&relay->workers[i]);
+	}
+	for (i = 0; i < relay->workers_len; i++) {
+		wait_for(&relay->workers[i].parked);
+		atomic_store_explicit(&relay->workers[i].must_park, false, memory_order_relaxed);
+	}
+}
+
+void clv_relay_unpark_workers(struct clv_relay *relay)
+{
+	uint16_t i;
+
+	for (i = 0; i < relay->workers_len; i++)
+		sem_post(&relay->workers[i].go);
 }
 
 bool clv_relay_check_workers(struct clv_relay *relay)

@@ -74,6 +74,15 @@ void clv_worker_close(struct clv_worker *w)
 	free(w);
 }
 
+void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk)
+{
+	if (w->p.xsk)
+		w->p.xsk->ops->close(w->p.xsk);
+	w->p.xsk = xsk;
+	if (xsk)
+		xsk->counters = &w->counters;
+}
+
 void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
 		  const void *tail, size_t tail_len)
 {

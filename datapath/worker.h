@@ -58,6 +58,11 @@ struct clv_worker_params {
 /* Returns 0 and fills *out, or -ENOMEM; the ports are closed by clv_worker_close only. */
 int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **out);
 void clv_worker_close(struct clv_worker *w);
+/*
+ * Between steps, while the worker's thread stands still: go on with another AF_XDP port (NULL: with
+ * none) instead of the one there is, which is closed.  xsk: takes.
+ */
+void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk);
 
 /* Do what there is to do.  Returns how many packets, messages and timers it handled. */
 unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,6 +74,14 @@ int clv_privs_own(const struct clv_privs *privs, const char *folder)
 	return err;
 }
 
+/* Sockets of interfaces that come later lock packet memory; without a limit anyone may. */
+static bool is_lock_limited(void)
+{
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_MEMLOCK, &now) || now.rlim_cur != RLIM_INFINITY;
+}
+
 /* Of what there is, keep what serving takes. */
 static void choose(bool low_ports)
 {
@@ -82,6 +91,8 @@ static void choose(bool low_ports)
 	capng_get_caps_process();
 	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		has[kept[i]] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
+	has[CAP_IPC_LOCK] = is_lock_limited() &&
+			    capng_have_capability(CAPNG_PERMITTED, CAP_IPC_LOCK);
 	has[CAP_NET_BIND_SERVICE] = low_ports &&
 				    capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
 	capng_clear(CAPNG_SELECT_BOTH);

@@ -252,3 +252,78 @@ def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets
         way.peer.ip("link", "set", "v4", "mtu", "1500")
     wait_until(lambda: payload_of(way) == 1440)
     assert is_clean(load(way.peer, way.address, count=200, size=1400))
+
+
+# ---- interfaces that were not there at the start ----
+
+def plug(lab, name, network, address, host="relay"):
+    """A new interface of a host, on a switch of the lab."""
+    space = daemon.netns.namespace(lab.name, network)
+    port = f"{name}-port"
+    daemon.netns.call(["ip", "-batch", "-"], f"""\
+link add dev {name} netns {lab[host].netns} numtxqueues 2 numrxqueues 2 type veth \
+peer name {port} netns {space} numtxqueues 2 numrxqueues 2
+""")
+    off = "rx on tx off sg on tso off gso off gro off tx-udp-segmentation off".split()
+    for where, end in ((lab[host].netns, name), (space, port)):
+        daemon.netns.call(["nsenter", f"--net={daemon.netns.NETNS / where}", "ethtool", "-K", end,
+                           *off])
+    daemon.netns.call(["ip", "-n", space, "link", "set", "dev", port, "master", "br0", "up"])
+    if address:
+        lab[host].ip("addr", "add", address, "dev", name)
+    lab[host].ip("link", "set", name, "up")
+    daemon.netns.call(["nsenter", f"--net={daemon.netns.NETNS / space}", "ethtool", "-K", port,
+                       "gro", "on"])
+    return port
+
+
+def rung_of(relay, name):
+    found = [one for one in relay.ctl("status")["interfaces"] if one["name"] == name]
+    return found[0]["rung"] if found else None
+
+
+def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, targets):
+    old = forward("peer-v6", relay, targets["target-v4"])
+    assert is_clean(load(old.peer, old.address, count=100))
+    busy = start_load(old.peer, old.address, count=5000, rate=1000, wait=1000)
+    plug(lab, "late", "net4", "198.18.4.88/32")
+    try:
+        if relay.uses_xdp:
+            wait_until(lambda: rung_of(relay, "late") == daemon.RUNGS[relay.datapath])
+        lab["relay"].ip("route", "replace", "198.18.4.10/32", "dev", "late", "src", "198.18.4.88")
+        way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.88:443")
+        assert works(way)
+        if relay.uses_xdp:    # and it is AF_XDP that carries it
+            before = relay.ctl("status")["counters"]["rx_kernel_packets"]
+            assert is_clean(load(way.peer, way.address, count=500))
+            assert relay.ctl("status")["counters"]["rx_kernel_packets"] - before < 50
+        result = load_of(busy)
+        assert result["lost"] <= 500, result    # the workers stood still for a moment
+        assert works(old)
+    finally:
+        lab["relay"].ip("link", "del", "late")    # and its route
+    if relay.uses_xdp:
+        wait_until(lambda: rung_of(relay, "late") == "kernel")
+        assert works(old)
+
+
+def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
+        lab, relay, forward, targets):
+    plug(lab, "again", "net4", None)
+    try:
+        for _ in range(3):
+            if relay.uses_xdp:
+                wait_until(lambda: rung_of(relay, "again") == daemon.RUNGS[relay.datapath])
+            way = forward("peer-v4", relay, targets["target-v6"])
+            assert is_clean(load(way.peer, way.address, count=200))
+            lab["relay"].ip("link", "del", "again")
+            if relay.uses_xdp:
+                wait_until(lambda: rung_of(relay, "again") == "kernel")
+            assert works(way)
+            plug(lab, "again", "net4", None)
+        if relay.uses_xdp:
+            wait_until(lambda: rung_of(relay, "again") == daemon.RUNGS[relay.datapath])
+            assert len([one for one in relay.ctl("status")["interfaces"]
+                        if one["name"] == "again"]) == 1
+    finally:
+        lab["relay"].ip("link", "del", "again")
