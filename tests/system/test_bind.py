@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bound tunnels at the relay: many of them, floods of registrations, policy, public addresses.
 
-    bindload, culvert bind on a peer -- relay -- targets that call the ports the relay gave out
+    bindflood, culvert bind on a peer -- relay -- targets that call the ports the relay gave out
 """
 import json
 import re
@@ -31,17 +31,17 @@ def count(relay, name):
     return relay.ctl("status")["counters"].get(name, 0)
 
 
-class Bindload:
-    """tests/lab/bindload.c on a peer; `first` is what it says when its tunnels are open."""
+class Bindflood:
+    """tests/lab/bindflood.c on a peer; `first` is what it says when its tunnels are open."""
 
     def __init__(self, lab, host, relay, *args):
         family = 4 if lab[host].addr4 else 6
-        self.proc = lab[host].start([lab.tool("bindload"), "--relay", relay.address(family),
+        self.proc = lab[host].start([lab.tool("bindflood"), "--relay", relay.address(family),
                                      "--pin", relay.fingerprint, *args])
-        self.first = json.loads(self.proc.wait_line(r'^\{"opened.*', 60).group(0))
+        self.first = json.loads(self.proc.wait_line(r'^\{"opened.*\n', 60).group(0))
 
     def end(self, timeout=60):
-        last = json.loads(self.proc.wait_line(r'^\{"accepted.*', timeout).group(0))
+        last = json.loads(self.proc.wait_line(r'^\{"accepted.*\n', timeout).group(0))
         assert self.proc.popen.wait(10) == 0, self.proc.text()
         return last
 
@@ -54,7 +54,7 @@ class Bind:
         words = ["--app", app] if app else []
         self.proc = lab[host].start([lab.build / "culvert", "bind", "--relay", at, "--pin",
                                      relay.fingerprint, "--json", *words, *args])
-        line = self.proc.wait_line(r'^\{"event": ?"public".*', 20).group(0)
+        line = self.proc.wait_line(r'^\{"event": ?"public".*\n', 20).group(0)
         self.public = json.loads(line)["addresses"]
 
     def stop(self):
@@ -63,7 +63,7 @@ class Bind:
 
 def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    crowd = Bindload(lab, "peer-v4", relay, "--tunnels", TUNNELS, "--seconds", 12)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", TUNNELS, "--seconds", 12)
     assert (crowd.first["opened"], crowd.first["refused"]) == (TUNNELS, 0)
     ports = crowd.first["ports"]
     assert len({p for tunnel in ports for p in tunnel[:2]}) == 2 * TUNNELS
@@ -82,7 +82,7 @@ def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, dat
 
 def test_the_ceiling_of_bound_tunnels_is_a_refusal(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { tunnels = 10 }\n")
-    crowd = Bindload(lab, "peer-v4", relay, "--tunnels", 15, "--seconds", 0.1)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 15, "--seconds", 0.1)
     assert (crowd.first["opened"], crowd.first["refused"]) == (10, 5)
     crowd.end()
     assert count(relay, "bind_refused") == 5
@@ -90,14 +90,14 @@ def test_the_ceiling_of_bound_tunnels_is_a_refusal(lab, start_relay, datapath):
     while relay.ctl("tunnels")["total"]:
         assert time.monotonic() < until
         time.sleep(0.1)
-    again = Bindload(lab, "peer-v4", relay, "--tunnels", 10, "--seconds", 0.1)
+    again = Bindflood(lab, "peer-v4", relay, "--tunnels", 10, "--seconds", 0.1)
     assert again.first["opened"] == 10
     again.end()
 
 
 def test_many_registrations_are_all_accepted(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    done = Bindload(lab, "peer-v4", relay, "--tunnels", 20, "--registrations", 100,
+    done = Bindflood(lab, "peer-v4", relay, "--tunnels", 20, "--registrations", 100,
                     "--seconds", 3).end()
     assert (done["accepted"], done["rejected"], done["ended"]) == (2000, 0, 0)
     assert count(relay, "contexts_opened") == 2000 + 20    # and an uncompressed one each
@@ -109,7 +109,7 @@ def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, 
                         + "bind { registrations-per-sec = 500 }\n")
     way = forward("peer-v6", relay, targets["target-v4"])
     assert is_clean(load(lab["peer-v6"], way.address, count=50))
-    flood = Bindload(lab, "peer-v4", relay, "--tunnels", 2, "--flood", "--seconds", 4)
+    flood = Bindflood(lab, "peer-v4", relay, "--tunnels", 2, "--flood", "--seconds", 4)
     figures = load(lab["peer-v6"], way.address, count=600, rate=300, wait=1000)
     done = flood.end()
     assert done["rejected"] > 0
@@ -121,11 +121,11 @@ def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, 
 
 def test_policy_holds_for_registrations(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    done = Bindload(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1",
+    done = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1",
                     "--seconds", 1).end()
     assert (done["accepted"], done["rejected"]) == (0, 10)
     assert count(relay, "context_refused_policy") == 10
-    own = Bindload(lab, "peer-v4", relay, "--registrations", 10, "--remote", "198.18.4.1",
+    own = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "198.18.4.1",
                    "--seconds", 1).end()
     assert own["accepted"] == 0
 
@@ -152,7 +152,7 @@ def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
     bind = Bind(lab, "peer-v4", relay)
     assert len(bind.public) == 1 and bind.public[0].startswith("198.18.4.2:")
     bind.stop()
-    done = Bindload(lab, "peer-v4", relay, "--registrations", 5, "--remote", "2001:db8:6::20",
+    done = Bindflood(lab, "peer-v4", relay, "--registrations", 5, "--remote", "2001:db8:6::20",
                     "--seconds", 1).end()
     assert (done["accepted"], done["rejected"]) == (0, 5)
     assert count(relay, "context_refused_family") == 5
