@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "datapath/session/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,7 +416,9 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSING);
 		return;
 	}
+	conn->is_reading = true;
 	rv = is_path_in_use(conn, rx) ? read_packet(conn, rx) : read_from_other_path(conn, rx);
+	conn->is_reading = false;
 	if (rv)
 		fail(conn, rv, now_ns);
 	follow_path(conn);
@@ -485,6 +488,7 @@ static enum written write_datagram(struct clv_conn *conn, struct clv_port *port,
 	ngtcp2_ssize n;
 	struct clv_tx tx;
 
+	assert(!conn->is_reading);
 	*accepted = 0;
 	if (port->ops->tx_take(port, &tx))
 		return WROTE_NOTHING;
@@ -569,6 +573,7 @@ static enum written write_stream(struct clv_conn *conn, struct clv_port *port)
 	int64_t id;
 	int vecs;
 
+	assert(!conn->is_reading);
 	if (port->ops->tx_take(port, &tx)) {
 		clv_count(conn->env.counters, CLV_COUNT_DROP_NO_FRAME);
 		return WROTE_NOTHING;
@@ -813,7 +818,9 @@ void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const 
 		clv_count(conn->env.counters, CLV_COUNT_DROP_TOO_BIG_PEER);
 		return;
 	}
-	if (conn->sendq.head) { /* keep the order */
+	/* Keep the order; and ngtcp2 must not be asked to write from inside one of its callbacks,
+	 * as when two bound tunnels of one connection talk to each other. */
+	if (conn->sendq.head || conn->is_reading) {
 		queue_datagram(conn, prefix, prefix_len, payload, payload_len);
 		return;
 	}

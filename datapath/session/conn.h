@@ -124,6 +124,7 @@ struct clv_conn {
 	uint32_t key_generations;    /* key sets derived after the first */
 	uint32_t last_payload;	     /* as last reported by max_payload */
 	bool has_expired;	     /* ngtcp2's timer, since the last output */
+	bool is_reading;	     /* inside ngtcp2_conn_read_pkt: nothing may be written */
 	uint64_t discarded;	     /* packets QUIC threw away, as far as they are counted */
 	bool dirty;		     /* worker: has output to write after this batch */
 	struct clv_conn *next_dirty; /* worker: list of this batch */

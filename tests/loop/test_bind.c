@@ -841,6 +841,46 @@ static void test_hairpin(void **state)
 	}
 }
 
+/* What comes out of a connection goes into the same one again, while it is being read. */
+static void test_hairpin_within_a_connection(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup_bound(v, NULL);
+		struct peer other = { .raw = f->a.raw };
+
+		raw_connect_bind(f->a.raw, 4, ANY);
+		run(f);
+		assert_int_equal(raw_status(f->a.raw, 4), 200);
+		read_ports(&other, 4);
+		for (unsigned family = 0; family < 2; family++) {
+			char hex[64];
+			uint64_t id = 2 + 2 * family;
+
+			assign_hex(hex, (unsigned)id, &other.ports[family]);
+			raw_capsules(f->a.raw, 0, hex);
+			assign_hex(hex, (unsigned)id, &f->a.ports[family]);
+			raw_capsules(f->a.raw, 4, hex);
+			run(f);
+			for (unsigned i = 0; i < 20; i++)
+				raw_datagram(f->a.raw, 0, id, (const uint8_t *)"hello", 5);
+			run(f);
+			assert_int_equal(f->a.datagrams, 20);
+			assert_string_equal(f->a.last,
+					    family ? "010468656c6c6f" : "010268656c6c6f");
+			raw_datagram(f->a.raw, 4, id, (const uint8_t *)"there", 5);
+			run(f);
+			assert_int_equal(f->a.datagrams, 21);
+			assert_string_equal(f->a.last,
+					    family ? "00047468657265" : "00027468657265");
+			f->a.datagrams = 0;
+		}
+		expect_alive(&f->a);
+		teardown(f);
+	}
+}
+
 /* ---- life ---- */
 
 static void test_ports_are_held(void **state)
@@ -893,6 +933,7 @@ int main(void)
 		CASE("registrations that come too fast are refused", test_registration_rate),
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
 		CASE("two peers of one relay meet inside it, by both families", test_hairpin),
+		CASE("two tunnels of one connection meet, too", test_hairpin_within_a_connection),
 		CASE("ports are held as long as the request lives", test_ports_are_held),
 	};
 
