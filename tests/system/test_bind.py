@@ -5,6 +5,7 @@
 """
 import json
 import re
+import signal
 import subprocess
 import time
 
@@ -136,6 +137,25 @@ def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
     bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000", 10)
     bind.stop()
     assert count(relay, "context_refused_policy") > 0
+
+
+def test_a_new_policy_closes_what_it_denies(lab, start_relay, datapath):
+    # The user nobody may not read pytest's folders, and a reload reads the file anew.
+    config = (CONFIG % {"datapath": datapath}).replace('user = "nobody"\n', "")
+    relay = start_relay(config=config)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 5, "--registrations", 10,
+                      "--seconds", 8)
+    until = time.monotonic() + 6
+    while count(relay, "contexts_opened") < 55:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    relay.config.write_text(relay.config.read_text().replace(
+        "policy {", 'policy { deny = {"198.18.4.20/32"}'))
+    relay.proc.send(signal.SIGHUP)
+    relay.proc.wait_line(r"\breloaded\b")
+    done = crowd.end()
+    assert (done["accepted"], done["rejected"], done["ended"]) == (50, 50, 0)
+    assert count(relay, "remotes_revoked") == 50
 
 
 def test_the_operators_public_address_is_what_peers_are_told(lab, start_relay, datapath):

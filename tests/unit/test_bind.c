@@ -842,6 +842,25 @@ static void test_hairpin(void **state)
 	teardown(f);
 }
 
+/* Two tunnels of one connection, each the other's remote, when it is lost: nobody is left to tell. */
+static void test_hairpin_of_a_lost_connection(void **state)
+{
+	struct fixture *f = setup();
+	struct clv_h3_stream *second;
+
+	(void)state;
+	ask(f, ANY);
+	say(f, "11020200");
+	second = f->stream;
+	ask(f, ANY);
+	say(f, "11080204 c6120001 9c40");
+	assert_string_equal(f->answer.body, "120102");
+	f->stream = second;
+	say(f, "11080404 c6120001 9c42");
+	event(f, 0, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40003", 0);
+	teardown(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -879,6 +898,8 @@ int main(void)
 		CASE("capsules that overtake the tunnel wait for it", test_early),
 		CASE("what is malformed resets the stream and nothing else", test_wrong),
 		CASE("ports of two tunnels of one relay meet inside", test_hairpin),
+		CASE("a lost connection takes tunnels that meet with it",
+		     test_hairpin_of_a_lost_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
