@@ -41,6 +41,14 @@ static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
 
 /* ---- peer to remote ---- */
 
+/* A capsule may carry more than a UDP packet: nothing behind this is made for it. */
+static bool is_payload(struct clv_worker *w, struct clv_tunnel *t, size_t len)
+{
+	if (len > CLV_DGRAM_UDP_MAX)
+		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
+	return len <= CLV_DGRAM_UDP_MAX;
+}
+
 /* To another tunnel of this relay, as if its port had received it from ours. */
 static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_bound_remote *r,
 		    const uint8_t *payload, size_t len)
@@ -111,6 +119,8 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 		drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
 		return;
 	}
+	if (!is_payload(w, t, len - used))
+		return;
 	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
@@ -160,6 +170,8 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 		return true;
 	}
 	r = clv_bound_by_id(&w->remotes, t, context_id);
+	if (r && !is_payload(w, t, len))
+		return true;
 	if (r && t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
 		clv_bound_count(&w->remotes, r, true, len, w->now_ns);

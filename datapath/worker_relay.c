@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "datapath/worker_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "datapath/base/addr.h"
@@ -263,13 +264,14 @@ void worker_early_expire(struct clv_worker *w)
 
 /* ---- target to peer ---- */
 
-/* body: Context ID and what follows it. */
+/* head: Context ID and what follows it.  payload: of a UDP packet, however it came. */
 static void capsule_up(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *head,
 		       size_t head_len, const uint8_t *payload, size_t len)
 {
 	struct clv_evt_tunnel up = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
 	uint8_t body[CLV_BOUND_PREFIX_MAX + CLV_DGRAM_UDP_MAX];
 
+	assert(head_len + len <= sizeof(body));
 	if (clv_mailbox_backlog(w->p.events) > CAPSULE_BACKLOG_MAX) {
 		drop(w, t, CLV_COUNT_DROP_CAPSULE_BACKLOG);
 		return;

@@ -176,8 +176,9 @@ static void teardown(struct fixture *f)
 	hostile_peer_free(f->a.raw);
 	if (f->b.raw)
 		hostile_peer_free(f->b.raw);
-	/* Whatever was held is free again when the connections are gone. */
-	world_run(w, 40 * CLV_SEC, NULL);
+	/* Whatever was held is free again when the connections are gone: idle from the last that the
+	 * relay sent, which may be a probe of the path. */
+	world_run(w, 90 * CLV_SEC, NULL);
 	assert_int_equal(w->relay.egress_held, 0);
 	for (unsigned i = 0; i < WORLD_TABLE_MAX; i++) {
 		assert_false(w->relay.contexts.rows[i].used);
@@ -500,20 +501,26 @@ static void test_real_target(void **state)
 }
 
 /* A peer that cannot take DATAGRAM frames. */
+static void connect_without_datagrams(struct fixture *f, struct peer *p, unsigned number)
+{
+	struct raw_bytes control = { .len = 0 };
+
+	p->raw = hostile_peer(f->w, number);
+	p->raw->on_datagram = on_datagram;
+	p->raw->user = p;
+	assert_true(raw_connect(p->raw));
+	put_hex(&control, "00 04 02 33 00");
+	raw_stream(p->raw, 2, control.bytes, control.len, false);
+}
+
 static void test_capsules(void **state)
 {
 	(void)state;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = setup(v, NULL);
-		struct raw_bytes control = { .len = 0 };
 
-		f->a.raw = hostile_peer(f->w, 0);
-		f->a.raw->on_datagram = on_datagram;
-		f->a.raw->user = &f->a;
-		assert_true(raw_connect(f->a.raw));
-		put_hex(&control, "00 04 02 33 00");
-		raw_stream(f->a.raw, 2, control.bytes, control.len, false);
+		connect_without_datagrams(f, &f->a, 0);
 		bind_peer(f, &f->a, ANY);
 		say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
 		say(f, &f->a, "0003046869", ""); /* "hi" */
@@ -881,6 +888,39 @@ static void test_hairpin_within_a_connection(void **state)
 	}
 }
 
+/* The longest capsules carry more than a UDP packet can: they end at the other tunnel's door. */
+static void test_hairpin_of_the_longest(void **state)
+{
+	enum { LONGEST = 65527 + 27 };
+	static uint8_t capsule[5 + 1 + 4 + LONGEST];
+	struct raw_bytes head = { .len = 0 };
+	char hex[64];
+
+	(void)state;
+	put_hex(&head, "00 80010017 00 80010012 04"); /* DATA; DATAGRAM capsule; Context ID */
+	memcpy(capsule, head.bytes, head.len);
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup(v, NULL);
+
+		connect_without_datagrams(f, &f->a, 0);
+		bind_peer(f, &f->a, ANY);
+		connect_without_datagrams(f, &f->b, 1);
+		bind_peer(f, &f->b, ANY);
+		/* everything in front of what B gets is as long as can be */
+		say(f, &f->b, "1109c10000000000000200", "1208c100000000000002");
+		assign_hex(hex, 4, &f->b.ports[1]);
+		say(f, &f->a, hex, "120104");
+		raw_stream(f->a.raw, 0, capsule, sizeof(capsule), false);
+		run(f);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_TOO_BIG_TARGET), 1);
+		expect_capsules(&f->b, "");
+		expect_alive(&f->a);
+		expect_alive(&f->b);
+		teardown(f);
+	}
+}
+
 /* ---- life ---- */
 
 static void test_ports_are_held(void **state)
@@ -934,6 +974,8 @@ int main(void)
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
 		CASE("two peers of one relay meet inside it, by both families", test_hairpin),
 		CASE("two tunnels of one connection meet, too", test_hairpin_within_a_connection),
+		CASE("what no UDP packet can carry does not pass between tunnels",
+		     test_hairpin_of_the_longest),
 		CASE("ports are held as long as the request lives", test_ports_are_held),
 	};
 
