@@ -205,7 +205,7 @@ static const struct clv_config_option options[] = {
 	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
 	  .help = "Remembered at a time, in the kernel and in the daemon each." },
 
-	{ "io", "look-usec", RANGE(0, 10000, "", "50"), .scale = 1000, MEMBER(pace.look_ns),
+	{ "io", "look-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.look_ns),
 	  .help = "How long a worker looks on after it had something to do, before it sleeps.  Spares the\n"
 		  "time of a wake-up where answers follow soon; given up where they do not.  0: never." },
 	{ "io", "batch-packets", RANGE(0, 64, "packets", "8"), MEMBER(pace.batch),

@@ -369,6 +369,8 @@ static void *run_worker(void *arg)
 		work = clv_worker_step(rw->worker, now_ns);
 		switch (clv_pace_next(&pace, work, now_ns, &pause_ns)) {
 		case CLV_PACE_STEP:
+			if (!work) /* looking on: whoever else has something to do here goes first */
+				sched_yield();
 			break;
 		case CLV_PACE_PAUSE:
 			pause_for(pause_ns);

@@ -20,6 +20,8 @@ enum {
 	DATAGRAM_OVERHEAD = 1 + 2 + 1 + 2 + 16,
 };
 
+#define TIMER_NS CLV_MSEC
+
 static void sockaddr_of(const struct clv_endpoint *ep, struct sockaddr_in6 *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -749,6 +751,16 @@ void clv_conn_expire(struct clv_conn *conn, uint64_t now_ns)
 	follow_path(conn); /* a challenge may have gone unanswered for too long */
 }
 
+/*
+ * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an ACK
+ * sent after an eighth of the round trip; on a short path that would be a packet of its own for each
+ * that comes.  By the next tick one with something to say, or ACK_EVERY, has mostly taken it along.
+ */
+static uint64_t next_tick(uint64_t at_ns)
+{
+	return at_ns > UINT64_MAX - TIMER_NS ? at_ns : (at_ns + TIMER_NS - 1) / TIMER_NS * TIMER_NS;
+}
+
 uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 {
 	uint64_t at, queue, probe;
@@ -757,7 +769,7 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 		return 0;
 	if (conn->closing)
 		return conn->close_wanted || conn->close_answer ? 0 : conn->close_until_ns;
-	at = ngtcp2_conn_get_expiry2(conn->qc);
+	at = next_tick(ngtcp2_conn_get_expiry2(conn->qc));
 	queue = clv_sendq_next_ns(&conn->sendq);
 	/* A probe that is due but could not go (window, no datagrams) waits for the next output. */
 	probe = clv_pmtu_next_ns(&conn->pmtu);

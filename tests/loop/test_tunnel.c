@@ -80,6 +80,31 @@ static void test_echo_in_capsules(void **state)
 	echo_sizes(&(struct world_params){ .no_datagrams = true });
 }
 
+/* A question each millisecond, each answered: on a short path the ACKs ride with the answers. */
+static void test_no_packet_for_an_ack_that_can_ride_along(void **state)
+{
+	enum { QUESTIONS = 200 };
+	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world_app *app = &w->clients[0].apps[0];
+	uint64_t before;
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
+	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
+	world_run(w, CLV_SEC, NULL); /* the path is known */
+	before = world_count(w, CLV_COUNT_TX_PEER);
+	for (uint32_t i = 0; i < QUESTIONS; i++) {
+		world_app_send(w, 0, 0, 200, i);
+		world_run(w, CLV_MSEC, NULL);
+	}
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(app->received, QUESTIONS);
+	assert_in_range(world_count(w, CLV_COUNT_TX_PEER) - before, QUESTIONS,
+			QUESTIONS + QUESTIONS / 4);
+	shut_world(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,6 +112,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_echo, NULL, NULL),
 		cmocka_unit_test_setup_teardown(test_echo_kernel_path, NULL, NULL),
 		cmocka_unit_test_setup_teardown(test_echo_in_capsules, NULL, NULL),
+		cmocka_unit_test(test_no_packet_for_an_ack_that_can_ride_along),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
