@@ -26,7 +26,8 @@ struct remote {
 	bool is_named;
 	uint64_t context_id; /* 0: none */
 	bool is_acked;
-	bool is_refused; /* by the relay: not offered again */
+	uint64_t acked_ns; /* or opened by the relay */
+	bool is_refused;   /* by the relay: not offered again */
 };
 
 struct clv_bindpoint {
@@ -34,6 +35,7 @@ struct clv_bindpoint {
 	struct clv_relay_session *session;
 	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
 	bool is_open;
+	bool is_named_lost;	       /* the relay closed a context of a named remote */
 	struct clv_contexts *contexts; /* of an open tunnel */
 	struct clv_counters counters;  /* of contexts */
 	struct remote **remotes;       /* dense */
@@ -192,6 +194,7 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 	if (!r->context_id || e->is_ours) {
 		r->context_id = e->id;
 		r->is_acked = !e->is_ours;
+		r->acked_ns = clv_clock_now_ns();
 	}
 	tell_way(b, r);
 	return 0;
@@ -205,7 +208,14 @@ static void on_context_acked(void *user, const struct clv_contexts_entry *e)
 	if (!r || r->context_id != e->id)
 		return;
 	r->is_acked = true;
+	r->acked_ns = clv_clock_now_ns();
 	tell_way(b, r);
+}
+
+/* Closed at once is refused, too: else a relay that goes on like that would never be left alone. */
+static bool is_refusal(const struct remote *r)
+{
+	return !r->is_acked || (r->is_named && clv_clock_now_ns() - r->acked_ns < CLV_SEC);
 }
 
 static void on_context_close(void *user, const struct clv_contexts_entry *e)
@@ -217,9 +227,10 @@ static void on_context_close(void *user, const struct clv_contexts_entry *e)
 	clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_CLOSE, &close, sizeof(close), NULL, 0);
 	if (!r || r->context_id != e->id)
 		return;
-	if (r->is_named && !r->is_acked)
+	r->is_refused = is_refusal(r);
+	if (r->is_named && r->is_refused)
 		b->p.ops->on_remote_refused(b->p.user, &r->wire);
-	r->is_refused = !r->is_acked;
+	b->is_named_lost |= r->is_named && !r->is_refused;
 	r->context_id = 0;
 	r->is_acked = false;
 	/* Without a port nothing else is kept of it. */
@@ -242,6 +253,21 @@ static const struct clv_contexts_ops contexts_ops = {
 	.send = on_context_send,
 };
 
+/* A context for every named remote that has none and was not refused. */
+static int open_named(struct clv_bindpoint *b)
+{
+	int err = 0;
+
+	b->is_named_lost = false;
+	for (uint32_t i = 0; i < b->remotes_len && !err; i++) {
+		const struct remote *r = b->remotes[i];
+
+		if (r->is_named && !r->context_id && !r->is_refused)
+			err = clv_contexts_open(b->contexts, &r->wire, NULL);
+	}
+	return err;
+}
+
 static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len)
 {
 	struct clv_bindpoint *b = user;
@@ -251,6 +277,9 @@ static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *val
 		return CLV_EPROTO;
 	err = clv_contexts_capsule(b->contexts, type, value, len, clv_clock_now_ns());
 	clv_contexts_delivered(b->contexts, 0);
+	/* The relay closes what it finds idle; a named remote may come in at any time. */
+	if (!err && b->is_named_lost)
+		err = open_named(b);
 	return err;
 }
 
@@ -329,10 +358,15 @@ static int start_contexts(struct clv_bindpoint *b)
 
 	if (!err && !b->p.is_closed)
 		err = clv_contexts_open(b->contexts, NULL, NULL);
-	for (uint32_t i = 0; i < b->remotes_len && !err; i++)
-		if (b->remotes[i]->is_named)
-			err = clv_contexts_open(b->contexts, &b->remotes[i]->wire, NULL);
-	return err;
+	return err ? err : open_named(b);
+}
+
+/* Ports that outlived a session: the worker must know them to find out which are idle. */
+static void tell_others(struct clv_bindpoint *b)
+{
+	for (uint32_t i = 0; i < b->remotes_len; i++)
+		if (!b->remotes[i]->is_named)
+			tell_way(b, b->remotes[i]);
 }
 
 static void forget_tunnel(struct clv_bindpoint *b)
@@ -341,9 +375,14 @@ static void forget_tunnel(struct clv_bindpoint *b)
 	b->contexts = NULL;
 	b->tunnel = NULL;
 	b->is_open = false;
-	for (uint32_t i = 0; i < b->remotes_len; i++) {
-		b->remotes[i]->context_id = 0;
-		b->remotes[i]->is_acked = b->remotes[i]->is_refused = false;
+	/* From behind: the last takes the place of one that goes. */
+	for (uint32_t i = b->remotes_len; i-- > 0;) {
+		struct remote *r = b->remotes[i];
+
+		r->context_id = 0;
+		r->is_acked = r->is_refused = false;
+		if (!b->p.is_joined && !r->is_named)
+			let_go(b, r);
 	}
 }
 
@@ -356,8 +395,10 @@ static void on_open(void *user, const struct clv_client_result *result)
 	b->is_open = true;
 	b->p.ops->on_open(b->p.user, result);
 	err = start_contexts(b);
-	if (!err)
+	if (!err) {
+		tell_others(b);
 		return;
+	}
 	forget_tunnel(b);
 	clv_relay_tunnel_close(tunnel);
 	b->p.ops->on_ended(b->p.user, err);

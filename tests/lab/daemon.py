@@ -171,10 +171,10 @@ def ping(peer, relay_at, target, pin, *args, timeout=30):
                     timeout=timeout)
 
 
-def exchange(host, address, *sizes):
+def exchange(host, address, *sizes, port=0):
     """One random payload of each size to an echo server and back.  A dict of lists of sizes."""
-    return host.json([sys.executable, Path(__file__).with_name("exchange.py"), address, *sizes],
-                     timeout=10 + 2 * len(sizes))
+    return host.json([sys.executable, Path(__file__).with_name("exchange.py"), address, port,
+                      *sizes], timeout=10 + 2 * len(sizes))
 
 
 def echo(host, port=7000, *args):

@@ -158,6 +158,31 @@ def test_a_remote_that_is_silent_is_let_go_and_comes_back(lab, relay, bind, echo
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
 
 
+def test_a_named_remote_gets_in_however_long_it_was_silent(lab, bind, start_relay, echoes):
+    relay = start_relay("relay-v4only", config=daemon.CONFIG % {"datapath": "sock"}
+                        + "bind { context-idle-sec = 2 }\n")
+    app = echoes("peer-v4")
+    remote = endpoint(lab["target-v4"].addr4, 7300)
+    serving = bind("peer-v4", relay, "--closed", "--peer", remote, app=app)
+    until = time.monotonic() + 20
+    while relay.ctl("status")["counters"].get("contexts_idle", 0) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert exchange(lab["target-v4"], serving.public(4), 100, 100, 100, port=7300)["same"]
+    assert "refused" not in serving.proc.text()
+
+
+def test_a_remote_that_stays_away_after_a_new_session_is_let_go(lab, bind, start_relay, echoes):
+    relay = start_relay("relay-v4only")
+    app = echoes("peer-v4")
+    serving = bind("peer-v4", relay, "--idle", 5, app=app)
+    assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
+    relay.stop()
+    relay.start()
+    serving.proc.wait_line(r"(?s)public .*public ", 30)
+    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ", 20)
+
+
 def test_after_the_relay_came_back_so_does_the_port(lab, bind, start_relay, echoes):
     relay = start_relay("relay-v4only")
     app = echoes("peer-v4")
