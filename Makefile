@@ -184,6 +184,14 @@ $(1): $(call objects,$(2)) $(LIB)
 ALL_OBJS += $(call objects,$(2))
 endef
 
+# culvert is an application like any: it has nothing but the library.
+CULVERT_OBJS := $(call objects,tools/culvert.c $(wildcard tools/culvert/*.c))
+ALL_OBJS += $(CULVERT_OBJS)
+$(OUT)/culvert: $(CULVERT_OBJS) $(API)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(filter-out $(WRAP),$(CULVERT_LDFLAGS)) $(LDFLAGS) -o $@ \
+		$(CULVERT_OBJS) $(API) $(API_LIBS) $(shell pkg-config --libs libuv jansson)
+
 define bpf_object
 $(BPF)/$(notdir $(1:.c=.o)): $(1) $(DEPS)/stamps/libbpf
 	$$(call say,BPF,$$<)
@@ -198,7 +206,8 @@ $(BPF)/%.skel.h: $(BPF)/%.bpf.o
 
 $(foreach b,$(BPF_SRCS),$(eval $(call bpf_object,$(b))))
 $(eval $(call program,$(OUT)/culvertd,control/main.c))
-$(foreach p,$(TOOLS),$(eval $(call program,$(OUT)/$(p),tools/$(p).c $(wildcard tools/$(p)/*.c))))
+$(foreach p,$(filter-out culvert,$(TOOLS)),$(eval \
+	$(call program,$(OUT)/$(p),tools/$(p).c $(wildcard tools/$(p)/*.c))))
 $(foreach p,$(BENCHES),$(eval \
 	$(call program,$(OUT)/bench/$(p),bench/$(p).c $(wildcard bench/$(p)/*.c))))
 $(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))

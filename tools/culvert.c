@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* culvert: the client of a peer. */
-#include "tools/culvert/bind.h"
-#include "tools/culvert/ping.h"
-
+/* culvert: the client of a peer.  Written on libculvert, as any application would be. */
 #include <signal.h>
 
-#include "datapath/base/log.h"
+#include "tools/culvert/commands.h"
 
 int main(int argc, char **argv)
 {
-	struct culvert_options options;
-	struct peer peer;
-	int code = culvert_options_parse(argc, argv, &options);
+	struct options o;
+	int code = options_parse(argc, argv, &o);
 
 	if (code)
-		return code > 0 ? CULVERT_OK : CULVERT_USAGE;
+		return code > 0 ? STATUS_OK : STATUS_USAGE;
 	signal(SIGPIPE, SIG_IGN);
-	clv_log_set_level(options.log_level);
-	code = peer_open(&peer, &options);
-	if (!code && options.command == CULVERT_PING)
-		return ping_run(&peer);
-	if (!code && options.command == CULVERT_BIND)
-		return bind_run(&peer);
-	if (!code)
-		code = peer_run(&peer);
-	peer_close(&peer);
-	return code;
+	culvert_log_level(o.log_level);
+	switch (o.command) {
+	case COMMAND_PING:
+		return ping_run(&o);
+	case COMMAND_BIND:
+		return bind_run(&o);
+	default:
+		return forward_run(&o);
+	}
 }

@@ -20,7 +20,6 @@
 enum {
 	CONNS_MAX = 8,
 	SOCKETS_MAX = 64,
-	LISTEN_MAX = 16,
 	BUFFERS = 2048,
 	BUFFERED_MAX = 64 << 20,
 	MAILBOX_BYTES = 1 << 22,
@@ -49,8 +48,6 @@ struct clv_client {
 	struct clv_rand rand;
 	struct clv_endpoint local; /* of the QUIC socket */
 	int quic_fd;
-	int listen_fds[LISTEN_MAX];
-	unsigned listen_len;
 	uint8_t relay[16];    /* address of the session asked for last */
 	struct clv_route way; /* to it, when it was looked at last */
 	uint64_t look_ns;     /* when to look again; 0: there is no session yet */
@@ -301,8 +298,6 @@ void clv_client_close(struct clv_client *c)
 		c->sock->ops->close(c->sock);
 	clv_mailbox_free(c->commands);
 	clv_mailbox_free(c->events);
-	while (c->listen_len)
-		close(c->listen_fds[--c->listen_len]);
 	if (c->quic_fd >= 0)
 		close(c->quic_fd);
 	free(c);
@@ -339,26 +334,6 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 	memcpy(c->relay, p->relay.addr, sizeof(c->relay));
 	c->look_ns = now_ns + LOOK_NS;
 	return clv_relay_session_open(&sp, now_ns, out);
-}
-
-int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
-		      struct clv_endpoint *got)
-{
-	struct clv_sock_bind_params bp = {
-		.local = *local,
-		.receive_bytes = SOCKET_BYTES,
-		.send_bytes = SOCKET_BYTES,
-	};
-	int err;
-
-	if (c->listen_len == LISTEN_MAX)
-		return CLV_EFULL;
-	err = clv_sock_bind_udp(&bp, &c->listen_fds[c->listen_len], got);
-	if (err)
-		return err;
-	clv_control_socket_open(c->control, c->listen_fds[c->listen_len], got);
-	c->listen_len++;
-	return 0;
 }
 
 int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,

@@ -5,7 +5,7 @@
  * The worker owns the sockets.  Packets of no connection it knows (a handshake's) reach control as
  * the worker's stray events, so that one socket serves both.
  *
- * Order: 1. open  2. connect, listen  3. step, sleep on fd until next_ns, step, ...  4. stop, steps
+ * Order: 1. open  2. connect, socket_open  3. step, sleep on fd until next_ns, step, ...  4. stop, steps
  * until is_stopped  5. close
  * Threading: the caller's; no thread is made and no loop imposed.
  */
@@ -52,10 +52,6 @@ struct clv_client_connect {
  */
 int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p, uint64_t now_ns,
 		       struct clv_relay_session **out);
-
-/* Receive local datagrams on an endpoint.  got: filled with the bound one.  0 or -errno. */
-int clv_client_listen(struct clv_client *c, const struct clv_endpoint *local,
-		      struct clv_endpoint *got);
 
 /*
  * A socket of the caller's own, until it is closed again: what comes to it from an endpoint that no

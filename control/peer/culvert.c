@@ -87,6 +87,51 @@ const char *culvert_address_format(const union culvert_address *address,
 	return clv_endpoint_format(&ep, buf, CULVERT_ADDRESS_TEXT);
 }
 
+/* ---- what else is given as text ---- */
+
+int culvert_host_parse(const char *text, char host[CULVERT_HOST_TEXT], uint16_t *port)
+{
+	const char *colon = strrchr(text, ':'), *begin = text, *end = colon;
+	unsigned long number;
+	char *rest;
+
+	if (!colon)
+		return CULVERT_ESYNTAX;
+	if (*text == '[') {
+		begin = text + 1;
+		end = colon - 1;
+		if (*end != ']')
+			return CULVERT_ESYNTAX;
+	} else if (memchr(text, ':', (size_t)(colon - text))) {
+		return CULVERT_ESYNTAX; /* an IPv6 address wants brackets */
+	}
+	if (end <= begin || end - begin >= CULVERT_HOST_TEXT)
+		return CULVERT_ESYNTAX;
+	number = strtoul(colon + 1, &rest, 10);
+	if (colon[1] < '0' || colon[1] > '9' || *rest)
+		return CULVERT_ESYNTAX;
+	if (number > UINT16_MAX)
+		return CULVERT_ERANGE;
+	memcpy(host, begin, (size_t)(end - begin));
+	host[end - begin] = '\0';
+	*port = (uint16_t)number;
+	return 0;
+}
+
+int culvert_pin_parse(const char *text, uint8_t sha256[CULVERT_PIN_LEN])
+{
+	static const char prefix[] = "sha256:";
+
+	if (!strncmp(text, prefix, sizeof(prefix) - 1))
+		text += sizeof(prefix) - 1;
+	if (strlen(text) != 2 * CULVERT_PIN_LEN ||
+	    strspn(text, "0123456789abcdefABCDEF") != 2 * CULVERT_PIN_LEN)
+		return CULVERT_ESYNTAX;
+	for (int i = 0; i < CULVERT_PIN_LEN; i++)
+		sscanf(text + 2 * i, "%2hhx", &sha256[i]);
+	return 0;
+}
+
 /* ---- small things ---- */
 
 static bool level_is_set;
@@ -134,32 +179,12 @@ void api_hurry(struct culvert *c)
 
 int api_parse(struct culvert *c, const char *what, const char *text, struct target *out)
 {
-	const char *colon = text ? strrchr(text, ':') : NULL, *begin = text, *end = colon;
-	unsigned long port;
-	char *rest;
+	int err = text ? culvert_host_parse(text, out->host, &out->port) : CULVERT_ESYNTAX;
 
-	if (!colon || colon == text)
-		return api_fail(c, CULVERT_ESYNTAX, "%s is not HOST:PORT: %s", what,
-				text ? text : "nothing given");
-	if (*text == '[') {
-		begin = text + 1;
-		end = colon - 1;
-		if (*end != ']' || end <= begin)
-			return api_fail(c, CULVERT_ESYNTAX, "%s is not [IPv6]:PORT: %s", what,
-					text);
-	} else if (memchr(text, ':', (size_t)(colon - text))) {
-		return api_fail(c, CULVERT_ESYNTAX, "%s: an IPv6 address wants brackets: %s", what,
-				text);
-	}
-	port = strtoul(colon + 1, &rest, 10);
-	if (colon[1] < '0' || colon[1] > '9' || *rest || port > 65535)
-		return api_fail(c, CULVERT_ESYNTAX, "%s has no port number: %s", what, text);
-	if ((size_t)(end - begin) >= sizeof(out->host))
-		return api_fail(c, CULVERT_ESYNTAX, "%s has too long a name", what);
-	memcpy(out->host, begin, (size_t)(end - begin));
-	out->host[end - begin] = '\0';
-	out->port = (uint16_t)port;
-	return 0;
+	if (!err)
+		return 0;
+	return api_fail(c, CULVERT_ESYNTAX, "%s is not HOST:PORT, IPv6 in brackets: %s", what,
+			text ? text : "nothing given");
 }
 
 /* ---- events ---- */

@@ -79,6 +79,8 @@ union culvert_address {
 
 enum {
 	CULVERT_ADDRESS_TEXT = 64, /* room for any address as text */
+	CULVERT_HOST_TEXT = 256,   /* room for any host's name or address */
+	CULVERT_PIN_LEN = 32,	   /* bytes of a SHA-256 */
 };
 
 /* Read "a.b.c.d:port" or "[IPv6]:port".  Returns 0, CULVERT_ESYNTAX or CULVERT_ERANGE (the port). */
@@ -86,6 +88,16 @@ int culvert_address_parse(const char *text, union culvert_address *out);
 /* The same backward; "none" without a family.  Returns buf. */
 const char *culvert_address_format(const union culvert_address *address,
 				   char buf[CULVERT_ADDRESS_TEXT]);
+
+/* What the functions below take as text, for who wants to check or take apart what he was given. */
+
+/*
+ * Read "HOST:PORT" or "[IPv6]:PORT" (a relay, a target): host without brackets, port in host order.
+ * Looks nothing up.  Returns 0; CULVERT_ESYNTAX, or CULVERT_ERANGE (the port).
+ */
+int culvert_host_parse(const char *text, char host[CULVERT_HOST_TEXT], uint16_t *port);
+/* Read "sha256:HEX", also without what is before the digits.  Returns 0 or CULVERT_ESYNTAX. */
+int culvert_pin_parse(const char *text, uint8_t sha256[CULVERT_PIN_LEN]);
 
 /* ---- a client ---- */
 
@@ -178,7 +190,7 @@ struct culvert_tunnel_options {
 
 /*
  * Ask for a tunnel; CULVERT_OPEN or CULVERT_CLOSED says what came of it.  It does not outlive its
- * session: after CULVERT_LOST comes CULVERT_CLOSED, and another must be opened once it is up again.
+ * session: CULVERT_CLOSED comes with its loss, and another must be opened once it is up again.
  * Returns 0 and fills *out, CULVERT_ESYNTAX (target; culvert_why), CULVERT_ECLOSED (the session is
  * not up), CULVERT_EFULL, CULVERT_EPROTO (the relay does not take CONNECT-UDP) or -ENOMEM.
  */

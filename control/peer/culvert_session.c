@@ -12,7 +12,6 @@
 #include "datapath/base/err.h"
 
 enum {
-	PIN_LEN = 32,
 	RETRY_MAX_SEC = 16,
 };
 
@@ -191,22 +190,9 @@ static int take_relay(struct culvert_session *s, const char *text)
 	return 0;
 }
 
-static int parse_pin(const char *text, uint8_t out[static PIN_LEN])
-{
-	static const char prefix[] = "sha256:";
-
-	if (!strncmp(text, prefix, sizeof(prefix) - 1))
-		text += sizeof(prefix) - 1;
-	if (strlen(text) != 2 * PIN_LEN || strspn(text, "0123456789abcdefABCDEF") != 2 * PIN_LEN)
-		return CLV_ESYNTAX;
-	for (int i = 0; i < PIN_LEN; i++)
-		sscanf(text + 2 * i, "%2hhx", &out[i]);
-	return 0;
-}
-
 static int take_trust(struct culvert_session *s, const struct culvert_session_options *o)
 {
-	uint8_t pin[PIN_LEN];
+	uint8_t pin[CULVERT_PIN_LEN];
 	struct clv_tls_client_params p = {
 		.profile = s->profile,
 		.ca_file = o->ca_file,
@@ -218,7 +204,7 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 	if (!o->ca_file == !o->pin)
 		return api_fail(s->c, CULVERT_ESYNTAX,
 				"say whom to trust, by one of CA file and pin");
-	if (o->pin && parse_pin(o->pin, pin))
+	if (o->pin && culvert_pin_parse(o->pin, pin))
 		return api_fail(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
 	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
 	return err ? api_fail(s->c, err, "%s", error) : 0;

@@ -21,8 +21,7 @@
 
 enum {
 	CULVERT_ADDRESSES_MAX = 8, /* of a relay's name */
-	CULVERT_HOST_MAX = 256,
-	CULVERT_SENDS_MAX = 256, /* between two steps */
+	CULVERT_SENDS_MAX = 256,   /* between two steps */
 };
 
 /* First member of everything an event can be about. */
@@ -71,8 +70,8 @@ struct culvert_session {
 	struct culvert_bound *bounds;
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
 	unsigned addresses_len, address; /* in use */
-	char authority[CULVERT_HOST_MAX + 8];
-	char server_name[CULVERT_HOST_MAX];
+	char authority[CULVERT_HOST_TEXT + 8];
+	char server_name[CULVERT_HOST_TEXT];
 	char *uri_template; /* NULL: the default one */
 	struct clv_tls_context *tls;
 	enum clv_profile profile;
@@ -101,8 +100,8 @@ struct culvert {
 };
 
 struct target {
-	char host[CULVERT_HOST_MAX]; /* without brackets */
-	uint16_t port;		     /* host order */
+	char host[CULVERT_HOST_TEXT]; /* without brackets */
+	uint16_t port;		      /* host order */
 };
 
 /* ---- culvert.c ---- */

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks that #include follows the tree's directions, and that quoted ones name a file of ours.
 
-    tools, bench, tests -> anything
+    tools, bench, tests -> anything, but
+    tools/culvert       -> the public header of the library
     control             -> control, datapath, bpf/abi.h, bpf/guard.h
     datapath            -> datapath of the same level or below, bpf/abi.h
                            levels: worker (datapath/*) > session > io > base; messages.h,
@@ -21,6 +22,7 @@ LEVELS = {"base": 0, "io": 1, "session": 2}
 WORKER = 3
 SHARED = {"datapath": ("bpf/abi.h",), "control": ("bpf/abi.h", "bpf/guard.h")}
 MESSAGES = "datapath/messages.h"
+PUBLIC = "control/peer/culvert.h"
 
 
 def level(path):
@@ -41,6 +43,9 @@ def fault(source, target, quoted):
         return "is ours: write it in quotes" if source.parts[0] != "bpf" else None
 
     here, there = source.parts[0], target.parts[0]
+    if here == "tools" and source.with_suffix("").parts[1] == "culvert" \
+            and not target.is_relative_to("tools/culvert") and str(target) != PUBLIC:
+        return f"is not for an application of the library: {PUBLIC} is"
     if here == "bpf" and there != "bpf":
         return "leaves bpf/"
     if here in SHARED and there == "bpf" and str(target) not in SHARED[here]:

@@ -68,6 +68,16 @@ def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
     assert relay.ctl("status")["counters"]["stateless_resets"] > 0
 
 
+def test_a_ping_slower_than_the_relays_patience_opens_its_tunnel_anew(lab, start_relay, targets):
+    relay = start_relay(config=daemon.CONFIG % {"datapath": "xdp"}
+                        + "limits { tunnel-idle-sec = 5 }\n")
+    done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v6"], relay.fingerprint,
+                       "--interval", 8, "--log", "info")
+    assert done.stdout.splitlines()[-2].startswith("relayed sent 2 received 2"), done.stdout
+    assert "info tunnel_ended" in done.stderr
+    assert done.returncode == 0
+
+
 def test_a_run_folder_in_use_is_refused(lab, start_relay):
     relay = start_relay()
     done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state",

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tools/culvert/bind.h"
-
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -8,20 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "datapath/base/addr.h"
-#include "datapath/base/clock.h"
-#include "datapath/base/err.h"
+#include "tools/culvert/commands.h"
+#include "tools/culvert/peer.h"
 
 enum {
 	LINE_MAX_BYTES = 128, /* of what names a remote on standard input */
-	SECOND_MSEC = 1000,
 };
 
 struct bind {
-	struct peer *peer;
-	struct clv_bindpoint *point;
+	struct peer peer;
+	struct culvert_bound *bound;
 	uv_poll_t input;
-	uv_timer_t again; /* the tunnel ended though the session goes on */
 	char line[LINE_MAX_BYTES];
 	size_t line_len;
 	bool line_is_long;
@@ -31,7 +26,7 @@ struct bind {
 
 static void say(const struct bind *b, json_t *event, const char *text)
 {
-	if (b->peer->options->json) {
+	if (b->peer.options->json) {
 		json_dumpf(event, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
@@ -41,112 +36,93 @@ static void say(const struct bind *b, json_t *event, const char *text)
 	json_decref(event);
 }
 
-static void say_remote(const struct bind *b, const char *what, const struct clv_endpoint *wire,
-		       const struct clv_endpoint *local)
+static void say_remote(const struct bind *b, const char *what, const struct culvert_event *e)
 {
-	char remote[CLV_ADDR_TEXT_MAX], port[CLV_ADDR_TEXT_MAX] = "", text[256];
+	char remote[CULVERT_ADDRESS_TEXT], port[CULVERT_ADDRESS_TEXT] = "", text[256];
+	bool has_local = e->local.sa.sa_family;
 
-	clv_endpoint_format(wire, remote, sizeof(remote));
-	if (local)
-		clv_endpoint_format(local, port, sizeof(port));
-	snprintf(text, sizeof(text), "%s %s%s%s", what, remote, local ? " local " : "", port);
+	culvert_address_format(&e->remote, remote);
+	if (has_local)
+		culvert_address_format(&e->local, port);
+	snprintf(text, sizeof(text), "%s %s%s%s", what, remote, has_local ? " local " : "", port);
 	say(b,
 	    json_pack("{s:s,s:s,s:s*}", "event", what, "remote", remote, "local",
-		      local ? port : NULL),
+		      has_local ? port : NULL),
 	    text);
 }
 
-static void on_open(void *user, const struct clv_client_result *result)
+static void say_public(const struct bind *b, const struct culvert_event *e)
 {
-	const struct bind *b = user;
 	json_t *list = json_array();
-	char addr[CLV_ADDR_TEXT_MAX], text[CLV_CLIENT_PUBLIC_MAX * CLV_ADDR_TEXT_MAX + 16];
-	size_t len;
+	char addr[CULVERT_ADDRESS_TEXT], text[1024] = "public";
+	size_t len = strlen(text);
 
-	len = (size_t)snprintf(text, sizeof(text), "public");
-	for (unsigned i = 0; i < result->public_len; i++) {
-		clv_endpoint_format(&result->public_addrs[i], addr, sizeof(addr));
+	for (size_t i = 0; i < e->addresses_len; i++) {
+		culvert_address_format(&e->addresses[i], addr);
 		json_array_append_new(list, json_string(addr));
-		len += (size_t)snprintf(text + len, sizeof(text) - len, " %s", addr);
+		if (len + strlen(addr) + 2 < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s", addr);
 	}
 	say(b, json_pack("{s:s,s:o}", "event", "public", "addresses", list), text);
 }
 
-static void on_remote(void *user, const struct clv_endpoint *wire, const struct clv_endpoint *local)
-{
-	say_remote(user, "remote", wire, local);
-}
-
-static void on_remote_gone(void *user, const struct clv_endpoint *wire,
-			   const struct clv_endpoint *local)
-{
-	say_remote(user, "gone", wire, local);
-}
-
-static void on_remote_refused(void *user, const struct clv_endpoint *wire)
-{
-	say_remote(user, "refused", wire, NULL);
-}
-
 /* ---- when it does not work ---- */
 
-static void on_refused(void *user, int error, const struct clv_client_result *result)
+static void on_refused(struct bind *b, const struct culvert_event *e)
 {
-	const struct bind *b = user;
+	const char *relay = b->peer.options->relay.text;
 
-	if (b->peer->stopping || error == CLV_ECLOSED)
-		return; /* lost with its session, which says why */
-	if (result && result->status >= 200 && result->status < 300)
-		fprintf(stderr, "culvert: relay %s does not offer bound tunnels\n",
-			b->peer->authority);
-	else
-		fprintf(stderr, "culvert: relay %s refused a bound tunnel: %s (status %u)\n",
-			b->peer->authority, clv_strerror(error), result ? result->status : 0);
-	peer_stop(b->peer, error == CLV_EFULL ? CULVERT_FULL : CULVERT_NO_BIND);
-}
-
-static void on_again(uv_timer_t *timer)
-{
-	struct bind *b = timer->data;
-
-	if (b->peer->session)
-		clv_bindpoint_set_session(b->point, b->peer->session);
-}
-
-static void on_ended(void *user, int error)
-{
-	struct bind *b = user;
-
-	if (b->peer->stopping)
+	if (peer_is_lost(&b->peer, e))
 		return;
-	clv_log(CLV_LOG_WARN, "tunnel_ended", "err=\"%s\"",
-		error ? clv_strerror(error) : "closed by the relay");
-	uv_timer_start(&b->again, on_again, SECOND_MSEC, 0);
+	if (e->status >= 200 && e->status < 300)
+		fprintf(stderr, "culvert: relay %s does not offer bound tunnels\n", relay);
+	else
+		fprintf(stderr, "culvert: relay %s refused a bound tunnel: %s (status %u%s%s)\n",
+			relay, culvert_strerror(e->error), e->status, *e->detail ? ": " : "",
+			e->detail);
+	peer_stop(&b->peer, e->error == CULVERT_EFULL ? STATUS_FULL : STATUS_NO_BIND);
 }
 
-static const struct clv_bindpoint_ops ops = {
-	.on_open = on_open,
-	.on_remote = on_remote,
-	.on_remote_gone = on_remote_gone,
-	.on_remote_refused = on_remote_refused,
-	.on_refused = on_refused,
-	.on_ended = on_ended,
-};
+static void on_event(struct peer *p, const struct culvert_event *e)
+{
+	struct bind *b = p->user;
+
+	switch (e->type) {
+	case CULVERT_BOUND_OPEN:
+		say_public(b, e);
+		break;
+	case CULVERT_BOUND_REFUSED:
+		on_refused(b, e);
+		break;
+	case CULVERT_BOUND_ENDED:
+		peer_say_ended(p, e);
+		break;
+	case CULVERT_REMOTE:
+		say_remote(b, "remote", e);
+		break;
+	case CULVERT_REMOTE_GONE:
+		say_remote(b, "gone", e);
+		break;
+	case CULVERT_REMOTE_REFUSED:
+		say_remote(b, "refused", e);
+		break;
+	default:
+		break;
+	}
+}
 
 /* ---- remotes named in advance ---- */
 
 static int name_remote(struct bind *b, const char *text)
 {
-	struct clv_endpoint wire;
-	int err = clv_endpoint_parse(text, &wire);
+	union culvert_address remote;
+	int err = culvert_address_parse(text, &remote);
 
-	if (!err && !wire.port)
-		err = CLV_ERANGE;
-	err = err ? err : clv_bindpoint_add(b->point, &wire);
+	err = err ? err : culvert_bound_permit(b->bound, &remote);
 	if (err)
 		fprintf(stderr, "culvert: remote %s: %s\n", text,
-			err == CLV_ESYNTAX ? "ADDRESS:PORT is wanted, not a name"
-					   : clv_strerror(err));
+			err == CULVERT_ESYNTAX ? "ADDRESS:PORT is wanted, not a name"
+					       : culvert_strerror(err));
 	return err;
 }
 
@@ -189,7 +165,7 @@ static void read_input(struct bind *b)
 	char bytes[512];
 	ssize_t n;
 
-	if (uv_poll_init(&b->peer->loop, &b->input, STDIN_FILENO) == 0) {
+	if (uv_poll_init(&b->peer.loop, &b->input, STDIN_FILENO) == 0) {
 		b->input.data = b;
 		uv_poll_start(&b->input, UV_READABLE, on_input);
 		return;
@@ -200,73 +176,61 @@ static void read_input(struct bind *b)
 
 /* ---- life ---- */
 
-static int open_point(struct bind *b)
-{
-	const struct culvert_options *o = b->peer->options;
-	struct clv_bindpoint_params params = {
-		.client = b->peer->client,
-		.is_joined = true,
-		.is_closed = o->closed,
-		.remotes_max = o->remotes,
-		.busy_per_sec = o->compress_above,
-		.idle_ns = o->idle_ns,
-		.ops = &ops,
-		.user = b,
-	};
-	int err;
-
-	if (*o->app.host && (clv_addr_parse(o->app.host, params.app.addr) || !o->app.port)) {
-		fprintf(stderr, "culvert: --app wants ADDRESS:PORT\n");
-		return CULVERT_USAGE;
-	}
-	params.app.port = htons(o->app.port);
-	err = clv_bindpoint_open(&params, &b->point);
-	if (!err)
-		return 0;
-	fprintf(stderr, "culvert: %s\n", clv_strerror(err));
-	return CULVERT_FAILED;
-}
-
 static int name_remotes(struct bind *b)
 {
-	const struct culvert_options *o = b->peer->options;
+	const struct options *o = b->peer.options;
 	bool wants_input = false;
 
 	for (unsigned i = 0; i < o->peers_len; i++) {
 		if (!strcmp(o->peers[i], "-"))
 			wants_input = true;
 		else if (name_remote(b, o->peers[i]))
-			return CULVERT_USAGE;
+			return STATUS_USAGE;
 	}
 	if (wants_input)
 		read_input(b);
 	return 0;
 }
 
-static void report(const struct bind *b)
+static int start(struct peer *p)
 {
-	const struct clv_bindpoint_stats *s = clv_bindpoint_stats(b->point);
+	const struct options *o = p->options;
+	struct bind *b = p->user;
+	const struct culvert_bound_options bo = {
+		.is_joined = true,
+		.app = o->app.text,
+		.is_closed = o->closed,
+		.no_compress = !o->compress_above,
+		.remotes_max = o->remotes,
+		.compress_above = o->compress_above,
+		.idle_sec = o->idle_sec,
+	};
+	int err = culvert_bound_open(p->session, &bo, &b->bound);
 
-	if (s->remotes_full || s->dropped)
-		clv_log(CLV_LOG_WARN, "bind_dropped", "remotes=%llu datagrams=%llu",
-			(unsigned long long)s->remotes_full, (unsigned long long)s->dropped);
+	return err ? peer_complain(p, "bind", err) : name_remotes(b);
 }
 
-int bind_run(struct peer *p)
-{
-	struct bind b = { .peer = p };
-	int code;
+static const struct peer_ops ops = { start, on_event };
 
-	uv_timer_init(&p->loop, &b.again);
-	b.again.data = &b;
-	code = open_point(&b);
-	p->bindpoint = b.point;
-	if (!code)
-		code = name_remotes(&b);
-	if (!code)
-		code = peer_run(p);
-	if (b.point)
+static void report(const struct bind *b)
+{
+	struct culvert_bound_info info;
+
+	culvert_bound_info(b->bound, &info);
+	if (info.remotes_full || info.dropped)
+		peer_log(&b->peer, CULVERT_LOG_WARN, "bind_dropped remotes=%llu datagrams=%llu",
+			 (unsigned long long)info.remotes_full, (unsigned long long)info.dropped);
+}
+
+int bind_run(const struct options *o)
+{
+	struct bind b = { .bound = NULL };
+	int status = peer_open(&b.peer, o, &ops, &b);
+
+	if (!status)
+		status = peer_run(&b.peer);
+	if (b.bound)
 		report(&b);
-	peer_close(p); /* the handles in b are closed by it */
-	return code;
+	peer_close(&b.peer); /* the handles in b are closed by it */
+	return status;
 }

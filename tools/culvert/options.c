@@ -6,11 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/base/clock.h"
-
-#ifndef CLV_VERSION
-#define CLV_VERSION "unknown"
-#endif
+#define SECOND_NS UINT64_C(1000000000)
 
 static const char usage[] =
 	"usage: culvert forward --relay HOST:PORT --listen ADDR:PORT --target HOST:PORT TRUST\n"
@@ -75,44 +71,18 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-int culvert_endpoint_parse(const char *text, struct culvert_endpoint *out)
+static int parse_endpoint(const char *text, struct endpoint *out)
 {
-	const char *colon = strrchr(text, ':'), *begin = text, *end = colon;
-	char *rest;
-	unsigned long port;
-
-	if (!colon || colon == text)
-		return -1;
-	if (*text == '[') {
-		begin = text + 1;
-		end = colon - 1;
-		if (*end != ']' || end <= begin)
-			return -1;
-	} else if (memchr(text, ':', (size_t)(colon - text))) {
-		return -1; /* an IPv6 address wants brackets */
-	}
-	port = strtoul(colon + 1, &rest, 10);
-	if (colon[1] < '0' || colon[1] > '9' || *rest || port > 65535)
-		return -1;
-	if ((size_t)(end - begin) >= sizeof(out->host))
-		return -1;
-	memcpy(out->host, begin, (size_t)(end - begin));
-	out->host[end - begin] = '\0';
-	out->port = (uint16_t)port;
-	return 0;
+	out->text = text;
+	return culvert_host_parse(text, out->host, &out->port);
 }
 
-static int parse_pin(const char *text, uint8_t out[static 32])
+static int parse_pin(const char *text, const char **out)
 {
-	static const char prefix[] = "sha256:";
+	uint8_t sha256[CULVERT_PIN_LEN];
 
-	if (!strncmp(text, prefix, sizeof(prefix) - 1))
-		text += sizeof(prefix) - 1;
-	if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64)
-		return -1;
-	for (int i = 0; i < 32; i++)
-		sscanf(text + 2 * i, "%2hhx", &out[i]);
-	return 0;
+	*out = text;
+	return culvert_pin_parse(text, sha256);
 }
 
 static int parse_number(const char *text, unsigned long min, unsigned long max, uint32_t *out)
@@ -133,40 +103,53 @@ static int parse_interval(const char *text, uint64_t *out)
 
 	if (rest == text || *rest || !(sec >= 0.001 && sec <= 3600))
 		return -1;
-	*out = (uint64_t)(sec * 1e9);
+	*out = (uint64_t)(sec * SECOND_NS);
 	return 0;
 }
 
-static int parse_level(const char *text, enum clv_log_level *out)
+/* Which of the words it is. */
+static int parse_word(const char *text, const char *const *words, int len)
 {
-	static const char *const names[] = { "error", "warn", "info", "debug" };
-
-	for (int i = 0; i < 4; i++) {
-		if (strcmp(text, names[i]))
-			continue;
-		*out = (enum clv_log_level)i;
-		return 0;
-	}
+	for (int i = 0; i < len; i++)
+		if (!strcmp(text, words[i]))
+			return i;
 	return -1;
 }
 
-static int take(int opt, const char *arg, struct culvert_options *o)
+static int parse_profile(const char *text, enum culvert_profile *out)
+{
+	static const char *const words[] = { "pqc", "hybrid" };
+	int i = parse_word(text, words, 2);
+
+	*out = i == 1 ? CULVERT_HYBRID : CULVERT_PQC;
+	return i < 0;
+}
+
+static int parse_level(const char *text, enum culvert_log *out)
+{
+	static const char *const words[] = { "error", "warn", "info", "debug" };
+	int i = parse_word(text, words, 4);
+
+	*out = i < 0 ? CULVERT_LOG_WARN : (enum culvert_log)i;
+	return i < 0;
+}
+
+static int take(int opt, const char *arg, struct options *o)
 {
 	switch (opt) {
 	case OPT_RELAY:
-		return culvert_endpoint_parse(arg, &o->relay) || !o->relay.port;
+		return parse_endpoint(arg, &o->relay) || !o->relay.port;
 	case OPT_LISTEN: /* port 0: any */
-		return culvert_endpoint_parse(arg, &o->listen);
+		return parse_endpoint(arg, &o->listen);
 	case OPT_TARGET:
-		return culvert_endpoint_parse(arg, &o->target) || !o->target.port;
+		return parse_endpoint(arg, &o->target) || !o->target.port;
 	case OPT_CA:
 		o->ca_file = arg;
 		return 0;
 	case OPT_PIN:
-		o->has_pin = true;
-		return parse_pin(arg, o->pin);
+		return parse_pin(arg, &o->pin);
 	case OPT_PROFILE:
-		return clv_profile_parse(arg, &o->profile);
+		return parse_profile(arg, &o->profile);
 	case OPT_NAME:
 		o->server_name = arg;
 		return 0;
@@ -183,9 +166,9 @@ static int take(int opt, const char *arg, struct culvert_options *o)
 		o->capsules = true;
 		return 0;
 	case OPT_APP:
-		return culvert_endpoint_parse(arg, &o->app);
+		return parse_endpoint(arg, &o->app);
 	case OPT_PEER:
-		if (o->peers_len == CULVERT_PEERS_MAX)
+		if (o->peers_len == OPTIONS_PEERS_MAX)
 			return -1;
 		o->peers[o->peers_len++] = arg;
 		return 0;
@@ -195,7 +178,7 @@ static int take(int opt, const char *arg, struct culvert_options *o)
 	case OPT_REMOTES:
 		return parse_number(arg, 1, 65536, &o->remotes);
 	case OPT_IDLE:
-		return parse_interval(arg, &o->idle_ns);
+		return parse_number(arg, 1, 86400, &o->idle_sec);
 	case OPT_COMPRESS_ABOVE:
 		return parse_number(arg, 0, 1000000, &o->compress_above);
 	default:
@@ -214,7 +197,7 @@ static int answer(int opt)
 	if (opt == OPT_HELP)
 		fputs(usage, stdout);
 	else
-		puts("culvert " CLV_VERSION);
+		printf("culvert %s\n", culvert_version());
 	return 1;
 }
 
@@ -226,32 +209,32 @@ static int complain_option(char **argv)
 	return complain("unknown or incomplete option: ", optopt > ' ' ? letter : argv[optind - 1]);
 }
 
-static bool is_for(int opt, enum culvert_command command)
+static bool is_for(int opt, enum command command)
 {
 	switch (opt) {
 	case OPT_LISTEN:
-		return command == CULVERT_FORWARD;
+		return command == COMMAND_FORWARD;
 	case OPT_TARGET:
-		return command != CULVERT_BIND;
+		return command != COMMAND_BIND;
 	case OPT_COUNT:
 	case OPT_SIZE:
 	case OPT_INTERVAL:
-		return command == CULVERT_PING;
+		return command == COMMAND_PING;
 	case OPT_JSON:
-		return command != CULVERT_FORWARD;
+		return command != COMMAND_FORWARD;
 	case OPT_APP:
 	case OPT_PEER:
 	case OPT_CLOSED:
 	case OPT_REMOTES:
 	case OPT_IDLE:
 	case OPT_COMPRESS_ABOVE:
-		return command == CULVERT_BIND;
+		return command == COMMAND_BIND;
 	default:
 		return true;
 	}
 }
 
-static int parse_command(int argc, char **argv, enum culvert_command *out)
+static int parse_command(int argc, char **argv, enum command *out)
 {
 	if (argc < 2)
 		return complain("a command is missing", "");
@@ -262,41 +245,47 @@ static int parse_command(int argc, char **argv, enum culvert_command *out)
 	if (*argv[1] == '-')
 		return complain("the command comes before its options: ", argv[1]);
 	if (!strcmp(argv[1], "forward"))
-		*out = CULVERT_FORWARD;
+		*out = COMMAND_FORWARD;
 	else if (!strcmp(argv[1], "ping"))
-		*out = CULVERT_PING;
+		*out = COMMAND_PING;
 	else if (!strcmp(argv[1], "bind"))
-		*out = CULVERT_BIND;
+		*out = COMMAND_BIND;
 	else
 		return complain("no such command: ", argv[1]);
 	return 0;
 }
 
-static int check(const struct culvert_options *o)
+static int check(const struct options *o)
 {
+	union culvert_address address;
+
 	if (!o->relay.port)
 		return complain("say which relay: --relay HOST:PORT", "");
-	if (!o->target.port && o->command != CULVERT_BIND)
+	if (!o->target.port && o->command != COMMAND_BIND)
 		return complain("say which target: --target HOST:PORT", "");
-	if (o->command == CULVERT_FORWARD && !*o->listen.host)
+	if (o->command == COMMAND_FORWARD && !*o->listen.host)
 		return complain("say where to listen: --listen ADDR:PORT", "");
-	if (!o->ca_file == !o->has_pin)
+	if (o->listen.text && culvert_address_parse(o->listen.text, &address))
+		return complain("--listen wants an address: ", o->listen.text);
+	if (o->app.text && (culvert_address_parse(o->app.text, &address) || !o->app.port))
+		return complain("--app wants ADDRESS:PORT: ", o->app.text);
+	if (!o->ca_file == !o->pin)
 		return complain("say whom to trust, by one of --ca FILE and --pin sha256:HEX", "");
 	return 0;
 }
 
-int culvert_options_parse(int argc, char **argv, struct culvert_options *o)
+int options_parse(int argc, char **argv, struct options *o)
 {
 	int opt, index, code;
 
-	*o = (struct culvert_options){
+	*o = (struct options){
 		.count = 10,
 		.size = 64,
-		.interval_ns = CLV_SEC / 5,
+		.interval_ns = SECOND_NS / 5,
 		.remotes = 1024,
 		.compress_above = 20,
-		.idle_ns = 120 * CLV_SEC,
-		.log_level = CLV_LOG_WARN,
+		.idle_sec = 120,
+		.log_level = CULVERT_LOG_WARN,
 	};
 	code = parse_command(argc, argv, &o->command);
 	if (code)

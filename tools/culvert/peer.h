@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * peer - a client on a libuv loop: finds the relay, keeps a session with it, forwards a local port.
+ * peer - libculvert on a libuv loop: keeps a session with the relay, and says what becomes of it.
  *
  * Order: 1. open  2. run, until it is told to stop or gives up  3. close
  * Threading: one thread.
@@ -12,48 +12,52 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "control/peer/bindpoint.h"
-#include "control/peer/client.h"
-#include "control/peer/forward.h"
 #include "tools/culvert/options.h"
 
-enum {
-	PEER_ADDRESSES_MAX = 8, /* of the relay's name */
+struct peer;
+
+/* What a command does with the session; each function may be NULL. */
+struct peer_ops {
+	/* The session is asked for; what outlives its losses is opened here.  0 or a status. */
+	int (*start)(struct peer *p);
+	/* An event of the library, behind what peer does with it. */
+	void (*event)(struct peer *p, const struct culvert_event *e);
 };
 
 struct peer {
-	const struct culvert_options *options;
+	const struct options *options;
+	const struct peer_ops *ops;
+	void *user;
 	uv_loop_t loop;
+	uv_prepare_t prepare;
 	uv_poll_t poll;
-	uv_timer_t timer, retry;
+	uv_timer_t timer;
 	uv_idle_t busy;
 	uv_signal_t term, interrupt;
-	struct clv_client *client;
-	struct clv_forward *forward;	 /* of forward and ping */
-	struct clv_bindpoint *bindpoint; /* of bind; takes */
-	struct clv_tls_context *tls;
-	struct clv_relay_session *session;
-	struct clv_endpoint addresses[PEER_ADDRESSES_MAX];
-	unsigned addresses_len, address; /* in use */
-	struct clv_endpoint listen;	 /* bound */
-	char authority[300];
-	bool was_up, stopping;
-	unsigned retries;
-	uint64_t reconnects;
-	int exit_code;
-	uint32_t max_payload;
-	/* The session is up; called once for each time. */
-	void (*on_up)(struct peer *p);
-	/* A tunnel was refused: what the exit code would be. */
-	void (*on_refused)(struct peer *p, int exit_code);
-	void *user;
+	struct culvert *culvert;
+	struct culvert_session *session;
+	bool stopping;
+	int status;
 };
 
-/* Resolve, open sockets and certificates.  Returns 0, or an exit code after saying why on stderr. */
-int peer_open(struct peer *p, const struct culvert_options *o);
-/* Returns the exit code. */
+/* Open client and loop.  Returns 0, or a status after saying why on stderr. */
+int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user);
+/* Returns the status to exit with. */
 int peer_run(struct peer *p);
-void peer_stop(struct peer *p, int exit_code);
+void peer_stop(struct peer *p, int status);
+/* The user's handles on the loop are closed too. */
 void peer_close(struct peer *p);
+
+/* Say why the library's function failed.  Returns a status. */
+int peer_complain(const struct peer *p, const char *what, int error);
+/* Whether it went with its session, which says why: of a tunnel that was refused or ended. */
+bool peer_is_lost(const struct peer *p, const struct culvert_event *e);
+/* Say why a tunnel was refused.  Returns a status. */
+int peer_say_refused(const struct peer *p, const struct culvert_event *e);
+/* A line of the log that an open tunnel ended. */
+void peer_say_ended(const struct peer *p, const struct culvert_event *e);
+/* A line of the log, if its level is wanted. */
+void peer_log(const struct peer *p, enum culvert_log level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif
