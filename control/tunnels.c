@@ -337,8 +337,8 @@ static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv
 	const char *why;
 
 	if (!c->p.policy || !s->is_server || !e->remote.port ||
-	    !clv_policy_check(c->p.policy, e->remote.addr, c->p.host_ops->is_own_address, c->p.host,
-			      &why))
+	    !clv_policy_check(c->p.policy, e->remote.addr, clv_requests_is_own_address,
+			      &c->requests, &why))
 		return;
 	clv_session_tunnel_close(s, ref);
 	e->ops->gone(e->user, CLV_EDENIED);

@@ -82,18 +82,6 @@ void clv_bind_retire_ports(struct clv_bind *b)
 
 /* ---- ways ---- */
 
-/* The machine's addresses, and those that a NAT in front of it shows. */
-static bool is_own_address(void *user, const uint8_t addr[16])
-{
-	const struct clv_requests_config *config = user;
-	const struct clv_bind_settings *s = config->bind;
-	bool v6 = !clv_addr_is_v4(addr);
-
-	if (s->has_public[v6] && memcmp(s->public_addr[v6], addr, 16) == 0)
-		return true;
-	return config->host_ops->is_own_address(config->host, addr);
-}
-
 /*
  * Whether the tunnel may send to an address, and how.  Fills *r; *far: the tunnel here whose port it
  * is, or NULL.  Returns 0, CLV_EDENIED or CLV_EUNROUTABLE.
@@ -121,7 +109,7 @@ static int find_way(struct clv_bind *b, const struct clv_endpoint *wire, struct 
 		r->far = (*far)->rq->ref;
 		return 0;
 	}
-	err = clv_policy_check(config->policy, wire->addr, is_own_address,
+	err = clv_policy_check(config->policy, wire->addr, clv_requests_is_own_address,
 			       (void *)(uintptr_t)config, &why);
 	if (err)
 		return err;

@@ -7,6 +7,7 @@
 
 #include "control/masque/fields.h"
 #include "bpf/guard.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
 /* ---- answers ---- */
@@ -284,6 +285,17 @@ static const struct clv_h3_event_ops event_ops = {
 };
 
 /* ---- public ---- */
+
+bool clv_requests_is_own_address(void *user, const uint8_t addr[16])
+{
+	const struct clv_requests_config *config = user;
+	const struct clv_bind_settings *s = config->bind;
+	bool v6 = !clv_addr_is_v4(addr);
+
+	if (s->has_public[v6] && memcmp(s->public_addr[v6], addr, 16) == 0)
+		return true;
+	return config->host_ops->is_own_address(config->host, addr);
+}
 
 int clv_requests_new(const struct clv_requests_params *params, struct clv_requests **out)
 {

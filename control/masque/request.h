@@ -70,6 +70,12 @@ struct clv_request_ops {
 			       const void *body, size_t len);
 };
 
+/*
+ * Whether an address is this machine's, as it is or as a NAT in front of it shows it; the is_own of
+ * clv_policy_check.  config: struct clv_requests_config, borrows.
+ */
+bool clv_requests_is_own_address(void *config, const uint8_t addr[16]);
+
 struct clv_requests_params {
 	const struct clv_requests_config *config; /* borrows for life */
 	const struct clv_h3_transport_ops *transport_ops;

@@ -119,13 +119,6 @@ static void refuse_request(struct clv_request *rq, unsigned status, struct clv_p
 
 /* ---- opening the tunnel ---- */
 
-static bool is_own_address(void *user, const uint8_t addr[16])
-{
-	const struct clv_requests_config *config = user;
-
-	return config->host_ops->is_own_address(config->host, addr);
-}
-
 /* Why none of a target's addresses would do; the most telling reason of all of them. */
 struct choice {
 	struct clv_proxy_status why;
@@ -149,8 +142,8 @@ static bool try_address(const struct clv_requests_config *config, const struct c
 {
 	const char *why = NULL;
 
-	if (clv_policy_check(config->policy, ep->addr, is_own_address, (void *)(uintptr_t)config,
-			     &why) < 0) {
+	if (clv_policy_check(config->policy, ep->addr, clv_requests_is_own_address,
+			     (void *)(uintptr_t)config, &why) < 0) {
 		blame(c, CLV_PROXY_DESTINATION_IP_PROHIBITED, why, ep);
 		return false;
 	}

@@ -334,15 +334,15 @@ static void test_families(void **state)
 
 static void test_public_address(void **state)
 {
-	static char *texts[] = { "203.0.113.5", "2001:db8:5::5" };
-	static char *bad_texts[][2] = { { "203.0.113.5", "203.0.113.6" }, { "x", "203.0.113.6" } };
+	static char *texts[] = { "9.9.9.5", "2001:db8:5::5" };
+	static char *bad_texts[][2] = { { "9.9.9.5", "9.9.9.6" }, { "x", "9.9.9.6" } };
 	struct fixture *f = setup();
 	const char *bad = NULL;
 
 	(void)state;
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, bad_texts[0], 2, &bad),
 			 CLV_ESYNTAX);
-	assert_string_equal(bad, "203.0.113.6");
+	assert_string_equal(bad, "9.9.9.6");
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, bad_texts[1], 2, &bad),
 			 CLV_ESYNTAX);
 	assert_string_equal(bad, "x");
@@ -350,20 +350,25 @@ static void test_public_address(void **state)
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 1, NULL), 0);
 	ask(f, ANY);
 	assert_string_equal(f->answer.public_address,
-			    "\"203.0.113.5:40000\", \"[2001:db8::a]:40001\"");
+			    "\"9.9.9.5:40000\", \"[2001:db8::a]:40001\"");
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 2, NULL), 0);
 	ask(f, ANY);
 	assert_string_equal(f->answer.public_address,
-			    "\"203.0.113.5:40002\", \"[2001:db8:5::5]:40003\"");
+			    "\"9.9.9.5:40002\", \"[2001:db8:5::5]:40003\"");
 	EXPECT(f, "", "+tunnel " PORTS "+tunnel " PORTS);
 	/* The other tunnel's port as everybody sees it, and as it is; no other port of that address. */
-	say(f, "11080204 cb007105 9c40");
-	EXPECT(f, "120102", "+ctx2=203.0.113.5:40000! ");
+	say(f, "11080204 09090905 9c40");
+	EXPECT(f, "120102", "+ctx2=9.9.9.5:40000! ");
 	say(f, "11080404 c6120001 9c40");
 	EXPECT(f, "120104", "+ctx4=198.18.0.1:40000! ");
-	say(f, "11080604 cb007105 9c4a");
+	say(f, "11080604 09090905 9c4a");
 	EXPECT(f, "130106", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
+	/* it is ours for an ordinary tunnel, too */
+	ask_with(f, UDP "9.9.9.5/53/", NULL);
+	assert_int_equal(f->answer.status, 502);
+	ask_with(f, UDP "9.9.9.6/53/", NULL);
+	assert_int_equal(f->answer.status, 200);
 	teardown(f);
 }
 
