@@ -342,7 +342,12 @@ static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 	if (!known || known->context_id != evt->context_id)
 		return;
 	if (!known->context_id) {
-		drop_remote(b, known); /* the worker has forgotten it already */
+		/* The worker has forgotten it already; unless another way for it crossed with this,
+		 * which made it anew. */
+		if (known->is_resent)
+			forget_remote(b, known);
+		else
+			drop_remote(b, known);
 		return;
 	}
 	clv_bind_count(b, CLV_COUNT_CONTEXTS_IDLE);
@@ -404,6 +409,7 @@ static void reroute(struct clv_bind *b)
 		if (memcmp(&r.hop, &e->remote.hop, sizeof(r.hop)) == 0)
 			continue;
 		e->remote.hop = r.hop;
+		e->is_resent = true;
 		send_remote(b, e);
 	}
 }

@@ -7,6 +7,7 @@
 #ifndef CLV_REMOTES_H
 #define CLV_REMOTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct clv_bind;
 struct clv_remotes_entry {
 	struct clv_remote remote;
 	uint64_t context_id;  /* 0: by the uncompressed context */
+	bool is_resent;	      /* the worker was told its way unasked */
 	struct clv_bind *far; /* the tunnel here whose port it is; else NULL */
 };
 

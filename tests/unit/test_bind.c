@@ -349,8 +349,7 @@ static void test_public_address(void **state)
 	assert_false(f->relay.bind.has_public[0]);
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 1, NULL), 0);
 	ask(f, ANY);
-	assert_string_equal(f->answer.public_address,
-			    "\"9.9.9.5:40000\", \"[2001:db8::a]:40001\"");
+	assert_string_equal(f->answer.public_address, "\"9.9.9.5:40000\", \"[2001:db8::a]:40001\"");
 	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 2, NULL), 0);
 	ask(f, ANY);
 	assert_string_equal(f->answer.public_address,
@@ -507,6 +506,9 @@ static void test_routes(void **state)
 	f->relay.has_v4 = true;
 	clv_requests_routes_changed(f->relay.requests);
 	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
+	/* that one was idle meanwhile, and is there again: it must not be there unknown to us */
+	event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);
+	EXPECT(f, "", "-remote=" H4 " ");
 	teardown(f);
 }
 
