@@ -236,6 +236,10 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 		refuse(w, &cmd->ref, conn, CLV_ECLOSED);
 		return;
 	}
+	/* Control may have looked at the clock after this step did: for a connection, time only goes
+	 * on. */
+	if (w->now_ns < conn->now_ns)
+		w->now_ns = conn->now_ns;
 	slot = &w->conns[cmd->ref.slot];
 	*slot = (struct conn_slot){
 		.conn = conn,

@@ -135,6 +135,21 @@ static void test_control_is_out_of_the_way(void **state)
 	shut_world(w);
 }
 
+/* On a busy core a worker goes on with the time of long before, and with commands of just now. */
+static void test_a_worker_that_was_kept_waiting_takes_a_connection_of_later(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct world *w = open_world(
+			&(struct world_params){ .seed = seed, .workers = 2, .late_workers = true });
+
+		w->wire.jitter_ns = CLV_MSEC;
+		run_echo(w);
+		assert_int_equal(w->clients[0].apps[0].received, SENT);
+		shut_world(w);
+	}
+}
+
 /* The first packet after an ID was issued may come before the kernel's table has it. */
 static void test_packets_by_the_kernel_reach_the_worker(void **state)
 {
@@ -181,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_frames_on_another_queue),
 		cmocka_unit_test(test_control_is_out_of_the_way),
 		cmocka_unit_test(test_packets_by_the_kernel_reach_the_worker),
+		cmocka_unit_test(test_a_worker_that_was_kept_waiting_takes_a_connection_of_later),
 		cmocka_unit_test(test_relay_full_of_connections),
 	};
 

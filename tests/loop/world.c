@@ -457,12 +457,14 @@ static unsigned step_all(struct world *w)
 
 	world_in_worker = true;
 	for (uint16_t i = 0; i < w->p.workers; i++)
-		work += clv_worker_step(w->relay.workers[i], now);
+		work += clv_worker_step(w->relay.workers[i],
+					w->p.late_workers ? w->last_turn_ns : now);
 	world_in_worker = false;
 	for (uint16_t i = 0; i < w->p.clients; i++) {
 		work += clv_control_step(w->clients[i].control, now);
 		work += clv_worker_step(w->clients[i].worker, now);
 	}
+	w->last_turn_ns = now;
 	return work;
 }
 

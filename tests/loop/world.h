@@ -82,7 +82,8 @@ struct world_params {
 	bool kernel_path; /* the relay runs on its sock ports */
 	/* clients offer no DATAGRAM frames: capsules */
 	bool no_datagrams;
-	bool always_retry;		  /* every client must prove its address */
+	bool always_retry; /* every client must prove its address */
+	bool late_workers; /* read the clock, then wait until all others have moved */
 	struct clv_control_limits limits; /* zero members take the defaults */
 	struct clv_bind_settings bind;	  /* tunnels_max 0: ample, all allowed */
 	bool has_v6;			  /* the relay, away from its clients */
@@ -103,8 +104,9 @@ struct world {
 	struct clv_endpoint target_heard; /* who the target was sent its last datagram by */
 	unsigned hop_state;		  /* enum clv_nexthop_state that routes answer with */
 	uint16_t hop_mtu;		  /* and their MTU */
-	int64_t wall_skew_sec;		  /* what the relay's wall clock is off by */
-	struct { /* as the relay told its host: what a target sent does not fit */
+	uint64_t last_turn_ns;
+	int64_t wall_skew_sec; /* what the relay's wall clock is off by */
+	struct {	       /* as the relay told its host: what a target sent does not fit */
 		uint64_t count;
 		struct clv_tuple tuple;
 		uint32_t mtu;
