@@ -208,6 +208,8 @@ static const struct clv_config_option options[] = {
 	{ "io", "look-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.look_ns),
 	  .help = "How long a worker looks on after it had something to do, before it sleeps.  Spares the\n"
 		  "time of a wake-up where answers follow soon; given up where they do not.  0: never." },
+	{ "io", "look-per-sec", RANGE(0, 10000000, "packets", "15000"), MEMBER(pace.look_per_sec),
+	  .help = "With more than this a worker sleeps at once: they come several at a time anyway." },
 	{ "io", "batch-packets", RANGE(0, 64, "packets", "8"), MEMBER(pace.batch),
 	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses for about\n"
 		  "so many packets instead of waking for each.  0: never." },

@@ -37,6 +37,8 @@ static void remember(struct clv_pace *pace, bool found)
 
 static bool is_worth_looking(const struct clv_pace *pace)
 {
+	if (pace->per_sec > pace->p.look_per_sec)
+		return false;
 	return pace->missed < OUTCOMES_MAX / 4 || pace->found * MISSES_PER_FIND >= pace->missed ||
 	       pace->skipped >= TRY_AGAIN;
 }

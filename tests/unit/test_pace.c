@@ -18,6 +18,7 @@ enum {
 
 static const struct clv_pace_params params = {
 	.look_ns = 50 * USEC,
+	.look_per_sec = 15000,
 	.batch = 8,
 	.pause_max_ns = 100 * USEC,
 };
@@ -123,6 +124,16 @@ static void looking_on_is_tried_again_when_the_pattern_changes(void **state)
 	assert_true(looked > 800);
 }
 
+static void with_much_to_do_it_does_not_look_on(void **state)
+{
+	const struct clv_pace_params p = { .look_ns = 50 * USEC, .look_per_sec = 15000 };
+	struct spent s = run(&p, 40 * USEC, 0, CLV_SEC); /* each would be found */
+
+	(void)state;
+	assert_true(s.sleeps > 24000);
+	assert_true(s.looking_ns < CLV_SEC / 50);
+}
+
 static void much_is_taken_by_the_handful(void **state)
 {
 	/* a hundred thousand a second: one every 10 us */
@@ -175,6 +186,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_follows_soon_finds_it_awake),
 		cmocka_unit_test(looking_on_in_vain_is_given_up),
 		cmocka_unit_test(looking_on_is_tried_again_when_the_pattern_changes),
+		cmocka_unit_test(with_much_to_do_it_does_not_look_on),
 		cmocka_unit_test(much_is_taken_by_the_handful),
 		cmocka_unit_test(when_it_stops_pausing_ends),
 		cmocka_unit_test(a_busy_thread_never_rests),
