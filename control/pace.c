@@ -25,6 +25,8 @@ static void count_window(struct clv_pace *pace, uint64_t now_ns)
 
 static void remember(struct clv_pace *pace, bool found)
 {
+	pace->looks++;
+	pace->looks_found += found;
 	if (found)
 		pace->found++;
 	else
@@ -45,8 +47,10 @@ static bool is_worth_looking(const struct clv_pace *pace)
 
 static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
 {
-	if (pace->is_looking && idle_ns < pace->p.look_ns)
+	if (pace->is_looking && idle_ns < pace->p.look_ns) {
+		pace->has_waited = true;
 		return CLV_PACE_STEP;
+	}
 	if (pace->is_looking) {
 		pace->is_looking = false;
 		remember(pace, false);
@@ -62,8 +66,9 @@ enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_
 	pace->work += work;
 	count_window(pace, now_ns);
 	if (work) {
-		if (pace->is_looking && idle_ns)
-			remember(pace, true);
+		if (pace->is_looking && pace->has_waited)
+			remember(pace, true); /* what goes on at once would have come anyway */
+		pace->has_waited = false;
 		pace->is_looking = pace->p.look_ns && is_worth_looking(pace);
 		pace->skipped = pace->is_looking ? 0 : pace->skipped + 1;
 		pace->last_work_ns = now_ns;

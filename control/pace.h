@@ -26,12 +26,14 @@ struct clv_pace_params {
 struct clv_pace {
 	struct clv_pace_params p;
 	uint64_t last_work_ns;
-	uint64_t window_ns;	/* begin of the time that work is counted over */
-	uint64_t work;		/* in it */
-	uint64_t per_sec;	/* in the one before */
-	uint32_t found, missed; /* looking on: something came, or nothing */
-	uint32_t skipped;	/* times not looked on since */
-	bool is_looking;
+	uint64_t window_ns;	     /* begin of the time that work is counted over */
+	uint64_t work;		     /* in it */
+	uint64_t per_sec;	     /* in the one before */
+	uint32_t found, missed;	     /* looking on: something came, or nothing */
+	uint32_t skipped;	     /* times not looked on since */
+	uint64_t looks, looks_found; /* all of them, and those that something came */
+	bool is_looking;	     /* on for more after work; */
+	bool has_waited;	     /* in vain so far */
 };
 
 enum clv_pace_action {

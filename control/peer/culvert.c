@@ -2,6 +2,7 @@
 #include "control/peer/culvert.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +21,12 @@ enum {
 	RECEIVE_BYTES = 4 << 20,
 	UDP_PAYLOAD_MAX = 65527,
 	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
+	LOOK_MAX_USEC = 10000,
+	LOOK_PER_SEC = 15000, /* where more comes, looking on only costs */
 };
 
 #define KEEPALIVE_NS (20 * CLV_SEC)
+#define USEC_NS	     UINT64_C(1000)
 
 #define SAME(name) _Static_assert((int)CULVERT_##name == (int)CLV_##name, #name)
 SAME(EPROTO);
@@ -325,6 +329,14 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 
 	if (!c)
 		return -ENOMEM;
+	if (o->look_usec > LOOK_MAX_USEC) {
+		free(c);
+		return CULVERT_ERANGE;
+	}
+	c->pace.p = (struct clv_pace_params){
+		.look_ns = o->look_usec * USEC_NS,
+		.look_per_sec = LOOK_PER_SEC,
+	};
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
 	c->remotes_max = cp.remotes_max;
@@ -369,29 +381,40 @@ int culvert_fd(const struct culvert *c)
 
 /* ---- the step ---- */
 
+/* Whether there is nothing to do now; if so, when there will be. */
+static bool step_once(struct culvert *c)
+{
+	uint64_t next_ns, pause_ns;
+	unsigned work;
+
+	c->now_ns = clv_clock_now_ns();
+	api_sessions_step(c);
+	work = clv_client_step(c->client, c->now_ns);
+	c->is_looking = clv_pace_next(&c->pace, work, c->now_ns, &pause_ns) == CLV_PACE_STEP;
+	if (work || !clv_client_may_sleep(c->client))
+		return false;
+	c->next_ns = clv_client_next_ns(c->client);
+	next_ns = api_sessions_next_ns(c);
+	if (next_ns < c->next_ns)
+		c->next_ns = next_ns;
+	return true;
+}
+
 void culvert_step(struct culvert *c)
 {
-	uint64_t next_ns;
-
 	give_back(c);
+	if (c->is_looking)
+		sched_yield(); /* who else has something to do goes first */
 	c->sends = 0;
 	c->next_ns = 0;
-	for (int i = 0; i < STEPS_PER_TURN; i++) {
-		c->now_ns = clv_clock_now_ns();
-		api_sessions_step(c);
-		if (clv_client_step(c->client, c->now_ns) || !clv_client_may_sleep(c->client))
-			continue;
-		c->next_ns = clv_client_next_ns(c->client);
-		next_ns = api_sessions_next_ns(c);
-		if (next_ns < c->next_ns)
-			c->next_ns = next_ns;
-		return;
-	}
+	for (int i = 0; i < STEPS_PER_TURN; i++)
+		if (step_once(c))
+			return;
 }
 
 uint64_t culvert_deadline_ns(const struct culvert *c)
 {
-	return c->events_len ? 0 : c->next_ns;
+	return c->events_len || c->is_looking ? 0 : c->next_ns;
 }
 
 int culvert_timeout_msec(const struct culvert *c)
@@ -415,5 +438,7 @@ void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 		.received_dropped = c->received_dropped,
 		.packets_in = n->slot[CLV_COUNT_RX_PEER],
 		.packets_out = n->slot[CLV_COUNT_TX_PEER],
+		.looks = c->pace.looks,
+		.looks_found = c->pace.looks_found,
 	};
 }

@@ -13,6 +13,7 @@
 #ifndef CLV_CULVERT_STATE_H
 #define CLV_CULVERT_STATE_H
 
+#include "control/pace.h"
 #include "control/peer/bindpoint.h"
 #include "control/peer/client.h"
 #include "control/peer/culvert.h"
@@ -89,6 +90,8 @@ struct culvert {
 	struct clv_mailbox *events;
 	struct culvert_session *sessions;
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
+	struct clv_pace pace;
+	bool is_looking; /* nothing to do, and not to sleep yet */
 	uint32_t events_len;
 	uint64_t waiting_bytes, receive_bytes; /* datagrams as events: now, and at most */
 	uint64_t received_dropped;

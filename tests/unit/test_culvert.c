@@ -6,7 +6,10 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "control/peer/culvert.h"
 
@@ -102,6 +105,82 @@ static void addresses_survive_being_read_and_written(void **state)
 	assert_int_equal(culvert_address_parse("192.0.2.1:65536", &address), CULVERT_ERANGE);
 }
 
+/* ---- looking on ---- */
+
+static void send_to(const union culvert_address *address)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	assert_int_equal(sendto(fd, "ring", 4, 0, &address->sa, sizeof(address->in)), 4);
+	close(fd);
+}
+
+/* A client that has just taken a datagram of a local sender; its relay is a port where nobody is. */
+static struct culvert *take_datagram(uint32_t look_usec)
+{
+	const struct culvert_options options = { .look_usec = look_usec };
+	const struct culvert_session_options so = { .relay = "127.0.0.1:9", .pin = PIN };
+	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
+						    .target = "192.0.2.1:7" };
+	struct culvert_session *session;
+	struct culvert_forward *forward;
+	struct culvert_forward_info info;
+	struct pollfd fd;
+	struct culvert *c;
+
+	assert_int_equal(culvert_open(&options, &c), 0);
+	assert_int_equal(culvert_session_open(c, &so, &session), 0);
+	assert_int_equal(culvert_forward_open(session, &fo, &forward), 0);
+	culvert_step(c); /* the socket is there */
+	culvert_forward_info(forward, &info);
+	send_to(&info.listen);
+	fd = (struct pollfd){ .fd = culvert_fd(c), .events = POLLIN };
+	do {
+		assert_int_equal(poll(&fd, 1, 5000), 1);
+		culvert_step(c);
+		culvert_forward_info(forward, &info);
+	} while (!info.dropped); /* there is no session yet */
+	return c;
+}
+
+static void who_asked_for_it_looks_on_for_a_moment_and_then_sleeps(void **state)
+{
+	struct culvert *c = take_datagram(10000);
+	struct culvert_stats stats;
+
+	(void)state;
+	assert_int_equal(culvert_timeout_msec(c), 0);
+	for (int i = 0; culvert_deadline_ns(c) == 0; i++) {
+		assert_true(i < 10000000);
+		culvert_step(c);
+	}
+	culvert_stats(c, &stats);
+	assert_true(stats.looks > 0);
+	assert_true(culvert_timeout_msec(c) > 0);
+	culvert_close(c);
+}
+
+static void who_did_not_ask_sleeps_at_once(void **state)
+{
+	struct culvert *c = take_datagram(0);
+	struct culvert_stats stats;
+
+	(void)state;
+	assert_true(culvert_deadline_ns(c) > 0);
+	culvert_stats(c, &stats);
+	assert_int_equal(stats.looks, 0);
+	culvert_close(c);
+}
+
+static void looking_on_has_a_ceiling(void **state)
+{
+	const struct culvert_options options = { .look_usec = 10001 };
+	struct culvert *c;
+
+	(void)state;
+	assert_int_equal(culvert_open(&options, &c), CULVERT_ERANGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +189,9 @@ int main(void)
 		cmocka_unit_test(a_pin_is_read_with_and_without_its_prefix),
 		cmocka_unit_test(what_is_no_pin_is_refused),
 		cmocka_unit_test(addresses_survive_being_read_and_written),
+		cmocka_unit_test(who_asked_for_it_looks_on_for_a_moment_and_then_sleeps),
+		cmocka_unit_test(who_did_not_ask_sleeps_at_once),
+		cmocka_unit_test(looking_on_has_a_ceiling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

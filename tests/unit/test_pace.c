@@ -100,6 +100,41 @@ static void looking_on_in_vain_is_given_up(void **state)
 	assert_true(s.looking_ns < CLV_SEC / 50);
 }
 
+/* One datagram is work for several steps; that is not an answer. */
+static void what_one_arrival_takes_several_steps_for_is_no_find(void **state)
+{
+	struct clv_pace pace = { .p = params };
+	uint64_t now = CLV_SEC, pause;
+	unsigned looking = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		for (int step = 0; step < 3; step++)
+			clv_pace_next(&pace, 1, now += STEP_NS, &pause);
+		while (clv_pace_next(&pace, 0, now += STEP_NS, &pause) != CLV_PACE_SLEEP)
+			looking++;
+		now += CLV_MSEC;
+	}
+	assert_int_equal(pace.looks_found, 0);
+	assert_in_range(pace.looks, 4, 100); /* of a thousand times */
+	assert_in_range(looking, 4, 100 * params.look_ns / STEP_NS);
+}
+
+static void looks_are_counted_with_what_they_found(void **state)
+{
+	struct clv_pace pace = { .p = params };
+	uint64_t now = CLV_SEC, pause;
+
+	(void)state;
+	clv_pace_next(&pace, 1, now, &pause);
+	clv_pace_next(&pace, 0, now += STEP_NS, &pause);
+	clv_pace_next(&pace, 1, now += STEP_NS, &pause); /* an answer */
+	while (clv_pace_next(&pace, 0, now += STEP_NS, &pause) != CLV_PACE_SLEEP)
+		;
+	assert_int_equal(pace.looks, 2);
+	assert_int_equal(pace.looks_found, 1);
+}
+
 static void looking_on_is_tried_again_when_the_pattern_changes(void **state)
 {
 	struct clv_pace pace = { .p = params };
@@ -185,6 +220,8 @@ int main(void)
 		cmocka_unit_test(with_nothing_to_do_it_sleeps),
 		cmocka_unit_test(an_answer_that_follows_soon_finds_it_awake),
 		cmocka_unit_test(looking_on_in_vain_is_given_up),
+		cmocka_unit_test(what_one_arrival_takes_several_steps_for_is_no_find),
+		cmocka_unit_test(looks_are_counted_with_what_they_found),
 		cmocka_unit_test(looking_on_is_tried_again_when_the_pattern_changes),
 		cmocka_unit_test(with_much_to_do_it_does_not_look_on),
 		cmocka_unit_test(much_is_taken_by_the_handful),

@@ -56,6 +56,7 @@ struct options {
 	bool closed;
 	uint32_t remotes, compress_above;
 	uint32_t idle_sec;
+	uint32_t look_usec;
 	enum culvert_log log_level;
 };
 

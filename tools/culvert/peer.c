@@ -249,7 +249,7 @@ static void open_loop(struct peer *p)
 
 int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user)
 {
-	const struct culvert_options co = { .remotes_max = o->remotes };
+	const struct culvert_options co = { .remotes_max = o->remotes, .look_usec = o->look_usec };
 	int err;
 
 	*p = (struct peer){ .options = o, .ops = ops, .user = user };
@@ -299,10 +299,21 @@ static void close_handle(uv_handle_t *handle, void *user)
 		uv_close(handle, NULL);
 }
 
+static void report(const struct peer *p)
+{
+	struct culvert_stats stats;
+
+	culvert_stats(p->culvert, &stats);
+	peer_log(p, CULVERT_LOG_INFO, "end packets_in=%llu packets_out=%llu looks=%llu found=%llu",
+		 (unsigned long long)stats.packets_in, (unsigned long long)stats.packets_out,
+		 (unsigned long long)stats.looks, (unsigned long long)stats.looks_found);
+}
+
 void peer_close(struct peer *p)
 {
 	if (!p->culvert)
 		return;
+	report(p);
 	uv_walk(&p->loop, close_handle, NULL);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&p->loop);
