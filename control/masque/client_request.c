@@ -579,6 +579,11 @@ void clv_client_request_close(struct clv_client_request *rq)
 		clv_h3_abort(h3, s, CLV_H3_REQUEST_CANCELLED);
 }
 
+void clv_client_request_abort(struct clv_client_request *rq, uint64_t code)
+{
+	fail_malformed(rq, code);
+}
+
 int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t *capsule,
 				    size_t len)
 {

@@ -104,6 +104,9 @@ void *clv_client_request_user(const struct clv_client_request *rq);
 /* End the request.  rq: takes; no further events.  Not from inside of on_closed. */
 void clv_client_request_close(struct clv_client_request *rq);
 
+/* The relay broke the protocol on an open request: reset it with a code; on_closed follows, CLV_EPROTO. */
+void clv_client_request_abort(struct clv_client_request *rq, uint64_t code);
+
 /*
  * Send a capsule of a bound tunnel.  capsule: copies.
  * Returns 0, CLV_EFULL (the relay reads too slowly), CLV_ECLOSED or -ENOMEM.

@@ -35,6 +35,7 @@ struct clv_bindpoint {
 	struct clv_relay_session *session;
 	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
 	bool is_open;
+	bool has_port[2];	       /* the relay's for us: [0] IPv4, [1] IPv6 */
 	bool is_named_lost;	       /* the relay closed a context of a named remote */
 	struct clv_contexts *contexts; /* of an open tunnel */
 	struct clv_counters counters;  /* of contexts */
@@ -253,6 +254,21 @@ static const struct clv_contexts_ops contexts_ops = {
 	.send = on_context_send,
 };
 
+static bool has_port_for(const struct clv_bindpoint *b, const struct clv_endpoint *wire)
+{
+	return b->has_port[!clv_addr_is_v4(wire->addr)];
+}
+
+/* Ask for a named remote's context, unless the relay could only refuse it. */
+static int open_one(struct clv_bindpoint *b, struct remote *r)
+{
+	r->is_refused = !has_port_for(b, &r->wire);
+	if (!r->is_refused)
+		return clv_contexts_open(b->contexts, &r->wire, NULL);
+	b->p.ops->on_remote_refused(b->p.user, &r->wire);
+	return 0;
+}
+
 /* A context for every named remote that has none and was not refused. */
 static int open_named(struct clv_bindpoint *b)
 {
@@ -260,10 +276,10 @@ static int open_named(struct clv_bindpoint *b)
 
 	b->is_named_lost = false;
 	for (uint32_t i = 0; i < b->remotes_len && !err; i++) {
-		const struct remote *r = b->remotes[i];
+		struct remote *r = b->remotes[i];
 
 		if (r->is_named && !r->context_id && !r->is_refused)
-			err = clv_contexts_open(b->contexts, &r->wire, NULL);
+			err = open_one(b, r);
 	}
 	return err;
 }
@@ -332,11 +348,8 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 	case CLV_EVT_REMOTE_IDLE:
 		on_remote_idle(b, &evt->wire, evt->context_id);
 		break;
-	case CLV_EVT_DELIVERY:
+	default: /* CLV_EVT_DELIVERY */
 		b->p.ops->on_datagram(b->p.user, &evt->wire, payload, len);
-		break;
-	default: /* Context ID 0: the relay's error, which costs nobody but itself */
-		break;
 	}
 }
 
@@ -393,6 +406,9 @@ static void on_open(void *user, const struct clv_client_result *result)
 	int err;
 
 	b->is_open = true;
+	b->has_port[0] = b->has_port[1] = false;
+	for (unsigned i = 0; i < result->public_len; i++)
+		b->has_port[!clv_addr_is_v4(result->public_addrs[i].addr)] = true;
 	b->p.ops->on_open(b->p.user, result);
 	err = start_contexts(b);
 	if (!err) {
@@ -477,9 +493,7 @@ int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire)
 	if (err)
 		return err;
 	r->is_named = true;
-	if (b->is_open && !r->context_id)
-		err = clv_contexts_open(b->contexts, wire, NULL);
-	return err;
+	return b->is_open && !r->context_id ? open_one(b, r) : 0;
 }
 
 void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs)
@@ -509,6 +523,8 @@ int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
 
 	if (!b->is_open)
 		return CLV_ECLOSED;
+	if (!has_port_for(b, wire))
+		return CLV_EUNROUTABLE;
 	r = find(b, &b->by_wire, wire);
 	if (b->p.is_closed && (!r || !r->context_id))
 		return CLV_EDENIED;
@@ -528,7 +544,7 @@ void clv_bindpoint_new_remote(struct clv_bindpoint *b, const struct clv_evt_remo
 	struct remote *r = find(b, &b->by_local, &evt->local);
 	struct clv_cmd_remote_send send;
 
-	if (!r || !b->is_open || (b->p.is_closed && !r->context_id)) {
+	if (!r || !b->is_open || (b->p.is_closed && !r->context_id) || !has_port_for(b, &r->wire)) {
 		b->stats.dropped++;
 		return;
 	}

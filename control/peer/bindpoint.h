@@ -75,8 +75,8 @@ int clv_bindpoint_add(struct clv_bindpoint *b, const struct clv_endpoint *wire);
 
 /*
  * Send a remote a datagram; not joined only.  payload: copies.
- * Returns 0, CLV_ECLOSED (no tunnel now) or CLV_EDENIED (closed, and the remote was not named, or has
- * not been accepted yet).
+ * Returns 0, CLV_ECLOSED (no tunnel now), CLV_EUNROUTABLE (the relay gave us no port of its family) or
+ * CLV_EDENIED (closed, and the remote was not named, or has not been accepted yet).
  */
 int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
 		       const uint8_t *payload, size_t len);

@@ -271,7 +271,8 @@ int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *r
 /*
  * Send a remote one datagram; not when joined.  remote: borrows.  data: copies.
  * Returns 0; CULVERT_ECLOSED (not open now), CULVERT_EDENIED (closed, and the remote was not permitted,
- * or the relay has not agreed yet), CULVERT_ERANGE (joined; no port), -EMSGSIZE or -EAGAIN as above.
+ * or the relay has not agreed yet), CULVERT_EUNROUTABLE (the relay gave no port of that family),
+ * CULVERT_ERANGE (joined; no port), -EMSGSIZE or -EAGAIN as above.
  */
 int culvert_bound_send(struct culvert_bound *b, const union culvert_address *remote,
 		       const void *data, size_t len);

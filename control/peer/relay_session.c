@@ -52,7 +52,10 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 {
 	struct clv_relay_tunnel *t = user;
 
-	if (t->p.ops->on_bound)
+	if (type ==
+	    CLV_EVT_CONTEXT_ZERO) /* draft section 3: whoever receives it aborts the stream */
+		clv_client_request_abort(t->request, CLV_H3_DATAGRAM_ERROR);
+	else if (t->p.ops->on_bound)
 		t->p.ops->on_bound(t->p.user, type, evt, payload, len);
 }
 

@@ -12,6 +12,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
+#include "datapath/base/err.h"
 #include "datapath/session/dgram.h"
 #include "tests/loop/hostile.h"
 
@@ -470,6 +471,67 @@ static void test_context_zero(void **state)
 		send_up(f, &f->a, 0, "", "x");
 		expect_reset(f, &f->a, CLV_H3_DATAGRAM_ERROR);
 		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_ABORT_ZERO), 1);
+		teardown(f);
+	}
+}
+
+/* Our own client, and what became of its tunnel. */
+struct ours {
+	bool is_open, is_closed;
+	int error;
+};
+
+static void ours_on_open(void *user, const struct clv_client_result *result)
+{
+	struct ours *o = user;
+
+	assert_true(result->is_bound);
+	o->is_open = true;
+}
+
+static void ours_on_closed(void *user, int error, const struct clv_client_result *result)
+{
+	struct ours *o = user;
+
+	assert_null(result);
+	o->is_closed = true;
+	o->error = error;
+}
+
+/* The relay is made to send what it never would. */
+static void test_context_zero_at_the_client(void **state)
+{
+	static const struct clv_relay_tunnel_ops ops = {
+		.on_open = ours_on_open,
+		.on_closed = ours_on_closed,
+	};
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup(v, NULL);
+		struct world *w = f->w;
+		struct ours ours = { 0 };
+		const struct clv_relay_tunnel_params params = { .ops = &ops, .user = &ours };
+		struct clv_cmd_tunnel_send zero = { .context_id = 0 };
+		struct clv_relay_tunnel *tunnel;
+
+		connect_peer(f, &f->a, 0);
+		w->relay.flow_worker = 0;
+		assert_true(world_connect(w, 0));
+		assert_int_equal(clv_relay_tunnel_open(w->clients[0].session, &params, &tunnel), 0);
+		run(f);
+		assert_true(ours.is_open);
+		/* the first tunnel of its worker */
+		zero.ref = (struct clv_ref){ .generation = 1 };
+		assert_int_equal(clv_mailbox_send(w->relay.commands[0], CLV_CMD_TUNNEL_UP, &zero,
+						  sizeof(zero), "x", 1),
+				 0);
+		run(f);
+		assert_true(ours.is_closed);
+		assert_int_equal(ours.error, CLV_EPROTO);
+		assert_int_equal(w->relay.egress_held, 0); /* the relay was told */
+		assert_false(w->clients[0].is_down);
 		teardown(f);
 	}
 }
@@ -958,6 +1020,8 @@ int main(void)
 		CASE("what comes by a closed context is discarded without a word", test_close),
 		CASE("a datagram may overtake the capsule that registers it", test_before_the_ack),
 		CASE("Context ID 0 without a target aborts the stream", test_context_zero),
+		CASE("Context ID 0 without a target aborts the stream at the client, too",
+		     test_context_zero_at_the_client),
 		CASE("a real target keeps Context ID 0", test_real_target),
 		CASE("a peer without DATAGRAM frames uses capsules", test_capsules),
 		CASE("the relay opens contexts for busy remotes, and gives way to the client's",

@@ -201,6 +201,10 @@ def test_a_relay_of_one_family_gives_a_port_of_that_family(lab, bind, start_rela
     serving = bind("peer-v4", relay)
     said = serving.proc.text()
     assert serving.public(4).startswith("198.18.4.2:") and "public [" not in said
+    # One of the other family is not even asked for.
+    other = bind("peer-v4", relay, "--peer", "[2001:db8:6::20]:9")
+    other.proc.wait_line(r"^refused \[2001:db8:6::20\]:9$", 5)
+    assert relay.ctl("status")["counters"].get("context_refused_family", 0) == 0
 
 
 def test_a_denied_remote_is_refused_in_words(lab, relay, bind):

@@ -23,6 +23,7 @@ struct told {
 	struct clv_client_result result;
 	int closed_err;
 	bool close_on_result, close_on_datagram;
+	int context_err; /* what on_context returns */
 };
 
 struct fixture {
@@ -81,9 +82,25 @@ static void on_closed(void *user, struct clv_client_request *rq, int err)
 	t->closed_err = err;
 }
 
-static const struct clv_client_request_ops ops = { .on_result = on_result,
-						   .on_datagram = on_datagram,
-						   .on_closed = on_closed };
+static int on_context(void *user, struct clv_client_request *rq, enum clv_capsule_type type,
+		      const uint8_t *value, size_t len)
+{
+	struct fixture *f = user;
+	size_t used = strlen(f->got);
+
+	used += (size_t)snprintf(f->got + used, sizeof(f->got) - used, "%02x:", type);
+	for (size_t i = 0; i < len; i++)
+		used += (size_t)snprintf(f->got + used, sizeof(f->got) - used, "%02x", value[i]);
+	snprintf(f->got + used, sizeof(f->got) - used, ";");
+	return ((struct told *)clv_client_request_user(rq))->context_err;
+}
+
+static const struct clv_client_request_ops ops = {
+	.on_result = on_result,
+	.on_datagram = on_datagram,
+	.on_context = on_context,
+	.on_closed = on_closed,
+};
 
 static void make_client(struct fixture *f, bool quic_datagrams)
 {
@@ -401,6 +418,122 @@ static void test_answers_of_any_relay_are_understood(void **state)
 	}
 }
 
+/* ---- bound tunnels ---- */
+
+static void bind_tunnel(struct fixture *f, struct told *t)
+{
+	assert_int_equal(clv_client_request_bind(f->client, t, &t->rq), 0);
+	pipe_run(&f->pipe);
+}
+
+static void test_a_bound_tunnel_opens_over_a_real_server(void **state)
+{
+	struct fixture *f = setup(true);
+	struct told t = { 0 };
+	char text[CLV_ADDR_TEXT_MAX];
+
+	(void)state;
+	bind_tunnel(f, &t);
+	assert_int_equal(t.result.err, 0);
+	assert_true(t.result.is_bound);
+	assert_int_equal(t.result.public_len, 2);
+	assert_string_equal(clv_endpoint_format(&t.result.public_addrs[0], text, sizeof(text)),
+			    "198.18.0.1:40000");
+	assert_string_equal(clv_endpoint_format(&t.result.public_addrs[1], text, sizeof(text)),
+			    "[2001:db8::a]:40001");
+	assert_int_equal(clv_client_request_send_capsule(t.rq, (const uint8_t *)"\x11\2\2\0", 4),
+			 0);
+	pipe_run(&f->pipe);
+	assert_string_equal(f->got, "12:02;");
+	/* what the relay may not say costs the stream */
+	t.context_err = CLV_EPROTO;
+	assert_int_equal(clv_client_request_send_capsule(t.rq,
+							 (const uint8_t *)"\x13\1\2"
+									  "\x11\2\4\0",
+							 7),
+			 0);
+	pipe_run(&f->pipe);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(t.closed_err, CLV_EPROTO);
+	assert_string_equal(f->pipe.end[PIPE_CLIENT].log, "stop 0 10e;reset 0 10e;");
+	teardown(f);
+}
+
+static void test_a_datagram_that_may_not_be_aborts_the_request(void **state)
+{
+	struct fixture *f = setup(true);
+	struct told t = { 0 };
+
+	(void)state;
+	bind_tunnel(f, &t);
+	clv_client_request_abort(t.rq, CLV_H3_DATAGRAM_ERROR);
+	pipe_run(&f->pipe);
+	assert_int_equal(t.closed_err, CLV_EPROTO);
+	assert_string_equal(f->pipe.end[PIPE_CLIENT].log, "stop 0 33;reset 0 33;");
+	assert_int_equal(f->relay.closed, 1);
+	teardown(f);
+}
+
+#define CAPSULES FIELD("capsule-protocol", "?1")
+#define BOUND	 FIELD("connect-udp-bind", "?1")
+#define AT	 FIELD("proxy-public-address", "\"192.0.2.45:54321\"")
+
+static const struct {
+	const char *name;
+	struct clv_h3_field fields[5];
+	unsigned public_len; /* 0: the answer is none */
+} bound_answers[] = {
+	{ "one address", { CAPSULES, BOUND, AT }, 1 },
+	{ "two addresses",
+	  { CAPSULES, BOUND,
+	    FIELD("proxy-public-address", "\"192.0.2.45:1\", \"[2001:db8::1234]:54321\"") },
+	  2 },
+	{ "two lines", { CAPSULES, BOUND, AT, AT }, 2 },
+	{ "parameters",
+	  { CAPSULES, FIELD("connect-udp-bind", "?1;x"),
+	    FIELD("proxy-public-address", "\"192.0.2.45:1\";a=b") },
+	  1 },
+	{ "not bound", { CAPSULES, AT }, 0 },
+	{ "false", { CAPSULES, FIELD("connect-udp-bind", "?0"), AT }, 0 },
+	{ "an integer", { CAPSULES, FIELD("connect-udp-bind", "1"), AT }, 0 },
+	{ "bound twice", { CAPSULES, BOUND, BOUND, AT }, 0 },
+	{ "no capsules", { BOUND, AT }, 0 },
+	{ "no address", { CAPSULES, BOUND }, 0 },
+	{ "an empty list", { CAPSULES, BOUND, FIELD("proxy-public-address", "") }, 0 },
+	{ "a token, as up to draft -07",
+	  { CAPSULES, BOUND, FIELD("proxy-public-address", "192.0.2.45:54321") },
+	  0 },
+	{ "a name", { CAPSULES, BOUND, FIELD("proxy-public-address", "\"relay.example:1\"") }, 0 },
+	{ "port 0", { CAPSULES, BOUND, FIELD("proxy-public-address", "\"192.0.2.45:0\"") }, 0 },
+	{ "no port", { CAPSULES, BOUND, FIELD("proxy-public-address", "\"192.0.2.45\"") }, 0 },
+	{ "IPv6 without brackets",
+	  { CAPSULES, BOUND, FIELD("proxy-public-address", "\"2001:db8::1:54321\"") },
+	  0 },
+};
+
+static void test_a_bound_tunnel_needs_to_be_granted_with_an_address(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(bound_answers) / sizeof(bound_answers[0]); i++) {
+		const struct clv_h3_field *fields = bound_answers[i].fields;
+		unsigned n = bound_answers[i].public_len;
+		struct fixture *f;
+		struct told t = { 0 };
+		size_t len = 0;
+
+		while (fields[len].name)
+			len++;
+		f = setup_script(200, fields, len);
+		bind_tunnel(f, &t);
+		if (t.results != 1 || t.result.err != (n ? 0 : CLV_EPROTO) ||
+		    t.result.is_bound != (n > 0) || (n && t.result.public_len != n))
+			fail_msg("%s: err %d, %u addresses", bound_answers[i].name, t.result.err,
+				 t.result.public_len);
+		assert_int_equal(t.closed, !n);
+		teardown(f);
+	}
+}
+
 static void test_an_interim_answer_is_not_the_answer(void **state)
 {
 	struct fixture *f = setup_script(0, NULL, 0);
@@ -599,6 +732,9 @@ int main(void)
 		cmocka_unit_test(test_a_slow_relay_loses_what_exceeds_the_backlog),
 		cmocka_unit_test(test_refusals_are_told_apart),
 		cmocka_unit_test(test_answers_of_any_relay_are_understood),
+		cmocka_unit_test(test_a_bound_tunnel_opens_over_a_real_server),
+		cmocka_unit_test(test_a_datagram_that_may_not_be_aborts_the_request),
+		cmocka_unit_test(test_a_bound_tunnel_needs_to_be_granted_with_an_address),
 		cmocka_unit_test(test_an_interim_answer_is_not_the_answer),
 		cmocka_unit_test(test_the_relay_may_end_the_tunnel),
 		cmocka_unit_test(test_a_reset_before_the_answer_is_an_answer),
