@@ -237,7 +237,7 @@ $(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$
 $(OUT)/tests/fuzz/fuzz_connection: private CULVERT_LDFLAGS += $(WRAP_KEYS)
 
 portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
-tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS)
+tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS) benches
 
 # What tests/system/test_threads.py runs under the thread sanitizer.
 .PHONY: threaded
@@ -287,9 +287,10 @@ demo: deps ## install what is missing, build, and show the relay at work in the 
 	$(submake) all tests
 	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
 
-bench: deps ## build and run the benchmarks (root)
-	$(submake) all tests benches
-	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) bench/run $(BENCH_ARGS)
+bench: deps ## the relay beside floors and others (root); ONLY=tunnel DURATION=1 ROUNDS=3
+	$(submake) all tests
+	@BUILD=$(abspath $(OUT)) $(PYTHON) bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(DURATION),--seconds $(DURATION)) $(BENCH_ARGS) $(ONLY)
 
 soak: deps ## a relay at half load, among peers that come, move and die, for SOAK_SECONDS (root)
 	$(submake) all tests
