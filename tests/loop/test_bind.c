@@ -100,7 +100,8 @@ static void on_datagram(void *user, const uint8_t *data, size_t len)
 		sprintf(p->last + 2 * i, "%02x", data[i]);
 }
 
-static struct fixture *setup(const struct variant *v, const struct clv_bind_settings *bind)
+static struct fixture *setup_limited(const struct variant *v, const struct clv_bind_settings *bind,
+				     const struct clv_control_limits *limits)
 {
 	struct world_params p = {
 		.workers = v->workers, .kernel_path = v->kernel_path, .has_v6 = true, .clients = 1
@@ -110,11 +111,33 @@ static struct fixture *setup(const struct variant *v, const struct clv_bind_sett
 	assert_non_null(f);
 	if (bind)
 		p.bind = *bind;
+	if (limits)
+		p.limits = *limits;
 	f->w = hostile_world(&p);
 	remote_join(&f->r4, f->w, R4);
 	remote_join(&f->s4, f->w, S4);
 	remote_join(&f->r6, f->w, R6);
 	return f;
+}
+
+static struct fixture *setup(const struct variant *v, const struct clv_bind_settings *bind)
+{
+	return setup_limited(v, bind, NULL);
+}
+
+/* Remotes that the workers know of. */
+static unsigned remotes_known(const struct fixture *f)
+{
+	unsigned known = 0;
+
+	for (uint16_t i = 0; i < f->w->p.workers; i++) {
+		const struct clv_worker *w = f->w->relay.workers[i];
+		struct clv_bound_view view;
+
+		for (uint32_t slot = 0; slot < clv_worker_bound_slots(w); slot++)
+			known += clv_worker_bound_view(w, slot, &view);
+	}
+	return known;
 }
 
 static void connect_peer(struct fixture *f, struct peer *p, unsigned number)
@@ -403,8 +426,12 @@ static void test_both(void **state)
 		/* uncompressed toward one that has a context: sent normally */
 		send_up(f, &f->a, 2, "04" R4_HEX, "y");
 		expect_at(&f->r4, &f->a.ports[0], "y");
-		/* closing the uncompressed context leaves the other */
+		/* closing the uncompressed context leaves the other, and forgets who had none */
+		send_up(f, &f->a, 2, "04" S4_HEX, "z");
+		expect_at(&f->s4, &f->a.ports[0], "z");
+		assert_int_equal(remotes_known(f), 2);
 		say(f, &f->a, "130102", "");
+		assert_int_equal(remotes_known(f), 1);
 		come(f, &f->s4, &f->a.ports[0], "x");
 		expect_down(&f->a, "");
 		send_up(f, &f->a, 2, "04" S4_HEX, "z");
@@ -416,6 +443,12 @@ static void test_both(void **state)
 		say(f, &f->a, "11020600", "120106");
 		come(f, &f->s4, &f->a.ports[0], "x");
 		expect_down(&f->a, "00 06 04 c612050223 28 78");
+		/* who is named while it is being closed is forgotten with it */
+		raw_capsules(f->a.raw, 0, "130106");
+		raw_datagram(f->a.raw, 0, 6, "\x04\xc6\x12\x05\x02\x23\x28z", 8);
+		run(f);
+		assert_int_equal(f->s4.received, 0);
+		assert_int_equal(remotes_known(f), 1);
 		expect_alive(&f->a);
 		teardown(f);
 	}
@@ -435,6 +468,9 @@ static void test_close(void **state)
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_CLOSED_CONTEXT), 1);
 		come(f, &f->r4, &f->a.ports[0], "late");
 		expect_down(&f->a, "");
+		/* one that only the relay may open waits for nothing */
+		send_up(f, &f->a, 1, "", "whose?");
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_UNKNOWN_CONTEXT), 1);
 		expect_alive(&f->a);
 		/* the remote may be registered anew; what comes by the old ID stays lost */
 		say(f, &f->a, "11080604" R4_HEX, "120106");
@@ -841,6 +877,14 @@ static void test_unread_answers(void **state)
 		struct fixture *f = setup_bound(v, &few);
 		struct raw_stream *s = raw_stream_of(f->a.raw, 0);
 
+		/* as many as it likes, if it reads */
+		for (unsigned id = 100; id < 140; id += 2) {
+			char hex[64], answer[16];
+
+			snprintf(hex, sizeof(hex), "110940%02x04c61205%02x0001", id, id);
+			snprintf(answer, sizeof(answer), "120240%02x", id);
+			say(f, &f->a, hex, answer);
+		}
 		f->a.raw->never_acks = true;
 		for (unsigned id = 2; id < 60 && !s->was_reset; id += 2) {
 			char hex[64];
@@ -852,6 +896,28 @@ static void test_unread_answers(void **state)
 		assert_true(s->was_reset);
 		assert_int_equal(s->reset_code, CLV_H3_EXCESSIVE_LOAD);
 		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_ABORT_ANSWERS), 1);
+		teardown(f);
+	}
+}
+
+static void test_remotes_of_a_tunnel(void **state)
+{
+	static const struct clv_control_limits limits = { .remotes_per_tunnel = 1 };
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup_limited(v, NULL, &limits);
+
+		connect_peer(f, &f->a, 0);
+		bind_peer(f, &f->a, ANY);
+		say(f, &f->a, "11020200", "120102");
+		send_up(f, &f->a, 2, "04" R4_HEX, "x");
+		expect_at(&f->r4, &f->a.ports[0], "x");
+		send_up(f, &f->a, 2, "04" S4_HEX, "x");
+		assert_int_equal(f->s4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_FULL), 1);
+		expect_alive(&f->a);
 		teardown(f);
 	}
 }
@@ -906,6 +972,34 @@ static void test_hairpin(void **state)
 		run(f);
 		expect_capsules(&f->a, "130104130102");
 		expect_alive(&f->a);
+		teardown(f);
+	}
+}
+
+/* Behind a NAT tunnels know each other by the addresses it shows. */
+static void test_hairpin_behind_a_nat(void **state)
+{
+	struct clv_bind_settings shown = eager;
+	char hex[64];
+
+	(void)state;
+	shown.has_public[0] = true;
+	assert_int_equal(clv_addr_parse("192.0.2.99", shown.public_addr[0]), 0);
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = setup_bound(v, &shown);
+
+		connect_peer(f, &f->b, 1);
+		bind_peer(f, &f->b, ANY);
+		assert_memory_equal(f->a.ports[0].addr, shown.public_addr[0], 16);
+		assign_hex(hex, 2, &f->b.ports[0]);
+		say(f, &f->a, hex, "120102");
+		assign_hex(hex, 4, &f->a.ports[0]);
+		say(f, &f->b, hex, "120104");
+		send_up(f, &f->a, 2, "", "hello");
+		expect_down(&f->b, "00 04 68656c6c6f");
+		send_up(f, &f->b, 4, "", "there");
+		expect_down(&f->a, "00 02 7468657265");
 		teardown(f);
 	}
 }
@@ -1036,7 +1130,9 @@ int main(void)
 		     test_bad_uncompressed),
 		CASE("registrations that come too fast are refused", test_registration_rate),
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
+		CASE("a tunnel has so many remotes and no more", test_remotes_of_a_tunnel),
 		CASE("two peers of one relay meet inside it, by both families", test_hairpin),
+		CASE("behind a NAT they meet by the addresses it shows", test_hairpin_behind_a_nat),
 		CASE("two tunnels of one connection meet, too", test_hairpin_within_a_connection),
 		CASE("what no UDP packet can carry does not pass between tunnels",
 		     test_hairpin_of_the_longest),

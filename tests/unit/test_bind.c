@@ -322,7 +322,12 @@ static void test_families(void **state)
 	EXPECT(f, "", "-remote=" G6 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FAMILY), 1);
 
+	/* a way that comes later makes no port of that family */
 	f->relay.has_v6 = true;
+	f->relay.via = CLV_VIA_KERNEL;
+	say(f, "11140606" G6_HEX);
+	EXPECT(f, "130106", "");
+	f->relay.via = CLV_VIA_XSK;
 	f->relay.has_v4 = false;
 	ask(f, ANY);
 	assert_string_equal(f->answer.public_address, "\"[2001:db8::a]:40001\"");

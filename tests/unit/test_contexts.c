@@ -273,7 +273,8 @@ static const struct rule rules[] = {
 	  .dialogue = "<120108 =EPROTO" },
 	{ .name = "ACK of the sender's own ID is malformed",
 	  AS_RELAY,
-	  .dialogue = UNCOMPRESSED_2 "<120102 =EPROTO" },
+	  .dialogue = UNCOMPRESSED_2 "+" T4_TEXT ">11080104" T4 " +" U4_TEXT ">11080304" U4
+				     " <120102 =EPROTO" },
 	{ .name = "ACK of an ID closed meanwhile is late",
 	  AS_CLIENT,
 	  .dialogue = "+* >11020200 -2 >130102 <120102 #0" },
