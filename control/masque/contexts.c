@@ -57,63 +57,39 @@ static bool is_even(uint64_t id)
 
 /* ---- storage ---- */
 
-static int index_slots(struct clv_contexts *m, uint32_t room, struct clv_table *by_id,
-		       struct clv_table *by_remote)
+static int make_room(struct clv_contexts *m, struct clv_table *t, size_t key_len, uint32_t room)
 {
-	int err = clv_table_init(by_id, sizeof(uint64_t), room, m->p.seed);
-
-	if (err)
-		return err;
-	err = clv_table_init(by_remote, sizeof(struct clv_endpoint), room, m->p.seed);
-	if (err) {
-		clv_table_fini(by_id);
-		return err;
-	}
-	/* Neither can be full: room is larger than all that is in. */
-	for (uint32_t i = 0; i < m->slots_len; i++) {
-		struct clv_contexts_entry *e = m->slots[i];
-
-		if (!e)
-			continue;
-		clv_table_insert(by_id, &e->id, i);
-		if (!e->is_uncompressed)
-			clv_table_insert(by_remote, &e->remote, i);
-	}
-	return 0;
+	return m->slots_len ? clv_table_grow(t, room) : clv_table_init(t, key_len, room, m->p.seed);
 }
 
-/* Make room for more contexts.  Nothing has changed when it fails. */
+/* Make room for more contexts.  Nothing is lost when it fails. */
 static int grow_slots(struct clv_contexts *m)
 {
 	uint32_t max = m->p.limits.open_max;
 	uint32_t room = m->slots_len ? m->slots_len : SLOTS_FIRST / 2;
 	struct clv_contexts_entry **slots;
-	struct clv_table by_id, by_remote;
 	uint32_t *free_slots;
-	int err;
 
 	room = room > max / 2 ? max : room * 2;
-	err = index_slots(m, room, &by_id, &by_remote);
-	if (err)
-		return err;
 	slots = realloc(m->slots, room * sizeof(*slots));
-	if (slots)
-		m->slots = slots;
-	free_slots = slots ? realloc(m->free, room * sizeof(*free_slots)) : NULL;
-	if (!free_slots) {
-		clv_table_fini(&by_id);
-		clv_table_fini(&by_remote);
+	if (!slots)
+		return -ENOMEM;
+	m->slots = slots;
+	free_slots = realloc(m->free, room * sizeof(*free_slots));
+	if (!free_slots)
+		return -ENOMEM;
+	m->free = free_slots;
+	if (make_room(m, &m->by_id, sizeof(uint64_t), room))
+		return -ENOMEM;
+	if (make_room(m, &m->by_remote, sizeof(struct clv_endpoint), room)) {
+		if (!m->slots_len)
+			clv_table_fini(&m->by_id);
 		return -ENOMEM;
 	}
-	m->free = free_slots;
 	while (m->slots_len < room) {
 		m->slots[m->slots_len] = NULL;
 		m->free[m->free_len++] = m->slots_len++;
 	}
-	clv_table_fini(&m->by_id);
-	clv_table_fini(&m->by_remote);
-	m->by_id = by_id;
-	m->by_remote = by_remote;
 	return 0;
 }
 

@@ -6,6 +6,10 @@
 
 #include "datapath/base/err.h"
 
+enum {
+	STREAMS_FIRST = 16, /* room for so many at first, doubled up to streams_max */
+};
+
 /* ---- streams ---- */
 
 struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id)
@@ -17,16 +21,24 @@ struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id)
 	return (struct clv_h3_stream *)(uintptr_t)value;
 }
 
+static bool has_room(struct clv_h3 *h)
+{
+	size_t room = h->streams.limit * 2;
+
+	if (h->streams.count < h->streams.limit)
+		return true;
+	if (room > h->params.streams_max)
+		room = h->params.streams_max;
+	return h->streams.count < room && clv_table_grow(&h->streams, room) == 0;
+}
+
 struct clv_h3_stream *clv_h3_add_stream(struct clv_h3 *h, int64_t id)
 {
-	struct clv_h3_stream *s = calloc(1, sizeof(*s));
+	struct clv_h3_stream *s = has_room(h) ? calloc(1, sizeof(*s)) : NULL;
 
 	if (!s)
 		return NULL;
-	if (clv_table_insert(&h->streams, &id, (uint64_t)(uintptr_t)s) < 0) {
-		free(s);
-		return NULL;
-	}
+	clv_table_insert(&h->streams, &id, (uint64_t)(uintptr_t)s);
 	s->h = h;
 	s->id = id;
 	s->next = h->first;
@@ -115,7 +127,9 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 		return -ENOMEM;
 	h->params = *params;
 	clv_rand_bytes(params->rand, seed, sizeof(seed));
-	err = clv_table_init(&h->streams, sizeof(int64_t), params->streams_max, seed);
+	err = clv_table_init(
+		&h->streams, sizeof(int64_t),
+		params->streams_max < STREAMS_FIRST ? params->streams_max : STREAMS_FIRST, seed);
 	if (err < 0)
 		goto free_h3;
 

@@ -223,7 +223,7 @@ int clv_h3_request(struct clv_h3 *h, const struct clv_h3_field *fields, size_t l
 	if (len > CLV_H3_FIELDS_MAX)
 		return CLV_ERANGE;
 	/* Looked at before a stream is opened: a stream once opened cannot be taken back. */
-	if (h->streams.count >= h->streams.limit)
+	if (h->streams.count >= h->params.streams_max)
 		return CLV_EFULL;
 	err = h->params.transport_ops->open_bidi(h->params.transport, &id);
 	if (err < 0)

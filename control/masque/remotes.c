@@ -10,9 +10,9 @@ enum {
 
 int clv_remotes_init(struct clv_remotes *r, const uint64_t seed[static 2])
 {
-	*r = (struct clv_remotes){ .room = ROOM_FIRST, .seed = { seed[0], seed[1] } };
+	*r = (struct clv_remotes){ .room = ROOM_FIRST };
 	r->slots = calloc(r->room, sizeof(*r->slots));
-	if (r->slots && !clv_table_init(&r->by_wire, sizeof(struct clv_endpoint), r->room, r->seed))
+	if (r->slots && !clv_table_init(&r->by_wire, sizeof(struct clv_endpoint), r->room, seed))
 		return 0;
 	clv_remotes_fini(r);
 	return -ENOMEM;
@@ -35,26 +35,18 @@ struct clv_remotes_entry *clv_remotes_find(const struct clv_remotes *r,
 	return clv_table_find(&r->by_wire, wire, &slot) ? r->slots[slot] : NULL;
 }
 
-/* Twice the room.  Nothing has changed when it fails. */
+/* Twice the room.  Nothing is lost when it fails. */
 static int grow(struct clv_remotes *r)
 {
 	uint32_t room = r->room * 2;
-	struct clv_remotes_entry **slots;
-	struct clv_table by_wire;
+	struct clv_remotes_entry **slots = realloc(r->slots, room * sizeof(*slots));
 
-	if (clv_table_init(&by_wire, sizeof(struct clv_endpoint), room, r->seed))
+	if (!slots)
 		return -ENOMEM;
-	slots = realloc(r->slots, room * sizeof(*slots));
-	if (!slots) {
-		clv_table_fini(&by_wire);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < r->len; i++)
-		clv_table_insert(&by_wire, &slots[i]->remote.wire, i);
-	clv_table_fini(&r->by_wire);
 	r->slots = slots;
+	if (clv_table_grow(&r->by_wire, room))
+		return -ENOMEM;
 	r->room = room;
-	r->by_wire = by_wire;
 	return 0;
 }
 

@@ -28,7 +28,6 @@ struct clv_remotes {
 	struct clv_remotes_entry **slots; /* dense: the last one fills a gap */
 	uint32_t len, room;
 	struct clv_table by_wire; /* wire -> slot */
-	uint64_t seed[2];
 };
 
 /* seed: copies; 16 random bytes.  Returns 0 or -ENOMEM. */

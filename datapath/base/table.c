@@ -58,6 +58,27 @@ int clv_table_init(struct clv_table *t, size_t key_len, size_t limit, const uint
 	return 0;
 }
 
+int clv_table_grow(struct clv_table *t, size_t limit)
+{
+	struct clv_table larger;
+	size_t i;
+	int err;
+
+	assert(limit >= t->count);
+	err = clv_table_init(&larger, t->key_len, limit, t->seed);
+	if (err)
+		return err;
+	for (i = 0; i <= t->mask; i++) {
+		const struct cell *c = cell_at(t, i);
+
+		if (c->tag)
+			clv_table_insert(&larger, c->key, c->value);
+	}
+	clv_table_fini(t);
+	*t = larger;
+	return 0;
+}
+
 void clv_table_fini(struct clv_table *t)
 {
 	free(t->cells);

@@ -30,6 +30,11 @@ struct clv_table {
  */
 int clv_table_init(struct clv_table *t, size_t key_len, size_t limit,
 		   const uint64_t seed[static 2]);
+/*
+ * Make room for limit entries, not fewer than there are; what is in stays in.  Allocates: not for the
+ * data path.  Returns 0, or -ENOMEM with nothing changed.
+ */
+int clv_table_grow(struct clv_table *t, size_t limit);
 void clv_table_fini(struct clv_table *t);
 
 /* Find key.  Returns true and fills *value (may be NULL), or false leaving it untouched. */

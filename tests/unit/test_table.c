@@ -62,6 +62,32 @@ static void refuses_above_limit(void **state)
 	assert_int_equal(clv_table_init(&t, 8, SIZE_MAX, seed), -ENOMEM);
 }
 
+static void grows_with_all_that_is_in(void **state)
+{
+	enum { KEYS = 1000 };
+	struct clv_table t;
+	uint64_t value;
+
+	(void)state;
+	assert_int_equal(clv_table_init(&t, sizeof(size_t), 1, seed), 0);
+	for (size_t key = 0; key < KEYS; key++) {
+		if (clv_table_insert(&t, &key, key + 1) == CLV_EFULL) {
+			assert_int_equal(clv_table_grow(&t, t.limit * 2), 0);
+			assert_int_equal(clv_table_insert(&t, &key, key + 1), 0);
+		}
+		assert_int_equal(t.count, key + 1);
+	}
+	assert_int_equal(t.limit, 1024);
+	assert_int_equal(clv_table_grow(&t, SIZE_MAX), -ENOMEM);
+	for (size_t key = 0; key < KEYS; key++) {
+		assert_true(clv_table_find(&t, &key, &value));
+		assert_int_equal(value, key + 1);
+		assert_true(clv_table_remove(&t, &key));
+	}
+	assert_int_equal(t.count, 0);
+	clv_table_fini(&t);
+}
+
 /* A model of N keys, each there or not, beside the table: all lengths, long runs, much removal. */
 static void behaves_like_a_model(void **state)
 {
@@ -119,6 +145,7 @@ int main(void)
 	static const struct CMUnitTest cases[] = {
 		CASE("what was inserted is found, replaced and removed", finds_what_was_inserted),
 		CASE("the limit is exact and refuses only new keys", refuses_above_limit),
+		CASE("it grows with all that is in", grows_with_all_that_is_in),
 		CASE("random use agrees with a plain model for all key lengths",
 		     behaves_like_a_model),
 	};
