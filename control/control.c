@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "control/control_state.h"
 #include "datapath/base/addr.h"
@@ -401,7 +400,9 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 				   NULL, 0);
 		break;
 	case CLV_EVT_SOCKET_CLOSED:
-		close(((const struct clv_cmd_socket *)body)->socket_fd);
+		if (c->p.on_socket_closed)
+			c->p.on_socket_closed(c->p.client,
+					      ((const struct clv_cmd_socket *)body)->socket_fd);
 		break;
 	case CLV_EVT_TOO_BIG:
 		too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),

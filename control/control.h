@@ -97,6 +97,8 @@ struct clv_control_params {
 	 */
 	void (*on_new_remote)(void *client, const struct clv_evt_remote *evt,
 			      const uint8_t *payload, size_t len);
+	/* Client: the worker has let go of a socket that was closed; its owner closes fd. */
+	void (*on_socket_closed)(void *client, int fd);
 	void *client;
 };
 

@@ -19,7 +19,7 @@
 
 enum {
 	CONNS_MAX = 8,
-	SOCKETS_MAX = 64,
+	SOCKETS_MAX = 64, /* beside those of remotes */
 	BUFFERS = 2048,
 	BUFFERED_MAX = 64 << 20,
 	MAILBOX_BYTES = 1 << 22,
@@ -48,6 +48,8 @@ struct clv_client {
 	struct clv_rand rand;
 	struct clv_endpoint local; /* of the QUIC socket */
 	int quic_fd;
+	int *fds; /* of socket_open; until the worker has let go */
+	uint32_t fds_len, fds_max;
 	uint8_t relay[16];    /* address of the session asked for last */
 	struct clv_route way; /* to it, when it was looked at last */
 	uint64_t look_ns;     /* when to look again; 0: there is no session yet */
@@ -182,7 +184,7 @@ static int open_sockets(struct clv_client *c)
 {
 	struct clv_sock_params sp = {
 		.counters = &c->sender_counters,
-		.sockets_max = SOCKETS_MAX + c->p.remotes_max,
+		.sockets_max = 1 + c->fds_max,
 	};
 	struct clv_sock_bind_params bp = {
 		.receive_bytes = SOCKET_BYTES, /* local: all zero: any address, any port */
@@ -222,6 +224,26 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 	return clv_worker_open(&wp, &c->worker);
 }
 
+static void on_new_remote(void *client, const struct clv_evt_remote *evt, const uint8_t *payload,
+			  size_t len)
+{
+	struct clv_client *c = client;
+
+	if (c->p.on_new_remote)
+		c->p.on_new_remote(c->p.user, evt, payload, len);
+}
+
+static void on_socket_closed(void *client, int fd)
+{
+	struct clv_client *c = client;
+	uint32_t i = 0;
+
+	while (c->fds[i] != fd)
+		i++;
+	c->fds[i] = c->fds[--c->fds_len];
+	close(fd);
+}
+
 static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 {
 	struct clv_control_worker side = { c->commands, c->events, c->worker };
@@ -249,8 +271,9 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 			.capsule_backlog = 1 << 18,
 			.early_per_conn = 64,
 		},
-		.on_new_remote = c->p.on_new_remote,
-		.client = c->p.user,
+		.on_new_remote = on_new_remote,
+		.on_socket_closed = on_socket_closed,
+		.client = c,
 	};
 
 	memcpy(cp.secret, secret, sizeof(cp.secret));
@@ -270,11 +293,15 @@ int clv_client_open(const struct clv_client_params *params, struct clv_client **
 	memset(c, 0, sizeof(*c));
 	c->p = *params;
 	c->quic_fd = -1;
+	c->fds_max = SOCKETS_MAX + c->p.remotes_max;
+	if (c->fds_max > CLV_WORKER_OPEN_SOCKETS_MAX)
+		c->fds_max = CLV_WORKER_OPEN_SOCKETS_MAX;
+	c->fds = calloc(c->fds_max, sizeof(*c->fds));
 	clv_rand_init(&c->rand, 0);
 	clv_rand_bytes(&c->rand, secret, sizeof(secret));
 	c->commands = clv_mailbox_new(MAILBOX_BYTES, -1);
 	c->events = clv_mailbox_new(MAILBOX_BYTES, -1);
-	err = c->commands && c->events ? open_sockets(c) : -ENOMEM;
+	err = c->fds && c->commands && c->events ? open_sockets(c) : -ENOMEM;
 	if (!err)
 		err = open_worker(c, secret);
 	if (!err)
@@ -298,6 +325,9 @@ void clv_client_close(struct clv_client *c)
 		c->sock->ops->close(c->sock);
 	clv_mailbox_free(c->commands);
 	clv_mailbox_free(c->events);
+	while (c->fds_len)
+		close(c->fds[--c->fds_len]);
+	free(c->fds);
 	if (c->quic_fd >= 0)
 		close(c->quic_fd);
 	free(c);
@@ -344,11 +374,16 @@ int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *loca
 		.receive_bytes = buffer_bytes,
 		.send_bytes = buffer_bytes,
 	};
-	int err = clv_sock_bind_udp(&bp, fd, got);
+	int err;
 
-	if (!err)
-		clv_control_socket_open(c->control, *fd, got);
-	return err;
+	if (c->fds_len == c->fds_max)
+		return CLV_EFULL;
+	err = clv_sock_bind_udp(&bp, fd, got);
+	if (err)
+		return err;
+	c->fds[c->fds_len++] = *fd;
+	clv_control_socket_open(c->control, *fd, got);
+	return 0;
 }
 
 void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local)

@@ -57,11 +57,12 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
  * A socket of the caller's own, until it is closed again: what comes to it from an endpoint that no
  * tunnel or remote knows is on_new_remote.  buffer_bytes: of the kernel, each way; 0: its default.
  * got: filled with the bound endpoint.
- * Returns 0 and fills *fd, or -errno.
+ * Returns 0 and fills *fd, which stays the client's; CLV_EFULL (64 and those of remotes are open,
+ * or CLV_WORKER_OPEN_SOCKETS_MAX), or -errno.
  */
 int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
 			   uint32_t buffer_bytes, struct clv_endpoint *got, int *fd);
-/* fd: takes; closed when the worker has let go. */
+/* fd is closed when the worker has let go. */
 void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local);
 
 /* Returns how much it did. */

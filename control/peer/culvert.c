@@ -22,6 +22,8 @@ enum {
 	UDP_PAYLOAD_MAX = 65527,
 	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
 	LOOK_MAX_USEC = 10000,
+	OBJECTS_CEILING = 1 << 20, /* that tunnels_max and remotes_max may ask for */
+	RECEIVE_BYTES_CEILING = 1 << 30,
 	LOOK_PER_SEC = 15000, /* where more comes, looking on only costs */
 };
 
@@ -217,13 +219,19 @@ static void release(const struct culvert_event *e)
 		api_session_release(e->session);
 }
 
+/* An empty datagram takes memory too. */
+static size_t cost_of(size_t payload_len)
+{
+	return sizeof(struct culvert_event) + payload_len;
+}
+
 void api_tell(struct culvert *c, const struct culvert_event *e, const void *tail, size_t len)
 {
 	struct object *subject = subject_of(e);
 
 	if (subject->is_closed || c->is_closing)
 		return;
-	if (e->type == CULVERT_DATAGRAM && c->waiting_bytes + len > c->receive_bytes) {
+	if (e->type == CULVERT_DATAGRAM && c->waiting_bytes + cost_of(len) > c->receive_bytes) {
 		c->received_dropped++;
 		return;
 	}
@@ -232,7 +240,7 @@ void api_tell(struct culvert *c, const struct culvert_event *e, const void *tail
 		return;
 	}
 	if (e->type == CULVERT_DATAGRAM)
-		c->waiting_bytes += len;
+		c->waiting_bytes += cost_of(len);
 	subject->events++;
 	c->events_len++;
 }
@@ -287,7 +295,7 @@ bool culvert_next_event(struct culvert *c, struct culvert_event *out)
 		tail = (const uint8_t *)r.body + sizeof(e);
 		set_tail(&e, tail, r.len - sizeof(e));
 		if (e.type == CULVERT_DATAGRAM)
-			c->waiting_bytes -= e.payload_len;
+			c->waiting_bytes -= cost_of(e.payload_len);
 		subject = subject_of(&e);
 		is_closed = subject->is_closed;
 		subject->events--;
@@ -313,6 +321,12 @@ static void on_new_remote(void *user, const struct clv_evt_remote *evt, const ui
 		s = s->next;
 }
 
+static bool are_in_range(const struct culvert_options *o)
+{
+	return o->tunnels_max <= OBJECTS_CEILING && o->remotes_max <= OBJECTS_CEILING &&
+	       o->receive_bytes <= RECEIVE_BYTES_CEILING && o->look_usec <= LOOK_MAX_USEC;
+}
+
 int culvert_open(const struct culvert_options *options, struct culvert **out)
 {
 	static const struct culvert_options defaults;
@@ -327,12 +341,12 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	};
 	int err = -ENOMEM;
 
-	if (!c)
-		return -ENOMEM;
-	if (o->look_usec > LOOK_MAX_USEC) {
+	if (!are_in_range(o)) {
 		free(c);
 		return CULVERT_ERANGE;
 	}
+	if (!c)
+		return -ENOMEM;
 	c->pace.p = (struct clv_pace_params){
 		.look_ns = o->look_usec * USEC_NS,
 		.look_per_sec = LOOK_PER_SEC,

@@ -103,16 +103,17 @@ int culvert_pin_parse(const char *text, uint8_t sha256[CULVERT_PIN_LEN]);
 
 /* Zero in any member, or NULL for all of them, is the default. */
 struct culvert_options {
-	uint32_t tunnels_max;	/* open at a time; 1024 */
-	uint32_t remotes_max;	/* of all bound ports together; 1024 */
+	uint32_t tunnels_max;	/* open at a time; 1024, at most 2^20 */
+	uint32_t remotes_max;	/* of all bound ports together; likewise.  Joined ones and forwards
+				   have a socket each, of which there are 1024 at most */
 	uint32_t receive_bytes; /* datagrams that may wait as events; what comes on top is dropped
-				   and counted; 4 MiB */
+				   and counted; 4 MiB, at least 1 MiB, at most 1 GiB */
 	uint32_t look_usec; /* how long to look on after there was something to do, before a sleep
 				   is due: spares the time of a wake-up where answers follow soon, for
 				   the processor's; given up where they do not; at most 10000; 0: never */
 };
 
-/* Returns 0 and fills *out; CULVERT_ERANGE (look_usec), -ENOMEM, or -errno of the sockets. */
+/* Returns 0 and fills *out; CULVERT_ERANGE (an option), -ENOMEM, or -errno of the sockets. */
 int culvert_open(const struct culvert_options *options, struct culvert **out);
 /* Ends the sessions in good order (their last packets are sent) and frees everything. */
 void culvert_close(struct culvert *c);
@@ -170,7 +171,8 @@ struct culvert_session_options {
  *   CULVERT_ENONAME      the relay's name does not exist
  *   CULVERT_EUNROUTABLE  no way to the relay from here
  *   CULVERT_ETLS, -errno the certificate file: culvert_why names it
- *   CULVERT_EFULL, -ENOMEM
+ *   CULVERT_EFULL        eight are there already, or end still
+ *   -ENOMEM
  */
 int culvert_session_open(struct culvert *c, const struct culvert_session_options *options,
 			 struct culvert_session **out);
@@ -311,7 +313,7 @@ enum culvert_event_type {
 	/* The relay refused a port; with a status of 2xx it does not know how.  Asked for again with
 	   the next session. */
 	CULVERT_BOUND_REFUSED,
-	/* The port is gone, though the session is there: asked for again in a second. */
+	/* The port is gone: asked for again in a second, or when its session is up again. */
 	CULVERT_BOUND_ENDED,
 	/* Joined: a remote has a local port; has it no longer, being idle. */
 	CULVERT_REMOTE,

@@ -232,7 +232,7 @@ bool api_bounds_new_remote(struct culvert_session *s, const struct clv_evt_remot
 static int read_remote(const union culvert_address *address, struct clv_endpoint *out)
 {
 	return clv_endpoint_from_sockaddr(&address->sa, out) || !out->port ||
-			       clv_addr_is_any(out->addr)
+			       clv_addr_is_wildcard(out->addr)
 		       ? CULVERT_ERANGE
 		       : 0;
 }
@@ -242,6 +242,7 @@ int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *r
 	struct clv_endpoint wire;
 	int err = read_remote(remote, &wire);
 
+	b->session->c->why[0] = '\0';
 	if (!err)
 		err = clv_bindpoint_add(b->point, &wire);
 	api_hurry(b->session->c);
@@ -254,6 +255,7 @@ int culvert_bound_send(struct culvert_bound *b, const union culvert_address *rem
 	struct clv_endpoint wire;
 	int err = b->is_joined ? CULVERT_ERANGE : read_remote(remote, &wire);
 
+	b->session->c->why[0] = '\0';
 	if (!err)
 		err = api_may_send(b->session, len);
 	return err ? err : clv_bindpoint_send(b->point, &wire, data, len);

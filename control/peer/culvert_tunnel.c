@@ -154,6 +154,7 @@ int culvert_tunnel_send(struct culvert_tunnel *t, const void *data, size_t len)
 {
 	int err = t->is_open ? api_may_send(t->session, len) : CULVERT_ECLOSED;
 
+	t->session->c->why[0] = '\0';
 	if (!err)
 		clv_relay_tunnel_up(t->tunnel, data, len);
 	return err;
@@ -217,18 +218,11 @@ void api_forwards_set_now(struct culvert_session *s, uint64_t now_ns)
 		clv_forward_set_now(f->forward, now_ns);
 }
 
-static bool is_wildcard(const uint8_t addr[static 16])
-{
-	static const uint8_t any4[16] = { [10] = 0xff, [11] = 0xff };
-
-	return clv_addr_is_any(addr) || !memcmp(addr, any4, sizeof(any4));
-}
-
 /* A wildcard's datagrams name the address they came to. */
 static bool is_of(const struct culvert_forward *f, const struct clv_endpoint *local)
 {
 	return f->listen.port == local->port &&
-	       (is_wildcard(f->listen.addr) || clv_endpoint_equal(&f->listen, local));
+	       (clv_addr_is_wildcard(f->listen.addr) || clv_endpoint_equal(&f->listen, local));
 }
 
 bool api_forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,

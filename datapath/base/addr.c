@@ -23,6 +23,14 @@ bool clv_addr_is_any(const uint8_t addr[static 16])
 	return memcmp(addr, any, sizeof(any)) == 0;
 }
 
+bool clv_addr_is_wildcard(const uint8_t addr[static 16])
+{
+	static const uint8_t zero[4];
+
+	return clv_addr_is_any(addr) ||
+	       (clv_addr_is_v4(addr) && memcmp(addr + V4_OFFSET, zero, sizeof(zero)) == 0);
+}
+
 int clv_endpoint_from_sockaddr(const struct sockaddr *sa, struct clv_endpoint *out)
 {
 	struct clv_endpoint ep = { 0 };

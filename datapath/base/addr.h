@@ -34,6 +34,8 @@ static inline bool clv_endpoint_equal(const struct clv_endpoint *a, const struct
 
 /* All zero address: "::", a wildcard.  ::ffff:0.0.0.0 is the IPv4 wildcard and not this one. */
 bool clv_addr_is_any(const uint8_t addr[static 16]);
+/* The wildcard of either family. */
+bool clv_addr_is_wildcard(const uint8_t addr[static 16]);
 
 /* Fill out from a sockaddr_in or sockaddr_in6.  Returns 0, or -EAFNOSUPPORT for other families. */
 int clv_endpoint_from_sockaddr(const struct sockaddr *sa, struct clv_endpoint *out);

@@ -21,14 +21,6 @@ static void sock_rx_done(struct clv_port *port)
 	(void)port; /* the next rx reuses the buffers that were given out, and no others */
 }
 
-static bool is_wildcard(const struct clv_endpoint *ep)
-{
-	static const uint8_t zero[4];
-
-	return clv_addr_is_any(ep->addr) ||
-	       (clv_addr_is_v4(ep->addr) && !memcmp(ep->addr + 12, zero, sizeof(zero)));
-}
-
 static int sock_add_socket(struct clv_port *port, int fd, const struct clv_endpoint *local,
 			   uint32_t *number)
 {
@@ -54,7 +46,7 @@ static int sock_add_socket(struct clv_port *port, int fd, const struct clv_endpo
 	k->only = k->count == 1 ? n : CLV_SOCK_NONE;
 	k->socks[n].fd = fd;
 	k->socks[n].is_v6 = domain == AF_INET6;
-	k->socks[n].is_wildcard = is_wildcard(local);
+	k->socks[n].is_wildcard = clv_addr_is_wildcard(local->addr);
 	k->socks[n].no_gso = false;
 	k->socks[n].local = *local;
 	*number = n;

@@ -88,11 +88,13 @@ static void knows_any(void **state)
 
 	(void)state;
 	clv_addr_parse("::", addr);
-	assert_true(clv_addr_is_any(addr));
+	assert_true(clv_addr_is_any(addr) && clv_addr_is_wildcard(addr));
 	clv_addr_parse("0.0.0.0", addr);
-	assert_false(clv_addr_is_any(addr));
+	assert_true(!clv_addr_is_any(addr) && clv_addr_is_wildcard(addr));
+	clv_addr_parse("0.0.0.1", addr);
+	assert_false(clv_addr_is_any(addr) || clv_addr_is_wildcard(addr));
 	clv_addr_parse("::1", addr);
-	assert_false(clv_addr_is_any(addr));
+	assert_false(clv_addr_is_any(addr) || clv_addr_is_wildcard(addr));
 }
 
 static void goes_through_sockaddr(void **state)

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -172,13 +174,224 @@ static void who_did_not_ask_sleeps_at_once(void **state)
 	culvert_close(c);
 }
 
-static void looking_on_has_a_ceiling(void **state)
+/* ---- misuse, ceilings, and what is left ---- */
+
+static void options_beyond_their_ceilings_are_refused(void **state)
 {
-	const struct culvert_options options = { .look_usec = 10001 };
+	static const struct culvert_options cases[] = {
+		{ .look_usec = 10001 },
+		{ .tunnels_max = (1 << 20) + 1 },
+		{ .remotes_max = UINT32_MAX },
+		{ .receive_bytes = UINT32_MAX },
+	};
 	struct culvert *c;
 
 	(void)state;
-	assert_int_equal(culvert_open(&options, &c), CULVERT_ERANGE);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(culvert_open(&cases[i], &c), CULVERT_ERANGE);
+}
+
+static struct culvert *open_with(const struct culvert_options *options,
+				 struct culvert_session **session)
+{
+	const struct culvert_session_options so = { .relay = "127.0.0.1:9", .pin = PIN };
+	struct culvert *c;
+
+	assert_int_equal(culvert_open(options, &c), 0);
+	assert_int_equal(culvert_session_open(c, &so, session), 0);
+	return c;
+}
+
+static void a_session_that_cannot_be_asked_for_is_an_error_with_a_reason(void **state)
+{
+	static const struct {
+		struct culvert_session_options options;
+		int error;
+		const char *why;
+	} cases[] = {
+		{ { .pin = PIN }, CULVERT_ESYNTAX, "relay" },
+		{ { .relay = "relay.example", .pin = PIN }, CULVERT_ESYNTAX, "relay.example" },
+		{ { .relay = "127.0.0.1:0", .pin = PIN }, CULVERT_ESYNTAX, "port" },
+		{ { .relay = "127.0.0.1:9" }, CULVERT_ESYNTAX, "whom to trust" },
+		{ { .relay = "127.0.0.1:9", .pin = PIN, .ca_file = "x" },
+		  CULVERT_ESYNTAX,
+		  "whom to trust" },
+		{ { .relay = "127.0.0.1:9", .pin = "sha256:12" }, CULVERT_ESYNTAX, "sha256:12" },
+		{ { .relay = "127.0.0.1:9", .ca_file = "/nowhere" }, 0, "/nowhere" },
+		{ { .relay = "127.0.0.1:9", .pin = PIN, .uri_template = "{}" },
+		  CULVERT_ESYNTAX,
+		  "URI template" },
+	};
+	struct culvert_session *session;
+	struct culvert *c;
+	int err;
+
+	(void)state;
+	assert_int_equal(culvert_open(NULL, &c), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		err = culvert_session_open(c, &cases[i].options, &session);
+		assert_true(cases[i].error ? err == cases[i].error : err < 0);
+		if (!strstr(culvert_why(c), cases[i].why))
+			fail_msg("case %zu: %s", i, culvert_why(c));
+	}
+	culvert_close(c);
+}
+
+static void a_ninth_session_is_refused(void **state)
+{
+	const struct culvert_session_options so = { .relay = "127.0.0.1:9", .pin = PIN };
+	struct culvert_session *session;
+	struct culvert *c = open_with(NULL, &session);
+
+	(void)state;
+	for (int i = 1; i < 8; i++)
+		assert_int_equal(culvert_session_open(c, &so, &session), 0);
+	assert_int_equal(culvert_session_open(c, &so, &session), CULVERT_EFULL);
+	culvert_close(c);
+}
+
+static void what_wants_a_session_that_is_up_says_so(void **state)
+{
+	const struct culvert_tunnel_options to = { .target = "192.0.2.1:7" };
+	const struct culvert_tunnel_options bad = { .target = "192.0.2.1" };
+	const struct culvert_bound_options bo = { 0 };
+	union culvert_address remote;
+	struct culvert_tunnel *tunnel;
+	struct culvert_bound *bound;
+	struct culvert_session *session;
+	struct culvert *c = open_with(NULL, &session);
+
+	(void)state;
+	assert_int_equal(culvert_tunnel_open(session, &bad, &tunnel), CULVERT_ESYNTAX);
+	assert_non_null(strstr(culvert_why(c), "target"));
+	assert_int_equal(culvert_tunnel_open(session, &to, &tunnel), CULVERT_ECLOSED);
+	assert_string_equal(culvert_why(c), "");
+	assert_int_equal(culvert_bound_open(session, &bo, &bound), 0);
+	culvert_address_parse("192.0.2.1:7", &remote);
+	assert_int_equal(culvert_bound_send(bound, &remote, "x", 1), CULVERT_ECLOSED);
+	culvert_close(c);
+}
+
+static void remotes_are_refused_that_cannot_be_meant(void **state)
+{
+	static const char *const cases[] = { "192.0.2.1:0", "0.0.0.0:7", "[::]:7" };
+	const struct culvert_options options = { .remotes_max = 2 };
+	const struct culvert_bound_options joined = { .is_joined = true };
+	const struct culvert_bound_options bad_app = { .is_joined = true, .app = "here:7" };
+	const struct culvert_bound_options too_many = { .remotes_max = 3 };
+	union culvert_address remote;
+	struct culvert_bound_info info;
+	struct culvert_bound *bound;
+	struct culvert_session *session;
+	struct culvert *c = open_with(&options, &session);
+
+	(void)state;
+	assert_int_equal(culvert_bound_open(session, &bad_app, &bound), CULVERT_ESYNTAX);
+	assert_int_equal(culvert_bound_open(session, &too_many, &bound), CULVERT_ERANGE);
+	assert_int_equal(culvert_bound_open(session, &joined, &bound), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(culvert_address_parse(cases[i], &remote), 0);
+		assert_int_equal(culvert_bound_permit(bound, &remote), CULVERT_ERANGE);
+	}
+	memset(&remote, 0, sizeof(remote));
+	assert_int_equal(culvert_bound_permit(bound, &remote), CULVERT_ERANGE);
+	culvert_address_parse("192.0.2.1:7", &remote);
+	assert_int_equal(culvert_bound_send(bound, &remote, "x", 1), CULVERT_ERANGE); /* joined */
+	for (unsigned port = 1; port <= 3; port++) {
+		remote.in.sin_port = (in_port_t)(port << 8);
+		assert_int_equal(culvert_bound_permit(bound, &remote),
+				 port <= 2 ? 0 : CULVERT_EFULL);
+	}
+	assert_int_equal(culvert_bound_permit(bound, &remote), CULVERT_EFULL);
+	culvert_bound_info(bound, &info);
+	assert_int_equal(info.remotes_full, 2);
+	culvert_close(c);
+}
+
+static unsigned descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
+}
+
+static void sockets_have_a_ceiling_and_come_back(void **state)
+{
+	const struct culvert_options options = { .remotes_max = 1 };
+	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
+						    .target = "192.0.2.1:7" };
+	struct culvert_forward *forwards[100];
+	struct culvert_session *session;
+	struct culvert *c = open_with(&options, &session);
+	int n = 0, err;
+
+	(void)state;
+	while (n < 100 && !(err = culvert_forward_open(session, &fo, &forwards[n])))
+		n++;
+	assert_int_equal(n, 65);
+	assert_int_equal(err, CULVERT_EFULL);
+	culvert_forward_close(forwards[--n]);
+	culvert_step(c);
+	assert_int_equal(culvert_forward_open(session, &fo, &forwards[n]), 0);
+	culvert_close(c);
+}
+
+static void a_client_that_was_closed_leaves_no_descriptor(void **state)
+{
+	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
+						    .target = "192.0.2.1:7" };
+	const struct culvert_bound_options bo = { .is_joined = true };
+	struct culvert_forward *kept, *closed;
+	struct culvert_bound *bound;
+	struct culvert_session *session;
+	union culvert_address remote;
+	unsigned before = descriptors();
+
+	(void)state;
+	for (int stepped = 0; stepped < 2; stepped++) {
+		struct culvert *c = open_with(NULL, &session);
+
+		assert_int_equal(culvert_forward_open(session, &fo, &kept), 0);
+		assert_int_equal(culvert_forward_open(session, &fo, &closed), 0);
+		assert_int_equal(culvert_bound_open(session, &bo, &bound), 0);
+		culvert_address_parse("192.0.2.1:7", &remote);
+		assert_int_equal(culvert_bound_permit(bound, &remote), 0);
+		if (stepped)
+			culvert_step(c);
+		culvert_forward_close(closed);
+		culvert_close(c);
+		assert_int_equal(descriptors(), before);
+	}
+}
+
+/* Nothing of it is freed while an event that was not read names it. */
+static void closing_what_events_wait_for_takes_them_back(void **state)
+{
+	const struct culvert_bound_options bo = { .is_joined = true };
+	union culvert_address remote;
+	struct culvert_event event;
+	struct culvert_bound *bound;
+	struct culvert_session *session;
+	struct culvert *c = open_with(NULL, &session);
+
+	(void)state;
+	assert_int_equal(culvert_bound_open(session, &bo, &bound), 0);
+	culvert_address_parse("192.0.2.1:7", &remote);
+	assert_int_equal(culvert_bound_permit(bound, &remote), 0);
+	remote.in.sin_port = htons(8);
+	assert_int_equal(culvert_bound_permit(bound, &remote), 0);
+	assert_true(culvert_next_event(c, &event));
+	assert_int_equal(event.type, CULVERT_REMOTE);
+	assert_ptr_equal(event.bound, bound);
+	culvert_bound_close(bound);
+	assert_false(culvert_next_event(c, &event));
+	culvert_session_close(session);
+	assert_false(culvert_next_event(c, &event));
+	culvert_close(c);
 }
 
 int main(void)
@@ -191,7 +404,14 @@ int main(void)
 		cmocka_unit_test(addresses_survive_being_read_and_written),
 		cmocka_unit_test(who_asked_for_it_looks_on_for_a_moment_and_then_sleeps),
 		cmocka_unit_test(who_did_not_ask_sleeps_at_once),
-		cmocka_unit_test(looking_on_has_a_ceiling),
+		cmocka_unit_test(options_beyond_their_ceilings_are_refused),
+		cmocka_unit_test(a_session_that_cannot_be_asked_for_is_an_error_with_a_reason),
+		cmocka_unit_test(a_ninth_session_is_refused),
+		cmocka_unit_test(what_wants_a_session_that_is_up_says_so),
+		cmocka_unit_test(remotes_are_refused_that_cannot_be_meant),
+		cmocka_unit_test(sockets_have_a_ceiling_and_come_back),
+		cmocka_unit_test(a_client_that_was_closed_leaves_no_descriptor),
+		cmocka_unit_test(closing_what_events_wait_for_takes_them_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
