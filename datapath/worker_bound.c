@@ -29,7 +29,7 @@ static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tun
 static void tell_of(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
 		    const struct clv_bound_remote *r)
 {
-	tell(w, type, t, &r->wire, r->contexts ? r->ids[0] : 0, NULL, 0);
+	tell(w, type, t, &r->wire, clv_bound_has_context(r) ? r->context_id : 0, NULL, 0);
 }
 
 static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
@@ -138,7 +138,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
 	}
 	to_remote(w, t, r, data + used, len - used);
-	if (!r->contexts)
+	if (!clv_bound_has_context(r))
 		check_busy(w, t, &wire);
 }
 
@@ -324,7 +324,7 @@ static struct clv_bound_remote *remote_of(struct clv_worker *w, struct clv_tunne
 				       w->now_ns + t->context_idle_ns);
 		return r;
 	}
-	if (!r->contexts)
+	if (!clv_bound_has_context(r))
 		remote_remove(w, t, r);
 	return NULL;
 }
@@ -369,7 +369,7 @@ static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 		struct clv_bound_remote *r = &w->remotes.slots[at - 1];
 
 		next = r->next;
-		if (!r->contexts)
+		if (!clv_bound_has_context(r))
 			remote_remove(w, t, r);
 	}
 }
@@ -383,7 +383,7 @@ void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t con
 		return;
 	}
 	r = clv_bound_close(&w->remotes, t, context_id);
-	if (r && !r->contexts)
+	if (r)
 		remote_remove(w, t, r);
 }
 
@@ -406,7 +406,7 @@ void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 {
 	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, wire);
 
-	if (r && !r->contexts)
+	if (r && !clv_bound_has_context(r))
 		remote_remove(w, t, r);
 }
 
@@ -443,7 +443,7 @@ void worker_remotes_expire(struct clv_worker *w)
 			continue;
 		}
 		tell_of(w, CLV_EVT_REMOTE_IDLE, t, r);
-		if (r->contexts) /* control closes it, or is reminded */
+		if (clv_bound_has_context(r)) /* control closes it, or is reminded */
 			clv_timers_set(&w->remotes.timers, timer, w->now_ns + t->context_idle_ns);
 		else
 			remote_remove(w, t, r);

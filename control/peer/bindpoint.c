@@ -191,12 +191,9 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 		if (err)
 			return err;
 	}
-	/* Where both sides registered it, ours is the one that stays. */
-	if (!r->context_id || e->is_ours) {
-		r->context_id = e->id;
-		r->is_acked = !e->is_ours;
-		r->acked_ns = clv_clock_now_ns();
-	}
+	r->context_id = e->id;
+	r->is_acked = !e->is_ours;
+	r->acked_ns = clv_clock_now_ns();
 	tell_way(b, r);
 	return 0;
 }

@@ -43,8 +43,7 @@ int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
 	rs->rates = calloc(RATES_LEN, sizeof(*rs->rates));
 	rs->free = calloc(room, sizeof(*rs->free));
 	if (!rs->slots || !rs->shown || !rs->rates || !rs->free ||
-	    clv_table_init(&rs->by_id, sizeof(struct id_key), room * CLV_BOUND_CONTEXTS_MAX,
-			   seed) ||
+	    clv_table_init(&rs->by_id, sizeof(struct id_key), room, seed) ||
 	    clv_table_init(&rs->by_wire, sizeof(struct wire_key), room, seed) ||
 	    clv_table_init(&rs->by_tuple, sizeof(struct clv_tuple), room, seed) ||
 	    clv_timers_init(&rs->timers, room)) {
@@ -259,8 +258,8 @@ uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv
 	const struct wire_key key = { .wire = r->wire, .tunnel = t->slot };
 	const struct clv_tuple tuple = tuple_of(r);
 
-	while (r->contexts)
-		clv_bound_close(rs, t, r->ids[0]);
+	if (clv_bound_has_context(r))
+		clv_bound_close(rs, t, r->context_id);
 	if (r->prev)
 		rs->slots[r->prev - 1].next = r->next;
 	else
@@ -285,19 +284,14 @@ int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
-	if (clv_bound_by_id(rs, t, context_id) != r) {
-		if (r->contexts == CLV_BOUND_CONTEXTS_MAX ||
-		    clv_table_insert(&rs->by_id, &key, r->slot))
+	if (r->context_id != context_id) {
+		if (clv_bound_has_context(r) || clv_table_insert(&rs->by_id, &key, r->slot))
 			return CLV_EFULL;
-		r->ids[r->contexts++] = context_id;
-	}
-	/* While registrations cross, one that may be sent by is not given up for one that may not. */
-	if (may_send || !r->may_send) {
 		r->context_id = context_id;
-		r->may_send = may_send;
 		r->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, context_id,
 								 r->prefix);
 	}
+	r->may_send = may_send;
 	show_again(rs, r);
 	return 0;
 }
@@ -311,13 +305,8 @@ struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_
 	if (!r)
 		return NULL;
 	clv_table_remove(&rs->by_id, &key);
-	r->contexts--;
-	if (r->ids[0] == context_id)
-		r->ids[0] = r->ids[1];
-	if (r->context_id == context_id) {
-		r->context_id = CLV_DGRAM_CONTEXT_NONE;
-		r->may_send = false;
-	}
+	r->context_id = CLV_DGRAM_CONTEXT_NONE;
+	r->may_send = false;
 	show_again(rs, r);
 	return r;
 }

@@ -32,7 +32,6 @@ struct clv_tunnel;
 enum {
 	/* quarter stream ID, Context ID, and what an uncompressed datagram adds */
 	CLV_BOUND_PREFIX_MAX = CLV_DGRAM_PREFIX_MAX + CLV_DGRAM_REMOTE_MAX,
-	CLV_BOUND_CONTEXTS_MAX = 2,
 };
 
 struct clv_bound_remote {
@@ -40,12 +39,10 @@ struct clv_bound_remote {
 	bool is_pending; /* control has not decided: flow says nothing yet */
 	bool may_send;	 /* by its own context */
 	bool is_hairpin;
-	uint8_t contexts; /* IDs that lead here: 0, 1, or 2 while registrations cross */
-	uint64_t ids[CLV_BOUND_CONTEXTS_MAX]; /* those */
 	uint8_t prefix_len;
 	uint32_t slot, tunnel;		      /* tunnel: its slot */
 	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
-	uint64_t context_id;		      /* the newest of its own; CLV_DGRAM_CONTEXT_NONE */
+	uint64_t context_id;		      /* its own; CLV_DGRAM_CONTEXT_NONE */
 	struct clv_ref far;		      /* with is_hairpin */
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* with context_id */
 	struct clv_endpoint wire;
@@ -122,7 +119,15 @@ int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const str
 uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
 			  struct clv_pool *pool);
 
-/* Lead a Context ID to a remote.  may_send: it is the one to send by, too.  Returns 0 or CLV_EFULL. */
+static inline bool clv_bound_has_context(const struct clv_bound_remote *r)
+{
+	return r->context_id != CLV_DGRAM_CONTEXT_NONE;
+}
+
+/*
+ * Give a remote its Context ID; the same again to say may_send: to be sent by, too.
+ * Returns 0, or CLV_EFULL when it has another.
+ */
 int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
 		   uint64_t context_id, bool may_send);
 /* Returns the remote it led to, or NULL. */

@@ -151,25 +151,19 @@ static void two_remotes_cannot_have_one_conversation(void **state)
 	assert_ptr_equal(clv_bound_by_tuple(&f->rs, &way.local, &way.remote), a);
 }
 
-static void while_registrations_cross_both_ids_lead_to_the_remote(void **state)
+static void a_closed_id_leads_nowhere_and_another_may_come(void **state)
 {
 	struct fixture *f = *state;
 	struct clv_bound_remote *r = made(f, 0, 1);
 
-	/* ours is not acknowledged, the peer's may be used at once */
-	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 1, false), 0);
-	assert_false(r->may_send);
-	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 2, true), 0);
-	assert_int_equal(r->contexts, 2);
-	assert_true(r->may_send && r->context_id == 2);
-	/* late acknowledgement of one that is not the one to send by any more */
+	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 1, true), 0);
 	assert_ptr_equal(clv_bound_close(&f->rs, f->t[0], 1), r);
-	assert_true(r->may_send && r->context_id == 2 && r->contexts == 1);
+	assert_false(r->may_send || clv_bound_has_context(r));
 	assert_null(clv_bound_by_id(&f->rs, f->t[0], 1));
-	assert_ptr_equal(clv_bound_by_id(&f->rs, f->t[0], 2), r);
-	assert_ptr_equal(clv_bound_close(&f->rs, f->t[0], 2), r);
-	assert_false(r->may_send);
-	assert_null(clv_bound_close(&f->rs, f->t[0], 2));
+	assert_null(clv_bound_close(&f->rs, f->t[0], 1));
+	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 200, false), 0);
+	assert_ptr_equal(clv_bound_by_id(&f->rs, f->t[0], 200), r);
+	assert_true(r->context_id == 200 && !r->may_send && r->prefix_len == 3);
 }
 
 static void an_id_is_acknowledged_by_opening_it_again(void **state)
@@ -180,18 +174,19 @@ static void an_id_is_acknowledged_by_opening_it_again(void **state)
 	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 1, false), 0);
 	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 1, true), 0);
 	assert_true(r->may_send);
-	assert_int_equal(r->contexts, 1);
+	assert_int_equal(f->rs.by_id.count, 1);
 	assert_int_equal(r->prefix_len, 2);
 }
 
-static void a_third_id_for_one_remote_is_refused(void **state)
+static void a_second_id_for_one_remote_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	struct clv_bound_remote *r = made(f, 0, 1);
 
 	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 1, true), 0);
-	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 2, true), 0);
-	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 4, true), CLV_EFULL);
+	assert_int_equal(clv_bound_open(&f->rs, f->t[0], r, 2, true), CLV_EFULL);
+	assert_null(clv_bound_by_id(&f->rs, f->t[0], 2));
+	assert_true(r->context_id == 1 && r->may_send);
 }
 
 static void there_is_room_for_so_many_and_again_when_some_go(void **state)
@@ -302,9 +297,9 @@ int main(void)
 		CASE(a_remote_is_found_by_each_of_its_names_in_its_tunnel_only),
 		CASE(a_pending_remote_has_no_way_yet),
 		CASE(two_remotes_cannot_have_one_conversation),
-		CASE(while_registrations_cross_both_ids_lead_to_the_remote),
+		CASE(a_closed_id_leads_nowhere_and_another_may_come),
 		CASE(an_id_is_acknowledged_by_opening_it_again),
-		CASE(a_third_id_for_one_remote_is_refused),
+		CASE(a_second_id_for_one_remote_is_refused),
 		CASE(there_is_room_for_so_many_and_again_when_some_go),
 		CASE(removing_says_how_many_datagrams_waited),
 		CASE(a_remote_is_busy_once_a_second_when_it_crosses_the_line),
