@@ -298,6 +298,11 @@ soak: deps ## a relay at half load, among peers that come, move and die, for SOA
 
 MICROS = $(filter micro_%,$(BENCHES))
 
+.PHONY: bench-quick
+bench-quick: deps ## half a minute of load (root): all that was sent arrived or is in a counter
+	$(submake) all tests
+	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) bench/
+
 .PHONY: bench-micro
 bench-micro: deps ## time the smallest pieces; BENCH_ARGS=aead those whose name contains it
 	$(submake) benches

@@ -115,7 +115,8 @@ int far_end(struct xdp_md *ctx)
 		count(udp, 0);
 		swap_macs(eth);
 		swap_ends(ip4, ip6, udp, end);
-		return XDP_TX;
+		/* veth leaves what XDP_TX sends lying about where its other end has no XDP program. */
+		return bpf_redirect(ctx->ingress_ifindex, 0);
 	}
 	if (!xsk_first || port < xsk_first || port > xsk_last)
 		return XDP_PASS;

@@ -16,12 +16,6 @@ MASQUE_GO_RATES = (30000, 60000, 100000)
 PEER_PORT, OUT_PORT, TURN_PORT, QUIC_PORT = 9000, 9001, 3478, 8443
 
 
-def offload(rig, on):
-    """Receive offload makes a veth end take frames of XDP where it has no XDP program itself."""
-    for link in ("v4", "v6"):
-        rig.relay_host.run(["ethtool", "-K", link, "gro", "on" if on else "off"])
-
-
 def cheapest(bench, name, attempts, attempt):
     """The sample of the attempt that cost least: what saturates one program drowns another.
 
@@ -111,7 +105,6 @@ def udp(bench, size, gso=False, commands=FLOODS, name=None):
     rig = bench.rig
     host = rig.relay_host
     with bench.scene():
-        offload(rig, True)
         far = rig.far(6, "--drop", PORT)
         forwarder = rig.start(
             host, rig.tools / "udp_forward", *(["--gso"] if gso else []),
@@ -145,7 +138,6 @@ def coturn(bench, size, commands=None):
     program = bench.once("coturn", coturn_program)
     host, peer = rig.relay_host, rig.lab["peer-v4"]
     with bench.scene():
-        offload(rig, True)
         log = host.start(
             [*program, "-n", "--no-auth", "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780",
              "--no-stdout-log", "--log-file", "/dev/null", "--listening-ip", host.addr4,
@@ -191,7 +183,6 @@ def masque_go(bench, size, paces=None):
     program = bench.once("masque_go", masque_go_program)
     host = rig.relay_host
     with bench.scene():
-        offload(rig, True)
         listen = daemon.endpoint(host.addr4, QUIC_PORT)
         ca = rig.folder / "masque-go-ca.pem"
         proxy = rig.start(host, program, "-listen", listen, "-ca", ca, cpu=CORE, batch=True)

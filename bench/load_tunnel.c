@@ -13,7 +13,8 @@
  *                          it, and count what comes back; times are from when each was due
  *   listen MSEC            only count what comes
  *   shake MSEC             handshakes as fast as the window allows, each closed at once
- *   count                  the counters of all that was dropped here
+ *   count                  the relay's counters, as they are here, and what the kernel lost of
+ *                          what came
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -29,6 +30,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "datapath/io/xsk.h"
 #include "datapath/worker.h"
 
 enum {
@@ -62,18 +64,17 @@ static void print_counters(void)
 		CLV_COUNTERS(X)
 #undef X
 	};
-	const char *comma = "";
+	struct clv_xsk_info xsk = { 0 };
 	uint64_t n;
 
-	printf("{");
+	clv_xsk_info(load.xsk, 0, &xsk);
+	printf("{\"lost_before_us\": %llu",
+	       (unsigned long long)(xsk.rx_dropped + xsk.rx_ring_full));
 	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++) {
 		n = clv_count_read(clv_worker_counters(load.worker), i) +
 		    clv_count_read(clv_control_counters(load.control), i) +
 		    clv_count_read(&load.request_counters, i);
-		if (n)
-			printf("%s\"%s\": %llu", comma, names[i], (unsigned long long)n);
-		if (n)
-			comma = ", ";
+		printf(", \"%s\": %llu", names[i], (unsigned long long)n);
 	}
 	printf("}\n");
 }

@@ -141,6 +141,8 @@ class Rig:
         self.relay_host = lab["relay"]
         self.running, self.relay, self.switches = [], None, {}
         self.commands = []
+        for link in ("v4", "v6"):   # without it, a veth end takes no frame of XDP's for the kernel
+            self.relay_host.run(["ethtool", "-K", link, "gro", "on"])
 
     def switch(self, family):
         """The network's own namespace, as a host."""

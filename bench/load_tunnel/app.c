@@ -61,12 +61,12 @@ static unsigned app_rx(struct clv_port *port, struct clv_rx *batch, unsigned max
 	if (a->gap_ns == 0)
 		return 0;
 	now = clv_clock_now_ns();
+	if (now >= a->until_ns) { /* what is late by now is not offered any more */
+		a->gap_ns = 0;
+		return 0;
+	}
 	for (n = 0; n < max; n++) {
-		due = a->start_ns + (uint64_t)((double)a->offered * a->gap_ns);
-		if (due >= a->until_ns) {
-			a->gap_ns = 0;
-			break;
-		}
+		due = app_port_next_ns(a);
 		if (due > now)
 			break;
 		if (now - due > a->late_ns_max)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
 
 import report  # noqa: E402 (the path above finds it)
 

@@ -78,6 +78,12 @@ def _datagrams(d):
         sum(r[name] for name in DATAGRAM_MAYBE)
 
 
+def datagram_errors(moved):
+    """The third equation alone, over counters of what is no relay but a client on its modules."""
+    missing, maybe = _datagrams({"relay": moved})
+    return [] if 0 <= missing <= maybe else [f"datagrams: {missing} missing, {maybe} may be"]
+
+
 EQUATIONS = {"frames": _frames, "steered": _steered, "datagrams": _datagrams}
 
 
