@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/nic.h"
 
+#include "control/rtnl.h"
 #include "datapath/base/err.h"
 
 #include <arpa/inet.h>
@@ -20,43 +21,23 @@
 #include <unistd.h>
 
 enum {
-	MESSAGE_BYTES = 32768, /* the kernel's largest answer */
+	TRIES_MAX = 16, /* of a list that changes while it is read */
 };
 
 /* ---- netlink ---- */
 
-/* Send one request and pass each answer to fn.  Returns what fn or the kernel said last, or -errno. */
+/* Ask one question on a socket of its own.  Returns as clv_rtnl_ask. */
 static int ask(int bus, struct nlmsghdr *request, mnl_cb_t fn, void *user)
 {
-	static const unsigned sequence = 1;
 	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	char *buffer = malloc(MESSAGE_BYTES);
-	ssize_t n;
-	int ret = -ENOMEM;
+	int err;
 
-	if (!nl || !buffer)
-		goto close;
-	request->nlmsg_seq = sequence;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
-		goto failed;
-	do {
-		n = mnl_socket_recvfrom(nl, buffer, MESSAGE_BYTES);
-		if (n < 0)
-			goto failed;
-		ret = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(nl), fn, user);
-	} while (ret > MNL_CB_STOP);
-	if (ret < 0)
-		goto failed;
-	ret = 0;
-	goto close;
-failed:
-	ret = errno ? -errno : -EIO;
-close:
-	free(buffer);
-	if (nl)
-		mnl_socket_close(nl);
-	return ret;
+	if (!nl)
+		return -errno;
+	err = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno
+							     : clv_rtnl_ask(nl, request, fn, user);
+	mnl_socket_close(nl);
+	return err;
 }
 
 static int read_vlan(const struct nlattr *attr, void *user)
@@ -312,21 +293,31 @@ static int by_index(const void *a, const void *b)
 	return (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
 }
 
-int clv_nic_list(struct clv_nic *out, size_t room)
+/* Returns 0, or as clv_rtnl_ask. */
+static int read_links(struct list *list)
 {
-	struct list list = { out, 0, room };
 	struct nlmsghdr *request;
 	struct ifinfomsg *head;
 	char buffer[256];
-	size_t i;
-	int err;
 
 	request = mnl_nlmsg_put_header(buffer);
 	request->nlmsg_type = RTM_GETLINK;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	head = mnl_nlmsg_put_extra_header(request, sizeof(*head));
 	head->ifi_family = AF_UNSPEC;
-	err = ask(NETLINK_ROUTE, request, add_link, &list);
+	list->used = 0;
+	return ask(NETLINK_ROUTE, request, add_link, list);
+}
+
+int clv_nic_list(struct clv_nic *out, size_t room)
+{
+	struct list list = { out, 0, room };
+	int err, tries = 0;
+	size_t i;
+
+	do
+		err = read_links(&list);
+	while (err == -EINTR && ++tries < TRIES_MAX);
 	if (err)
 		return err;
 

@@ -655,8 +655,11 @@ bool clv_relay_follow_links(struct clv_relay *relay)
 		return false;
 	nics = calloc(CLV_NIC_MAX, sizeof(*nics));
 	n = nics ? clv_nic_list(nics, CLV_NIC_MAX) : -ENOMEM;
-	if (n < 0)
-		clv_log(CLV_LOG_ERROR, "interfaces_not_followed", "err=\"%s\"", clv_strerror(n));
+	if (n < 0) {
+		clv_log(CLV_LOG_ERROR, "interfaces_not_followed",
+			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(n));
+		relay->loop.has_new_links = true;
+	}
 	if (n < 0 || is_in_line(relay, nics, n)) {
 		free(nics);
 		return false;

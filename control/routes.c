@@ -23,6 +23,7 @@ enum {
 	EVENT_BUFFER = 32768,
 	EVENT_BATCH = 512,  /* read in one turn; fd stays readable when there are more */
 	ANSWERS_MAX = 8192, /* FIB answers kept */
+	TRIES_MAX = 16,	    /* of a list that changes while it is read */
 };
 
 #define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs come and go without an announcement */
@@ -34,6 +35,11 @@ struct link {
 	int number; /* of its AF_XDP sockets, or -1 */
 };
 
+/* A link with AF_XDP sockets: known before the kernel says what it is, and when it says so anew. */
+struct served {
+	int ifindex, number;
+};
+
 struct own {
 	uint8_t addr[16];
 	int ifindex;
@@ -43,6 +49,8 @@ struct clv_routes {
 	struct mnl_socket *events, *questions;
 	struct link links[CLV_NIC_MAX];
 	size_t links_len;
+	struct served served[CLV_NIC_MAX];
+	size_t served_len;
 	struct own *own;
 	uint8_t (*own_list)[16]; /* the addresses of own, without link-local ones */
 	size_t own_len, own_list_len, own_room;
@@ -52,9 +60,28 @@ struct clv_routes {
 	uint64_t answers_until_ns;
 	struct clv_neighbours neighbours;
 	uint64_t seed[2];
+	bool is_behind; /* the whole state could not be read: links or addresses are missing */
 };
 
 /* ---- links ---- */
+
+/* Returns the place of an interface among the served ones, or served_len. */
+static size_t served_at(const struct clv_routes *r, int ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < r->served_len; i++)
+		if (r->served[i].ifindex == ifindex)
+			break;
+	return i;
+}
+
+static int number_of(const struct clv_routes *r, int ifindex)
+{
+	size_t i = served_at(r, ifindex);
+
+	return i < r->served_len ? r->served[i].number : -1;
+}
 
 static struct link *find_link(const struct clv_routes *r, int ifindex)
 {
@@ -87,7 +114,7 @@ static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 	if (!link) {
 		if (r->links_len == CLV_NIC_MAX)
 			return 0;
-		r->links[r->links_len++] = (struct link){ nic, -1 };
+		r->links[r->links_len++] = (struct link){ nic, number_of(r, nic.ifindex) };
 		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
 	}
 	is_same = memcmp(link->nic.mac, nic.mac, sizeof(nic.mac)) == 0 &&
@@ -125,9 +152,16 @@ static int xdp_link(const struct clv_routes *r, const struct link *link,
 void clv_routes_set_link(struct clv_routes *r, int ifindex, int number)
 {
 	struct link *link = find_link(r, ifindex);
+	size_t i = served_at(r, ifindex);
 
+	if (number >= 0 && i < CLV_NIC_MAX) {
+		r->served[i] = (struct served){ ifindex, number };
+		r->served_len += i == r->served_len;
+	} else if (number < 0 && i < r->served_len) {
+		r->served[i] = r->served[--r->served_len];
+	}
 	if (link)
-		link->number = number;
+		link->number = number_of(r, ifindex);
 }
 
 /* ---- our own addresses ---- */
@@ -384,55 +418,67 @@ static int take(const struct nlmsghdr *message, void *user)
 	return MNL_CB_OK;
 }
 
-/* Announcements were lost, or none were heard yet: take in the whole state. */
-static int read_all(struct clv_routes *r)
+static int read_once(struct clv_routes *r)
 {
 	struct taking t = { .r = r };
-	int err, numbers[CLV_NIC_MAX], indexes[CLV_NIC_MAX];
-	size_t i, n = r->links_len;
+	int err;
 
-	for (i = 0; i < n; i++) {
-		indexes[i] = r->links[i].nic.ifindex;
-		numbers[i] = r->links[i].number;
-	}
 	r->links_len = 0;
 	r->own_len = 0;
 	clv_neighbours_forget(&r->neighbours);
 	forget_answers(r);
 	err = clv_rtnl_dump(r->questions, RTM_GETLINK, take, &t);
 	err = err ? err : clv_rtnl_dump(r->questions, RTM_GETADDR, take, &t);
-	for (i = 0; i < n; i++)
-		clv_routes_set_link(r, indexes[i], numbers[i]);
 	list_own(r);
 	return err;
+}
+
+/* Take in the whole state. */
+static int read_all(struct clv_routes *r)
+{
+	int err, tries = 0;
+
+	do
+		err = read_once(r);
+	while (err == -EINTR && ++tries < TRIES_MAX);
+	r->is_behind = err != 0;
+	return err;
+}
+
+/* Returns whether none waits any more. */
+static bool take_announcements(struct clv_routes *r, struct taking *t)
+{
+	char buffer[EVENT_BUFFER];
+	unsigned i;
+	ssize_t n;
+
+	for (i = 0; i < EVENT_BATCH; i++) {
+		n = mnl_socket_recvfrom(r->events, buffer, sizeof(buffer));
+		if (n > 0) {
+			mnl_cb_run(buffer, (size_t)n, 0, 0, take, t);
+		} else if (n < 0 && errno == ENOBUFS) {
+			clv_log(CLV_LOG_WARN, "routes_resync", "cause=\"announcements lost\"");
+			r->is_behind = true;
+		} else if (n == 0 || errno != EINTR) {
+			return true;
+		}
+	}
+	return false;
 }
 
 unsigned clv_routes_process(struct clv_routes *r)
 {
 	struct taking t = { .r = r };
-	char buffer[EVENT_BUFFER];
-	unsigned i;
-	ssize_t n;
 	int err;
 
-	for (i = 0; i < EVENT_BATCH; i++) {
-		n = mnl_socket_recvfrom(r->events, buffer, sizeof(buffer));
-		if (n > 0) {
-			mnl_cb_run(buffer, (size_t)n, 0, 0, take, &t);
-		} else if (n < 0 && errno == ENOBUFS) {
-			clv_log(CLV_LOG_WARN, "routes_resync", "cause=\"announcements lost\"");
-			err = read_all(r);
-			if (err)
-				clv_log(CLV_LOG_ERROR, "routes_resync_failed", "err=\"%s\"",
-					clv_strerror(err));
-			t.changes = ALL_CHANGES;
-		} else if (n < 0 && errno == EINTR) {
-			continue;
-		} else {
-			break;
-		}
-	}
-	return t.changes;
+	/* Once some were lost the kernel drops all, and does not say so again, until none waits. */
+	if (!take_announcements(r, &t) || !r->is_behind)
+		return t.changes;
+	err = read_all(r);
+	if (err)
+		clv_log(CLV_LOG_ERROR, "routes_resync_failed",
+			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(err));
+	return ALL_CHANGES;
 }
 
 unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
@@ -440,6 +486,8 @@ unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
 	unsigned changes = r->neighbours.is_reset ? CLV_ROUTES_HOPS : 0;
 
 	r->neighbours.is_reset = false;
+	if (r->is_behind)
+		changes |= clv_routes_process(r);
 	if (now_ns >= r->answers_until_ns) {
 		forget_answers(r);
 		r->answers_until_ns = now_ns + ANSWERS_NS;

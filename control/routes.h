@@ -31,7 +31,7 @@ enum clv_routes_change {
 int clv_routes_open(struct clv_routes **out);
 void clv_routes_close(struct clv_routes *r);
 
-/* Frames through ifindex go by AF_XDP link number `link`; -1: by the kernel. */
+/* Frames through ifindex, known yet or not, go by AF_XDP link number `link`; -1: by the kernel. */
 void clv_routes_set_link(struct clv_routes *r, int ifindex, int link);
 
 /* Polls readable when process has something to do. */

@@ -68,27 +68,46 @@ close:
 	return NULL;
 }
 
-/* Send a request and pass its answers to fn (may be NULL).  Returns 0 or -errno. */
-static int ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user)
+/* Whether an answer ends in buffer[0..len). */
+static bool has_end(const struct nlmsghdr *message, int len, bool is_acked)
+{
+	for (; mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len))
+		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR ||
+		    !(message->nlmsg_flags & NLM_F_MULTI || is_acked))
+			return true;
+	return false;
+}
+
+/*
+ * An answer is read to its end even when nobody wants the rest: what is left would stand before the
+ * next one's, and no second list is given out while one is being read.
+ */
+int clv_rtnl_ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user)
 {
 	static unsigned sequence;
 	char buffer[MESSAGE_BYTES];
+	const struct nlmsghdr *first = (const struct nlmsghdr *)buffer;
+	bool is_over = false;
+	int ret = MNL_CB_OK, err = 0;
 	ssize_t n;
-	int ret;
 
 	request->nlmsg_seq = ++sequence;
 	if (mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
 		return -errno;
-	do {
+	while (!is_over) {
 		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
 		if (n < 0)
 			return -errno;
-		ret = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(nl), fn, user);
-		/* A late answer to a question that was given up. */
-		if (ret < 0 && errno == ESRCH && ((struct nlmsghdr *)buffer)->nlmsg_seq != sequence)
-			ret = MNL_CB_OK;
-	} while (ret > MNL_CB_STOP);
-	return ret < 0 ? -errno : 0;
+		if (!mnl_nlmsg_ok(first, (int)n) || first->nlmsg_seq != sequence)
+			continue; /* a late answer to a question that was given up */
+		if (ret > MNL_CB_STOP)
+			ret = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(nl), fn,
+					 user);
+		if (ret < 0 && !err)
+			err = errno ? -errno : -EIO;
+		is_over = has_end(first, (int)n, request->nlmsg_flags & NLM_F_ACK);
+	}
+	return err;
 }
 
 int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user)
@@ -100,7 +119,7 @@ int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user)
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	/* ifinfomsg is the longer of the heads asked for; a zero family asks for all. */
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	return ask(nl, request, fn, user);
+	return clv_rtnl_ask(nl, request, fn, user);
 }
 
 /* ---- addresses in attributes ---- */
@@ -226,7 +245,7 @@ int clv_rtnl_route(struct mnl_socket *nl, const uint8_t remote[static 16],
 	put_addr(request, RTA_DST, remote);
 
 	memcpy(reading.answer.next, remote, sizeof(reading.answer.next));
-	err = ask(nl, request, read_route, &reading);
+	err = clv_rtnl_ask(nl, request, read_route, &reading);
 	if (!err)
 		*out = reading.answer;
 	return err;
@@ -304,7 +323,8 @@ int clv_rtnl_neigh(struct mnl_socket *nl, int ifindex, const uint8_t addr[static
 	char buffer[256];
 	int err;
 
-	err = ask(nl, neigh_request(buffer, RTM_GETNEIGH, ifindex, addr), read_one_neigh, &facts);
+	err = clv_rtnl_ask(nl, neigh_request(buffer, RTM_GETNEIGH, ifindex, addr), read_one_neigh,
+			   &facts);
 	if (!err)
 		*out = facts;
 	return err;
@@ -322,7 +342,7 @@ static int use_neigh(struct mnl_socket *nl, int ifindex, const uint8_t addr[stat
 	head->ndm_flags = NTF_USE;
 	if (is_managed)
 		mnl_attr_put_u32(request, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
-	return ask(nl, request, NULL, NULL);
+	return clv_rtnl_ask(nl, request, NULL, NULL);
 }
 
 int clv_rtnl_resolve(struct mnl_socket *nl, int ifindex, const uint8_t addr[static 16], bool keep)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * rtnl - the few rtnetlink questions and messages that routes needs.
+ * rtnl - asking the kernel over netlink, and the few rtnetlink messages that routes needs.
  *
  * Threading: control.
  */
@@ -52,7 +52,15 @@ struct mnl_socket *clv_rtnl_open(void);
 /* A nonblocking socket that hears about links, addresses, routes, rules and neighbours. */
 struct mnl_socket *clv_rtnl_open_events(void);
 
-/* Ask for everything of one kind (RTM_GETLINK, RTM_GETADDR).  Returns 0 or -errno. */
+/*
+ * Ask one question, on any netlink bus, and pass the messages of its answer to fn (may be NULL) until
+ * it returns something else than MNL_CB_OK.
+ * Returns 0, or -errno: of the kernel, of fn, or -EINTR when what is listed changed meanwhile, so
+ * that something may be missing; ask again.
+ */
+int clv_rtnl_ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user);
+
+/* Ask for everything of one kind (RTM_GETLINK, RTM_GETADDR).  Returns as ask. */
 int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user);
 
 /* Returns 0 and fills *out, or -errno: no route. */

@@ -327,6 +327,41 @@ static void routes_addresses_and_links_are_followed(void **state)
 	assert_true(becomes("198.18.0.2", CLV_HOP_READY, &route));
 }
 
+/* More announcements than wait for us: what they said is read from the tables instead. */
+static void lost_announcements_are_made_up_for(void **state)
+{
+	struct clv_route route;
+	const uint8_t(*own)[16];
+	size_t before;
+	FILE *batch;
+	int i;
+
+	(void)state;
+	need_routes();
+	clv_routes_process(routes);
+	before = clv_routes_own(routes, &own);
+	assert_true(becomes("198.18.0.2", CLV_HOP_READY, &route));
+	batch = popen("ip -batch -", "w");
+	assert_non_null(batch);
+	for (i = 0; i < 6000; i++)
+		fputs("route add 198.18.77.0/24 dev a0\nroute del 198.18.77.0/24 dev a0\n", batch);
+	assert_int_equal(pclose(batch), 0);
+
+	/* What changes while the old ones are read is not announced either. */
+	assert_false(clv_routes_process(routes) & CLV_ROUTES_LINKS);
+	run("ip addr add 198.18.66.1/24 dev a0 && ip link set a0 mtu 1400");
+	assert_int_equal(wait_changes(CLV_ROUTES_LINKS, 2000),
+			 CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS);
+	assert_int_equal(clv_routes_own(routes, &own), before + 1);
+	assert_true(becomes("198.18.0.2", CLV_HOP_READY, &route));
+	assert_int_equal(route.hop.via, CLV_VIA_XSK);
+	assert_int_equal(route.hop.link, 3);
+	assert_int_equal(route.hop.mtu, 1400);
+	run("ip addr del 198.18.66.1/24 dev a0 && ip link set a0 mtu 1500");
+	assert_true(wait_changes(CLV_ROUTES_ADDRESSES, 2000) & CLV_ROUTES_ADDRESSES);
+	assert_int_equal(clv_routes_own(routes, &own), before);
+}
+
 static void without_af_xdp_everything_is_the_kernels(void **state)
 {
 	struct clv_route route;
@@ -380,6 +415,7 @@ int main(void)
 		cmocka_unit_test(vlan_devices_use_the_link_below_with_a_tag),
 		cmocka_unit_test(a_changed_link_address_is_followed),
 		cmocka_unit_test(a_neighbour_that_is_forgotten_is_resolved_again),
+		cmocka_unit_test(lost_announcements_are_made_up_for),
 		cmocka_unit_test(without_af_xdp_everything_is_the_kernels),
 		cmocka_unit_test(routes_addresses_and_links_are_followed),
 	};
