@@ -26,9 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 	} while (0)
 
 enum {
-	IDS = 4096, /* of which the game keeps account; the largest it can name is below */
-	QUEUE = 8192,
-	MOVES_MAX = 2000,
+	IDS = 1024, /* of which the game keeps account; the largest it can name is below */
+	QUEUE = 2048,
+	MOVES_MAX = 400,
 	OPEN_MAX = 8,
 	ANSWERS_MAX = 5,
 	GAPS_MAX = 6,
@@ -39,9 +39,10 @@ struct capsule {
 	size_t len;
 };
 
-/* What has become of an ID, as its side's mappings say. */
+/* What has become of an ID, as its side's mappings and capsules say. */
 struct id_state {
 	bool was_opened, is_open, is_ours, is_uncompressed;
+	bool was_refused; /* the peer's, and answered with CLOSE */
 	struct clv_endpoint remote;
 };
 
@@ -51,14 +52,19 @@ struct side {
 	struct clv_contexts_rate rate;
 	enum clv_contexts_role role;
 	struct id_state ids[IDS];
-	uint64_t top; /* IDs above were never opened */
+	uint64_t top; /* IDs above were neither opened nor refused */
+	bool has_target;
+	struct clv_endpoint target;
+	uint64_t now_ns, accepted; /* of the peer's registrations */
 	uint32_t open, ours;
 	bool has_uncompressed;
 	uint64_t must_ack; /* an ID of the peer whose mapping was just saved; else 0 */
 	uint64_t assigned; /* the ID of the ASSIGN being handled; else 0 */
 	bool refuse;
-	uint64_t sent, answered, delivered; /* capsules; answers so far and those delivered */
-	struct capsule *queue;		    /* to the peer; NULL: nobody reads */
+	uint64_t sent;		      /* capsules */
+	uint64_t unread[ANSWERS_MAX]; /* which of them are answers the peer does not have */
+	uint32_t unread_len;	      /* counted only where nobody reads */
+	struct capsule *queue;	      /* to the peer; NULL: nobody reads */
 	size_t queue_first, queue_len;
 };
 
@@ -77,9 +83,11 @@ static int on_open(void *user, const struct clv_contexts_entry *e)
 	CHECK(e->id > 0 && e->id < IDS);
 	id = &s->ids[e->id];
 	CHECK(is_parity_of_opener(s, e->id, e->is_ours));
-	CHECK(!id->was_opened);
+	CHECK(!id->was_opened && !id->was_refused);
 	CHECK(e->is_acked == !e->is_ours);
 	CHECK(s->open < OPEN_MAX);
+	CHECK(e->is_uncompressed || e->remote.port);
+	CHECK(!s->has_target || memcmp(&e->remote, &s->target, sizeof(s->target)) != 0);
 	if (e->is_uncompressed)
 		CHECK(!s->has_uncompressed && e->is_ours == (s->role == CLV_CONTEXTS_CLIENT));
 	else if (e->is_ours && s->role == CLV_CONTEXTS_RELAY)
@@ -91,7 +99,13 @@ static int on_open(void *user, const struct clv_contexts_entry *e)
 		s->refuse = false;
 		return CLV_EDENIED;
 	}
-	*id = (struct id_state){ true, true, e->is_ours, e->is_uncompressed, e->remote };
+	*id = (struct id_state){
+		.was_opened = true,
+		.is_open = true,
+		.is_ours = e->is_ours,
+		.is_uncompressed = e->is_uncompressed,
+		.remote = e->remote,
+	};
 	if (s->top < e->id)
 		s->top = e->id;
 	s->open++;
@@ -100,6 +114,9 @@ static int on_open(void *user, const struct clv_contexts_entry *e)
 	if (!e->is_ours) {
 		CHECK(s->assigned == e->id);
 		s->must_ack = e->id;
+		s->accepted++;
+		CHECK(!s->rate.per_sec ||
+		      s->accepted <= s->rate.per_sec * (1 + s->now_ns / CLV_SEC) + 1);
 	}
 	return 0;
 }
@@ -123,6 +140,15 @@ static void on_close(void *user, const struct clv_contexts_entry *e)
 		s->has_uncompressed = false;
 }
 
+/* One more answer on its way: there is room for so many. */
+static void note_answer(struct side *s)
+{
+	if (s->queue)
+		return;
+	CHECK(s->unread_len < ANSWERS_MAX);
+	s->unread[s->unread_len++] = s->sent + 1;
+}
+
 /* Nothing is acknowledged but what was asked for and saved; nothing refused that was not asked. */
 static void check_sent(struct side *s, const uint8_t *capsule, size_t len)
 {
@@ -135,13 +161,18 @@ static void check_sent(struct side *s, const uint8_t *capsule, size_t len)
 	case CLV_CAPSULE_COMPRESSION_ACK:
 		CHECK(s->must_ack == id && s->ids[id].is_open);
 		s->must_ack = 0;
-		s->answered++;
+		note_answer(s);
 		break;
 	case CLV_CAPSULE_COMPRESSION_CLOSE:
 		CHECK(!s->ids[id].is_open);
 		CHECK(id == s->assigned || s->ids[id].was_opened);
-		if (id == s->assigned)
-			s->answered++;
+		if (id == s->assigned) {
+			CHECK(!s->ids[id].was_opened && !s->ids[id].was_refused);
+			s->ids[id].was_refused = true;
+			if (s->top < id)
+				s->top = id;
+			note_answer(s);
+		}
 		break;
 	default:
 		CHECK(capsule[0] == CLV_CAPSULE_COMPRESSION_ASSIGN);
@@ -182,6 +213,9 @@ static void begin(struct side *s, enum clv_contexts_role role, const struct clv_
 	};
 
 	s->role = role;
+	s->has_target = target != NULL;
+	if (target)
+		s->target = *target;
 	CHECK(clv_contexts_new(&p, &s->m) == 0);
 }
 
@@ -201,19 +235,35 @@ static int capsule_in(struct side *s, enum clv_capsule_type type, const uint8_t 
 	return err;
 }
 
+/* Runs of IDs that the peer used: what the manager must remember for good. */
+static unsigned count_runs(const struct side *s)
+{
+	unsigned runs = 0;
+	bool was_used = false;
+
+	for (uint64_t id = s->role == CLV_CONTEXTS_RELAY ? 2 : 1; id <= s->top; id += 2) {
+		bool is_used = s->ids[id].was_opened || s->ids[id].was_refused;
+
+		runs += is_used && !was_used;
+		was_used = is_used;
+	}
+	return runs;
+}
+
 static void check_agreement(const struct side *s)
 {
+	CHECK(count_runs(s) <= GAPS_MAX);
 	CHECK(clv_contexts_count(s->m) == s->open);
 	CHECK(s->open <= OPEN_MAX);
 	CHECK((clv_contexts_uncompressed(s->m) != NULL) == s->has_uncompressed);
-	for (uint64_t id = 1; id < 64; id++) {
+	for (uint64_t id = 1; id < 64 && id <= s->top + 4; id++) {
 		const struct id_state *i = &s->ids[id];
 		enum clv_contexts_verdict v = clv_contexts_judge(s->m, id);
 		const struct clv_contexts_entry *e = clv_contexts_by_id(s->m, id);
 
 		CHECK((v == CLV_CONTEXTS_OPEN) == i->is_open);
 		CHECK((e != NULL) == i->is_open);
-		if (i->was_opened && !i->is_open)
+		if ((i->was_opened || i->was_refused) && !i->is_open)
 			CHECK(v == CLV_CONTEXTS_CLOSED);
 		if (e && !e->is_uncompressed)
 			CHECK(clv_contexts_by_remote(s->m, &i->remote) == e);
@@ -258,28 +308,83 @@ static int say_anything(struct side *s, const uint8_t **p, const uint8_t *end, u
 			  value, len, now_ns);
 }
 
-static int say_something(struct side *s, uint8_t what, uint8_t arg, uint64_t now_ns)
+/* Whether the rules call a well formed registration of the peer malformed. */
+static bool is_wrong_assign(const struct side *s, uint64_t id, const struct clv_endpoint *remote)
+{
+	if (id == 0 || !is_parity_of_opener(s, id, false) || s->ids[id].was_opened ||
+	    s->ids[id].was_refused)
+		return true;
+	if (!remote)
+		return s->role == CLV_CONTEXTS_CLIENT || s->has_uncompressed;
+	for (uint64_t i = 1; i <= s->top; i++)
+		if (s->ids[i].is_open && !s->ids[i].is_ours && !s->ids[i].is_uncompressed &&
+		    memcmp(&s->ids[i].remote, remote, sizeof(*remote)) == 0)
+			return true;
+	return false;
+}
+
+/* What a well formed capsule of the peer comes to; an ASSIGN may also find something full. */
+static void check_result(bool is_wrong, bool may_be_full, int err)
+{
+	if (is_wrong)
+		CHECK(err == CLV_EPROTO);
+	else
+		CHECK(err == 0 || (may_be_full && err == CLV_EFULL));
+}
+
+/* The open ID of ours for a remote; 0: none. */
+static uint64_t id_of_ours(const struct side *s, const struct clv_endpoint *remote)
+{
+	for (uint64_t i = 1; i <= s->top; i++)
+		if (s->ids[i].is_open && s->ids[i].is_ours && !s->ids[i].is_uncompressed &&
+		    memcmp(&s->ids[i].remote, remote, sizeof(*remote)) == 0)
+			return i;
+	return 0;
+}
+
+static int say_assign(struct side *s, uint64_t id, const struct clv_endpoint *remote,
+		      uint64_t now_ns)
 {
 	uint8_t buf[CLV_CAPSULE_CONTEXT_MAX];
+	size_t len = clv_capsule_encode_assign(id, remote, buf);
+	bool is_wrong = is_wrong_assign(s, id, remote);
+	uint64_t ours = remote ? id_of_ours(s, remote) : 0;
+	int err = capsule_in(s, CLV_CAPSULE_COMPRESSION_ASSIGN, buf + 2, len - 2, now_ns);
+
+	check_result(is_wrong, true, err);
+	/* of two that cross the relay's goes */
+	if (ours && !err && !s->rate.per_sec)
+		CHECK(s->ids[ours].is_open == (s->role == CLV_CONTEXTS_CLIENT));
+	return err;
+}
+
+static int say_id(struct side *s, enum clv_capsule_type type, uint64_t id, uint64_t now_ns)
+{
+	uint8_t buf[CLV_CAPSULE_CONTEXT_MAX];
+	size_t len = clv_capsule_encode_context_id(type, id, buf);
+	bool is_wrong = id == 0 || (type == CLV_CAPSULE_COMPRESSION_ACK &&
+				    !(s->ids[id].was_opened && s->ids[id].is_ours));
+	int err = capsule_in(s, type, buf + 2, len - 2, now_ns);
+
+	check_result(is_wrong, false, err);
+	return err;
+}
+
+static int say_something(struct side *s, uint8_t what, uint8_t arg, uint64_t now_ns)
+{
 	struct clv_endpoint remote = remote_of(arg);
 	uint64_t id = arg >> 1;
-	size_t len;
 
 	switch (what % 4) {
 	case 0:
-		len = clv_capsule_encode_assign(id, arg & 1 ? NULL : &remote, buf);
-		break;
+		return say_assign(s, id, arg & 1 ? NULL : &remote, now_ns);
 	case 1:
-		len = clv_capsule_encode_assign((uint64_t)(what >> 2), &remote, buf);
-		break;
+		return say_assign(s, what >> 2, &remote, now_ns);
 	case 2:
-		len = clv_capsule_encode_context_id(CLV_CAPSULE_COMPRESSION_ACK, id, buf);
-		break;
+		return say_id(s, CLV_CAPSULE_COMPRESSION_ACK, id, now_ns);
 	default:
-		len = clv_capsule_encode_context_id(CLV_CAPSULE_COMPRESSION_CLOSE, id, buf);
-		break;
+		return say_id(s, CLV_CAPSULE_COMPRESSION_CLOSE, id, now_ns);
 	}
-	return capsule_in(s, (enum clv_capsule_type)buf[0], buf + 2, len - 2, now_ns);
 }
 
 static int wish(struct side *s, uint8_t what, uint8_t arg)
@@ -294,6 +399,19 @@ static int wish(struct side *s, uint8_t what, uint8_t arg)
 	CHECK(s->open == open + (err == 0));
 	s->refuse = false;
 	return 0;
+}
+
+/* The peer reads some or all of what we sent. */
+static void read_answers(struct side *s, uint8_t unread)
+{
+	uint64_t mark = unread < s->sent ? s->sent - unread % 8 : s->sent;
+	uint32_t n = 0;
+
+	while (n < s->unread_len && s->unread[n] <= mark)
+		n++;
+	s->unread_len -= n;
+	memmove(s->unread, s->unread + n, s->unread_len * sizeof(s->unread[0]));
+	clv_contexts_delivered(s->m, mark);
 }
 
 static void play_alone(const uint8_t *data, size_t size)
@@ -325,14 +443,13 @@ static void play_alone(const uint8_t *data, size_t size)
 			p += 2;
 			break;
 		case 4:
-			clv_contexts_delivered(s->m, s->sent);
-			s->delivered = s->answered;
+			read_answers(s, *p);
 			now_ns += (uint64_t)*p++ * CLV_MSEC;
+			s->now_ns = now_ns - CLV_SEC;
 			break;
 		default:
 			s->refuse = true;
 		}
-		CHECK(s->answered - s->delivered <= ANSWERS_MAX);
 		if (!err)
 			check_agreement(s);
 	}
