@@ -81,6 +81,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 
 	s->relay = NULL;
 	s->is_up = false;
+	s->payload_max = 0; /* another session may go another way */
 	api_forwards_set_session(s, NULL);
 	api_bounds_set_session(s, NULL);
 	if (s->object.is_closed) {

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the functions of libculvert promise, told to an application line by line.
+
+    tests/lab/apidrive.c on a peer -- relay -- echo servers on targets
+"""
+import errno
+import json
+import subprocess
+import time
+
+import pytest
+
+DATAPATHS = ("xdp", "sock")
+EDENIED, ECLOSED, EUNTRUSTED = -2007, -2017, -2014
+
+
+class Drive:
+    """An apidrive on a host."""
+
+    def __init__(self, host, log):
+        self.proc = host.start([host.lab.tool("apidrive")], name="apidrive", log=log,
+                               stdin=subprocess.PIPE)
+        self.read = 0    # lines of its output that were looked at
+
+    def lines(self):
+        return [json.loads(line) for line in self.proc.text().split("\n")[:-1]]
+
+    def wait(self, timeout=20, **wanted):
+        """The next line that has all that is wanted; what came before it is gone."""
+        until = time.monotonic() + timeout
+        while True:
+            lines = self.lines()
+            for number in range(self.read, len(lines)):
+                if wanted.items() <= lines[number].items():
+                    self.read = number + 1
+                    return lines[number]
+            assert self.proc.alive and time.monotonic() < until, \
+                f"no {wanted} in {lines[self.read:]}, {self.proc.text()[-500:]}"
+            time.sleep(0.01)
+
+    def at_once(self, *lines):
+        """Without a step in between.  Returns what the functions returned."""
+        text = "".join(" ".join(map(str, words)) + "\n" for words in lines)
+        self.proc.popen.stdin.write(text.encode())
+        self.proc.popen.stdin.flush()
+        return [self.wait(did=words[0])["error"] for words in lines]
+
+    def tell(self, *words):
+        return self.at_once(words)[0]
+
+    def until(self, *words, answer=0):
+        """Tell it until it returns answer."""
+        for _ in range(500):
+            got = self.tell(*words)
+            if got == answer:
+                return
+            time.sleep(0.02)
+        assert got == answer
+
+    def open_session(self, relay, *words):
+        self.at = relay.address(4), relay.fingerprint
+        assert self.tell("session", *self.at, *words) == 0
+        self.wait(event="up")
+        return self
+
+    def open_tunnel(self, name, target):
+        assert self.tell("tunnel", name, target) == 0
+        self.wait(event="open", name=name)
+
+    def open_bound(self, name, *words):
+        assert self.tell("bound", name, *words) == 0
+        return self.wait(event="bound_open", name=name)["addresses"]
+
+    def none(self, **unwanted):
+        """That no such line came since the last one waited for."""
+        assert not [line for line in self.lines()[self.read:] if unwanted.items() <= line.items()]
+
+    def end(self):
+        self.proc.popen.stdin.close()
+        assert self.proc.popen.wait(10) == 0, self.proc.text()[-2000:]
+
+
+@pytest.fixture
+def drive(lab, logs, request):
+    """drive("peer-v4") is an application there; it must end well."""
+    started = []
+
+    def start(host="peer-v4"):
+        log = logs / f"{request.node.name.replace('/', '_')}-{len(started)}.log"
+        started.append(Drive(lab[host], log))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def test_each_tunnel_has_its_own_answers(drive, relay, targets):
+    app = drive().open_session(relay)
+    for name in ("one", "two", "three"):
+        app.open_tunnel(name, targets["target-v4" if name == "two" else "target-v6"])
+    for name in ("one", "two", "three"):
+        assert app.tell("send", name, f"to-{name}") == 0
+        assert app.wait(event="datagram", name=name)["text"] == f"to-{name}"
+
+
+def test_the_largest_datagram_goes_and_a_larger_one_is_refused(drive, relay, targets):
+    app = drive().open_session(relay)
+    app.open_tunnel("t", targets["target-v4"])
+    most = 0
+    while app.tell("size", "t", most + 1) == 0:    # as long as the way is being found out
+        most = max(line["max"] for line in app.lines() if line.get("event") == "payload_max")
+        time.sleep(0.1)
+    assert app.tell("size", "t", most) == 0
+    app.wait(event="datagram", len=most)
+    assert app.tell("size", "t", most + 1) == -errno.EMSGSIZE
+    assert app.tell("size", "t", 0) == 0
+    app.wait(event="datagram", len=0)
+
+
+def test_capsules_have_no_such_bound_but_that_of_udp(drive, relay, targets):
+    app = drive().open_session(relay, "capsules")
+    app.open_tunnel("t", targets["target-v4"])
+    assert app.tell("size", "t", 65528) == -errno.EMSGSIZE
+    assert app.tell("size", "t", 1400) == 0
+    app.wait(event="datagram", len=1400)
+
+
+def test_who_sends_without_stepping_is_told_to_step(drive, relay, targets):
+    app = drive().open_session(relay)
+    app.open_tunnel("t", targets["target-v4"])
+    assert app.tell("flood", "t", 1000) == 256    # then -EAGAIN
+    assert app.tell("send", "t", "after") == 0
+    app.wait(event="datagram", text="after")
+
+
+def test_a_refused_tunnel_says_why_and_leaves_the_others(drive, relay, targets):
+    app = drive().open_session(relay)
+    app.open_tunnel("good", targets["target-v4"])
+    assert app.tell("tunnel", "bad", "127.0.0.1:7") == 0
+    closed = app.wait(event="closed", name="bad")
+    assert (closed["error"], closed["was_open"], closed["status"]) == (EDENIED, False, 502)
+    assert app.tell("send", "bad", "x") == ECLOSED
+    assert app.tell("send", "good", "x") == 0
+    app.wait(event="datagram", name="good")
+
+
+def test_a_session_that_is_not_trusted_is_down_and_stays_so(drive, relay):
+    app = drive()
+    assert app.tell("session", relay.address(4), "sha256:" + 64 * "0", "reconnect") == 0
+    assert app.wait(event="down")["error"] == EUNTRUSTED
+    assert app.tell("tunnel", "t", "192.0.2.1:7") == ECLOSED
+
+
+def test_tunnels_may_be_closed_from_inside_of_their_events(drive, relay, targets):
+    app = drive().open_session(relay)
+    app.open_tunnel("stays", targets["target-v4"])
+    app.at_once(("tunnel", "early", targets["target-v4"]), ("mute", "early"))
+    app.wait(event="open", name="early")
+    app.open_tunnel("late", targets["target-v6"])
+    assert app.tell("mute", "late") == 0
+    assert app.tell("flood", "late", 20) == 20
+    app.wait(event="datagram", name="late")
+    assert app.tell("send", "stays", "x") == 0
+    app.wait(event="datagram", name="stays")
+    app.none(name="late")
+    app.open_tunnel("late", targets["target-v6"])
+    assert app.tell("send", "late", "x") == 0
+    app.wait(event="datagram", name="late", text="x")
+
+
+def test_another_session_of_the_same_client_follows_one_that_was_closed(drive, relay, targets):
+    app = drive()
+    for _ in range(10):    # more than it can have at a time, did they stay
+        app.open_session(relay)
+        app.open_tunnel("t", targets["target-v4"])
+        assert app.tell("send", "t", "x") == 0
+        app.wait(event="datagram", name="t")
+        assert app.tell("close", "session") == 0
+        app.none(event="down")
+
+
+def test_what_outlives_a_lost_session_comes_back_with_it(drive, start_relay, targets, datapath):
+    relay = start_relay("relay-v4only", datapath=datapath)
+    app = drive().open_session(relay, "reconnect")
+    app.open_tunnel("t", targets["target-v4"])
+    app.open_bound("b")
+    relay.stop()
+    assert app.wait(event="closed", name="t")["was_open"]
+    app.wait(event="lost")
+    assert app.tell("tunnel", "u", targets["target-v4"]) == ECLOSED
+    relay.start()
+    app.wait(event="up")
+    app.wait(event="bound_open", name="b")
+    app.none(event="closed", name="t")
+    assert app.tell("close", "t") == 0
+    app.open_tunnel("t", targets["target-v4"])
+    assert app.tell("send", "t", "again") == 0
+    app.wait(event="datagram", name="t", text="again")
+
+
+def test_without_reconnect_a_lost_session_is_down(drive, start_relay, targets, datapath):
+    relay = start_relay("relay-v4only", datapath=datapath)
+    app = drive().open_session(relay)
+    app.open_tunnel("t", targets["target-v4"])
+    relay.stop()
+    app.wait(event="closed", name="t")
+    app.wait(event="down")
+    assert app.tell("tunnel", "u", targets["target-v4"]) == ECLOSED
+    assert app.tell("send", "t", "x") == ECLOSED
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_a_bound_port_is_reached_by_strangers_who_are_answered(drive, relay, family):
+    app, stranger = drive().open_session(relay), drive().open_session(relay)
+    public = next(a for a in app.open_bound("b") if (a[0] == "[") == (family == 6))
+    known = stranger.open_bound("s")
+    stranger.until("sendto", "s", public, "ring")
+    came = app.wait(event="datagram", name="b", text="ring")
+    assert came["remote"] in known
+    for i in range(50):    # enough to be worth contexts on the way
+        assert app.tell("sendto", "b", came["remote"], f"answer-{i}") == 0
+        assert stranger.wait(event="datagram", text=f"answer-{i}")["remote"] == public
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_a_closed_port_speaks_with_whom_it_permits(drive, relay, targets, family):
+    remote, other = (targets[f"target-v{family}"],
+                     targets[f"target-v{10 - family}"])
+    app = drive().open_session(relay)
+    app.open_bound("b", "closed")
+    assert app.tell("sendto", "b", remote, "early") == EDENIED
+    assert app.tell("permit", "b", remote) == 0
+    app.until("sendto", "b", remote, "ring")    # the relay agreed
+    assert app.wait(event="datagram", name="b")["remote"] == remote
+    assert app.tell("sendto", "b", other, "x") == EDENIED
+
+
+def test_a_remote_that_the_relay_denies_is_told(drive, relay):
+    app = drive().open_session(relay)
+    app.open_bound("b", "closed")
+    assert app.tell("permit", "b", "10.0.0.1:7") == 0
+    assert app.wait(event="remote_refused", name="b")["remote"] == "10.0.0.1:7"
+    assert app.tell("sendto", "b", "10.0.0.1:7", "x") == EDENIED
+
+
+def test_a_bound_port_may_be_closed_at_any_time(drive, relay, targets):
+    app = drive().open_session(relay)
+    assert app.at_once(("bound", "early"), ("close", "early")) == [0, 0]
+    app.open_bound("b")
+    assert app.tell("mute", "b") == 0
+    for _ in range(5):
+        app.tell("sendto", "b", targets["target-v4"], "x")
+        if app.lines()[-1].get("event") == "datagram":
+            break
+    app.wait(event="datagram", name="b")
+    app.open_bound("b")    # its name is free: it was closed
+    app.none(name="early")
