@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What went wrong is said in words that name the cause, and by an exit code of its own."""
+import re
+
 import pytest
 
 import apps
 import daemon
+from lab import REPOSITORY
 from netns import LabError
 
 NO_REPLY, CLASSICAL, UNTRUSTED, NO_NAME, NO_RELAY_NAME = 3, 12, 13, 16, 18
@@ -146,3 +149,16 @@ def test_a_data_path_the_host_lacks_is_a_start_error_when_it_is_asked_for(
         start_relay("relay-v4only", datapath="zerocopy")
     relay = daemon.Relay(lab["relay-v4only"], tmp_path)
     assert relay.left_behind() == []
+
+
+# ---- the manual page ----
+
+def test_the_manual_page_has_every_option_and_every_exit_status(lab):
+    page = (REPOSITORY / "deploy/man/culvert.1.scd").read_text()
+    usage = lab["peer-v4"].run([lab.build / "culvert", "--help"]).stdout
+    assert set(re.findall(r"--[a-z-]+", usage)) == set(re.findall(r"^\*(--[a-z-]+)\*", page, re.M)) \
+        | set(re.findall(r"^\*--help\*, \*(--version)\*", page, re.M))
+    header = (REPOSITORY / "tools/culvert/options.h").read_text()
+    status = re.search(r"enum status \{(.*?)\};", header, re.S).group(1)
+    assert re.findall(r"STATUS_\w+ = (\d+)", status) \
+        == re.findall(r"^\|[\[ ] \*(\d+)\*", page, re.M)
