@@ -70,6 +70,7 @@ struct clv_config {
 	uint64_t name_ns;
 
 	struct clv_pace_params pace; /* of the workers */
+	uint64_t slice_ns;
 	uint32_t ring_packets;
 	bool verify_checksum;
 	uint32_t busy_poll_usec;

@@ -215,6 +215,10 @@ static const struct clv_config_option options[] = {
 		  "so many packets instead of waking for each.  0: never." },
 	{ "io", "pause-usec", RANGE(1, 1000, "", "100"), .scale = 1000, MEMBER(pace.pause_max_ns),
 	  .help = "Longest such pause." },
+	{ "io", "slice-usec", RANGE(0, 100000, "", "100"), .scale = 1000, MEMBER(slice_ns),
+	  .help = "How long a worker computes before others on its core have a turn.  With short turns it\n"
+		  "waits less for them when packets come: for handshakes, where control shares the core.\n"
+		  "100 and more are kept, by Linux 6.12 and newer.  0: the system's default." },
 	{ "io", "ring-packets", RANGE(64, 65536, "packets, a power of two", "2048"),
 	  MEMBER(ring_packets),
 	  .help = "Each AF_XDP ring.  A queue takes 8 KiB of memory for each." },

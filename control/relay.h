@@ -92,7 +92,8 @@ struct clv_relay_worker {
 	atomic_uint_fast64_t turns;  /* written by the thread: that it lives */
 	uint_fast64_t turns_seen;    /* by control, at the last tick */
 	struct clv_pace_params pace; /* before the thread is made */
-	unsigned silent_ticks;	     /* since turns went on */
+	uint64_t slice_ns;
+	unsigned silent_ticks; /* since turns went on */
 	unsigned cpu;
 };
 

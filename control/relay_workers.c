@@ -2,6 +2,7 @@
 /* The listeners' sockets, the workers, and the threads they run on. */
 #include "control/handshake/admit.h"
 #include "control/relay.h"
+#include "control/slice.h"
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
@@ -268,6 +269,7 @@ int clv_relay_open_workers(struct clv_relay *relay)
 		relay->workers[i].id = i;
 		relay->workers[i].cpu = relay->plan.workers[i].cpu;
 		relay->workers[i].pace = relay->config.pace;
+		relay->workers[i].slice_ns = relay->config.slice_ns;
 		err = open_worker(relay, &relay->workers[i]);
 		if (err) {
 			snprintf(what, sizeof(what), "worker %u", i);
@@ -357,10 +359,15 @@ static void *run_worker(void *arg)
 	uint64_t now_ns, pause_ns;
 	unsigned work;
 	char name[32];
+	int err;
 
 	snprintf(name, sizeof(name), "clv-worker-%u", rw->id);
 	pthread_setname_np(pthread_self(), name);
 	prctl(PR_SET_TIMERSLACK, 1000UL); /* else a pause is 50 us longer than it says */
+	err = clv_slice_set(rw->slice_ns);
+	if (err)
+		clv_log(CLV_LOG_WARN, "no_slice", "worker=%u err=\"%s\"", rw->id,
+			clv_strerror(err));
 	while (!atomic_load_explicit(&rw->must_quit, memory_order_acquire)) {
 		if (atomic_load_explicit(&rw->must_park, memory_order_acquire))
 			stand_still(rw);

@@ -116,6 +116,8 @@ static const int allowed[] = {
 	SCMP_SYS(getppid),
 	SCMP_SYS(tgkill),
 	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getattr),
+	SCMP_SYS(sched_setattr),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(getcpu),

@@ -45,11 +45,13 @@ class LabHost:
         self.folder = lab.folder / spec.name
         self.addr4, self.addr6 = spec.address(4), spec.address(6)
         self.pin_cpu = None     # CPU list such as "0" or "0,1" for what is started from now on
+        self.ahead = False      # what is started from now on goes before all else on its CPU
 
     def command(self, argv):
         """The machine's command line for a command on this host; its process ID stays the same."""
         pin = ["taskset", "-c", str(self.pin_cpu)] if self.pin_cpu is not None else []
-        return [*pin, "nsenter", f"--net={netns.NETNS / self.netns}",
+        ahead = ["chrt", "-f", "10"] if self.ahead else []
+        return [*ahead, *pin, "nsenter", f"--net={netns.NETNS / self.netns}",
                 "unshare", "--mount", "--propagation", "slave",
                 "sh", "-c", netns.ENTER, "lab", str(self.folder), *map(str, argv)]
 

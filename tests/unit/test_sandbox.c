@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "control/admin/sandbox.h"
+#include "control/slice.h"
 
 enum {
 	EXIT_HELD = 0, /* the act went on to its end */
@@ -130,6 +131,12 @@ static void make_a_thread(void)
 	pthread_join(thread, NULL);
 }
 
+static void take_short_turns(void)
+{
+	if (clv_slice_set(100000))
+		_exit(1);
+}
+
 /* ---- trying them ---- */
 
 /* Returns the exit status of a closed-in process that acts; what it said is in said. */
@@ -178,6 +185,7 @@ static const struct {
 	{ read_a_file, NULL },
 	{ update_a_map, NULL },
 	{ make_a_thread, NULL },
+	{ take_short_turns, NULL },
 };
 
 static void what_serving_takes_goes_through_and_nothing_else(void **state)

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * storm - strangers at a relay's door, at a rate.
+ *
+ *   storm --kind initials|halfopen|handshakes --rate N --seconds N [--pin HEX] HOST:PORT
+ *
+ *   initials    a datagram that looks like a client's first and holds noise
+ *   halfopen    the first flight of a real handshake, and never a word more
+ *   handshakes  a whole handshake, checked against the pin, and a close
+ *
+ * rate: of Initials, or of handshakes (of four Initials and more each), in a second.  Prints one
+ * line of JSON.  Exit 0 when it ran, whatever the relay said.
+ */
+#include "tests/lab/udp.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "control/handshake/tls.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/rand.h"
+#include "datapath/session/conn.h"
+
+enum {
+	SLOTS = 128, /* handshakes at a time */
+	DATAGRAM = 1500,
+	INITIAL_LEN = 1200,
+	CID_LEN = 8,
+};
+
+#define GIVE_UP_NS (5 * CLV_SEC)
+
+enum kind { INITIALS, HALFOPEN, HANDSHAKES };
+
+static const char *const kinds[] = { "initials", "halfopen", "handshakes" };
+
+static struct {
+	enum kind kind;
+	uint64_t rate, seconds;
+	uint8_t pin[32];
+	struct sockaddr_storage remote;
+	socklen_t remote_len;
+} opt = { .rate = 300, .seconds = 10 };
+
+static struct {
+	uint64_t datagrams, initials, started, completed, refused, late, skipped;
+} result;
+
+/* A port that only sends, on the socket of the handshake whose turn it is. */
+static struct {
+	struct clv_port port;
+	struct clv_counters counters;
+	uint8_t buffer[DATAGRAM];
+	int fd;
+} out;
+
+static struct slot {
+	struct clv_conn *conn;
+	int fd;
+	uint64_t since_ns;
+	bool completed;
+} slots[SLOTS];
+
+static struct clv_tls_context *tls;
+static struct clv_rand rnd;
+static struct clv_endpoint remote;
+static uint8_t reset_secret[CLV_CID_SECRET_LEN];
+
+/* ---- the port ---- */
+
+static int tx_take(struct clv_port *port, struct clv_tx *tx)
+{
+	(void)port;
+	*tx = (struct clv_tx){ .payload = out.buffer, .room = sizeof(out.buffer) };
+	return 0;
+}
+
+static void send_datagram(const uint8_t *bytes, size_t len)
+{
+	if (sendto(out.fd, bytes, len, 0, (struct sockaddr *)&opt.remote, opt.remote_len) < 0)
+		return;
+	result.datagrams++;
+	if ((bytes[0] & 0xf0) == 0xc0)
+		result.initials++;
+}
+
+static void tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
+		    const struct clv_flow *flow, uint8_t ecn)
+{
+	(void)port, (void)flow, (void)ecn;
+	send_datagram(tx->payload, len);
+}
+
+static void tx_give(struct clv_port *port, struct clv_tx *tx)
+{
+	(void)port, (void)tx;
+}
+
+static const struct clv_port_ops port_ops = {
+	.name = "storm",
+	.tx_take = tx_take,
+	.tx_send = tx_send,
+	.tx_give = tx_give,
+};
+
+/* ---- connections ---- */
+
+static int on_completed(struct clv_conn *conn)
+{
+	struct slot *s = conn->env.owner;
+	struct clv_tls_facts facts;
+
+	if (clv_tls_verify_profile(conn, &facts))
+		return -1;
+	s->completed = true;
+	return 0;
+}
+
+static int on_cid_added(struct clv_conn *conn, const struct clv_cid *cid)
+{
+	(void)conn, (void)cid;
+	return 0;
+}
+
+static void on_cid_removed(struct clv_conn *conn, const struct clv_cid *cid)
+{
+	(void)conn, (void)cid;
+}
+
+static const struct clv_conn_ops conn_ops = {
+	.handshake_completed = on_completed,
+	.cid_added = on_cid_added,
+	.cid_removed = on_cid_removed,
+};
+
+static struct clv_conn *new_conn(struct slot *slot, uint64_t now_ns)
+{
+	const struct clv_conn_env env = {
+		.ops = &conn_ops,
+		.owner = slot,
+		.rand = &rnd,
+		.counters = &out.counters,
+		.reset_secret = reset_secret,
+	};
+	struct clv_conn_params params = {
+		.version = NGTCP2_PROTO_VER_V1,
+		.local = { .addr = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, .port = htons(1) },
+		.remote = remote,
+		.mtu = 1500,
+		.idle_ns = 30 * CLV_SEC,
+		.handshake_ns = 10 * CLV_SEC,
+		.stream_window = 65536,
+		.conn_window = 1 << 20,
+		.queue_packets = 16,
+		.sojourn_ns = CLV_SEC,
+		.now_ns = now_ns,
+	};
+	struct clv_conn *conn;
+
+	params.client_dcid.datalen = CID_LEN;
+	clv_rand_bytes(&rnd, params.client_dcid.data, CID_LEN);
+	if (clv_conn_new(&env, &params, &conn))
+		return NULL;
+	if (clv_tls_attach(tls, conn, "relay")) {
+		clv_conn_free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+static int new_socket(void)
+{
+	int fd = socket(opt.remote.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		udp_die("socket");
+	return fd;
+}
+
+static void start_noise(void)
+{
+	/* long header, Initial, version 1 | DCID | SCID | no token | length | noise */
+	uint8_t packet[INITIAL_LEN];
+
+	clv_rand_bytes(&rnd, packet, sizeof(packet));
+	memcpy(packet, "\xc3\0\0\0\1\x08", 6);
+	packet[14] = CID_LEN;
+	memcpy(packet + 23, "\0\x44\x96", 3);
+	result.started++;
+	send_datagram(packet, sizeof(packet));
+}
+
+static void start_halfopen(uint64_t now_ns)
+{
+	struct clv_conn *conn = new_conn(NULL, now_ns);
+
+	if (!conn)
+		return;
+	result.started++;
+	clv_conn_output(conn, &out.port, now_ns);
+	clv_conn_free(conn);
+}
+
+static void start_handshake(uint64_t now_ns)
+{
+	struct slot *s = slots;
+
+	while (s < slots + SLOTS && s->conn)
+		s++;
+	if (s == slots + SLOTS) {
+		result.skipped++;
+		return;
+	}
+	*s = (struct slot){ .fd = new_socket(), .since_ns = now_ns };
+	s->conn = new_conn(s, now_ns);
+	if (!s->conn) {
+		close(s->fd);
+		return;
+	}
+	result.started++;
+	out.fd = s->fd;
+	clv_conn_output(s->conn, &out.port, now_ns);
+}
+
+static void end_handshake(struct slot *s)
+{
+	clv_conn_free(s->conn);
+	close(s->fd);
+	*s = (struct slot){ 0 };
+}
+
+static void receive(struct slot *s, uint64_t now_ns)
+{
+	uint8_t packet[DATAGRAM];
+	struct clv_rx rx = {
+		.local = s->conn->flow.local,
+		.remote = remote,
+		.payload = packet,
+	};
+	ssize_t n;
+
+	while ((n = recv(s->fd, packet, sizeof(packet), 0)) > 0) {
+		rx.payload_len = (uint32_t)n;
+		clv_conn_input(s->conn, &rx, now_ns);
+	}
+}
+
+static void advance(struct slot *s, uint64_t now_ns)
+{
+	receive(s, now_ns);
+	if (clv_conn_next_ns(s->conn) <= now_ns)
+		clv_conn_expire(s->conn, now_ns);
+	out.fd = s->fd;
+	clv_conn_output(s->conn, &out.port, now_ns);
+	if (s->completed) {
+		result.completed++;
+		clv_conn_close(s->conn, true, 0x0100, "", now_ns);
+		clv_conn_output(s->conn, &out.port, now_ns);
+		end_handshake(s);
+	} else if (s->conn->closing) {
+		result.refused++;
+		end_handshake(s);
+	} else if (now_ns - s->since_ns > GIVE_UP_NS) {
+		result.late++;
+		end_handshake(s);
+	}
+}
+
+/* ---- the whole ---- */
+
+static void wait_until(uint64_t at_ns)
+{
+	struct pollfd fds[SLOTS];
+	struct slot *of[SLOTS];
+	nfds_t n = 0;
+	uint64_t now_ns = udp_clock_ns();
+	struct timespec wait = { 0 };
+
+	for (struct slot *s = slots; s < slots + SLOTS; s++) {
+		if (!s->conn)
+			continue;
+		if (clv_conn_next_ns(s->conn) < at_ns)
+			at_ns = clv_conn_next_ns(s->conn);
+		fds[n] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
+		of[n++] = s;
+	}
+	if (at_ns > now_ns)
+		wait = (struct timespec){ (time_t)((at_ns - now_ns) / CLV_SEC),
+					  (long)((at_ns - now_ns) % CLV_SEC) };
+	if (ppoll(fds, n, &wait, NULL) < 0)
+		udp_die("ppoll");
+	now_ns = udp_clock_ns();
+	for (nfds_t i = 0; i < n; i++)
+		if (fds[i].revents || clv_conn_next_ns(of[i]->conn) <= now_ns)
+			advance(of[i], now_ns);
+}
+
+static bool is_busy(void)
+{
+	for (int i = 0; i < SLOTS; i++)
+		if (slots[i].conn)
+			return true;
+	return false;
+}
+
+static double run(void)
+{
+	uint64_t began_ns = udp_clock_ns(), end_ns = began_ns + opt.seconds * CLV_SEC, now_ns;
+	int fd = new_socket();
+	double took;
+
+	for (uint64_t n = 0; (now_ns = udp_clock_ns()) < end_ns; n++) {
+		uint64_t due_ns = began_ns + n * CLV_SEC / opt.rate;
+
+		while ((now_ns = udp_clock_ns()) < due_ns)
+			wait_until(due_ns);
+		out.fd = fd;
+		if (opt.kind == INITIALS)
+			start_noise();
+		else if (opt.kind == HALFOPEN)
+			start_halfopen(now_ns);
+		else
+			start_handshake(now_ns);
+	}
+	took = (double)(now_ns - began_ns) / 1e9;
+	while (is_busy())
+		wait_until(udp_clock_ns() + CLV_SEC);
+	close(fd);
+	return took;
+}
+
+static void open_tls(void)
+{
+	const struct clv_tls_client_params params = { .ca_sha256 = opt.pin };
+	char error[256];
+
+	if (!clv_tls_client_context(&params, &tls, error, sizeof(error)))
+		return;
+	fprintf(stderr, "storm: %s\n", error);
+	exit(1);
+}
+
+static void usage(void)
+{
+	fputs("usage: storm --kind initials|halfopen|handshakes [--rate N] [--seconds N]\n"
+	      "             [--pin HEX] HOST:PORT\n",
+	      stderr);
+	exit(2);
+}
+
+static void parse_pin(const char *hex)
+{
+	for (int i = 0; i < 32; i++)
+		if (sscanf(hex + 2 * i, "%2hhx", &opt.pin[i]) != 1)
+			usage();
+}
+
+static void parse_options(int argc, char **argv)
+{
+	static const struct option longopts[] = {
+		{ "kind", 1, NULL, 'k' }, { "rate", 1, NULL, 'r' }, { "seconds", 1, NULL, 's' },
+		{ "pin", 1, NULL, 'p' },  { NULL, 0, NULL, 0 },
+	};
+	int c, kind = -1;
+
+	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+		switch (c) {
+		case 'k':
+			for (kind = 2; kind >= 0 && strcmp(optarg, kinds[kind]) != 0; kind--)
+				;
+			break;
+		case 'r':
+			opt.rate = udp_number("rate", optarg, 1000000);
+			break;
+		case 's':
+			opt.seconds = udp_number("seconds", optarg, 3600);
+			break;
+		case 'p':
+			parse_pin(optarg);
+			break;
+		default:
+			usage();
+		}
+	}
+	if (kind < 0 || argc - optind != 1 || !opt.rate)
+		usage();
+	opt.kind = (enum kind)kind;
+	opt.remote_len = udp_resolve(argv[optind], 0, &opt.remote);
+}
+
+int main(int argc, char **argv)
+{
+	double took;
+
+	parse_options(argc, argv);
+	clv_rand_init(&rnd, 0);
+	clv_endpoint_from_sockaddr((struct sockaddr *)&opt.remote, &remote);
+	out.port = (struct clv_port){ &port_ops, &out.counters };
+	open_tls();
+	took = run();
+	clv_tls_context_free(tls);
+	printf("{\"datagrams\": %llu, \"initials\": %llu, \"started\": %llu, \"completed\": %llu, "
+	       "\"refused\": %llu, \"late\": %llu, \"skipped\": %llu, \"seconds\": %.3f}\n",
+	       (unsigned long long)result.datagrams, (unsigned long long)result.initials,
+	       (unsigned long long)result.started, (unsigned long long)result.completed,
+	       (unsigned long long)result.refused, (unsigned long long)result.late,
+	       (unsigned long long)result.skipped, took);
+	return 0;
+}
