@@ -151,7 +151,8 @@ enum culvert_profile {
 };
 
 struct culvert_session_options {
-	const char *relay; /* "HOST:PORT", "[IPv6]:PORT"; a name's addresses are tried in turn */
+	const char *relay; /* "HOST:PORT", "[IPv6]:PORT"; a name is looked up once, its addresses are
+			      tried in turn */
 	/* Whom to trust, one of the two. */
 	const char *ca_file; /* certificate authority, PEM */
 	const char *pin;     /* "sha256:HEX", the fingerprint that the relay prints at its start */

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Senders of a forward on a clock of the test's own; the tunnels are the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/peer/forward.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+
+enum {
+	TUNNELS_MAX = 16,
+	SENDERS_MAX = 3,
+	HELD_PACKETS = 4,
+	HELD_BYTES = 20,
+};
+
+#define RETRY_NS (3 * CLV_SEC)
+
+struct clv_relay_tunnel {
+	struct clv_relay_tunnel_params p;
+	bool is_closed;	 /* by the forward */
+	char sent[64];	 /* payloads, one after the other, with ';' */
+	unsigned sender; /* port of */
+};
+
+static struct {
+	struct clv_forward *forward;
+	struct clv_relay_tunnel tunnels[TUNNELS_MAX];
+	unsigned asked;
+	int open_err;
+	unsigned told_open, told_refused, told_ended;
+	uint64_t now_ns;
+} f;
+
+/* ---- what a forward asks of a session; these stand for relay_session's ---- */
+
+int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_tunnel_params *p,
+			  struct clv_relay_tunnel **out)
+{
+	struct clv_relay_tunnel *t = &f.tunnels[f.asked];
+
+	assert_non_null(rs);
+	assert_string_equal(p->host, "target.example");
+	assert_int_equal(p->port, 53);
+	if (f.open_err)
+		return f.open_err;
+	assert_true(f.asked++ < TUNNELS_MAX);
+	t->p = *p;
+	t->sender = ntohs(p->remote.port);
+	*out = t;
+	return 0;
+}
+
+void clv_relay_tunnel_close(struct clv_relay_tunnel *t)
+{
+	assert_false(t->is_closed);
+	t->is_closed = true;
+}
+
+void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len)
+{
+	size_t at = strlen(t->sent);
+
+	assert_false(t->is_closed);
+	snprintf(t->sent + at, sizeof(t->sent) - at, "%.*s;", (int)len, (const char *)payload);
+}
+
+/* ---- what becomes of them ---- */
+
+static void open_tunnel(unsigned i)
+{
+	const struct clv_client_result result = { .status = 200 };
+
+	f.tunnels[i].p.ops->on_open(f.tunnels[i].p.user, &result);
+}
+
+static void refuse_tunnel(unsigned i)
+{
+	const struct clv_client_result result = { .err = CLV_EDENIED, .status = 403 };
+
+	f.tunnels[i].p.ops->on_closed(f.tunnels[i].p.user, CLV_EDENIED, &result);
+}
+
+static void end_tunnel(unsigned i)
+{
+	f.tunnels[i].p.ops->on_closed(f.tunnels[i].p.user, 0, NULL);
+}
+
+static void on_open(void *user, const struct clv_client_result *result)
+{
+	assert_ptr_equal(user, &f);
+	assert_int_equal(result->status, 200);
+	f.told_open++;
+}
+
+static void on_refused(void *user, int error, const struct clv_client_result *result)
+{
+	(void)user, (void)result;
+	assert_int_not_equal(error, 0);
+	f.told_refused++;
+}
+
+static void on_ended(void *user, int error)
+{
+	(void)user, (void)error;
+	f.told_ended++;
+}
+
+static const struct clv_forward_ops ops = { on_open, on_refused, on_ended };
+
+static struct clv_relay_session *const session = (struct clv_relay_session *)&f;
+
+static int set_up(void **state)
+{
+	const struct clv_forward_params p = {
+		.host = "target.example",
+		.port = 53,
+		.senders_max = SENDERS_MAX,
+		.held_packets = HELD_PACKETS,
+		.held_bytes = HELD_BYTES,
+		.retry_ns = RETRY_NS,
+		.ops = &ops,
+		.user = &f,
+	};
+
+	(void)state;
+	memset(&f, 0, sizeof(f));
+	f.now_ns = CLV_SEC;
+	if (clv_forward_open(&p, &f.forward))
+		return -1;
+	clv_forward_set_now(f.forward, f.now_ns);
+	clv_forward_set_session(f.forward, session);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	clv_forward_close(f.forward);
+	return 0;
+}
+
+static void pass(uint64_t ns)
+{
+	f.now_ns += ns;
+	clv_forward_set_now(f.forward, f.now_ns);
+}
+
+/* A local sender, by its port, sends a datagram that no tunnel takes. */
+static void send_from(unsigned port, const char *text)
+{
+	struct clv_evt_remote evt = { .socket = 7 };
+
+	assert_int_equal(clv_endpoint_parse("127.0.0.1:5353", &evt.local), 0);
+	assert_int_equal(clv_endpoint_parse("127.0.0.1:1", &evt.remote), 0);
+	evt.remote.port = htons((uint16_t)port);
+	clv_forward_new_remote(f.forward, &evt, (const uint8_t *)text, strlen(text));
+}
+
+static void expect(uint64_t held, uint64_t dropped)
+{
+	assert_int_equal(clv_forward_stats(f.forward)->held, held);
+	assert_int_equal(clv_forward_stats(f.forward)->dropped, dropped);
+}
+
+/* ---- cases ---- */
+
+static void what_comes_before_the_tunnel_is_open_follows_in_order(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	send_from(1, "b");
+	send_from(1, "c");
+	assert_int_equal(f.asked, 1);
+	assert_string_equal(f.tunnels[0].sent, "");
+	open_tunnel(0);
+	assert_string_equal(f.tunnels[0].sent, "a;b;c;");
+	assert_int_equal(f.told_open, 1);
+	/* one that crossed with the opening */
+	send_from(1, "d");
+	assert_string_equal(f.tunnels[0].sent, "a;b;c;d;");
+	assert_int_equal(f.asked, 1);
+	expect(3, 0);
+}
+
+static void each_sender_has_a_tunnel_of_its_own(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	send_from(2, "b");
+	assert_int_equal(f.asked, 2);
+	open_tunnel(1);
+	open_tunnel(0);
+	assert_string_equal(f.tunnels[0].sent, "a;");
+	assert_string_equal(f.tunnels[1].sent, "b;");
+	assert_int_equal(f.tunnels[0].sender, 1);
+	assert_int_equal(f.tunnels[1].sender, 2);
+}
+
+static void what_is_kept_has_bounds_and_what_is_beyond_is_counted(void **state)
+{
+	(void)state;
+	for (int i = 0; i < HELD_PACKETS + 2; i++)
+		send_from(1, "x");
+	expect(HELD_PACKETS, 2);
+	/* of all senders together: 20 bytes, of which 4 are taken */
+	send_from(2, "sixteen bytes...");
+	expect(HELD_PACKETS + 1, 2);
+	send_from(3, "y");
+	expect(HELD_PACKETS + 1, 3);
+	/* and it comes back */
+	open_tunnel(1);
+	send_from(3, "z");
+	expect(HELD_PACKETS + 2, 3);
+	open_tunnel(2);
+	assert_string_equal(f.tunnels[2].sent, "z;");
+}
+
+static void a_refused_sender_waits_before_it_asks_again(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	refuse_tunnel(0);
+	assert_int_equal(f.told_refused, 1);
+	expect(1, 1);
+	pass(RETRY_NS - 1);
+	send_from(1, "b");
+	assert_int_equal(f.asked, 1);
+	expect(1, 2);
+	send_from(2, "others do not wait");
+	assert_int_equal(f.asked, 2);
+	pass(1);
+	send_from(1, "c");
+	assert_int_equal(f.asked, 3);
+	open_tunnel(2);
+	assert_string_equal(f.tunnels[2].sent, "c;");
+}
+
+static void a_tunnel_that_cannot_be_asked_for_is_a_refusal(void **state)
+{
+	(void)state;
+	f.open_err = CLV_EFULL;
+	send_from(1, "a");
+	assert_int_equal(f.told_refused, 1);
+	expect(1, 1);
+	f.open_err = 0;
+	send_from(1, "b");
+	assert_int_equal(f.asked, 0);
+	pass(RETRY_NS);
+	send_from(1, "c");
+	assert_int_equal(f.asked, 1);
+}
+
+static void a_tunnel_that_ended_opens_anew_with_the_next_datagram(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	open_tunnel(0);
+	pass(RETRY_NS);
+	end_tunnel(0);
+	assert_int_equal(f.told_ended, 1);
+	send_from(1, "b");
+	assert_int_equal(f.asked, 2);
+	open_tunnel(1);
+	assert_string_equal(f.tunnels[1].sent, "b;");
+}
+
+static void a_tunnel_that_ends_as_soon_as_it_is_open_is_not_asked_for_at_once(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	open_tunnel(0);
+	pass(RETRY_NS - 1);
+	end_tunnel(0);
+	send_from(1, "b");
+	assert_int_equal(f.asked, 1);
+	pass(RETRY_NS);
+	send_from(1, "c");
+	assert_int_equal(f.asked, 2);
+}
+
+static void a_full_table_makes_room_where_nothing_is_open(void **state)
+{
+	(void)state;
+	for (unsigned port = 1; port <= SENDERS_MAX; port++) {
+		send_from(port, "x");
+		open_tunnel(port - 1);
+	}
+	send_from(4, "no room");
+	assert_int_equal(f.asked, SENDERS_MAX);
+	expect(SENDERS_MAX, 1);
+	pass(RETRY_NS);
+	end_tunnel(1);
+	send_from(4, "y");
+	assert_int_equal(f.asked, SENDERS_MAX + 1);
+	open_tunnel(SENDERS_MAX);
+	assert_string_equal(f.tunnels[SENDERS_MAX].sent, "y;");
+	send_from(2, "its place is gone");
+	assert_int_equal(f.asked, SENDERS_MAX + 1);
+}
+
+static void without_a_session_nothing_is_asked_and_with_the_next_nobody_waits(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	open_tunnel(0);
+	f.tunnels[0].p.ops->on_closed(f.tunnels[0].p.user, CLV_ECLOSED, NULL);
+	clv_forward_set_session(f.forward, NULL);
+	send_from(1, "b");
+	send_from(2, "c");
+	assert_int_equal(f.asked, 1);
+	assert_int_equal(f.told_refused, 0); /* the session says what is wrong */
+	clv_forward_set_session(f.forward, session);
+	send_from(1, "d");
+	send_from(2, "e");
+	assert_int_equal(f.asked, 3);
+}
+
+static void closing_closes_what_is_open_and_what_is_asked_for(void **state)
+{
+	(void)state;
+	send_from(1, "a");
+	open_tunnel(0);
+	send_from(2, "kept");
+	clv_forward_close(f.forward);
+	f.forward = NULL;
+	assert_true(f.tunnels[0].is_closed && f.tunnels[1].is_closed);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(what_comes_before_the_tunnel_is_open_follows_in_order),
+		CASE(each_sender_has_a_tunnel_of_its_own),
+		CASE(what_is_kept_has_bounds_and_what_is_beyond_is_counted),
+		CASE(a_refused_sender_waits_before_it_asks_again),
+		CASE(a_tunnel_that_cannot_be_asked_for_is_a_refusal),
+		CASE(a_tunnel_that_ended_opens_anew_with_the_next_datagram),
+		CASE(a_tunnel_that_ends_as_soon_as_it_is_open_is_not_asked_for_at_once),
+		CASE(a_full_table_makes_room_where_nothing_is_open),
+		CASE(without_a_session_nothing_is_asked_and_with_the_next_nobody_waits),
+		CASE(closing_closes_what_is_open_and_what_is_asked_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
