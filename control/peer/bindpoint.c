@@ -223,6 +223,8 @@ static void on_context_close(void *user, const struct clv_contexts_entry *e)
 	struct remote *r = e->is_uncompressed ? NULL : find(b, &b->by_wire, &e->remote);
 
 	clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_CLOSE, &close, sizeof(close), NULL, 0);
+	if (e->is_uncompressed)
+		b->p.ops->on_remote_refused(b->p.user, &e->remote);
 	if (!r || r->context_id != e->id)
 		return;
 	r->is_refused = is_refusal(r);

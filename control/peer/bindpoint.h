@@ -35,7 +35,7 @@ struct clv_bindpoint_ops {
 	/* It was let go: idle.  Joined only. */
 	void (*on_remote_gone)(void *user, const struct clv_endpoint *wire,
 			       const struct clv_endpoint *local);
-	/* The relay refused a named remote. */
+	/* The relay refused a named remote; wire zero: it lets in nobody who was not named. */
 	void (*on_remote_refused)(void *user, const struct clv_endpoint *wire);
 	/* The tunnel was refused; result as in struct clv_relay_tunnel_ops. */
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);

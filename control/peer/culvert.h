@@ -319,7 +319,8 @@ enum culvert_event_type {
 	/* Joined: a remote has a local port; has it no longer, being idle. */
 	CULVERT_REMOTE,
 	CULVERT_REMOTE_GONE,
-	/* The relay refused a remote that was permitted. */
+	/* The relay refused a remote that was permitted; remote without a family (AF_UNSPEC): it
+	   lets in none that was not, so that the port is as if closed. */
 	CULVERT_REMOTE_REFUSED,
 };
 

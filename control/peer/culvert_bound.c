@@ -67,7 +67,11 @@ static void on_remote_gone(void *user, const struct clv_endpoint *wire,
 
 static void on_remote_refused(void *user, const struct clv_endpoint *wire)
 {
-	tell_remote(user, CULVERT_REMOTE_REFUSED, wire, NULL);
+	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, 0);
+
+	if (wire->port)
+		api_address(wire, &e.remote);
+	api_tell(e.bound->session->c, &e, NULL, 0);
 }
 
 static void on_refused(void *user, int error, const struct clv_client_result *result)

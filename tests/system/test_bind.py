@@ -178,6 +178,15 @@ def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
     assert count(relay, "context_refused_family") == 5
 
 
+def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay, targets, datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { uncompressed = false }\n")
+    bind = Bind(lab, "peer-v4", relay, "--peer", targets["target-v4"])
+    bind.proc.wait_line(r'^\{"event": ?"refused", ?"remote": ?"any"\}\n', 10)
+    assert bind.proc.text().count("refused") == 1
+    bind.stop()
+    assert count(relay, "context_refused_policy") == 1
+
+
 def test_a_relay_may_not_offer_them(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { offered = false }\n")
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4),

@@ -41,7 +41,10 @@ static void say_remote(const struct bind *b, const char *what, const struct culv
 	char remote[CULVERT_ADDRESS_TEXT], port[CULVERT_ADDRESS_TEXT] = "", text[256];
 	bool has_local = e->local.sa.sa_family;
 
-	culvert_address_format(&e->remote, remote);
+	if (e->remote.sa.sa_family)
+		culvert_address_format(&e->remote, remote);
+	else
+		strcpy(remote, "any");
 	if (has_local)
 		culvert_address_format(&e->local, port);
 	snprintf(text, sizeof(text), "%s %s%s%s", what, remote, has_local ? " local " : "", port);
