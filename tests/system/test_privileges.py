@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """After its set-up the daemon is a nobody with three capabilities, behind a system call filter."""
 import pwd
+import re
 import socket
 import subprocess
 import time
@@ -160,3 +161,59 @@ def test_systemd_takes_the_service_file_and_finds_it_hardened(build, tmp_path):
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=35",
                            "--no-pager", unit], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def demanded(key):
+    """What the service file says after key=, all lines of it."""
+    lines = SERVICE.read_text(encoding="ascii").splitlines()
+    return " ".join(line.partition("=")[2] for line in lines if line.startswith(key + "=")).split()
+
+
+def members(group, seen):
+    """The system calls in a group of systemd's, "@system-service"."""
+    if group in seen:
+        return set()
+    seen.add(group)
+    text = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager", group],
+                          capture_output=True, text=True, check=True).stdout
+    words = [line.strip() for line in text.splitlines()[1:]]
+    return set().union(*(members(word, seen) if word.startswith("@") else {word}
+                         for word in words if word and not word.startswith("#")))
+
+
+def test_the_service_file_lets_through_all_that_a_relay_does(
+        lab, start_relay, forward, targets, tmp_path, datapath):
+    """From its start to its end, also what the parts do that it is made of."""
+    calls = tmp_path / "calls"
+    relay = start_relay("relay-v4only", config=LAB % datapath + 'user = "nobody"\n',
+                        wrapper=("strace", "-D", "-f", "-qq", "-o", calls))
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
+    assert daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7",
+                       relay.fingerprint).returncode != 0    # the resolver's threads
+    relay.stop()
+    lines = [line.split(None, 1)[1] for line in
+             calls.read_text(encoding="utf-8", errors="replace").splitlines()]
+    done = {found.group(1) for found in map(re.compile(r"(\w+)\(").match, lines) if found}
+    assert {"bpf", "seccomp", "socket", "setresuid"} <= done    # strace saw it all
+
+    words = demanded("SystemCallFilter")
+    allowed = set().union(*(members(word, set()) if word.startswith("@") else {word}
+                            for word in words))
+    assert done - allowed == set()
+    families = {found.group(1) for found in map(re.compile(r"socket\((\w+)").match, lines) if found}
+    assert families - set(demanded("RestrictAddressFamilies")) == set()
+    assert not [line for line in lines if "PROT_WRITE|PROT_EXEC" in line]   # MemoryDenyWriteExecute
+
+
+def test_the_capabilities_of_the_service_file_are_enough(
+        start_relay, forward, targets, datapath):
+    bounds = "".join(f",+{name.removeprefix('CAP_').lower()}"
+                     for name in demanded("CapabilityBoundingSet"))
+    relay = start_relay("relay-v4only", config=LAB % datapath + 'user = "nobody"\n',
+                        wrapper=("setpriv", f"--bounding-set=-all{bounds}", "--no-new-privs"))
+    assert {one["rung"] for one in relay.ctl("status")["interfaces"]} == \
+        ({daemon.RUNGS[datapath]} if datapath != "sock" else set())
+    assert relay.ctl("status")["privileges"]["user"] == "nobody"
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
