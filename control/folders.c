@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,35 @@ int clv_folders_make(const char *path, unsigned mode)
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
+/* Whether path still leads to the open file: its last owner may have removed it meanwhile. */
+static bool is_there(const char *path, int fd)
+{
+	struct stat there, mine;
+
+	return stat(path, &there) == 0 && fstat(fd, &mine) == 0 && there.st_ino == mine.st_ino &&
+	       there.st_dev == mine.st_dev;
+}
+
+/* Returns a locked file that path leads to, -EBUSY (another process has it), or another -errno. */
+static int open_locked(const char *path)
+{
+	int err, fd;
+
+	for (;;) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+			close(fd);
+			return err;
+		}
+		if (is_there(path, fd))
+			return fd;
+		close(fd);
+	}
+}
+
 int clv_folders_lock(const char *run_dir, char *error, size_t error_len)
 {
 	char path[PATH_MAX], text[24];
@@ -51,27 +81,20 @@ int clv_folders_lock(const char *run_dir, char *error, size_t error_len)
 
 	if (snprintf(path, sizeof(path), "%s/%s", run_dir, LOCK_FILE) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0) {
-		err = -errno;
-		snprintf(error, error_len, "%s: %s", path, clv_strerror(err));
-		return err;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		if (err == -EBUSY)
-			snprintf(error, error_len,
-				 "another culvertd runs on %s: stop it, or give this one a --run "
-				 "and --state of its own",
-				 run_dir);
-		else
-			snprintf(error, error_len, "%s: %s", path, clv_strerror(err));
-		close(fd);
-		return err;
-	}
+	fd = open_locked(path);
+	if (fd == -EBUSY)
+		snprintf(error, error_len,
+			 "another culvertd runs on %s: stop it, or give this one a --run and "
+			 "--state of its own",
+			 run_dir);
+	else if (fd < 0)
+		snprintf(error, error_len, "%s: %s", path, clv_strerror(fd));
+	if (fd < 0)
+		return fd;
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	errno = 0;
 	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n) {
-		err = errno ? -errno : -EIO;
+		err = errno ? -errno : -ENOSPC;
 		snprintf(error, error_len, "%s: %s", path, clv_strerror(err));
 		close(fd);
 		return err;

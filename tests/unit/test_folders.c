@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +98,56 @@ static void a_killed_daemon_holds_no_lock(void **state)
 	clv_folders_unlock(top, fd);
 }
 
+enum {
+	RIVALS = 4,
+	TURNS = 20000, /* of all of them */
+};
+
+struct rivalry {
+	atomic_int holders, both, turns;
+};
+
+/* Take it and let go of it, again and again, as long as there are turns. */
+static void compete(struct rivalry *r)
+{
+	char error[200];
+	int fd;
+
+	while (atomic_fetch_add(&r->turns, 1) < TURNS) {
+		fd = clv_folders_lock(top, error, sizeof(error));
+		if (fd < 0)
+			continue;
+		if (atomic_fetch_add(&r->holders, 1))
+			atomic_fetch_add(&r->both, 1);
+		usleep(1);
+		atomic_fetch_sub(&r->holders, 1);
+		clv_folders_unlock(top, fd);
+	}
+}
+
+/* Who opened the file before its owner removed it has a lock on nothing. */
+static void daemons_that_come_and_go_never_have_the_folder_together(void **state)
+{
+	struct rivalry *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[RIVALS];
+	int i;
+
+	(void)state;
+	assert_ptr_not_equal(r, MAP_FAILED);
+	for (i = 0; i < RIVALS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			compete(r);
+			_exit(0);
+		}
+	}
+	for (i = 0; i < RIVALS; i++)
+		assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+	assert_int_equal(r->both, 0);
+	munmap(r, sizeof(*r));
+}
+
 static void a_missing_run_folder_is_an_error(void **state)
 {
 	char error[200] = "";
@@ -151,6 +203,7 @@ int main(void)
 		cmocka_unit_test(folders_are_made_with_those_above),
 		cmocka_unit_test(one_daemon_has_a_run_folder),
 		cmocka_unit_test(a_killed_daemon_holds_no_lock),
+		cmocka_unit_test(daemons_that_come_and_go_never_have_the_folder_together),
 		cmocka_unit_test(a_missing_run_folder_is_an_error),
 		cmocka_unit_test(the_secret_is_made_once_and_for_the_owner_alone),
 		cmocka_unit_test(a_damaged_secret_is_left_alone),
