@@ -74,22 +74,41 @@ void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *loca
 }
 
 /*
- * Remove from a map every key of the old list that the new one lacks.  Lists are short (addresses
- * times ports, policy rules) and change rarely.
+ * Remove from a map every key of one list that another lacks; rows begin with their key.  Lists are
+ * short (addresses times ports, policy rules) and change rarely.
  */
-static void drop_missing(int fd, const void *before, size_t before_len, const void *after,
-			 size_t after_len, size_t key_len)
+static void drop_missing(int fd, const void *rows, size_t rows_len, const void *others,
+			 size_t others_len, size_t row_len, size_t key_len)
 {
-	const char *old = before, *new = after;
+	const char *row = rows, *other = others;
 	size_t i, k;
 
-	for (i = 0; i < before_len; i++) {
-		for (k = 0; k < after_len; k++)
-			if (memcmp(old + i * key_len, new + k *key_len, key_len) == 0)
+	for (i = 0; i < rows_len; i++) {
+		for (k = 0; k < others_len; k++)
+			if (memcmp(row + i * row_len, other + k * row_len, key_len) == 0)
 				break;
-		if (k == after_len)
-			drop(fd, old + i * key_len);
+		if (k == others_len)
+			drop(fd, row + i * row_len);
 	}
+}
+
+static int put_listeners(struct clv_maps *m, const struct clv_endpoint *list, size_t len,
+			 size_t ports_len)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < len; i++) {
+		const struct clv_listener listener = { .id = (uint32_t)(i % ports_len) };
+
+		err = put(m->fds.listeners, &list[i], &listener);
+		if (err) {
+			drop_missing(m->fds.listeners, list, i, m->listeners, m->listeners_len,
+				     sizeof(*list), sizeof(*list));
+			return err;
+		}
+	}
+	return 0;
 }
 
 int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
@@ -103,44 +122,64 @@ int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_
 		return -ENOMEM;
 	for (i = 0; i < addrs_len; i++) {
 		for (k = 0; k < ports_len; k++, n++) {
-			const struct clv_listener listener = { .id = (uint32_t)k };
-
 			memcpy(list[n].addr, addrs[i], sizeof(list[n].addr));
 			list[n].port = htons(ports[k]);
-			err = put(m->fds.listeners, &list[n], &listener);
-			if (err) {
-				free(list);
-				return err;
-			}
 		}
 	}
-	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n, sizeof(*list));
+	err = put_listeners(m, list, n, ports_len);
+	if (err) {
+		free(list);
+		return err;
+	}
+	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n, sizeof(*list),
+		     sizeof(*list));
 	free(m->listeners);
 	m->listeners = list;
 	m->listeners_len = n;
 	return 0;
 }
 
+static int put_rules(struct clv_maps *m, const struct clv_maps_rule *list, size_t len)
+{
+	const struct clv_maps_rule *old = m->denied;
+	size_t i;
+	int err;
+
+	for (i = 0; i < len; i++) {
+		err = put(m->fds.denied, &list[i].prefix, &list[i].verdict);
+		if (err)
+			goto undo;
+	}
+	return 0;
+
+undo:
+	drop_missing(m->fds.denied, list, i, old, m->denied_len, sizeof(*list),
+		     sizeof(list->prefix));
+	for (i = 0; i < m->denied_len; i++)
+		put(m->fds.denied, &old[i].prefix, &old[i].verdict);
+	return err;
+}
+
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 {
 	const struct clv_policy_rule *rules;
 	size_t i, n = clv_policy_rules(policy, &rules);
-	struct clv_prefix *list = calloc(n + 1, sizeof(*list));
+	struct clv_maps_rule *list = calloc(n + 1, sizeof(*list));
 	int err;
 
 	if (!list)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
-		const uint32_t verdict = rules[i].verdict;
-
-		list[i] = rules[i].prefix;
-		err = put(m->fds.denied, &list[i], &verdict);
-		if (err) {
-			free(list);
-			return err;
-		}
+		list[i].prefix = rules[i].prefix;
+		list[i].verdict = rules[i].verdict;
 	}
-	drop_missing(m->fds.denied, m->denied, m->denied_len, list, n, sizeof(*list));
+	err = put_rules(m, list, n);
+	if (err) {
+		free(list);
+		return err;
+	}
+	drop_missing(m->fds.denied, m->denied, m->denied_len, list, n, sizeof(*list),
+		     sizeof(list->prefix));
 	free(m->denied);
 	m->denied = list;
 	m->denied_len = n;

@@ -17,11 +17,17 @@
 #include "control/bpf_load.h"
 #include "control/masque/policy.h"
 
+/* A row of `denied`. */
+struct clv_maps_rule {
+	struct clv_prefix prefix;
+	uint32_t verdict;
+};
+
 struct clv_maps {
 	struct clv_bpf_maps fds;	/* borrows the descriptors */
 	struct clv_endpoint *listeners; /* what is in the map now */
 	size_t listeners_len;
-	struct clv_prefix *denied;
+	struct clv_maps_rule *denied;
 	size_t denied_len;
 };
 
@@ -41,12 +47,13 @@ void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *loca
 
 /*
  * Make the listeners exactly every one of addrs (16 bytes each) with every one of ports (host
- * order).  New ones come in before old ones go.  Returns 0, CLV_EFULL or -errno.
+ * order).  New ones come in before old ones go.  Returns 0, or CLV_EFULL or -errno when all is as it
+ * was.
  */
 int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
 			   const uint16_t *ports, size_t ports_len);
 
-/* Make `denied` exactly the policy's rules.  Returns 0, CLV_EFULL or -errno. */
+/* Make `denied` exactly the policy's rules.  Returns as set_listeners. */
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy);
 
 /* Limit what strangers send up to control.  Returns 0 or -errno. */

@@ -269,7 +269,11 @@ static void on_reload(uv_signal_t *handle, int signal)
 	(void)signal;
 	err = clv_config_load(relay->options.config_file, relay->options.is_config_given, &config,
 			      relay->error, sizeof(relay->error));
-	err = err ? err : replace_policy(relay, &config);
+	if (!err) {
+		err = replace_policy(relay, &config);
+		if (err)
+			clv_config_fini(&config);
+	}
 	if (err) {
 		clv_log(CLV_LOG_ERROR, "reload_refused", "err=\"%s\" hint=\"nothing was changed\"",
 			relay->error);

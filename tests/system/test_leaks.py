@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the kernel and the process hold, counted before, while and after a relay works."""
+import itertools
+import signal
 import time
 
 import pytest
@@ -9,14 +11,21 @@ import leaks
 from daemon import is_clean, loads
 
 DATAPATHS = ("xdp", "sock")
+FOLDERS = itertools.count()
+
+
+@pytest.fixture
+def reachable(lab):
+    """A folder that the user whom the relay becomes can reach, as /run is."""
+    folder = lab.folder / f"r{next(FOLDERS)}"    # short: a socket's path has room for 107 bytes
+    folder.mkdir()
+    return folder
 
 
 def test_a_relay_that_worked_and_stopped_leaves_nothing_in_the_kernel(
-        lab, start_relay, forward, targets, datapath):
-    folder = lab.folder / f"leaks-{datapath}"
-    folder.mkdir()    # one that the user whom the relay becomes can reach, as /run is
+        lab, start_relay, forward, targets, datapath, reachable):
     before = leaks.of_host(lab["relay"])
-    relay = start_relay(datapath=datapath, folder=folder)
+    relay = start_relay(datapath=datapath, folder=reachable)
     held = leaks.held_by(relay.proc.pid)
     assert held.ids["map"] and held.ids["prog"]
     assert bool(held.ids["link"]) == relay.uses_xdp
@@ -65,12 +74,19 @@ def asan(build):
 
 
 def test_the_heap_is_empty_when_a_relay_ends(
-        lab, start_relay, forward, targets, datapath, asan):
-    relay = start_relay(datapath=datapath, program=asan)
+        lab, start_relay, forward, targets, datapath, asan, reachable):
+    relay = start_relay(datapath=datapath, program=asan, folder=reachable)
     way = forward("peer-v4", relay, targets["target-v6"])
     assert all(map(is_clean, loads(lab["peer-v4"], way.address, 4, count=50, rate=100)))
     for target in ("10.0.0.1:7", "nobody.example:7", "127.0.0.1:7"):
         assert daemon.ping(lab["peer-v4"], relay.address(4), target,
                            relay.fingerprint).returncode != 0
+    good = relay.config.read_text(encoding="ascii")
+    for text, said in ((good.replace("allow", "deny"), "reloaded"),
+                       (good.replace("2001:db8::/32", "no prefix"), "reload_refused"),
+                       (good + "nonsense = 1\n", "unknown|no such|nonsense")):
+        relay.config.write_text(text, encoding="ascii")
+        relay.proc.send(signal.SIGHUP)
+        relay.proc.wait_line(rf"\b({said})\b")
     relay.stop(timeout=20)      # LeakSanitizer makes the exit status another, and says what
     assert "Sanitizer" not in relay.log.read_text(encoding="utf-8", errors="replace")

@@ -246,6 +246,59 @@ static void the_policy_is_in_the_kernel_too(void **state)
 	clv_policy_free(other);
 }
 
+enum {
+	MANY = 96, /* more than fit */
+};
+
+static void a_policy_that_does_not_fit_changes_nothing(void **state)
+{
+	const char *const few[] = { "9.9.9.9", "5.0.7.7" };
+	char text[MANY][20], error[200];
+	struct clv_policy *small, *large;
+	const char *many[MANY];
+	unsigned i, before;
+
+	(void)state;
+	need_bpf();
+	for (i = 0; i < MANY; i++) {
+		snprintf(text[i], sizeof(text[i]), "5.0.%u.0/24", i);
+		many[i] = text[i];
+	}
+	assert_int_equal(clv_policy_new(NULL, 0, few, 2, &small, error, sizeof(error)), 0);
+	/* One rule of both, with another verdict. */
+	many[0] = "9.9.9.9";
+	assert_int_equal(clv_policy_new(many, MANY, NULL, 0, &large, error, sizeof(error)), 0);
+	assert_int_equal(clv_maps_set_policy(&maps, small), 0);
+	before = count_keys(maps.fds.denied);
+	assert_int_equal(clv_maps_set_policy(&maps, large), CLV_EFULL);
+	assert_int_equal(count_keys(maps.fds.denied), before);
+	assert_int_equal(verdict_of("9.9.9.9"), CLV_VERDICT_DENY);
+	assert_int_equal(verdict_of("5.0.7.7"), CLV_VERDICT_DENY);
+	assert_int_equal(verdict_of("5.0.7.8"), CLV_VERDICT_ALLOW);
+	assert_int_equal(clv_maps_set_policy(&maps, small), 0);
+	clv_policy_free(small);
+	clv_policy_free(large);
+}
+
+static void listeners_that_do_not_fit_change_nothing(void **state)
+{
+	static const uint16_t ports[] = { 443, 8443 };
+	uint8_t addrs[64][16] = { 0 };
+	unsigned i;
+
+	(void)state;
+	need_bpf();
+	for (i = 0; i < 64; i++)
+		addrs[i][15] = (uint8_t)(i + 1);
+	assert_int_equal(clv_maps_set_listeners(&maps, addrs, 3, ports, 2), 0);
+	assert_int_equal(count_keys(maps.fds.listeners), 6);
+	assert_int_equal(clv_maps_set_listeners(&maps, addrs + 2, 62, ports, 2), CLV_EFULL);
+	assert_int_equal(count_keys(maps.fds.listeners), 6);
+	assert_int_equal(clv_maps_set_listeners(&maps, addrs + 2, 1, ports, 2), 0);
+	assert_int_equal(count_keys(maps.fds.listeners), 2);
+	assert_int_equal(clv_maps_set_listeners(&maps, NULL, 0, ports, 2), 0);
+}
+
 static void the_queue_of_a_flow_is_read(void **state)
 {
 	struct clv_tuple flow = { endpoint("192.0.2.1:443"), endpoint("192.0.2.9:999") };
@@ -465,6 +518,8 @@ int main(void)
 		cmocka_unit_test(contexts_and_bindings_come_and_go),
 		cmocka_unit_test(listeners_follow_addresses),
 		cmocka_unit_test(the_policy_is_in_the_kernel_too),
+		cmocka_unit_test(a_policy_that_does_not_fit_changes_nothing),
+		cmocka_unit_test(listeners_that_do_not_fit_change_nothing),
 		cmocka_unit_test(the_queue_of_a_flow_is_read),
 		cmocka_unit_test(an_interface_is_attached_once),
 		cmocka_unit_test(the_counters_are_summed),
