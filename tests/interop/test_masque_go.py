@@ -156,14 +156,16 @@ def test_the_post_quantum_listener_refuses_any_other_key_exchange(
         masque_go, lab, relay, groups, args):
     found = shake(masque_go, lab, relay, 443, groups, *args)
     assert found.pop("error") in REFUSED
-    assert found == {"done": False, "requests": 0, "failed": 1, "completed": 0}
+    assert found.pop("failed") >= 1    # an Initial that was sent again meanwhile is another
+    assert found == {"done": False, "requests": 0, "completed": 0}
 
 
 @pytest.mark.parametrize("groups", CLASSICAL)
 def test_the_hybrid_listener_never_falls_to_a_classical_group(masque_go, lab, relay, groups):
     found = shake(masque_go, lab, relay, PORT, groups)
     assert found.pop("error") in REFUSED
-    assert found == {"done": False, "requests": 0, "failed": 1, "completed": 0}
+    assert found.pop("failed") >= 1    # an Initial that was sent again meanwhile is another
+    assert found == {"done": False, "requests": 0, "completed": 0}
 
 
 @pytest.mark.parametrize("groups", HYBRID + ("X25519,P256,X25519MLKEM768", "X25519,SecP256r1MLKEM768"))

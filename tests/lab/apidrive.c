@@ -7,7 +7,8 @@
  *   send NAME TEXT                                sendto NAME REMOTE TEXT
  *   size NAME BYTES                               flood NAME COUNT
  *   close NAME | session                          mute NAME (close it from inside of its next event)
- *   sleep MSEC (read no events meanwhile)         stats
+ *   pour NAME COUNT BYTES (and step for a while,  stats
+ *        but read no events)
  *
  * Each is answered by a line of JSON, {"did": ..., "error": ...}; events are lines with "event", and
  * "name" of what they are about.  Ends with standard input.
@@ -26,6 +27,8 @@ enum {
 	WORDS_MAX = 6,
 	THINGS_MAX = 32,
 	SIZE_MAX_BYTES = 65535,
+	POUR_AT_ONCE = 16,
+	POUR_QUIET = 20, /* times 10 ms without anything, and it is over */
 };
 
 /* A tunnel or a bound port. */
@@ -181,7 +184,7 @@ static int send_to(char **words)
 
 static int send_size(char **words)
 {
-	static char zeros[SIZE_MAX_BYTES + 1];
+	static const uint8_t zeros[SIZE_MAX_BYTES];
 
 	return culvert_tunnel_send(find(words[1])->tunnel, zeros, strtoul(words[2], NULL, 10));
 }
@@ -219,10 +222,22 @@ static int say_stats(char **words)
 	return 0;
 }
 
-static int do_sleep(char **words)
+/* Returns how many were sent. */
+static int pour(char **words)
 {
-	usleep((useconds_t)atoi(words[1]) * 1000);
-	return 0;
+	static const uint8_t zeros[SIZE_MAX_BYTES];
+	struct pollfd fd = { .fd = culvert_fd(client), .events = POLLIN };
+	int count = atoi(words[2]), sent = 0, quiet = 0;
+
+	while (sent < count || quiet < POUR_QUIET) {
+		struct culvert_tunnel *t = find(words[1])->tunnel;
+
+		for (int i = 0; i < POUR_AT_ONCE && sent < count; i++)
+			sent += !culvert_tunnel_send(t, zeros, strtoul(words[3], NULL, 10));
+		culvert_step(client);
+		quiet = poll(&fd, 1, 10) ? 0 : quiet + 1;
+	}
+	return sent;
 }
 
 static int mute(char **words)
@@ -241,12 +256,18 @@ static const struct {
 	int words; /* at least */
 	int (*run)(char **words);
 } commands[] = {
-	{ "session", 3, open_session }, { "tunnel", 3, open_tunnel },
-	{ "bound", 2, open_bound },	{ "permit", 3, send_to },
-	{ "sendto", 4, send_to },	{ "send", 3, do_send },
-	{ "size", 3, send_size },	{ "flood", 3, flood },
-	{ "close", 2, close_it },	{ "mute", 2, mute },
-	{ "sleep", 2, do_sleep },	{ "stats", 1, say_stats },
+	{ "session", 3, open_session },
+	{ "tunnel", 3, open_tunnel },
+	{ "bound", 2, open_bound },
+	{ "permit", 3, send_to },
+	{ "sendto", 4, send_to },
+	{ "send", 3, do_send },
+	{ "size", 3, send_size },
+	{ "flood", 3, flood },
+	{ "close", 2, close_it },
+	{ "mute", 2, mute },
+	{ "pour", 4, pour },
+	{ "stats", 1, say_stats },
 };
 
 static void run(char *line)

@@ -134,6 +134,21 @@ def test_who_sends_without_stepping_is_told_to_step(drive, relay, targets):
     app.wait(event="datagram", text="after")
 
 
+@pytest.mark.parametrize("size", (0, 1000))
+def test_what_waits_for_who_reads_no_events_is_bounded_and_counted(drive, relay, targets, size):
+    app = drive().open_session(relay)
+    app.open_tunnel("t", targets["target-v4"])
+    count = 40000 if size == 0 else 8000
+    assert app.tell("pour", "t", count, size) == count
+    app.tell("send", "t", "last")
+    app.wait(event="datagram", text="last", timeout=60)
+    datagrams = [line for line in app.lines() if line.get("event") == "datagram"]
+    app.at_once(("stats",))
+    stats = next(line for line in app.lines() if "received_dropped" in line)
+    assert stats["received_dropped"] > 0
+    assert len(datagrams) - 1 <= (4 << 20) / (size + 128)
+
+
 def test_a_refused_tunnel_says_why_and_leaves_the_others(drive, relay, targets):
     app = drive().open_session(relay)
     app.open_tunnel("good", targets["target-v4"])
@@ -184,11 +199,15 @@ def test_what_outlives_a_lost_session_comes_back_with_it(drive, start_relay, tar
     relay = start_relay("relay-v4only", datapath=datapath)
     app = drive().open_session(relay, "reconnect")
     app.open_tunnel("t", targets["target-v4"])
-    app.open_bound("b")
+    app.open_bound("b", "closed")
+    assert app.tell("permit", "b", targets["target-v4"]) == 0
+    app.until("sendto", "b", targets["target-v4"], "before")
+    app.wait(event="datagram", name="b")
     relay.stop()
     assert app.wait(event="closed", name="t")["was_open"]
     app.wait(event="lost")
     assert app.tell("tunnel", "u", targets["target-v4"]) == ECLOSED
+    assert app.tell("sendto", "b", targets["target-v4"], "x") == ECLOSED
     relay.start()
     app.wait(event="up")
     app.wait(event="bound_open", name="b")
@@ -197,6 +216,8 @@ def test_what_outlives_a_lost_session_comes_back_with_it(drive, start_relay, tar
     app.open_tunnel("t", targets["target-v4"])
     assert app.tell("send", "t", "again") == 0
     app.wait(event="datagram", name="t", text="again")
+    app.until("sendto", "b", targets["target-v4"], "after")    # permitted as before
+    app.wait(event="datagram", name="b", text="after")
 
 
 def test_without_reconnect_a_lost_session_is_down(drive, start_relay, targets, datapath):
