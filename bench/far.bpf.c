@@ -21,6 +21,7 @@ const volatile __u16 drop_port = 0, echo_port = 0, xsk_first = 0, xsk_last = 0;
 struct far_count {
 	__u64 packets, bytes; /* dropped or sent back; bytes of UDP payload */
 	__u64 handed;	      /* packets for the AF_XDP socket */
+	__u64 frame_bytes;    /* of all that came */
 };
 
 struct {
@@ -37,6 +38,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } far_xsks SEC(".maps");
+
+static __always_inline void count_frame(const struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct far_count *c = bpf_map_lookup_elem(&taken, &zero);
+
+	if (c)
+		c->frame_bytes += ctx->data_end - ctx->data;
+}
 
 static __always_inline void count(const struct udphdr *udp, int is_handed)
 {
@@ -93,6 +103,7 @@ int far_end(struct xdp_md *ctx)
 	struct udphdr *udp;
 	__u16 port;
 
+	count_frame(ctx);
 	if ((void *)(ip4 + 1) > end)
 		return XDP_PASS;
 	if (eth->h_proto == bpf_htons(ETH_P_IP) && ip4->ihl == 5 && ip4->protocol == IPPROTO_UDP) {

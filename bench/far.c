@@ -6,8 +6,7 @@
  *
  * --xsk: ports whose datagrams go to the AF_XDP socket that a load program puts into far_xsks.
  * --drain: that socket is here, and what comes is let go.
- * Says "ready".  Every line it reads is answered by what was dropped or sent back so far, as JSON;
- * it ends with its input.
+ * Says "ready".  Every line it reads is answered by what came so far, as JSON; it ends with its input.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -31,7 +30,7 @@ enum {
 };
 
 struct far_count { /* as in far.bpf.c */
-	__u64 packets, bytes, handed;
+	__u64 packets, bytes, handed, frame_bytes;
 };
 
 static int say(const char *what)
@@ -56,9 +55,10 @@ static void answer(struct far_bpf *b)
 			sum.packets += counts[i].packets;
 			sum.bytes += counts[i].bytes;
 			sum.handed += counts[i].handed;
+			sum.frame_bytes += counts[i].frame_bytes;
 		}
-	printf("{\"packets\": %llu, \"bytes\": %llu, \"handed\": %llu}\n", sum.packets, sum.bytes,
-	       sum.handed);
+	printf("{\"packets\": %llu, \"bytes\": %llu, \"handed\": %llu, \"frame_bytes\": %llu}\n",
+	       sum.packets, sum.bytes, sum.handed, sum.frame_bytes);
 }
 
 /* ---- the drain: a thread that takes what comes, as a load program does ---- */

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import newer
-from rig import CORE, PORT, BenchError, Spent, daemon, set_cpu
+from rig import CORE, LOAD_PORTS, PORT, BenchError, Spent, daemon, set_cpu
 
 # Bursts of 64, with pauses as long as so many more would take: how much comes is up to the machine.
 FLOODS = (("flood", 64, 128), ("flood", 64, 1024))
@@ -187,7 +187,7 @@ def masque_go(bench, size, paces=None):
         ca = rig.folder / "masque-go-ca.pem"
         proxy = rig.start(host, program, "-listen", listen, "-ca", ca, cpu=CORE, batch=True)
         far6 = rig.far(6, "--drop", PORT)
-        rig.far(4, "--xsk", "30000-30999")
+        rig.far(4, "--xsk", LOAD_PORTS)
         load = rig.load_tunnel(4, (6, PORT), "--conns", 10, "--tunnels", 1, "--profile", "hybrid",
                                at=listen, trust=["--ca", ca])
         set_cpu(proxy.pid, CORE, batch=True)

@@ -4,9 +4,9 @@
  *
  *   load_tunnel --if IF --from MAC,ADDR --relay MAC,HOST:PORT (--pin SHA256HEX | --ca FILE)
  *               [--profile pqc|hybrid] [--server-name NAME] [--template URI]
- *               [--conns N] [--tunnels N] [--target HOST:PORT] [--window N]
+ *               [--conns N] [--tunnels N] [--target HOST:PORT] [--window N] [--queues N]
  *
- * Runs where the relay's link ends: `far IF --xsk 30000-30999` must be on IF.  Makes its connections
+ * Runs where the relay's link ends: `far IF --xsk 30000-31999` must be on IF.  Makes its connections
  * and tunnels (--tunnels for each connection), says "ready" with a line of JSON before it, and then
  * answers each line it reads by one of JSON:
  *   send SIZE RATE MSEC    offer RATE datagrams a second to all tunnels in turn, whatever comes of
@@ -39,7 +39,7 @@ enum {
 };
 
 static struct load load;
-static struct load_options opt = { .conns = 1, .window = 32 };
+static struct load_options opt = { .conns = 1, .window = 32, .queues = 1 };
 
 static void die(const char *what, int err)
 {
@@ -232,6 +232,7 @@ static void parse(int argc, char **argv)
 		{ "window", required_argument, NULL, 'w' },
 		{ "server-name", required_argument, NULL, 'n' },
 		{ "template", required_argument, NULL, 'u' },
+		{ "queues", required_argument, NULL, 'q' },
 		{ 0 },
 	};
 	struct clv_tls_client_params tls = { 0 };
@@ -282,11 +283,15 @@ static void parse(int argc, char **argv)
 		case 'u':
 			opt.uri_template = optarg;
 			break;
+		case 'q':
+			opt.queues = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		default:
 			exit(EXIT_FAILURE);
 		}
 	}
-	if (!opt.ifname || !opt.authority || !opt.window || (opt.tunnels && !opt.target_port))
+	if (!opt.ifname || !opt.authority || !opt.window || !opt.queues ||
+	    opt.queues > LOAD_QUEUES_MAX || (opt.tunnels && !opt.target_port))
 		bad("--if, --from, --relay, a --window, and a --target where there are --tunnels");
 	if (!opt.server_name)
 		opt.server_name = "relay.test";

@@ -76,6 +76,8 @@ def derived(value):
     found = {f"cost_tunnel_{size}": cost(value, "tunnel", size) for size in sizes}
     found |= {f"handing_{size}": handing(value, size) for size in sizes}
     found["cost_tunnel_1200_20pct"] = cost(value, "tunnel", 1200, "_20pct")
+    for number in (1, 100, 1000, 10000):
+        found[f"scale_tunnels_{number}"] = cost(value, f"scale_tunnels_{number}", 1200)
     found["cost_masque_go_1200"] = cost(value, "masque_go", 1200)
     for which in ("coturn", "coturn_newest"):
         found[f"cost_{which}_1200"] = worst(value(f"{which}_to_target_1200"),

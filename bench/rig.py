@@ -5,6 +5,7 @@ Far ends and loads sit on the switch's side of the relay's own links, so that be
 relay there is one veth pair and nothing else.  They speak with the addresses of the lab's hosts,
 whose kernels answer for their link addresses.
 """
+import contextlib
 import glob
 import json
 import os
@@ -22,8 +23,9 @@ import topology  # noqa: E402
 from lab import Lab, LabHost, build_folder  # noqa: E402
 
 PORT = 7000             # of the target
-LOAD_PORTS = "30000-30999"  # of load_tunnel's connections
+LOAD_PORTS = "30000-31999"  # of load_tunnel's connections
 CORE, OTHER = 0, 1      # what is measured has a core for itself; the rest shares the other
+NICE = -15             # of what latency depends on
 NETS = {4: "net4", 6: "net6"}
 
 
@@ -31,21 +33,26 @@ class BenchError(Exception):
     """A measurement that could not be made; the text says why."""
 
 
+def set_thread(tid, cpu, batch=False):
+    """Pin a thread; batch: it is not to interrupt others when it wakes."""
+    os.sched_setaffinity(tid, {cpu})
+    if batch:
+        os.sched_setscheduler(tid, os.SCHED_BATCH, os.sched_param(0))
+
+
+def prefer(pid):
+    """Have a process of ours run before what else the machine does.  Programs of the bench are
+    sessions of their own, and sessions share the machine where the kernel groups them."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.setpriority(os.PRIO_PROCESS, int(task), NICE)
+    with contextlib.suppress(OSError):  # no groups
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
+
+
 def set_cpu(pid, cpu, batch=False):
-    """Pin all threads of a process; batch: it is not to interrupt others when it wakes."""
-    for task in glob.glob(f"/proc/{pid}/task/*"):
-        subprocess.run(["taskset", "-p", "-c", str(cpu), Path(task).name], check=True,
-                       stdout=subprocess.DEVNULL)
-        if batch:
-            subprocess.run(["chrt", "-b", "-p", "0", Path(task).name], check=True)
-
-
-def thread(pid, name):
-    """The first thread of a process by the beginning of its name."""
-    for task in sorted(glob.glob(f"/proc/{pid}/task/*"), key=lambda t: int(Path(t).name)):
-        if Path(task, "comm").read_text().startswith(name):
-            return int(Path(task).name)
-    raise LookupError(name)
+    """The same for all threads of a process."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        set_thread(int(task), cpu, batch)
 
 
 class Spent:
@@ -169,23 +176,22 @@ class Rig:
     def far(self, family, *options):
         return self.start(self.switch(family), self.tools / "far", "relay", *options)
 
-    def start_relay(self, config=None, datapath="xdp", cpu=CORE, args=()):
+    def start_relay(self, config=None, datapath="xdp", cpu=CORE, others=OTHER, batch=True, args=()):
+        """cpu: of the worker, where there is one; others: of control.
+        batch: the worker is not to interrupt a load when it wakes."""
         relay = daemon.Relay(self.relay_host, self.folder, log=self.lab.build / "bench.log",
                              config=config, datapath=datapath, args=args)
         self.relay = relay
         relay.start()
         relay.pid = relay.ctl("status")["pid"]
-        relay.workers = [int(Path(t).name) for t in glob.glob(f"/proc/{relay.pid}/task/*")
-                         if Path(t, "comm").read_text().startswith("clv-worker")]
-        relay.others = [int(Path(t).name) for t in glob.glob(f"/proc/{relay.pid}/task/*")
-                        if int(Path(t).name) not in relay.workers]
+        tasks = {int(Path(t).name): Path(t, "comm").read_text()
+                 for t in glob.glob(f"/proc/{relay.pid}/task/*")}
+        relay.workers = [tid for tid, name in tasks.items() if name.startswith("clv-worker")]
+        relay.others = [tid for tid in tasks if tid not in relay.workers]
         for tid in relay.others:
-            subprocess.run(["taskset", "-p", "-c", str(OTHER), str(tid)], check=True,
-                           stdout=subprocess.DEVNULL)
+            set_thread(tid, others)
         if len(relay.workers) == 1:
-            subprocess.run(["taskset", "-p", "-c", str(cpu), str(relay.workers[0])], check=True,
-                           stdout=subprocess.DEVNULL)
-            subprocess.run(["chrt", "-b", "-p", "0", str(relay.workers[0])], check=True)
+            set_thread(relay.workers[0], cpu, batch)
         return relay
 
     def address(self, host, family):

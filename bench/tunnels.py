@@ -3,16 +3,25 @@
 import time
 
 from floors import FLOODS, back, out
-from rig import LOAD_PORTS, PORT, Spent, daemon
+from rig import LOAD_PORTS, PORT, BenchError, Spent, daemon
 
 RATES = (400000, 600000, 1000000)    # the last is more than the load makes on its core
 CONNS = 10
 IDLE_SEC = 4
+PLAIN_HEADERS = 14 + 20 + 8  # of a datagram of IPv4, on Ethernet
+PLAIN_HEADERS6 = 14 + 40 + 8
+
+
+# Strangers' handshakes are rationed, and so are those of one source, which all loads are.
+UNGUARDED = """\
+guard { host-per-sec = 0  net-per-sec = 0 }
+limits { conns-per-host = 100000  conns-per-net = 100000 }
+"""
 
 
 def config(datapath, workers=1, looks_on=True):
     """looks_on=False: a worker that is not saturated sleeps at once, so that its CPU time is work."""
-    text = daemon.CONFIG % {"datapath": datapath} + f"workers = {workers}\n"
+    text = daemon.CONFIG % {"datapath": datapath} + UNGUARDED + f"workers = {workers}\n"
     return text if looks_on else text + "io { look-usec = 0 }\n"
 
 
@@ -70,3 +79,40 @@ def idle(bench):
         time.sleep(IDLE_SEC)
         bench.keep("idle_worker_cpu", spent.since()[0] / (time.monotonic_ns() - start), "cores",
                    conns=CONNS, tunnels=CONNS)
+
+
+def wire(bench, size, rate):
+    """What tunnelling adds on the peer's link, acknowledgements and all, for each byte of payload;
+    the same datagrams without a tunnel have their headers too.  The dearer direction."""
+    rig = bench.rig
+    with bench.scene():
+        relay = rig.start_relay(config=config("xdp"))
+        near, far = rig.far(4, "--xsk", LOAD_PORTS), rig.far(6, "--drop", PORT)
+        load = rig.load_tunnel(4, (6, PORT), "--conns", 1, "--tunnels", 1)
+        raw = rig.load_raw(6, "target-v6", PORT, 9, size, "--ports", ports_file(rig, 6))
+
+        def to_target():
+            before = far.ask("count")["packets"]
+            load.ask("send", size, rate, rig.msec)
+            return far.ask("count")["packets"] - before
+
+        def to_peer():
+            load.tell("listen", rig.msec + 300)
+            raw.ask("pace", rig.msec, rate)
+            return load.answer()["received"]
+
+        def frame_bytes():
+            """Both ways, by the XDP programs at both ends; nothing else comes to the relay but
+            what raw sends."""
+            came = relay.ctl("status")["xdp"]["xdp_seen"]["bytes"]
+            return came + near.ask("count")["frame_bytes"]
+
+        found = {}
+        for way, elsewhere in ((to_target, 0), (to_peer, size + PLAIN_HEADERS6)):
+            before = frame_bytes()
+            done = way()
+            if not done:
+                raise BenchError("wire overhead: nothing got through")
+            added = frame_bytes() - before - done * (size + PLAIN_HEADERS + elsewhere)
+            found[way.__name__] = round(added / (done * size), 4)
+        bench.keep(f"wire_overhead_{size}", max(found.values()), "", rate=rate, **found)

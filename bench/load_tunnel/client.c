@@ -158,6 +158,23 @@ static int far_xskmap(const char *ifname)
 	return -ENODEV;
 }
 
+/* Each queue is a link to the port: what a connection sends leaves by its own. */
+static struct {
+	struct clv_port_ops ops;
+	void (*tx_send)(struct clv_port *port, struct clv_tx *tx, size_t len,
+			const struct clv_flow *flow, uint8_t ecn);
+	unsigned queues;
+} spread;
+
+static void spread_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
+			   const struct clv_flow *flow, uint8_t ecn)
+{
+	struct clv_flow ours = *flow;
+
+	ours.hop.link = (uint16_t)(ntohs(flow->local.port) % spread.queues);
+	spread.tx_send(port, tx, len, &ours, ecn);
+}
+
 static int open_xsk(struct load *l)
 {
 	struct clv_xsk_port_params p = { .counters = &l->control_counters, .ring_size = RING };
@@ -170,10 +187,22 @@ static int open_xsk(struct load *l)
 
 	if (add.xskmap_fd < 0)
 		return add.xskmap_fd;
-	err = clv_umem_open(&p.umem, clv_xsk_frames(RING) + 4096, -1);
+	err = clv_umem_open(&p.umem, l->o.queues * clv_xsk_frames(RING) + 4096, -1);
 	if (!err)
 		err = clv_xsk_open(&p, &l->xsk);
-	return err ? err : clv_xsk_add(l->xsk, &add);
+	for (unsigned i = 0; !err && i < l->o.queues; i++) {
+		add.queue = add.xskmap_key = i;
+		add.link = (uint16_t)i;
+		err = clv_xsk_add(l->xsk, &add);
+	}
+	if (err)
+		return err;
+	spread.queues = l->o.queues;
+	spread.ops = *l->xsk->ops;
+	spread.tx_send = spread.ops.tx_send;
+	spread.ops.tx_send = spread_tx_send;
+	l->xsk->ops = &spread.ops;
+	return 0;
 }
 
 static int open_worker(struct load *l, const uint8_t secret[static 32])

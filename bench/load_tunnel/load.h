@@ -21,7 +21,8 @@
 enum {
 	LOAD_PAYLOAD_MAX = 2048,
 	LOAD_FIRST_PORT = 30000, /* of our connections; each has its own, in turn */
-	LOAD_PORTS = 1000,
+	LOAD_PORTS = 2000,
+	LOAD_QUEUES_MAX = 8,
 	LOAD_APP_SOCKET = 1, /* number that the applications' datagrams come by */
 };
 
@@ -29,6 +30,7 @@ struct load;
 
 struct load_options {
 	const char *ifname;
+	unsigned queues;		   /* of the interface; connections take turns with them */
 	struct clv_endpoint relay, source; /* source: port unused */
 	uint8_t relay_mac[6], source_mac[6];
 	const char *authority, *server_name, *uri_template;
@@ -38,7 +40,6 @@ struct load_options {
 	char target_host[64];
 	uint16_t target_port;
 	unsigned window; /* handshakes, or requests of a connection, under way at a time */
-	bool wait_neighbour;
 };
 
 /* The applications: a port of the worker, in the place of its kernel sockets. */

@@ -12,7 +12,7 @@ import time
 import balance
 import pytest
 import tunnels
-from rig import PORT, Rig, build_folder, topology
+from rig import LOAD_PORTS, PORT, Rig, build_folder, topology
 from lab import Lab
 
 ECHO_PORT = 7001
@@ -30,7 +30,7 @@ def rig(root, request, tmp_path_factory):
         rig = Rig(lab, tmp_path_factory.mktemp("r"), MSEC)
         try:
             rig.start_relay(config=tunnels.config(request.param), datapath=request.param)
-            rig.far4 = rig.far(4, "--xsk", "30000-30999")
+            rig.far4 = rig.far(4, "--xsk", LOAD_PORTS)
             rig.far6 = rig.far(6, "--drop", PORT, "--echo", ECHO_PORT)
             yield rig
         finally:

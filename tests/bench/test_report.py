@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the bench makes of samples: ratios in one round, goals, words and pictures."""
+import importlib.machinery
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -57,8 +59,12 @@ def test_what_was_not_measured_has_a_reason_and_no_value():
     assert "part latency was not chosen" in made.json()["goals"]["latency_p50_vs_direct"]["reason"]
 
 
-def test_every_ratio_has_a_goal_and_names_its_part():
+def test_every_ratio_has_a_goal_and_names_its_part_of_the_bench():
     assert set(report.ratios_of(lambda name: None)) == set(report.GOALS) == set(report.PART_OF)
+    loader = importlib.machinery.SourceFileLoader("bench_run", str(BENCH / "run"))
+    run = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", loader))
+    loader.exec_module(run)
+    assert set(report.PART_OF.values()) <= set(run.PARTS)
 
 
 def test_medians_come_with_their_spread():
