@@ -22,6 +22,7 @@ DEPS         ?= $(CURDIR)/build/deps
 DISTDIR      ?=
 CFLAGS       ?= -O2 -g
 WERROR       ?= $(if $(SANITIZE)$(FUZZER),0,1)
+LTO          ?= $(if $(SANITIZE)$(FUZZER)$(findstring clang,$(CC)),0,1)
 SANITIZE     ?=
 IPSEC_MB     ?= $(if $(wildcard /usr/include/intel-ipsec-mb.h),1,0)
 PREFIX       ?= /usr/local
@@ -169,18 +170,23 @@ $(LIB): $(LIB_OBJS) $(OUT)/.members
 $(API): $(LIB)
 	$(call say,AR,$@)
 	@rm -f $@
-	$(Q)$(CC) -r -nostdlib $(WRAP) -o $(OBJ)/libculvert.o $(API_OBJS) \
+	$(Q)$(CC) -r -nostdlib -fno-lto $(WRAP) -o $(OBJ)/libculvert.o $(API_OBJS) \
 		-Wl,--start-group $(LIB) $(DEPS_LIBS) -Wl,--end-group
-	$(Q)objcopy --wildcard --keep-global-symbol='culvert_*' $(OBJ)/libculvert.o
+	$(Q)objcopy --wildcard --keep-global-symbol='culvert_*' --remove-section='.gnu.*lto_*' \
+		$(OBJ)/libculvert.o
 	$(Q)ar rcs $@ $(OBJ)/libculvert.o
+
+# ngtcp2 is optimised as a whole in the programs whose speed counts, and linked as it is in the others.
+LINK_LTO := -fno-lto
+$(OUT)/culvertd $(BENCH_PROGRAMS): private LINK_LTO := $(if $(filter 1,$(LTO)),-flto=auto,-fno-lto)
 
 # $(1) program, $(2) its sources.  The group lets ngtcp2 find our HKDF in libparts.a.
 define program
 $(1): $(call objects,$(2)) $(LIB)
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CFLAGS) $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ $(call objects,$(2)) \
-		-Wl,--start-group $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_LTO) $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ \
+		$(call objects,$(2)) -Wl,--start-group $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
 ALL_OBJS += $(call objects,$(2))
 endef
 

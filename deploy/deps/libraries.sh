@@ -61,8 +61,10 @@ build_nghttp3() {
 	make -j"$jobs" install
 }
 
+# The library itself also as intermediate code, for programs that are linked with -flto.
 build_ngtcp2() {
 	./configure --prefix="$prefix" PKG_CONFIG='pkg-config --static' $ngtcp2_flags
+	make -j"$jobs" -C lib CFLAGS="$CFLAGS -flto -ffat-lto-objects"
 	make -j"$jobs" install
 }
 

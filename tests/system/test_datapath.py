@@ -12,6 +12,7 @@ from test_matrix import ROWS
 DATAPATHS = ("xdp", "generic", "sock")
 
 COUNT = 2000
+SEGMENTS_MAX = 64
 
 
 def udp(host):
@@ -49,7 +50,8 @@ def test_tunnel_packets_take_the_data_path_that_was_asked_for(
         after = udp(lab["relay"])
         came = sum(after[k] - kernel[k] for k in ("Udp.InDatagrams", "Udp6InDatagrams"))
         left = sum(after[k] - kernel[k] for k in ("Udp.OutDatagrams", "Udp6OutDatagrams"))
-        assert came >= 2 * COUNT and left >= COUNT
+        # Several may leave in one call (UDP_SEGMENT), and count once.
+        assert came >= 2 * COUNT and left >= COUNT / SEGMENTS_MAX
         assert relay.ctl("status")["xdp"] is None
 
 
