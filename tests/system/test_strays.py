@@ -281,6 +281,7 @@ def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, tar
         ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
          "udp and dst port 7000"], name="tcpdump")
     watch.wait_line("listening on")
-    assert daemon.load(lab["peer-v4"], way.address, size=1200, count=50)["received"]
+    result = daemon.load(lab["peer-v4"], way.address, size=1200, count=50)
+    assert result["received"], (result, relay.ctl("drops")["total"], relay.ctl("tunnels"))
     watch.wait_line(r"(?s)(flags \[DF\].*){3}")
     watch.stop()
