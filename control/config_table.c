@@ -155,6 +155,11 @@ static const struct clv_config_option options[] = {
 	  .help = "Bytes of all streams and capsules that wait for a slow peer, for a tunnel or for a\n"
 		  "busy thread: for control, and for each worker.  Connections that hold many are closed\n"
 		  "with H3_EXCESSIVE_LOAD before it is reached." },
+	{ "limits", "quic-memory-kib", RANGE(1024, 1u << 30, "", "2097152"), .scale = 1024,
+	  MEMBER(limits.quic_memory),
+	  .help = "Memory of the QUIC library, where wait what peers send with gaps and what they do not\n"
+		  "acknowledge: for connections being made, and for those of each worker.  Some 30 KiB for\n"
+		  "each.  Connections that hold much are given up before it is reached." },
 	{ "limits", "capsule-backlog-kib", RANGE(4, 65536, "", "256"), .scale = 1024,
 	  MEMBER(limits.capsule_backlog),
 	  .help = "Datagram capsules a slow reader may leave waiting." },

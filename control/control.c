@@ -80,6 +80,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 		.now_ns = &c->now_ns,
 	};
 	c->budget.max = params->limits.buffered;
+	c->heap = (struct clv_heap){ .max = params->limits.quic_memory, .counters = &c->counters };
 	c->bind = params->bind;
 	c->bind.remotes_max = params->limits.remotes_max;
 	if (params->port)

@@ -60,6 +60,7 @@ struct clv_control_limits {
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
+	uint64_t quic_memory; /* bytes the QUIC library may hold here, and in each worker; 0: any */
 	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
 	struct clv_admit_limits answers; /* without a connection behind them */
 	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */

@@ -124,6 +124,7 @@ struct clv_control {
 	struct clv_rand rand;
 	struct clv_admit admit;
 	struct clv_guard guard;
+	struct clv_heap heap;	  /* of connections that are here */
 	struct clv_budget budget; /* of bytes that wait here, and for workers */
 	struct clv_sources sources;
 	struct clv_tokens known;   /* of relays that a client visited */

@@ -216,6 +216,7 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		.remotes_per_tunnel = config->limits.remotes_per_tunnel,
 		.buffers = config->buffers,
 		.buffered_max = config->limits.buffered,
+		.quic_memory_max = config->limits.quic_memory,
 		.early_per_conn = config->tunnel_early_packets,
 		.early_ns = config->tunnel_early_ns,
 		.listener_sockets = (uint32_t)config->listeners_len,

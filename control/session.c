@@ -298,6 +298,7 @@ int session_new(struct clv_control *c, const struct session_new *p, struct clv_s
 		.rand = &c->rand,
 		.counters = &c->counters,
 		.reset_secret = c->admit.reset_secret,
+		.heap = &c->heap,
 	};
 	err = clv_conn_new(&env, &cp, &s->conn);
 	if (err)

@@ -26,6 +26,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 		return -ENOMEM;
 	memset(w, 0, sizeof(*w));
 	w->p = *params;
+	w->heap = (struct clv_heap){ .max = params->quic_memory_max, .counters = &w->counters };
 	clv_rand_init(&w->rand, params->rand_seed);
 	seed[0] = clv_rand_u64(&w->rand);
 	seed[1] = clv_rand_u64(&w->rand);

@@ -41,6 +41,7 @@ struct clv_worker_params {
 	uint32_t remotes_per_tunnel;  /* that uncompressed datagrams may name */
 	uint32_t buffers;	      /* for datagrams that wait: send queues, early, neighbours */
 	uint64_t buffered_max;	      /* bytes of all streams that wait, either way */
+	uint64_t quic_memory_max;     /* bytes the QUIC library may hold; 0: any */
 	uint32_t early_per_conn;      /* datagrams kept for a tunnel to come */
 	uint64_t early_ns;	      /* how long */
 	uint32_t listener_sockets;    /* sockets 0 to this - 1 of the sock port are listeners */

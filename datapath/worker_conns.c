@@ -258,6 +258,7 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 				       .counters = &w->counters,
 				       .pool = &w->pool,
 				       .reset_secret = w->p.reset_secret,
+				       .heap = &w->heap,
 			       });
 	conn->streams.total = &w->stream_bytes;
 	w->stream_bytes += conn->streams.backlog;

@@ -56,6 +56,7 @@ struct clv_worker {
 	struct clv_tunnels tunnels;
 	struct clv_bound remotes;
 
+	struct clv_heap heap;
 	uint64_t stream_bytes; /* written by control and not acknowledged, all connections */
 
 	struct early *early_head, *early_tail; /* oldest first */

@@ -86,6 +86,7 @@ int session_hand_over(struct clv_session *s)
 	cmd.ref = s->ref;
 	cmd.hop = s->hop;
 	cmd.socket = conn->flow.socket; /* listeners have the same number in every port */
+	clv_heap_leave(&conn->heap);
 	s->conn = NULL;
 	s->state = SESSION_LIVE;
 	c->handshaking--;

@@ -86,6 +86,8 @@
 	X(REFUSED_NAMES, "refused_names", "requests refused while too many names are resolved")    \
 	X(BUFFERED_FULL, "buffered_full",                                                          \
 	  "connections, streams and capsules given up: too many bytes would wait")                 \
+	X(QUIC_MEMORY_FULL, "quic_memory_full",                                                    \
+	  "memory for connections that the QUIC library was refused: too much is held")            \
 	X(CONNS_REFUSED, "connections_refused", "refusals sent to clients beyond a ceiling")       \
 	X(TOKENS_TAKEN, "tokens_taken", "address tokens that spared a client the Retry")           \
 	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \

@@ -107,7 +107,7 @@ static int create_server(struct clv_conn *conn, const struct clv_conn_params *p,
 	clv_cid_token(conn->env.reset_secret, (const struct clv_cid *)scid->data,
 		      tp.stateless_reset_token);
 	return ngtcp2_conn_server_new(&conn->qc, &p->client_scid, scid, &path->p, p->version, &cb,
-				      &settings, &tp, NULL, conn);
+				      &settings, &tp, &conn->heap.mem, conn);
 }
 
 static int create_client(struct clv_conn *conn, const struct clv_conn_params *p,
@@ -121,7 +121,7 @@ static int create_client(struct clv_conn *conn, const struct clv_conn_params *p,
 	fill_settings(&settings, conn, p);
 	fill_transport_params(&tp, p);
 	return ngtcp2_conn_client_new(&conn->qc, &p->client_dcid, scid, &path->p, p->version, &cb,
-				      &settings, &tp, NULL, conn);
+				      &settings, &tp, &conn->heap.mem, conn);
 }
 
 int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p,
@@ -136,6 +136,7 @@ int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p
 	if (!conn)
 		return -ENOMEM;
 	conn->env = *env;
+	clv_heap_init(&conn->heap, env->heap);
 	conn->is_server = p->is_server;
 	conn->now_ns = p->now_ns;
 	conn->timer.at_ns = CLV_TIMER_NEVER;
@@ -196,6 +197,7 @@ void clv_conn_free(struct clv_conn *conn)
 void clv_conn_set_env(struct clv_conn *conn, const struct clv_conn_env *env)
 {
 	conn->env = *env;
+	clv_heap_join(&conn->heap, env->heap);
 }
 
 /* ---- closing (RFC 9000 section 10) ---- */

@@ -25,6 +25,7 @@
 #include "datapath/base/timers.h"
 #include "datapath/io/port.h"
 #include "datapath/session/cid.h"
+#include "datapath/session/heap.h"
 #include "datapath/session/paths.h"
 #include "datapath/session/pmtu.h"
 #include "datapath/session/sendq.h"
@@ -74,6 +75,7 @@ struct clv_conn_env {
 	struct clv_counters *counters;
 	struct clv_pool *pool; /* buffers of the send queue; NULL in control: nothing is queued */
 	const uint8_t *reset_secret; /* CLV_CID_SECRET_LEN bytes */
+	struct clv_heap *heap;	     /* what QUIC's memory draws on; NULL: no ceiling */
 };
 
 struct clv_conn_params {
@@ -103,6 +105,7 @@ struct clv_conn {
 	struct clv_conn_env env;
 	struct clv_ref ref; /* once adopted; in control: free for its use */
 	ngtcp2_conn *qc;
+	struct clv_conn_heap heap;
 	void *tls; /* the TLS session; owned */
 	const struct clv_conn_tls_ops *tls_ops;
 	bool is_server;

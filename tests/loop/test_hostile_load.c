@@ -16,11 +16,13 @@
 #include "tests/loop/hostile.h"
 
 enum {
-	INTERNAL_ERROR = 0x01, /* what the QUIC library says to a flood of oddities */
+	INTERNAL_ERROR = 0x01, /* what the QUIC library says to a flood, and without memory */
 	H3_EXCESSIVE_LOAD = 0x0107,
 	/* Heap one peer may cost the process, windows and all: 1 MiB of connection window each way,
 	 * the backlogs of capsules, and what libraries keep. */
 	CEILING = 4 << 20,
+	QUIC_MEMORY = 4 << 20,
+	PIECE = 1100, /* of a stream, in a packet */
 };
 
 struct flood {
@@ -252,6 +254,66 @@ static void test_windows_full_of_holes(void **state)
 	end(&f);
 }
 
+/* All of the connection's window but the first byte of each stream: none of it can be used. */
+static void send_all_but_the_first(struct raw *r, const struct clv_heap *heap)
+{
+	static const uint8_t data[PIECE];
+
+	for (int64_t id = 4; id < 4 * 16 && !r->is_closed; id += 4) {
+		for (uint64_t offset = 1; offset + PIECE < 65536 && !r->is_closed;
+		     offset += PIECE) {
+			struct raw_bytes b = { .len = 0 };
+
+			put_varint(&b, 0x0e);
+			put_varint(&b, (uint64_t)id);
+			put_varint(&b, offset);
+			put_varint(&b, PIECE);
+			put_bytes(&b, data, PIECE);
+			raw_send(r, b.bytes, b.len);
+			raw_run(r, CLV_MSEC);
+			assert_true(heap->used <= heap->max);
+		}
+	}
+}
+
+static void test_what_the_quic_library_keeps_for_all_has_a_ceiling(void **state)
+{
+	enum { PEERS = 8 };
+	struct world *w = hostile_world(
+		&(struct world_params){ .limits = { .quic_memory = QUIC_MEMORY } });
+	const struct clv_heap *heap = &w->relay.workers[0]->heap;
+	struct raw *peers[PEERS];
+	unsigned given_up = 0;
+	uint64_t before;
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
+	world_run(w, CLV_SEC, NULL);
+	before = heap->used;
+	for (unsigned i = 0; i < PEERS; i++) {
+		peers[i] = hostile_peer(w, i);
+		assert_true(raw_tunnel(peers[i]));
+		send_all_but_the_first(peers[i], heap);
+		given_up += peers[i]->is_closed;
+		if (peers[i]->is_closed)
+			assert_int_equal(peers[i]->close_code, INTERNAL_ERROR);
+	}
+	assert_true(given_up > 0);
+	assert_true(world_count(w, CLV_COUNT_QUIC_MEMORY_FULL) > 0);
+	/* the one that keeps to the rules has lost nothing */
+	assert_true(w->clients[0].is_up && !w->clients[0].is_down);
+	for (uint32_t i = 0; i < 20; i++)
+		world_app_send(w, 0, 0, 500, i);
+	world_run(w, CLV_SEC, NULL);
+	assert_int_equal(w->clients[0].apps[0].received, 20);
+	for (unsigned i = 0; i < PEERS; i++)
+		hostile_peer_free(peers[i]);
+	world_run(w, 200 * CLV_SEC, NULL); /* silent ones are forgotten */
+	assert_true(heap->used <= 2 * before);
+	hostile_world_free(w);
+}
+
 static void test_tunnels_opened_and_closed_rapidly(void **state)
 {
 	struct flood f = begin(&(struct world_params){ 0 });
@@ -373,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_rapid_reset),
 		cmocka_unit_test(test_as_many_streams_as_allowed_and_not_one_request),
 		cmocka_unit_test(test_windows_full_of_holes),
+		cmocka_unit_test(test_what_the_quic_library_keeps_for_all_has_a_ceiling),
 		cmocka_unit_test(test_tunnels_opened_and_closed_rapidly),
 		cmocka_unit_test(test_a_peer_that_never_acknowledges),
 		cmocka_unit_test(test_a_slow_reader_of_capsules),

@@ -232,6 +232,40 @@ static void a_known_client_skips_the_retry(void **state)
 	shut_world(w);
 }
 
+/* The first two clients never hear the relay. */
+static bool two_hear_nothing(void *user, const struct wire_packet *p)
+{
+	const struct world *w = user;
+
+	return !clv_endpoint_equal(&p->to, &w->clients[0].endpoint) &&
+	       !clv_endpoint_equal(&p->to, &w->clients[1].endpoint);
+}
+
+static void addresses_must_be_proven_above_the_configured_load_only(void **state)
+{
+	struct world *w = open_world(
+		&(struct world_params){ .clients = 4, .limits = { .retry_above = 2 } });
+	uint64_t retries;
+
+	(void)state;
+	w->wire.tap = two_hear_nothing;
+	w->wire.tap_user = w;
+	for (unsigned i = 0; i < 2; i++) { /* half-open: the load */
+		world_connect_start(w, i);
+		world_run(w, 100 * CLV_MSEC, NULL);
+		assert_int_equal(world_count(w, CLV_COUNT_RETRY_SENT), 0);
+	}
+	assert_true(world_connect(w, 2));
+	retries = world_count(w, CLV_COUNT_RETRY_SENT);
+	assert_true(retries > 0);
+	world_run(w, 15 * CLV_SEC, NULL); /* they are given up */
+	assert_true(world_count(w, CLV_COUNT_HANDSHAKE_FAILED) >= 2);
+	assert_true(world_connect(w, 3));
+	assert_int_equal(world_count(w, CLV_COUNT_RETRY_SENT), retries);
+	w->wire.tap = NULL;
+	shut_world(w);
+}
+
 /* ---- ceilings ---- */
 
 static void expect_second_refused(const struct clv_control_limits *limits, enum clv_counter counter)
@@ -385,6 +419,7 @@ int main(void)
 		cmocka_unit_test(and_where_the_address_must_be_proven_first),
 		cmocka_unit_test(an_address_that_is_not_proven_gets_three_times_its_bytes_at_most),
 		cmocka_unit_test(a_known_client_skips_the_retry),
+		cmocka_unit_test(addresses_must_be_proven_above_the_configured_load_only),
 		cmocka_unit_test(connections_have_a_ceiling_in_total),
 		cmocka_unit_test(connections_have_a_ceiling_for_each_source_prefix),
 		cmocka_unit_test(the_ceiling_of_a_host_is_not_its_neighbours),

@@ -169,6 +169,7 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.remotes_per_tunnel = l.remotes_per_tunnel,
 		.buffers = 1024,
 		.buffered_max = l.buffered,
+		.quic_memory_max = l.quic_memory,
 		.listener_sockets = 1,
 		.early_per_conn = w->p.early_per_conn ? w->p.early_per_conn : 16,
 		.early_ns = 300 * CLV_MSEC,
