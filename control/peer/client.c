@@ -459,3 +459,11 @@ const struct clv_counters *clv_client_counters(const struct clv_client *c)
 {
 	return clv_worker_counters(c->worker);
 }
+
+uint64_t clv_client_count(const struct clv_client *c, enum clv_counter which)
+{
+	return clv_count_read(clv_worker_counters(c->worker), which) +
+	       clv_count_read(clv_control_counters(c->control), which) +
+	       clv_count_read(&c->sender_counters, which) +
+	       clv_count_read(&c->request_counters, which);
+}

@@ -78,6 +78,9 @@ bool clv_client_is_backlogged(const struct clv_client *c);
 void clv_client_stop(struct clv_client *c, uint64_t now_ns);
 bool clv_client_is_stopped(const struct clv_client *c);
 
+/* Of the worker. */
 const struct clv_counters *clv_client_counters(const struct clv_client *c);
+/* Of the worker, control, the sockets and the requests together. */
+uint64_t clv_client_count(const struct clv_client *c, enum clv_counter which);
 
 #endif

@@ -456,3 +456,24 @@ void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 		.looks_found = c->pace.looks_found,
 	};
 }
+
+bool culvert_drop(const struct culvert *c, unsigned index, struct culvert_drop *out)
+{
+	static const char prefix[] = "drop_";
+
+	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++) {
+		enum clv_counter which = (enum clv_counter)i;
+		const char *name = clv_counter_name(which);
+		uint64_t count = clv_client_count(c->client, which);
+
+		if (!count || strncmp(name, prefix, sizeof(prefix) - 1) || index-- > 0)
+			continue;
+		*out = (struct culvert_drop){
+			.reason = name + sizeof(prefix) - 1,
+			.meaning = clv_counter_help(which),
+			.count = count,
+		};
+		return true;
+	}
+	return false;
+}

@@ -139,6 +139,15 @@ struct culvert_stats {
 };
 void culvert_stats(const struct culvert *c, struct culvert_stats *out);
 
+/* Why packets or datagrams were lost inside of the client, which is not to say on their way. */
+struct culvert_drop {
+	const char *reason;  /* one word, "too_big_peer" */
+	const char *meaning; /* in more of them; both live as long as the program */
+	uint64_t count;
+};
+/* The index-th of the reasons there were.  Returns true and fills *out, or false: no more. */
+bool culvert_drop(const struct culvert *c, unsigned index, struct culvert_drop *out);
+
 enum culvert_log { CULVERT_LOG_ERROR, CULVERT_LOG_WARN, CULVERT_LOG_INFO, CULVERT_LOG_DEBUG };
 /* What the library writes to stderr, for all clients of the process; CULVERT_LOG_ERROR at first. */
 void culvert_log_level(enum culvert_log level);

@@ -5,10 +5,13 @@
 """
 import errno
 import json
+import re
 import subprocess
 import time
 
 import pytest
+
+import daemon
 
 DATAPATHS = ("xdp", "sock")
 EDENIED, ECLOSED, EUNTRUSTED = -2007, -2017, -2014
@@ -182,6 +185,14 @@ def test_tunnels_may_be_closed_from_inside_of_their_events(drive, relay, targets
     app.open_tunnel("late", targets["target-v6"])
     assert app.tell("send", "late", "x") == 0
     app.wait(event="datagram", name="late", text="x")
+
+
+def test_what_is_dropped_inside_of_a_client_has_a_reason(lab, forward, relay, targets):
+    way = forward("peer-v4", relay, targets["target-v4"], "--log", "info")
+    assert daemon.load(lab["peer-v4"], way.address, size=1472, count=7, wait=200)["received"] == 0
+    way.stop()
+    dropped, = re.findall(r"^info dropped reason=(\w+) count=7 meaning=", way.proc.text(), re.M)
+    assert "too_big" in dropped
 
 
 def test_another_session_of_the_same_client_follows_one_that_was_closed(drive, relay, targets):

@@ -302,7 +302,11 @@ static void close_handle(uv_handle_t *handle, void *user)
 static void report(const struct peer *p)
 {
 	struct culvert_stats stats;
+	struct culvert_drop drop;
 
+	for (unsigned i = 0; culvert_drop(p->culvert, i, &drop); i++)
+		peer_log(p, CULVERT_LOG_INFO, "dropped reason=%s count=%llu meaning=\"%s\"",
+			 drop.reason, (unsigned long long)drop.count, drop.meaning);
 	culvert_stats(p->culvert, &stats);
 	peer_log(p, CULVERT_LOG_INFO, "end packets_in=%llu packets_out=%llu looks=%llu found=%llu",
 		 (unsigned long long)stats.packets_in, (unsigned long long)stats.packets_out,
