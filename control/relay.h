@@ -169,9 +169,9 @@ int clv_relay_make_plan(struct clv_relay *relay);
 /* Load the XDP program, attach it, and give each worker the sockets of its queues. */
 int clv_relay_open_links(struct clv_relay *relay);
 /*
- * Interfaces came or went while the relay runs: attach to those that the configuration means, and
- * forget those that are gone.  Workers stand still meanwhile, and get new sockets.  Returns whether
- * anything changed.
+ * Interfaces came, went or changed while the relay runs: attach to those that the configuration means,
+ * and forget those that are gone.  For either, workers stand still and get new sockets.  Returns
+ * whether they did.
  */
 bool clv_relay_follow_links(struct clv_relay *relay);
 /* Detach.  After the workers are closed: some drivers cannot unbind sockets otherwise. */

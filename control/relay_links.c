@@ -517,6 +517,26 @@ static struct clv_relay_link *link_by_name(struct clv_relay *relay, const char *
 	return NULL;
 }
 
+/* What may be another while the interface is the same: sockets are bound by its name. */
+static void refresh(struct clv_relay *relay, const struct clv_nic *nics, int n)
+{
+	size_t i;
+
+	for (i = 0; i < relay->links_len; i++) {
+		struct clv_nic *mine = &relay->links[i].nic;
+		const struct clv_nic *now = mine->ifindex ? nic_by_index(nics, n, mine->ifindex)
+							  : NULL;
+
+		if (!now)
+			continue;
+		if (strcmp(mine->name, now->name) != 0)
+			clv_log(CLV_LOG_INFO, "interface_renamed", "if=%s to=%s", mine->name,
+				now->name);
+		memcpy(mine->name, now->name, sizeof(mine->name));
+		mine->mtu = now->mtu;
+	}
+}
+
 /* A link whose interface is gone keeps its number and its name, by which it may come back. */
 static void forget(struct clv_relay *relay, struct clv_relay_link *link)
 {
@@ -659,6 +679,8 @@ bool clv_relay_follow_links(struct clv_relay *relay)
 		clv_log(CLV_LOG_ERROR, "interfaces_not_followed",
 			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(n));
 		relay->loop.has_new_links = true;
+	} else {
+		refresh(relay, nics, n);
 	}
 	if (n < 0 || is_in_line(relay, nics, n)) {
 		free(nics);

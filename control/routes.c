@@ -118,8 +118,8 @@ static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
 	}
 	is_same = memcmp(link->nic.mac, nic.mac, sizeof(nic.mac)) == 0 &&
-		  link->nic.mtu == nic.mtu && link->nic.parent == nic.parent &&
-		  link->nic.vlan_id == nic.vlan_id &&
+		  strcmp(link->nic.name, nic.name) == 0 && link->nic.mtu == nic.mtu &&
+		  link->nic.parent == nic.parent && link->nic.vlan_id == nic.vlan_id &&
 		  ((link->nic.flags ^ nic.flags) & relevant) == 0;
 	link->nic = nic;
 	return is_same ? 0 : CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;

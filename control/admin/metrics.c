@@ -194,6 +194,8 @@ static void write_all(FILE *out, const struct clv_relay *relay)
 	gauge(out, "uptime_seconds", "since the start of the process",
 	      (clv_clock_now_ns() - relay->started_ns) / CLV_SEC);
 	gauge(out, "stopping", "1 while the relay closes its connections", relay->loop.is_stopping);
+	gauge(out, "xdp_loaded", "1 with the XDP program, 0 where kernel sockets do all",
+	      relay->bpf != NULL);
 	gauge(out, "workers", "packet threads", relay->workers_len);
 	gauge(out, "connections", "established QUIC connections", sessions[0]);
 	gauge(out, "handshaking", "connections whose handshake is not done", sessions[1]);

@@ -145,8 +145,9 @@ def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
         time.sleep(1)
         lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4)
         result = load_of(busy)
-        assert result["lost"] <= LOST_MAX, result
-        assert new_drops(drops, relay) == {}
+        dropped = new_drops(drops, relay)    # a slow neighbour's, beyond limits.hop-wait-packets
+        assert dropped.keys() <= {"drop_no_neighbour"}
+        assert result["lost"] <= LOST_MAX + sum(dropped.values()), (result, dropped)
         assert heard(first) - counts[0] >= 500
         assert heard(second) - counts[1] >= 500
 
@@ -230,6 +231,8 @@ def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, t
     host = lab["relay"]
     try:
         host.ip("link", "set", "v4", "mtu", "1400")
+        if relay.uses_xdp:
+            wait_until(lambda: shown(relay, "v4", "mtu") == 1400)
         busy = start_load(way.peer, way.address, count=10**6, rate=200, size=1430)
         wait_until(lambda: payload_of(way) < 1400 - 28)
         busy.kill()
@@ -277,9 +280,10 @@ peer name {port} netns {space} numtxqueues 2 numrxqueues 2
     return port
 
 
-def rung_of(relay, name):
+def shown(relay, name, what="rung"):
+    """What the status shows of an interface, or None."""
     found = [one for one in relay.ctl("status")["interfaces"] if one["name"] == name]
-    return found[0]["rung"] if found else None
+    return found[0][what] if found else None
 
 
 def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, targets):
@@ -289,7 +293,7 @@ def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, t
     plug(lab, "late", "net4", "198.18.4.88/32")
     try:
         if relay.uses_xdp:
-            wait_until(lambda: rung_of(relay, "late") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "late") == daemon.RUNGS[relay.datapath])
         lab["relay"].ip("route", "replace", "198.18.4.10/32", "dev", "late", "src", "198.18.4.88")
         way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.88:443")
         assert works(way)
@@ -303,7 +307,7 @@ def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, t
     finally:
         lab["relay"].ip("link", "del", "late")    # and its route
     if relay.uses_xdp:
-        wait_until(lambda: rung_of(relay, "late") == "kernel")
+        wait_until(lambda: shown(relay, "late") == "kernel")
         assert works(old)
 
 
@@ -313,17 +317,42 @@ def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
     try:
         for _ in range(3):
             if relay.uses_xdp:
-                wait_until(lambda: rung_of(relay, "again") == daemon.RUNGS[relay.datapath])
+                wait_until(lambda: shown(relay, "again") == daemon.RUNGS[relay.datapath])
             way = forward("peer-v4", relay, targets["target-v6"])
             assert is_clean(load(way.peer, way.address, count=200))
             lab["relay"].ip("link", "del", "again")
             if relay.uses_xdp:
-                wait_until(lambda: rung_of(relay, "again") == "kernel")
+                wait_until(lambda: shown(relay, "again") == "kernel")
             assert works(way)
             plug(lab, "again", "net4", None)
         if relay.uses_xdp:
-            wait_until(lambda: rung_of(relay, "again") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "again") == daemon.RUNGS[relay.datapath])
             assert len([one for one in relay.ctl("status")["interfaces"]
                         if one["name"] == "again"]) == 1
     finally:
         lab["relay"].ip("link", "del", "again")
+
+
+def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
+        lab, relay, forward, targets):
+    """The sockets of all are made anew then, and bound by name."""
+    host = lab["relay"]
+    plug(lab, "first", "net4", None)
+    try:
+        if relay.uses_xdp:
+            wait_until(lambda: shown(relay, "first") == daemon.RUNGS[relay.datapath])
+        host.ip("link", "set", "first", "down")
+        host.ip("link", "set", "first", "name", "renamed")
+        host.ip("link", "set", "renamed", "up")
+        if relay.uses_xdp:
+            wait_until(lambda: shown(relay, "renamed") == daemon.RUNGS[relay.datapath])
+            assert shown(relay, "first") is None
+        plug(lab, "second", "net4", None)
+        if relay.uses_xdp:
+            wait_until(lambda: shown(relay, "second") == daemon.RUNGS[relay.datapath])
+            assert shown(relay, "renamed") == daemon.RUNGS[relay.datapath]
+        way = forward("peer-v4", relay, targets["target-v6"])
+        assert works(way)
+    finally:
+        for name in ("first", "renamed", "second"):
+            host.run(["ip", "link", "del", name], check=False)
