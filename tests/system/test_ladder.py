@@ -12,7 +12,7 @@ from test_matrix import ROWS
 
 TOPOLOGY = topology.matrix(relay_queues=2)
 CONFIG = ('datapath = "%s"\ninterfaces = {%s}\nlistener main { port = %d }\n'
-          'metrics { listen = "" }\n'
+          'metrics { listen = "127.0.0.1:%d" }\n'
           'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 RAISED = ["setpriv", "--bounding-set=-sys_resource,-ipc_lock", "prlimit", "--memlock=1048576"]
 UNPRIVILEGED = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon,-net_admin"]
@@ -36,9 +36,14 @@ print("ready", flush=True)
 time.sleep(600)
 """
 
+READ = """
+import sys, urllib.request
+print(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/metrics", timeout=5).read().decode())
+"""
+
 
 def config(datapath, interfaces=("v4", "v6"), port=443):
-    return CONFIG % (datapath, ", ".join(f'"{name}"' for name in interfaces), port)
+    return CONFIG % (datapath, ", ".join(f'"{name}"' for name in interfaces), port, 9000 + port)
 
 
 def links(relay):
@@ -55,9 +60,21 @@ def logged(relay, name):
             if "datapath_step_down" in line and f"if={name} " in line]
 
 
+def metrics(relay):
+    """{line up to its value: value}"""
+    text = relay.host.run([sys.executable, "-c", READ, 9000 + relay.port]).stdout
+    return dict(line.rsplit(" ", 1) for line in text.splitlines()
+                if line and not line.startswith("#"))
+
+
 def assert_every_step_is_told(lab, relay):
+    told = metrics(relay)
+    assert told["culvert_xdp_loaded"] == "1"
     said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
     for name, link in links(relay).items():
+        for rung in ("zerocopy", "copy", "generic", "kernel"):
+            assert told[f'culvert_interface_rung{{interface="{name}",rung="{rung}"}}'] == \
+                str(int(rung == link["rung"]))
         assert len(logged(relay, name)) == len(link["steps"])
         for step, line in zip(link["steps"], logged(relay, name)):
             assert f'from={step["from"]} to={step["to"]} because="{step["because"]}"' in line
@@ -153,6 +170,7 @@ def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets
     assert status["interfaces"] == [] and "CAP_BPF" in status["no_xdp_because"]
     said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
     assert f'no XDP because {status["no_xdp_because"]}' in said
+    assert metrics(relay)["culvert_xdp_loaded"] == "0"
     assert relay.proc.text().count("datapath_step_down") == 1
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
