@@ -14,6 +14,7 @@
 #include "datapath/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,10 +462,23 @@ static int with_config(struct clv_relay *relay)
 	return status;
 }
 
+/* Where one of them is missing, what we open would take its place, and have our log written to it. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char *argv[])
 {
 	static struct clv_relay relay = { .lock_fd = -1, .wake_fd = -1 };
 
+	open_standard_files();
 	signal(SIGPIPE, SIG_IGN);
 	/* A name server that does not answer holds a thread: have more of them than libuv's four. */
 	setenv("UV_THREADPOOL_SIZE", "16", 0);

@@ -137,6 +137,19 @@ def test_a_second_relay_on_an_interface_is_told_who_is_there(lab, start_relay, p
     assert leaks.of_host(lab["relay-v4only"]) == before
 
 
+def test_started_without_standard_files_it_does_not_take_others_for_them(lab, place, datapath):
+    """What it logs would go to whatever it opened in their place."""
+    relay = daemon.Relay(lab["relay-v4only"], place, config=f'datapath = "{datapath}"\n{LAB}',
+                         log=place / "log",
+                         wrapper=("sh", "-c", 'exec "$@" 0<&- 2>&-', "sh"))
+    relay.start()
+    files = {number: os.readlink(f"/proc/{relay.proc.pid}/fd/{number}") for number in (0, 2)}
+    assert files == {0: "/dev/null", 2: "/dev/null"}
+    assert relay.ctl("status")["state"] == "serving"
+    relay.stop()
+    assert left_in(lab, place) == []
+
+
 # ---- no room ----
 
 def test_with_too_few_descriptors_it_says_so_or_works(lab, start_relay, place, datapath):
