@@ -108,6 +108,21 @@ static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_
 	}
 }
 
+/* The peer names it for the first time: control decides.  NULL: there is no room. */
+static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
+{
+	struct clv_bound_remote *r = NULL;
+
+	if (t->remotes_len < w->p.remotes_per_tunnel)
+		r = clv_bound_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+	if (r)
+		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
+	else
+		drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
+	return r;
+}
+
 static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *data,
 				   size_t len)
 {
@@ -122,23 +137,18 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 	if (!is_payload(w, t, len - used))
 		return;
 	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
+	r = clv_bound_by_wire(&w->remotes, t, &wire);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
 		tell(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used, len - used);
-		return;
-	}
-	r = clv_bound_by_wire(&w->remotes, t, &wire);
-	if (!r) {
-		if (t->remotes_len < w->p.remotes_per_tunnel)
-			r = clv_bound_add(&w->remotes, t, &wire, w->now_ns, w->p.id);
-		if (!r) {
-			drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
+	} else {
+		if (!r)
+			r = new_remote(w, t, &wire);
+		if (!r)
 			return;
-		}
-		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
+		to_remote(w, t, r, data + used, len - used);
 	}
-	to_remote(w, t, r, data + used, len - used);
-	if (!clv_bound_has_context(r))
+	if (!r || !clv_bound_has_context(r))
 		check_busy(w, t, &wire);
 }
 

@@ -193,7 +193,7 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 	}
 	r->context_id = e->id;
 	r->is_acked = !e->is_ours;
-	r->acked_ns = clv_clock_now_ns();
+	r->acked_ns = *b->p.now_ns;
 	tell_way(b, r);
 	return 0;
 }
@@ -206,14 +206,14 @@ static void on_context_acked(void *user, const struct clv_contexts_entry *e)
 	if (!r || r->context_id != e->id)
 		return;
 	r->is_acked = true;
-	r->acked_ns = clv_clock_now_ns();
+	r->acked_ns = *b->p.now_ns;
 	tell_way(b, r);
 }
 
 /* Closed at once is refused, too: else a relay that goes on like that would never be left alone. */
-static bool is_refusal(const struct remote *r)
+static bool is_refusal(const struct clv_bindpoint *b, const struct remote *r)
 {
-	return !r->is_acked || (r->is_named && clv_clock_now_ns() - r->acked_ns < CLV_SEC);
+	return !r->is_acked || (r->is_named && *b->p.now_ns - r->acked_ns < CLV_SEC);
 }
 
 static void on_context_close(void *user, const struct clv_contexts_entry *e)
@@ -227,7 +227,7 @@ static void on_context_close(void *user, const struct clv_contexts_entry *e)
 		b->p.ops->on_remote_refused(b->p.user, &e->remote);
 	if (!r || r->context_id != e->id)
 		return;
-	r->is_refused = is_refusal(r);
+	r->is_refused = is_refusal(b, r);
 	if (r->is_named && r->is_refused)
 		b->p.ops->on_remote_refused(b->p.user, &r->wire);
 	b->is_named_lost |= r->is_named && !r->is_refused;
@@ -290,7 +290,7 @@ static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *val
 
 	if (!b->contexts)
 		return CLV_EPROTO;
-	err = clv_contexts_capsule(b->contexts, type, value, len, clv_clock_now_ns());
+	err = clv_contexts_capsule(b->contexts, type, value, len, *b->p.now_ns);
 	clv_contexts_delivered(b->contexts, 0);
 	/* The relay closes what it finds idle; a named remote may come in at any time. */
 	if (!err && b->is_named_lost)

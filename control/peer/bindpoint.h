@@ -47,7 +47,8 @@ struct clv_bindpoint_ops {
 };
 
 struct clv_bindpoint_params {
-	struct clv_client *client; /* borrows for life */
+	struct clv_client *client; /* borrows for life; joined only */
+	const uint64_t *now_ns;	   /* borrows for life; the time of this step */
 	bool is_joined;		   /* to a local application */
 	struct clv_endpoint app;   /* joined: loopback; port 0: whoever sends to a remote's port */
 	bool is_closed;

@@ -120,6 +120,7 @@ static int read_options(struct culvert *c, const struct culvert_bound_options *o
 {
 	*p = (struct clv_bindpoint_params){
 		.client = c->client,
+		.now_ns = &c->now_ns,
 		.is_joined = o->is_joined,
 		.is_closed = o->is_closed,
 		.remotes_max = o->remotes_max ? o->remotes_max : c->remotes_max,

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The client's end of a bound tunnel, as an application without sockets uses it: our client, the relay,
+ * and remotes that anybody may be.
+ *
+ *   bindpoint - client 198.18.0.2 - wire - relay 198.18.0.1, 2001:db8::1 - wire - remotes
+ */
+#include "tests/unit/check.h"
+
+#include <stdlib.h>
+
+#include "control/peer/bindpoint.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "tests/loop/hostile.h"
+
+#define R4     "198.18.5.1:9000"
+#define S4     "198.18.5.2:9000"
+#define R6     "[2001:db8:5::1]:9000"
+#define DENIED "10.0.0.1:9000"
+
+struct remote {
+	struct wire_end end;
+	struct clv_endpoint endpoint, heard; /* heard: who sent last */
+	unsigned received;
+};
+
+struct fixture {
+	struct world *w;
+	struct remote r4, s4, r6;
+	struct clv_bindpoint *b;
+	struct clv_endpoint ports[2]; /* the relay's: IPv4, IPv6 */
+	unsigned opened, ended, refused;
+	struct clv_endpoint last_refused;
+	unsigned received;
+	struct clv_endpoint last_from;
+};
+
+/* ---- what is heard ---- */
+
+static bool remote_deliver(void *self, const struct wire_packet *p)
+{
+	struct remote *r = self;
+
+	if (!clv_endpoint_equal(&p->to, &r->endpoint))
+		return false;
+	r->received++;
+	r->heard = p->from;
+	return true;
+}
+
+static void on_open(void *user, const struct clv_client_result *result)
+{
+	struct fixture *f = user;
+
+	f->opened++;
+	memset(f->ports, 0, sizeof(f->ports));
+	for (unsigned i = 0; i < result->public_len; i++)
+		f->ports[!clv_addr_is_v4(result->public_addrs[i].addr)] = result->public_addrs[i];
+}
+
+static void on_remote_refused(void *user, const struct clv_endpoint *wire)
+{
+	struct fixture *f = user;
+
+	f->refused++;
+	f->last_refused = *wire;
+}
+
+static void on_refused(void *user, int error, const struct clv_client_result *result)
+{
+	(void)user;
+	(void)result;
+	fail_msg("refused: %d", error);
+}
+
+static void on_ended(void *user, int error)
+{
+	(void)error;
+	((struct fixture *)user)->ended++;
+}
+
+static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
+			size_t len)
+{
+	struct fixture *f = user;
+
+	assert_int_equal(len, 5);
+	assert_memory_equal(payload, "hello", 5);
+	f->received++;
+	f->last_from = *wire;
+}
+
+static const struct clv_bindpoint_ops ops = {
+	.on_open = on_open,
+	.on_remote_refused = on_remote_refused,
+	.on_refused = on_refused,
+	.on_ended = on_ended,
+	.on_datagram = on_datagram,
+};
+
+/* ---- the world ---- */
+
+static void remote_join(struct remote *r, struct world *w, const char *endpoint)
+{
+	*r = (struct remote){ .end = { .deliver = remote_deliver, .self = r } };
+	assert_int_equal(clv_endpoint_parse(endpoint, &r->endpoint), 0);
+	wire_join(&w->wire, &r->end);
+}
+
+static void run(struct fixture *f)
+{
+	world_run(f->w, 300 * CLV_MSEC, NULL);
+}
+
+struct how {
+	bool is_closed, is_v4_only, is_firewall;
+	uint32_t remotes_max, busy_per_sec;
+	uint64_t relay_idle_ns;
+};
+
+static struct fixture *setup(const struct how *how)
+{
+	struct world_params p = {
+		.workers = 2,
+		.clients = 1,
+		.has_v6 = !how->is_v4_only,
+		.bind = { .is_offered = true,
+			  .is_uncompressed = !how->is_firewall,
+			  .tunnels_max = 16,
+			  .contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
+			  .context_idle_ns = how->relay_idle_ns },
+	};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct clv_bindpoint_params params = {
+		.is_closed = how->is_closed,
+		.remotes_max = how->remotes_max ? how->remotes_max : 16,
+		.busy_per_sec = how->busy_per_sec,
+		.idle_ns = 5 * CLV_SEC,
+		.ops = &ops,
+		.user = f,
+	};
+
+	assert_non_null(f);
+	f->w = hostile_world(&p);
+	params.now_ns = &f->w->wire.now_ns;
+	remote_join(&f->r4, f->w, R4);
+	remote_join(&f->s4, f->w, S4);
+	remote_join(&f->r6, f->w, R6);
+	assert_true(world_connect(f->w, 0));
+	assert_int_equal(clv_bindpoint_open(&params, &f->b), 0);
+	return f;
+}
+
+/* The session is up: ask for the port, and wait until it is there. */
+static void begin(struct fixture *f)
+{
+	clv_bindpoint_set_session(f->b, f->w->clients[0].session);
+	run(f);
+}
+
+static void teardown(struct fixture *f)
+{
+	clv_bindpoint_close(f->b);
+	run(f);
+	assert_int_equal(f->w->relay.egress_held, 0);
+	hostile_world_free(f->w);
+	free(f);
+}
+
+static struct clv_endpoint endpoint(const char *text)
+{
+	struct clv_endpoint ep;
+
+	assert_int_equal(clv_endpoint_parse(text, &ep), 0);
+	return ep;
+}
+
+static void name(struct fixture *f, const char *text)
+{
+	const struct clv_endpoint ep = endpoint(text);
+
+	assert_int_equal(clv_bindpoint_add(f->b, &ep), 0);
+}
+
+static void call(struct fixture *f, struct remote *r, unsigned times)
+{
+	while (times--)
+		wire_send(&f->w->wire, &r->endpoint, &f->ports[!clv_addr_is_v4(r->endpoint.addr)],
+			  0, (const uint8_t *)"hello", 5);
+	run(f);
+}
+
+static void expect_from(struct fixture *f, const struct remote *r, unsigned times)
+{
+	assert_int_equal(f->received, times);
+	if (times)
+		assert_memory_equal(&f->last_from, &r->endpoint, sizeof(r->endpoint));
+	f->received = 0;
+}
+
+static int answer(struct fixture *f, struct remote *r)
+{
+	int err = clv_bindpoint_send(f->b, &r->endpoint, (const uint8_t *)"hello", 5);
+
+	run(f);
+	return err;
+}
+
+static void expect_at(const struct fixture *f, struct remote *r)
+{
+	assert_int_equal(r->received, 1);
+	assert_memory_equal(&r->heard, &f->ports[!clv_addr_is_v4(r->endpoint.addr)],
+			    sizeof(r->heard));
+	r->received = 0;
+}
+
+static unsigned count(const struct fixture *f, enum clv_counter which)
+{
+	return (unsigned)world_count(f->w, which);
+}
+
+/* ---- cases ---- */
+
+static void test_open(void **state)
+{
+	struct fixture *f = setup(&(struct how){ 0 });
+
+	(void)state;
+	assert_int_equal(answer(f, &f->r4), CLV_ECLOSED);
+	begin(f);
+	assert_int_equal(f->opened, 1);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	call(f, &f->r6, 1);
+	expect_from(f, &f->r6, 1);
+	assert_int_equal(answer(f, &f->r4), 0);
+	expect_at(f, &f->r4);
+	assert_int_equal(answer(f, &f->r6), 0);
+	expect_at(f, &f->r6);
+	assert_int_equal(f->refused + f->ended, 0);
+	teardown(f);
+}
+
+static void test_closed(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_closed = true });
+
+	(void)state;
+	name(f, R4);
+	begin(f);
+	call(f, &f->s4, 1);
+	expect_from(f, NULL, 0);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	assert_int_equal(answer(f, &f->s4), CLV_EDENIED);
+	assert_int_equal(answer(f, &f->r4), 0);
+	expect_at(f, &f->r4);
+	/* named later */
+	name(f, S4);
+	run(f);
+	call(f, &f->s4, 1);
+	expect_from(f, &f->s4, 1);
+	teardown(f);
+}
+
+static void test_named_stays(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_closed = true, .relay_idle_ns = 2 * CLV_SEC });
+
+	(void)state;
+	name(f, R4);
+	name(f, DENIED);
+	begin(f);
+	world_run(f->w, 15 * CLV_SEC, NULL);
+	assert_true(count(f, CLV_COUNT_CONTEXTS_IDLE) > 3);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	assert_int_equal(f->refused, 1); /* the other one, and not again each time */
+	teardown(f);
+}
+
+static void test_refused(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_closed = true });
+
+	(void)state;
+	name(f, DENIED);
+	begin(f);
+	assert_int_equal(f->refused, 1);
+	assert_true(f->last_refused.port);
+	world_run(f->w, 10 * CLV_SEC, NULL);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
+	name(f, DENIED); /* asked once more */
+	run(f);
+	assert_int_equal(f->refused, 2);
+	teardown(f);
+}
+
+static void test_firewall(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_firewall = true });
+
+	(void)state;
+	name(f, R4);
+	begin(f);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(f->last_refused.port, 0); /* everybody else */
+	call(f, &f->s4, 1);
+	expect_from(f, NULL, 0);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	teardown(f);
+}
+
+static void test_family(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_v4_only = true });
+
+	(void)state;
+	name(f, R6);
+	begin(f);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(answer(f, &f->r6), CLV_EUNROUTABLE);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXT_REFUSED_FAMILY) +
+				 count(f, CLV_COUNT_REMOTE_REFUSED_FAMILY),
+			 0);
+	assert_int_equal(answer(f, &f->r4), 0);
+	expect_at(f, &f->r4);
+	teardown(f);
+}
+
+/* The one place there is for a remote with a context is free again in the next session. */
+static void test_sessions(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .remotes_max = 1, .busy_per_sec = 5 });
+
+	(void)state;
+	begin(f);
+	call(f, &f->r4, 10);
+	expect_from(f, &f->r4, 10);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 2); /* and the uncompressed one */
+	clv_bindpoint_set_session(f->b, NULL);
+	clv_relay_session_close(f->w->clients[0].session);
+	world_run(f->w, 5 * CLV_SEC, NULL);
+	assert_int_equal(f->ended, 1);
+	assert_int_equal(answer(f, &f->r4), CLV_ECLOSED);
+	assert_true(world_connect(f->w, 0));
+	begin(f);
+	assert_int_equal(f->opened, 2);
+	call(f, &f->s4, 10);
+	expect_from(f, &f->s4, 10);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 4);
+	teardown(f);
+}
+
+/* Silent remotes give their place back while the session lasts, whoever finds them so. */
+static void be_idle(uint64_t relay_idle_ns)
+{
+	struct fixture *f = setup(&(struct how){
+		.remotes_max = 1, .busy_per_sec = 5, .relay_idle_ns = relay_idle_ns });
+
+	begin(f);
+	call(f, &f->r4, 10);
+	call(f, &f->s4, 10); /* no place for its context: it comes as one of many */
+	assert_int_equal(f->received, 20);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 2);
+	world_run(f->w, 12 * CLV_SEC, NULL);
+	call(f, &f->s4, 10);
+	assert_int_equal(f->received, 30);
+	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 3);
+	teardown(f);
+}
+
+static void test_idle(void **state)
+{
+	static const uint64_t relay_idle_ns[] = { 0, 2 * CLV_SEC };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(relay_idle_ns); i++)
+		be_idle(relay_idle_ns[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE("an open port lets anybody in, and answers", test_open),
+		CASE("a closed port lets in who was named", test_closed),
+		CASE("a named remote gets in however long it was silent", test_named_stays),
+		CASE("a named remote that the relay denies is told once", test_refused),
+		CASE("a relay that lets in named remotes alone is told", test_firewall),
+		CASE("a family the relay has no port of is not asked for", test_family),
+		CASE("a new session begins with no remotes but the named", test_sessions),
+		CASE("a silent remote gives its place back", test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
