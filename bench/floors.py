@@ -12,6 +12,7 @@ from rig import CORE, LOAD_PORTS, PORT, BenchError, Spent, daemon, set_cpu
 
 # Bursts of 64, with pauses as long as so many more would take: how much comes is up to the machine.
 FLOODS = (("flood", 64, 128), ("flood", 64, 1024))
+STABLE = "bookworm"     # Debian's release that Culvert is for; newer.SUITE is the one after
 MASQUE_GO_RATES = (30000, 60000, 100000)
 PEER_PORT, OUT_PORT, TURN_PORT, QUIC_PORT = 9000, 9001, 3478, 8443
 
@@ -55,7 +56,7 @@ def flooded(bench, name, pid, far, load, commands=FLOODS, tids=None, counted="pa
         before, spent = far.ask("count")[counted], Spent(pid, tids)
         made = load.ask(command[0], load.rig.msec, *command[1:])
         return cost_of(spent, far.ask("count")[counted] - before, made["sent"],
-                       made["took_ns"], sender_us=per_datagram(made, made["sent"]), **facts)
+                       made["took_ns"], **facts)
     cheapest(bench, name, commands, attempt)
 
 
@@ -121,22 +122,25 @@ def udp(bench, size, gso=False, commands=FLOODS, name=None):
 
 # ---- coturn ----
 
-def coturn_program(bench):
-    """coturn of the next Debian release, unpacked and not installed; or the machine's own."""
-    try:
-        root = newer.unpack(bench.rig.tools / "coturn", "coturn")
-        return newer.command(root, root / "usr/bin/turnserver")
-    except newer.NotAvailable as error:
-        if shutil.which("turnserver"):
-            return ["turnserver"]
-        raise BenchError(f"coturn: {error}") from None
+def coturn_program(suite):
+    """coturn of a Debian release, unpacked and not installed."""
+    def make(bench):
+        try:
+            root = newer.unpack(bench.rig.tools / f"coturn-{suite}", "coturn", suite=suite)
+            program = newer.command(root, root / "usr/bin/turnserver")
+        except newer.NotAvailable as error:
+            raise BenchError(f"coturn of {suite}: {error}") from None
+        said = subprocess.run([*program, "--version"], capture_output=True, text=True, check=False)
+        bench.versions[f"coturn of {suite}"] = (said.stdout + said.stderr).strip()[-40:]
+        return program
+    return make
 
 
-def coturn(bench, size, commands=None):
+def coturn(bench, size, name="coturn", suite=STABLE, commands=None):
     """ChannelData both ways, one relay thread, no authentication and no logging: its fastest."""
     rig = bench.rig
-    program = bench.once("coturn", coturn_program)
-    host, peer = rig.relay_host, rig.lab["peer-v4"]
+    program = bench.once(f"coturn-{suite}", coturn_program(suite))
+    host = rig.relay_host
     with bench.scene():
         log = host.start(
             [*program, "-n", "--no-auth", "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780",
@@ -144,21 +148,26 @@ def coturn(bench, size, commands=None):
              "--relay-ip", host.addr4, "--relay-ip", host.addr6, "--listening-port", TURN_PORT,
              "--relay-threads", 1, "--pidfile", rig.folder / "turn.pid",
              "--userdb", rig.folder / "turndb"], name="turnserver")
-        set_cpu(log.popen.pid, CORE, batch=True)
-        target = daemon.endpoint(rig.lab["target-v6"].addr6, PORT)
-        turn = rig.start(peer, sys.executable, Path(__file__).with_name("turn.py"),
-                         daemon.endpoint(host.addr4, TURN_PORT),
-                         daemon.endpoint(peer.addr4, PEER_PORT), target)
-        relayed = turn.said[0]["port"]
-        set_cpu(log.popen.pid, CORE, batch=True)
-        far4, far6 = rig.far(4, "--drop", PEER_PORT), rig.far(6, "--drop", PORT)
-        out = rig.load_raw(4, "peer-v4", PEER_PORT, TURN_PORT, size + 4, "--hex",
-                           f"4000{size:04x}")
-        back = rig.load_raw(6, "target-v6", PORT, relayed, size)
-        for suffix, tries in (commands or {"": FLOODS}).items():
-            flooded(bench, f"coturn_to_target_{size}{suffix}", log.popen.pid, far6, out, tries)
-            flooded(bench, f"coturn_to_peer_{size}{suffix}", log.popen.pid, far4, back, tries)
-        log.kill()
+        try:
+            coturn_carries(bench, name, size, log.popen.pid, commands or {"": FLOODS})
+        finally:
+            log.kill()
+
+
+def coturn_carries(bench, name, size, pid, commands):
+    rig = bench.rig
+    host, peer = rig.relay_host, rig.lab["peer-v4"]
+    turn = rig.start(peer, sys.executable, Path(__file__).with_name("turn.py"),
+                     daemon.endpoint(host.addr4, TURN_PORT), daemon.endpoint(peer.addr4, PEER_PORT),
+                     daemon.endpoint(rig.lab["target-v6"].addr6, PORT))
+    set_cpu(pid, CORE, batch=True)
+    far4, far6 = rig.far(4, "--drop", PEER_PORT), rig.far(6, "--drop", PORT)
+    to_target = rig.load_raw(4, "peer-v4", PEER_PORT, TURN_PORT, size + 4, "--hex",
+                             f"4000{size:04x}")
+    to_peer = rig.load_raw(6, "target-v6", PORT, turn.said[0]["port"], size)
+    for suffix, tries in commands.items():
+        flooded(bench, f"{name}_to_target_{size}{suffix}", pid, far6, to_target, tries)
+        flooded(bench, f"{name}_to_peer_{size}{suffix}", pid, far4, to_peer, tries)
 
 
 # ---- masque-go ----
@@ -228,6 +237,5 @@ def back(bench, name, load, raw, commands, pid, tids=None, **facts):
         if got["corrupted"]:
             raise BenchError(f"{name}: {got['corrupted']} datagrams came corrupted")
         return cost_of(spent, got["received"], made["sent"], made["took_ns"],
-                       load_us=per_datagram(got, got["received"]),
-                       sender_us=per_datagram(made, made["sent"]), **facts)
+                       load_us=per_datagram(got, got["received"]), **facts)
     cheapest(bench, name, commands, attempt)

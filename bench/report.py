@@ -206,9 +206,9 @@ class Report:
         sizes = (64, 512, 1200)
         lines = {
             "cost": self.bars("CPU for each relayed datagram of 1200 bytes", [
-                "floor_xsk_1200", "floor_udp_gso_1200", "floor_udp_1200",
+                "floor_xsk_1200", "floor_udp_gso_1200", "floor_udp_1200", "cost_tunnel_1200",
                 "tunnel_to_target_1200", "tunnel_to_peer_1200", "coturn_to_target_1200",
-                "coturn_to_peer_1200", "masque_go_to_target_1200", "masque_go_to_peer_1200"]),
+                "coturn_to_peer_1200", "coturn_newest_to_target_1200", "masque_go_to_target_1200", "masque_go_to_peer_1200"]),
             "sizes": self.bars("CPU for each datagram, by size", [
                 f"{what}_{size}" for what in ("floor_xsk", "floor_udp", "tunnel_to_target",
                                               "tunnel_to_peer") for size in sizes]),
@@ -217,6 +217,9 @@ class Report:
                 for way in ("to_target", "to_peer")]),
             "scale": self.bars("CPU for each datagram, by number of tunnels", [
                 f"scale_tunnels_{n}" for n in (1, 100, 1000, 10000)]),
+            "conns": self.bars("CPU for each datagram, by number of connections", [
+                f"scale_conns_{n}_{way}_1200" for n in (10, 100, 1000)
+                for way in ("to_target", "to_peer")]),
             "latency": self.bars("Round trip of 200 bytes", [
                 f"latency_{way}_{p}" for way in ("direct", "forwarder", "relayed", "loaded")
                 for p in ("p50", "p90", "p99", "p999")]),

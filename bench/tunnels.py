@@ -2,12 +2,13 @@
 """The relay's cost for each datagram: both directions, sizes, families, ports, rates."""
 import time
 
-from floors import FLOODS, back, out
-from rig import LOAD_PORTS, PORT, BenchError, Spent, daemon
+from floors import FLOODS, back, cheapest, cost_of, out, per_datagram
+from rig import LOAD_PORTS, OTHER, PORT, BenchError, Spent, daemon
 
 RATES = (400000, 600000, 1000000)    # the last is more than the load makes on its core
 CONNS = 10
 IDLE_SEC = 4
+HAIRPIN_PORT, HAIRPIN_RATES = 7200, (50000, 200000)
 PLAIN_HEADERS = 14 + 20 + 8  # of a datagram of IPv4, on Ethernet
 PLAIN_HEADERS6 = 14 + 40 + 8
 
@@ -65,6 +66,55 @@ def both(bench, prefix, sizes, family=4, target=6, datapath="xdp", conns=CONNS, 
                 commands = [("pace", rate) for rate in tries] if tries else FLOODS
                 back(bench, name, load, raw, commands, relay.pid, tids, **facts)
             raw.stop()
+
+
+def echo(bench, size):
+    """There and back at a time: of each of the two datagrams."""
+    rig = bench.rig
+    with bench.scene():
+        relay = rig.start_relay(config=config("xdp", looks_on=False))
+        rig.far(4, "--xsk", LOAD_PORTS)
+        far = rig.far(6, "--echo", PORT)
+        load = rig.load_tunnel(4, (6, PORT), "--conns", CONNS, "--tunnels", 1)
+
+        def attempt(rate):
+            before, spent = far.ask("count")["packets"], Spent(relay.pid, relay.workers)
+            made = load.ask("send", size, rate, rig.msec)
+            if made["corrupted"]:
+                raise BenchError(f"echo: {made['corrupted']} datagrams came corrupted")
+            done = far.ask("count")["packets"] - before + made["received"]
+            return cost_of(spent, done, made["offered"], made["took_ns"],
+                           load_us=per_datagram(made, done))
+        cheapest(bench, f"tunnel_echo_{size}", RATES, attempt)
+
+
+def hairpin(bench, size):
+    """Between two bound tunnels of the relay, one of a peer of each family; by culvert bind, which
+    is far slower than the relay."""
+    rig = bench.rig
+    server, client = rig.lab["peer-v6"], rig.lab["peer-v4"]
+    with bench.scene():
+        relay = rig.start_relay(config=config("xdp", looks_on=False))
+        for host in (server, client):
+            host.pin_cpu = OTHER
+        sink = daemon.echo(server, HAIRPIN_PORT, "--sink")
+        binds = [daemon.Bind(server, relay, app=daemon.endpoint(server.addr6, HAIRPIN_PORT)).wait()]
+        public = binds[0].public(4)
+        binds.append(daemon.Bind(client, relay, "--peer", public).wait())
+        address = binds[1].local(public)
+
+        def attempt(rate):
+            before, spent = relay.ctl("status")["counters"], Spent(relay.pid, relay.workers)
+            daemon.load(client, address, oneway=True, rate=rate, size=size,
+                        count=int(rate * rig.msec / 1000))
+            after = relay.ctl("status")["counters"]
+            done = after["hairpin_packets"] - before["hairpin_packets"]
+            return cost_of(spent, done, int(rate * rig.msec / 1000), rig.msec * 10**6)
+        cheapest(bench, f"tunnel_hairpin_{size}", HAIRPIN_RATES, attempt)
+        for host in (server, client):
+            host.pin_cpu = None
+        for one in (sink, *binds):
+            one.stop()
 
 
 def idle(bench):

@@ -88,3 +88,17 @@ def test_the_command_line_knows_its_parts():
                               text=True, check=False)
     assert run("--help").returncode == 0
     assert "no such part: nonsense" in run("nonsense").stderr
+
+
+def test_a_short_run_measures_the_tunnel_and_says_how_it_is(root, tmp_path):
+    done = subprocess.run(
+        [sys.executable, BENCH / "run", "--rounds", "1", "--seconds", "0.1", "--sizes", "1200",
+         "--out", tmp_path, "tunnel"], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["not_measured"] == {}, done.stdout
+    assert set(found["ratios"]) == set(report.GOALS)
+    assert 0 < found["ratios"]["tunnel_1200_vs_xsk_floor"] < 10
+    for way in ("to_target", "to_peer"):
+        assert found["medians"][f"tunnel_{way}_1200"]["median"] > 0
+    assert found["about"]["commands"]

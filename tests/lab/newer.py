@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of a newer Debian release, unpacked into a folder of their own and never installed.
+"""Programs of a newer Debian release, or of this one, unpacked into a folder of their own and never installed.
 
 The archive and its keyring are those the machine's own apt has; lists, cache and package database
 are private.
@@ -107,7 +107,7 @@ class PrivateApt:
         raise NotAvailable(last_words(done.stdout + done.stderr))
 
 
-def unpack(folder, *packages):
+def unpack(folder, *packages, suite=SUITE):
     """Packages and what they need, unpacked below folder/root, which is returned; once."""
     folder = Path(folder)
     root, done = folder / "root", folder / "done"
@@ -116,7 +116,7 @@ def unpack(folder, *packages):
         return root
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for deb in PrivateApt(folder / "apt").download(*packages):
+    for deb in PrivateApt(folder / "apt", (suite,)).download(*packages):
         subprocess.run(["dpkg-deb", "-x", deb, root], check=True)
     shutil.rmtree(folder / "apt")
     done.write_text(wanted)
@@ -125,5 +125,7 @@ def unpack(folder, *packages):
 
 def command(root, program):
     """The words that run a program of root with the libraries of root."""
-    return [root / LIBRARIES / "ld-linux-x86-64.so.2", "--library-path", root / LIBRARIES,
-            root / program]
+    # Releases before the newer one have libraries of the base system apart.
+    folders = [root / place for place in (LIBRARIES, LIBRARIES.removeprefix("usr/"))]
+    loader = next(path for path in (f / "ld-linux-x86-64.so.2" for f in folders) if path.exists())
+    return [loader, "--library-path", ":".join(map(str, folders)), root / program]
