@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "control/control_state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -411,6 +412,45 @@ static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
 	shut_world(w);
 }
 
+static uint64_t given_up_by_control(const struct world *w)
+{
+	return clv_count_read(clv_control_counters(w->relay.control), CLV_COUNT_BUFFERED_FULL);
+}
+
+static void expect_told_of_load(struct world *w)
+{
+	world_run(w, 3 * CLV_SEC, NULL);
+	assert_true(given_up_by_control(w) > 0);
+	assert_true(w->clients[0].is_down);
+	assert_int_equal(w->clients[0].down.code, CLV_H3_EXCESSIVE_LOAD);
+	shut_world(w);
+}
+
+/* What comes before the hand-over; here there is no room for a single byte. */
+static void bytes_that_wait_for_the_hand_over_count(void **state)
+{
+	struct world *w = open_world(&(struct world_params){ 0 });
+
+	(void)state;
+	w->relay.control->budget.max = 1;
+	world_connect_start(w, 0);
+	expect_told_of_load(w);
+}
+
+/* What control writes and a worker has not taken. */
+static void bytes_that_control_writes_count(void **state)
+{
+	struct world *w = open_world(&(struct world_params){ 0 });
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	world_run(w, CLV_SEC, NULL);
+	assert_int_equal(given_up_by_control(w), 0);
+	w->relay.control->budget.max = 1;
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
+	expect_told_of_load(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +466,8 @@ int main(void)
 		cmocka_unit_test(tunnels_have_a_ceiling_in_total),
 		cmocka_unit_test(requests_that_come_too_fast_are_answered_429),
 		cmocka_unit_test(bytes_that_wait_have_a_ceiling_over_all_streams),
+		cmocka_unit_test(bytes_that_wait_for_the_hand_over_count),
+		cmocka_unit_test(bytes_that_control_writes_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
