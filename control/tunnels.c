@@ -289,6 +289,13 @@ void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct
 
 /* ---- the world changes ---- */
 
+/* Close a tunnel that cannot go on, and say so to whoever asked for it. */
+static void end_tunnel(const struct clv_ref *ref, struct clv_tunnel_entry *e, int error)
+{
+	clv_session_tunnel_close(e->session, ref);
+	e->ops->gone(e->user, error);
+}
+
 static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
 {
 	struct clv_cmd_hop cmd = { .ref = *ref };
@@ -300,8 +307,22 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 		route.hop = e->hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	}
-	/* A tunnel stays with the port it was opened on: its socket and its tables are there. */
-	if (route.hop.via != e->hop.via || !memcmp(&route.hop, &e->hop, sizeof(route.hop)))
+	/*
+	 * A tunnel stays with the port it was opened on: its socket and its tables are there.  By the
+	 * kernel it goes on anyway.  By AF_XDP it would send on a way that is none any more: the
+	 * client opens another; a bound one, which is more than its target, waits for the way back.
+	 */
+	if (route.hop.via != e->hop.via) {
+		if (e->hop.via != CLV_VIA_XSK)
+			return;
+		if (!e->is_bound) {
+			end_tunnel(ref, e, CLV_EUNROUTABLE);
+			return;
+		}
+		route.hop = e->hop;
+		route.hop.state = CLV_HOP_UNREACHABLE;
+	}
+	if (!memcmp(&route.hop, &e->hop, sizeof(route.hop)))
 		return;
 	e->hop = route.hop;
 	cmd.hop = route.hop;
@@ -340,8 +361,7 @@ static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv
 	    !clv_policy_check(c->p.policy, e->remote.addr, clv_requests_is_own_address,
 			      &c->requests, &why))
 		return;
-	clv_session_tunnel_close(s, ref);
-	e->ops->gone(e->user, CLV_EDENIED);
+	end_tunnel(ref, e, CLV_EDENIED);
 }
 
 void tunnels_policy_changed(struct clv_control *c)

@@ -503,6 +503,24 @@ static void test_link_mtu_changes(void **state)
 }
 
 /* The neighbour toward the peer is being looked up again: its own frames say where it is. */
+/* The way to the target leaves by an interface without AF_XDP: no tunnel goes on by the former. */
+static void test_way_leaves_af_xdp(void **state)
+{
+	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world_app *app = &w->clients[0].apps[0];
+
+	(void)state;
+	traffic(w, 10, 600);
+	world_run(w, CLV_SEC, NULL);
+	assert_int_equal(app->received, 10);
+	w->p.kernel_path = true;
+	clv_control_routes_changed(w->relay.control);
+	world_run(w, CLV_SEC, NULL);
+	assert_int_equal(app->closed, 1);
+	assert_true(w->clients[0].is_up);
+	shut(w);
+}
+
 static void test_neighbour_in_doubt_costs_nothing(void **state)
 {
 	struct world *w = with_tunnel(&(struct world_params){ 0 });
@@ -556,6 +574,8 @@ int main(void)
 		CASE("another MTU of the relay's link is used at once", test_link_mtu_changes),
 		CASE("a neighbour being looked up again costs nothing",
 		     test_neighbour_in_doubt_costs_nothing),
+		CASE("no tunnel stays on a way that leaves by another interface without AF_XDP",
+		     test_way_leaves_af_xdp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,12 +259,12 @@ def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets
 
 # ---- interfaces that were not there at the start ----
 
-def plug(lab, name, network, address, host="relay"):
+def plug(lab, name, network, address, host="relay", queues=2):
     """A new interface of a host, on a switch of the lab."""
     space = daemon.netns.namespace(lab.name, network)
     port = f"{name}-port"
     daemon.netns.call(["ip", "-batch", "-"], f"""\
-link add dev {name} netns {lab[host].netns} numtxqueues 2 numrxqueues 2 type veth \
+link add dev {name} netns {lab[host].netns} numtxqueues {queues} numrxqueues {queues} type veth \
 peer name {port} netns {space} numtxqueues 2 numrxqueues 2
 """)
     off = "rx on tx off sg on tso off gso off gro off tx-udp-segmentation off".split()
@@ -356,3 +356,24 @@ def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
     finally:
         for name in ("first", "renamed", "second"):
             host.run(["ip", "link", "del", name], check=False)
+
+
+def test_a_route_that_leaves_by_an_interface_without_af_xdp_is_followed(lab, relay, forward):
+    """It has too many receive queues: kernel sockets serve it.  No tunnel stays behind."""
+    plug(lab, "wide", "net4", "198.18.4.89/32", queues=65)
+    try:
+        if relay.uses_xdp:
+            wait_until(lambda: shown(relay, "wide") == "kernel")
+        with target_of_two(lab) as (first, second):
+            way = forward("peer-v4", relay, "198.18.20.9:7009")
+            assert is_clean(load(way.peer, way.address, count=100))
+            counts = heard(first), heard(second)
+            busy = start_load(way.peer, way.address, count=8000, rate=1000, wait=1000)
+            time.sleep(6)    # a forward that was ended sooner waits before it asks again
+            lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4, "dev",
+                            "wide", "onlink", "src", "198.18.4.89")
+            result = load_of(busy)
+            assert result["lost"] <= 500, result    # another tunnel had to be opened
+            assert heard(first) - counts[0] < 7500 and heard(second) - counts[1] > 500
+    finally:
+        lab["relay"].ip("link", "del", "wide")
