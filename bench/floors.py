@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import newer
-from rig import CORE, LOAD_PORTS, PORT, BenchError, Spent, daemon, set_cpu
+from rig import CORE, LOAD_PORTS, NICE, PORT, BenchError, Spent, daemon, prefer, set_cpu
 
 # Bursts of 64, with pauses as long as so many more would take: how much comes is up to the machine.
 FLOODS = (("flood", 64, 128), ("flood", 64, 1024))
@@ -93,6 +93,7 @@ def xsk(bench, size, handed=False, commands=FLOODS, suffix=""):
              rig.mac("target-v6", 6)])
         forwarder.wait_line("forwarding")
         set_cpu(forwarder.popen.pid, CORE, batch=True)
+        prefer(forwarder.popen.pid, NICE)
         load = rig.load_raw(4, "peer-v4", PEER_PORT, PORT, size)
         name = f"floor_xsk{'_handed' if handed else ''}_{size}{suffix}"
         flooded(bench, name, forwarder.popen.pid, far, load, commands,
@@ -161,6 +162,7 @@ def coturn_carries(bench, name, size, pid, commands):
                      daemon.endpoint(host.addr4, TURN_PORT), daemon.endpoint(peer.addr4, PEER_PORT),
                      daemon.endpoint(rig.lab["target-v6"].addr6, PORT))
     set_cpu(pid, CORE, batch=True)
+    prefer(pid, NICE)
     far4, far6 = rig.far(4, "--drop", PEER_PORT), rig.far(6, "--drop", PORT)
     to_target = rig.load_raw(4, "peer-v4", PEER_PORT, TURN_PORT, size + 4, "--hex",
                              f"4000{size:04x}")
