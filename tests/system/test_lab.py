@@ -326,10 +326,11 @@ class TestHop:
             figures, hop = self.load(lab, "--mtu", mtu, peer=peer, size=size, count=10, df=True)
             assert is_clean(figures) == clean
             assert hop["out"]["over_mtu"] == (0 if clean else 10)
-        # The first comes back as too-big, the kernel refuses the rest.
+        # The first comes back as too-big, and once the kernel heard it refuses the rest.
         figures, hop = self.load(lab, "--mtu", mtu, "--icmp", peer=peer, size=1400, count=10,
                                  df=True)
-        assert hop["out"]["icmp_sent"] == 1 and figures["send_errors"] == 9
+        assert 0 < hop["out"]["icmp_sent"] < 10
+        assert hop["out"]["icmp_sent"] + figures["send_errors"] == 10
         lab[peer].ip("-6" if peer == "peer-v6" else "-4", "route", "flush", "cache")
 
     def test_cuts_a_link(self, lab):
