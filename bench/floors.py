@@ -185,6 +185,8 @@ def masque_go_program(bench):
     if built.returncode:
         words = (built.stderr.strip().splitlines() or ["?"])[-1]
         raise BenchError("masque-go: not built: " + words.split("://")[0][:120])
+    wanted = (Path(__file__).parent / "peers/masque-go/go.mod").read_text(encoding="ascii")
+    bench.versions |= dict(re.findall(r"(masque-go|quic-go) (v[\d.]+)", wanted))
     return program
 
 

@@ -9,6 +9,7 @@ from rig import CORE, LOAD_PORTS, OTHER, PORT, BenchError, Lab, Rig, Spent, topo
 
 TUNNELS = ((1, 1), (10, 10), (10, 100), (10, 1000))     # connections, tunnels of each
 CONNS = (10, 100, 1000)
+RATE_MOST, RATE_STEP, LOSS = 10**6, 20000, 0.001
 IDLE_CONNS, WARM_CONNS = 1000, 50
 IDLE_TUNNELS = (10, 1000)
 
@@ -21,6 +22,33 @@ def many_tunnels(bench):
 def many_conns(bench):
     for conns in CONNS:
         tunnels.both(bench, f"scale_conns_{conns}", (1200,), conns=conns, tunnels=1)
+
+
+def capacity(bench, size):
+    """The highest rate toward targets of which less than LOSS is lost; the load shares the machine,
+    so it may be the load's: then load_limited says so."""
+    rig = bench.rig
+    with bench.scene():
+        relay = rig.start_relay(config=tunnels.config("xdp"))
+        far = tunnels.ends(rig, 4, 6)
+        load = rig.load_tunnel(4, (6, PORT), "--conns", tunnels.CONNS, "--tunnels", 1)
+        low, high, limited = 0, RATE_MOST, False
+        while high - low > RATE_STEP:
+            rate = (low + high) // 2
+            before, spent = far.ask("count")["packets"], Spent(relay.pid, relay.workers)
+            made = load.ask("send", size, rate, rig.msec)
+            done = far.ask("count")["packets"] - before
+            made_rate = made["offered"] * 1000 / rig.msec
+            if made_rate < rate * 0.99:
+                limited = True
+            if made_rate >= rate * 0.99 and done >= made["offered"] * (1 - LOSS):
+                low, busy = rate, spent.since()[0] / made["took_ns"]
+            else:
+                high = rate
+        if not low:
+            raise BenchError(f"capacity: not even {RATE_STEP} datagrams a second without loss")
+        bench.keep(f"capacity_to_target_{size}", low, "/s", busy=round(busy, 2),
+                   load_limited=limited, goodput_mbit_s=round(low * size * 8 / 1e6))
 
 
 def resident(pid):
