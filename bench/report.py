@@ -183,18 +183,22 @@ class Report:
 
     # ---- pictures ----
 
-    def bars(self, title, names, unit="us", labels=None):
-        """A gnuplot program for bars of medians with their spread; None without any."""
+    def bars(self, title, names, unit="us", log_from=None):
+        """A gnuplot program for bars of medians with their spread; None without any.
+
+        log_from: where a logarithmic axis begins, for what differs by powers of ten."""
         names = [name for name in names if name in self.samples]
         if not names:
             return None
         rows = []
         for number, name in enumerate(names):
             values = [one["value"] for one in self.samples[name]]
-            label = (labels or {}).get(name, name).replace("_", " ")
+            label = name.replace("_", " ")
             rows.append(f'{number} {self.medians[name]:.5g} {min(values):.5g} {max(values):.5g} '
                         f'"{label}"')
-        return (f'set title "{title}"\nset ylabel "{unit}"\nset yrange [0:*]\n'
+        return (f'set title "{title}"\nset ylabel "{unit}"\n'
+                + (f"set logscale y\nset yrange [{log_from}:*]\n" if log_from
+                   else "set yrange [0:*]\n") +
                 "set boxwidth 0.7\nset style fill solid 0.6\nset grid ytics\n"
                 "set xtics rotate by -35\nset bmargin 9\nset rmargin 12\nunset key\n"
                 "$data << EOD\n" + "\n".join(rows) + "\nEOD\n"
@@ -222,7 +226,7 @@ class Report:
                 for way in ("to_target", "to_peer")]),
             "latency": self.bars("Round trip of 200 bytes", [
                 f"latency_{way}_{p}" for way in ("direct", "forwarder", "relayed", "loaded")
-                for p in ("p50", "p90", "p99", "p999")]),
+                for p in ("p50", "p90", "p99", "p999")], log_from=10),
         }
         return {stem: text for stem, text in lines.items() if text}
 
