@@ -162,6 +162,21 @@ def test_fragments_and_closed_ports_do_not_end_a_tunnel(tap, target):
     assert one.target.counters().get("Icmp.InDestUnreachs", 0) == before
 
 
+def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, targets):
+    way = forward("peer-v4", relay, targets["target-v4"])
+    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
+    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")    # the largest fits once the path is known
+    watch = lab["target-v4"].start(
+        ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
+         "udp and dst port 7000"], name="tcpdump")
+    watch.wait_line("listening on")
+    result = daemon.load(lab["peer-v4"], way.address, size=1200, count=50)
+    assert result["received"], (result, relay.ctl("drops")["total"])
+    watch.wait_line(r"(?s)(flags \[DF\].*){3}")
+    watch.stop()
+
+
+# From here on the way to the targets is taken to be narrow, for all tunnels.
 def icmp_of_every_kind(one):
     """Every type with every code that means something, about the tunnel, about others, cut short."""
     if one.is_v6:
@@ -200,21 +215,6 @@ def test_icmp_of_every_kind_does_no_harm(tap, target):
     assert one.relay.proc.alive
 
 
-def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, targets):
-    way = forward("peer-v4", relay, targets["target-v4"])
-    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
-    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")    # the largest fits once the path is known
-    watch = lab["target-v4"].start(
-        ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
-         "udp and dst port 7000"], name="tcpdump")
-    watch.wait_line("listening on")
-    result = daemon.load(lab["peer-v4"], way.address, size=1200, count=50)
-    assert result["received"], (result, relay.ctl("drops")["total"])
-    watch.wait_line(r"(?s)(flags \[DF\].*){3}")
-    watch.stop()
-
-
-# From here on the way to the targets is taken to be narrow, for all tunnels.
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_narrow_way_to_the_target_is_heard_of(tap, target):
     one = tap(target)
