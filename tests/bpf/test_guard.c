@@ -17,24 +17,6 @@
 
 #define PAYLOAD 1200
 
-static struct world world;
-
-static int open_world(void **state)
-{
-	(void)state;
-	if (geteuid() == 0)
-		world_open(&world);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	if (world.skel)
-		world_close(&world);
-	return 0;
-}
-
 static struct clv_rate rate(uint32_t per_sec, uint32_t burst)
 {
 	return clv_rate_of(per_sec, burst);
@@ -51,12 +33,12 @@ static void set_limits(struct clv_rate host, struct clv_rate net)
 	const struct clv_guard_limits limits = { .host = host, .net = net };
 	const uint32_t zero = 0;
 	struct clv_guard_key key;
-	int fd = bpf_map__fd(world.skel->maps.guard);
+	int fd = bpf_map__fd(group_world.skel->maps.guard);
 
 	while (bpf_map_get_next_key(fd, NULL, &key) == 0)
 		assert_int_equal(bpf_map_delete_elem(fd, &key), 0);
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(world.skel->maps.guard_limits), &zero,
-					     &limits, BPF_ANY),
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(group_world.skel->maps.guard_limits),
+					     &zero, &limits, BPF_ANY),
 			 0);
 }
 
@@ -74,7 +56,7 @@ static enum clv_xdp_counter send_packet(const char *src, const char *dst, uint8_
 
 	if (version)
 		memcpy(frame + frame_payload_at(&spec) + 1, wire, sizeof(wire));
-	world_run(&world, frame, len, 0, &out);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.action, out.counted == CLV_XDP_DROP_GUARD ? XDP_DROP : XDP_PASS);
 	return out.counted;
 }
@@ -107,8 +89,8 @@ static void without_limits_everything_goes_up_and_nothing_is_remembered(void **s
 	need_root();
 	set_limits(rate(0, 1), rate(0, 1));
 	assert_int_equal(passed(initial4, "203.0.113.7", 50), 50);
-	assert_int_not_equal(bpf_map_get_next_key(bpf_map__fd(world.skel->maps.guard), NULL, &key),
-			     0);
+	assert_int_not_equal(
+		bpf_map_get_next_key(bpf_map__fd(group_world.skel->maps.guard), NULL, &key), 0);
 }
 
 static void an_ipv4_address_has_its_burst_and_no_more(void **state)
@@ -150,7 +132,7 @@ static void tokens_come_back_with_time(void **state)
 	(void)state;
 	need_root();
 	set_limits(slow(3), rate(0, 1));
-	fd = bpf_map__fd(world.skel->maps.guard);
+	fd = bpf_map__fd(group_world.skel->maps.guard);
 	assert_int_equal(passed(initial4, "203.0.113.7", 10), 3);
 	/* as if two hours had passed */
 	assert_int_equal(bpf_map_get_next_key(fd, NULL, &key), 0);
@@ -214,12 +196,12 @@ static void packets_of_connections_and_of_tunnels_are_never_charged(void **state
 		struct outcome out;
 
 		for (int n = 0; n < 20; n++) {
-			world_run(&world, frame, len, 0, &out);
+			world_run(&group_world, frame, len, 0, &out);
 			assert_int_not_equal(out.counted, CLV_XDP_DROP_GUARD);
 		}
 	}
-	assert_int_not_equal(bpf_map_get_next_key(bpf_map__fd(world.skel->maps.guard), NULL, &key),
-			     0);
+	assert_int_not_equal(
+		bpf_map_get_next_key(bpf_map__fd(group_world.skel->maps.guard), NULL, &key), 0);
 }
 
 /* Everybody behind a carrier's NAT comes back at once: 250 addresses, 8 Initials each. */
@@ -250,5 +232,5 @@ int main(void)
 		cmocka_unit_test(a_24_of_honest_clients_is_let_in_by_the_defaults),
 	};
 
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, group_open, group_close);
 }

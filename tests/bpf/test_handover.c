@@ -18,24 +18,6 @@
 #define CONN .first = 0x40, .cid = known_cid, .payload_len = 60
 #define IP6  .src = REMOTE6, .dst = RELAY6
 
-static struct world world;
-
-static int open_world(void **state)
-{
-	(void)state;
-	if (geteuid() == 0)
-		world_open(&world);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	if (world.skel)
-		world_close(&world);
-	return 0;
-}
-
 static const struct meta_case {
 	const char *name;
 	struct frame_spec in;
@@ -82,7 +64,7 @@ static void metadata_lies_right_in_front_of_an_untouched_frame(void **state)
 		struct outcome out;
 
 		want.magic = CLV_META_MAGIC;
-		world_run(&world, frame, len, c->meta_len, &out);
+		world_run(&group_world, frame, len, c->meta_len, &out);
 		if (out.action != XDP_REDIRECT || out.meta_len != sizeof(want) ||
 		    memcmp(out.meta, &want, sizeof(want)))
 			fail_msg("%s: wrong metadata", c->name);
@@ -95,7 +77,7 @@ static bool is_queue_noted(const struct frame_spec *spec, uint32_t *queue)
 {
 	const struct clv_tuple flow = frame_tuple(spec);
 
-	return !bpf_map__lookup_elem(world.skel->maps.rxq_of_flow, &flow, sizeof(flow), queue,
+	return !bpf_map__lookup_elem(group_world.skel->maps.rxq_of_flow, &flow, sizeof(flow), queue,
 				     sizeof(*queue), 0);
 }
 
@@ -125,7 +107,7 @@ static void the_queue_is_noted_for_what_control_will_see_and_nothing_else(void *
 		uint32_t queue = 99;
 		struct outcome out;
 
-		world_run(&world, frame, len, 0, &out);
+		world_run(&group_world, frame, len, 0, &out);
 		assert_int_equal(is_queue_noted(&flows[i].in, &queue), flows[i].is_noted);
 		assert_int_equal(queue, flows[i].is_noted ? 0 : 99);
 	}
@@ -142,9 +124,9 @@ static void a_noted_queue_follows_the_flow(void **state)
 
 	(void)state;
 	need_root();
-	bpf_map__update_elem(world.skel->maps.rxq_of_flow, &flow, sizeof(flow), &queue,
+	bpf_map__update_elem(group_world.skel->maps.rxq_of_flow, &flow, sizeof(flow), &queue,
 			     sizeof(queue), BPF_ANY);
-	world_run(&world, frame, len, 0, &out);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_true(is_queue_noted(&spec, &queue));
 	assert_int_equal(queue, 0);
 }
@@ -159,13 +141,13 @@ static void a_retired_connection_id_goes_to_control_again(void **state)
 
 	(void)state;
 	need_root();
-	bpf_map__update_elem(world.skel->maps.conns, retired, CLV_CID_LEN, &known_conn,
+	bpf_map__update_elem(group_world.skel->maps.conns, retired, CLV_CID_LEN, &known_conn,
 			     sizeof(known_conn), BPF_ANY);
-	world_run(&world, frame, len, 0, &out);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.counted, CLV_XDP_STEER_CONN);
 
-	bpf_map__delete_elem(world.skel->maps.conns, retired, CLV_CID_LEN, 0);
-	world_run(&world, frame, len, 0, &out);
+	bpf_map__delete_elem(group_world.skel->maps.conns, retired, CLV_CID_LEN, 0);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.counted, CLV_XDP_PASS_UNKNOWN_CID);
 }
 
@@ -174,7 +156,7 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 	const struct frame_spec spec = { CONN };
 	const uint32_t slot = WORLD_XSK_BASE, lo = 1;
 	const struct clv_link here = { WORLD_XSK_BASE }, beyond = { CLV_XSKS_MAX };
-	const struct bpf_map *links = world.skel ? world.skel->maps.links : NULL;
+	const struct bpf_map *links = group_world.skel ? group_world.skel->maps.links : NULL;
 	uint8_t frame[FRAME_MAX];
 	size_t len = frame_build(&spec, frame);
 	struct outcome out;
@@ -182,24 +164,24 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 	(void)state;
 	need_root();
 	bpf_map__update_elem(links, &lo, sizeof(lo), &beyond, sizeof(beyond), BPF_ANY);
-	world_run(&world, frame, len, 0, &out);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.action, XDP_DROP);
 	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
 
 	bpf_map__delete_elem(links, &lo, sizeof(lo), 0);
-	world_run(&world, frame, len, 0, &out);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.action, XDP_DROP);
 	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
 
 	bpf_map__update_elem(links, &lo, sizeof(lo), &here, sizeof(here), BPF_ANY);
-	bpf_map__delete_elem(world.skel->maps.xsks, &slot, sizeof(slot), 0);
-	world_run(&world, frame, len, 0, &out);
+	bpf_map__delete_elem(group_world.skel->maps.xsks, &slot, sizeof(slot), 0);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.action, XDP_DROP);
 	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
 
-	bpf_map__update_elem(world.skel->maps.xsks, &slot, sizeof(slot), &world.xsk_fd,
-			     sizeof(world.xsk_fd), BPF_ANY);
-	world_run(&world, frame, len, 0, &out);
+	bpf_map__update_elem(group_world.skel->maps.xsks, &slot, sizeof(slot), &group_world.xsk_fd,
+			     sizeof(group_world.xsk_fd), BPF_ANY);
+	world_run(&group_world, frame, len, 0, &out);
 	assert_int_equal(out.action, XDP_REDIRECT);
 }
 
@@ -207,8 +189,9 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 static void without_room_for_metadata_the_frame_is_dropped(void **state)
 {
 	const struct frame_spec spec = { .first = 0x40, .cid = known_cid, .payload_len = 20 };
-	const struct clv_count before = world.skel ? world_count(&world, CLV_XDP_DROP_NO_META)
-						   : (struct clv_count){ 0 };
+	const struct clv_count before = group_world.skel
+						? world_count(&group_world, CLV_XDP_DROP_NO_META)
+						: (struct clv_count){ 0 };
 	uint8_t frame[FRAME_MAX];
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .repeat = 1);
 	struct no_headroom_bpf *front;
@@ -220,7 +203,7 @@ static void without_room_for_metadata_the_frame_is_dropped(void **state)
 	need_root();
 	front = no_headroom_bpf__open_and_load();
 	assert_non_null(front);
-	ingress_fd = bpf_program__fd(world.skel->progs.clv_ingress);
+	ingress_fd = bpf_program__fd(group_world.skel->progs.clv_ingress);
 	assert_int_equal(bpf_map__update_elem(front->maps.next, &slot, sizeof(slot), &ingress_fd,
 					      sizeof(ingress_fd), BPF_ANY),
 			 0);
@@ -229,7 +212,7 @@ static void without_room_for_metadata_the_frame_is_dropped(void **state)
 	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(front->progs.eat_headroom), &run),
 			 0);
 	assert_int_equal(run.retval, XDP_DROP);
-	after = world_count(&world, CLV_XDP_DROP_NO_META);
+	after = world_count(&group_world, CLV_XDP_DROP_NO_META);
 	assert_int_equal(after.packets - before.packets, 1);
 	assert_int_equal(after.bytes - before.bytes, run.data_size_in + 208);
 	no_headroom_bpf__destroy(front);
@@ -246,5 +229,5 @@ int main(void)
 		cmocka_unit_test(without_room_for_metadata_the_frame_is_dropped),
 	};
 
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, group_open, group_close);
 }

@@ -260,24 +260,6 @@ static const struct steer_case {
 };
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
-static struct world world;
-
-static int open_world(void **state)
-{
-	(void)state;
-	if (geteuid() == 0)
-		world_open(&world);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	if (world.skel)
-		world_close(&world);
-	return 0;
-}
-
 static bool is_way(const struct outcome *got, const struct way *want)
 {
 	return got->action == want->action && got->counted == want->counted;
@@ -294,7 +276,7 @@ static void every_frame_leaves_as_the_table_says(void **state)
 		size_t len = frame_build(&cases[i].in, frame);
 		struct outcome out;
 
-		world_run(&world, frame, len, 0, &out);
+		world_run(&group_world, frame, len, 0, &out);
 		if (is_way(&out, &cases[i].out))
 			continue;
 		print_error("%s: action %u counter %u, not %u and %u\n", cases[i].name, out.action,
@@ -324,7 +306,7 @@ static void a_frame_cut_anywhere_is_malformed_until_its_ip_packet_is_whole(void 
 
 			if (cut >= whole)
 				want = c->out;
-			world_run(&world, frame, cut, 0, &out);
+			world_run(&group_world, frame, cut, 0, &out);
 			if (is_way(&out, &want))
 				continue;
 			print_error("%s, cut to %zu of %zu: action %u counter %u\n", c->name, cut,
@@ -353,7 +335,7 @@ static void no_mutated_frame_is_lost_or_counted_twice(void **state)
 			random ^= random << 5;
 			frame[12 + random % (len < 76 ? len - 12 : 64)] ^= (uint8_t)(random >> 24);
 		}
-		world_run(&world, frame, len, 0, &out);
+		world_run(&group_world, frame, len, 0, &out);
 		assert_true(out.action == XDP_PASS || out.action == XDP_DROP ||
 			    out.action == XDP_REDIRECT);
 	}
@@ -370,7 +352,7 @@ static void passed_and_dropped_frames_are_untouched(void **state)
 
 		if (cases[i].out.action == XDP_REDIRECT)
 			continue;
-		world_run(&world, frame, len, 12, &out);
+		world_run(&group_world, frame, len, 12, &out);
 		assert_int_equal(out.meta_len, 12);
 		assert_int_equal(out.frame_len, len);
 		assert_memory_equal(out.frame, frame, len);
@@ -386,5 +368,5 @@ int main(void)
 		cmocka_unit_test(passed_and_dropped_frames_are_untouched),
 	};
 
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, group_open, group_close);
 }

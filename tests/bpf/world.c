@@ -120,6 +120,24 @@ void world_close(struct world *w)
 	*w = (struct world){ .xsk_fd = -1 };
 }
 
+struct world group_world;
+
+int group_open(void **state)
+{
+	(void)state;
+	if (geteuid() == 0)
+		world_open(&group_world);
+	return 0;
+}
+
+int group_close(void **state)
+{
+	(void)state;
+	if (group_world.skel)
+		world_close(&group_world);
+	return 0;
+}
+
 void world_isolate(void)
 {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };

@@ -57,6 +57,11 @@ void need_root(void);
 void world_open(struct world *w);
 void world_close(struct world *w);
 
+/* One for a whole group of cases, and its set-up and tear-down; without root nothing is opened. */
+extern struct world group_world;
+int group_open(void **state);
+int group_close(void **state);
+
 /* Move the calling process into a new network namespace, its loopback interface up. */
 void world_isolate(void);
 
