@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,6 +27,8 @@ Dir::Etc::preferences "-";
 Dir::Etc::preferencesparts "{apt}/preferences.d";
 Acquire::Languages "none";
 Acquire::Retries "2";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
 APT::Architectures {{ "amd64"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
@@ -63,10 +66,11 @@ def archive():
 
 
 class PrivateApt:
-    """apt-get with lists, cache and database below a folder."""
+    """apt-get with lists, cache and database below a folder.  seconds: for all that is asked of it."""
 
-    def __init__(self, folder, suites=(SUITE,)):
-        self.folder = Path(folder)
+    def __init__(self, folder, suites=(SUITE,), seconds=600):
+        self.folder = Path(folder).resolve()
+        self.seconds, self.until = seconds, time.monotonic() + seconds
         for name in ("state/lists/partial", "cache/archives/partial", "preferences.d"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "state/status").write_text("")
@@ -78,8 +82,14 @@ class PrivateApt:
         self("apt-get", "update")
 
     def run(self, *words, **options):
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=600,
-                              env={**os.environ, "APT_CONFIG": str(self.config)}, **options)
+        try:
+            return subprocess.run(
+                words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                timeout=max(self.until - time.monotonic(), 1), **options,
+                env={**os.environ, "APT_CONFIG": str(self.config), "LC_ALL": "C",
+                     "DEBIAN_FRONTEND": "noninteractive"})
+        except subprocess.TimeoutExpired:
+            raise NotAvailable(f"the archive took more than {self.seconds} s") from None
 
     def __call__(self, *words, **options):
         done = self.run(*words, **options)

@@ -123,7 +123,7 @@ def files():
     folder = build_folder() / "zc"
     try:
         archive.fetch(folder)
-    except archive.Missing as missing:
+    except archive.NotAvailable as missing:
         pytest.skip(f"the packages of the emulated machine cannot be had: {missing}")
     return folder
 
