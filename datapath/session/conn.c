@@ -47,6 +47,16 @@ static void path_set(struct path *out, const struct clv_endpoint *local,
 	};
 }
 
+/*
+ * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an ACK
+ * sent after an eighth of the round trip; on a short path that would be a packet of its own for each
+ * that comes.  By the next tick one with something to say, or ACK_EVERY, has mostly taken it along.
+ */
+static uint64_t next_tick(uint64_t at_ns)
+{
+	return at_ns > UINT64_MAX - TIMER_NS ? at_ns : (at_ns + TIMER_NS - 1) / TIMER_NS * TIMER_NS;
+}
+
 /* ---- life ---- */
 
 static void fill_settings(ngtcp2_settings *s, struct clv_conn *conn,
@@ -420,6 +430,8 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 		clv_count(conn->env.counters, CLV_COUNT_DROP_CLOSING);
 		return;
 	}
+	if (!conn->unanswered++)
+		conn->answer_ns = next_tick(now_ns + 1);
 	conn->is_reading = true;
 	rv = is_path_in_use(conn, rx) ? read_packet(conn, rx) : read_from_other_path(conn, rx);
 	conn->is_reading = false;
@@ -712,19 +724,36 @@ static void report_payload(struct clv_conn *conn)
 		conn->env.ops->max_payload(conn, payload);
 }
 
+/* Whether all there can be to say is an ACK, for which it is early: see next_tick. */
+static bool may_wait(const struct clv_conn *conn)
+{
+	return conn->env.pool && conn->unanswered && conn->unanswered < ACK_EVERY &&
+	       conn->now_ns < conn->answer_ns && !conn->streams.ready.head &&
+	       ngtcp2_conn_get_handshake_completed2(conn->qc);
+}
+
+static void answer(struct clv_conn *conn, struct clv_port *port)
+{
+	while (!conn->closing && write_stream(conn, port) == WROTE_PACKET)
+		;
+	conn->unanswered = 0;
+}
+
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns)
 {
 	conn->now_ns = now_ns;
 	count_discarded(conn);
 	if (!conn->closing) {
+		bool has_expired = conn->has_expired;
+
 		/* What ngtcp2 may send beyond the window asks whether anything comes through: were it
 		 * a datagram that the path no longer carries, nothing would ever be found out. */
-		if (conn->has_expired)
+		if (has_expired)
 			write_stream(conn, port);
 		conn->has_expired = false;
 		flush_queue(conn, port);
-		while (!conn->closing && write_stream(conn, port) == WROTE_PACKET)
-			;
+		if (has_expired || !may_wait(conn))
+			answer(conn, port);
 	}
 	if (!conn->closing)
 		probe_path(conn, port);
@@ -753,16 +782,6 @@ void clv_conn_expire(struct clv_conn *conn, uint64_t now_ns)
 	follow_path(conn); /* a challenge may have gone unanswered for too long */
 }
 
-/*
- * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an ACK
- * sent after an eighth of the round trip; on a short path that would be a packet of its own for each
- * that comes.  By the next tick one with something to say, or ACK_EVERY, has mostly taken it along.
- */
-static uint64_t next_tick(uint64_t at_ns)
-{
-	return at_ns > UINT64_MAX - TIMER_NS ? at_ns : (at_ns + TIMER_NS - 1) / TIMER_NS * TIMER_NS;
-}
-
 uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 {
 	uint64_t at, queue, probe;
@@ -772,6 +791,8 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 	if (conn->closing)
 		return conn->close_wanted || conn->close_answer ? 0 : conn->close_until_ns;
 	at = next_tick(ngtcp2_conn_get_expiry2(conn->qc));
+	if (conn->unanswered && conn->answer_ns < at)
+		at = conn->answer_ns;
 	queue = clv_sendq_next_ns(&conn->sendq);
 	/* A probe that is due but could not go (window, no datagrams) waits for the next output. */
 	probe = clv_pmtu_next_ns(&conn->pmtu);

@@ -118,18 +118,20 @@ struct clv_conn {
 	struct clv_streams streams;
 	struct clv_sendq sendq;
 	struct clv_pmtu pmtu;
-	uint8_t pmtu_remote[16];     /* the address it is for */
-	struct clv_timer timer;	     /* the owner's heap holds it */
-	uint32_t tunnels;	     /* worker: head of its tunnel list, slot + 1, 0 = none */
-	uint32_t early_held;	     /* worker: datagrams kept for tunnels to come */
-	uint64_t streams_granted;    /* bidirectional streams the peer may have opened in all */
-	int64_t probe_stream;	     /* a request stream whose ID path probes may use; -1 none */
-	uint32_t key_generations;    /* key sets derived after the first */
-	uint32_t last_payload;	     /* as last reported by max_payload */
-	bool has_expired;	     /* ngtcp2's timer, since the last output */
-	bool is_reading;	     /* inside ngtcp2_conn_read_pkt: nothing may be written */
-	uint64_t discarded;	     /* packets QUIC threw away, as far as they are counted */
-	bool dirty;		     /* worker: has output to write after this batch */
+	uint8_t pmtu_remote[16];  /* the address it is for */
+	struct clv_timer timer;	  /* the owner's heap holds it */
+	uint32_t tunnels;	  /* worker: head of its tunnel list, slot + 1, 0 = none */
+	uint32_t early_held;	  /* worker: datagrams kept for tunnels to come */
+	uint64_t streams_granted; /* bidirectional streams the peer may have opened in all */
+	int64_t probe_stream;	  /* a request stream whose ID path probes may use; -1 none */
+	uint32_t key_generations; /* key sets derived after the first */
+	uint32_t last_payload;	  /* as last reported by max_payload */
+	bool has_expired;	  /* ngtcp2's timer, since the last output */
+	uint32_t unanswered;	  /* packets since ngtcp2 was last asked for what it has to say */
+	uint64_t answer_ns;	  /* when it will be, at the latest */
+	bool is_reading;	  /* inside ngtcp2_conn_read_pkt: nothing may be written */
+	uint64_t discarded;	  /* packets QUIC threw away, as far as they are counted */
+	bool dirty;		  /* worker: has output to write after this batch */
 	struct clv_conn *next_dirty; /* worker: list of this batch */
 	uint8_t closing;	     /* enum clv_closing */
 	bool close_wanted;	     /* write CONNECTION_CLOSE at the next output */

@@ -105,6 +105,34 @@ static void test_no_packet_for_an_ack_that_can_ride_along(void **state)
 	shut_world(w);
 }
 
+/* One way, ten datagrams in a millisecond: an ACK is for eight of them, or for a millisecond. */
+static void test_acks_are_few_where_nothing_comes_back(void **state)
+{
+	enum { DATAGRAMS = 800 };
+	struct world *w = open_world(&(struct world_params){ 0 });
+	uint64_t before;
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.2", 7000), 0);
+	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
+	w->wire.delay_ns = CLV_MSEC / 20; /* a short path, where ngtcp2's own delay is next to none */
+	for (uint32_t i = 0; i < 50; i++) {
+		world_app_send(w, 0, 0, 200, i);
+		world_run(w, CLV_MSEC, NULL);
+	}
+	world_run(w, CLV_SEC, NULL);
+	before = world_count(w, CLV_COUNT_TX_PEER);
+	for (uint32_t i = 0; i < DATAGRAMS; i++) {
+		world_app_send(w, 0, 0, 200, i);
+		world_run(w, CLV_MSEC / 10, NULL);
+	}
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_in_range(world_count(w, CLV_COUNT_TX_PEER) - before, DATAGRAMS / 16,
+			DATAGRAMS / 8 + DATAGRAMS / 10 + 20);
+	shut_world(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +141,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_echo_kernel_path, NULL, NULL),
 		cmocka_unit_test_setup_teardown(test_echo_in_capsules, NULL, NULL),
 		cmocka_unit_test(test_no_packet_for_an_ack_that_can_ride_along),
+		cmocka_unit_test(test_acks_are_few_where_nothing_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
