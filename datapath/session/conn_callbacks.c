@@ -5,6 +5,7 @@
 
 #include "datapath/session/aead.h"
 #include "datapath/session/conn.h"
+#include "datapath/session/conn_output.h"
 
 /* ---- handshake: passed to the TLS stack ---- */
 

@@ -9,14 +9,8 @@
 
 #include <ngtcp2/ngtcp2.h>
 #include <stdbool.h>
-#include <stdint.h>
-
-struct clv_conn;
 
 /* Fill *cb for a server's or a client's connection; user_data is its struct clv_conn. */
 void clv_conn_callbacks(ngtcp2_callbacks *cb, bool is_server);
-
-/* A datagram sent as id was acknowledged or is lost: what that says of the path's MTU. */
-void conn_datagram_fate(struct clv_conn *conn, uint64_t id, bool is_lost);
 
 #endif
