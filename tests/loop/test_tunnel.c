@@ -116,7 +116,7 @@ static void test_acks_are_few_where_nothing_comes_back(void **state)
 	assert_true(world_connect(w, 0));
 	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.2", 7000), 0);
 	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
-	w->wire.delay_ns = CLV_MSEC / 20; /* a short path, where ngtcp2's own delay is next to none */
+	w->wire.delay_ns = CLV_MSEC / 20; /* a short path: the delay ngtcp2 takes is next to none */
 	for (uint32_t i = 0; i < 50; i++) {
 		world_app_send(w, 0, 0, 200, i);
 		world_run(w, CLV_MSEC, NULL);
