@@ -234,6 +234,10 @@ $(foreach s,$(TEST_SUITES),$(foreach t,$($(s)_tests),$(eval \
 WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
 $(loop_tests): private CULVERT_LDFLAGS += $(WRAP_KEYS)
 
+# Counts what is written to the kernel's tables, and keeps it.
+$(OUT)/tests/unit/test_policy_reload: private CULVERT_LDFLAGS += \
+	-Wl,--wrap=bpf_map_update_elem,--wrap=bpf_map_delete_elem
+
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
 fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
 fuzz_connection_helpers := $(addprefix tests/loop/,world.c world_host.c wire.c raw.c raw_h3.c)

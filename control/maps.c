@@ -73,22 +73,18 @@ void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *loca
 	drop(m->fds.bindings, local);
 }
 
-/*
- * Remove from a map every key of one list that another lacks; rows begin with their key.  Lists are
- * short (addresses times ports, policy rules) and change rarely.
- */
-static void drop_missing(int fd, const void *rows, size_t rows_len, const void *others,
-			 size_t others_len, size_t row_len, size_t key_len)
+/* Remove those of a list that another lacks.  They are short: addresses times ports. */
+static void drop_missing(int fd, const struct clv_endpoint *list, size_t len,
+			 const struct clv_endpoint *others, size_t others_len)
 {
-	const char *row = rows, *other = others;
 	size_t i, k;
 
-	for (i = 0; i < rows_len; i++) {
+	for (i = 0; i < len; i++) {
 		for (k = 0; k < others_len; k++)
-			if (memcmp(row + i * row_len, other + k * row_len, key_len) == 0)
+			if (memcmp(&list[i], &others[k], sizeof(list[i])) == 0)
 				break;
 		if (k == others_len)
-			drop(fd, row + i * row_len);
+			drop(fd, &list[i]);
 	}
 }
 
@@ -103,8 +99,7 @@ static int put_listeners(struct clv_maps *m, const struct clv_endpoint *list, si
 
 		err = put(m->fds.listeners, &list[i], &listener);
 		if (err) {
-			drop_missing(m->fds.listeners, list, i, m->listeners, m->listeners_len,
-				     sizeof(*list), sizeof(*list));
+			drop_missing(m->fds.listeners, list, i, m->listeners, m->listeners_len);
 			return err;
 		}
 	}
@@ -131,33 +126,71 @@ int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_
 		free(list);
 		return err;
 	}
-	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n, sizeof(*list),
-		     sizeof(*list));
+	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n);
 	free(m->listeners);
 	m->listeners = list;
 	m->listeners_len = n;
 	return 0;
 }
 
-static int put_rules(struct clv_maps *m, const struct clv_maps_rule *list, size_t len)
+static int compare_rules(const void *a, const void *b)
 {
-	const struct clv_maps_rule *old = m->denied;
-	size_t i;
-	int err;
+	const struct clv_maps_rule *ra = a, *rb = b;
 
-	for (i = 0; i < len; i++) {
-		err = put(m->fds.denied, &list[i].prefix, &list[i].verdict);
-		if (err)
-			goto undo;
+	return memcmp(&ra->prefix, &rb->prefix, sizeof(ra->prefix));
+}
+
+/* Sorted by prefix, each prefix once. */
+struct rules {
+	const struct clv_maps_rule *list;
+	size_t len;
+};
+
+/*
+ * Walk two lists side by side: *a and *b are the rules of the next prefix, NULL in the list that lacks
+ * it.  Returns false at the end of both.
+ */
+static bool next_pair(struct rules *from, struct rules *to, const struct clv_maps_rule **a,
+		      const struct clv_maps_rule **b)
+{
+	int order = 0;
+
+	if (!from->len && !to->len)
+		return false;
+	if (!from->len || !to->len)
+		order = from->len ? -1 : 1;
+	else
+		order = compare_rules(from->list, to->list);
+	*a = order <= 0 ? from->list++ : NULL;
+	*b = order >= 0 ? to->list++ : NULL;
+	from->len -= *a != NULL;
+	to->len -= *b != NULL;
+	return true;
+}
+
+/* Write what `to` has new or otherwise.  Returns how many of it are in the map; *err says why not all. */
+static size_t put_changed(int fd, struct rules from, struct rules to, int *err)
+{
+	const struct clv_maps_rule *first = to.list, *a, *b;
+
+	*err = 0;
+	while (next_pair(&from, &to, &a, &b)) {
+		if (b && !(a && a->verdict == b->verdict))
+			*err = put(fd, &b->prefix, &b->verdict);
+		if (*err)
+			return (size_t)(b - first);
 	}
-	return 0;
+	return (size_t)(to.list - first);
+}
 
-undo:
-	drop_missing(m->fds.denied, list, i, old, m->denied_len, sizeof(*list),
-		     sizeof(list->prefix));
-	for (i = 0; i < m->denied_len; i++)
-		put(m->fds.denied, &old[i].prefix, &old[i].verdict);
-	return err;
+/* Remove what `to` lacks. */
+static void drop_gone(int fd, struct rules from, struct rules to)
+{
+	const struct clv_maps_rule *a, *b;
+
+	while (next_pair(&from, &to, &a, &b))
+		if (!b)
+			drop(fd, &a->prefix);
 }
 
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
@@ -165,7 +198,8 @@ int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 	const struct clv_policy_rule *rules;
 	size_t i, n = clv_policy_rules(policy, &rules);
 	struct clv_maps_rule *list = calloc(n + 1, sizeof(*list));
-	int err;
+	struct rules now = { m->denied, m->denied_len }, wanted = { list, n };
+	int err, err_back;
 
 	if (!list)
 		return -ENOMEM;
@@ -173,13 +207,16 @@ int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 		list[i].prefix = rules[i].prefix;
 		list[i].verdict = rules[i].verdict;
 	}
-	err = put_rules(m, list, n);
+	qsort(list, n, sizeof(*list), compare_rules);
+	wanted.len = put_changed(m->fds.denied, now, wanted, &err);
 	if (err) {
+		/* What came goes, what it replaced comes back; there is room for that. */
+		drop_gone(m->fds.denied, wanted, now);
+		put_changed(m->fds.denied, wanted, now, &err_back);
 		free(list);
 		return err;
 	}
-	drop_missing(m->fds.denied, m->denied, m->denied_len, list, n, sizeof(*list),
-		     sizeof(list->prefix));
+	drop_gone(m->fds.denied, now, wanted);
 	free(m->denied);
 	m->denied = list;
 	m->denied_len = n;

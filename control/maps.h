@@ -27,7 +27,7 @@ struct clv_maps {
 	struct clv_bpf_maps fds;	/* borrows the descriptors */
 	struct clv_endpoint *listeners; /* what is in the map now */
 	size_t listeners_len;
-	struct clv_maps_rule *denied;
+	struct clv_maps_rule *denied; /* the same; sorted by prefix */
 	size_t denied_len;
 };
 
@@ -53,7 +53,10 @@ void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *loca
 int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
 			   const uint16_t *ports, size_t ports_len);
 
-/* Make `denied` exactly the policy's rules.  Returns as set_listeners. */
+/*
+ * Make `denied` exactly the policy's rules, by as few writes as rules are new, other or gone.
+ * Returns as set_listeners.
+ */
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy);
 
 /* Limit what strangers send up to control.  Returns 0 or -errno. */

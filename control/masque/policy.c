@@ -8,6 +8,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
+#include "datapath/base/verdicts.h"
 
 enum {
 	V4_OFFSET_BITS = 96, /* where IPv4 addresses start in the 16-byte form */
@@ -16,6 +17,19 @@ enum {
 struct clv_policy {
 	struct clv_policy_rule *rules; /* longest prefix first; one rule for a prefix */
 	size_t len;
+	struct clv_verdicts *verdicts; /* the same rules, to look addresses up */
+};
+
+/* Where rules come from; of one and the same prefix the last of these beats the others. */
+enum origin {
+	FROM_TABLE,
+	FROM_ALLOW,
+	FROM_DENY,
+};
+
+struct candidate {
+	struct clv_policy_rule rule;
+	enum origin origin;
 };
 
 struct special {
@@ -138,77 +152,88 @@ static int parse_prefix(const char *text, struct clv_prefix *out)
 	return 0;
 }
 
-/* Set a prefix's verdict; a later call for the same prefix replaces it.  There is room. */
-static void set_rule(struct clv_policy *p, const struct clv_prefix *prefix,
-		     enum clv_verdict verdict, const char *why)
+static int read_operator_rules(struct candidate *out, const char *const *texts, size_t len,
+			       enum origin origin, char *error, size_t error_len)
 {
-	size_t i;
-
-	for (i = 0; i < p->len; i++) {
-		if (memcmp(&p->rules[i].prefix, prefix, sizeof(*prefix)) == 0)
-			break;
-	}
-	p->rules[i] = (struct clv_policy_rule){ *prefix, verdict, why };
-	if (i == p->len)
-		p->len++;
-}
-
-static int set_operator_rules(struct clv_policy *p, const char *const *texts, size_t len,
-			      enum clv_verdict verdict, char *error, size_t error_len)
-{
-	struct clv_prefix prefix;
-
 	for (size_t i = 0; i < len; i++) {
-		if (parse_prefix(texts[i], &prefix) < 0) {
+		out[i].rule.verdict = origin == FROM_DENY ? CLV_VERDICT_DENY : CLV_VERDICT_ALLOW;
+		out[i].rule.why = "operator";
+		out[i].origin = origin;
+		if (parse_prefix(texts[i], &out[i].rule.prefix) < 0) {
 			snprintf(error, error_len, "%s: not an address prefix", texts[i]);
 			return CLV_ESYNTAX;
 		}
-		set_rule(p, &prefix, verdict, "operator");
 	}
 	return 0;
 }
 
-static int compare_rules(const void *a, const void *b)
+/* Longest prefix first; of a prefix the one that counts. */
+static int compare_candidates(const void *a, const void *b)
 {
-	const struct clv_policy_rule *ra = a, *rb = b;
+	const struct candidate *ca = a, *cb = b;
+	const struct clv_prefix *pa = &ca->rule.prefix, *pb = &cb->rule.prefix;
+	int order;
 
-	if (ra->prefix.prefix_bits != rb->prefix.prefix_bits)
-		return ra->prefix.prefix_bits > rb->prefix.prefix_bits ? -1 : 1;
-	return memcmp(ra->prefix.addr, rb->prefix.addr, sizeof(ra->prefix.addr));
+	if (pa->prefix_bits != pb->prefix_bits)
+		return pa->prefix_bits > pb->prefix_bits ? -1 : 1;
+	order = memcmp(pa->addr, pb->addr, sizeof(pa->addr));
+	return order ? order : (int)cb->origin - (int)ca->origin;
+}
+
+/* Sort the candidates and keep those that count.  Returns 0 or -ENOMEM. */
+static int set_rules(struct clv_policy *p, struct candidate *candidates, size_t len)
+{
+	struct clv_verdicts_rule *plain = calloc(len + 1, sizeof(*plain));
+	int err = -ENOMEM;
+
+	p->rules = calloc(len + 1, sizeof(*p->rules));
+	if (!plain || !p->rules)
+		goto free_plain;
+	qsort(candidates, len, sizeof(*candidates), compare_candidates);
+	for (size_t i = 0; i < len; i++) {
+		const struct clv_policy_rule *rule = &candidates[i].rule;
+
+		if (p->len &&
+		    memcmp(&p->rules[p->len - 1].prefix, &rule->prefix, sizeof(rule->prefix)) == 0)
+			continue;
+		plain[p->len] = (struct clv_verdicts_rule){ rule->prefix, rule->verdict };
+		p->rules[p->len++] = *rule;
+	}
+	err = clv_verdicts_new(plain, p->len, &p->verdicts);
+
+free_plain:
+	free(plain);
+	return err;
 }
 
 int clv_policy_new(const char *const *allow, size_t allow_len, const char *const *deny,
 		   size_t deny_len, struct clv_policy **out, char *error, size_t error_len)
 {
 	const size_t special_len = sizeof(specials) / sizeof(specials[0]);
+	const size_t len = special_len + allow_len + deny_len;
 	struct clv_policy *p = calloc(1, sizeof(*p));
-	struct clv_prefix prefix;
-	int err = -ENOMEM;
+	struct candidate *candidates = calloc(len, sizeof(*candidates));
+	int err = p && candidates ? 0 : -ENOMEM;
 
-	if (!p)
-		return -ENOMEM;
-	p->rules = calloc(special_len + allow_len + deny_len, sizeof(*p->rules));
-	if (!p->rules)
-		goto free_policy;
-	for (size_t i = 0; i < special_len; i++) {
-		err = parse_prefix(specials[i].prefix, &prefix);
-		if (err < 0)
-			goto free_policy;
-		set_rule(p, &prefix, CLV_VERDICT_DENY, specials[i].why);
+	for (size_t i = 0; !err && i < special_len; i++) {
+		candidates[i].rule.verdict = CLV_VERDICT_DENY;
+		candidates[i].rule.why = specials[i].why;
+		candidates[i].origin = FROM_TABLE;
+		err = parse_prefix(specials[i].prefix, &candidates[i].rule.prefix);
 	}
-	/* The order makes the precedence for equal prefixes: table, allow, deny. */
-	err = set_operator_rules(p, allow, allow_len, CLV_VERDICT_ALLOW, error, error_len);
-	if (err < 0)
-		goto free_policy;
-	err = set_operator_rules(p, deny, deny_len, CLV_VERDICT_DENY, error, error_len);
-	if (err < 0)
-		goto free_policy;
-	qsort(p->rules, p->len, sizeof(*p->rules), compare_rules);
-	*out = p;
-	return 0;
-
-free_policy:
-	clv_policy_free(p);
+	if (!err)
+		err = read_operator_rules(candidates + special_len, allow, allow_len, FROM_ALLOW,
+					  error, error_len);
+	if (!err)
+		err = read_operator_rules(candidates + special_len + allow_len, deny, deny_len,
+					  FROM_DENY, error, error_len);
+	if (!err)
+		err = set_rules(p, candidates, len);
+	free(candidates);
+	if (err)
+		clv_policy_free(p);
+	else
+		*out = p;
 	return err;
 }
 
@@ -216,6 +241,7 @@ void clv_policy_free(struct clv_policy *p)
 {
 	if (!p)
 		return;
+	clv_verdicts_free(p->verdicts);
 	free(p->rules);
 	free(p);
 }
@@ -225,21 +251,17 @@ static int check_plain(const struct clv_policy *p, const uint8_t addr[static 16]
 		       bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		       const char **why)
 {
+	int32_t at;
+
 	if (is_own && is_own(user, addr)) {
 		*why = "own address";
 		return CLV_EDENIED;
 	}
-	for (size_t i = 0; i < p->len; i++) {
-		const struct clv_policy_rule *rule = &p->rules[i];
-
-		if (!has_prefix(addr, rule->prefix.addr, rule->prefix.prefix_bits))
-			continue;
-		if (rule->verdict == CLV_VERDICT_ALLOW)
-			return 0;
-		*why = rule->why;
-		return CLV_EDENIED;
-	}
-	return 0;
+	at = clv_verdicts_find(p->verdicts, addr);
+	if (at < 0 || p->rules[at].verdict == CLV_VERDICT_ALLOW)
+		return 0;
+	*why = p->rules[at].why;
+	return CLV_EDENIED;
 }
 
 /* Unwrap addr by one disguise into the 16-byte form of IPv4.  Returns whether it wears it. */

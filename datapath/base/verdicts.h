@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * verdicts - address prefixes, each with a verdict, of which the longest one decides; made for tens
+ * of thousands of them, where the kernel's trie is not at hand.
+ *
+ * Addresses have 16 bytes, IPv4 as ::ffff:a.b.c.d.
+ *
+ * Threading: immutable once made; any thread.
+ */
+#ifndef CLV_VERDICTS_H
+#define CLV_VERDICTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+
+struct clv_verdicts;
+
+struct clv_verdicts_rule {
+	struct clv_prefix prefix; /* no bits set behind it */
+	enum clv_verdict verdict;
+};
+
+/*
+ * rules: copies; in any order, each prefix once, less than 2^30 of them.
+ * Returns 0 and fills *out, or -ENOMEM.
+ */
+int clv_verdicts_new(const struct clv_verdicts_rule *rules, size_t len, struct clv_verdicts **out);
+void clv_verdicts_free(struct clv_verdicts *v);
+
+/* Which rule decides on an address: its place in the list given to new, or -1 when none covers it. */
+int32_t clv_verdicts_find(const struct clv_verdicts *v, const uint8_t addr[static 16]);
+
+#endif
