@@ -184,6 +184,8 @@ void session_pump(struct clv_session *s);
 /* An event of its worker about a stream. */
 void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 			  const uint8_t *data, size_t len);
+/* Tell the kernel whose it is, where the kernel steers. */
+void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
 void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
 void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
 void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);

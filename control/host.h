@@ -53,8 +53,12 @@ struct clv_bind_ports {
  */
 typedef void clv_resolved_fn(void *user, int err, const struct clv_endpoint *addrs, size_t n);
 
+/* A client's has the way to its relay, route, and else NULL. */
 struct clv_host_ops {
-	/* The kernel's tables.  Return 0, CLV_EFULL or -errno; retire of what is not there is fine. */
+	/*
+	 * The kernel's tables.  Return 0, CLV_EFULL or -errno; retire of what is not there is fine.
+	 * NULL for connections: none is steered.
+	 */
 	int (*conn_publish)(void *host, const struct clv_cid *cid, const struct clv_ref *ref);
 	void (*conn_retire)(void *host, const struct clv_cid *cid);
 	int (*context_publish)(void *host, const struct clv_tuple *tuple,
@@ -64,7 +68,10 @@ struct clv_host_ops {
 			       const struct clv_binding *binding);
 	void (*binding_retire)(void *host, const struct clv_endpoint *local);
 
-	/* The worker whose queue a peer's packets arrive on; workers when it is not known. */
+	/*
+	 * The worker whose queue a peer's packets arrive on; workers when it is not known.
+	 * NULL where nobody knows.
+	 */
 	uint16_t (*worker_of_flow)(void *host, const struct clv_tuple *flow);
 
 	/*

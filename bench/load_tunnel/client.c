@@ -29,105 +29,20 @@ enum {
 	SPIN_NS = 60000, /* sleeps shorter than this are not slept */
 };
 
-/* ---- control's port: the same AF_XDP socket, one way ---- */
-
-static struct clv_port *real_of(struct clv_port *port)
-{
-	return ((struct send_port *)port)->real;
-}
-
-static unsigned no_rx(struct clv_port *port, struct clv_rx *batch, unsigned max)
-{
-	(void)port;
-	(void)batch;
-	(void)max;
-	return 0;
-}
-
-static void no_rx_done(struct clv_port *port)
-{
-	(void)port;
-}
-
-static int send_tx_take(struct clv_port *port, struct clv_tx *tx)
-{
-	return real_of(port)->ops->tx_take(real_of(port), tx);
-}
-
-static void send_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
-			 const struct clv_flow *flow, uint8_t ecn)
-{
-	struct clv_flow ours = *flow;
-
-	ours.hop = ((struct send_port *)port)->hop;
-	real_of(port)->ops->tx_send(real_of(port), tx, len, &ours, ecn);
-}
-
-static void send_tx_give(struct clv_port *port, struct clv_tx *tx)
-{
-	real_of(port)->ops->tx_give(real_of(port), tx);
-}
-
-static void send_flush(struct clv_port *port)
-{
-	real_of(port)->ops->flush(real_of(port));
-}
-
-static const struct clv_port_ops send_ops = {
-	.name = "send",
-	.rx = no_rx,
-	.rx_done = no_rx_done,
-	.tx_take = send_tx_take,
-	.tx_send = send_tx_send,
-	.tx_give = send_tx_give,
-	.flush = send_flush,
-};
-
-/* ---- the machine: one way, no tables ---- */
-
-static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
-{
-	(void)host;
-	(void)cid;
-	(void)ref;
-	return 0;
-}
-
-static void conn_retire(void *host, const struct clv_cid *cid)
-{
-	(void)host;
-	(void)cid;
-}
-
-static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
-{
-	(void)host;
-	(void)flow;
-	return 0;
-}
+/* ---- the machine: one way ---- */
 
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
 	const struct load *l = host;
 
 	(void)remote;
-	*out = (struct clv_route){ .hop = l->sender.hop };
+	*out = (struct clv_route){ .hop = l->hop };
 	memcpy(out->source, l->o.source.addr, sizeof(out->source));
 	return 0;
 }
 
-static uint64_t wall_sec(void *host)
-{
-	(void)host;
-	return (uint64_t)time(NULL);
-}
-
 static const struct clv_host_ops host_ops = {
-	.conn_publish = conn_publish,
-	.conn_retire = conn_retire,
-	.worker_of_flow = worker_of_flow,
 	.route = route,
-	.wall_sec = wall_sec,
 };
 
 /* ---- life ---- */
@@ -158,9 +73,13 @@ static int far_xskmap(const char *ifname)
 	return -ENODEV;
 }
 
-/* Each queue is a link to the port: what a connection sends leaves by its own. */
+/*
+ * Each queue is a link to the port: what a connection sends leaves by its own.  A handshake's packets
+ * do not say which way they go; here there is one.
+ */
 static struct {
 	struct clv_port_ops ops;
+	struct clv_nexthop hop;
 	void (*tx_send)(struct clv_port *port, struct clv_tx *tx, size_t len,
 			const struct clv_flow *flow, uint8_t ecn);
 	unsigned queues;
@@ -171,6 +90,7 @@ static void spread_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 {
 	struct clv_flow ours = *flow;
 
+	ours.hop = spread.hop;
 	ours.hop.link = (uint16_t)(ntohs(flow->local.port) % spread.queues);
 	spread.tx_send(port, tx, len, &ours, ecn);
 }
@@ -198,6 +118,7 @@ static int open_xsk(struct load *l)
 	if (err)
 		return err;
 	spread.queues = l->o.queues;
+	spread.hop = l->hop;
 	spread.ops = *l->xsk->ops;
 	spread.tx_send = spread.ops.tx_send;
 	spread.ops.tx_send = spread_tx_send;
@@ -258,16 +179,7 @@ static int open_control(struct load *l, const uint8_t secret[static 32])
 	};
 
 	memcpy(cp.secret, secret, sizeof(cp.secret));
-	l->sender.port.ops = &send_ops;
-	l->sender.port.counters = &l->control_counters;
-	l->sender.real = l->xsk;
-	l->sender.hop = (struct clv_nexthop){
-		.via = CLV_VIA_XSK,
-		.state = CLV_HOP_READY,
-		.mtu = LINK_MTU,
-	};
-	memcpy(l->sender.hop.l2.dst_mac, l->o.relay_mac, 6);
-	memcpy(l->sender.hop.l2.src_mac, l->o.source_mac, 6);
+	clv_send_port_init(&l->sender, l->xsk);
 	return clv_control_open(&cp, &l->control);
 }
 
@@ -288,6 +200,13 @@ int load_open(struct load *l, const struct load_options *o)
 	l->events = clv_mailbox_new(MAILBOX_BYTES, -1);
 	if (!l->conns || !l->tunnels || !l->commands || !l->events)
 		return -ENOMEM;
+	l->hop = (struct clv_nexthop){
+		.via = CLV_VIA_XSK,
+		.state = CLV_HOP_READY,
+		.mtu = LINK_MTU,
+	};
+	memcpy(l->hop.l2.dst_mac, o->relay_mac, 6);
+	memcpy(l->hop.l2.src_mac, o->source_mac, 6);
 	err = open_xsk(l);
 	if (!err)
 		err = open_worker(l, secret);

@@ -15,6 +15,7 @@
 #include "bench/hist.h"
 #include "control/control.h"
 #include "control/peer/relay_session.h"
+#include "control/send_port.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/base/rand.h"
 
@@ -77,19 +78,14 @@ struct load_conn {
 	bool is_up;
 };
 
-struct send_port {
-	struct clv_port port;
-	struct clv_port *real;
-	struct clv_nexthop hop;
-};
-
 struct load {
 	struct load_options o;
 	struct clv_control *control;
 	struct clv_worker *worker;
 	struct clv_mailbox *commands, *events;
 	struct app_port app;
-	struct send_port sender;
+	struct clv_send_port sender;
+	struct clv_nexthop hop; /* the one way */
 	struct clv_counters control_counters, request_counters;
 	struct clv_port *xsk;
 	struct clv_rand rand;

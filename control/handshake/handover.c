@@ -18,8 +18,10 @@ static uint16_t choose_worker(struct clv_session *s)
 {
 	struct clv_control *c = s->control;
 	struct clv_tuple flow = { .local = s->local, .remote = s->remote };
-	uint16_t worker = c->p.host_ops->worker_of_flow(c->p.host, &flow);
+	uint16_t worker = c->p.workers_len;
 
+	if (c->p.host_ops->worker_of_flow)
+		worker = c->p.host_ops->worker_of_flow(c->p.host, &flow);
 	if (worker < c->p.workers_len)
 		return worker;
 	worker = c->next_worker;
@@ -94,7 +96,7 @@ int session_hand_over(struct clv_session *s)
 	c->workers[worker].sessions[s->ref.slot] = s;
 	control_command(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
 	for (uint32_t i = 0; i < s->cids_len; i++)
-		c->p.host_ops->conn_publish(c->p.host, &s->cids[i], &s->ref);
+		session_cid_publish(s, &s->cids[i]);
 	clv_count(&c->counters, CLV_COUNT_HANDSHAKES);
 
 	if (s->app_ops->established(s->app, s))

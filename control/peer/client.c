@@ -5,10 +5,10 @@
 #include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/handshake/admit.h"
+#include "control/send_port.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -30,20 +30,13 @@ enum {
 
 #define LOOK_NS CLV_SEC /* how often the way to the relay is asked for */
 
-/* Control's view of the worker's port: it sends there and never receives. */
-struct send_port {
-	struct clv_port port;
-	struct clv_port *real;
-};
-
 struct clv_client {
 	struct clv_client_params p;
 	struct clv_control *control;
 	struct clv_worker *worker;
 	struct clv_mailbox *commands, *events;
 	struct clv_port *sock;
-	struct send_port sender;
-	struct clv_counters sender_counters;
+	struct clv_send_port sender;
 	struct clv_counters request_counters;
 	struct clv_rand rand;
 	struct clv_endpoint local; /* of the QUIC socket */
@@ -56,79 +49,7 @@ struct clv_client {
 	unsigned tellings;    /* how often to tell control yet */
 };
 
-/* ---- control's port ---- */
-
-static struct clv_port *real_of(struct clv_port *port)
-{
-	return ((struct send_port *)port)->real;
-}
-
-static unsigned send_rx(struct clv_port *port, struct clv_rx *batch, unsigned max)
-{
-	(void)port;
-	(void)batch;
-	(void)max;
-	return 0;
-}
-
-static void send_rx_done(struct clv_port *port)
-{
-	(void)port;
-}
-
-static int send_tx_take(struct clv_port *port, struct clv_tx *tx)
-{
-	return real_of(port)->ops->tx_take(real_of(port), tx);
-}
-
-static void send_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
-			 const struct clv_flow *flow, uint8_t ecn)
-{
-	real_of(port)->ops->tx_send(real_of(port), tx, len, flow, ecn);
-}
-
-static void send_tx_give(struct clv_port *port, struct clv_tx *tx)
-{
-	real_of(port)->ops->tx_give(real_of(port), tx);
-}
-
-static void send_flush(struct clv_port *port)
-{
-	real_of(port)->ops->flush(real_of(port));
-}
-
-static const struct clv_port_ops send_ops = {
-	.name = "send",
-	.rx = send_rx,
-	.rx_done = send_rx_done,
-	.tx_take = send_tx_take,
-	.tx_send = send_tx_send,
-	.tx_give = send_tx_give,
-	.flush = send_flush,
-};
-
-/* ---- the machine, as a client needs it: kernel routing and no tables ---- */
-
-static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
-{
-	(void)host;
-	(void)cid;
-	(void)ref;
-	return 0;
-}
-
-static void conn_retire(void *host, const struct clv_cid *cid)
-{
-	(void)host;
-	(void)cid;
-}
-
-static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
-{
-	(void)host;
-	(void)flow;
-	return 0;
-}
+/* ---- the machine, as a client needs it: kernel routing ---- */
 
 /* Ask the kernel by a connected socket that sends nothing. */
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
@@ -164,18 +85,8 @@ out:
 	return err;
 }
 
-static uint64_t wall_sec(void *host)
-{
-	(void)host;
-	return (uint64_t)time(NULL);
-}
-
 static const struct clv_host_ops host_ops = {
-	.conn_publish = conn_publish,
-	.conn_retire = conn_retire,
-	.worker_of_flow = worker_of_flow,
 	.route = route,
-	.wall_sec = wall_sec,
 };
 
 /* ---- life ---- */
@@ -183,7 +94,7 @@ static const struct clv_host_ops host_ops = {
 static int open_sockets(struct clv_client *c)
 {
 	struct clv_sock_params sp = {
-		.counters = &c->sender_counters,
+		.counters = &c->request_counters, /* until the worker has it */
 		.sockets_max = 1 + c->fds_max,
 	};
 	struct clv_sock_bind_params bp = {
@@ -277,8 +188,7 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 	};
 
 	memcpy(cp.secret, secret, sizeof(cp.secret));
-	c->sender.port.ops = &send_ops;
-	c->sender.real = c->sock;
+	clv_send_port_init(&c->sender, c->sock);
 	return clv_control_open(&cp, &c->control);
 }
 
@@ -464,6 +374,5 @@ uint64_t clv_client_count(const struct clv_client *c, enum clv_counter which)
 {
 	return clv_count_read(clv_worker_counters(c->worker), which) +
 	       clv_count_read(clv_control_counters(c->control), which) +
-	       clv_count_read(&c->sender_counters, which) +
 	       clv_count_read(&c->request_counters, which);
 }

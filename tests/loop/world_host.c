@@ -210,27 +210,6 @@ const struct clv_host_ops world_host_ops = {
 
 /* ---- the client's machine: kernel routing to everywhere ---- */
 
-static int client_conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
-{
-	(void)host;
-	(void)cid;
-	(void)ref;
-	return 0;
-}
-
-static void client_conn_retire(void *host, const struct clv_cid *cid)
-{
-	(void)host;
-	(void)cid;
-}
-
-static uint16_t client_worker_of_flow(void *host, const struct clv_tuple *flow)
-{
-	(void)host;
-	(void)flow;
-	return 0;
-}
-
 static int client_route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
 	struct world_client *c = host;
@@ -241,16 +220,6 @@ static int client_route(void *host, const uint8_t remote[16], struct clv_route *
 	return 0;
 }
 
-static uint64_t client_wall_sec(void *host)
-{
-	(void)host;
-	return 1700000000;
-}
-
 const struct clv_host_ops world_client_host_ops = {
-	.conn_publish = client_conn_publish,
-	.conn_retire = client_conn_retire,
-	.worker_of_flow = client_worker_of_flow,
 	.route = client_route,
-	.wall_sec = client_wall_sec,
 };
