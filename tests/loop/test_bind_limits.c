@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What bound tunnels may not do, by policy, by the draft and by their ceilings, and how long they may
+ * go on, on every variant of bound_fixture.h.
+ */
+#include "tests/unit/check.h"
+
+#include "datapath/base/clock.h"
+#include "tests/loop/bound_fixture.h"
+
+#define DENIED "0a000001 2328" /* 10.0.0.1 */
+
+/* ---- policy ---- */
+
+static void test_policy(void **state)
+{
+	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
+	static const char *const deny = "198.18.5.1";
+	struct clv_policy *policy;
+	char error[128];
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		peer_say(f, &f->a, "11020200 11080404" DENIED "11080604" R4_HEX,
+			 "120102130104120106");
+		peer_send(f, &f->a, 2, "04" DENIED, "x");
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), 1);
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTE_REFUSED_POLICY), 1);
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		peer_send(f, &f->a, 6, "", "x");
+		remote_expect(&f->r4, &f->a.ports[0], "x");
+		/* an address is denied while it is in use, with a context and without */
+		peer_send(f, &f->a, 2, "06" R6_HEX, "x");
+		f->r6.received = 0;
+		assert_int_equal(clv_policy_new(allow, 1, &deny, 1, &policy, error, sizeof(error)),
+				 0);
+		clv_control_set_policy(f->w->relay.control, policy);
+		bound_run(f);
+		peer_expect_capsules(&f->a, "130106");
+		peer_send(f, &f->a, 6, "", "x");
+		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		assert_int_equal(f->r4.received, 0);
+		peer_send(f, &f->a, 2, "06" R6_HEX, "x");
+		assert_int_equal(f->r6.received, 0);
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		peer_expect_alive(&f->a);
+		clv_control_set_policy(f->w->relay.control, f->w->policy);
+		bound_teardown(f);
+		clv_policy_free(policy);
+	}
+}
+
+/* ---- what is wrong ---- */
+
+static const struct {
+	const char *name, *wire;
+} wrong[] = {
+	{ "ASSIGN of Context ID 0", "11020000" },
+	{ "IP version 5", "11080405000000000050" },
+	{ "a byte too many", "1103020000" },
+	{ "a truncated address", "11050404cb0071" },
+	{ "CLOSE of Context ID 0", "130100" },
+	{ "ACK of what was never assigned", "120108" },
+	{ "an odd ID of the client", "11020100" },
+	{ "a second uncompressed context", "11020200 11020400" },
+	{ "an ID twice", "11020200 130102 11020200" },
+	{ "a remote twice", "11080204" R4_HEX "11080404" R4_HEX },
+};
+
+static void test_wrong(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(wrong); i++) {
+		const struct variant *v = &bound_variants[i % COUNT(bound_variants)];
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		raw_capsules(f->a.raw, 0, wrong[i].wire);
+		bound_run(f);
+		CHECK_ROW(wrong[i].name, raw_stream_of(f->a.raw, 0)->was_reset);
+		peer_expect_reset(f, &f->a, CLV_H3_MESSAGE_ERROR);
+		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_ABORT_MALFORMED), 1);
+		bound_teardown(f);
+	}
+}
+
+/* Uncompressed datagrams that name nobody are lost, and nothing else happens. */
+static void test_bad_uncompressed(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"04",
+		"04 c612",
+		"05 c6120501 2328",
+		"04 c6120501 0000",
+		"06 00000000000000000000ffffc6120501 2328",
+		"06 20010db8",
+	};
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		peer_say(f, &f->a, "11020200", "120102");
+		for (size_t i = 0; i < COUNT(bad); i++) {
+			peer_send(f, &f->a, 2, bad[i], "");
+			assert_int_equal(world_count(f->w, CLV_COUNT_DROP_BAD_REMOTE), i + 1);
+		}
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
+/* ---- ceilings ---- */
+
+static void test_registration_rate(void **state)
+{
+	static const struct clv_bind_settings slow = {
+		.is_offered = true,
+		.is_uncompressed = true,
+		.tunnels_max = 16,
+		.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
+		.registrations_per_sec = 2,
+	};
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, &slow);
+
+		peer_say(f, &f->a,
+			 "11020200 11080404" R4_HEX "11080604" S4_HEX "11080804 c6120503 0001",
+			 "120102120104130106130108");
+		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_REFUSED_RATE), 2);
+		raw_run(f->a.raw, CLV_SEC);
+		peer_say(f, &f->a, "11080a04" S4_HEX, "12010a");
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
+static void test_unread_answers(void **state)
+{
+	static const struct clv_bind_settings few = {
+		.is_offered = true,
+		.is_uncompressed = true,
+		.tunnels_max = 16,
+		.contexts = { .open_max = 64, .answers_max = 8, .gaps_max = 16 },
+	};
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, &few);
+		struct raw_stream *s = raw_stream_of(f->a.raw, 0);
+
+		/* as many as it likes, if it reads */
+		for (unsigned id = 100; id < 140; id += 2) {
+			char hex[64], answer[16];
+
+			snprintf(hex, sizeof(hex), "110940%02x04c61205%02x0001", id, id);
+			snprintf(answer, sizeof(answer), "120240%02x", id);
+			peer_say(f, &f->a, hex, answer);
+		}
+		f->a.raw->never_acks = true;
+		for (unsigned id = 2; id < 60 && !s->was_reset; id += 2) {
+			char hex[64];
+
+			snprintf(hex, sizeof(hex), "1108%02x04c61205%02x0001", id, id);
+			raw_capsules(f->a.raw, 0, hex);
+			raw_run(f->a.raw, 20 * CLV_MSEC);
+		}
+		assert_true(s->was_reset);
+		assert_int_equal(s->reset_code, CLV_H3_EXCESSIVE_LOAD);
+		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_ABORT_ANSWERS), 1);
+		bound_teardown(f);
+	}
+}
+
+static void test_remotes_of_a_tunnel(void **state)
+{
+	static const struct clv_control_limits limits = { .remotes_per_tunnel = 1 };
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+
+		peer_connect(f, &f->a, 0);
+		peer_bind(f, &f->a, ANY);
+		peer_say(f, &f->a, "11020200", "120102");
+		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		remote_expect(&f->r4, &f->a.ports[0], "x");
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		assert_int_equal(f->s4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_FULL), 1);
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
+/* ---- life ---- */
+
+static void test_ports_are_held(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		peer_say(f, &f->a, "11020200", "120102");
+		/* longer than an ordinary tunnel may be silent; the connection is kept alive */
+		for (int i = 0; i < 20; i++) {
+			raw_send(f->a.raw, (const uint8_t[]){ 0x01, 0, 0, 0 }, 4);
+			raw_run(f->a.raw, 10 * CLV_SEC);
+		}
+		remote_come(f, &f->r4, &f->a.ports[0], "still there?");
+		assert_int_equal(f->a.datagrams, 1);
+		peer_expect_alive(&f->a);
+		/* the request ends, and with it the ports */
+		raw_stream(f->a.raw, 0, NULL, 0, true);
+		bound_run(f);
+		assert_int_equal(f->w->relay.egress_held, 0);
+		bound_teardown(f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE("policy holds for every registration and every datagram, also a new one",
+		     test_policy),
+		CASE("a malformed capsule resets the stream and frees the ports", test_wrong),
+		CASE("an uncompressed datagram that names nobody is dropped",
+		     test_bad_uncompressed),
+		CASE("registrations that come too fast are refused", test_registration_rate),
+		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
+		CASE("a tunnel has so many remotes and no more", test_remotes_of_a_tunnel),
+		CASE("ports are held as long as the request lives", test_ports_are_held),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
