@@ -556,10 +556,24 @@ void clv_control_routes_changed(struct clv_control *c)
 	}
 }
 
+/* Before the remotes that it denies are taken away: no datagram of theirs makes them known anew. */
+static void send_policy(struct clv_control *c, uint16_t worker)
+{
+	const struct clv_cmd_policy cmd = { clv_verdicts_ref(clv_policy_verdicts(c->p.policy)) };
+
+	if (!clv_mailbox_send(c->workers[worker].w.commands, CLV_CMD_POLICY, &cmd, sizeof(cmd),
+			      NULL, 0))
+		return;
+	clv_verdicts_unref(cmd.verdicts);
+	clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
+}
+
 void clv_control_set_policy(struct clv_control *c, const struct clv_policy *policy)
 {
 	c->p.policy = policy;
 	c->requests.policy = policy;
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		send_policy(c, i);
 	tunnels_policy_changed(c);
 }
 

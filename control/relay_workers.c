@@ -222,6 +222,7 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		.listener_sockets = (uint32_t)config->listeners_len,
 		.hop_wait_packets = config->hop_wait_packets,
 		.icmp_per_sec = config->icmp_per_sec,
+		.verdicts = clv_policy_verdicts(relay->policy),
 		.sock = rw->sock,
 		.xsk = rw->xsk,
 		.handoff = relay->handoff,

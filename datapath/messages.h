@@ -16,6 +16,7 @@
 #include "datapath/session/cid.h"
 
 struct clv_conn;
+struct clv_verdicts;
 
 enum {
 	CLV_STREAM_CHUNK_MAX = 16384, /* most stream bytes in one message */
@@ -48,8 +49,9 @@ enum clv_command {
 	CLV_CMD_REMOTE_REMOVE, /* struct clv_cmd_remote_remove */
 	CLV_CMD_REMOTE_SEND,   /* struct clv_cmd_remote_send, tail: UDP payload toward the peer */
 	CLV_CMD_SOCKET_CLOSE,  /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
-	CLV_CMD_ICMP, /* struct clv_cmd_icmp, to every worker: the tuple finds the tunnel */
-	CLV_CMD_STOP, /* no body: close everything, answer CLV_EVT_STOPPED */
+	CLV_CMD_ICMP,	/* struct clv_cmd_icmp, to every worker: the tuple finds the tunnel */
+	CLV_CMD_POLICY, /* struct clv_cmd_policy, to every worker */
+	CLV_CMD_STOP,	/* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
 struct clv_cmd_ref {
@@ -204,6 +206,10 @@ struct clv_cmd_conn_migrate {
 struct clv_cmd_icmp {
 	struct clv_tuple tuple;
 	uint32_t mtu; /* of IP packets toward the remote; 0: unreachable or the like */
+};
+
+struct clv_cmd_policy {
+	struct clv_verdicts *verdicts; /* takes a reference */
 };
 
 /* ---- worker -> control ---- */

@@ -42,12 +42,14 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed) ||
 	    clv_bound_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
 		w->p.sock = w->p.xsk = NULL; /* still the caller's */
+		w->p.verdicts = NULL;
 		clv_worker_close(w);
 		return -ENOMEM;
 	}
 	params->sock->counters = &w->counters;
 	if (params->xsk)
 		params->xsk->counters = &w->counters;
+	clv_verdicts_ref(w->p.verdicts);
 	*out = w;
 	return 0;
 }
@@ -67,6 +69,7 @@ void clv_worker_close(struct clv_worker *w)
 	clv_timers_fini(&w->conn_timers);
 	clv_table_fini(&w->cids);
 	clv_pool_fini(&w->pool);
+	clv_verdicts_unref(w->p.verdicts);
 	free(w->quote);
 	free(w->open_numbers);
 	free(w->open_sockets);

@@ -240,6 +240,17 @@ static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_bound_r
 	       clv_dgram_encode_remote(wire, prefix);
 }
 
+/*
+ * XDP has looked at what it hands over, control at the remotes it made known; what a kernel socket
+ * takes from anybody else is judged here.
+ */
+static bool is_denied(const struct clv_worker *w, const struct clv_bound_remote *r,
+		      const struct clv_rx *rx)
+{
+	return rx->kind == CLV_KIND_UNKNOWN && (!r || r->is_pending) &&
+	       clv_verdicts_denies(w->p.verdicts, rx->remote.addr);
+}
+
 /* As from_remote, for what came over the wire: its sender hears when it does not fit. */
 static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
 		      const struct clv_endpoint *wire, const struct clv_rx *rx)
@@ -247,6 +258,10 @@ static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 	bool may_send = (r && r->may_send) ||
 			(t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send);
 
+	if (may_send && is_denied(w, r, rx)) {
+		drop(w, t, CLV_COUNT_DROP_DENIED);
+		return;
+	}
 	if (!may_send || rx->kind == CLV_RX_HAIRPIN ||
 	    worker_fits(w, t, &rx->local, &rx->remote, prefix_len_of(t, r, wire), rx->payload,
 			rx->payload_len))

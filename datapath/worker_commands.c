@@ -212,6 +212,12 @@ static void socket_close(struct clv_worker *w, const struct clv_cmd_socket *cmd)
 	worker_event(w, CLV_EVT_SOCKET_CLOSED, cmd, sizeof(*cmd), NULL, 0);
 }
 
+static void policy(struct clv_worker *w, const struct clv_cmd_policy *cmd)
+{
+	clv_verdicts_unref(w->p.verdicts);
+	w->p.verdicts = cmd->verdicts;
+}
+
 static void stop(struct clv_worker *w)
 {
 	w->stopping = true;
@@ -297,6 +303,9 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		break;
 	case CLV_CMD_ICMP:
 		worker_icmp(w, head);
+		break;
+	case CLV_CMD_POLICY:
+		policy(w, head);
 		break;
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);

@@ -8,7 +8,6 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
-#include "datapath/base/verdicts.h"
 
 enum {
 	V4_OFFSET_BITS = 96, /* where IPv4 addresses start in the 16-byte form */
@@ -241,7 +240,7 @@ void clv_policy_free(struct clv_policy *p)
 {
 	if (!p)
 		return;
-	clv_verdicts_free(p->verdicts);
+	clv_verdicts_unref(p->verdicts);
 	free(p->rules);
 	free(p);
 }
@@ -295,4 +294,9 @@ size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule
 {
 	*out = p->rules;
 	return p->len;
+}
+
+struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p)
+{
+	return p->verdicts;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "datapath/base/verdicts.h"
 
 struct clv_policy;
 
@@ -47,5 +48,7 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		     const char **why);
 
 size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out);
+/* The same rules, as workers look them up where no table of the kernel does; lends. */
+struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p);
 
 #endif

@@ -43,6 +43,8 @@
 	X(DROP_BAD_REMOTE, "drop_bad_remote", "uncompressed datagrams that name no usable remote") \
 	X(DROP_UNKNOWN_REMOTE, "drop_unknown_remote",                                              \
 	  "to a bound tunnel from a remote that its peer did not permit")                          \
+	X(DROP_DENIED, "drop_denied",                                                              \
+	  "by a kernel socket to a bound tunnel, from an address the policy denies")               \
 	X(DROP_REFUSED_REMOTE, "drop_refused_remote",                                              \
 	  "uncompressed datagrams to a remote that was refused, or is not known in time")          \
 	X(DROP_REMOTES_FULL, "drop_remotes_full", "for a remote beyond the ceiling of remotes")    \

@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,9 +25,11 @@ struct address {
 struct range {
 	struct address first; /* it reaches to the next one's first */
 	int32_t rule;
+	bool is_denied;
 };
 
 struct clv_verdicts {
+	atomic_uint refs;
 	size_t len;
 	struct range ranges[];
 };
@@ -35,6 +38,7 @@ struct clv_verdicts {
 struct span {
 	struct address first, last;
 	int32_t rule;
+	bool is_denied;
 };
 
 struct pass {
@@ -72,10 +76,14 @@ static int compare_spans(const void *a, const void *b)
 	return order ? order : compare(&sb->last, &sa->last);
 }
 
-static struct span span_of(const struct clv_prefix *prefix, int32_t rule)
+static struct span span_of(const struct clv_verdicts_rule *rule, int32_t number)
 {
-	const unsigned rest = ADDR_BITS - prefix->prefix_bits;
-	struct span s = { .first = address_of(prefix->addr), .rule = rule };
+	const unsigned rest = ADDR_BITS - rule->prefix.prefix_bits;
+	struct span s = {
+		.first = address_of(rule->prefix.addr),
+		.rule = number,
+		.is_denied = rule->verdict != CLV_VERDICT_ALLOW,
+	};
 
 	s.last = s.first;
 	if (rest >= 64)
@@ -89,12 +97,16 @@ static struct span span_of(const struct clv_prefix *prefix, int32_t rule)
 	return s;
 }
 
-/* From here on it is another rule. */
-static void turn(struct clv_verdicts *v, const struct address *first, int32_t rule)
+/* From here on it is the prefix `in`, or none. */
+static void turn(struct clv_verdicts *v, const struct address *first, const struct span *in)
 {
 	if (!v->len || compare(&v->ranges[v->len - 1].first, first))
 		v->len++;
-	v->ranges[v->len - 1] = (struct range){ *first, rule };
+	v->ranges[v->len - 1] = (struct range){
+		.first = *first,
+		.rule = in ? in->rule : NONE,
+		.is_denied = in && in->is_denied,
+	};
 }
 
 /* The innermost prefix ends. */
@@ -104,18 +116,18 @@ static void close_one(struct pass *p)
 
 	if (!++next.low && !++next.high)
 		return; /* with the last address */
-	turn(p->out, &next, p->depth ? p->open[p->depth - 1]->rule : NONE);
+	turn(p->out, &next, p->depth ? p->open[p->depth - 1] : NULL);
 }
 
 static void make_ranges(struct clv_verdicts *v, const struct span *spans, size_t len)
 {
 	struct pass p = { .out = v };
 
-	turn(v, &(struct address){ 0, 0 }, NONE);
+	turn(v, &(struct address){ 0, 0 }, NULL);
 	for (size_t i = 0; i < len; i++) {
 		while (p.depth && compare(&p.open[p.depth - 1]->last, &spans[i].first) < 0)
 			close_one(&p);
-		turn(v, &spans[i].first, spans[i].rule);
+		turn(v, &spans[i].first, &spans[i]);
 		p.open[p.depth++] = &spans[i];
 	}
 	while (p.depth)
@@ -133,9 +145,10 @@ int clv_verdicts_new(const struct clv_verdicts_rule *rules, size_t len, struct c
 		free(spans);
 		return -ENOMEM;
 	}
+	atomic_init(&v->refs, 1);
 	v->len = 0;
 	for (size_t i = 0; i < len; i++)
-		spans[i] = span_of(&rules[i].prefix, (int32_t)i);
+		spans[i] = span_of(&rules[i], (int32_t)i);
 	qsort(spans, len, sizeof(*spans), compare_spans);
 	make_ranges(v, spans, len);
 	free(spans);
@@ -143,12 +156,20 @@ int clv_verdicts_new(const struct clv_verdicts_rule *rules, size_t len, struct c
 	return 0;
 }
 
-void clv_verdicts_free(struct clv_verdicts *v)
+struct clv_verdicts *clv_verdicts_ref(struct clv_verdicts *v)
 {
-	free(v);
+	if (v)
+		atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+	return v;
 }
 
-int32_t clv_verdicts_find(const struct clv_verdicts *v, const uint8_t addr[static 16])
+void clv_verdicts_unref(struct clv_verdicts *v)
+{
+	if (v && atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1)
+		free(v);
+}
+
+static const struct range *range_of(const struct clv_verdicts *v, const uint8_t addr[static 16])
 {
 	const struct address a = address_of(addr);
 	size_t low = 0, high = v->len; /* the range is in [low, high) */
@@ -161,5 +182,15 @@ int32_t clv_verdicts_find(const struct clv_verdicts *v, const uint8_t addr[stati
 		else
 			high = middle;
 	}
-	return v->ranges[low].rule;
+	return &v->ranges[low];
+}
+
+int32_t clv_verdicts_find(const struct clv_verdicts *v, const uint8_t addr[static 16])
+{
+	return range_of(v, addr)->rule;
+}
+
+bool clv_verdicts_denies(const struct clv_verdicts *v, const uint8_t addr[static 16])
+{
+	return v && range_of(v, addr)->is_denied;
 }

@@ -5,7 +5,7 @@
  *
  * Addresses have 16 bytes, IPv4 as ::ffff:a.b.c.d.
  *
- * Threading: immutable once made; any thread.
+ * Threading: immutable once made, and shared: every thread that keeps it has a reference of its own.
  */
 #ifndef CLV_VERDICTS_H
 #define CLV_VERDICTS_H
@@ -25,12 +25,16 @@ struct clv_verdicts_rule {
 
 /*
  * rules: copies; in any order, each prefix once, less than 2^30 of them.
- * Returns 0 and fills *out, or -ENOMEM.
+ * Returns 0 and fills *out with the only reference, or -ENOMEM.
  */
 int clv_verdicts_new(const struct clv_verdicts_rule *rules, size_t len, struct clv_verdicts **out);
-void clv_verdicts_free(struct clv_verdicts *v);
+/* Take another reference; returns v.  Give one back, with the last of which it goes.  v: may be NULL. */
+struct clv_verdicts *clv_verdicts_ref(struct clv_verdicts *v);
+void clv_verdicts_unref(struct clv_verdicts *v);
 
 /* Which rule decides on an address: its place in the list given to new, or -1 when none covers it. */
 int32_t clv_verdicts_find(const struct clv_verdicts *v, const uint8_t addr[static 16]);
+/* Whether that rule denies it.  v: NULL allows everything. */
+bool clv_verdicts_denies(const struct clv_verdicts *v, const uint8_t addr[static 16]);
 
 #endif

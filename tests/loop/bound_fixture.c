@@ -39,7 +39,7 @@ static bool remote_deliver(void *self, const struct wire_packet *p)
 	return true;
 }
 
-static void remote_join(struct remote *r, struct world *w, const char *endpoint)
+void remote_join(struct remote *r, struct world *w, const char *endpoint)
 {
 	*r = (struct remote){ .w = w, .end = { .deliver = remote_deliver, .self = r } };
 	assert_int_equal(clv_endpoint_parse(endpoint, &r->endpoint), 0);

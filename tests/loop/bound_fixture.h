@@ -90,6 +90,8 @@ void peer_expect(struct peer *p, const char *hex);
 void peer_expect_reset(struct fixture *f, struct peer *p, uint64_t code);
 void peer_expect_alive(struct peer *p);
 
+/* One more than the fixture's, on the wire from now on. */
+void remote_join(struct remote *r, struct world *w, const char *endpoint);
 /* Without a turn of the world, and with one. */
 void remote_send(struct remote *r, const struct clv_endpoint *to, const char *text);
 void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint *to,

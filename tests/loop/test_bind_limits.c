@@ -38,7 +38,7 @@ static void test_policy(void **state)
 		f->r6.received = 0;
 		assert_int_equal(clv_policy_new(allow, 1, &deny, 1, &policy, error, sizeof(error)),
 				 0);
-		clv_control_set_policy(f->w->relay.control, policy);
+		world_set_policy(f->w, policy);
 		bound_run(f);
 		peer_expect_capsules(&f->a, "130106");
 		peer_send(f, &f->a, 6, "", "x");
@@ -49,9 +49,75 @@ static void test_policy(void **state)
 		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
 		remote_expect(&f->s4, &f->a.ports[0], "x");
 		peer_expect_alive(&f->a);
-		clv_control_set_policy(f->w->relay.control, f->w->policy);
+		world_set_policy(f->w, f->w->policy);
 		bound_teardown(f);
 		clv_policy_free(policy);
+	}
+}
+
+/* What was dropped for its sender's address, in XDP or by the worker that reads the socket. */
+static uint64_t denied(const struct fixture *f)
+{
+	if (f->w->p.kernel_path)
+		assert_int_equal(f->w->relay.xdp_denied, 0);
+	else
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_DENIED), 0);
+	return f->w->relay.xdp_denied + world_count(f->w, CLV_COUNT_DROP_DENIED);
+}
+
+static void test_policy_inwards(void **state)
+{
+	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
+	static const char *const deny = "198.18.5.1";
+	struct clv_policy *policy;
+	char error[128];
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+		struct remote private;
+
+		remote_join(&private, f->w, "10.0.0.1:9000");
+		remote_come(f, &private, &f->a.ports[0], "closed"); /* unknown first */
+		peer_expect(&f->a, "");
+		assert_int_equal(denied(f), 0);
+		peer_say(f, &f->a, "11020200", "120102");
+		remote_come(f, &private, &f->a.ports[0], "open");
+		peer_expect(&f->a, "");
+		assert_int_equal(denied(f), 1);
+		/* to be asked for makes nobody welcome, not even until control has refused */
+		raw_datagram(f->a.raw, 0, 2, "\x04\x0a\0\0\x01\x23\x28x", 8);
+		for (int i = 0; i < 4; i++) {
+			remote_send(&private, &f->a.ports[0], "asked");
+			world_turn(f->w, CLV_MSEC / 10);
+		}
+		bound_run(f);
+		peer_expect(&f->a, "");
+		assert_int_equal(denied(f), 5);
+		assert_int_equal(private.received, 0);
+
+		/* a remote in use, and others of its network, when the policy changes */
+		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		remote_expect(&f->r4, &f->a.ports[0], "x");
+		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_expect(&f->a, "00 02 04 c612050123 28 78");
+		assert_int_equal(clv_policy_new(allow, 2, &deny, 1, &policy, error, sizeof(error)),
+				 0);
+		world_set_policy(f->w, policy);
+		bound_run(f);
+		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_expect(&f->a, "");
+		assert_int_equal(denied(f), 6);
+		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		peer_expect(&f->a, "00 02 04 c612050223 28 78");
+		world_set_policy(f->w, f->w->policy);
+		bound_run(f);
+		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_expect(&f->a, "00 02 04 c612050123 28 78");
+		assert_int_equal(denied(f), 6);
+		clv_policy_free(policy);
+		bound_teardown(f);
 	}
 }
 
@@ -235,6 +301,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE("policy holds for every registration and every datagram, also a new one",
 		     test_policy),
+		CASE("whom policy denies gets in nowhere, by XDP or by a kernel socket, and is counted",
+		     test_policy_inwards),
 		CASE("a malformed capsule resets the stream and frees the ports", test_wrong),
 		CASE("an uncompressed datagram that names nobody is dropped",
 		     test_bad_uncompressed),

@@ -58,6 +58,14 @@ static bool target_deliver(void *self, const struct wire_packet *p)
 
 /* ---- the relay ---- */
 
+static bool is_denied(struct world_relay *r, const uint8_t addr[16])
+{
+	bool denied = clv_verdicts_denies(clv_policy_verdicts(r->denied), addr);
+
+	r->xdp_denied += denied;
+	return denied;
+}
+
 /* What XDP does with a frame, or the kernel's reuseport program where there is no XDP. */
 static bool relay_deliver(void *self, const struct wire_packet *p)
 {
@@ -97,12 +105,16 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 	}
 	row = world_table_find(&r->contexts, &tuple, sizeof(tuple));
 	if (row) {
+		if (is_denied(r, p->from.addr))
+			return true;
 		wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref, row->context_id);
 		return true;
 	}
 	row = world_table_find(&r->bindings, &p->to, sizeof(p->to));
 	if (!row || !(row->context_id & CLV_BINDING_UNCOMPRESSED))
 		return false;
+	if (is_denied(r, p->from.addr))
+		return true;
 	wire_port_push(arrival, p, 0, CLV_KIND_UNCOMPRESSED, &row->ref, 0);
 	return true;
 }
@@ -201,6 +213,7 @@ static void relay_open(struct world *w)
 	};
 
 	r->world = w;
+	r->denied = w->policy;
 	r->next_port = FIRST_EGRESS_PORT;
 	wire_port_init(&r->control_port, &w->wire);
 	must(r->control_port.port.ops->add_socket(&r->control_port.port, -1, &w->relay_endpoint,
@@ -221,6 +234,7 @@ static void relay_open(struct world *w)
 		wp.commands = r->commands[i];
 		wp.events = r->events[i];
 		wp.handoff = r->handoff;
+		wp.verdicts = clv_policy_verdicts(w->policy);
 		clv_admit_reset_secret(cp.secret, wp.reset_secret);
 		must(clv_worker_open(&wp, &r->workers[i]) == 0, "worker");
 		sides[i] = (struct clv_control_worker){ r->commands[i], r->events[i],
@@ -597,6 +611,12 @@ void world_relay_crash(struct world *w)
 	*at = w->relay.end.next;
 	memset(&w->relay, 0, sizeof(w->relay));
 	relay_open(w);
+}
+
+void world_set_policy(struct world *w, const struct clv_policy *policy)
+{
+	w->relay.denied = policy;
+	clv_control_set_policy(w->relay.control, policy);
 }
 
 void world_close(struct world *w)

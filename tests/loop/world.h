@@ -42,6 +42,8 @@ struct world_relay {
 	struct clv_handoff *handoff;
 	struct wire_port control_port, xsk[WORLD_WORKERS_MAX], sock[WORLD_WORKERS_MAX];
 	struct world_table conns, contexts, bindings;
+	const struct clv_policy *denied; /* as the kernel's table has it */
+	uint64_t xdp_denied;		 /* what that dropped */
 	struct wire_end end;
 	uint16_t next_port;
 	uint32_t egress_held; /* ports given out and not back */
@@ -126,6 +128,8 @@ void world_open(struct world *w, const struct world_params *p);
 void world_close(struct world *w);
 /* The relay is gone without a word and another takes its place, with the same secret. */
 void world_relay_crash(struct world *w);
+/* As a reload does: the kernel's table first.  policy: borrows until replaced. */
+void world_set_policy(struct world *w, const struct clv_policy *policy);
 
 /* Run for so long, or until done says so.  Returns whether done did. */
 bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world *w));

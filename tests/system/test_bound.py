@@ -234,3 +234,19 @@ def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, re
     rows = [c for c in relay.ctl("contexts")["contexts"] if c["hairpin"]]
     assert {c["family"] for c in rows} == {f"ipv{family}"}
     assert sum(c["to_remote_bytes"] for c in rows) >= 2 * 500 * 900
+
+
+def test_whom_policy_denies_an_open_port_does_not_let_in(lab, start_relay, datapath):
+    config = (CONFIG % {"datapath": datapath}).replace("policy {",
+                                                       'policy { deny = {"198.18.4.20/32"}')
+    relay = start_relay("relay-v4only", config=config, datapath=datapath)
+    peer = BindLoad(lab["peer-v4"], relay, "--open")
+    tunnel = bound_tunnel(relay, peer)
+    load(lab["target-v4"], peer.port(4), size=200, count=300, rate=1000, oneway=True)
+    until = time.monotonic() + 10
+    while sum(drops(relay, "drop_denied")) < 300 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert drops(relay, "drop_denied") == ((0, 300) if relay.uses_xdp else (300, 0))
+    anybody, = contexts_of(relay, tunnel)["contexts"]
+    assert (anybody["remote"], anybody["to_peer_packets"]) == ("any", 0)
+    assert peer.stop() == 0

@@ -83,7 +83,7 @@ static void test_cases(void **state)
 			CHECK_ROW(cases[i].name,
 				  clv_verdicts_find(v, addr) == cases[i].looks[k].rule);
 		}
-		clv_verdicts_free(v);
+		clv_verdicts_unref(v);
 	}
 }
 
@@ -117,6 +117,11 @@ static int32_t longest(const struct clv_verdicts_rule *rules, size_t n, const ui
 	return best;
 }
 
+static bool is_denied(const struct clv_verdicts_rule *rules, int32_t rule)
+{
+	return rule >= 0 && rules[rule].verdict == CLV_VERDICT_DENY;
+}
+
 static bool is_known(const struct clv_verdicts_rule *rules, size_t n, const struct clv_prefix *p)
 {
 	for (size_t i = 0; i < n; i++)
@@ -140,8 +145,11 @@ static void test_against_a_list(void **state)
 
 		for (uint32_t i = 0; i < p.prefix_bits; i++)
 			p.addr[i / 8] |= sparse(&rand) & (0x80 >> i % 8);
-		if (!is_known(rules, n, &p))
-			rules[n++].prefix = p;
+		if (is_known(rules, n, &p))
+			continue;
+		rules[n].prefix = p;
+		rules[n].verdict = n % 2 ? CLV_VERDICT_DENY : CLV_VERDICT_ALLOW;
+		n++;
 	}
 	assert_int_equal(clv_verdicts_new(rules, n, &v), 0);
 	for (unsigned i = 0; i < LOOKS; i++) {
@@ -149,8 +157,17 @@ static void test_against_a_list(void **state)
 		for (unsigned k = clv_rand_u64(&rand) % 16; k < 16; k++)
 			addr[k] |= sparse(&rand);
 		assert_int_equal(clv_verdicts_find(v, addr), longest(rules, n, addr));
+		assert_int_equal(clv_verdicts_denies(v, addr),
+				 is_denied(rules, longest(rules, n, addr)));
+		assert_false(clv_verdicts_denies(NULL, addr));
 	}
-	clv_verdicts_free(v);
+	/* it lives as long as anybody has a reference */
+	assert_ptr_equal(clv_verdicts_ref(v), v);
+	clv_verdicts_unref(v);
+	clv_verdicts_denies(v, addr);
+	clv_verdicts_unref(v);
+	assert_null(clv_verdicts_ref(NULL));
+	clv_verdicts_unref(NULL);
 }
 
 int main(void)
