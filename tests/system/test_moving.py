@@ -5,6 +5,7 @@ import json
 import re
 import time
 from ipaddress import ip_address
+from zlib import crc32
 
 import pytest
 
@@ -260,12 +261,15 @@ def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets
 # ---- interfaces that were not there at the start ----
 
 def plug(lab, name, network, address, host="relay", queues=2):
-    """A new interface of a host, on a switch of the lab."""
+    """A new interface of a host, on a switch of the lab.
+
+    One name is one card: plugged in again, it has the link address that neighbours still remember."""
     space = daemon.netns.namespace(lab.name, network)
     port = f"{name}-port"
+    card = "02:99:" + crc32(name.encode()).to_bytes(4, "big").hex(":")
     daemon.netns.call(["ip", "-batch", "-"], f"""\
-link add dev {name} netns {lab[host].netns} numtxqueues {queues} numrxqueues {queues} type veth \
-peer name {port} netns {space} numtxqueues 2 numrxqueues 2
+link add dev {name} address {card} netns {lab[host].netns} numtxqueues {queues} \
+numrxqueues {queues} type veth peer name {port} netns {space} numtxqueues 2 numrxqueues 2
 """)
     off = "rx on tx off sg on tso off gso off gro off tx-udp-segmentation off".split()
     for where, end in ((lab[host].netns, name), (space, port)):
