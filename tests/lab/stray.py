@@ -8,7 +8,7 @@ import sys
 
 from scapy.all import (  # noqa: F401 (the expressions use them)
     ICMP, IP, UDP, Ether, ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem,
-    ICMPv6TimeExceeded, ICMPv6Unknown, IPv6, Raw, conf, fragment)
+    ICMPv6TimeExceeded, ICMPv6Unknown, IPv6, IPv6ExtHdrFragment, Raw, conf, fragment, fragment6)
 
 
 def main(interface, mac):

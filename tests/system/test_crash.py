@@ -319,9 +319,10 @@ def test_a_state_folder_open_to_all_does_not_open_the_keys(lab, place):
     relay = daemon.Relay(lab["relay-v4only"], place, config=LAB, log=place / "log")
     relay.start()
     relay.stop()
-    for path in relay.state.rglob("*"):
-        if path.is_file() and (b"PRIVATE KEY" in path.read_bytes() or path.name == "secret"):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    secrets = [path for path in relay.state.rglob("*") if path.is_file()
+               and (b"PRIVATE KEY" in path.read_bytes() or path.name == "secret")]
+    assert len(secrets) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
 
 
 def test_a_state_file_is_replaced_whole_or_not_at_all(lab, place):

@@ -76,7 +76,9 @@ def test_the_traffic_there_was_is_in_them(relay, samples):
 
 
 def test_each_interface_stands_on_one_rung(relay, samples):
-    for link in relay.ctl("status")["interfaces"]:
+    links = relay.ctl("status")["interfaces"]
+    assert [link["name"] for link in links] == (["v4", "v6"] if relay.uses_xdp else [])
+    for link in links:
         mine = {dict(labels)["rung"]: value for (name, labels), value in samples.items()
                 if name == "culvert_interface_rung" and ("interface", link["name"]) in labels}
         assert mine[link["rung"]] == 1 and sum(mine.values()) == 1 and len(mine) == 4
