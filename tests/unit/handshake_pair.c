@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/session/aead.h"
 
 #define HALF_TRIP (10 * CLV_MSEC)
 
@@ -142,6 +143,7 @@ void pair_fini(struct pair *p)
 	clv_conn_free(p->server);
 	clv_pool_fini(&p->pool);
 	p->client = p->server = NULL;
+	assert_int_equal(clv_aead_live(), 0); /* no key context outlives its connection */
 }
 
 void pair_client(struct pair *p, struct clv_tls_context *context, const char *server_name)

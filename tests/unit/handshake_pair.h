@@ -53,6 +53,7 @@ struct pair {
 extern const struct clv_endpoint pair_client_end, pair_server_end;
 
 void pair_init(struct pair *p, struct clv_tls_context *server_context);
+/* No key context may be left of either conn. */
 void pair_fini(struct pair *p);
 
 /* Make the client's conn and attach a session; change the session before pair_run. */
