@@ -169,7 +169,7 @@ int main(void)
 	static const struct CMUnitTest cases[] = {
 		CASE("Initial packets are those of RFC 9001", makes_packets_of_rfc_9001),
 		CASE("Retry tags are those of RFC 9001 and RFC 9369", makes_retry_tags),
-		CASE("keys of both aead_suites and versions are those of ngtcp2's helpers",
+		CASE("keys of both suites and versions are those of ngtcp2's helpers",
 		     derives_as_ngtcp2_does),
 		CASE("Initial keys of version 2 are those of RFC 9369",
 		     derives_initial_of_version_2),
