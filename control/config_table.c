@@ -130,6 +130,8 @@ static const struct clv_config_option options[] = {
 	  MEMBER(limits.tunnels_per_conn), .help = "" },
 	{ "limits", "remotes", RANGE(0, 1 << 22, "remotes, for each worker", "65536"),
 	  MEMBER(limits.remotes_max), .help = "That bound tunnels talk to, all together." },
+	{ "limits", "remotes-per-conn", RANGE(1, 1 << 22, "remotes", "16384"),
+	  MEMBER(limits.remotes_per_conn), .help = "Of them, for all tunnels of a connection." },
 	{ "limits", "remotes-per-tunnel", RANGE(1, 1 << 22, "remotes", "16384"),
 	  MEMBER(limits.remotes_per_tunnel),
 	  .help = "That a bound tunnel may reach at a time without registering them." },

@@ -83,6 +83,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	c->heap = (struct clv_heap){ .max = params->limits.quic_memory, .counters = &c->counters };
 	c->bind = params->bind;
 	c->bind.remotes_max = params->limits.remotes_max;
+	c->bind.remotes_per_conn = params->limits.remotes_per_conn;
 	if (params->port)
 		params->port->counters = &c->counters;
 	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||

@@ -52,8 +52,9 @@ struct clv_control_limits {
 	uint32_t tunnels_per_conn;
 	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
 	uint32_t remotes_max;			   /* of all bound tunnels, per worker */
-	uint32_t remotes_per_tunnel;		   /* that uncompressed datagrams may name */
-	uint32_t queue_packets;			   /* send queue of a connection */
+	uint32_t remotes_per_conn;
+	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
+	uint32_t queue_packets;	     /* send queue of a connection */
 	uint64_t sojourn_ns;
 	uint64_t conn_idle_ns;
 	uint64_t tunnel_idle_ns;

@@ -213,6 +213,7 @@ static int open_worker(struct clv_relay *relay, struct clv_relay_worker *rw)
 		.conns_max = config->limits.conns_max,
 		.tunnels_max = config->limits.tunnels_max,
 		.remotes_max = config->limits.remotes_max,
+		.remotes_per_conn = config->limits.remotes_per_conn,
 		.remotes_per_tunnel = config->limits.remotes_per_tunnel,
 		.buffers = config->buffers,
 		.buffered_max = config->limits.buffered,

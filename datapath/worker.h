@@ -39,6 +39,7 @@ struct clv_worker_params {
 	uint32_t conns_max;
 	uint32_t tunnels_max;
 	uint32_t remotes_max;	     /* of all bound tunnels */
+	uint32_t remotes_per_conn;   /* that uncompressed datagrams may add to */
 	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
 	uint32_t buffers;	     /* for datagrams that wait: send queues, early, neighbours */
 	uint64_t buffered_max;	     /* bytes of all streams that wait, either way */

@@ -108,14 +108,29 @@ static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_
 	}
 }
 
+/* The one way into the table.  NULL: it is full. */
+static struct clv_bound_remote *remote_put(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
+{
+	struct clv_bound_remote *r = clv_bound_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+
+	if (r)
+		w->conns[t->conn_slot].remotes++;
+	return r;
+}
+
 /* The peer names it for the first time: control decides.  NULL: there is no room. */
 static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunnel *t,
 					   const struct clv_endpoint *wire)
 {
 	struct clv_bound_remote *r = NULL;
 
+	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn) {
+		drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
+		return NULL;
+	}
 	if (t->remotes_len < w->p.remotes_per_tunnel)
-		r = clv_bound_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+		r = remote_put(w, t, wire);
 	if (r)
 		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
 	else
@@ -317,6 +332,7 @@ static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv
 {
 	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
 
+	w->conns[t->conn_slot].remotes--;
 	clv_count_add(&w->counters, why, clv_bound_remove(&w->remotes, t, r, &w->pool));
 }
 
@@ -340,7 +356,7 @@ static struct clv_bound_remote *remote_of(struct clv_worker *w, struct clv_tunne
 	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, &way->wire);
 
 	if (!r)
-		r = clv_bound_add(&w->remotes, t, &way->wire, w->now_ns, w->p.id);
+		r = remote_put(w, t, &way->wire);
 	if (!r)
 		return NULL;
 	if (!clv_bound_settle(&w->remotes, r, way, socket_of(w, t, &way->local))) {

@@ -127,10 +127,15 @@ static struct clv_remotes_entry *add_remote(struct clv_bind *b, const struct clv
 					    struct clv_bind *far)
 {
 	uint32_t *of_worker = &b->all->remotes[b->rq->ref.worker];
+	struct clv_requests *rs = b->rq->rs;
 	struct clv_remotes_entry *e;
 
 	if (*of_worker >= b->all->settings->remotes_max)
 		return NULL;
+	if (rs->remotes >= b->all->settings->remotes_per_conn) {
+		clv_requests_count(rs, CLV_COUNT_REFUSED_REMOTES_CONN);
+		return NULL;
+	}
 	e = clv_remotes_add(&b->remotes, r);
 	if (!e)
 		return NULL;
@@ -138,6 +143,7 @@ static struct clv_remotes_entry *add_remote(struct clv_bind *b, const struct clv
 	if (far)
 		far->hairpins_in++;
 	(*of_worker)++;
+	rs->remotes++;
 	return e;
 }
 
@@ -146,6 +152,7 @@ static void drop_remote(struct clv_bind *b, struct clv_remotes_entry *e)
 	if (e->far)
 		e->far->hairpins_in--;
 	b->all->remotes[b->rq->ref.worker]--;
+	b->rq->rs->remotes--;
 	clv_remotes_remove(&b->remotes, e);
 }
 

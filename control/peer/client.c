@@ -119,6 +119,7 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 		.conns_max = CONNS_MAX,
 		.tunnels_max = c->p.tunnels_max,
 		.remotes_max = c->p.remotes_max,
+		.remotes_per_conn = c->p.remotes_max,
 		.remotes_per_tunnel = c->p.remotes_max,
 		.buffers = BUFFERS,
 		.buffered_max = BUFFERED_MAX,

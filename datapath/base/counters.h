@@ -48,6 +48,8 @@
 	X(DROP_REFUSED_REMOTE, "drop_refused_remote",                                              \
 	  "uncompressed datagrams to a remote that was refused, or is not known in time")          \
 	X(DROP_REMOTES_FULL, "drop_remotes_full", "for a remote beyond the ceiling of remotes")    \
+	X(DROP_REMOTES_CONN, "drop_remotes_of_connection",                                         \
+	  "for a remote beyond the ceiling of one connection")                                     \
 	X(HAIRPIN, "hairpin_packets", "datagrams between two tunnels of this relay")               \
 	X(DROP_EARLY_FULL, "drop_early_full", "early datagrams beyond the bound")                  \
 	X(DROP_EARLY_EXPIRED, "drop_early_expired", "early datagrams whose tunnel never came")     \
@@ -84,6 +86,8 @@
 	X(REFUSED_TUNNELS_CONN, "refused_tunnels_of_connection",                                   \
 	  "tunnels refused beyond the ceiling of one connection")                                  \
 	X(REFUSED_TUNNELS, "refused_tunnels", "tunnels refused beyond the ceiling of all")         \
+	X(REFUSED_REMOTES_CONN, "refused_remotes_of_connection",                                   \
+	  "remotes refused beyond the ceiling of one connection, with a context or without")       \
 	X(REFUSED_RATE, "refused_request_rate", "requests refused that came too fast")             \
 	X(REFUSED_NAMES, "refused_names", "requests refused while too many names are resolved")    \
 	X(BUFFERED_FULL, "buffered_full",                                                          \

@@ -578,6 +578,7 @@ static void open_worker(void)
 		.conns_max = 1,
 		.tunnels_max = SLOTS,
 		.remotes_max = SLOTS * REMOTES,
+		.remotes_per_conn = REMOTES,
 		.remotes_per_tunnel = REMOTES,
 		.buffers = 16,
 		.listener_sockets = 1,

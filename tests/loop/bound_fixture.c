@@ -129,6 +129,20 @@ void bound_run(struct fixture *f)
 	raw_run(f->a.raw, 100 * CLV_MSEC);
 }
 
+unsigned bound_remotes(const struct fixture *f)
+{
+	unsigned known = 0;
+
+	for (uint16_t i = 0; i < f->w->p.workers; i++) {
+		const struct clv_worker *w = f->w->relay.workers[i];
+		struct clv_bound_view view;
+
+		for (uint32_t slot = 0; slot < clv_worker_bound_slots(w); slot++)
+			known += clv_worker_bound_view(w, slot, &view);
+	}
+	return known;
+}
+
 /* ---- peers ---- */
 
 static void on_datagram(void *user, const uint8_t *data, size_t len)

@@ -70,6 +70,8 @@ struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_
 void bound_teardown(struct fixture *f);
 /* Until everybody has had a word. */
 void bound_run(struct fixture *f);
+/* Remotes that the workers know of. */
+unsigned bound_remotes(const struct fixture *f);
 
 void peer_connect(struct fixture *f, struct peer *p, unsigned number);
 /* A peer that cannot take DATAGRAM frames. */

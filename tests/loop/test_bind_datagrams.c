@@ -118,21 +118,6 @@ static void test_too_big(void **state)
 	}
 }
 
-/* Remotes that the workers know of. */
-static unsigned remotes_known(const struct fixture *f)
-{
-	unsigned known = 0;
-
-	for (uint16_t i = 0; i < f->w->p.workers; i++) {
-		const struct clv_worker *w = f->w->relay.workers[i];
-		struct clv_bound_view view;
-
-		for (uint32_t slot = 0; slot < clv_worker_bound_slots(w); slot++)
-			known += clv_worker_bound_view(w, slot, &view);
-	}
-	return known;
-}
-
 static void test_both(void **state)
 {
 	(void)state;
@@ -151,9 +136,9 @@ static void test_both(void **state)
 		/* closing the uncompressed context leaves the other, and forgets who had none */
 		peer_send(f, &f->a, 2, "04" S4_HEX, "z");
 		remote_expect(&f->s4, &f->a.ports[0], "z");
-		assert_int_equal(remotes_known(f), 2);
+		assert_int_equal(bound_remotes(f), 2);
 		peer_say(f, &f->a, "130102", "");
-		assert_int_equal(remotes_known(f), 1);
+		assert_int_equal(bound_remotes(f), 1);
 		remote_come(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "");
 		peer_send(f, &f->a, 2, "04" S4_HEX, "z");
@@ -170,7 +155,7 @@ static void test_both(void **state)
 		raw_datagram(f->a.raw, 0, 6, "\x04\xc6\x12\x05\x02\x23\x28z", 8);
 		bound_run(f);
 		assert_int_equal(f->s4.received, 0);
-		assert_int_equal(remotes_known(f), 1);
+		assert_int_equal(bound_remotes(f), 1);
 		peer_expect_alive(&f->a);
 		bound_teardown(f);
 	}

@@ -270,6 +270,75 @@ static void test_remotes_of_a_tunnel(void **state)
 	}
 }
 
+/* On the connection's second tunnel: hex is all of the datagram. */
+static void send_on_second(struct fixture *f, uint64_t context, const char *hex)
+{
+	struct raw_bytes b = { .len = 0 };
+
+	put_hex(&b, hex);
+	raw_datagram(f->a.raw, 4, context, b.bytes, b.len);
+	bound_run(f);
+}
+
+static void say_on_second(struct fixture *f, const char *hex, const char *answers)
+{
+	uint8_t body[RAW_STREAM_BYTES];
+	struct raw_bytes want = { .len = 0 };
+
+	raw_capsules(f->a.raw, 4, hex);
+	bound_run(f);
+	put_hex(&want, answers);
+	assert_int_equal(raw_body(f->a.raw, 4, body, sizeof(body)), want.len);
+	assert_memory_equal(body, want.bytes, want.len);
+}
+
+static void test_remotes_of_a_connection(void **state)
+{
+	static const struct clv_control_limits limits = { .remotes_per_conn = 2 };
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+
+		peer_connect(f, &f->a, 0);
+		peer_bind(f, &f->a, ANY);
+		raw_connect_bind(f->a.raw, 4, ANY);
+		bound_run(f);
+		assert_int_equal(raw_status(f->a.raw, 4), 200);
+		/* one with a context and one without, of the first tunnel */
+		peer_say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		/* nothing is left for the second, either way */
+		say_on_second(f, "11020200 11080404" S4_HEX, "120102130104");
+		assert_int_equal(world_count(f->w, CLV_COUNT_REFUSED_REMOTES_CONN), 1);
+		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_REFUSED_FULL), 1);
+		send_on_second(f, 2, "04" R4_HEX "78");
+		assert_int_equal(f->r4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_CONN), 1);
+		/* another connection has a share of its own */
+		peer_connect(f, &f->b, 1);
+		peer_bind(f, &f->b, ANY);
+		peer_say(f, &f->b, "11020200 11080404" R4_HEX, "120102120104");
+		peer_send(f, &f->b, 2, "04" S4_HEX, "x");
+		remote_expect(&f->s4, &f->b.ports[0], "x");
+		/* what one tunnel gives up the other may have: a context, then a whole tunnel */
+		peer_say(f, &f->a, "130104", "");
+		send_on_second(f, 2, "04" R4_HEX "78");
+		assert_int_equal(f->r4.received, 1);
+		send_on_second(f, 2, "06" R6_HEX "78");
+		assert_int_equal(f->r6.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_CONN), 2);
+		raw_stream(f->a.raw, 0, NULL, 0, true);
+		bound_run(f);
+		say_on_second(f, "11140606" R6_HEX, "120102130104120106");
+		assert_int_equal(world_count(f->w, CLV_COUNT_REFUSED_REMOTES_CONN), 1);
+		assert_int_equal(bound_remotes(f), 4);
+		bound_teardown(f);
+	}
+}
+
 /* ---- life ---- */
 
 static void test_ports_are_held(void **state)
@@ -309,6 +378,8 @@ int main(void)
 		CASE("registrations that come too fast are refused", test_registration_rate),
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
 		CASE("a tunnel has so many remotes and no more", test_remotes_of_a_tunnel),
+		CASE("the tunnels of a connection share what remotes it may have",
+		     test_remotes_of_a_connection),
 		CASE("ports are held as long as the request lives", test_ports_are_held),
 	};
 

@@ -134,6 +134,7 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(tunnels_total, 1 << 20);
 	FALLBACK(tunnels_per_conn, 256);
 	FALLBACK(remotes_max, 1024);
+	FALLBACK(remotes_per_conn, 1024);
 	FALLBACK(remotes_per_tunnel, 512);
 	FALLBACK(queue_packets, 64);
 	FALLBACK(sojourn_ns, 100 * CLV_MSEC);
@@ -178,6 +179,7 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.conns_max = l.conns_max,
 		.tunnels_max = l.tunnels_max,
 		.remotes_max = l.remotes_max,
+		.remotes_per_conn = l.remotes_per_conn,
 		.remotes_per_tunnel = l.remotes_per_tunnel,
 		.buffers = 1024,
 		.buffered_max = l.buffered,

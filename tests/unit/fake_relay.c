@@ -275,6 +275,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.tunnels_max = 3,
 		.contexts = { .open_max = 8, .answers_max = 100, .gaps_max = 100 },
 		.remotes_max = 10,
+		.remotes_per_conn = 10,
 		.registrations_per_sec = 40,
 	};
 	assert_int_equal(clv_binds_new(&r->bind, (const uint64_t[2]){ 1, 2 }, &r->binds), 0);
