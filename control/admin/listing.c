@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/listing.h"
 
+#include "control/maps.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 
@@ -11,6 +12,8 @@ enum {
 	LIMIT_DEFAULT = 1000,
 	REF_TEXT_MAX = 40, /* three numbers and their dots */
 };
+
+#define DROP_PREFIX "xdp_drop_"
 
 void clv_listing_start(struct clv_listing *l, const struct clv_relay *relay, const json_t *request)
 {
@@ -70,4 +73,25 @@ json_int_t clv_listing_seconds_since(uint64_t since_ns)
 	uint64_t now_ns = clv_clock_now_ns();
 
 	return now_ns > since_ns ? (json_int_t)((now_ns - since_ns) / CLV_SEC) : 0;
+}
+
+json_t *clv_listing_xdp(const struct clv_bpf_maps *maps, bool drops_only)
+{
+	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+	json_t *object;
+	unsigned i;
+
+	if (clv_maps_counters(maps, counts))
+		return NULL;
+	object = json_object();
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
+		const char *name = clv_xdp_counter_name((enum clv_xdp_counter)i);
+
+		if (drops_only && strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) != 0)
+			continue;
+		json_object_set_new(object, name,
+				    json_pack("{s:I,s:I}", "packets", (json_int_t)counts[i].packets,
+					      "bytes", (json_int_t)counts[i].bytes));
+	}
+	return object;
 }

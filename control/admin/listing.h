@@ -4,7 +4,7 @@
  *
  * A request has "limit" (default 1000, 0: all) and, where rows belong to tunnels, "tunnel".
  *
- * Threading: control.
+ * Threading: control; the pieces also culvertctl, which reads pinned maps.
  */
 #ifndef CLV_LISTING_H
 #define CLV_LISTING_H
@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "bpf/abi.h"
+#include "control/bpf_load.h"
 #include "control/relay.h"
 
 /* A list that stops at the asked limit, but counts on. */
@@ -37,6 +38,11 @@ json_t *clv_listing_endpoint(const struct clv_endpoint *ep);
 /* "worker.slot.generation", the same in every answer. */
 json_t *clv_listing_ref(const struct clv_ref *ref);
 json_int_t clv_listing_seconds_since(uint64_t since_ns);
+/*
+ * The XDP program's counters, {"xdp_seen": {"packets": 1, "bytes": 60}, ..}, or those of drops alone.
+ * Returns NULL when there is no program.
+ */
+json_t *clv_listing_xdp(const struct clv_bpf_maps *maps, bool drops_only);
 
 /* What answers the commands of the same names; user: the struct clv_relay.  See report.h. */
 json_t *clv_report_tunnels(void *user, const json_t *request);

@@ -63,23 +63,9 @@ static void sum_all(const struct clv_relay *relay, uint64_t sums[CLV_COUNTER_MAX
 /* The XDP program's counters, or null without it. */
 static json_t *from_xdp(const struct clv_relay *relay, bool drops_only)
 {
-	struct clv_count counts[CLV_XDP_COUNTER_MAX];
-	json_t *object;
-	unsigned i;
+	json_t *object = relay->bpf ? clv_listing_xdp(clv_bpf_maps(relay->bpf), drops_only) : NULL;
 
-	if (!relay->bpf || clv_maps_counters(clv_bpf_maps(relay->bpf), counts))
-		return json_null();
-	object = json_object();
-	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
-		const char *name = clv_xdp_counter_name((enum clv_xdp_counter)i);
-
-		if (!drops_only || strncmp(name, "xdp_drop_", 9) == 0)
-			json_object_set_new(object, name,
-					    json_pack("{s:I,s:I}", "packets",
-						      (json_int_t)counts[i].packets, "bytes",
-						      (json_int_t)counts[i].bytes));
-	}
-	return object;
+	return object ? object : json_null();
 }
 
 /* ---- status ---- */

@@ -170,6 +170,8 @@ def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
            if after[name] != before.get(name, 0)}
     if relay.uses_xdp:
         assert new == {"xdp_drop_unknown_remote": 100}
+        said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "drops"]).stdout
+        assert re.search(r"^  xdp_drop_unknown_remote +\d+  [a-z]", said, re.M), said
     # The kernel's connected sockets take nothing from strangers in the first place.
     assert tunnel_to(relay, traffic["target-v4"])["to_peer_packets"] == COUNTS["target-v4"]
 
@@ -185,6 +187,25 @@ def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
         while relay.ctl(name)["total"] != 2:
             assert time.monotonic() < until, relay.ctl(name)
             time.sleep(0.02)
+
+
+def test_what_the_kernel_knows_needs_no_daemon(lab, start_relay, forward, targets):
+    relay = start_relay("relay-v4only", datapath="xdp")
+    way = forward("peer-v4", relay, targets["target-v4"])
+    assert daemon.is_clean(load(way.peer, way.address, count=10))
+    told = {name: relay.ctl(name) for name in ("bindings", "ids", "guard")}
+    relay.proc.kill()
+    try:
+        for name, answer in told.items():
+            assert answer["total"] and relay.ctl(name)["total"] == answer["total"], name
+        dropped = relay.ctl("drops")["xdp"]
+        assert dropped and all(name.startswith("xdp_drop_") for name in dropped)
+        done = lab["relay-v4only"].run([lab.build / "culvertctl", "--run", relay.run, "status"],
+                                       check=False)
+        assert done.returncode == 1 and done.stderr.startswith("culvertctl: ")
+    finally:
+        relay.proc = None
+        relay.start()
 
 
 def test_a_relay_that_does_not_run_is_named(lab, tmp_path):

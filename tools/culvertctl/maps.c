@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/ask.h"
 
+#include "control/admin/listing.h"
 #include "control/bpf_load.h"
 #include "control/handshake/guard.h"
 #include "control/maps.h"
@@ -20,34 +21,23 @@ enum {
 	VALUE_MAX = 64,
 };
 
-static json_t *from_endpoint(const struct clv_endpoint *ep)
-{
-	char text[CLV_ADDR_TEXT_MAX];
-
-	return json_string(clv_endpoint_format(ep, text, sizeof(text)));
-}
-
-static json_t *from_ref(const struct clv_ref *ref)
-{
-	return json_sprintf("%u.%u.%u", ref->worker, ref->slot, ref->generation);
-}
-
 static json_t *from_context(const void *key, const void *value)
 {
 	const struct clv_context *context = value;
 	const struct clv_tuple *tuple = key;
 
-	return json_pack("{s:o,s:o,s:o,s:I}", "local", from_endpoint(&tuple->local), "remote",
-			 from_endpoint(&tuple->remote), "tunnel", from_ref(&context->tunnel),
-			 "context_id", (json_int_t)context->context_id);
+	return json_pack("{s:o,s:o,s:o,s:I}", "local", clv_listing_endpoint(&tuple->local),
+			 "remote", clv_listing_endpoint(&tuple->remote), "tunnel",
+			 clv_listing_ref(&context->tunnel), "context_id",
+			 (json_int_t)context->context_id);
 }
 
 static json_t *from_binding(const void *key, const void *value)
 {
 	const struct clv_binding *binding = value;
 
-	return json_pack("{s:o,s:o,s:b}", "local", from_endpoint(key), "tunnel",
-			 from_ref(&binding->tunnel), "uncompressed",
+	return json_pack("{s:o,s:o,s:b}", "local", clv_listing_endpoint(key), "tunnel",
+			 clv_listing_ref(&binding->tunnel), "uncompressed",
 			 (binding->flags & CLV_BINDING_UNCOMPRESSED) != 0);
 }
 
@@ -71,7 +61,7 @@ static json_t *from_conn(const void *key, const void *value)
 
 	for (i = 0; i < CLV_CID_LEN; i++)
 		snprintf(hex + 2 * i, 3, "%02x", cid->id[i]);
-	return json_pack("{s:s,s:o}", "id", hex, "conn", from_ref(value));
+	return json_pack("{s:s,s:o}", "id", hex, "conn", clv_listing_ref(value));
 }
 
 static bool is_of(const json_t *item, const char *tunnel)
@@ -122,17 +112,9 @@ static json_t *walk(int fd, const char *name, const struct ask_request *rq,
 
 static json_t *xdp_drops(const struct clv_bpf_maps *maps)
 {
-	struct clv_count counts[CLV_XDP_COUNTER_MAX];
-	json_t *xdp = json_object();
-	unsigned i;
+	json_t *xdp = clv_listing_xdp(maps, true);
 
-	if (clv_maps_counters(maps, counts))
-		return json_pack("{s:o}", "xdp", xdp);
-	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
-		json_object_set_new(xdp, clv_xdp_counter_name((enum clv_xdp_counter)i),
-				    json_pack("{s:I,s:I}", "packets", (json_int_t)counts[i].packets,
-					      "bytes", (json_int_t)counts[i].bytes));
-	return json_pack("{s:o}", "xdp", xdp);
+	return json_pack("{s:o}", "xdp", xdp ? xdp : json_object());
 }
 
 int ask_maps(const struct ask_request *rq, json_t **out, char *error, size_t error_len)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/show.h"
 
+#include "control/maps.h"
+#include "datapath/base/counters.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,18 +105,23 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 	}
 }
 
+/* Of a counter: a number, or one of packets beside one of bytes. */
+static json_int_t packets_of(const json_t *value)
+{
+	return json_integer_value(json_is_object(value) ? json_object_get(value, "packets")
+							: value);
+}
+
 static void show_nonzero(FILE *out, const json_t *counters)
 {
 	const char *name;
 	json_t *value;
 
 	json_object_foreach((json_t *)counters, name, value) {
-		const json_t *packets = json_is_object(value) ? json_object_get(value, "packets")
-							      : value;
+		json_int_t packets = packets_of(value);
 
-		if (json_integer_value(packets))
-			fprintf(out, "  %-32s %" JSON_INTEGER_FORMAT "\n", name,
-				json_integer_value(packets));
+		if (packets)
+			fprintf(out, "  %-32s %" JSON_INTEGER_FORMAT "\n", name, packets);
 	}
 }
 
@@ -198,17 +206,36 @@ void show_workers(FILE *out, const json_t *answer)
 
 /* ---- drops ---- */
 
-static bool is_all_zero(const json_t *counters)
+static const char *meaning_of(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < CLV_COUNTER_MAX; i++)
+		if (strcmp(clv_counter_name((enum clv_counter)i), name) == 0)
+			return clv_counter_help((enum clv_counter)i);
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
+		if (strcmp(clv_xdp_counter_name((enum clv_xdp_counter)i), name) == 0)
+			return clv_xdp_counter_help((enum clv_xdp_counter)i);
+	return ""; /* of another version's daemon */
+}
+
+static void show_reasons(FILE *out, const json_t *counters)
 {
 	const char *name;
+	bool none = true;
 	json_t *value;
 
 	json_object_foreach((json_t *)counters, name, value) {
-		if (json_integer_value(json_is_object(value) ? json_object_get(value, "packets")
-							     : value))
-			return false;
+		json_int_t packets = packets_of(value);
+
+		if (!packets)
+			continue;
+		none = false;
+		fprintf(out, "  %-28s %10" JSON_INTEGER_FORMAT "  %s\n", name, packets,
+			meaning_of(name));
 	}
-	return true;
+	if (none)
+		fprintf(out, "  none\n");
 }
 
 void show_drops(FILE *out, const json_t *answer)
@@ -218,14 +245,10 @@ void show_drops(FILE *out, const json_t *answer)
 
 	if (total) {
 		fprintf(out, "relay\n");
-		if (is_all_zero(total))
-			fprintf(out, "  none\n");
-		show_nonzero(out, total);
+		show_reasons(out, total);
 	}
 	if (json_is_object(xdp)) {
 		fprintf(out, "XDP\n");
-		if (is_all_zero(xdp))
-			fprintf(out, "  none\n");
-		show_nonzero(out, xdp);
+		show_reasons(out, xdp);
 	}
 }
