@@ -2,7 +2,8 @@
 /*
  * relay - all that culvertd holds, in the order in which main.c makes it.
  *
- *   relay_links.c    interfaces: which, and how far up the ladder each gets
+ *   relay_links.c    interfaces: which, from the start and later
+ *   relay_ladder.c   how far up the ladder each of them gets
  *   relay_workers.c  listeners' sockets, workers and their threads
  *   relay_host.c     the tables, routes, ports and names that the control core asks for
  *   relay_loop.c     the event loop: signals, reload, stop
