@@ -15,8 +15,7 @@ enum {
 	EVENTS_PER_STEP = 4096, /* of one worker; then the others get their turn */
 	PACKETS_PER_STEP = 4,	/* batches of CLV_PORT_BATCH */
 	HANDSHAKE_CIDS = 4,	/* IDs a connection may have alive, for the size of the table */
-	SECRET_LEN = 32,
-	RESET_LEN_MIN = 21, /* RFC 9000 section 10.3 */
+	RESET_LEN_MIN = 21,	/* RFC 9000 section 10.3 */
 };
 
 /* ---- life ---- */
@@ -653,9 +652,4 @@ const struct clv_counters *clv_control_counters(const struct clv_control *c)
 struct clv_counters *clv_control_own_counters(struct clv_control *c)
 {
 	return &c->counters;
-}
-
-const uint8_t *clv_control_reset_secret(const struct clv_control *c)
-{
-	return c->admit.reset_secret;
 }

@@ -161,8 +161,6 @@ const struct clv_guard *clv_control_guard(const struct clv_control *c);
 /* For others of control's thread to count in. */
 struct clv_counters *clv_control_own_counters(struct clv_control *c);
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
-/* The secret of stateless reset tokens that workers must use too: 32 bytes, lends. */
-const uint8_t *clv_control_reset_secret(const struct clv_control *c);
 
 /* ---- what the operator's tools ask ---- */
 

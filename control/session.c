@@ -650,8 +650,3 @@ const struct clv_tls_facts *clv_session_tls(const struct clv_session *s)
 {
 	return &s->tls;
 }
-
-struct clv_control *clv_session_control(const struct clv_session *s)
-{
-	return s->control;
-}

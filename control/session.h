@@ -81,7 +81,6 @@ void *clv_session_user(const struct clv_session *s);
 /* Whether the peer's transport parameters allow DATAGRAM frames. */
 bool clv_session_has_datagrams(const struct clv_session *s);
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
-struct clv_control *clv_session_control(const struct clv_session *s);
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason);
 

@@ -26,8 +26,7 @@
 struct conn_slot {
 	struct clv_conn *conn;
 	uint32_t generation;
-	uint32_t reported_lost; /* for statistics */
-	uint32_t remotes;	/* of its bound tunnels */
+	uint32_t remotes; /* of its bound tunnels */
 	uint64_t stats_ns;
 	int64_t max_stream; /* highest request stream seen; -1 none */
 };

@@ -172,7 +172,6 @@ static void keep_token(struct judge *j, const ngtcp2_pkt_hd *hd, bool is_retry)
 	j->out->token = hd->token;
 	j->out->token_len = hd->tokenlen;
 	j->out->token_is_retry = is_retry;
-	j->out->address_proven = true;
 }
 
 static void send_retry(struct judge *j, const ngtcp2_pkt_hd *hd)

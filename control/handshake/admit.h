@@ -55,9 +55,8 @@ struct clv_admit_result {
 	uint32_t version;
 	ngtcp2_cid dcid, scid, original_dcid;
 	const uint8_t *token; /* borrows rx; the validated token to give to the conn */
-	size_t token_len;
+	size_t token_len;     /* 0: the address is not proven */
 	bool token_is_retry;
-	bool address_proven;
 	size_t answer_len; /* bytes written to answer */
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/masque/h3.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
@@ -196,6 +197,21 @@ int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, s
 		len -= used;
 	}
 	return 0;
+}
+
+uint64_t clv_capsule_h3_error(int err)
+{
+	switch (err) {
+	case CLV_ERANGE:
+		/* RFC 9298 section 5: no UDP payload is that long; or Context ID 0 without a target. */
+		return CLV_H3_DATAGRAM_ERROR;
+	case CLV_EPROTO:
+		return CLV_H3_MESSAGE_ERROR;
+	case CLV_EFULL:
+		return CLV_H3_EXCESSIVE_LOAD;
+	default:
+		return CLV_H3_INTERNAL_ERROR;
+	}
 }
 
 int clv_capsule_parser_end(const struct clv_capsule_parser *p)

@@ -90,6 +90,9 @@ void clv_capsule_parser_set_bound(struct clv_capsule_parser *p, size_t bound);
 int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
 			    const struct clv_capsule_ops *ops, void *user);
 
+/* The HTTP/3 error that a stream is reset with for what feed returned. */
+uint64_t clv_capsule_h3_error(int err);
+
 /* The stream ended.  Returns 0, or CLV_EPROTO inside a capsule: the message is malformed. */
 int clv_capsule_parser_end(const struct clv_capsule_parser *p);
 

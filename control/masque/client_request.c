@@ -359,12 +359,8 @@ static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, si
 	rq->busy = false;
 	if (rq->gone)
 		free_request(rq);
-	else if (err == CLV_ERANGE)
-		fail_malformed(rq, CLV_H3_DATAGRAM_ERROR);
-	else if (err == CLV_EFULL)
-		fail_malformed(rq, CLV_H3_EXCESSIVE_LOAD);
 	else if (err < 0)
-		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
+		fail_malformed(rq, clv_capsule_h3_error(err));
 }
 
 /* ---- the stream's end ---- */

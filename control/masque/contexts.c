@@ -594,14 +594,6 @@ uint32_t clv_contexts_count(const struct clv_contexts *m)
 	return m->count;
 }
 
-void clv_contexts_each(struct clv_contexts *m,
-		       void (*fn)(void *user, const struct clv_contexts_entry *e), void *user)
-{
-	for (uint32_t i = 0; i < m->slots_len; i++)
-		if (m->slots[i])
-			fn(user, m->slots[i]);
-}
-
 enum clv_contexts_verdict clv_contexts_judge(const struct clv_contexts *m, uint64_t id)
 {
 	bool is_used;

@@ -136,9 +136,6 @@ const struct clv_contexts_entry *clv_contexts_by_remote(const struct clv_context
 							const struct clv_endpoint *remote);
 const struct clv_contexts_entry *clv_contexts_uncompressed(const struct clv_contexts *m);
 uint32_t clv_contexts_count(const struct clv_contexts *m);
-/* Call fn for every open context; it may close the one it is called for. */
-void clv_contexts_each(struct clv_contexts *m,
-		       void (*fn)(void *user, const struct clv_contexts_entry *e), void *user);
 
 enum clv_contexts_verdict {
 	CLV_CONTEXTS_OPEN = 1, /* by an open context */

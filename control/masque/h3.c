@@ -343,16 +343,6 @@ void clv_h3_abort(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
 	h->params.transport_ops->reset(h->params.transport, s->id, code);
 }
 
-void clv_h3_shutdown(struct clv_h3 *h)
-{
-	if (h->closed || !h->started || h->goaway_sent)
-		return;
-	h->goaway_sent = true;
-	if (nghttp3_conn_shutdown(h->conn) != 0)
-		clv_h3_fail(h, NGHTTP3_ERR_NOMEM);
-	clv_h3_flush(h);
-}
-
 const struct clv_h3_settings *clv_h3_peer_settings(const struct clv_h3 *h)
 {
 	return h->has_peer ? &h->peer : NULL;

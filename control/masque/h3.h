@@ -177,8 +177,6 @@ void clv_h3_stop(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code);
 
 /* ---- the connection ---- */
 
-/* Announce that no new requests are taken (GOAWAY); open ones go on. */
-void clv_h3_shutdown(struct clv_h3 *h);
 /* Close the connection, as for a protocol error found above. */
 void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason);
 bool clv_h3_is_closed(const struct clv_h3 *h);

@@ -51,7 +51,7 @@ struct clv_h3 {
 	uint64_t streams_granted;
 	bool has_peer;
 	bool started;
-	bool goaway_sent, goaway_received;
+	bool goaway_received;
 	bool busy;   /* inside nghttp3: what is to be sent waits until it returns */
 	bool closed; /* nghttp3 must not be called any more */
 };

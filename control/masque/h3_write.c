@@ -218,7 +218,7 @@ int clv_h3_request(struct clv_h3 *h, const struct clv_h3_field *fields, size_t l
 	int64_t id;
 	int err;
 
-	if (h->closed || !h->started || h->goaway_received || h->goaway_sent)
+	if (h->closed || !h->started || h->goaway_received)
 		return CLV_ECLOSED;
 	if (len > CLV_H3_FIELDS_MAX)
 		return CLV_ERANGE;

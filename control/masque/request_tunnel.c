@@ -249,25 +249,6 @@ static int replay_early(struct clv_request *rq)
 }
 
 /* A capsule could not be taken: give the stream up with the code that says why. */
-static void abort_for(struct clv_request *rq, int err)
-{
-	switch (err) {
-	case CLV_ERANGE:
-		/* RFC 9298 section 5: no UDP payload is that long; or Context ID 0 without a target. */
-		clv_request_abort(rq, CLV_H3_DATAGRAM_ERROR);
-		return;
-	case CLV_EPROTO:
-		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
-		return;
-	case CLV_EFULL:
-		clv_request_abort(rq, CLV_H3_EXCESSIVE_LOAD);
-		return;
-	default:
-		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
-		return;
-	}
-}
-
 static int respond_success(struct clv_request *rq, const struct clv_endpoint *target)
 {
 	struct clv_requests *rs = rq->rs;
@@ -367,7 +348,7 @@ static void start(struct clv_request *rq, const struct clv_request_tunnel *tunne
 	}
 	err = replay_early(rq);
 	if (err)
-		abort_for(rq, err);
+		clv_request_abort(rq, clv_capsule_h3_error(err));
 }
 
 /* All is known: choose the address, take a port, open the tunnel, answer. */
@@ -576,7 +557,7 @@ void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
 	if (rq->capsules.is_refused)
 		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
 	if (err)
-		abort_for(rq, err);
+		clv_request_abort(rq, clv_capsule_h3_error(err));
 }
 
 /* ---- how it ends ---- */

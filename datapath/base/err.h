@@ -13,7 +13,6 @@
 	X(CLV_ERANGE, -2003, "value out of range")                                                 \
 	X(CLV_ESYNTAX, -2004, "not in the expected form")                                          \
 	X(CLV_EFULL, -2005, "a configured ceiling is reached")                                     \
-	X(CLV_ESTALE, -2006, "names something that is gone")                                       \
 	X(CLV_EDENIED, -2007, "refused by policy")                                                 \
 	X(CLV_EUNROUTABLE, -2008, "no route to that address or family")                            \
 	X(CLV_ENONAME, -2009, "the name does not resolve")                                         \

@@ -42,7 +42,6 @@ static void check_result(const struct clv_rx *rx, const struct clv_admit_result 
 	case CLV_ADMIT_ACCEPT:
 		check(rx->payload_len >= 1200);
 		check(r->token_is_retry || r->dcid.datalen >= 8);
-		check(r->address_proven == (r->token_len > 0));
 		check(!r->token_len || (r->token >= rx->payload &&
 					r->token + r->token_len <= rx->payload + rx->payload_len));
 		break;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/masque/h3_internal.h"
 #include "datapath/messages.h"
 
 enum event_type { EVENT_DATA, EVENT_RESET, EVENT_STOP };
@@ -260,4 +261,10 @@ void pipe_run(struct pipe *p)
 		}
 		close_finished(p);
 	} while (moved);
+}
+
+void pipe_goaway(struct clv_h3 *h)
+{
+	assert_int_equal(nghttp3_conn_shutdown(h->conn), 0);
+	clv_h3_flush(h);
 }

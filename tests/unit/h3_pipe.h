@@ -54,6 +54,8 @@ void pipe_init(struct pipe *p, size_t chunk);
 void pipe_fini(struct pipe *p);
 /* Deliver everything both ways until nothing moves. */
 void pipe_run(struct pipe *p);
+/* Announce that no new requests are taken (GOAWAY), which our ends only hear. */
+void pipe_goaway(struct clv_h3 *h);
 /* Put raw bytes into a stream as if the end had sent them. */
 void pipe_inject(struct pipe_end *e, int64_t id, const void *data, size_t len, bool fin);
 

@@ -43,7 +43,7 @@ static void test_what_cannot_be_asked_is_refused_at_once(void **state)
 		client_open_tunnel(f, "8.8.8.8", &t[i]);
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 1, &t[8], &t[8].rq),
 			 CLV_EFULL);
-	clv_h3_shutdown(clv_requests_h3(f->relay.requests));
+	pipe_goaway(clv_requests_h3(f->relay.requests));
 	pipe_run(&f->pipe);
 	clv_client_request_close(t[0].rq);
 	pipe_run(&f->pipe);

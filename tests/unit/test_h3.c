@@ -381,8 +381,7 @@ static void test_goaway_refuses_new_requests_and_keeps_old_ones(void **state)
 	pipe_run(&p->pipe);
 	request(p); /* crosses the GOAWAY */
 	p->client.used = p->server.used = 0;
-	clv_h3_shutdown(p->server.h3);
-	clv_h3_shutdown(p->server.h3);
+	pipe_goaway(p->server.h3);
 	pipe_run(&p->pipe);
 	assert_non_null(strstr(p->client.trace, "goaway;"));
 	assert_non_null(strstr(p->client.trace, "reset 4 10b;"));
