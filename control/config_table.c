@@ -45,9 +45,9 @@ static const struct clv_config_option options[] = {
 	  .help = "UDP port, on every local address of both families." },
 	{ "listener", "profile", CLV_CONFIG_CHOICE, .initial = "pqc", .choices = "pqc|hybrid",
 	  MEMBER_OF(clv_config_listener, profile),
-	  .help = "pqc: ML-KEM-768 and ML-DSA-65 and nothing else.  hybrid: X25519MLKEM768 with any\n"
-		  "certificate, for today's browsers and libraries.  Neither falls back to classical\n"
-		  "key exchange." },
+	  .help = "pqc: ML-KEM-768 and ML-DSA-65 and nothing else.  hybrid: X25519MLKEM768 or\n"
+		  "SecP256r1MLKEM768 with any certificate, for today's browsers and libraries.  Neither\n"
+		  "falls back to classical key exchange." },
 	{ "listener", "cert", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, cert_file),
 	  .help = "Certificate chain (PEM, leaf first).  Empty: one made on first start, in the state\n"

@@ -64,6 +64,12 @@ def compile_with(installed, tmp_path_factory):
     return link
 
 
+def test_what_the_service_file_points_to_is_installed(installed):
+    unit = (installed / "usr/lib/systemd/system/culvertd.service").read_text()
+    paths = re.findall(r"^(?:Documentation=file:|Exec(?:Start|StartPre)=)(\S+)", unit, re.M)
+    assert len(paths) == 3 and all((installed / path.lstrip("/")).is_file() for path in paths)
+
+
 def example(installed):
     return installed / "usr/share/doc/culvert/echo.c"
 
