@@ -28,6 +28,8 @@ struct clv_client_request {
 	struct clv_client_requests *cs;
 	struct clv_h3_stream *stream; /* NULL while WAITING */
 	struct clv_client_request *prev, *next;
+	struct clv_client_request *younger, *older; /* in the line of those without an answer */
+	uint64_t until_ns; /* of those: when it is given up; 0: not known yet */
 	void *user;
 	enum client_state state;
 	struct clv_template_uri uri;
@@ -41,16 +43,48 @@ struct clv_client_requests {
 	struct clv_client_requests_params params;
 	struct clv_h3 *h3;
 	struct clv_client_request *first;
+	struct clv_client_request *oldest, *youngest; /* without an answer */
 	uint32_t count;
 	char uri_template[CLV_TEMPLATE_URI_MAX];
 };
 
 /* ---- the life of a request ---- */
 
+static void wait_in_line(struct clv_client_request *rq)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	rq->older = cs->youngest;
+	if (rq->older)
+		rq->older->younger = rq;
+	else
+		cs->oldest = rq;
+	cs->youngest = rq;
+}
+
+/* It has its answer, or needs none any more; once more does nothing. */
+static void leave_line(struct clv_client_request *rq)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	if (!rq->older && cs->oldest != rq)
+		return;
+	if (rq->older)
+		rq->older->younger = rq->younger;
+	else
+		cs->oldest = rq->younger;
+	if (rq->younger)
+		rq->younger->older = rq->older;
+	else
+		cs->youngest = rq->older;
+	rq->older = rq->younger = NULL;
+}
+
 static void unlink_request(struct clv_client_request *rq)
 {
 	struct clv_client_requests *cs = rq->cs;
 
+	leave_line(rq);
 	if (rq->stream)
 		clv_h3_stream_set_user(rq->stream, NULL);
 	rq->stream = NULL;
@@ -292,6 +326,7 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 		return;
 	}
 	rq->state = CLIENT_OPEN;
+	leave_line(rq);
 	if (!tell_result(rq, &result))
 		free_request(rq);
 }
@@ -532,6 +567,7 @@ static int open_request(struct clv_client_requests *cs, const char *host, uint16
 		cs->first->prev = rq;
 	cs->first = rq;
 	cs->count++;
+	wait_in_line(rq);
 	*out = rq;
 	return 0;
 
@@ -555,6 +591,34 @@ int clv_client_request_bind(struct clv_client_requests *cs, void *user,
 void *clv_client_request_user(const struct clv_client_request *rq)
 {
 	return rq->user;
+}
+
+/* New ones are at the young end. */
+static void set_times(struct clv_client_requests *cs, uint64_t now_ns)
+{
+	for (struct clv_client_request *rq = cs->youngest; rq && !rq->until_ns; rq = rq->older)
+		rq->until_ns = now_ns + cs->params.answer_ns;
+}
+
+void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns)
+{
+	if (!cs->params.answer_ns)
+		return;
+	set_times(cs, now_ns);
+	while (cs->oldest && cs->oldest->until_ns <= now_ns) {
+		struct clv_client_request *rq = cs->oldest;
+
+		leave_line(rq);
+		if (rq->stream)
+			clv_h3_abort(cs->h3, rq->stream, CLV_H3_REQUEST_CANCELLED);
+		settle_err(rq, CLV_ETIMEOUT);
+		set_times(cs, now_ns);
+	}
+}
+
+uint64_t clv_client_requests_next_ns(const struct clv_client_requests *cs)
+{
+	return cs->params.answer_ns && cs->oldest ? cs->oldest->until_ns : UINT64_MAX;
 }
 
 void clv_client_request_close(struct clv_client_request *rq)

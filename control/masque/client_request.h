@@ -32,7 +32,8 @@ enum {
 /* The relay's answer. */
 struct clv_client_result {
 	int err; /* 0: the tunnel is open; else why not: CLV_EDENIED, CLV_EUNROUTABLE, CLV_ENONAME,
-			    CLV_ENAMETIME, CLV_EFULL, CLV_EPROTO, CLV_EHTTP, CLV_ECLOSED */
+			    CLV_ENAMETIME, CLV_EFULL, CLV_EPROTO, CLV_EHTTP, CLV_ECLOSED;
+			    CLV_ETIMEOUT, with status 0 the relay's silence */
 	unsigned status; /* HTTP status; 0 when none came */
 	int64_t stream_id;
 	bool capsules; /* the relay takes no DATAGRAM frames: send with clv_client_request_send */
@@ -74,6 +75,7 @@ struct clv_client_requests_params {
 	bool quic_datagrams;	  /* the relay's transport parameter allows DATAGRAM frames */
 	uint32_t streams_max;	  /* requests open at a time */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules that may wait for a slow relay */
+	uint64_t answer_ns;	  /* longest wait for the answer to a request; 0: for ever */
 	struct clv_counters *counters;
 	struct clv_rand *rand; /* borrows during new */
 };
@@ -100,6 +102,14 @@ int clv_client_request_open(struct clv_client_requests *cs, const char *host, ui
 int clv_client_request_bind(struct clv_client_requests *cs, void *user,
 			    struct clv_client_request **out);
 void *clv_client_request_user(const struct clv_client_request *rq);
+
+/*
+ * Give up the requests that had no answer for too long since the first step after they were made.
+ * Their on_result and on_closed may open and close others, and must not free cs.
+ */
+void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns);
+/* When the next has waited too long; UINT64_MAX: none.  Good after a step, until the next open. */
+uint64_t clv_client_requests_next_ns(const struct clv_client_requests *cs);
 
 /* End the request.  rq: takes; no further events.  Not from inside of on_closed. */
 void clv_client_request_close(struct clv_client_request *rq);

@@ -17,6 +17,8 @@ enum {
 	GAPS_MAX = 64, /* of the relay's Context IDs */
 };
 
+#define LOOK_NS CLV_SEC /* between two looks at all remotes */
+
 /* One remote and the port that stands for it. */
 struct remote {
 	struct clv_endpoint wire;
@@ -26,6 +28,7 @@ struct remote {
 	bool is_named;
 	uint64_t context_id; /* 0: none */
 	bool is_acked;
+	uint64_t asked_ns; /* of a context of ours */
 	uint64_t acked_ns; /* or opened by the relay */
 	bool is_refused;   /* by the relay: not offered again */
 };
@@ -35,8 +38,12 @@ struct clv_bindpoint {
 	struct clv_relay_session *session;
 	struct clv_relay_tunnel *tunnel; /* NULL: none is open or being opened */
 	bool is_open;
-	bool has_port[2];	       /* the relay's for us: [0] IPv4, [1] IPv6 */
-	bool is_named_lost;	       /* the relay closed a context of a named remote */
+	bool has_port[2];  /* the relay's for us: [0] IPv4, [1] IPv6 */
+	bool is_any_asked; /* the uncompressed context, and no answer came */
+	uint64_t any_asked_ns;
+	uint64_t look_ns;   /* when to look for registrations without an answer; 0: none */
+	int refusal;	    /* why a context is being closed; 0: the relay refused */
+	bool is_named_lost; /* the relay closed a context of a named remote */
 	struct clv_contexts *contexts; /* of an open tunnel */
 	struct clv_counters counters;  /* of contexts */
 	struct remote **remotes;       /* dense */
@@ -169,6 +176,13 @@ static void tell_way(struct clv_bindpoint *b, struct remote *r)
 
 /* ---- contexts ---- */
 
+/* A registration of ours goes out. */
+static void wait_for_answer(struct clv_bindpoint *b)
+{
+	if (b->p.answer_ns && !b->look_ns)
+		b->look_ns = *b->p.now_ns + b->p.answer_ns;
+}
+
 static int on_context_open(void *user, const struct clv_contexts_entry *e)
 {
 	struct clv_bindpoint *b = user;
@@ -182,6 +196,9 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 	if (e->is_uncompressed) {
 		clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_OPEN, &open, sizeof(open), NULL,
 					 0);
+		b->is_any_asked = true;
+		b->any_asked_ns = *b->p.now_ns;
+		wait_for_answer(b);
 		return 0;
 	}
 	r = find(b, &b->by_wire, &e->remote);
@@ -193,7 +210,9 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 	}
 	r->context_id = e->id;
 	r->is_acked = !e->is_ours;
-	r->acked_ns = *b->p.now_ns;
+	r->asked_ns = r->acked_ns = *b->p.now_ns;
+	if (e->is_ours)
+		wait_for_answer(b);
 	tell_way(b, r);
 	return 0;
 }
@@ -203,6 +222,8 @@ static void on_context_acked(void *user, const struct clv_contexts_entry *e)
 	struct clv_bindpoint *b = user;
 	struct remote *r = e->is_uncompressed ? NULL : find(b, &b->by_wire, &e->remote);
 
+	if (e->is_uncompressed)
+		b->is_any_asked = false;
 	if (!r || r->context_id != e->id)
 		return;
 	r->is_acked = true;
@@ -223,13 +244,15 @@ static void on_context_close(void *user, const struct clv_contexts_entry *e)
 	struct remote *r = e->is_uncompressed ? NULL : find(b, &b->by_wire, &e->remote);
 
 	clv_relay_tunnel_command(b->tunnel, CLV_CMD_CONTEXT_CLOSE, &close, sizeof(close), NULL, 0);
-	if (e->is_uncompressed)
-		b->p.ops->on_remote_refused(b->p.user, &e->remote);
+	if (e->is_uncompressed) {
+		b->is_any_asked = false;
+		b->p.ops->on_remote_refused(b->p.user, &e->remote, b->refusal);
+	}
 	if (!r || r->context_id != e->id)
 		return;
 	r->is_refused = is_refusal(b, r);
 	if (r->is_named && r->is_refused)
-		b->p.ops->on_remote_refused(b->p.user, &r->wire);
+		b->p.ops->on_remote_refused(b->p.user, &r->wire, b->refusal);
 	b->is_named_lost |= r->is_named && !r->is_refused;
 	r->context_id = 0;
 	r->is_acked = false;
@@ -264,7 +287,7 @@ static int open_one(struct clv_bindpoint *b, struct remote *r)
 	r->is_refused = !has_port_for(b, &r->wire);
 	if (!r->is_refused)
 		return clv_contexts_open(b->contexts, &r->wire, NULL);
-	b->p.ops->on_remote_refused(b->p.user, &r->wire);
+	b->p.ops->on_remote_refused(b->p.user, &r->wire, 0);
 	return 0;
 }
 
@@ -387,6 +410,8 @@ static void forget_tunnel(struct clv_bindpoint *b)
 	b->contexts = NULL;
 	b->tunnel = NULL;
 	b->is_open = false;
+	b->is_any_asked = false;
+	b->look_ns = 0;
 	/* From behind: the last takes the place of one that goes. */
 	for (uint32_t i = b->remotes_len; i-- > 0;) {
 		struct remote *r = b->remotes[i];
@@ -529,6 +554,48 @@ int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
 		return CLV_EDENIED;
 	clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_SEND, &send, sizeof(send), payload, len);
 	return 0;
+}
+
+/* The remote may be let go with it. */
+static void give_up(struct clv_bindpoint *b, uint64_t id)
+{
+	b->refusal = CLV_ETIMEOUT;
+	clv_contexts_close(b->contexts, id);
+	b->refusal = 0;
+}
+
+void clv_bindpoint_step(struct clv_bindpoint *b)
+{
+	const uint64_t now_ns = *b->p.now_ns;
+	uint64_t next_ns = UINT64_MAX, until_ns;
+
+	if (!b->look_ns || now_ns < b->look_ns)
+		return;
+	/* From behind: the last takes the place of one that goes. */
+	for (uint32_t i = b->remotes_len; i-- > 0;) {
+		const struct remote *r = b->remotes[i];
+
+		until_ns = r->asked_ns + b->p.answer_ns;
+		if (!r->context_id || r->is_acked)
+			continue;
+		if (until_ns <= now_ns)
+			give_up(b, r->context_id);
+		else if (until_ns < next_ns)
+			next_ns = until_ns;
+	}
+	until_ns = b->any_asked_ns + b->p.answer_ns;
+	if (b->is_any_asked && until_ns <= now_ns)
+		give_up(b, clv_contexts_uncompressed(b->contexts)->id);
+	else if (b->is_any_asked && until_ns < next_ns)
+		next_ns = until_ns;
+	if (next_ns < now_ns + LOOK_NS)
+		next_ns = now_ns + LOOK_NS;
+	b->look_ns = next_ns == UINT64_MAX ? 0 : next_ns;
+}
+
+uint64_t clv_bindpoint_next_ns(const struct clv_bindpoint *b)
+{
+	return b->look_ns ? b->look_ns : UINT64_MAX;
 }
 
 bool clv_bindpoint_has(const struct clv_bindpoint *b, const struct clv_endpoint *local)

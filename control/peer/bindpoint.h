@@ -35,8 +35,11 @@ struct clv_bindpoint_ops {
 	/* It was let go: idle.  Joined only. */
 	void (*on_remote_gone)(void *user, const struct clv_endpoint *wire,
 			       const struct clv_endpoint *local);
-	/* The relay refused a named remote; wire zero: it lets in nobody who was not named. */
-	void (*on_remote_refused)(void *user, const struct clv_endpoint *wire);
+	/*
+	 * The relay refused a named remote, or (CLV_ETIMEOUT) never answered; wire zero: it lets in
+	 * nobody who was not named.
+	 */
+	void (*on_remote_refused)(void *user, const struct clv_endpoint *wire, int error);
 	/* The tunnel was refused; result as in struct clv_relay_tunnel_ops. */
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
 	/* An open tunnel ended, 0: by the relay, in good order. */
@@ -53,8 +56,9 @@ struct clv_bindpoint_params {
 	struct clv_endpoint app;   /* joined: loopback; port 0: whoever sends to a remote's port */
 	bool is_closed;
 	uint32_t remotes_max;
-	uint32_t busy_per_sec;		     /* packets that are worth a compressed context */
-	uint64_t idle_ns;		     /* then a remote that was not named is let go */
+	uint32_t busy_per_sec; /* packets that are worth a compressed context */
+	uint64_t answer_ns;    /* longest wait for the answer to a registration; 0: for ever */
+	uint64_t idle_ns;      /* then a remote that was not named is let go */
 	const struct clv_bindpoint_ops *ops; /* each function is there that can be called */
 	void *user;
 };
@@ -84,6 +88,11 @@ int clv_bindpoint_send(struct clv_bindpoint *b, const struct clv_endpoint *wire,
 
 /* The session is up (rs), or gone (NULL). */
 void clv_bindpoint_set_session(struct clv_bindpoint *b, struct clv_relay_session *rs);
+
+/* Give up registrations that had no answer for too long; looked at once a second. */
+void clv_bindpoint_step(struct clv_bindpoint *b);
+/* When that is due again; UINT64_MAX never. */
+uint64_t clv_bindpoint_next_ns(const struct clv_bindpoint *b);
 
 /* Whether local is the port of a remote of ours. */
 bool clv_bindpoint_has(const struct clv_bindpoint *b, const struct clv_endpoint *local);

@@ -24,6 +24,7 @@ struct clv_client_params {
 	uint32_t tunnels_max;
 	uint32_t remotes_max;  /* of bound tunnels */
 	uint64_t keepalive_ns; /* of the connection to the relay; 0: none */
+	uint64_t answer_ns;    /* see struct clv_relay_session_params */
 	/* As in clv_control_params. */
 	void (*on_new_remote)(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
 			      size_t len);

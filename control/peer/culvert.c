@@ -19,6 +19,8 @@ enum {
 	TUNNELS_MAX = 1024,
 	REMOTES_MAX = 1024,
 	RECEIVE_BYTES = 4 << 20,
+	ANSWER_SEC = 15,
+	ANSWER_MAX_SEC = 3600,
 	UDP_PAYLOAD_MAX = 65527,
 	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
 	LOOK_MAX_USEC = 10000,
@@ -324,7 +326,8 @@ static void on_new_remote(void *user, const struct clv_evt_remote *evt, const ui
 static bool are_in_range(const struct culvert_options *o)
 {
 	return o->tunnels_max <= OBJECTS_CEILING && o->remotes_max <= OBJECTS_CEILING &&
-	       o->receive_bytes <= RECEIVE_BYTES_CEILING && o->look_usec <= LOOK_MAX_USEC;
+	       o->receive_bytes <= RECEIVE_BYTES_CEILING && o->look_usec <= LOOK_MAX_USEC &&
+	       o->answer_sec <= ANSWER_MAX_SEC;
 }
 
 int culvert_open(const struct culvert_options *options, struct culvert **out)
@@ -336,6 +339,7 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 		.tunnels_max = o->tunnels_max ? o->tunnels_max : TUNNELS_MAX,
 		.remotes_max = o->remotes_max ? o->remotes_max : REMOTES_MAX,
 		.keepalive_ns = KEEPALIVE_NS,
+		.answer_ns = (o->answer_sec ? o->answer_sec : ANSWER_SEC) * CLV_SEC,
 		.on_new_remote = on_new_remote,
 		.user = c,
 	};
@@ -354,6 +358,7 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
 	c->remotes_max = cp.remotes_max;
+	c->answer_ns = cp.answer_ns;
 	c->receive_bytes = o->receive_bytes ? o->receive_bytes : RECEIVE_BYTES;
 	if (c->receive_bytes < RECEIVE_BYTES_MIN)
 		c->receive_bytes = RECEIVE_BYTES_MIN;

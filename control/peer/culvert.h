@@ -62,7 +62,7 @@ enum culvert_error {
 	CULVERT_EUNTRUSTED = -2014,  /* the relay's certificate is not trusted */
 	CULVERT_ECLASSICAL = -2015,  /* the relay has no acceptable post-quantum handshake */
 	CULVERT_ECLOSED = -2017,     /* the session is gone, or was never up */
-	CULVERT_ETIMEOUT = -2018,    /* no answer in time */
+	CULVERT_ETIMEOUT = -2018,    /* no answer in time: of the relay, or (with a status) to it */
 };
 
 /* A description in words; lives as long as the program; never NULL. */
@@ -108,6 +108,9 @@ struct culvert_options {
 				   have a socket each, of which there are 1024 at most */
 	uint32_t receive_bytes; /* datagrams that may wait as events; what comes on top is dropped
 				   and counted; 4 MiB, at least 1 MiB, at most 1 GiB */
+	uint32_t answer_sec; /* longest wait for a relay that is there to answer a request for a tunnel
+				or a port, or the permission of a remote; then CULVERT_ETIMEOUT says
+				so; 15, at most 3600 */
 	uint32_t look_usec; /* how long to look on after there was something to do, before a sleep
 				   is due: spares the time of a wake-up where answers follow soon, for
 				   the processor's; given up where they do not; at most 10000; 0: never */
@@ -328,8 +331,9 @@ enum culvert_event_type {
 	/* Joined: a remote has a local port; has it no longer, being idle. */
 	CULVERT_REMOTE,
 	CULVERT_REMOTE_GONE,
-	/* The relay refused a remote that was permitted; remote without a family (AF_UNSPEC): it
-	   lets in none that was not, so that the port is as if closed. */
+	/* The relay refused a remote that was permitted, or gave no answer (error:
+	   CULVERT_ETIMEOUT); remote without a family (AF_UNSPEC): it lets in none that was not, so
+	   that the port is as if closed. */
 	CULVERT_REMOTE_REFUSED,
 };
 

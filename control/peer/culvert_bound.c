@@ -65,9 +65,9 @@ static void on_remote_gone(void *user, const struct clv_endpoint *wire,
 	tell_remote(user, CULVERT_REMOTE_GONE, wire, local);
 }
 
-static void on_remote_refused(void *user, const struct clv_endpoint *wire)
+static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
 {
-	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, 0);
+	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, error);
 
 	if (wire->port)
 		api_address(wire, &e.remote);
@@ -125,6 +125,7 @@ static int read_options(struct culvert *c, const struct culvert_bound_options *o
 		.is_closed = o->is_closed,
 		.remotes_max = o->remotes_max ? o->remotes_max : c->remotes_max,
 		.busy_per_sec = o->compress_above ? o->compress_above : COMPRESS_ABOVE,
+		.answer_ns = c->answer_ns,
 		.idle_ns = (o->idle_sec ? o->idle_sec : IDLE_SEC) * CLV_SEC,
 		.ops = &ops,
 	};
@@ -202,6 +203,7 @@ void api_bounds_set_session(struct culvert_session *s, struct clv_relay_session 
 void api_bounds_step(struct culvert_session *s, uint64_t now_ns)
 {
 	for (struct culvert_bound *b = s->bounds; b; b = b->next) {
+		clv_bindpoint_step(b->point);
 		if (!b->again_ns || now_ns < b->again_ns)
 			continue;
 		b->again_ns = 0;
@@ -214,9 +216,12 @@ uint64_t api_bounds_next_ns(const struct culvert_session *s)
 {
 	uint64_t at_ns = UINT64_MAX;
 
-	for (const struct culvert_bound *b = s->bounds; b; b = b->next)
+	for (const struct culvert_bound *b = s->bounds; b; b = b->next) {
 		if (b->again_ns && b->again_ns < at_ns)
 			at_ns = b->again_ns;
+		if (clv_bindpoint_next_ns(b->point) < at_ns)
+			at_ns = clv_bindpoint_next_ns(b->point);
+	}
 	return at_ns;
 }
 
@@ -248,6 +253,7 @@ int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *r
 	int err = read_remote(remote, &wire);
 
 	b->session->c->why[0] = '\0';
+	b->session->c->now_ns = clv_clock_now_ns(); /* an answer is waited for from now on */
 	if (!err)
 		err = clv_bindpoint_add(b->point, &wire);
 	api_hurry(b->session->c);

@@ -138,6 +138,8 @@ void api_sessions_step(struct culvert *c)
 
 		next = s->next;
 		api_forwards_set_now(s, c->now_ns);
+		if (s->relay)
+			clv_relay_session_step(s->relay, c->now_ns);
 		api_bounds_step(s, c->now_ns);
 		if (!s->retry_ns || c->now_ns < s->retry_ns)
 			continue;
@@ -159,6 +161,8 @@ uint64_t api_sessions_next_ns(const struct culvert *c)
 			at_ns = s->retry_ns;
 		if (bounds_ns < at_ns)
 			at_ns = bounds_ns;
+		if (s->relay && clv_relay_session_next_ns(s->relay) < at_ns)
+			at_ns = clv_relay_session_next_ns(s->relay);
 	}
 	return at_ns;
 }

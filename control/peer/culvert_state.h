@@ -97,6 +97,7 @@ struct culvert {
 	uint64_t received_dropped;
 	unsigned sends; /* since the last step */
 	uint32_t remotes_max;
+	uint64_t answer_ns;
 	bool is_lending; /* the oldest event was read, and its record not given back */
 	bool is_closing;
 	char why[512];

@@ -217,6 +217,7 @@ static int established(void *app, struct clv_session *s)
 		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
 		.streams_max = rs->p.tunnels_max,
 		.capsule_backlog = rs->p.capsule_backlog,
+		.answer_ns = rs->p.answer_ns,
 		.counters = rs->p.counters,
 		.rand = rs->p.rand,
 	};
@@ -293,6 +294,17 @@ free_session:
 void clv_relay_session_close(struct clv_relay_session *rs)
 {
 	clv_session_close(rs->session, true, CLV_H3_NO_ERROR, "");
+}
+
+void clv_relay_session_step(struct clv_relay_session *rs, uint64_t now_ns)
+{
+	if (rs->requests)
+		clv_client_requests_step(rs->requests, now_ns);
+}
+
+uint64_t clv_relay_session_next_ns(const struct clv_relay_session *rs)
+{
+	return rs->requests ? clv_client_requests_next_ns(rs->requests) : UINT64_MAX;
 }
 
 const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs)

@@ -34,6 +34,7 @@ struct clv_relay_session_params {
 	const char *uri_template;	    /* copies; NULL: the default one */
 	uint32_t tunnels_max;
 	uint64_t capsule_backlog;      /* bytes that may wait for a slow relay */
+	uint64_t answer_ns;	       /* longest wait for an answer to a request; 0: for ever */
 	struct clv_rand *rand;	       /* borrows for life */
 	struct clv_counters *counters; /* borrows for life */
 	const struct clv_relay_session_ops *ops;
@@ -45,6 +46,12 @@ int clv_relay_session_open(const struct clv_relay_session_params *p, uint64_t no
 			   struct clv_relay_session **out);
 /* Close it in good order; on_down follows. */
 void clv_relay_session_close(struct clv_relay_session *rs);
+/*
+ * Close tunnels whose request the relay left without an answer: CLV_ETIMEOUT.  What is called must not
+ * close the session.  next_ns: when it is due again, UINT64_MAX never.
+ */
+void clv_relay_session_step(struct clv_relay_session *rs, uint64_t now_ns);
+uint64_t clv_relay_session_next_ns(const struct clv_relay_session *rs);
 /* What the handshake used; valid once on_up came. */
 const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs);
 

@@ -33,6 +33,10 @@ struct fixture {
 	struct clv_endpoint ports[2]; /* the relay's: IPv4, IPv6 */
 	unsigned opened, ended, refused;
 	struct clv_endpoint last_refused;
+	int refused_error;
+	unsigned tunnels_refused;
+	int tunnel_error;
+	bool is_stuck_from_open; /* the relay, as soon as the tunnel is there */
 	unsigned received;
 	struct clv_endpoint last_from;
 };
@@ -55,24 +59,28 @@ static void on_open(void *user, const struct clv_client_result *result)
 	struct fixture *f = user;
 
 	f->opened++;
+	f->w->is_control_stuck = f->is_stuck_from_open;
 	memset(f->ports, 0, sizeof(f->ports));
 	for (unsigned i = 0; i < result->public_len; i++)
 		f->ports[!clv_addr_is_v4(result->public_addrs[i].addr)] = result->public_addrs[i];
 }
 
-static void on_remote_refused(void *user, const struct clv_endpoint *wire)
+static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
 {
 	struct fixture *f = user;
 
 	f->refused++;
 	f->last_refused = *wire;
+	f->refused_error = error;
 }
 
 static void on_refused(void *user, int error, const struct clv_client_result *result)
 {
-	(void)user;
-	(void)result;
-	fail_msg("refused: %d", error);
+	struct fixture *f = user;
+
+	assert_int_equal(result->status, 0);
+	f->tunnels_refused++;
+	f->tunnel_error = error;
 }
 
 static void on_ended(void *user, int error)
@@ -118,6 +126,7 @@ struct how {
 	bool is_closed, is_v4_only, is_firewall;
 	uint32_t remotes_max, busy_per_sec;
 	uint64_t relay_idle_ns;
+	uint64_t answer_ns;
 };
 
 static struct fixture *setup(const struct how *how)
@@ -126,6 +135,7 @@ static struct fixture *setup(const struct how *how)
 		.workers = 2,
 		.clients = 1,
 		.has_v6 = !how->is_v4_only,
+		.answer_ns = how->answer_ns,
 		.bind = { .is_offered = true,
 			  .is_uncompressed = !how->is_firewall,
 			  .tunnels_max = 16,
@@ -137,6 +147,7 @@ static struct fixture *setup(const struct how *how)
 		.is_closed = how->is_closed,
 		.remotes_max = how->remotes_max ? how->remotes_max : 16,
 		.busy_per_sec = how->busy_per_sec,
+		.answer_ns = how->answer_ns,
 		.idle_ns = 5 * CLV_SEC,
 		.ops = &ops,
 		.user = f,
@@ -383,6 +394,106 @@ static void test_idle(void **state)
 		be_idle(relay_idle_ns[i]);
 }
 
+/* ---- a relay that is there, and says nothing ---- */
+
+/* In time the client looks for what has no answer, as culvert_step does. */
+static void wait(struct fixture *f, unsigned msec)
+{
+	const uint64_t until_ns = f->w->wire.now_ns + msec * CLV_MSEC;
+	uint64_t next_ns;
+
+	while (f->w->wire.now_ns < until_ns) {
+		clv_bindpoint_step(f->b);
+		next_ns = clv_bindpoint_next_ns(f->b);
+		if (next_ns > until_ns)
+			next_ns = until_ns;
+		assert_true(next_ns > f->w->wire.now_ns);
+		world_run(f->w, next_ns - f->w->wire.now_ns, NULL);
+	}
+	clv_bindpoint_step(f->b);
+}
+
+static void test_silence_to_a_request(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .answer_ns = 2 * CLV_SEC });
+	struct world_app *app = &f->w->clients[0].apps[0];
+
+	(void)state;
+	f->w->is_control_stuck = true;
+	begin(f);
+	assert_int_equal(world_tunnel(f->w, 0, 0, "198.18.1.1", 7000), 0);
+	wait(f, 1600);
+	assert_int_equal(f->tunnels_refused + (unsigned)app->closed, 0);
+	wait(f, 500);
+	assert_int_equal(f->tunnels_refused, 1);
+	assert_int_equal(f->tunnel_error, CLV_ETIMEOUT);
+	assert_int_equal(app->closed, 1);
+	assert_int_equal(app->error, CLV_ETIMEOUT);
+	assert_true(f->w->clients[0].is_up);
+	/* what it would have said is of no use any more; what it is asked now is */
+	f->w->is_control_stuck = false;
+	begin(f);
+	wait(f, 5000);
+	assert_int_equal(f->opened, 1);
+	assert_int_equal(f->tunnels_refused, 1);
+	assert_int_equal(f->w->relay.egress_held, 2);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	teardown(f);
+}
+
+static void test_silence_to_a_registration(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .is_closed = true, .answer_ns = 2 * CLV_SEC });
+
+	(void)state;
+	name(f, S4);
+	begin(f);
+	f->w->is_control_stuck = true;
+	name(f, R4);
+	wait(f, 1900);
+	assert_int_equal(f->refused, 0);
+	wait(f, 1100); /* it is looked for once a second */
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(f->refused_error, CLV_ETIMEOUT);
+	assert_memory_equal(&f->last_refused, &f->r4.endpoint, sizeof(f->last_refused));
+	assert_int_equal(answer(f, &f->r4), CLV_EDENIED);
+	/* the answer comes after all, and hurts nobody; the other one was never in question */
+	f->w->is_control_stuck = false;
+	wait(f, 5000);
+	assert_int_equal(f->refused, 1);
+	call(f, &f->r4, 1);
+	expect_from(f, NULL, 0);
+	call(f, &f->s4, 1);
+	expect_from(f, &f->s4, 1);
+	name(f, R4); /* asked once more */
+	wait(f, 5000);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	assert_int_equal(f->refused + f->ended, 1);
+	teardown(f);
+}
+
+static void test_silence_to_everybody(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .answer_ns = 2 * CLV_SEC });
+
+	(void)state;
+	f->is_stuck_from_open = true;
+	begin(f);
+	wait(f, 3000);
+	assert_int_equal(f->opened, 1);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(f->refused_error, CLV_ETIMEOUT);
+	assert_int_equal(f->last_refused.port, 0);
+	f->w->is_control_stuck = false;
+	wait(f, 3000);
+	assert_int_equal(f->refused + f->ended, 1);
+	call(f, &f->r4, 1);
+	expect_from(f, NULL, 0);
+	teardown(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,6 +505,11 @@ int main(void)
 		CASE("a family the relay has no port of is not asked for", test_family),
 		CASE("a new session begins with no remotes but the named", test_sessions),
 		CASE("a silent remote gives its place back", test_idle),
+		CASE("a request that the relay does not answer is given up in time",
+		     test_silence_to_a_request),
+		CASE("a registration that the relay does not answer is given up in time",
+		     test_silence_to_a_registration),
+		CASE("so is that of everybody", test_silence_to_everybody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,7 @@ void world_connect_start(struct world *w, unsigned i)
 		.authority = "relay.test:443",
 		.tunnels_max = 256,
 		.capsule_backlog = 1 << 16,
+		.answer_ns = w->p.answer_ns,
 		.rand = &c->rand,
 		.counters = &c->counters,
 		.ops = &session_ops,
@@ -469,7 +470,7 @@ static uint64_t min_ns(uint64_t a, uint64_t b)
 static unsigned step_all(struct world *w)
 {
 	uint64_t now = w->wire.now_ns;
-	unsigned work = clv_control_step(w->relay.control, now);
+	unsigned work = w->is_control_stuck ? 0 : clv_control_step(w->relay.control, now);
 
 	world_in_worker = true;
 	for (uint16_t i = 0; i < w->p.workers; i++)
@@ -477,6 +478,8 @@ static unsigned step_all(struct world *w)
 					w->p.late_workers ? w->last_turn_ns : now);
 	world_in_worker = false;
 	for (uint16_t i = 0; i < w->p.clients; i++) {
+		if (w->clients[i].session)
+			clv_relay_session_step(w->clients[i].session, now);
 		work += clv_control_step(w->clients[i].control, now);
 		work += clv_worker_step(w->clients[i].worker, now);
 	}
@@ -493,10 +496,13 @@ void world_turn(struct world *w, uint64_t step_ns)
 	while (step_all(w))
 		must(++rounds < 10000, "settling: work without end");
 	at = min_ns(wire_next_ns(&w->wire), w->wire.now_ns + step_ns);
-	at = min_ns(at, clv_control_next_ns(w->relay.control));
+	if (!w->is_control_stuck)
+		at = min_ns(at, clv_control_next_ns(w->relay.control));
 	for (uint16_t i = 0; i < w->p.workers; i++)
 		at = min_ns(at, clv_worker_next_ns(w->relay.workers[i]));
 	for (uint16_t i = 0; i < w->p.clients; i++) {
+		if (w->clients[i].session)
+			at = min_ns(at, clv_relay_session_next_ns(w->clients[i].session));
 		at = min_ns(at, clv_control_next_ns(w->clients[i].control));
 		at = min_ns(at, clv_worker_next_ns(w->clients[i].worker));
 	}

@@ -91,6 +91,7 @@ struct world_params {
 	bool has_v6;			  /* the relay, away from its clients */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint32_t icmp_per_sec; /* of a worker */
+	uint64_t answer_ns; /* how long clients wait for answers to their requests; 0: for ever */
 	uint64_t seed;
 };
 
@@ -107,6 +108,7 @@ struct world {
 	unsigned hop_state;		  /* enum clv_nexthop_state that routes answer with */
 	uint16_t hop_mtu;		  /* and their MTU */
 	uint64_t last_turn_ns;
+	bool is_control_stuck; /* the relay's; its workers go on */
 	int64_t wall_skew_sec; /* what the relay's wall clock is off by */
 	struct {	       /* as the relay told its host: what a target sent does not fit */
 		uint64_t count;

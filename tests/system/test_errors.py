@@ -9,7 +9,7 @@ import daemon
 from lab import REPOSITORY
 from netns import LabError
 
-NO_REPLY, CLASSICAL, UNTRUSTED, NO_NAME, NO_RELAY_NAME = 3, 12, 13, 16, 18
+NO_REPLY, NO_ANSWER, CLASSICAL, UNTRUSTED, NO_NAME, NO_RELAY_NAME = 3, 11, 12, 13, 16, 18
 PIN = "sha256:" + 64 * "0"
 
 
@@ -66,6 +66,25 @@ def test_a_name_server_that_is_not_there_is_told_from_a_name_that_is_not(lab, re
     assert "resolver did not answer for nobody.example (status 504" in done.stderr
 
 
+SILENT_SERVER = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_request_that_the_relay_does_not_answer_in_time_is_given_up(lab, relay):
+    server = lab["relay"].start(["python3", "-c", SILENT_SERVER])
+    server.wait_line(r"^ready")
+    done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint,
+                       "--answer", "1")
+    server.stop()
+    assert done.returncode == NO_ANSWER
+    assert done.stderr == "culvert: no answer from the relay for target nobody.example within 1 s\n"
+
+
 def test_a_relay_name_that_does_not_exist_is_not_found(lab, targets):
     done = daemon.ping(lab["peer-v4"], "nobody.example:443", targets["target-v4"], PIN)
     assert done.returncode == NO_RELAY_NAME
@@ -89,6 +108,7 @@ USAGE = [
     (["ping", "--relay", "::1:443"], "bad value for --relay: ::1:443"),
     (["ping", "--relay", "r:1", "--target", "t:1", "--pin", "sha256:12"], "bad value for --pin"),
     (["ping", "--count", "0"], "bad value for --count: 0"),
+    (["ping", "--answer", "0"], "bad value for --answer: 0"),
     (["ping", "--profile", "classical"], "bad value for --profile: classical"),
     (["ping", "--fast"], "unknown or incomplete option: --fast"),
 ]

@@ -130,6 +130,7 @@ static void make_client(struct fixture *f, bool quic_datagrams)
 		.quic_datagrams = quic_datagrams,
 		.streams_max = 8,
 		.capsule_backlog = 4096,
+		.answer_ns = CLIENT_ANSWER_NS,
 		.counters = &f->counters,
 		.rand = &f->rand,
 	};

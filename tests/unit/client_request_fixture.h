@@ -9,6 +9,8 @@
 #include "control/masque/client_request.h"
 #include "tests/unit/fake_relay.h"
 
+#define CLIENT_ANSWER_NS UINT64_C(1000) /* longest wait for an answer, if the client is stepped */
+
 /* What the client's owner was told, by request. */
 struct told {
 	struct clv_client_request *rq;

@@ -73,6 +73,74 @@ static void test_a_waiting_request_may_be_closed_or_outlived(void **state)
 	client_teardown(f);
 }
 
+static void test_silence_is_given_up_in_its_order(void **state)
+{
+	struct fixture *f = client_setup_script(0, NULL, 0);
+	struct told first = { 0 }, second = { .close_on_result = true }, third = { 0 };
+
+	(void)state;
+	assert_int_equal(clv_client_requests_next_ns(f->client), UINT64_MAX);
+	/* the first waits for SETTINGS, the others for an answer */
+	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &first, &first.rq), 0);
+	clv_client_requests_step(f->client, 5000);
+	assert_int_equal(clv_client_requests_next_ns(f->client), 6000);
+	pipe_run(&f->pipe);
+	client_open_tunnel(f, "8.8.4.4", &second);
+	clv_client_requests_step(f->client, 5500);
+	client_bind_tunnel(f, &third);
+	clv_client_requests_step(f->client, 5999);
+	assert_int_equal(first.results + second.results + third.results, 0);
+
+	clv_client_requests_step(f->client, 6000);
+	assert_int_equal(first.result.err, CLV_ETIMEOUT);
+	assert_int_equal(first.result.status, 0);
+	assert_int_equal(first.closed, 1);
+	assert_int_equal(clv_client_requests_next_ns(f->client), 6500);
+	clv_client_requests_step(f->client, 9000);
+	assert_int_equal(second.result.err, CLV_ETIMEOUT);
+	assert_int_equal(third.result.err, CLV_ETIMEOUT);
+	assert_int_equal(second.results + third.results, 2);
+	assert_int_equal(third.closed, 1);
+	assert_int_equal(clv_client_requests_next_ns(f->client), UINT64_MAX);
+	pipe_run(&f->pipe);
+	client_teardown(f);
+}
+
+static void test_silence_before_the_settings_is_given_up_too(void **state)
+{
+	struct fixture *f = client_setup(true);
+	struct told a = { 0 }, b = { 0 };
+
+	(void)state;
+	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &a, &a.rq), 0);
+	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &b, &b.rq), 0);
+	clv_client_request_close(a.rq);
+	clv_client_requests_step(f->client, 1);
+	clv_client_requests_step(f->client, 1 + CLIENT_ANSWER_NS);
+	assert_int_equal(a.results, 0);
+	assert_int_equal(b.result.err, CLV_ETIMEOUT);
+	assert_int_equal(b.result.stream_id, -1);
+	assert_int_equal(b.closed, 1);
+	pipe_run(&f->pipe);
+	assert_int_equal(f->relay.opened, 0);
+	client_teardown(f);
+}
+
+static void test_an_answer_in_time_is_an_answer(void **state)
+{
+	struct fixture *f = client_setup(true);
+	struct told a = { 0 };
+
+	(void)state;
+	client_open_tunnel(f, "8.8.8.8", &a);
+	assert_int_equal(clv_client_requests_next_ns(f->client), UINT64_MAX);
+	clv_client_requests_step(f->client, 1);
+	clv_client_requests_step(f->client, 1 + 2 * CLIENT_ANSWER_NS);
+	assert_int_equal(a.result.err, 0);
+	assert_int_equal(a.closed, 0);
+	client_teardown(f);
+}
+
 /* ---- datagrams ---- */
 
 static void test_datagrams_travel_in_capsules_where_frames_cannot(void **state)
@@ -221,6 +289,9 @@ int main(void)
 		cmocka_unit_test(test_the_owner_may_close_from_inside_any_call),
 		cmocka_unit_test(test_what_cannot_be_asked_is_refused_at_once),
 		cmocka_unit_test(test_a_waiting_request_may_be_closed_or_outlived),
+		cmocka_unit_test(test_silence_is_given_up_in_its_order),
+		cmocka_unit_test(test_silence_before_the_settings_is_given_up_too),
+		cmocka_unit_test(test_an_answer_in_time_is_an_answer),
 		cmocka_unit_test(test_a_bad_template_is_refused),
 	};
 

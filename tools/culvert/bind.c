@@ -71,6 +71,13 @@ static void say_public(const struct bind *b, const struct culvert_event *e)
 
 /* ---- when it does not work ---- */
 
+static int status_of_refusal(const struct culvert_event *e)
+{
+	if (e->error == CULVERT_ETIMEOUT && !e->status)
+		return STATUS_NO_ANSWER;
+	return e->error == CULVERT_EFULL ? STATUS_FULL : STATUS_NO_BIND;
+}
+
 static void on_refused(struct bind *b, const struct culvert_event *e)
 {
 	const char *relay = b->peer.options->relay.text;
@@ -79,11 +86,15 @@ static void on_refused(struct bind *b, const struct culvert_event *e)
 		return;
 	if (e->status >= 200 && e->status < 300)
 		fprintf(stderr, "culvert: relay %s does not offer bound tunnels\n", relay);
+	else if (e->error == CULVERT_ETIMEOUT && !e->status)
+		fprintf(stderr,
+			"culvert: no answer from relay %s to the request for a bound tunnel within %u s\n",
+			relay, b->peer.options->answer_sec);
 	else
 		fprintf(stderr, "culvert: relay %s refused a bound tunnel: %s (status %u%s%s)\n",
 			relay, culvert_strerror(e->error), e->status, *e->detail ? ": " : "",
 			e->detail);
-	peer_stop(&b->peer, e->error == CULVERT_EFULL ? STATUS_FULL : STATUS_NO_BIND);
+	peer_stop(&b->peer, status_of_refusal(e));
 }
 
 static void on_event(struct peer *p, const struct culvert_event *e)

@@ -17,6 +17,7 @@ static const char usage[] =
 	"TRUST: --ca FILE          certificate authority of the relay, PEM\n"
 	"       --pin sha256:HEX   fingerprint that the relay printed at its start\n"
 	"more:  --capsules          datagrams in capsules: reliable and in order, slower\n"
+	"       --answer SECONDS    longest wait for the relay's answer to a request (15)\n"
 	"       --look USEC         look on so long for more before a sleep (50; 0: never)\n"
 	"       --profile pqc|hybrid   --name SERVERNAME   --log error|warn|info|debug\n"
 	"       --help   --version\n";
@@ -40,6 +41,7 @@ enum {
 	OPT_REMOTES,
 	OPT_IDLE,
 	OPT_COMPRESS_ABOVE,
+	OPT_ANSWER,
 	OPT_LOOK,
 	OPT_LOG,
 	OPT_HELP,
@@ -67,6 +69,7 @@ static const struct option long_options[] = {
 	{ "remotes", required_argument, NULL, OPT_REMOTES },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
+	{ "answer", required_argument, NULL, OPT_ANSWER },
 	{ "look", required_argument, NULL, OPT_LOOK },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -184,6 +187,8 @@ static int take(int opt, const char *arg, struct options *o)
 		return parse_number(arg, 1, 86400, &o->idle_sec);
 	case OPT_COMPRESS_ABOVE:
 		return parse_number(arg, 0, 1000000, &o->compress_above);
+	case OPT_ANSWER:
+		return parse_number(arg, 1, 3600, &o->answer_sec);
 	case OPT_LOOK:
 		return parse_number(arg, 0, 10000, &o->look_usec);
 	default:
@@ -290,6 +295,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		.remotes = 1024,
 		.compress_above = 20,
 		.idle_sec = 120,
+		.answer_sec = 15,
 		.look_usec = 50,
 		.log_level = CULVERT_LOG_WARN,
 	};

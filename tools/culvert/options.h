@@ -21,7 +21,7 @@ enum status {
 	STATUS_USAGE = 2,
 	STATUS_NO_REPLY = 3,	   /* ping: the target did not answer */
 	STATUS_NO_ROUTE = 10,	   /* to the relay */
-	STATUS_NO_ANSWER = 11,	   /* of the relay, within 10 s */
+	STATUS_NO_ANSWER = 11,	   /* of the relay, to the handshake or to a request */
 	STATUS_CLASSICAL = 12,	   /* the handshake was refused as not post-quantum */
 	STATUS_UNTRUSTED = 13,	   /* certificate */
 	STATUS_NO_FAMILY = 14,	   /* the relay has no way to the target's family */
@@ -56,6 +56,7 @@ struct options {
 	bool closed;
 	uint32_t remotes, compress_above;
 	uint32_t idle_sec;
+	uint32_t answer_sec;
 	uint32_t look_usec;
 	enum culvert_log log_level;
 };

@@ -119,6 +119,11 @@ int peer_say_refused(const struct peer *p, const struct culvert_event *e)
 {
 	const char *target = p->options->target.host;
 
+	if (e->error == CULVERT_ETIMEOUT && !e->status) {
+		fprintf(stderr, "culvert: no answer from the relay for target %s within %u s\n",
+			target, p->options->answer_sec);
+		return STATUS_NO_ANSWER;
+	}
 	switch (e->error) {
 	case CULVERT_EUNROUTABLE:
 		fprintf(stderr, "culvert: the relay has no way to the address family of %s",
@@ -249,7 +254,11 @@ static void open_loop(struct peer *p)
 
 int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user)
 {
-	const struct culvert_options co = { .remotes_max = o->remotes, .look_usec = o->look_usec };
+	const struct culvert_options co = {
+		.remotes_max = o->remotes,
+		.answer_sec = o->answer_sec,
+		.look_usec = o->look_usec,
+	};
 	int err;
 
 	*p = (struct peer){ .options = o, .ops = ops, .user = user };
