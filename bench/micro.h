@@ -2,7 +2,7 @@
 /*
  * micro - how long one call of something takes, judged in seconds.
  *
- * Each subject runs in rounds of at least ROUND_MSEC of this thread's CPU time, so that other
+ * Each subject runs in rounds of at least MICRO_ROUND_MSEC of this thread's CPU time, so that other
  * programs on the core count little; printed are the median, the best, and the spread of the rounds.
  * Caches are warm: what is seen is the price of the code, not of its first use.
  *
@@ -54,10 +54,23 @@ static inline uint64_t micro_time(micro_fn *fn, void *arg, uint64_t n)
 	return micro_cpu_ns() - begin;
 }
 
+/* Print what the rounds took for one call.  ns: put in order. */
+static inline void micro_print(const char *name, double ns[static MICRO_ROUNDS])
+{
+	const char *format = "%-38s %8.1f ns  best %8.1f  spread %3.0f %%\n";
+
+	qsort(ns, MICRO_ROUNDS, sizeof(ns[0]), micro_compare);
+	if (getenv("MICRO_JSON"))
+		format =
+			"{\"name\": \"%s\", \"ns\": %.2f, \"best_ns\": %.2f, \"spread_percent\": %.1f}\n";
+	printf(format, name, ns[MICRO_ROUNDS / 2], ns[0],
+	       100 * (ns[MICRO_ROUNDS - 1] - ns[0]) / ns[MICRO_ROUNDS / 2]);
+	fflush(stdout);
+}
+
 /* name: "module/what". */
 static inline void micro(int argc, char **argv, const char *name, micro_fn *fn, void *arg)
 {
-	const char *format = "%-38s %8.1f ns  best %8.1f  spread %3.0f %%\n";
 	double ns[MICRO_ROUNDS];
 	uint64_t n = 64;
 
@@ -67,13 +80,7 @@ static inline void micro(int argc, char **argv, const char *name, micro_fn *fn, 
 		n *= 2;
 	for (int i = 0; i < MICRO_ROUNDS; i++)
 		ns[i] = (double)micro_time(fn, arg, n) / (double)n;
-	qsort(ns, MICRO_ROUNDS, sizeof(ns[0]), micro_compare);
-	if (getenv("MICRO_JSON"))
-		format =
-			"{\"name\": \"%s\", \"ns\": %.2f, \"best_ns\": %.2f, \"spread_percent\": %.1f}\n";
-	printf(format, name, ns[MICRO_ROUNDS / 2], ns[0],
-	       100 * (ns[MICRO_ROUNDS - 1] - ns[0]) / ns[MICRO_ROUNDS / 2]);
-	fflush(stdout);
+	micro_print(name, ns);
 }
 
 /* Keep a value in the eyes of the compiler. */

@@ -128,7 +128,6 @@ static size_t build(const struct path *p, size_t len, uint8_t *buffer, uint8_t *
 
 static void measure(const struct path *p, int argc, char **argv)
 {
-	const char *format = "%-38s %8.1f ns  best %8.1f  spread %3.0f %%\n";
 	uint8_t buffer[FRAME_MAX], *frame;
 	size_t len = build(p, 1200, buffer, &frame);
 	double ns[MICRO_ROUNDS];
@@ -151,13 +150,7 @@ static void measure(const struct path *p, int argc, char **argv)
 		}
 		ns[i] = run.duration;
 	}
-	qsort(ns, MICRO_ROUNDS, sizeof(ns[0]), micro_compare);
-	if (getenv("MICRO_JSON"))
-		format =
-			"{\"name\": \"%s\", \"ns\": %.2f, \"best_ns\": %.2f, \"spread_percent\": %.1f}\n";
-	printf(format, name, ns[MICRO_ROUNDS / 2], ns[0],
-	       100 * (ns[MICRO_ROUNDS - 1] - ns[0]) / ns[MICRO_ROUNDS / 2]);
-	fflush(stdout);
+	micro_print(name, ns);
 }
 
 int main(int argc, char **argv)

@@ -4,25 +4,17 @@
  * are, the rest is the payload.  Time and secret stand still, so that the corpus may hold good
  * tokens.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/handshake/admit.h"
 #include "datapath/base/clock.h"
+#include "tests/fuzz/fuzz.h"
 
 enum {
 	FLAG_MUST_PROVE = 1,
 	FLAG_IPV6 = 2,
 	PAYLOAD_MAX = 2048,
 };
-
-static void check(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void check_result(const struct clv_rx *rx, const struct clv_admit_result *r,
 			 const struct clv_counters *counters)
@@ -31,26 +23,24 @@ static void check_result(const struct clv_rx *rx, const struct clv_admit_result 
 
 	for (int i = 0; i < CLV_COUNTER_MAX; i++)
 		counted += i == CLV_COUNT_TOKENS_TAKEN ? 0 : counters->slot[i];
-	check(counted == (r->verdict != CLV_ADMIT_ACCEPT));
+	CHECK(counted == (r->verdict != CLV_ADMIT_ACCEPT));
 	switch (r->verdict) {
 	case CLV_ADMIT_ANSWER:
-		check(r->answer_len > 0 && r->answer_len <= 1500);
+		CHECK(r->answer_len > 0 && r->answer_len <= 1500);
 		/* never more than what came (we could send three times that) */
-		check(r->answer_len <= rx->payload_len);
-		check((rx->payload[0] & 0x80) || r->answer_len < rx->payload_len);
+		CHECK(r->answer_len <= rx->payload_len);
+		CHECK((rx->payload[0] & 0x80) || r->answer_len < rx->payload_len);
 		break;
 	case CLV_ADMIT_ACCEPT:
-		check(rx->payload_len >= 1200);
-		check(r->token_is_retry || r->dcid.datalen >= 8);
-		check(!r->token_len || (r->token >= rx->payload &&
+		CHECK(rx->payload_len >= 1200);
+		CHECK(r->token_is_retry || r->dcid.datalen >= 8);
+		CHECK(!r->token_len || (r->token >= rx->payload &&
 					r->token + r->token_len <= rx->payload + rx->payload_len));
 		break;
 	case CLV_ADMIT_DROP:
 		break;
 	}
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

@@ -3,22 +3,12 @@
  * Any bytes as the capsules of a stream.  The first two bytes choose the bound and where chunks
  * end; the outcome must not hang on the latter.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/masque/capsule.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 enum {
 	BOUND_UNIT = 8,

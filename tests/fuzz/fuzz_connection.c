@@ -7,25 +7,15 @@
  * the relay must have counted every datagram, have stayed below its ceiling of memory, serve another
  * client, and hold nothing of the peer any more once it has idled out.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "tests/loop/raw.h"
+#include "tests/fuzz/fuzz.h"
 
 extern const size_t fuzz_cuts_max;
 const size_t fuzz_cuts_max = 0; /* an input takes long; every prefix of each would take too long */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
 
 enum {
 	ACTIONS_MAX = 64,

@@ -3,21 +3,11 @@
  * Any bytes as a structured field value: as a list, as a Boolean item and as Proxy-Status.  Text
  * that was read can be written again and is read as the same.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/masque/fields.h"
 #include "control/masque/proxy_status.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 enum {
 	TEXT = 256,

@@ -3,21 +3,11 @@
  * Any bytes as an Ethernet frame.  What the decoder accepts lies within the frame, and an answer
  * written from it is read back as the same conversation.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "datapath/base/addr.h"
 #include "datapath/io/packet.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static void answer(const struct clv_rx *rx)
 {

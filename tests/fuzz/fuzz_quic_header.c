@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz_quic_header - UDP payloads from anyone, before any key is known. */
 #include <ngtcp2/ngtcp2.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "datapath/base/err.h"
 #include "datapath/session/cid.h"
-
-static void require(int condition)
-{
-	if (!condition)
-		abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 /* The QUIC library reads the same packets after us: both must see the same IDs. */
 static void compare(const uint8_t *data, size_t size, int err, const struct clv_quic_header *h)
@@ -22,30 +15,28 @@ static void compare(const uint8_t *data, size_t size, int err, const struct clv_
 
 	if (rv != 0 && rv != NGTCP2_ERR_VERSION_NEGOTIATION)
 		return; /* it refuses more than the version-independent rules do */
-	require(!err);
-	require(vc.dcidlen == h->dcid_len && vc.dcid == h->dcid);
-	require(vc.scidlen == h->scid_len && (!h->is_long || vc.scid == h->scid));
-	require(vc.version == h->version);
+	CHECK(!err);
+	CHECK(vc.dcidlen == h->dcid_len && vc.dcid == h->dcid);
+	CHECK(vc.scidlen == h->scid_len && (!h->is_long || vc.scid == h->scid));
+	CHECK(vc.version == h->version);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct clv_quic_header h;
 	int err = clv_quic_header_decode(data, size, &h);
 
-	require(err == 0 || err == CLV_ETRUNC);
+	CHECK(err == 0 || err == CLV_ETRUNC);
 	if (!err) {
 		const uint8_t *end = data + size;
 
-		require(h.first == data[0]);
-		require(h.dcid > data && h.dcid_len <= (size_t)(end - h.dcid));
+		CHECK(h.first == data[0]);
+		CHECK(h.dcid > data && h.dcid_len <= (size_t)(end - h.dcid));
 		if (h.is_long)
-			require(h.scid == h.dcid + h.dcid_len + 1 &&
-				h.scid_len <= (size_t)(end - h.scid));
+			CHECK(h.scid == h.dcid + h.dcid_len + 1 &&
+			      h.scid_len <= (size_t)(end - h.scid));
 		else
-			require(h.dcid_len == CLV_CID_LEN && !h.scid && !h.scid_len);
+			CHECK(h.dcid_len == CLV_CID_LEN && !h.scid && !h.scid_len);
 	}
 	if (size)
 		compare(data, size, err, &h);

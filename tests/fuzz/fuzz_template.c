@@ -3,22 +3,12 @@
  * Any bytes as a :path behind the template's prefix, and as a URI template.  A target that is read
  * can be written again and is read as the same.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/masque/template.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static const char prefix[] = "/.well-known/masque/udp/";
 

@@ -16,11 +16,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tests/fuzz/fuzz.h"
+
 enum { CUTS_MAX = 2048 }; /* longer inputs are cut at their first bytes only */
 
 extern const size_t fuzz_cuts_max __attribute__((weak));
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static size_t inputs;

@@ -64,12 +64,7 @@ def relay(lab, build, request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(lab):
-    """Echo servers on the targets: {"target-v4": "198.18.4.20:7000", ...}."""
-    found = {}
-    for name in ("target-v4", "target-v6"):
-        daemon.echo(lab[name])
-        found[name] = daemon.endpoint(lab[name].addr4 or lab[name].addr6, 7000)
-    return found
+    return daemon.echo_targets(lab)
 
 
 def find_go(needed):

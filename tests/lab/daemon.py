@@ -188,6 +188,15 @@ def echo(host, port=7000, *args):
     return proc
 
 
+def echo_targets(lab, port=7000):
+    """Echo servers on the targets of a lab: {"target-v4": "198.18.4.20:7000", ...}."""
+    found = {}
+    for name in ("target-v4", "target-v6"):
+        echo(lab[name], port)
+        found[name] = endpoint(lab[name].addr4 or lab[name].addr6, port)
+    return found
+
+
 def load(host, address, timeout=60, **options):
     """Run udpload: load(peer, "198.18.4.20:7000", size=1200, count=500, df=True).  A dict."""
     flags = []

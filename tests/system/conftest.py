@@ -143,9 +143,4 @@ def bind(lab, logs, request):
 
 @pytest.fixture(scope="module")
 def targets(lab):
-    """Echo servers on port 7000 of the targets: {"target-v4": "198.18.4.20:7000", ...}."""
-    found = {}
-    for name in ("target-v4", "target-v6"):
-        daemon.echo(lab[name])
-        found[name] = daemon.endpoint(lab[name].addr4 or lab[name].addr6, 7000)
-    return found
+    return daemon.echo_targets(lab)

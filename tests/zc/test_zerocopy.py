@@ -147,11 +147,7 @@ def lab(files):
 
 @pytest.fixture(scope="module")
 def targets(lab):
-    found = {}
-    for name in ("target-v4", "target-v6"):
-        daemon.echo(lab[name])
-        found[name] = daemon.endpoint(lab[name].addr4 or lab[name].addr6, 7000)
-    return found
+    return daemon.echo_targets(lab)
 
 
 @pytest.fixture(scope="module")
