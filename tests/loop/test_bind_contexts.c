@@ -214,6 +214,95 @@ static void test_idle(void **state)
 	}
 }
 
+/* ---- control is behind what its workers know ---- */
+
+static void send_unheard(struct fixture *f, const char *hex)
+{
+	struct raw_bytes b = { .len = 0 };
+
+	put_hex(&b, hex);
+	raw_datagram(f->a.raw, 0, 2, b.bytes, b.len);
+}
+
+/*
+ * The worker hears of three things together: a context for which it has no room, as two remotes that it
+ * asked about take it up; that the uncompressed context is closed, and they are gone; and another way
+ * for the remote of the first, which has neither context now.
+ */
+static void test_way_after_the_close(void **state)
+{
+	static const struct clv_control_limits limits = { .remotes_max = 2 };
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+
+		peer_connect(f, &f->a, 0);
+		peer_bind(f, &f->a, ANY);
+		peer_say(f, &f->a, "11020200", "120102");
+		f->w->is_control_stuck = true;
+		raw_capsules(f->a.raw, 0, "11080404" R4_HEX "130102");
+		raw_run(f->a.raw, 10 * CLV_MSEC);
+		send_unheard(f, "04" S4_HEX "78");
+		send_unheard(f, "06" R6_HEX "78");
+		raw_run(f->a.raw, 10 * CLV_MSEC);
+		assert_int_equal(bound_remotes(f), 2);
+
+		clv_control_step(f->w->relay.control, f->w->wire.now_ns);
+		f->w->hop_mtu = 1400;
+		clv_control_routes_changed(f->w->relay.control);
+		f->w->is_control_stuck = false;
+		bound_run(f);
+		/* no room for the context, and no context for the way */
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_FULL), 2);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), 2);
+		assert_int_equal(f->s4.received + f->r6.received, 0);
+		peer_expect_capsules(&f->a, "120104130104");
+		assert_int_equal(bound_remotes(f), 0);
+		/* who was dropped may be named anew */
+		peer_say(f, &f->a, "11080604" R4_HEX "11080804" S4_HEX, "120106120108");
+		peer_send(f, &f->a, 6, "", "x");
+		remote_expect(&f->r4, &f->a.ports[0], "x");
+		assert_int_equal(bound_remotes(f), 2);
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
+/* The worker has closed the tunnel by itself when control answers what it asked before. */
+static void test_remote_of_a_closed_tunnel(void **state)
+{
+	static const struct clv_bind_settings brief = {
+		.is_offered = true,
+		.is_uncompressed = true,
+		.tunnels_max = 16,
+		.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
+		.tunnel_idle_ns = 2 * CLV_SEC,
+	};
+
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, &brief);
+
+		peer_say(f, &f->a, "11020200", "120102");
+		f->w->is_control_stuck = true;
+		send_unheard(f, "04" R4_HEX "78");
+		raw_run(f->a.raw, CLV_SEC);
+		assert_int_equal(bound_remotes(f), 1);
+		raw_run(f->a.raw, 3 * CLV_SEC);
+		assert_int_equal(bound_remotes(f), 0);
+		f->w->is_control_stuck = false;
+		bound_run(f);
+		assert_int_equal(bound_remotes(f), 0);
+		assert_int_equal(f->r4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), 1);
+		assert_int_equal(f->w->relay.egress_held, 0);
+		bound_teardown(f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +316,10 @@ int main(void)
 		CASE("without an uncompressed context the relay opens none",
 		     test_no_own_contexts_behind_the_firewall),
 		CASE("an idle context is closed", test_idle),
+		CASE("another way for a remote that comes behind the close of both contexts makes none",
+		     test_way_after_the_close),
+		CASE("a remote that comes behind the end of its tunnel makes none",
+		     test_remote_of_a_closed_tunnel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
