@@ -2,7 +2,8 @@
 /*
  * What one frame costs on each main path, by BPF_PROG_TEST_RUN: the program alone, without driver,
  * redirect and socket.  The tables hold as many entries as a busy relay's, and each path is measured
- * with one frame over and over (warm caches).  Only a gross loss fails; the numbers are for reading.
+ * with one frame over and over (warm caches).  Machines differ, so each is held against the first,
+ * whose frame is looked at and passed: some take nine times as long.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -20,7 +21,7 @@
 enum {
 	ROUNDS = 5,
 	REPEAT = 200000,
-	LIMIT_NS = 3000, /* emulated and sanitized hosts included */
+	TIMES_MAX = 30, /* the cost of the first path */
 	TABLE_FILL = 50000,
 };
 
@@ -47,7 +48,7 @@ static const struct path {
 	{ "unknown remote", { .dport = PORT_CLOSED, .sport = 9, .payload_len = 1200 }, XDP_DROP },
 };
 
-static void fill_tables(void)
+static int fill_tables(void)
 {
 	const struct clv_context context = { closed_tunnel, .context_id = 9 };
 
@@ -59,21 +60,22 @@ static void fill_tables(void)
 		uint8_t cid[CLV_CID_LEN] = "fill";
 
 		memcpy(cid + 4, &i, sizeof(i));
-		bpf_map__update_elem(world.skel->maps.contexts, &tuple, sizeof(tuple), &context,
-				     sizeof(context), BPF_ANY);
-		bpf_map__update_elem(world.skel->maps.conns, cid, sizeof(cid), &known_conn,
-				     sizeof(known_conn), BPF_ANY);
+		if (bpf_map__update_elem(world.skel->maps.contexts, &tuple, sizeof(tuple), &context,
+					 sizeof(context), BPF_ANY) ||
+		    bpf_map__update_elem(world.skel->maps.conns, cid, sizeof(cid), &known_conn,
+					 sizeof(known_conn), BPF_ANY))
+			return -1;
 	}
+	return 0;
 }
 
 static int open_world(void **state)
 {
 	(void)state;
-	if (geteuid() == 0) {
-		world_open(&world);
-		fill_tables();
-	}
-	return 0;
+	if (geteuid())
+		return 0;
+	world_open(&world);
+	return fill_tables();
 }
 
 static int close_world(void **state)
@@ -107,13 +109,16 @@ static uint32_t cost_of(const struct path *path)
 
 static void no_path_costs_more_than_its_share(void **state)
 {
+	uint32_t least = 0;
+
 	(void)state;
 	need_root();
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		uint32_t ns = cost_of(&paths[i]);
 
 		print_message("%-18s %4u ns\n", paths[i].name, ns);
-		assert_true(ns < LIMIT_NS);
+		least = least ? least : ns + !ns;
+		assert_true(ns <= TIMES_MAX * least);
 	}
 }
 
