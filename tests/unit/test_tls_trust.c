@@ -124,7 +124,7 @@ static void a_chain_without_root_serves_who_pins_its_leaf(void **state)
 	clv_tls_context_free(s);
 }
 
-/* Write leaf_of's leaf, and behind it a CA that did not sign it. */
+/* Write the leaf in leaf_file, and behind it a CA that did not sign it. */
 static void forge_chain(const char *path, const char *leaf_file, const char *ca)
 {
 	struct clv_pem_file leaf, other;
