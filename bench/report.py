@@ -79,7 +79,7 @@ def derived(value):
     for number in (1, 100, 1000, 10000):
         found[f"scale_tunnels_{number}"] = cost(value, f"scale_tunnels_{number}", 1200)
     found["cost_masque_go_1200"] = cost(value, "masque_go", 1200)
-    for which in ("coturn", "coturn_newest"):
+    for which in ("coturn", "coturn_newest", "nginx"):
         found[f"cost_{which}_1200"] = worst(value(f"{which}_to_target_1200"),
                                             value(f"{which}_to_peer_1200"))
     return {name: one for name, one in found.items() if one is not None}
@@ -212,7 +212,9 @@ class Report:
             "cost": self.bars("CPU for each relayed datagram of 1200 bytes", [
                 "floor_xsk_1200", "floor_udp_gso_1200", "floor_udp_1200", "cost_tunnel_1200",
                 "tunnel_to_target_1200", "tunnel_to_peer_1200", "coturn_to_target_1200",
-                "coturn_to_peer_1200", "coturn_newest_to_target_1200", "masque_go_to_target_1200", "masque_go_to_peer_1200"]),
+                "coturn_to_peer_1200", "coturn_newest_to_target_1200",
+                "nginx_to_target_1200", "nginx_to_peer_1200", "masque_go_to_target_1200",
+                "masque_go_to_peer_1200"]),
             "sizes": self.bars("CPU for each datagram, by size", [
                 f"{what}_{size}" for what in ("floor_xsk", "floor_udp", "tunnel_to_target",
                                               "tunnel_to_peer") for size in sizes]),

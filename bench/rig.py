@@ -23,6 +23,7 @@ import topology  # noqa: E402
 from lab import Lab, LabHost, build_folder  # noqa: E402
 
 PORT = 7000             # of the target
+PEER_PORT = 9000        # of a peer without a tunnel
 LOAD_PORTS = "30000-31999"  # of load_tunnel's connections
 CORE, OTHER = 0, 1      # what is measured has a core for itself; the rest shares the other
 NICE = -5               # of all that is measured or loads it: other jobs of the machine are noise

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import tunnels
-from floors import out
+from cost import out
 from rig import CORE, LOAD_PORTS, OTHER, PORT, BenchError, Lab, Rig, Spent, topology
 
 TUNNELS = ((1, 1), (10, 10), (10, 100), (10, 1000))     # connections, tunnels of each

@@ -2,7 +2,7 @@
 """The relay's cost for each datagram: both directions, sizes, families, ports, rates."""
 import time
 
-from floors import FLOODS, back, cheapest, cost_of, out, per_datagram
+from cost import FLOODS, back, cheapest, cost_of, out, per_datagram
 from rig import LOAD_PORTS, OTHER, PORT, BenchError, Spent, daemon
 
 RATES = (400000, 600000, 1000000)    # the last is more than the load makes on its core
