@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/base/err.h"
+#include "datapath/base/prefetch.h"
 #include "datapath/io/handoff.h"
 #include "datapath/io/packet.h"
 #include "datapath/worker_state.h"
@@ -247,6 +248,8 @@ static void dispatch(struct clv_worker *w, struct clv_port *port, enum clv_nexth
 		     struct clv_rx *batch, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
+		if (i + 1 < n && batch[i + 1].kind == CLV_KIND_CONN)
+			clv_prefetch(batch[i + 1].payload, batch[i + 1].payload_len);
 		batch[i].via = via;
 		worker_receive(w, &batch[i]);
 	}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "datapath/base/err.h"
+#include "datapath/base/prefetch.h"
 #include "datapath/io/packet.h"
 #include "datapath/io/xsk_port.h"
 
@@ -17,7 +18,9 @@ enum {
 	HEADROOM = 256,	      /* XDP_PACKET_HEADROOM: where the kernel puts the first byte */
 	PAYLOAD_OFFSET = 128, /* in frames we send: room for headers, and aligned for the cipher */
 	TX_RESERVE = CLV_PORT_BATCH, /* frames that receiving never takes from the pool */
-	PREFETCH_AHEAD = 4,
+	HEADERS_BYTES = 128,
+	HEADERS_AHEAD = 4, /* frames before they are needed */
+	REST_AHEAD = 2,
 	KICKS_MAX =
 		64, /* for one flush; bind asks the kernel to send 128 a kick, old ones send 32 */
 };
@@ -165,13 +168,27 @@ static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
 	return true;
 }
 
-static void prefetch_frame(const struct clv_xsk_port *x, const struct clv_xsk_sock *s, uint32_t at)
+static const struct xdp_desc *received(const struct clv_xsk_sock *s, uint32_t at)
 {
-	const uint8_t *p = clv_umem_data(&x->umem, xsk_ring_cons__rx_desc(&s->rx, at)->addr);
+	return xsk_ring_cons__rx_desc(&s->rx, at);
+}
 
-	__builtin_prefetch(p - sizeof(struct clv_meta));
-	__builtin_prefetch(p);
-	__builtin_prefetch(p + 64);
+static void prefetch_headers(const struct clv_xsk_port *x, const struct clv_xsk_sock *s,
+			     uint32_t at)
+{
+	const uint8_t *p = clv_umem_data(&x->umem, received(s, at)->addr);
+
+	clv_prefetch(p - sizeof(struct clv_meta), 1);
+	clv_prefetch(p, HEADERS_BYTES);
+}
+
+static void prefetch_rest(const struct clv_xsk_port *x, const struct clv_xsk_sock *s, uint32_t at)
+{
+	const struct xdp_desc *desc = received(s, at);
+
+	if (desc->len > HEADERS_BYTES)
+		clv_prefetch_soon(clv_umem_data(&x->umem, desc->addr) + HEADERS_BYTES,
+				  desc->len - HEADERS_BYTES);
 }
 
 /* Returns the datagrams put into batch; x->hands counts frames, which may be more. */
@@ -187,14 +204,16 @@ static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct
 			wake_receiver(s);
 		return 0;
 	}
-	for (i = 0; i < got && i < PREFETCH_AHEAD; i++)
-		prefetch_frame(x, s, at + i);
+	for (i = 0; i < got && i < HEADERS_AHEAD; i++)
+		prefetch_headers(x, s, at + i);
 	for (i = 0; i < got; i++) {
-		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&s->rx, at + i);
+		const struct xdp_desc *desc = received(s, at + i);
 		uint64_t frame = clv_umem_frame_of(desc->addr);
 
-		if (i + PREFETCH_AHEAD < got)
-			prefetch_frame(x, s, at + i + PREFETCH_AHEAD);
+		if (i + HEADERS_AHEAD < got)
+			prefetch_headers(x, s, at + i + HEADERS_AHEAD);
+		if (i + REST_AHEAD < got)
+			prefetch_rest(x, s, at + i + REST_AHEAD);
 		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HANDS);
 		x->in_hand[x->hands++] = frame;
 		good += read_frame(x, s, desc, &batch[good]);
