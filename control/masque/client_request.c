@@ -394,8 +394,10 @@ static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, si
 	rq->busy = false;
 	if (rq->gone)
 		free_request(rq);
-	else if (err < 0)
-		fail_malformed(rq, clv_capsule_h3_error(err));
+	else if (err < 0) {
+		clv_h3_abort(rq->cs->h3, rq->stream, clv_capsule_h3_error(err));
+		settle_err(rq, err == -ENOMEM ? err : CLV_EPROTO);
+	}
 }
 
 /* ---- the stream's end ---- */
