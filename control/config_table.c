@@ -217,11 +217,12 @@ static const struct clv_config_option options[] = {
 		  "time of a wake-up where answers follow soon; given up where they do not.  0: never." },
 	{ "io", "look-per-sec", RANGE(0, 10000000, "packets", "15000"), MEMBER(pace.look_per_sec),
 	  .help = "With more than this a worker sleeps at once: they come several at a time anyway." },
-	{ "io", "batch-packets", RANGE(0, 64, "packets", "8"), MEMBER(pace.batch),
-	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses for about\n"
-		  "so many packets instead of waking for each.  0: never." },
-	{ "io", "pause-usec", RANGE(1, 1000, "", "100"), .scale = 1000, MEMBER(pace.pause_max_ns),
-	  .help = "Longest such pause." },
+	{ "io", "batch-packets", RANGE(0, 64, "packets", "64"), MEMBER(pace.batch),
+	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses until\n"
+		  "about so many packets are there, instead of waking for each.  0: never." },
+	{ "io", "pause-usec", RANGE(1, 1000, "", "150"), .scale = 1000, MEMBER(pace.pause_max_ns),
+	  .help = "Longest such pause: what a datagram may be late by.  Traffic that brings fewer than 8\n"
+		  "packets in that time knows no pauses." },
 	{ "io", "slice-usec", RANGE(0, 100000, "", "100"), .scale = 1000, MEMBER(slice_ns),
 	  .help = "How long a worker computes before others on its core have a turn.  With short turns it\n"
 		  "waits less for them when packets come: for handshakes, where control shares the core.\n"

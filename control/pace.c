@@ -7,6 +7,7 @@ enum {
 	OUTCOMES_MAX = 16,   /* of looking on that are remembered */
 	MISSES_PER_FIND = 4, /* looking on that finds less is given up */
 	TRY_AGAIN = 16,	     /* sleeps without looking on, then one with */
+	PAUSE_WORTH = 8,     /* things to do that are worth a pause, at least */
 };
 
 #define WINDOW_NS CLV_MSEC
@@ -58,6 +59,22 @@ static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
 	return CLV_PACE_SLEEP;
 }
 
+/*
+ * For what is missing of a batch.  Returns 0 if half of one was there, for in a deeper queue packets
+ * get cold; or if next to nothing would come meanwhile.
+ */
+static uint64_t pause(const struct clv_pace *pace, unsigned work, uint64_t idle_ns)
+{
+	uint32_t worth = pace->p.batch < PAUSE_WORTH ? pace->p.batch : PAUSE_WORTH;
+	uint64_t missing_ns;
+
+	if (work * 2 >= pace->p.batch || idle_ns >= QUIET_NS ||
+	    pace->per_sec * pace->p.pause_max_ns < worth * CLV_SEC)
+		return 0;
+	missing_ns = (pace->p.batch - work) * CLV_SEC / pace->per_sec;
+	return missing_ns < pace->p.pause_max_ns ? missing_ns : pace->p.pause_max_ns;
+}
+
 enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_t now_ns,
 				   uint64_t *pause_ns)
 {
@@ -72,12 +89,10 @@ enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_
 		pace->is_looking = pace->p.look_ns && is_worth_looking(pace);
 		pace->skipped = pace->is_looking ? 0 : pace->skipped + 1;
 		pace->last_work_ns = now_ns;
-		return CLV_PACE_STEP;
+		idle_ns = 0;
 	}
-	if (pace->p.batch && idle_ns < QUIET_NS &&
-	    pace->per_sec * pace->p.pause_max_ns >= pace->p.batch * CLV_SEC) {
-		*pause_ns = pace->p.batch * CLV_SEC / pace->per_sec;
+	*pause_ns = pause(pace, work, idle_ns);
+	if (*pause_ns)
 		return CLV_PACE_PAUSE;
-	}
-	return rest(pace, idle_ns);
+	return work ? CLV_PACE_STEP : rest(pace, idle_ns);
 }

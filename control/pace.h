@@ -5,7 +5,7 @@
  * Waking up costs more than a datagram.  So a thread looks on for a moment after it had something to
  * do, as long as that turns out well (an answer often follows a question) and little comes, so that
  * what is spent on it is for the delay of each.  When much comes, but not enough to be busy all the
- * time, it pauses for a handful instead of waking for each one.
+ * time, it pauses until a batch is there, within bounds, instead of waking for each one.
  *
  * Threading: its owner.
  */
@@ -18,7 +18,7 @@
 struct clv_pace_params {
 	uint64_t look_ns;      /* how long to look on; 0: not at all */
 	uint32_t look_per_sec; /* things to do in a second above which it does not */
-	uint32_t batch;	       /* things to do that are worth a pause; 0: never pause */
+	uint32_t batch;	       /* things to do at a time that it pauses for; 0: never pause */
 	uint64_t pause_max_ns; /* longest pause */
 };
 

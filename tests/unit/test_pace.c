@@ -180,6 +180,33 @@ static void much_is_taken_by_the_handful(void **state)
 	assert_true(s.sleeps < 100);
 }
 
+static void a_batch_is_waited_for_no_longer_than_the_longest_pause(void **state)
+{
+	const struct clv_pace_params p = { .batch = 64, .pause_max_ns = 100 * USEC };
+	struct spent many = run(&p, 2 * USEC, 0, CLV_SEC); /* half a million a second */
+	struct spent fewer = run(&p, 5 * USEC, 0, CLV_SEC);
+	struct spent few = run(&p, 15 * USEC, 0, CLV_SEC); /* less than 8 in the longest pause */
+
+	(void)state;
+	assert_in_range(many.steps_with_work, 500000 / 64, 500000 / 32);
+	assert_in_range(fewer.steps_with_work, 200000 / 22, 200000 / 16);
+	assert_true(many.worst_wait_ns <= p.pause_max_ns && fewer.worst_wait_ns <= p.pause_max_ns);
+	assert_int_equal(few.pauses, 0);
+}
+
+static void half_a_batch_is_not_kept_waiting(void **state)
+{
+	struct clv_pace pace = { .p = { .batch = 64, .pause_max_ns = 100 * USEC } };
+	uint64_t now = CLV_SEC, pause;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(clv_pace_next(&pace, 32, now += 50 * USEC, &pause), CLV_PACE_STEP);
+	assert_int_equal(clv_pace_next(&pace, 31, now, &pause), CLV_PACE_PAUSE);
+	/* at 640,000 a second the other 33 take so long */
+	assert_in_range(pause, 50 * USEC, 54 * USEC);
+}
+
 static void when_it_stops_pausing_ends(void **state)
 {
 	struct clv_pace pace = { .p = params };
@@ -225,6 +252,8 @@ int main(void)
 		cmocka_unit_test(looking_on_is_tried_again_when_the_pattern_changes),
 		cmocka_unit_test(with_much_to_do_it_does_not_look_on),
 		cmocka_unit_test(much_is_taken_by_the_handful),
+		cmocka_unit_test(a_batch_is_waited_for_no_longer_than_the_longest_pause),
+		cmocka_unit_test(half_a_batch_is_not_kept_waiting),
 		cmocka_unit_test(when_it_stops_pausing_ends),
 		cmocka_unit_test(a_busy_thread_never_rests),
 		cmocka_unit_test(both_can_be_turned_off),
