@@ -248,10 +248,13 @@ static void dispatch(struct clv_worker *w, struct clv_port *port, enum clv_nexth
 		     struct clv_rx *batch, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (i + 1 < n && batch[i + 1].kind == CLV_KIND_CONN)
+		if (i + 1 < n)
 			clv_prefetch(batch[i + 1].payload, batch[i + 1].payload_len);
 		batch[i].via = via;
-		worker_receive(w, &batch[i]);
+		if (batch[i].is_unverified && !clv_packet_checksum_ok(&batch[i]))
+			clv_count(&w->counters, CLV_COUNT_DROP_CHECKSUM);
+		else
+			worker_receive(w, &batch[i]);
 	}
 	port->ops->rx_done(port);
 	w->work += n;

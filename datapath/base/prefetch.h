@@ -17,18 +17,11 @@ enum {
 	CLV_CACHE_LINE = 64,
 };
 
-/* p[0..len), into the first cache: what is used next. */
+/* p[0..len), into the nearest cache: what is used next. */
 static inline void clv_prefetch(const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < len; i += CLV_CACHE_LINE)
 		__builtin_prefetch(p + i, 0, 3);
-}
-
-/* Into the second cache: what is used soon, and may be more than the first holds. */
-static inline void clv_prefetch_soon(const uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len; i += CLV_CACHE_LINE)
-		__builtin_prefetch(p + i, 0, 2);
 }
 
 #endif

@@ -32,9 +32,11 @@ struct clv_rx {
 	struct clv_endpoint remote;
 	uint8_t *payload; /* borrows until rx_done; the receiver may overwrite it */
 	uint32_t payload_len;
-	uint8_t ecn;	 /* two bits of the IP header */
-	uint8_t kind;	 /* enum clv_kind; CLV_KIND_UNKNOWN when the port cannot tell */
-	uint8_t via;	 /* enum clv_nexthop_via: which port it came in by */
+	uint8_t ecn;  /* two bits of the IP header */
+	uint8_t kind; /* enum clv_kind; CLV_KIND_UNKNOWN when the port cannot tell */
+	uint8_t via;  /* enum clv_nexthop_via: which port it came in by */
+	/* xsk: clv_packet_checksum_ok() is still to be asked, best when the payload is used anyway */
+	bool is_unverified;
 	uint16_t link;	 /* xsk: the link it came in by, for clv_l2; sock: 0 */
 	uint32_t socket; /* sock: number of the socket it came in by; xsk: 0 */
 	struct clv_ref ref;

@@ -20,7 +20,6 @@ enum {
 	TX_RESERVE = CLV_PORT_BATCH, /* frames that receiving never takes from the pool */
 	HEADERS_BYTES = 128,
 	HEADERS_AHEAD = 4, /* frames before they are needed */
-	REST_AHEAD = 2,
 	KICKS_MAX =
 		64, /* for one flush; bind asks the kernel to send 128 a kick, old ones send 32 */
 };
@@ -157,10 +156,7 @@ static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
 		return false;
 	}
 	read_meta(x, desc->addr, rx);
-	if (x->verify_checksum && rx->kind != CLV_KIND_CONN && !clv_packet_checksum_ok(rx)) {
-		clv_count(x->port.counters, CLV_COUNT_DROP_CHECKSUM);
-		return false;
-	}
+	rx->is_unverified = x->verify_checksum && rx->kind != CLV_KIND_CONN;
 	rx->via = CLV_VIA_XSK;
 	rx->link = s->link;
 	rx->socket = 0;
@@ -180,15 +176,6 @@ static void prefetch_headers(const struct clv_xsk_port *x, const struct clv_xsk_
 
 	clv_prefetch(p - sizeof(struct clv_meta), 1);
 	clv_prefetch(p, HEADERS_BYTES);
-}
-
-static void prefetch_rest(const struct clv_xsk_port *x, const struct clv_xsk_sock *s, uint32_t at)
-{
-	const struct xdp_desc *desc = received(s, at);
-
-	if (desc->len > HEADERS_BYTES)
-		clv_prefetch_soon(clv_umem_data(&x->umem, desc->addr) + HEADERS_BYTES,
-				  desc->len - HEADERS_BYTES);
 }
 
 /* Returns the datagrams put into batch; x->hands counts frames, which may be more. */
@@ -212,8 +199,6 @@ static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct
 
 		if (i + HEADERS_AHEAD < got)
 			prefetch_headers(x, s, at + i + HEADERS_AHEAD);
-		if (i + REST_AHEAD < got)
-			prefetch_rest(x, s, at + i + REST_AHEAD);
 		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HANDS);
 		x->in_hand[x->hands++] = frame;
 		good += read_frame(x, s, desc, &batch[good]);

@@ -37,8 +37,8 @@ struct clv_xsk_port_params {
 	struct clv_counters *counters; /* borrows for the port's life */
 	uint32_t ring_size; /* entries of each ring, a power of two; 0: CLV_XSK_RING_DEFAULT */
 	/*
-	 * Drop what is not tunnel packets (those prove themselves) and has a wrong UDP checksum.  Off
-	 * only where local senders leave checksums to a device that does not exist.
+	 * Mark what is not tunnel packets (those prove themselves) as unverified.  Off only where
+	 * local senders leave checksums to a device that does not exist.
 	 */
 	bool verify_checksum;
 };
