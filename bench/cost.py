@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a datagram costs the program that forwards it: CPU time of the cheapest of several attempts."""
-from rig import BenchError, Spent
+import contextlib
+
+from rig import BenchError, Spent, shared_core
 
 # Bursts of 64, with pauses as long as so many more would take: how much comes is up to the machine.
 FLOODS = (("flood", 64, 128), ("flood", 64, 1024))
 
 
-def cheapest(bench, name, attempts, attempt):
+def cheapest(bench, name, attempts, attempt, saturated=False):
     """The sample of the attempt that cost least: what saturates one program drowns another.
 
-    attempt(one) returns (microseconds, facts), or None when next to nothing got through."""
-    found = [one for one in map(attempt, attempts) if one]
+    attempt(one) returns (microseconds, facts), or None when next to nothing got through.
+    saturated: whatever is offered shall be more than the program has time for; what it costs when
+    it has its core to itself is kept beside it, as `alone`."""
+    with shared_core() if saturated else contextlib.nullcontext():
+        found = [one for one in map(attempt, attempts) if one]
     if not found:
         raise BenchError(f"{name}: next to nothing got through")
     cost, facts = min(found, key=lambda one: one[0])
     if len(found) > 1:
         facts["tried"] = [round(one[0], 3) for one in found]
+    if saturated:
+        alone = attempt(attempts[-1])
+        facts["alone"] = round(alone[0], 3) if alone else None
     bench.keep(name, cost, **facts)
 
 
@@ -46,10 +54,10 @@ def flooded(bench, name, pid, far, load, commands=FLOODS, tids=None, counted="pa
         made = load.ask(command[0], load.rig.msec, *command[1:])
         return cost_of(spent, far.ask("count")[counted] - before, made["sent"],
                        made["took_ns"], **facts)
-    cheapest(bench, name, commands, attempt)
+    cheapest(bench, name, commands, attempt, saturated=commands is FLOODS)
 
 
-def out(bench, name, load, far, size, rates, pid, tids=None, **facts):
+def out(bench, name, load, far, size, rates, pid, tids=None, saturated=False, **facts):
     """Tunnel datagrams toward targets that drop them."""
     def attempt(rate):
         before, spent = far.ask("count")["packets"], Spent(pid, tids)
@@ -57,7 +65,7 @@ def out(bench, name, load, far, size, rates, pid, tids=None, **facts):
         done = far.ask("count")["packets"] - before
         return cost_of(spent, done, made["offered"], made["took_ns"],
                        load_us=per_datagram(made, done), **facts)
-    cheapest(bench, name, rates, attempt)
+    cheapest(bench, name, rates, attempt, saturated)
 
 
 def back(bench, name, load, raw, commands, pid, tids=None, **facts):
@@ -70,4 +78,4 @@ def back(bench, name, load, raw, commands, pid, tids=None, **facts):
             raise BenchError(f"{name}: {got['corrupted']} datagrams came corrupted")
         return cost_of(spent, got["received"], made["sent"], made["took_ns"],
                        load_us=per_datagram(got, got["received"]), **facts)
-    cheapest(bench, name, commands, attempt)
+    cheapest(bench, name, commands, attempt, saturated=commands is FLOODS)

@@ -151,7 +151,8 @@ def masque_go(bench, size, paces=None):
                                at=listen, trust=["--ca", ca])
         set_cpu(proxy.pid, CORE, batch=True)
         for suffix, rates in (paces or {"": MASQUE_GO_RATES}).items():
-            out(bench, f"masque_go_to_target_{size}{suffix}", load, far6, size, rates, proxy.pid)
+            out(bench, f"masque_go_to_target_{size}{suffix}", load, far6, size, rates, proxy.pid,
+                saturated=not paces)
         ports = rig.folder / "masque-go-ports"
         ports.write_text("\n".join(udp_ports(host, proxy.pid, QUIC_PORT)) + "\n")
         raw = rig.load_raw(6, "target-v6", PORT, 9, size, "--ports", ports)

@@ -86,6 +86,27 @@ class Spent:
         return total, user / (user + system) if user + system else None
 
 
+SPIN = """
+import time
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    pass
+"""
+
+
+@contextlib.contextmanager
+def shared_core():
+    """Something else wants the measured core just as much, so that a program has half of it: less
+    than any load asks for."""
+    with subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True) as spin:
+        try:
+            set_cpu(spin.pid, CORE)
+            prefer(spin.pid, NICE)
+            yield
+        finally:
+            spin.kill()
+
+
 class Talk:
     """A program of the bench on a host, asked by lines on its input, answering in JSON."""
 

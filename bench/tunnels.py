@@ -56,7 +56,8 @@ def both(bench, prefix, sizes, family=4, target=6, datapath="xdp", conns=CONNS, 
             for suffix, tries in (rates or {"": RATES}).items():
                 name = f"{prefix}_to_target_{size}{suffix}"
                 if "to_target" in directions:
-                    out(bench, name, load, far, size, tries, relay.pid, tids, **facts)
+                    out(bench, name, load, far, size, tries, relay.pid, tids,
+                        saturated=not rates, **facts)
             if "to_peer" not in directions:
                 continue
             raw = rig.load_raw(target, f"target-v{target}", PORT, 9, size, "--ports",

@@ -220,7 +220,7 @@ static const struct clv_config_option options[] = {
 	{ "io", "batch-packets", RANGE(0, 64, "packets", "64"), MEMBER(pace.batch),
 	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses until\n"
 		  "about so many packets are there, instead of waking for each.  0: never." },
-	{ "io", "pause-usec", RANGE(1, 1000, "", "150"), .scale = 1000, MEMBER(pace.pause_max_ns),
+	{ "io", "pause-usec", RANGE(1, 1000, "", "250"), .scale = 1000, MEMBER(pace.pause_max_ns),
 	  .help = "Longest such pause: what a datagram may be late by.  Traffic that brings fewer than 8\n"
 		  "packets in that time knows no pauses." },
 	{ "io", "slice-usec", RANGE(0, 100000, "", "100"), .scale = 1000, MEMBER(slice_ns),
