@@ -101,4 +101,7 @@ def test_a_short_run_measures_the_tunnel_and_says_how_it_is(root, tmp_path):
     assert 0 < found["ratios"]["tunnel_1200_vs_xsk_floor"] < 10
     for way in ("to_target", "to_peer"):
         assert found["medians"][f"tunnel_{way}_1200"]["median"] > 0
+        # at saturation it shares its core; what it costs without company is beside it
+        (one,) = found["samples"][f"tunnel_{way}_1200"]
+        assert one["alone"] > 0
     assert found["about"]["commands"]
