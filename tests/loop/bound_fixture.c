@@ -16,14 +16,20 @@ const struct variant bound_variants[BOUND_VARIANTS] = {
 	{ "kernel sockets, two workers", true, 2 },
 };
 
+#define OFFERED                                                                                    \
+	.is_offered = true, .is_uncompressed = true, .tunnels_max = 16,                            \
+	.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 }
+
 const struct clv_bind_settings bound_eager = {
-	.is_offered = true,
-	.is_uncompressed = true,
-	.tunnels_max = 16,
-	.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
+	OFFERED,
 	.busy_per_sec = 5,
 	.context_idle_ns = 3 * CLV_SEC,
 };
+
+struct clv_bind_settings bound_settings(void)
+{
+	return (struct clv_bind_settings){ OFFERED };
+}
 
 /* ---- remotes ---- */
 

@@ -34,6 +34,8 @@ extern const struct variant bound_variants[BOUND_VARIANTS];
 #define EACH_VARIANT(v)                                                                            \
 	for (const struct variant *v = bound_variants; v < bound_variants + BOUND_VARIANTS; v++)
 
+/* The relay offers everything and does nothing by itself. */
+struct clv_bind_settings bound_settings(void);
 /* The relay opens contexts for busy remotes soon, and closes idle ones soon. */
 extern const struct clv_bind_settings bound_eager;
 

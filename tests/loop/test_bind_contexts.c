@@ -273,15 +273,10 @@ static void test_way_after_the_close(void **state)
 /* The worker has closed the tunnel by itself when control answers what it asked before. */
 static void test_remote_of_a_closed_tunnel(void **state)
 {
-	static const struct clv_bind_settings brief = {
-		.is_offered = true,
-		.is_uncompressed = true,
-		.tunnels_max = 16,
-		.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
-		.tunnel_idle_ns = 2 * CLV_SEC,
-	};
+	struct clv_bind_settings brief = bound_settings();
 
 	(void)state;
+	brief.tunnel_idle_ns = 2 * CLV_SEC;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, &brief);

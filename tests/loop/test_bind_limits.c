@@ -186,15 +186,10 @@ static void test_bad_uncompressed(void **state)
 
 static void test_registration_rate(void **state)
 {
-	static const struct clv_bind_settings slow = {
-		.is_offered = true,
-		.is_uncompressed = true,
-		.tunnels_max = 16,
-		.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
-		.registrations_per_sec = 2,
-	};
+	struct clv_bind_settings slow = bound_settings();
 
 	(void)state;
+	slow.registrations_per_sec = 2;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, &slow);
@@ -212,14 +207,10 @@ static void test_registration_rate(void **state)
 
 static void test_unread_answers(void **state)
 {
-	static const struct clv_bind_settings few = {
-		.is_offered = true,
-		.is_uncompressed = true,
-		.tunnels_max = 16,
-		.contexts = { .open_max = 64, .answers_max = 8, .gaps_max = 16 },
-	};
+	struct clv_bind_settings few = bound_settings();
 
 	(void)state;
+	few.contexts.answers_max = 8;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, &few);

@@ -34,23 +34,31 @@ static void each_profile_completes_with_its_groups_and_certificates(void **state
 	}
 }
 
-static void hybrid_takes_p256_with_mlkem(void **state)
+/* share: the group the client sends a key of; groups: all it offers. */
+static void completes_with_offer(enum clv_profile profile, int share, int *groups, int len,
+				 const char *group, const char *signature)
 {
-	struct clv_tls_context *s = tls_server(CLV_PROFILE_HYBRID);
-	struct clv_tls_context *c = tls_client(CLV_PROFILE_HYBRID,
-					       tls_ca_file(0, CLV_PROFILE_HYBRID), NULL);
-	int groups[] = { WOLFSSL_SECP256R1MLKEM768 };
+	struct clv_tls_context *s = tls_server(profile);
+	struct clv_tls_context *c = tls_client(profile, tls_ca_file(0, profile), NULL);
 	struct pair p;
 
-	(void)state;
 	pair_init(&p, s);
 	pair_client(&p, c, "relay.example");
-	tls_offer(p.client, c, groups[0], groups, 1);
+	tls_offer(p.client, c, share, groups, len);
 	pair_run(&p);
-	tls_assert_completed(&p, "SecP256r1MLKEM768", "ECDSA");
+	tls_assert_completed(&p, group, signature);
 	pair_fini(&p);
 	clv_tls_context_free(s);
 	clv_tls_context_free(c);
+}
+
+static void hybrid_takes_p256_with_mlkem(void **state)
+{
+	int groups[] = { WOLFSSL_SECP256R1MLKEM768 };
+
+	(void)state;
+	completes_with_offer(CLV_PROFILE_HYBRID, groups[0], groups, 1, "SecP256r1MLKEM768",
+			     "ECDSA");
 }
 
 static void version_2_completes(void **state)
@@ -74,21 +82,11 @@ static void version_2_completes(void **state)
 
 static void a_classical_share_beside_mlkem_is_asked_again(void **state)
 {
-	struct clv_tls_context *s = tls_server(CLV_PROFILE_PQC);
-	struct clv_tls_context *c = tls_client(CLV_PROFILE_PQC, tls_ca_file(0, CLV_PROFILE_PQC),
-					       NULL);
 	int groups[] = { WOLFSSL_ECC_X25519, WOLFSSL_ML_KEM_768 };
-	struct pair p;
 
 	(void)state;
-	pair_init(&p, s);
-	pair_client(&p, c, "relay.example");
-	tls_offer(p.client, c, WOLFSSL_ECC_X25519, groups, 2);
-	pair_run(&p);
-	tls_assert_completed(&p, "MLKEM768", "ML-DSA-65");
-	pair_fini(&p);
-	clv_tls_context_free(s);
-	clv_tls_context_free(c);
+	completes_with_offer(CLV_PROFILE_PQC, WOLFSSL_ECC_X25519, groups, 2, "MLKEM768",
+			     "ML-DSA-65");
 }
 
 static void contexts_may_go_before_their_sessions(void **state)
