@@ -4,12 +4,12 @@
 #
 # Sources are found by folder: adding a file is adding a file.
 #   datapath/ control/ (less control/main.c)  -> libparts.a, which every program links
-#   control/peer/culvert*.[ch] and what they use -> libculvert.a, for applications and for culvert
+#   control/library/ and what it uses        -> libculvert.a, for applications and for culvert
 #   control/main.c                            -> culvertd
 #   tools/NAME.c (+ tools/NAME/*.c)           -> NAME
-#   bench/NAME.c (+ bench/NAME/*.c)           -> bench/NAME
+#   bench/ROOM/NAME.c (+ bench/ROOM/NAME/*.c) -> bench/ROOM/NAME
 #   */NAME.bpf.c                              -> bpf/NAME.skel.h, struct NAME_bpf
-#   tests/{unit,bpf,loop}/test_NAME.c         -> a cmocka program; other .c there are linked to each
+#   tests/{unit/ROOM,bpf,loop}/test_NAME.c    -> a cmocka program; other .c of the suite are its helpers
 #   tests/fuzz/fuzz_NAME.c                    -> a replay of its corpus, and a fuzzer
 #   tests/lab/NAME.c                          -> lab/NAME, a helper process of the lab
 
@@ -81,10 +81,8 @@ CULVERT_LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
-ifneq ($(wildcard control/handshake/hkdf_wrap.c),)
 WRAP := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
 CULVERT_LDFLAGS += $(WRAP)
-endif
 
 ifneq ($(FUZZER),)
 CC := $(CLANG)
@@ -109,17 +107,17 @@ in_tree = $(sort $(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))
 programs_in = $(filter-out %.bpf.c,$(sort $(wildcard $(1)/*.c)))
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 
-BPF_SRCS := $(sort $(wildcard bpf/*.bpf.c tools/*.bpf.c bench/*.bpf.c tests/*/*.bpf.c))
+BPF_SRCS := $(sort $(wildcard bpf/*.bpf.c tools/*.bpf.c bench/*/*.bpf.c tests/*/*.bpf.c))
 LIB_SRCS := $(filter-out %.bpf.c control/main.c,$(call in_tree,datapath) $(call in_tree,control))
 TOOLS := $(patsubst tools/%.c,%,$(call programs_in,tools))
-BENCHES := $(patsubst bench/%.c,%,$(call programs_in,bench))
+BENCHES := $(patsubst bench/%.c,%,$(call programs_in,bench/*))
 LAB := $(patsubst tests/lab/%.c,%,$(call programs_in,tests/lab))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 LIB := $(OUT)/libparts.a
 API := $(OUT)/libculvert.a
 API_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lpthread
-API_OBJS := $(call objects,$(wildcard control/peer/culvert*.c))
+API_OBJS := $(call objects,$(wildcard control/library/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(BPF)/%.skel.h,$(notdir $(BPF_SRCS)))
 PROGRAMS := $(if $(wildcard control/main.c),$(OUT)/culvertd) $(addprefix $(OUT)/,$(TOOLS))
 BENCH_PROGRAMS := $(addprefix $(OUT)/bench/,$(BENCHES))
@@ -163,7 +161,7 @@ $(OUT)/.members: FORCE
 $(LIB): $(LIB_OBJS) $(OUT)/.members
 	$(call say,AR,$@)
 	@rm -f $@
-	$(Q)ar rcs $@ $(LIB_OBJS)
+	$(Q)ar qcs $@ $(LIB_OBJS)
 
 # One object with all that the public functions use, the pinned libraries included; nothing but
 # culvert_* is seen outside, so that an application may have a QUIC or TLS library of its own.
@@ -180,13 +178,14 @@ $(API): $(LIB)
 LINK_LTO := -fno-lto
 $(OUT)/culvertd $(BENCH_PROGRAMS): private LINK_LTO := $(if $(filter 1,$(LTO)),-flto=auto,-fno-lto)
 
-# $(1) program, $(2) its sources.  The group lets ngtcp2 find our HKDF in libparts.a.
+# $(1) program, $(2) its sources, $(3) archives it uses.  The group lets ngtcp2 find our HKDF in
+# libparts.a.
 define program
-$(1): $(call objects,$(2)) $(LIB)
+$(1): $(call objects,$(2)) $(3) $(LIB)
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_LTO) $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ \
-		$(call objects,$(2)) -Wl,--start-group $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
+		$(call objects,$(2)) -Wl,--start-group $(3) $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
 ALL_OBJS += $(call objects,$(2))
 endef
 
@@ -220,22 +219,30 @@ $(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))
 
 # ---- tests ----
 
-# $(1) suite; each test_*.c is a program with the suite's other sources linked in
+# $(1) suite; each test_*.c is a program, the suite's other sources are an archive of helpers.
 define suite
-$(1)_helpers := $(filter-out tests/$(1)/test_%,$(call programs_in,tests/$(1)))
-$(1)_tests := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/$(1)/test_*.c)))
+$(1)_sources := $(sort $(filter-out %.bpf.c,$(wildcard tests/$(1)/*.c tests/$(1)/*/*.c)))
+$(1)_tests := $$(patsubst %.c,$(OUT)/%,$$(foreach s,$$($(1)_sources),$$(if \
+	$$(filter test_%,$$(notdir $$s)),$$s)))
+$(1)_helpers := $$(filter-out $$(patsubst $(OUT)/%,%.c,$$($(1)_tests)),$$($(1)_sources))
+$(OUT)/tests/$(1)/libhelpers.a: $$(call objects,$$($(1)_helpers))
+	$$(call say,AR,$$@)
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar qcs $$@ $$^
+ALL_OBJS += $$(call objects,$$($(1)_helpers))
 endef
 TEST_SUITES := unit bpf loop
 $(foreach s,$(TEST_SUITES),$(eval $(call suite,$(s))))
 $(foreach s,$(TEST_SUITES),$(foreach t,$($(s)_tests),$(eval \
-	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)) $($(s)_helpers)))))
+	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$(OUT)/tests/$(s)/libhelpers.a))))
 
 # The hand-made peer of tests/loop takes its keys on their way to the library.
 WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
 $(loop_tests): private CULVERT_LDFLAGS += $(WRAP_KEYS)
 
 # Counts what is written to the kernel's tables, and keeps it.
-$(OUT)/tests/unit/test_policy_reload: private CULVERT_LDFLAGS += \
+$(OUT)/tests/unit/xdp/test_policy_reload: private CULVERT_LDFLAGS += \
 	-Wl,--wrap=bpf_map_update_elem,--wrap=bpf_map_delete_elem
 
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
@@ -252,7 +259,7 @@ tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS) benches
 # What tests/system/test_threads.py runs under the thread sanitizer.
 .PHONY: threaded
 threaded: $(OUT)/culvertd \
-	$(addprefix $(OUT)/tests/unit/,test_spsc test_mailbox test_handoff test_bound)
+	$(addprefix $(OUT)/tests/unit/,base/test_spsc base/test_mailbox io/test_handoff tunnel/test_remotes)
 
 .PHONY: check check-root check-built check-rungs check-zc
 check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
@@ -306,7 +313,7 @@ soak: deps ## a relay at half load, among peers that come, move and die, for SOA
 	$(submake) all tests
 	@BUILD=$(abspath $(OUT)) SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) tests/lab/soak.py
 
-MICROS = $(filter micro_%,$(BENCHES))
+MICROS = $(filter micro/%,$(BENCHES))
 
 .PHONY: bench-quick
 bench-quick: deps ## half a minute of load (root): all that was sent arrived or is in a counter
@@ -385,7 +392,7 @@ install: all man ## install under DESTDIR and PREFIX
 	$(if $(filter %/culvertd,$(PROGRAMS)),install -m 755 $(OUT)/culvertd $(DESTDIR)$(PREFIX)/sbin)
 	$(if $(TOOLS),install -m 755 $(addprefix $(OUT)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include lib/pkgconfig share/doc/culvert)
-	install -m 644 control/peer/culvert.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 control/library/culvert.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(API) $(DESTDIR)$(PREFIX)/lib
 	sed -e 's#@PREFIX@#$(PREFIX)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(API_LIBS)#' \
 		deploy/culvert.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/culvert.pc

@@ -17,7 +17,7 @@ def xdp(bench):
     for what in ("drop", "redirect", "rewrite"):
         with bench.scene():
             rig.far(6, "--drop", PORT)
-            floor = rig.start(rig.relay_host, rig.tools / "xdp_floor", what, "v4", "v6",
+            floor = rig.start(rig.relay_host, rig.tools / "floor/xdp_floor", what, "v4", "v6",
                               rig.mac("target-v6", 6))
             load = rig.load_raw(4, "peer-v4", PEER_PORT, PORT, 64, cpu=CORE)
             before = floor.ask("count")
@@ -38,7 +38,7 @@ def xsk(bench, size, handed=False, commands=FLOODS, suffix=""):
         far = rig.far(6, *(("--xsk", f"{PORT}-{PORT}", "--drain") if handed
                            else ("--drop", PORT)))
         forwarder = rig.relay_host.start(
-            [rig.tools / "xsk_forward", "-b", 64, "v4", rig.mac("peer-v4", 4), "v6",
+            [rig.tools / "floor/xsk_forward", "-b", 64, "v4", rig.mac("peer-v4", 4), "v6",
              rig.mac("target-v6", 6)])
         forwarder.wait_line("forwarding")
         set_cpu(forwarder.popen.pid, CORE, batch=True)
@@ -58,7 +58,7 @@ def udp(bench, size, gso=False, commands=FLOODS, name=None):
     with bench.scene():
         far = rig.far(6, "--drop", PORT)
         forwarder = rig.start(
-            host, rig.tools / "udp_forward", *(["--gso"] if gso else []),
+            host, rig.tools / "floor/udp_forward", *(["--gso"] if gso else []),
             daemon.endpoint(host.addr4, PORT), daemon.endpoint(host.addr6, OUT_PORT),
             daemon.endpoint(rig.lab["target-v6"].addr6, PORT), cpu=CORE, batch=True)
         load = rig.load_raw(4, "peer-v4", PEER_PORT, PORT, size)

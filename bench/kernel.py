@@ -40,7 +40,7 @@ def shares(bench, size):
     """Samples xdp_conn (from peers), xdp_context (from targets), receive_elsewhere."""
     rig = bench.rig
     with bench.scene():
-        rig.start(rig.relay_host, rig.tools / "far", "v6", "--drop", 9)
+        rig.start(rig.relay_host, rig.tools / "load/far", "v6", "--drop", 9)
         nothing = sender(rig.load_raw(6, "target-v6", PORT, 9, size), rig.msec)
     with bench.scene():
         rig.start_relay(config=tunnels.config("xdp", looks_on=False))

@@ -25,7 +25,7 @@ STORM_RATE, STORM_PAIRS, STORM_RISE_SEC = 400, 3, 0.5   # handshakes a second; o
 
 def measure(bench, name, address, times=LONGER):
     rig = bench.rig
-    app = rig.start(rig.lab["peer-v4"], rig.tools / "load_udp", address, cpu=PEER_CORE)
+    app = rig.start(rig.lab["peer-v4"], rig.tools / "load/load_udp", address, cpu=PEER_CORE)
     prefer(app.pid)
     app.ask("send", SIZE, RATE, WARM_UP_MSEC)
     got = app.ask("send", SIZE, RATE, rig.msec * times, timeout=60)
@@ -77,7 +77,7 @@ def forwarder(bench, suffix=""):
     with bench.scene():
         target, address = echo(rig)
         one = rig.start(
-            host, rig.tools / "udp_forward", daemon.endpoint(host.addr4, FORWARD_PORT),
+            host, rig.tools / "floor/udp_forward", daemon.endpoint(host.addr4, FORWARD_PORT),
             daemon.endpoint(host.addr4, OUT_PORT), address, cpu=RELAY_CORE)
         prefer(one.pid)
         measure(bench, f"latency_forwarder{suffix}", daemon.endpoint(host.addr4, FORWARD_PORT))
@@ -126,7 +126,7 @@ def storm(bench):
                                     others=PEER_CORE, batch=False)
             prefer(relay.pid)
             way = tunnel(rig, address)
-            app = rig.start(peer, rig.tools / "load_udp", way.address, cpu=PEER_CORE)
+            app = rig.start(peer, rig.tools / "load/load_udp", way.address, cpu=PEER_CORE)
         finally:
             peer.ahead = False
         app.ask("send", SIZE, RATE, WARM_UP_MSEC)

@@ -198,7 +198,7 @@ class Rig:
         return Talk(self, host, argv, **options)
 
     def far(self, family, *options):
-        return self.start(self.switch(family), self.tools / "far", "relay", *options)
+        return self.start(self.switch(family), self.tools / "load/far", "relay", *options)
 
     def start_relay(self, config=None, datapath="xdp", cpu=CORE, others=OTHER, batch=True, args=()):
         """cpu: of the worker, where there is one; others: of control.
@@ -230,7 +230,7 @@ class Rig:
         trust = trust or ["--pin", self.relay.fingerprint]
         target = daemon.endpoint(self.address(f"target-v{to[0]}", to[0]), to[1])
         return self.start(
-            self.switch(family), self.tools / "load_tunnel", "--if", "relay",
+            self.switch(family), self.tools / "load/load_tunnel", "--if", "relay",
             "--from", f"{self.mac(peer, family)},{self.address(peer, family)}",
             "--relay", f"{self.mac('relay', family)},{at}", "--target", target, *trust, *options,
             **how)
@@ -238,7 +238,7 @@ class Rig:
     def load_raw(self, family, sender, from_port, to_port, size, *options, **how):
         """load_raw in the place of a host, toward the relay."""
         return self.start(
-            self.switch(family), self.tools / "load_raw", "relay",
+            self.switch(family), self.tools / "load/load_raw", "relay",
             "--from", f"{self.mac(sender, family)},"
                       f"{daemon.endpoint(self.address(sender, family), from_port)}",
             "--to", f"{self.mac('relay', family)},"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* culvertctl - what a relay is doing, for its operator. */
-#include "control/options.h"
+#include "control/daemon/options.h"
 #include "datapath/base/err.h"
 #include "tools/culvertctl/ask.h"
 #include "tools/culvertctl/show.h"

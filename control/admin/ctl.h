@@ -9,8 +9,8 @@
  * Order: 1. open  2. the loop runs  3. close, and the loop runs once more
  * Threading: control.
  */
-#ifndef CLV_CTL_H
-#define CLV_CTL_H
+#ifndef CLV_ADMIN_CTL_H
+#define CLV_ADMIN_CTL_H
 
 #include <stddef.h>
 

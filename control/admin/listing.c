@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/listing.h"
 
-#include "control/maps.h"
+#include "control/xdp/maps.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 

@@ -6,8 +6,8 @@
  *
  * Threading: control; the pieces also culvertctl, which reads pinned maps.
  */
-#ifndef CLV_LISTING_H
-#define CLV_LISTING_H
+#ifndef CLV_ADMIN_LISTING_H
+#define CLV_ADMIN_LISTING_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,8 +15,8 @@
 #include <jansson.h>
 
 #include "bpf/abi.h"
-#include "control/bpf_load.h"
-#include "control/relay.h"
+#include "control/xdp/load.h"
+#include "control/daemon/daemon.h"
 
 /* A list that stops at the asked limit, but counts on. */
 struct clv_listing {

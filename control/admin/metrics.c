@@ -3,7 +3,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/io/xsk.h"
-#include "datapath/session/aead.h"
+#include "datapath/crypto/aead.h"
 
 #include <inttypes.h>
 #include <malloc.h>

@@ -7,13 +7,13 @@
  *
  * Threading: control.
  */
-#ifndef CLV_METRICS_H
-#define CLV_METRICS_H
+#ifndef CLV_ADMIN_METRICS_H
+#define CLV_ADMIN_METRICS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/relay.h"
+#include "control/daemon/daemon.h"
 
 /* All figures.  Returns text that the caller frees and its length, or NULL when out of memory. */
 char *clv_metrics_text(const struct clv_relay *relay, size_t *len);

@@ -8,8 +8,8 @@
  * Order: 1. open  2. the loop runs  3. close, and the loop runs once more
  * Threading: control.
  */
-#ifndef CLV_METRICS_HTTP_H
-#define CLV_METRICS_HTTP_H
+#ifndef CLV_ADMIN_METRICS_HTTP_H
+#define CLV_ADMIN_METRICS_HTTP_H
 
 #include <uv.h>
 

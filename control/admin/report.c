@@ -8,7 +8,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/io/xsk.h"
-#include "datapath/session/aead.h"
+#include "datapath/crypto/aead.h"
 
 #include <arpa/inet.h>
 #include <string.h>

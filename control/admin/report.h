@@ -9,10 +9,10 @@
  *
  * Threading: control.
  */
-#ifndef CLV_REPORT_H
-#define CLV_REPORT_H
+#ifndef CLV_ADMIN_REPORT_H
+#define CLV_ADMIN_REPORT_H
 
-#include "control/relay.h"
+#include "control/daemon/daemon.h"
 
 /* Start to answer on RUN/control.sock.  Returns 0, or -errno with one line in relay->error. */
 int clv_report_open(struct clv_relay *relay);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/masque/h3.h"
+#include "control/http/h3.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"

@@ -18,8 +18,8 @@
  * draft-ietf-masque-connect-udp-listen-13 sections 3.1 to 3.3.
  * Threading: control; no state but the struct.
  */
-#ifndef CLV_CAPSULE_H
-#define CLV_CAPSULE_H
+#ifndef CLV_MASQUE_CAPSULE_H
+#define CLV_MASQUE_CAPSULE_H
 
 #include <stddef.h>
 #include <stdint.h>

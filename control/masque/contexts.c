@@ -10,7 +10,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/table.h"
 #include "datapath/base/varint.h"
-#include "datapath/session/dgram.h"
+#include "datapath/quic/dgram.h"
 
 enum {
 	SLOTS_FIRST = 16,   /* room for contexts at first; doubled up to open_max */

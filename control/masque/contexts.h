@@ -16,8 +16,8 @@
  * Spec: draft-ietf-masque-connect-udp-listen-13 section 3, RFC 9298 section 4.
  * Threading: control.
  */
-#ifndef CLV_CONTEXTS_H
-#define CLV_CONTEXTS_H
+#ifndef CLV_MASQUE_CONTEXTS_H
+#define CLV_MASQUE_CONTEXTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

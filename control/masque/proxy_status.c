@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/masque/fields.h"
+#include "control/http/fields.h"
 #include "datapath/base/err.h"
 
 struct error_row {

@@ -7,8 +7,8 @@
  * Spec: RFC 9209 sections 2 and 2.3, RFC 9298 sections 3.1 and 7.
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_PROXY_STATUS_H
-#define CLV_PROXY_STATUS_H
+#ifndef CLV_MASQUE_PROXY_STATUS_H
+#define CLV_MASQUE_PROXY_STATUS_H
 
 #include <stddef.h>
 #include <stdint.h>

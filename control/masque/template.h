@@ -7,8 +7,8 @@
  * Spec: RFC 9298 sections 2 and 3, RFC 6570 up to level 3, RFC 3986 section 3.2.2.
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_TEMPLATE_H
-#define CLV_TEMPLATE_H
+#ifndef CLV_MASQUE_TEMPLATE_H
+#define CLV_MASQUE_TEMPLATE_H
 
 #include <stddef.h>
 #include <stdint.h>

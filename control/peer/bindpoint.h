@@ -16,8 +16,8 @@
  * Spec: draft-ietf-masque-connect-udp-listen-13.
  * Threading: control.
  */
-#ifndef CLV_BINDPOINT_H
-#define CLV_BINDPOINT_H
+#ifndef CLV_PEER_BINDPOINT_H
+#define CLV_PEER_BINDPOINT_H
 
 #include <stdbool.h>
 #include <stdint.h>

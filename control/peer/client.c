@@ -7,15 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/handshake/admit.h"
-#include "control/send_port.h"
+#include "control/admission/admit.h"
+#include "control/peer/send_port.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/base/rand.h"
 #include "datapath/io/sock.h"
-#include "datapath/worker.h"
+#include "datapath/worker/worker.h"
 
 enum {
 	CONNS_MAX = 8,

@@ -9,13 +9,13 @@
  * until is_stopped  5. close
  * Threading: the caller's; no thread is made and no loop imposed.
  */
-#ifndef CLV_CLIENT_H
-#define CLV_CLIENT_H
+#ifndef CLV_PEER_CLIENT_H
+#define CLV_PEER_CLIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "control/control.h"
+#include "control/core/control.h"
 #include "control/peer/relay_session.h"
 
 struct clv_client;

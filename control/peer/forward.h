@@ -9,8 +9,8 @@
  * Order: 1. open  2. set_session whenever it changes; set_now before each step of the client  3. close
  * Threading: control.
  */
-#ifndef CLV_FORWARD_H
-#define CLV_FORWARD_H
+#ifndef CLV_PEER_FORWARD_H
+#define CLV_PEER_FORWARD_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -7,14 +7,14 @@
  * Spec: RFC 9298.
  * Threading: control.
  */
-#ifndef CLV_RELAY_SESSION_H
-#define CLV_RELAY_SESSION_H
+#ifndef CLV_PEER_RELAY_SESSION_H
+#define CLV_PEER_RELAY_SESSION_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/control.h"
-#include "control/masque/client_request.h"
+#include "control/core/control.h"
+#include "control/peer/request.h"
 
 struct clv_relay_session;
 struct clv_relay_tunnel;

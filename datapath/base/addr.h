@@ -4,8 +4,8 @@
  *
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_ADDR_H
-#define CLV_ADDR_H
+#ifndef CLV_BASE_ADDR_H
+#define CLV_BASE_ADDR_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

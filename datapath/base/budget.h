@@ -4,8 +4,8 @@
  *
  * Threading: its owner.
  */
-#ifndef CLV_BUDGET_H
-#define CLV_BUDGET_H
+#ifndef CLV_BASE_BUDGET_H
+#define CLV_BASE_BUDGET_H
 
 #include <stdbool.h>
 #include <stddef.h>

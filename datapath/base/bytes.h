@@ -4,8 +4,8 @@
  *
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_BYTES_H
-#define CLV_BYTES_H
+#ifndef CLV_BASE_BYTES_H
+#define CLV_BASE_BYTES_H
 
 #include <endian.h>
 #include <stdint.h>

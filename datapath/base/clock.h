@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* clock - the only reader of the clock; everything below takes now_ns as a parameter. */
-#ifndef CLV_CLOCK_H
-#define CLV_CLOCK_H
+#ifndef CLV_BASE_CLOCK_H
+#define CLV_BASE_CLOCK_H
 
 #include <stdint.h>
 

@@ -6,8 +6,8 @@
  *
  * Threading: one writer for each struct; any thread reads (relaxed), a reader sums.
  */
-#ifndef CLV_COUNTERS_H
-#define CLV_COUNTERS_H
+#ifndef CLV_BASE_COUNTERS_H
+#define CLV_BASE_COUNTERS_H
 
 #include <stdint.h>
 

@@ -4,8 +4,8 @@
  *
  * Threading: any thread.
  */
-#ifndef CLV_ERR_H
-#define CLV_ERR_H
+#ifndef CLV_BASE_ERR_H
+#define CLV_BASE_ERR_H
 
 #define CLV_ERRORS(X)                                                                              \
 	X(CLV_EPROTO, -2001, "the peer broke the protocol")                                        \

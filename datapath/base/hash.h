@@ -6,8 +6,8 @@
  * three of finalization, as hash tables use it.
  * Threading: pure function; any thread.
  */
-#ifndef CLV_HASH_H
-#define CLV_HASH_H
+#ifndef CLV_BASE_HASH_H
+#define CLV_BASE_HASH_H
 
 #include <endian.h>
 #include <stddef.h>

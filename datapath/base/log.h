@@ -7,8 +7,8 @@
  * No line joins a client's address with its target.  Nothing per packet.
  * Threading: any thread; a line is written by one write(2) to stderr.
  */
-#ifndef CLV_LOG_H
-#define CLV_LOG_H
+#ifndef CLV_BASE_LOG_H
+#define CLV_BASE_LOG_H
 
 #include <stdbool.h>
 

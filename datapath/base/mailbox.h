@@ -8,8 +8,8 @@
  *
  * Threading: one sending thread, one receiving thread.
  */
-#ifndef CLV_MAILBOX_H
-#define CLV_MAILBOX_H
+#ifndef CLV_BASE_MAILBOX_H
+#define CLV_BASE_MAILBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>

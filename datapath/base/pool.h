@@ -4,8 +4,8 @@
  *
  * Threading: its owner.
  */
-#ifndef CLV_POOL_H
-#define CLV_POOL_H
+#ifndef CLV_BASE_POOL_H
+#define CLV_BASE_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

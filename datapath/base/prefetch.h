@@ -7,8 +7,8 @@
  *
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_PREFETCH_H
-#define CLV_PREFETCH_H
+#ifndef CLV_BASE_PREFETCH_H
+#define CLV_BASE_PREFETCH_H
 
 #include <stddef.h>
 #include <stdint.h>

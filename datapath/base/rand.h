@@ -4,8 +4,8 @@
  *
  * Threading: one struct for each thread.
  */
-#ifndef CLV_RAND_H
-#define CLV_RAND_H
+#ifndef CLV_BASE_RAND_H
+#define CLV_BASE_RAND_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  *
  * Threading: clear is the writer's; read any thread.
  */
-#ifndef CLV_SHARED_H
-#define CLV_SHARED_H
+#ifndef CLV_BASE_SHARED_H
+#define CLV_BASE_SHARED_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -7,8 +7,8 @@
  * Threading: one thread calls the producer half, one the consumer half.  Wait-free, no locks.
  * Order: producer 1. reserve  2. fill the body  3. commit.   consumer 1. peek  2. use  3. release.
  */
-#ifndef CLV_SPSC_H
-#define CLV_SPSC_H
+#ifndef CLV_BASE_SPSC_H
+#define CLV_BASE_SPSC_H
 
 #include <stdbool.h>
 #include <stddef.h>

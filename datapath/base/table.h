@@ -7,8 +7,8 @@
  *
  * Threading: its owner.
  */
-#ifndef CLV_TABLE_H
-#define CLV_TABLE_H
+#ifndef CLV_BASE_TABLE_H
+#define CLV_BASE_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

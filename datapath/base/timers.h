@@ -4,8 +4,8 @@
  *
  * Threading: its owner.  No clock is read: the caller passes now.
  */
-#ifndef CLV_TIMERS_H
-#define CLV_TIMERS_H
+#ifndef CLV_BASE_TIMERS_H
+#define CLV_BASE_TIMERS_H
 
 #include <stddef.h>
 #include <stdint.h>

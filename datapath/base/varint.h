@@ -7,8 +7,8 @@
  * Spec: RFC 9000 section 16.  Encodings longer than needed are legal (RFC 9297 section 1.1).
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_VARINT_H
-#define CLV_VARINT_H
+#ifndef CLV_BASE_VARINT_H
+#define CLV_BASE_VARINT_H
 
 #include <stddef.h>
 #include <stdint.h>

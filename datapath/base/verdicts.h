@@ -7,8 +7,8 @@
  *
  * Threading: immutable once made, and shared: every thread that keeps it has a reference of its own.
  */
-#ifndef CLV_VERDICTS_H
-#define CLV_VERDICTS_H
+#ifndef CLV_BASE_VERDICTS_H
+#define CLV_BASE_VERDICTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

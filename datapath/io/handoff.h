@@ -10,8 +10,8 @@
  * Threading: `from` is the calling worker in send and flush, `me` in the others; each worker calls
  * with its own number only.  new and free while no worker runs.
  */
-#ifndef CLV_HANDOFF_H
-#define CLV_HANDOFF_H
+#ifndef CLV_IO_HANDOFF_H
+#define CLV_IO_HANDOFF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  *
  * Threading: plain values; copied between threads by message.
  */
-#ifndef CLV_NEXTHOP_H
-#define CLV_NEXTHOP_H
+#ifndef CLV_IO_NEXTHOP_H
+#define CLV_IO_NEXTHOP_H
 
 #include <stdbool.h>
 #include <stdint.h>

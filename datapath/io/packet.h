@@ -9,8 +9,8 @@
  * Spec: RFC 791, RFC 8200, RFC 768, RFC 6935 section 5 (checksum zero), RFC 9298 section 5 (ECN).
  * Threading: pure functions; any thread.
  */
-#ifndef CLV_PACKET_H
-#define CLV_PACKET_H
+#ifndef CLV_IO_PACKET_H
+#define CLV_IO_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

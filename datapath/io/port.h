@@ -9,8 +9,8 @@
  *        (or tx_give)  4. flush, once for the whole batch
  * Threading: the thread that owns the port.
  */
-#ifndef CLV_PORT_H
-#define CLV_PORT_H
+#ifndef CLV_IO_PORT_H
+#define CLV_IO_PORT_H
 
 #include <stdbool.h>
 #include <stddef.h>

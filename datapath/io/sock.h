@@ -10,8 +10,8 @@
  * Order: 1. open  2. add_socket, any number, any time  3. the port's operations  4. ops->close
  * Threading: clv_sock_open before the worker starts, then the worker's; the bind functions any.
  */
-#ifndef CLV_SOCK_H
-#define CLV_SOCK_H
+#ifndef CLV_IO_SOCK_H
+#define CLV_IO_SOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  *
  * Threading: the worker's.
  */
-#ifndef CLV_SOCK_PORT_H
-#define CLV_SOCK_PORT_H
+#ifndef CLV_IO_SOCK_PORT_H
+#define CLV_IO_SOCK_PORT_H
 
 #include <assert.h>
 #include <netinet/in.h>

@@ -8,8 +8,8 @@
  *
  * Threading: made by any thread, then its worker's.
  */
-#ifndef CLV_UMEM_H
-#define CLV_UMEM_H
+#ifndef CLV_IO_UMEM_H
+#define CLV_IO_UMEM_H
 
 #include <assert.h>
 #include <stdbool.h>

@@ -13,8 +13,8 @@
  *        5. clv_xsk_wait_unbound, before the program is detached
  * Threading: open and add before the worker starts; then the worker's.  clv_xsk_info any thread.
  */
-#ifndef CLV_XSK_H
-#define CLV_XSK_H
+#ifndef CLV_IO_XSK_H
+#define CLV_IO_XSK_H
 
 #include <stdbool.h>
 #include <stdint.h>

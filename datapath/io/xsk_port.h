@@ -4,8 +4,8 @@
  *
  * Threading: the worker's.
  */
-#ifndef CLV_XSK_PORT_H
-#define CLV_XSK_PORT_H
+#ifndef CLV_IO_XSK_PORT_H
+#define CLV_IO_XSK_PORT_H
 
 #include <xdp/xsk.h>
 

@@ -24,13 +24,13 @@
 
 #include <bpf/bpf.h>
 
-#include "control/maps.h"
+#include "control/xdp/maps.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"
-#include "datapath/session/conn.h"
-#include "datapath/session/dgram.h"
-#include "datapath/worker.h"
+#include "datapath/quic/conn.h"
+#include "datapath/quic/dgram.h"
+#include "datapath/worker/worker.h"
 #include "tests/bpf/frame.h"
 #include "tests/bpf/world.h"
 

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "control/handshake/admit.h"
+#include "control/admission/admit.h"
 #include "datapath/base/clock.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/config.h"
+#include "control/daemon/config.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_ranges(const struct clv_config *c)

@@ -4,7 +4,7 @@
 
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
-#include "datapath/session/dgram.h"
+#include "datapath/quic/dgram.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

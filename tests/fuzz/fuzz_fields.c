@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "control/masque/fields.h"
+#include "control/http/fields.h"
 #include "control/masque/proxy_status.h"
 #include "tests/fuzz/fuzz.h"
 

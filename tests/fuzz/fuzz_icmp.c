@@ -2,7 +2,7 @@
 /* Any bytes as an ICMP error; the first one chooses the family.  What is believed stays in bounds. */
 #include <string.h>
 
-#include "control/icmp.h"
+#include "control/host/icmp.h"
 #include "datapath/io/packet.h"
 #include "tests/fuzz/fuzz.h"
 

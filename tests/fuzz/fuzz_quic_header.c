@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "datapath/base/err.h"
-#include "datapath/session/cid.h"
+#include "datapath/quic/cid.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The QUIC library reads the same packets after us: both must see the same IDs. */

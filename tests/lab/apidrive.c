@@ -21,7 +21,7 @@
 
 #include <jansson.h>
 
-#include "control/peer/culvert.h"
+#include "control/library/culvert.h"
 
 enum {
 	WORDS_MAX = 6,

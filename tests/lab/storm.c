@@ -19,11 +19,11 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-#include "control/handshake/tls.h"
+#include "control/tls/tls.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/rand.h"
-#include "datapath/session/conn.h"
+#include "datapath/quic/conn.h"
 
 enum {
 	SLOTS = 128, /* handshakes at a time */

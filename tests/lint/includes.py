@@ -4,11 +4,11 @@
 
     tools, bench, tests -> anything, but
     tools/culvert       -> the public header of the library
-    control             -> control, datapath, bpf/abi.h, bpf/guard.h
-    datapath            -> datapath of the same level or below, bpf/abi.h
-                           levels: worker (datapath/*) > session > io > base; messages.h,
-                           which sessions and control send, counts as session
+    control             -> its own room or a room of a lower level, datapath, bpf/abi.h, bpf/guard.h
+    datapath            -> its own room or a room of a lower level, bpf/abi.h
     bpf                 -> bpf
+
+The levels of the rooms stand in levels.py.
 
 includes.py FILE...   prints one line per #include against that, and exits 1.
 """
@@ -16,20 +16,12 @@ import re
 import sys
 from pathlib import Path, PurePosixPath
 
+import levels
+
 INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 OURS = ("bpf", "datapath", "control", "tools", "bench", "tests")
-LEVELS = {"base": 0, "io": 1, "session": 2}
-WORKER = 3
 SHARED = {"datapath": ("bpf/abi.h",), "control": ("bpf/abi.h", "bpf/guard.h")}
-MESSAGES = "datapath/messages.h"
-PUBLIC = "control/peer/culvert.h"
-
-
-def level(path):
-    """How high in datapath/ this file is."""
-    if str(path) == MESSAGES:
-        return LEVELS["session"]
-    return LEVELS.get(path.parts[1], WORKER) if len(path.parts) > 2 else WORKER
+PUBLIC = "control/library/culvert.h"
 
 
 def fault(source, target, quoted):
@@ -50,12 +42,8 @@ def fault(source, target, quoted):
         return "leaves bpf/"
     if here in SHARED and there == "bpf" and str(target) not in SHARED[here]:
         return "reaches into bpf/ beside what is shared"
-    if here == "datapath" and there not in ("datapath", "bpf"):
-        return f"goes from datapath/ up to {there}/"
-    if here == "datapath" and there == "datapath" and level(target) > level(source):
-        return "goes upward within datapath/ (worker > session > io > base)"
-    if here == "control" and there not in ("control", "datapath", "bpf"):
-        return f"goes from control/ up to {there}/"
+    if here in SHARED and there != "bpf":
+        return levels.fault(source, target)
     return None
 
 

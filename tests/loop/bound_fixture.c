@@ -5,7 +5,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
-#include "datapath/session/dgram.h"
+#include "datapath/quic/dgram.h"
 #include "tests/loop/hostile.h"
 #include "tests/unit/check.h"
 

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/handshake/tls.h"
+#include "control/tls/tls.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"
-#include "datapath/session/dgram.h"
+#include "datapath/quic/dgram.h"
 
 enum {
 	PN_LEN = 4,

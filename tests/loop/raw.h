@@ -10,7 +10,7 @@
 #ifndef LOOP_RAW_H
 #define LOOP_RAW_H
 
-#include "datapath/session/aead_keys.h"
+#include "datapath/crypto/aead_keys.h"
 #include "tests/loop/world.h"
 
 enum {

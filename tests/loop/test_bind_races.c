@@ -15,7 +15,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"
-#include "datapath/session/dgram.h"
+#include "datapath/quic/dgram.h"
 #include "tests/loop/hostile.h"
 
 enum {

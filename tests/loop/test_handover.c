@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "datapath/base/clock.h"
-#include "datapath/worker_state.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/world.h"
 
 enum {

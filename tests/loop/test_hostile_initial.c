@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "control/control_state.h"
+#include "control/core/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
-#include "datapath/worker_state.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/hostile.h"
 
 enum {

@@ -10,7 +10,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
-#include "datapath/worker_state.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/hostile.h"
 
 enum { RESET_LEN = 43 };

@@ -9,8 +9,8 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "datapath/session/dgram.h"
-#include "datapath/worker_state.h"
+#include "datapath/quic/dgram.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/world.h"
 
 static struct world *open_world(const struct world_params *p)

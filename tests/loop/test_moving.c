@@ -12,7 +12,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
-#include "datapath/worker_state.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/world.h"
 
 static bool is_answered(struct world *w)

@@ -8,11 +8,11 @@
 
 #include <cmocka.h>
 
-#include "control/control_state.h"
+#include "control/core/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "datapath/worker_state.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/world.h"
 
 enum {

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/handshake/admit.h"
-#include "control/handshake/certs.h"
+#include "control/admission/admit.h"
+#include "control/tls/certs.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/io/handoff.h"
-#include "datapath/session/cid.h"
+#include "datapath/quic/cid.h"
 #include "tests/loop/world_host.h"
 
 enum {

@@ -9,7 +9,7 @@
 #ifndef LOOP_WORLD_H
 #define LOOP_WORLD_H
 
-#include "control/control.h"
+#include "control/core/control.h"
 #include "control/peer/relay_session.h"
 #include "tests/loop/wire.h"
 

@@ -9,7 +9,7 @@ import pytest
 
 from lab import REPOSITORY
 
-HEADER = REPOSITORY / "control/peer/culvert.h"
+HEADER = REPOSITORY / "control/library/culvert.h"
 DATAPATHS = ("xdp", "sock")
 
 # Names that the pinned libraries and our own code have too: the application's must not clash.

@@ -25,7 +25,8 @@ def tsan(build):
     return folder
 
 
-@pytest.mark.parametrize("program", ["test_spsc", "test_mailbox", "test_handoff", "test_bound"])
+@pytest.mark.parametrize("program", ["base/test_spsc", "base/test_mailbox", "io/test_handoff",
+                                     "tunnel/test_remotes"])
 def test_rings_and_mailboxes_are_passed_between_threads_without_a_race(tsan, program):
     done = subprocess.run([tsan / "tests/unit" / program], capture_output=True, text=True,
                           timeout=120)

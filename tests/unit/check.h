@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* check - what every unit test includes: cmocka, and cases whose names are sentences. */
-#ifndef CLV_TESTS_UNIT_CHECK_H
-#define CLV_TESTS_UNIT_CHECK_H
+#ifndef CLV_TEST_CHECK_H
+#define CLV_TEST_CHECK_H
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "control/peer/culvert.h"
+#include "control/library/culvert.h"
 
 enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND };
 

@@ -2,9 +2,9 @@
 #include "tools/culvertctl/ask.h"
 
 #include "control/admin/listing.h"
-#include "control/bpf_load.h"
-#include "control/handshake/guard.h"
-#include "control/maps.h"
+#include "control/xdp/load.h"
+#include "control/admission/guard.h"
+#include "control/xdp/maps.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/show.h"
 
-#include "control/maps.h"
+#include "control/xdp/maps.h"
 #include "datapath/base/counters.h"
 
 #include <stdbool.h>

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * micro_bpf: what the XDP program costs for one frame, by BPF_PROG_TEST_RUN with repeat: the program
+ * alone, without driver, redirect and socket, tables as full as a busy relay's.  Needs root.
+ */
+#include "bench/micro/micro.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "culvert.skel.h"
+#include "datapath/io/packet.h"
+
+enum {
+	REPEAT = 100000,
+	TABLE_FILL = 50000,
+	FRAME_MAX = 2048,
+
+};
+
+static const uint8_t cid[CLV_CID_LEN] = "culvert!";
+static struct culvert_bpf *skel;
+
+struct path {
+	const char *name;
+	const char *local, *remote;
+	uint8_t first;	 /* byte of the UDP payload; 0: nothing of QUIC */
+	uint32_t action; /* what the program must decide, else another path would be timed */
+};
+
+static const struct path paths[] = {
+	{ "connection IPv4", "192.0.2.1:443", "198.51.100.7:4000", 0x40, XDP_REDIRECT },
+	{ "connection IPv6", "[2001:db8::1]:443", "[2001:db8:7::7]:4000", 0x40, XDP_REDIRECT },
+	{ "context IPv4", "192.0.2.1:20000", "198.51.100.7:53", 0, XDP_REDIRECT },
+	{ "context IPv6", "[2001:db8::1]:20000", "[2001:db8:7::7]:53", 0, XDP_REDIRECT },
+	{ "unknown remote", "192.0.2.1:20000", "198.51.100.7:54", 0, XDP_DROP },
+	{ "long header", "192.0.2.1:443", "198.51.100.7:4000", 0xc0, XDP_PASS },
+	{ "somebody else's", "192.0.2.1:9999", "198.51.100.7:53", 0, XDP_PASS },
+};
+
+static struct clv_endpoint endpoint(const char *text)
+{
+	struct clv_endpoint ep = { 0 };
+
+	if (clv_endpoint_parse(text, &ep))
+		abort();
+	return ep;
+}
+
+static void put(struct bpf_map *map, const void *key, size_t key_len, const void *value, size_t len)
+{
+	if (bpf_map__update_elem(map, key, key_len, value, len, BPF_ANY)) {
+		perror(bpf_map__name(map));
+		exit(1);
+	}
+}
+
+static void put_context(const struct clv_endpoint *local, const struct clv_endpoint *remote)
+{
+	const struct clv_tuple tuple = { .local = *local, .remote = *remote };
+	const struct clv_context context = { .context_id = 4 };
+
+	put(skel->maps.contexts, &tuple, sizeof(tuple), &context, sizeof(context));
+}
+
+/* Where redirected frames would go: an AF_XDP socket that only fills its slot. */
+static void put_link(void)
+{
+	const uint32_t ifindex = if_nametoindex("lo"), slot = 0; /* of test runs */
+	const struct clv_link link = { .xsk_base = 0 };
+	int fd = socket(AF_XDP, SOCK_RAW, 0);
+
+	if (fd < 0) {
+		perror("AF_XDP socket");
+		exit(1);
+	}
+	put(skel->maps.links, &ifindex, sizeof(ifindex), &link, sizeof(link));
+	put(skel->maps.xsks, &slot, sizeof(slot), &fd, sizeof(fd));
+}
+
+static void fill(void)
+{
+	const struct clv_listener listener = { .id = 0 };
+	const struct clv_binding binding = { 0 };
+	const struct clv_ref ref = { 0 };
+	uint8_t other[CLV_CID_LEN] = "fill";
+
+	for (uint32_t i = 0; i < TABLE_FILL; i++) {
+		struct clv_endpoint local = endpoint("203.0.113.1:1"),
+				    remote = endpoint("203.0.113.2:53");
+
+		memcpy(&local.port, &i, sizeof(local.port));
+		memcpy(other + 4, &i, sizeof(i));
+		put_context(&local, &remote);
+		put(skel->maps.conns, other, sizeof(other), &ref, sizeof(ref));
+	}
+	put(skel->maps.conns, cid, sizeof(cid), &ref, sizeof(ref));
+	for (size_t i = 0; i < 2; i++) {
+		struct clv_endpoint at = endpoint(paths[i].local),
+				    port = endpoint(paths[2 + i].local),
+				    remote = endpoint(paths[2 + i].remote);
+
+		put(skel->maps.listeners, &at, sizeof(at), &listener, sizeof(listener));
+		put(skel->maps.bindings, &port, sizeof(port), &binding, sizeof(binding));
+		put_context(&port, &remote);
+	}
+}
+
+static size_t build(const struct path *p, size_t len, uint8_t *buffer, uint8_t **frame)
+{
+	struct clv_flow flow = { .local = endpoint(p->remote), .remote = endpoint(p->local) };
+	uint8_t *payload = buffer + CLV_PACKET_HEADERS_MAX;
+	size_t headers;
+
+	memset(payload, 0x5a, len);
+	if (p->first) {
+		payload[0] = p->first;
+		memcpy(payload + 1, cid, sizeof(cid));
+	}
+	headers = clv_packet_encode(payload, len, &flow, 0);
+	*frame = payload - headers;
+	return headers + len;
+}
+
+static void measure(const struct path *p, int argc, char **argv)
+{
+	uint8_t buffer[FRAME_MAX], *frame;
+	size_t len = build(p, 1200, buffer, &frame);
+	double ns[MICRO_ROUNDS];
+	char name[64];
+
+	snprintf(name, sizeof(name), "bpf/%s", p->name);
+	if (argc > 1 && !strstr(name, argv[1]))
+		return;
+	for (int i = 0; i < MICRO_ROUNDS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = (uint32_t)len,
+			    .repeat = REPEAT);
+
+		if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.clv_ingress), &run)) {
+			perror("BPF_PROG_TEST_RUN");
+			exit(1);
+		}
+		if (run.retval != p->action) {
+			fprintf(stderr, "micro_bpf: %s: action %u\n", p->name, run.retval);
+			exit(1);
+		}
+		ns[i] = run.duration;
+	}
+	micro_print(name, ns);
+}
+
+int main(int argc, char **argv)
+{
+	if (geteuid()) {
+		fprintf(stderr, "micro_bpf: needs root, to load the program\n");
+		return 77;
+	}
+	skel = culvert_bpf__open_and_load();
+	if (!skel) {
+		perror("micro_bpf: load");
+		return 1;
+	}
+	put_link();
+	fill();
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		measure(&paths[i], argc, argv);
+	culvert_bpf__destroy(skel);
+	return 0;
+}

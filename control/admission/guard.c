@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admission/guard.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/hash.h"
+
+enum {
+	WAYS = 4, /* entries that one key may lie in */
+};
+
+int clv_guard_init(struct clv_guard *g, const struct clv_guard_limits *limits, size_t entries,
+		   const uint64_t seed[static 2])
+{
+	*g = (struct clv_guard){
+		.limits = *limits,
+		.entries_len = WAYS,
+		.seed = { seed[0], seed[1] },
+	};
+	if (!limits->host.interval_ns && !limits->net.interval_ns)
+		return 0;
+	while (g->entries_len < entries)
+		g->entries_len *= 2;
+	g->entries = calloc(g->entries_len, sizeof(*g->entries));
+	return g->entries ? 0 : -ENOMEM;
+}
+
+void clv_guard_fini(struct clv_guard *g)
+{
+	free(g->entries);
+	*g = (struct clv_guard){ 0 };
+}
+
+/* The entry of a key; a fresh one when it was forgotten or never there. */
+static struct clv_guard_entry *find(struct clv_guard *g, const struct clv_guard_key *key)
+{
+	size_t at = clv_hash(g->seed, key, sizeof(*key)) & (g->entries_len - 1) &
+		    ~(size_t)(WAYS - 1);
+	struct clv_guard_entry *ways = &g->entries[at], *fullest = ways;
+
+	for (int i = 0; i < WAYS; i++) {
+		if (ways[i].full_ns && !memcmp(&ways[i].key, key, sizeof(*key)))
+			return &ways[i];
+		if (ways[i].full_ns < fullest->full_ns)
+			fullest = &ways[i];
+	}
+	*fullest = (struct clv_guard_entry){ .key = *key };
+	return fullest;
+}
+
+static bool take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
+		 enum clv_guard_width width, const struct clv_rate *rate, uint64_t now_ns)
+{
+	struct clv_guard_key key;
+
+	if (!rate->interval_ns)
+		return true;
+	clv_guard_key_of(&key, addr, kind, width);
+	return clv_bucket_take(&find(g, &key)->full_ns, rate, now_ns);
+}
+
+bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
+		    uint64_t now_ns)
+{
+	return take(g, addr, kind, CLV_GUARD_HOST, &g->limits.host, now_ns) &&
+	       take(g, addr, kind, CLV_GUARD_NET, &g->limits.net, now_ns);
+}
+
+const char *clv_guard_source(const struct clv_guard_key *key, char buf[static CLV_GUARD_TEXT_MAX])
+{
+	bool is_v4 = clv_guard_is_v4(key->addr);
+	char text[INET6_ADDRSTRLEN];
+
+	inet_ntop(is_v4 ? AF_INET : AF_INET6, key->addr + (is_v4 ? 12 : 0), text, sizeof(text));
+	snprintf(buf, CLV_GUARD_TEXT_MAX, "%s/%d", text, key->prefix_bits - (is_v4 ? 96 : 0));
+	return buf;
+}
+
+const char *clv_guard_kind_name(enum clv_guard_kind kind)
+{
+	return kind == CLV_GUARD_INITIAL ? "initial" : "unknown";
+}

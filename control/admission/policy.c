@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admission/policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+enum {
+	V4_OFFSET_BITS = 96, /* where IPv4 addresses start in the 16-byte form */
+};
+
+struct clv_policy {
+	struct clv_policy_rule *rules; /* longest prefix first; one rule for a prefix */
+	size_t len;
+	struct clv_verdicts *verdicts; /* the same rules, to look addresses up */
+};
+
+/* Where rules come from; of one and the same prefix the last of these beats the others. */
+enum origin {
+	FROM_TABLE,
+	FROM_ALLOW,
+	FROM_DENY,
+};
+
+struct candidate {
+	struct clv_policy_rule rule;
+	enum origin origin;
+};
+
+struct special {
+	const char *prefix;
+	const char *why;
+};
+
+/*
+ * The special-use registries of IPv4 and IPv6 (RFC 6890 and its updates), as far as they are not
+ * ordinary destinations.  The NAT64 prefix 64:ff9b::/96 is missing on purpose: an IPv6-only relay
+ * reaches IPv4 through it, and the address inside is judged.
+ */
+static const struct special specials[] = {
+	{ "0.0.0.0/8", "this network" },
+	{ "10.0.0.0/8", "private" },
+	{ "100.64.0.0/10", "shared address space" },
+	{ "127.0.0.0/8", "loopback" },
+	{ "169.254.0.0/16", "link-local" },
+	{ "172.16.0.0/12", "private" },
+	{ "192.0.0.0/24", "protocol assignments" },
+	{ "192.0.2.0/24", "documentation" },
+	{ "192.88.99.0/24", "6to4 relay" },
+	{ "192.168.0.0/16", "private" },
+	{ "198.18.0.0/15", "benchmarking" },
+	{ "198.51.100.0/24", "documentation" },
+	{ "203.0.113.0/24", "documentation" },
+	{ "224.0.0.0/4", "multicast" },
+	{ "240.0.0.0/4", "reserved" },
+	{ "255.255.255.255/32", "broadcast" },
+
+	{ "::/96", "IPv4-compatible" },
+	{ "::/128", "unspecified" },
+	{ "::1/128", "loopback" },
+	{ "64:ff9b:1::/48", "local NAT64" },
+	{ "100::/64", "discard" },
+	{ "100:0:0:1::/64", "dummy prefix" },
+	{ "2001::/23", "protocol assignments" },
+	{ "2001::/32", "Teredo" },
+	{ "2001:2::/48", "benchmarking" },
+	{ "2001:10::/28", "ORCHID" },
+	{ "2001:20::/28", "ORCHIDv2" },
+	{ "2001:db8::/32", "documentation" },
+	{ "2002::/16", "6to4" },
+	{ "3fff::/20", "documentation" },
+	{ "5f00::/16", "segment routing" },
+	{ "fc00::/7", "private" },
+	{ "fe80::/10", "link-local" },
+	{ "fec0::/10", "site-local" },
+	{ "ff00::/8", "multicast" },
+};
+
+/* Where an IPv6 form keeps the IPv4 address it stands for. */
+struct disguise {
+	uint8_t prefix[12];
+	uint8_t prefix_bits;
+	uint8_t at[4];	  /* byte positions */
+	bool inverted;	  /* all bits are flipped */
+	bool may_be_none; /* one form of several: 0.0.0.0/8 says that it is not this one */
+};
+
+static const struct disguise disguises[] = {
+	/* 6to4: RFC 3056 section 2 */
+	{ { 0x20, 0x02 }, 16, { 2, 3, 4, 5 }, false, false },
+	/* Teredo: the server, and the client's outer address: RFC 4380 section 4 */
+	{ { 0x20, 0x01, 0, 0 }, 32, { 4, 5, 6, 7 }, false, false },
+	{ { 0x20, 0x01, 0, 0 }, 32, { 12, 13, 14, 15 }, true, false },
+	/* NAT64: RFC 6052 section 2.1 */
+	{ { 0x00, 0x64, 0xff, 0x9b }, 96, { 12, 13, 14, 15 }, false, false },
+	/* NAT64 with local prefixes of 48, 56, 64 and 96 bits: RFC 8215, RFC 6052 section 2.2 */
+	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 6, 7, 9, 10 }, false, true },
+	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 7, 9, 10, 11 }, false, true },
+	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 9, 10, 11, 12 }, false, true },
+	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 12, 13, 14, 15 }, false, true },
+};
+
+static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits)
+{
+	unsigned whole = bits / 8, rest = bits % 8;
+
+	if (memcmp(addr, prefix, whole) != 0)
+		return false;
+	return rest == 0 || ((addr[whole] ^ prefix[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
+}
+
+/* Parse "address" or "address/bits".  Bits behind the prefix must be zero: else it is a mistake. */
+static int parse_prefix(const char *text, struct clv_prefix *out)
+{
+	char addr_text[CLV_ADDR_TEXT_MAX];
+	const char *slash = strchr(text, '/');
+	size_t addr_len = slash ? (size_t)(slash - text) : strlen(text);
+	struct clv_prefix p = { 0 };
+	unsigned long bits, bits_max;
+	uint8_t rest = 0;
+	bool is_v4;
+
+	if (addr_len >= sizeof(addr_text))
+		return CLV_ESYNTAX;
+	memcpy(addr_text, text, addr_len);
+	addr_text[addr_len] = '\0';
+	if (clv_addr_parse(addr_text, p.addr) < 0)
+		return CLV_ESYNTAX;
+	is_v4 = strchr(addr_text, ':') == NULL;
+	bits_max = is_v4 ? 32 : 128;
+	bits = bits_max;
+	if (slash) {
+		char *end;
+
+		if (slash[1] < '0' || slash[1] > '9')
+			return CLV_ESYNTAX;
+		bits = strtoul(slash + 1, &end, 10);
+		if (*end != '\0' || bits > bits_max)
+			return CLV_ESYNTAX;
+	}
+	p.prefix_bits = (uint32_t)(is_v4 ? bits + V4_OFFSET_BITS : bits);
+	for (unsigned i = p.prefix_bits; i < 128; i++)
+		rest |= p.addr[i / 8] & (0x80 >> (i % 8));
+	if (rest)
+		return CLV_ESYNTAX;
+	*out = p;
+	return 0;
+}
+
+static int read_operator_rules(struct candidate *out, const char *const *texts, size_t len,
+			       enum origin origin, char *error, size_t error_len)
+{
+	for (size_t i = 0; i < len; i++) {
+		out[i].rule.verdict = origin == FROM_DENY ? CLV_VERDICT_DENY : CLV_VERDICT_ALLOW;
+		out[i].rule.why = "operator";
+		out[i].origin = origin;
+		if (parse_prefix(texts[i], &out[i].rule.prefix) < 0) {
+			snprintf(error, error_len, "%s: not an address prefix", texts[i]);
+			return CLV_ESYNTAX;
+		}
+	}
+	return 0;
+}
+
+/* Longest prefix first; of a prefix the one that counts. */
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct candidate *ca = a, *cb = b;
+	const struct clv_prefix *pa = &ca->rule.prefix, *pb = &cb->rule.prefix;
+	int order;
+
+	if (pa->prefix_bits != pb->prefix_bits)
+		return pa->prefix_bits > pb->prefix_bits ? -1 : 1;
+	order = memcmp(pa->addr, pb->addr, sizeof(pa->addr));
+	return order ? order : (int)cb->origin - (int)ca->origin;
+}
+
+/* Sort the candidates and keep those that count.  Returns 0 or -ENOMEM. */
+static int set_rules(struct clv_policy *p, struct candidate *candidates, size_t len)
+{
+	struct clv_verdicts_rule *plain = calloc(len + 1, sizeof(*plain));
+	int err = -ENOMEM;
+
+	p->rules = calloc(len + 1, sizeof(*p->rules));
+	if (!plain || !p->rules)
+		goto free_plain;
+	qsort(candidates, len, sizeof(*candidates), compare_candidates);
+	for (size_t i = 0; i < len; i++) {
+		const struct clv_policy_rule *rule = &candidates[i].rule;
+
+		if (p->len &&
+		    memcmp(&p->rules[p->len - 1].prefix, &rule->prefix, sizeof(rule->prefix)) == 0)
+			continue;
+		plain[p->len] = (struct clv_verdicts_rule){ rule->prefix, rule->verdict };
+		p->rules[p->len++] = *rule;
+	}
+	err = clv_verdicts_new(plain, p->len, &p->verdicts);
+
+free_plain:
+	free(plain);
+	return err;
+}
+
+int clv_policy_new(const char *const *allow, size_t allow_len, const char *const *deny,
+		   size_t deny_len, struct clv_policy **out, char *error, size_t error_len)
+{
+	const size_t special_len = sizeof(specials) / sizeof(specials[0]);
+	const size_t len = special_len + allow_len + deny_len;
+	struct clv_policy *p = calloc(1, sizeof(*p));
+	struct candidate *candidates = calloc(len, sizeof(*candidates));
+	int err = p && candidates ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < special_len; i++) {
+		candidates[i].rule.verdict = CLV_VERDICT_DENY;
+		candidates[i].rule.why = specials[i].why;
+		candidates[i].origin = FROM_TABLE;
+		err = parse_prefix(specials[i].prefix, &candidates[i].rule.prefix);
+	}
+	if (!err)
+		err = read_operator_rules(candidates + special_len, allow, allow_len, FROM_ALLOW,
+					  error, error_len);
+	if (!err)
+		err = read_operator_rules(candidates + special_len + allow_len, deny, deny_len,
+					  FROM_DENY, error, error_len);
+	if (!err)
+		err = set_rules(p, candidates, len);
+	free(candidates);
+	if (err)
+		clv_policy_free(p);
+	else
+		*out = p;
+	return err;
+}
+
+void clv_policy_free(struct clv_policy *p)
+{
+	if (!p)
+		return;
+	clv_verdicts_unref(p->verdicts);
+	free(p->rules);
+	free(p);
+}
+
+/* The verdict on an address as it stands. */
+static int check_plain(const struct clv_policy *p, const uint8_t addr[static 16],
+		       bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
+		       const char **why)
+{
+	int32_t at;
+
+	if (is_own && is_own(user, addr)) {
+		*why = "own address";
+		return CLV_EDENIED;
+	}
+	at = clv_verdicts_find(p->verdicts, addr);
+	if (at < 0 || p->rules[at].verdict == CLV_VERDICT_ALLOW)
+		return 0;
+	*why = p->rules[at].why;
+	return CLV_EDENIED;
+}
+
+/* Unwrap addr by one disguise into the 16-byte form of IPv4.  Returns whether it wears it. */
+static bool unwrap(const struct disguise *d, const uint8_t addr[static 16],
+		   uint8_t inner[static 16])
+{
+	if (!has_prefix(addr, d->prefix, d->prefix_bits))
+		return false;
+	memset(inner, 0, 10);
+	memset(inner + 10, 0xff, 2);
+	for (int i = 0; i < 4; i++)
+		inner[12 + i] = (uint8_t)(addr[d->at[i]] ^ (d->inverted ? 0xff : 0));
+	return !d->may_be_none || inner[12] != 0;
+}
+
+int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
+		     bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
+		     const char **why)
+{
+	uint8_t inner[16];
+	int err = check_plain(p, addr, is_own, user, why);
+
+	for (size_t i = 0; err == 0 && i < sizeof(disguises) / sizeof(disguises[0]); i++) {
+		if (unwrap(&disguises[i], addr, inner))
+			err = check_plain(p, inner, is_own, user, why);
+	}
+	return err;
+}
+
+size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out)
+{
+	*out = p->rules;
+	return p->len;
+}
+
+struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p)
+{
+	return p->verdicts;
+}

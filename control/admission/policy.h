@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * policy - which targets the relay may send to: special-use ranges, own addresses, lists.
+ *
+ * The longest matching prefix decides.  Of one and the same prefix an operator's entry beats the
+ * special-use table, and deny beats allow.  What no prefix matches is allowed.
+ * IPv6 forms that embed an IPv4 address (6to4, NAT64, Teredo) are unwrapped and the inner address
+ * must pass too, whatever the outer one's verdict rests on.  IPv4 targets have the 16-byte form
+ * ::ffff:a.b.c.d here; written out as an IPv6 literal that form is refused where it is read.
+ *
+ * Spec: RFC 9298 section 7, RFC 6890 and its registries.
+ * Threading: immutable once built; control.
+ */
+#ifndef CLV_ADMISSION_POLICY_H
+#define CLV_ADMISSION_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "datapath/base/verdicts.h"
+
+struct clv_policy;
+
+/* One rule for display and for the `denied` map. */
+struct clv_policy_rule {
+	struct clv_prefix prefix;
+	enum clv_verdict verdict;
+	const char *why; /* "loopback", "private", "operator", ...; lives as long as the policy */
+};
+
+/*
+ * Build a policy from the special-use table and the operator's prefixes ("198.18.0.0/15",
+ * "fd00::/8", a single address).  allow, deny: copies.  error: one line naming the bad entry.
+ * Returns 0 and fills *out, CLV_ESYNTAX or -ENOMEM.
+ */
+int clv_policy_new(const char *const *allow, size_t allow_len, const char *const *deny,
+		   size_t deny_len, struct clv_policy **out, char *error, size_t error_len);
+void clv_policy_free(struct clv_policy *p);
+
+/*
+ * Judge a target address.  is_own says whether an address is the relay's own (may be NULL).
+ * Returns 0 to allow, or CLV_EDENIED with *why set to the reason (lives as long as the policy).
+ */
+int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
+		     bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
+		     const char **why);
+
+size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out);
+/* The same rules, as workers look them up where no table of the kernel does; lends. */
+struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * control - the control plane's core: handshakes, hand-over, sessions, requests; one thread.
+ *
+ * A step does not block, reads no clock and does no I/O of its own: datagrams come and go through
+ * the listener port, workers through mailboxes, the machine through clv_host_ops.
+ *
+ * Order: 1. open  2. step, any number  3. stop, steps until is_stopped  4. close
+ * Threading: control.
+ */
+#ifndef CLV_CORE_CONTROL_H
+#define CLV_CORE_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/admission/admit.h"
+#include "control/tls/tls.h"
+#include "control/host/host.h"
+#include "control/proxy/bind.h"
+#include "control/admission/policy.h"
+#include "control/core/session.h"
+#include "datapath/base/counters.h"
+#include "datapath/base/mailbox.h"
+#include "datapath/io/port.h"
+#include "datapath/tunnel/messages.h"
+#include "datapath/worker/worker.h"
+
+struct clv_control;
+
+enum {
+	CLV_LISTENERS_MAX = 8,
+};
+
+/* One address and port clients reach us on, and the profile they meet there. */
+struct clv_control_listener {
+	uint16_t port;		     /* host order; the local port of a packet picks the listener */
+	struct clv_tls_context *tls; /* borrows */
+	enum clv_profile profile;
+};
+
+/* Limits; every one has a counter for its refusals. */
+struct clv_control_limits {
+	uint32_t conns_max;			/* per worker */
+	uint32_t conns_total;			/* of all workers, handshakes too */
+	uint32_t conns_per_host, conns_per_net; /* of one source: see bpf/abi.h, clv_guard_width */
+	uint32_t handshakes_max;		/* half-open at a time */
+	uint32_t retry_above;	/* half-open above which Initials must prove their address */
+	uint32_t tunnels_max;	/* per worker */
+	uint32_t tunnels_total; /* of all workers */
+	uint32_t tunnels_per_conn;
+	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
+	uint32_t remotes_max;			   /* of all bound tunnels, per worker */
+	uint32_t remotes_per_conn;
+	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
+	uint32_t queue_packets;	     /* send queue of a connection */
+	uint64_t sojourn_ns;
+	uint64_t conn_idle_ns;
+	uint64_t tunnel_idle_ns;
+	uint64_t handshake_ns;
+	uint64_t stream_window, conn_window; /* bytes */
+	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
+	uint64_t quic_memory; /* bytes the QUIC library may hold here, and in each worker; 0: any */
+	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
+	struct clv_admit_limits answers; /* without a connection behind them */
+	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */
+	uint32_t guard_host_per_sec, guard_host_burst;
+	uint32_t guard_net_per_sec, guard_net_burst;
+	uint32_t guard_sources;	   /* prefixes remembered at a time */
+	uint32_t given_up_per_sec; /* request streams a client may reset or stop; 1 or more */
+	uint32_t early_per_conn;   /* DATAGRAMs kept while a connection is handed over */
+};
+
+/* The control side of one worker. */
+struct clv_control_worker {
+	struct clv_mailbox *commands;	 /* borrows; we send */
+	struct clv_mailbox *events;	 /* borrows; we receive */
+	const struct clv_worker *worker; /* for its statistics */
+};
+
+struct clv_control_params {
+	const struct clv_host_ops *host_ops;
+	void *host;
+	struct clv_port *port; /* borrows; the kernel's UDP sockets of all listeners */
+	const struct clv_control_listener *listeners; /* copies; none in a client */
+	size_t listeners_len;
+	const struct clv_control_worker *workers; /* copies */
+	uint16_t workers_len;
+	struct clv_control_limits limits;
+	struct clv_bind_settings bind;	 /* copies; all zero in a client */
+	const struct clv_policy *policy; /* borrows; replaced by clv_control_set_policy */
+	const char *proxy_name;		 /* names us in Proxy-Status; copies */
+	uint8_t secret[32]; /* of tokens and stateless resets; keep it across restarts */
+	uint64_t rand_seed; /* 0: real randomness */
+	/*
+	 * Client: a datagram from a local sender that has no tunnel yet came to a socket of
+	 * clv_control_socket_open; may be NULL.  payload: borrows.
+	 */
+	void (*on_new_remote)(void *client, const struct clv_evt_remote *evt,
+			      const uint8_t *payload, size_t len);
+	/* Client: the worker has let go of a socket that was closed; its owner closes fd. */
+	void (*on_socket_closed)(void *client, int fd);
+	void *client;
+};
+
+/* Returns 0 and fills *out, or -ENOMEM. */
+int clv_control_open(const struct clv_control_params *params, struct clv_control **out);
+void clv_control_close(struct clv_control *c);
+
+/* Returns how many packets, messages and timers it handled. */
+unsigned clv_control_step(struct clv_control *c, uint64_t now_ns);
+uint64_t clv_control_next_ns(const struct clv_control *c);
+
+/* Close all connections with a reason and stop the workers; go on stepping until is_stopped. */
+void clv_control_stop(struct clv_control *c, uint64_t now_ns);
+bool clv_control_is_stopped(const struct clv_control *c);
+
+/*
+ * An ICMP error about a packet we sent: mtu of the way, or 0 when it was not about size.  The worker
+ * of that tunnel, if there is one, hears of it.
+ */
+void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint32_t mtu);
+
+/* The host saw a route, neighbour or address change: look at every next hop again. */
+void clv_control_routes_changed(struct clv_control *c);
+/* policy: borrows until replaced.  Tunnels it would refuse now are closed. */
+void clv_control_set_policy(struct clv_control *c, const struct clv_policy *policy);
+
+/* ---- the client's half ---- */
+
+struct clv_control_connect {
+	struct clv_endpoint local, remote; /* local: of the worker's listener socket */
+	uint32_t socket;		   /* its number in the control port */
+	struct clv_tls_context *tls;	   /* borrows for the session's life */
+	enum clv_profile profile;
+	const char *server_name; /* copies */
+	bool no_datagrams;	 /* have datagrams carried in capsules, reliably and in order */
+	uint64_t keepalive_ns;
+	const struct clv_session_app_ops *app_ops; /* borrows */
+	void *app;
+};
+
+/*
+ * Start a handshake with a relay; app_ops->established or ended tells how it went.
+ * Returns 0 and fills *out, CLV_EFULL, CLV_ECLOSED, CLV_ETLS, CLV_EQUIC or -ENOMEM.
+ */
+int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
+			struct clv_session **out);
+
+/* Receive datagrams of local applications on fd, from anyone.  fd: lends until stopped. */
+void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local);
+/* Client, one worker: the reverse.  fd: takes; closed once the worker has let go. */
+void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local);
+
+/* The guard's limits, in the form of the buckets. */
+struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits *l);
+/* Lends; for culvertctl. */
+const struct clv_guard *clv_control_guard(const struct clv_control *c);
+
+/* For others of control's thread to count in. */
+struct clv_counters *clv_control_own_counters(struct clv_control *c);
+const struct clv_counters *clv_control_counters(const struct clv_control *c);
+
+/* ---- what the operator's tools ask ---- */
+
+struct clv_session_view {
+	struct clv_ref ref;
+	struct clv_endpoint peer, local;
+	enum clv_profile profile;
+	struct clv_tls_facts tls;
+	uint32_t tunnels;
+	uint64_t since_ns;
+	bool handshaking;
+	struct clv_conn_stats stats;
+};
+
+struct clv_tunnel_view {
+	struct clv_ref ref;
+	struct clv_ref conn;
+	int64_t stream_id;
+	struct clv_endpoint local, target; /* port 0: a bound tunnel without a target */
+	uint64_t since_ns;
+	struct clv_nexthop hop;
+	bool capsules;
+	bool is_bound;
+	struct clv_endpoint ports[2]; /* of a bound tunnel; port 0: none of that family */
+	struct clv_tunnel_stats stats;
+};
+
+/* Call each for every session or tunnel; views are borrowed for the call.  fn returns false to stop. */
+void clv_control_each_session(const struct clv_control *c,
+			      bool (*fn)(void *user, const struct clv_session_view *v), void *user);
+void clv_control_each_tunnel(const struct clv_control *c,
+			     bool (*fn)(void *user, const struct clv_tunnel_view *v), void *user);
+
+#endif

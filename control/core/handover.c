@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * handover - the moment a connection goes from control to its worker, with nothing lost.
+ *
+ * The order matters.  1. The conn is sent to the worker.  2. Its IDs are published: from here on XDP
+ * steers to the worker, which reads commands between taking packets and using them, so it has the
+ * conn.  3. What the conn reported while it was here is replayed.  Packets that still come to
+ * control's socket are passed on by session_packet.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/core/state.h"
+#include "datapath/base/err.h"
+
+/* The worker whose queue the peer's packets arrive on, or the next in turn. */
+static uint16_t choose_worker(struct clv_session *s)
+{
+	struct clv_control *c = s->control;
+	struct clv_tuple flow = { .local = s->local, .remote = s->remote };
+	uint16_t worker = c->p.workers_len;
+
+	if (c->p.host_ops->worker_of_flow)
+		worker = c->p.host_ops->worker_of_flow(c->p.host, &flow);
+	if (worker < c->p.workers_len)
+		return worker;
+	worker = c->next_worker;
+	c->next_worker = (uint16_t)((worker + 1) % c->p.workers_len);
+	return worker;
+}
+
+/* A token that spares the client the proof of its address next time. */
+static void submit_token(struct clv_session *s)
+{
+	struct clv_control *c = s->control;
+	uint8_t token[128];
+	size_t len = clv_admit_new_token(&c->admit, &s->remote, c->p.host_ops->wall_sec(c->p.host),
+					 token);
+
+	if (len)
+		ngtcp2_conn_submit_new_token(s->conn->qc, token, len);
+}
+
+static void replay(struct clv_session *s)
+{
+	struct clv_cmd_ref cmd = { .ref = s->ref };
+
+	while (s->pending) {
+		struct pending *p = s->pending;
+
+		s->pending = p->next;
+		if (p->type)
+			session_stream_event(s, p->type, p->stream_id, p->code, p->bytes, p->len);
+		else
+			control_command(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd,
+					sizeof(cmd), p->bytes, p->len);
+		session_pending_free(s, p);
+	}
+	s->pending_last = NULL;
+}
+
+int session_hand_over(struct clv_session *s)
+{
+	struct clv_control *c = s->control;
+	struct clv_conn *conn = s->conn;
+	struct clv_cmd_conn_adopt cmd = { .conn = conn };
+	struct clv_route route;
+	uint16_t worker = choose_worker(s);
+
+	/* Only here is the address proven for sure, and counted against its prefix. */
+	if (s->is_server && clv_sources_add(&c->sources, s->source)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_SOURCE_FULL);
+		return CLV_EFULL;
+	}
+	s->is_counted = s->is_server;
+	if (slots_take(&c->workers[worker].conn_slots, &s->ref)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+		return CLV_EFULL;
+	}
+	s->ref.worker = worker;
+	if (!c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+		s->hop = route.hop;
+	if (s->is_server)
+		submit_token(s);
+	s->has_datagrams = clv_conn_has_datagrams(conn);
+
+	clv_timers_set(&c->timers, &conn->timer, CLV_TIMER_NEVER);
+	cmd.ref = s->ref;
+	cmd.hop = s->hop;
+	cmd.socket = conn->flow.socket; /* listeners have the same number in every port */
+	clv_heap_leave(&conn->heap);
+	s->conn = NULL;
+	s->state = SESSION_LIVE;
+	c->handshaking--;
+	c->connected++;
+	c->workers[worker].sessions[s->ref.slot] = s;
+	control_command(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
+	for (uint32_t i = 0; i < s->cids_len; i++)
+		session_cid_publish(s, &s->cids[i]);
+	clv_count(&c->counters, CLV_COUNT_HANDSHAKES);
+
+	if (s->app_ops->established(s->app, s))
+		clv_session_close(s, true, CLV_H3_INTERNAL_ERROR, "no memory for requests");
+	replay(s);
+	return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * session - one QUIC connection as control sees it: handshake, hand-over, its streams and tunnels.
+ *
+ * While the handshake runs the session owns the clv_conn.  At its completion the conn goes to a
+ * worker and the session speaks to it by messages.  Who uses the session (the relay's requests, the
+ * client's) is an "app": it gets an h3 to feed and tunnels to open.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_CORE_SESSION_H
+#define CLV_CORE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/tls/tls.h"
+#include "control/host/host.h"
+#include "control/http/h3.h"
+#include "datapath/tunnel/messages.h"
+#include "datapath/quic/conn.h"
+
+struct clv_control;
+struct clv_session;
+struct clv_tunnel_entry;
+
+/* Why a session ended. */
+struct clv_session_end {
+	int error; /* 0 orderly, CLV_ETIMEOUT, CLV_ECLASSICAL, CLV_EUNTRUSTED, CLV_ETLS, CLV_EQUIC, ... */
+	uint64_t code;
+	bool is_app, is_remote;
+	bool was_established;
+};
+
+/* What a user of sessions wants to hear.  No function may free the session. */
+struct clv_session_app_ops {
+	/* The conn is with its worker: make an h3 and give it to clv_session_set_h3.  Negative closes. */
+	int (*established)(void *app, struct clv_session *s);
+	/* Last call; the h3 given may be freed here.  Its tunnels are gone already. */
+	void (*ended)(void *app, struct clv_session *s, const struct clv_session_end *end);
+	/* Largest UDP payload one datagram carries now; may be NULL. */
+	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
+};
+
+struct clv_session_tunnel_ops {
+	/* The tunnel is gone without having been closed; user's last call. */
+	void (*gone)(void *user, int error);
+	/* Capsules mode: Context ID and payload.  data: borrows. */
+	void (*datagram_up)(void *user, const uint8_t *data, size_t len);
+	/* CLV_EVT_REMOTE_*, CLV_EVT_DELIVERY, CLV_EVT_CONTEXT_ZERO.  evt, payload: borrow. */
+	void (*bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
+		      const uint8_t *payload, size_t len);
+};
+
+struct clv_session_tunnel {
+	int64_t stream_id;
+	struct clv_endpoint remote;
+	struct clv_nexthop hop;
+	struct clv_egress egress; /* takes on success: given back to the host when the tunnel is gone;
+				     fd -1: `socket` is used */
+	uint32_t socket;
+	uint64_t idle_ns;
+	bool capsules;
+	bool deliver; /* what the peer sends comes as CLV_EVT_DELIVERY; no socket has a part in it */
+	const struct clv_bind_ports *bind; /* NULL: not bound.  Borrows; takes its egress ports as
+					      above.  egress: fd -1, local names the tunnel;
+					      remote: zero without a target */
+	const struct clv_session_tunnel_ops *ops;
+	void *user;
+};
+
+/* The transport under an h3: pass the session as `transport`. */
+extern const struct clv_h3_transport_ops clv_session_transport;
+
+/* h3: borrows until ended. */
+void clv_session_set_h3(struct clv_session *s, struct clv_h3 *h3);
+/* One pointer of the app. */
+void clv_session_set_user(struct clv_session *s, void *user);
+void *clv_session_user(const struct clv_session *s);
+/* Whether the peer's transport parameters allow DATAGRAM frames. */
+bool clv_session_has_datagrams(const struct clv_session *s);
+const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
+
+void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason);
+
+/*
+ * Open a tunnel at the session's worker and publish it to the kernel's tables.
+ * Returns 0 and fills *ref; CLV_EFULL (tunnels_max); CLV_ECLOSED; or the tables' error.
+ */
+int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
+			    struct clv_ref *ref);
+/* Close it: no more calls to its ops. */
+void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref);
+/* A datagram toward the target (from a capsule), or toward the peer (kept from before it opened). */
+void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
+			     const uint8_t *payload, size_t len);
+void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
+			   size_t len);
+/*
+ * Say something about a bound tunnel to its worker: CLV_CMD_CONTEXT_*, CLV_CMD_REMOTE_*.  head, tail:
+ * copies.
+ */
+void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
+				enum clv_command type, const void *head, size_t head_len,
+				const void *tail, size_t tail_len);
+
+#endif

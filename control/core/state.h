@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * control_state - what the files of the control core share; nobody else includes it.
+ *
+ *   control.c             the step: packets, workers' events, timers
+ *   session.c             one connection: handshake, messages to its worker, transport of its h3
+ *   handshake/handover.c  the moment a conn goes to its worker
+ *   tunnels.c             tunnels: slots, kernel tables, next hops
+ *   serve.c               the relay's app: requests on every session of a client
+ *   views.c               what the operator's tools ask
+ *
+ * Threading: control.
+ */
+#ifndef CLV_CORE_STATE_H
+#define CLV_CORE_STATE_H
+
+#include "control/core/control.h"
+#include "control/admission/admit.h"
+#include "control/admission/sources.h"
+#include "control/admission/tokens.h"
+#include "control/proxy/request.h"
+#include "control/core/session.h"
+#include "datapath/base/rand.h"
+#include "datapath/base/table.h"
+#include "datapath/base/timers.h"
+#include "datapath/tunnel/messages.h"
+
+enum {
+	SESSION_TOKENS_MAX = 8, /* reset tokens of the peer in use; ngtcp2 knows that many paths */
+	SESSION_CIDS_MAX = 16,	/* IDs of ours alive in one connection; ngtcp2 keeps fewer */
+	INITIAL_KEY_LEN = 21,	/* a client's first DCID, length byte in front */
+	UDP_PAYLOAD_MAX = 1500,
+};
+
+/* Something a conn reported before its worker had it; replayed after the hand-over, in order. */
+struct pending {
+	struct pending *next;
+	uint32_t type; /* enum clv_event, or 0 for a DATAGRAM */
+	int64_t stream_id;
+	uint64_t code;
+	size_t len;
+	uint8_t bytes[];
+};
+
+enum session_state {
+	SESSION_HANDSHAKE = 0,
+	SESSION_LIVE,  /* with its worker */
+	SESSION_ENDED, /* about to be freed */
+};
+
+struct clv_session {
+	struct clv_control *control;
+	struct clv_session *next, *prev; /* of all */
+	enum session_state state;
+	bool is_server;
+	bool completed; /* handshake done, hand-over due */
+	bool closing;
+	uint8_t profile; /* enum clv_profile */
+	bool has_datagrams;
+	bool is_counted;       /* in sources */
+	uint8_t source[16];    /* where it was made from */
+	struct clv_conn *conn; /* while state is HANDSHAKE */
+	struct clv_ref ref;    /* once LIVE */
+	struct clv_endpoint local, remote;
+	uint8_t initial_key[INITIAL_KEY_LEN]; /* server: where the client's first packets find us */
+	struct clv_cid cids[SESSION_CIDS_MAX];
+	uint32_t cids_len;
+	uint8_t tokens[SESSION_TOKENS_MAX][CLV_CID_TOKEN_LEN];
+	uint32_t tokens_len;
+	struct clv_tls_facts tls;
+	uint64_t since_ns;
+	int64_t next_uni, next_bidi;
+	struct pending *pending, *pending_last;
+	uint32_t pending_datagrams;
+	uint64_t given_up_ns; /* allowance for streams given up is used to here */
+	uint32_t tunnels;
+	uint32_t payload_max;
+	struct clv_nexthop hop;
+	const struct clv_session_app_ops *app_ops;
+	void *app;
+	void *user; /* the app's */
+	struct clv_h3 *h3;
+};
+
+/* Control's half of a tunnel. */
+struct clv_tunnel_entry {
+	struct clv_session *session; /* NULL: closed by us, the worker has not said so yet */
+	const struct clv_session_tunnel_ops *ops;
+	void *user;
+	uint32_t generation;
+	bool used;
+	bool published;
+	bool capsules;
+	int64_t stream_id;
+	struct clv_endpoint local, remote;
+	struct clv_egress egress;
+	struct clv_egress bound_egress[2]; /* fd -1: none */
+	bool is_bound;
+	struct clv_nexthop hop;
+	uint64_t since_ns;
+};
+
+/* A worker's slots, handed out by control. */
+struct slots {
+	uint32_t *free; /* stack */
+	uint32_t free_len;
+	uint32_t *generation; /* of the next tenant */
+	uint32_t max;
+};
+
+struct worker_side {
+	struct clv_control_worker w;
+	struct slots conn_slots, tunnel_slots;
+	struct clv_session **sessions;	  /* by connection slot */
+	struct clv_tunnel_entry *tunnels; /* by tunnel slot */
+	bool stopped;
+};
+
+struct clv_control {
+	struct clv_control_params p;
+	struct clv_control_listener listeners[CLV_LISTENERS_MAX];
+	char proxy_name[256];
+	struct clv_counters counters;
+	struct clv_rand rand;
+	struct clv_admit admit;
+	struct clv_guard guard;
+	struct clv_heap heap;	  /* of connections that are here */
+	struct clv_budget budget; /* of bytes that wait here, and for workers */
+	struct clv_sources sources;
+	struct clv_tokens known;   /* of relays that a client visited */
+	struct clv_table cids;	   /* our connection IDs -> session pointer */
+	struct clv_table tokens;   /* peers' stateless reset tokens -> session pointer */
+	struct clv_table initials; /* clients' first DCIDs -> session pointer */
+	struct clv_timers timers;  /* of handshaking conns */
+	struct clv_session *sessions;
+	uint32_t handshaking;
+	uint32_t connected; /* sessions with a worker */
+	uint32_t tunnels_used;
+	struct worker_side *workers;
+	uint16_t next_worker; /* round robin where the flow's queue is not known */
+	struct clv_requests_config requests;
+	struct clv_bind_settings bind;
+	struct clv_binds *binds;
+	uint64_t now_ns;
+	unsigned work;
+	bool stopping;
+};
+
+/* ---- control.c ---- */
+
+/* Send a command to the worker of a session or tunnel. */
+void control_command(struct clv_control *c, uint16_t worker, enum clv_command type,
+		     const void *head, size_t head_len, const void *tail, size_t tail_len);
+
+/* ---- session.c ---- */
+
+struct session_new {
+	const struct clv_admit_result *admitted; /* server; else NULL */
+	struct clv_endpoint local, remote;
+	uint32_t socket;
+	struct clv_tls_context *tls;
+	enum clv_profile profile;
+	const char *server_name; /* client */
+	uint64_t keepalive_ns;
+	bool no_datagrams;
+	const struct clv_session_app_ops *app_ops;
+	void *app;
+};
+
+int session_new(struct clv_control *c, const struct session_new *p, struct clv_session **out);
+/* A packet for it: to the conn while it is here, else on to the worker. */
+void session_packet(struct clv_session *s, const struct clv_rx *rx);
+/*
+ * The packet that made it.  Returns whether it began a ClientHello in the middle, which takes a
+ * proven address: then s is gone, and a Retry is due.
+ */
+bool session_first_packet(struct clv_session *s, const struct clv_rx *rx);
+/* p: takes; it is in no list any more. */
+void session_pending_free(struct clv_session *s, struct pending *p);
+/* The handshake timer of its conn fired. */
+void session_expire(struct clv_session *s);
+/* Write output, hand over when complete, free when dead.  s may be gone after it. */
+void session_pump(struct clv_session *s);
+/* An event of its worker about a stream. */
+void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
+			  const uint8_t *data, size_t len);
+/* Tell the kernel whose it is, where the kernel steers. */
+void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
+void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
+void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
+void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);
+/* The worker let it go.  s: takes. */
+void session_gone(struct clv_session *s, const struct clv_evt_conn_gone *evt);
+/* Free at once: control is closing. */
+void session_free(struct clv_session *s);
+
+/* ---- handshake/handover.c ---- */
+
+/*
+ * Give the conn to a worker and replay what it reported meanwhile.
+ * Returns 0, or CLV_EFULL: a ceiling is reached, and its counter counted.
+ */
+int session_hand_over(struct clv_session *s);
+
+/* ---- tunnels.c ---- */
+
+int slots_init(struct slots *s, uint32_t max);
+void slots_fini(struct slots *s);
+/* Returns 0 and fills slot and generation, or CLV_EFULL. */
+int slots_take(struct slots *s, struct clv_ref *ref);
+void slots_give(struct slots *s, uint32_t slot);
+
+void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt);
+void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
+			const uint8_t *data, size_t len);
+/* An event of a bound tunnel, with or without a payload. */
+void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
+			const uint8_t *payload, size_t len);
+void tunnels_routes_changed(struct clv_control *c);
+void tunnels_policy_changed(struct clv_control *c);
+/* Control closes: give all egress ports back. */
+void tunnels_fini(struct clv_control *c, struct worker_side *side);
+
+/* ---- serve.c ---- */
+
+extern const struct clv_session_app_ops serve_app; /* app: the struct clv_control */
+
+void serve_policy_changed(struct clv_control *c);
+void serve_routes_changed(struct clv_control *c);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/core/state.h"
+#include "datapath/base/err.h"
+
+/* ---- slots ---- */
+
+int slots_init(struct slots *s, uint32_t max)
+{
+	*s = (struct slots){ .max = max };
+	s->free = calloc(max, sizeof(*s->free));
+	s->generation = calloc(max, sizeof(*s->generation));
+	if (!s->free || !s->generation)
+		return -ENOMEM;
+	while (s->free_len < max) { /* lowest on top */
+		s->free[s->free_len] = max - 1 - s->free_len;
+		s->free_len++;
+	}
+	return 0;
+}
+
+void slots_fini(struct slots *s)
+{
+	free(s->free);
+	free(s->generation);
+	*s = (struct slots){ 0 };
+}
+
+int slots_take(struct slots *s, struct clv_ref *ref)
+{
+	if (!s->free_len)
+		return CLV_EFULL;
+	ref->slot = s->free[--s->free_len];
+	ref->generation = ++s->generation[ref->slot];
+	return 0;
+}
+
+void slots_give(struct slots *s, uint32_t slot)
+{
+	s->free[s->free_len++] = slot;
+}
+
+/* ---- the kernel's tables ---- */
+
+static struct clv_tuple tuple_of(const struct clv_tunnel_entry *e)
+{
+	return (struct clv_tuple){ .local = e->local, .remote = e->remote };
+}
+
+static int publish(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref)
+{
+	struct clv_binding binding = { .tunnel = *ref };
+	struct clv_context context = { .tunnel = *ref };
+	struct clv_tuple tuple = tuple_of(e);
+	int err;
+
+	err = c->p.host_ops->context_publish(c->p.host, &tuple, &context);
+	if (err)
+		return err;
+	/* The bindings of a bound tunnel are written where its contexts are. */
+	err = e->is_bound ? 0 : c->p.host_ops->binding_publish(c->p.host, &e->local, &binding);
+	if (err)
+		c->p.host_ops->context_retire(c->p.host, &tuple);
+	else
+		e->published = true;
+	return err;
+}
+
+static void retire(struct clv_control *c, struct clv_tunnel_entry *e)
+{
+	struct clv_tuple tuple = tuple_of(e);
+
+	if (!e->published)
+		return;
+	c->p.host_ops->context_retire(c->p.host, &tuple);
+	if (!e->is_bound)
+		c->p.host_ops->binding_retire(c->p.host, &e->local);
+	e->published = false;
+}
+
+/* ---- open and close ---- */
+
+static struct clv_tunnel_entry *entry_of(struct clv_control *c, const struct clv_ref *ref)
+{
+	struct worker_side *side;
+	struct clv_tunnel_entry *e;
+
+	if (ref->worker >= c->p.workers_len)
+		return NULL;
+	side = &c->workers[ref->worker];
+	if (ref->slot >= side->tunnel_slots.max)
+		return NULL;
+	e = &side->tunnels[ref->slot];
+	return e->used && e->generation == ref->generation ? e : NULL;
+}
+
+static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
+{
+	if (e->egress.fd >= 0)
+		c->p.host_ops->egress_give(c->p.host, &e->egress);
+	e->egress.fd = -1;
+	for (int i = 0; i < 2; i++) {
+		if (e->bound_egress[i].fd >= 0)
+			c->p.host_ops->egress_give(c->p.host, &e->bound_egress[i]);
+		e->bound_egress[i].fd = -1;
+	}
+}
+
+/* The ports of a bound tunnel: the entry keeps them, the worker hears of them. */
+static void bind_ports(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref,
+		       const struct clv_bind_ports *ports)
+{
+	for (int i = 0; i < 2; i++) {
+		struct clv_cmd_tunnel_bind cmd = {
+			.ref = *ref,
+			.local = ports->egress[i].local,
+			.shown = ports->shown[i],
+			.socket_fd = ports->via[i] == CLV_VIA_KERNEL ? ports->egress[i].fd : -1,
+		};
+
+		if (!ports->is_held[i])
+			continue;
+		e->bound_egress[i] = ports->egress[i];
+		control_command(c, ref->worker, CLV_CMD_TUNNEL_BIND, &cmd, sizeof(cmd), NULL, 0);
+	}
+}
+
+int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
+			    struct clv_ref *out)
+{
+	struct clv_control *c = s->control;
+	struct clv_cmd_tunnel_add cmd;
+	struct clv_tunnel_entry *e;
+	struct worker_side *side;
+	struct clv_ref ref = { .worker = s->ref.worker };
+	int err;
+
+	if (s->state != SESSION_LIVE || s->closing)
+		return CLV_ECLOSED;
+	side = &c->workers[ref.worker];
+	if (c->tunnels_used >= c->p.limits.tunnels_total)
+		return CLV_EFULL;
+	err = slots_take(&side->tunnel_slots, &ref);
+	if (err)
+		return err;
+	c->tunnels_used++;
+	e = &side->tunnels[ref.slot];
+	*e = (struct clv_tunnel_entry){
+		.session = s,
+		.ops = t->ops,
+		.user = t->user,
+		.generation = ref.generation,
+		.used = true,
+		.capsules = t->capsules,
+		.stream_id = t->stream_id,
+		.local = t->egress.local,
+		.remote = t->remote,
+		.egress = t->egress,
+		.bound_egress = { { .fd = -1 }, { .fd = -1 } },
+		.is_bound = t->bind != NULL,
+		.hop = t->hop,
+		.since_ns = c->now_ns,
+	};
+	cmd = (struct clv_cmd_tunnel_add){
+		.ref = ref,
+		.conn = s->ref,
+		.stream_id = t->stream_id,
+		.flags = (t->capsules ? CLV_TUNNEL_CAPSULES : 0) |
+			 (t->bind ? CLV_TUNNEL_BOUND : 0) | (t->deliver ? CLV_TUNNEL_DELIVER : 0),
+		.idle_ns = t->idle_ns,
+		.local = e->local,
+		.remote = e->remote,
+		.hop = t->hop,
+		/* AF_XDP needs no socket; the port is only kept from others */
+		.socket_fd = t->hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
+		.socket = t->socket,
+		.busy_per_sec = t->bind ? t->bind->busy_per_sec : 0,
+		.context_idle_ns = t->bind ? t->bind->context_idle_ns : 0,
+	};
+	/* The worker first, then the tables, so that a steered datagram finds its tunnel. */
+	control_command(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
+	if (t->bind)
+		bind_ports(c, e, &ref, t->bind);
+	err = t->hop.via == CLV_VIA_XSK && t->remote.port ? publish(c, e, &ref) : 0;
+	if (err) {
+		struct clv_cmd_ref remove = { .ref = ref };
+
+		e->session = NULL;
+		e->egress.fd = -1; /* stays the caller's */
+		e->bound_egress[0].fd = e->bound_egress[1].fd = -1;
+		control_command(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
+				0);
+		return err;
+	}
+	s->tunnels++;
+	*out = ref;
+	return 0;
+}
+
+void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
+{
+	struct clv_control *c = s->control;
+	struct clv_tunnel_entry *e = entry_of(c, ref);
+	struct clv_cmd_ref cmd = { .ref = *ref };
+
+	if (!e || !e->session)
+		return;
+	retire(c, e);
+	e->session = NULL;
+	s->tunnels--;
+	/* the egress port and the slot are free again when the worker has let go */
+	control_command(c, ref->worker, CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd), NULL, 0);
+}
+
+void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+	struct clv_session *s;
+
+	if (!e)
+		return;
+	s = e->session;
+	retire(c, e);
+	give_egress(c, e);
+	e->used = false;
+	c->tunnels_used--;
+	slots_give(&c->workers[evt->ref.worker].tunnel_slots, evt->ref.slot);
+	if (s) {
+		s->tunnels--;
+		e->ops->gone(e->user, evt->error);
+	}
+}
+
+/* ---- datagrams by capsule ---- */
+
+static void tunnel_payload(struct clv_session *s, enum clv_command type, const struct clv_ref *ref,
+			   uint64_t context_id, const uint8_t *payload, size_t len)
+{
+	struct clv_cmd_tunnel_send cmd = { .ref = *ref, .context_id = context_id };
+
+	control_command(s->control, ref->worker, type, &cmd, sizeof(cmd), payload, len);
+}
+
+void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
+			     const uint8_t *payload, size_t len)
+{
+	tunnel_payload(s, CLV_CMD_TUNNEL_SEND, ref, context_id, payload, len);
+}
+
+void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
+			   size_t len)
+{
+	tunnel_payload(s, CLV_CMD_TUNNEL_UP, ref, 0, payload, len);
+}
+
+void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
+			const uint8_t *data, size_t len)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (e && e->session && e->ops->datagram_up)
+		e->ops->datagram_up(e->user, data, len);
+	else
+		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
+}
+
+/* ---- bound tunnels ---- */
+
+void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
+				enum clv_command type, const void *head, size_t head_len,
+				const void *tail, size_t tail_len)
+{
+	control_command(s->control, ref->worker, type, head, head_len, tail, tail_len);
+}
+
+void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
+			const uint8_t *payload, size_t len)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (e && e->session && e->ops->bound)
+		e->ops->bound(e->user, type, evt, payload, len);
+	else if (type == CLV_EVT_DELIVERY)
+		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
+}
+
+/* ---- the world changes ---- */
+
+/* Close a tunnel that cannot go on, and say so to whoever asked for it. */
+static void end_tunnel(const struct clv_ref *ref, struct clv_tunnel_entry *e, int error)
+{
+	clv_session_tunnel_close(e->session, ref);
+	e->ops->gone(e->user, error);
+}
+
+static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
+{
+	struct clv_cmd_hop cmd = { .ref = *ref };
+	struct clv_route route = { .hop = e->hop };
+
+	if (!e->remote.port)
+		return; /* bound, and without a target */
+	if (c->p.host_ops->route(c->p.host, e->remote.addr, &route)) {
+		route.hop = e->hop;
+		route.hop.state = CLV_HOP_UNREACHABLE;
+	}
+	/*
+	 * A tunnel stays with the port it was opened on: its socket and its tables are there.  By the
+	 * kernel it goes on anyway.  By AF_XDP it would send on a way that is none any more: the
+	 * client opens another; a bound one, which is more than its target, waits for the way back.
+	 */
+	if (route.hop.via != e->hop.via) {
+		if (e->hop.via != CLV_VIA_XSK)
+			return;
+		if (!e->is_bound) {
+			end_tunnel(ref, e, CLV_EUNROUTABLE);
+			return;
+		}
+		route.hop = e->hop;
+		route.hop.state = CLV_HOP_UNREACHABLE;
+	}
+	if (!memcmp(&route.hop, &e->hop, sizeof(route.hop)))
+		return;
+	e->hop = route.hop;
+	cmd.hop = route.hop;
+	control_command(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
+}
+
+static void each_tunnel(struct clv_control *c,
+			void (*fn)(struct clv_control *, const struct clv_ref *,
+				   struct clv_tunnel_entry *))
+{
+	for (uint16_t w = 0; w < c->p.workers_len; w++) {
+		struct worker_side *side = &c->workers[w];
+
+		for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
+			struct clv_tunnel_entry *e = &side->tunnels[i];
+			struct clv_ref ref = { i, e->generation, w, { 0 } };
+
+			if (e->used && e->session)
+				fn(c, &ref, e);
+		}
+	}
+}
+
+void tunnels_routes_changed(struct clv_control *c)
+{
+	each_tunnel(c, reroute);
+	serve_routes_changed(c);
+}
+
+static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
+{
+	struct clv_session *s = e->session;
+	const char *why;
+
+	if (!c->p.policy || !s->is_server || !e->remote.port ||
+	    !clv_policy_check(c->p.policy, e->remote.addr, clv_requests_is_own_address,
+			      &c->requests, &why))
+		return;
+	end_tunnel(ref, e, CLV_EDENIED);
+}
+
+void tunnels_policy_changed(struct clv_control *c)
+{
+	each_tunnel(c, recheck);
+	serve_policy_changed(c);
+}
+
+void tunnels_fini(struct clv_control *c, struct worker_side *side)
+{
+	for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
+		struct clv_tunnel_entry *e = &side->tunnels[i];
+
+		if (!e->used)
+			continue;
+		retire(c, e);
+		give_egress(c, e);
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* views - sessions and tunnels as the operator's tools see them. */
+#include "control/core/state.h"
+#include "datapath/base/shared.h"
+
+void clv_control_each_session(const struct clv_control *c,
+			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
+{
+	for (const struct clv_session *s = c->sessions; s; s = s->next) {
+		struct clv_session_view v = {
+			.ref = s->ref,
+			.peer = s->remote,
+			.local = s->local,
+			.profile = s->profile,
+			.tls = s->tls,
+			.tunnels = s->tunnels,
+			.since_ns = s->since_ns,
+			.handshaking = s->state == SESSION_HANDSHAKE,
+		};
+
+		if (!v.handshaking)
+			clv_shared_read(&v.stats,
+					clv_worker_conn_stats(c->workers[s->ref.worker].w.worker,
+							      s->ref.slot),
+					sizeof(v.stats));
+		if (!fn(user, &v))
+			return;
+	}
+}
+
+void clv_control_each_tunnel(const struct clv_control *c,
+			     bool (*fn)(void *user, const struct clv_tunnel_view *v), void *user)
+{
+	for (uint16_t w = 0; w < c->p.workers_len; w++) {
+		const struct worker_side *side = &c->workers[w];
+
+		for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
+			const struct clv_tunnel_entry *e = &side->tunnels[i];
+			struct clv_tunnel_view v;
+
+			if (!e->used || !e->session)
+				continue;
+			v = (struct clv_tunnel_view){
+				.ref = { i, e->generation, w, { 0 } },
+				.conn = e->session->ref,
+				.stream_id = e->stream_id,
+				.local = e->local,
+				.target = e->remote,
+				.since_ns = e->since_ns,
+				.hop = e->hop,
+				.capsules = e->capsules,
+				.is_bound = e->is_bound,
+			};
+			clv_shared_read(&v.stats, clv_worker_tunnel_stats(side->w.worker, i),
+					sizeof(v.stats));
+			for (int p = 0; p < 2; p++)
+				if (e->bound_egress[p].fd >= 0)
+					v.ports[p] = e->bound_egress[p].local;
+			if (!fn(user, &v))
+				return;
+		}
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * config - the configuration file: one table of options that parser, validation and documentation
+ * share.
+ *
+ * The file is for limits, addresses and certificates; without one every option has its default.
+ * Errors are returned as one line "FILE:LINE: what is wrong", never printed.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_DAEMON_CONFIG_H
+#define CLV_DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "control/core/control.h"
+#include "datapath/base/pace.h"
+
+/* Which rung of the ladder the operator asks for. */
+enum clv_datapath {
+	CLV_DATAPATH_AUTO = 0, /* the best there is, each interface for itself */
+	CLV_DATAPATH_ZEROCOPY, /* anything less is a start error */
+	CLV_DATAPATH_XDP,      /* native XDP, zero-copy or copy; anything less is a start error */
+	CLV_DATAPATH_GENERIC,  /* XDP behind the driver, on every interface */
+	CLV_DATAPATH_SOCK,     /* kernel sockets, no XDP */
+};
+
+struct clv_config_list {
+	char **items; /* owned */
+	size_t len;
+};
+
+struct clv_config_listener {
+	char *name; /* owned; the section's title */
+	uint16_t port;
+	int profile;		    /* enum clv_profile */
+	char *cert_file, *key_file; /* owned; "" for those made on first start */
+};
+
+struct clv_config {
+	int datapath;	  /* enum clv_datapath */
+	int log_level;	  /* enum clv_log_level */
+	char *proxy_name; /* owned; "": the host's name */
+	char *user;	  /* owned; whom to run as after set-up; "": stay */
+	bool sandbox;
+	struct clv_config_list names; /* subject alternative names; empty: found out at start */
+	struct clv_config_list interfaces; /* empty: all that are up, but loopback */
+	uint16_t workers_max;		   /* 0: what the plan finds */
+
+	struct clv_config_listener listeners[CLV_LISTENERS_MAX];
+	size_t listeners_len;
+
+	struct clv_config_list allow, deny;
+
+	uint16_t egress_port_min, egress_port_max;
+
+	struct clv_bind_settings bind; /* without the addresses of the two lists */
+	struct clv_config_list bind_local, bind_public;
+
+	struct clv_control_limits limits;
+	uint32_t buffers;
+	uint32_t tunnel_early_packets;
+	uint64_t tunnel_early_ns;
+	uint32_t hop_wait_packets;
+	uint32_t icmp_per_sec;
+	uint32_t names_pending_max;
+	uint64_t name_ns;
+
+	struct clv_pace_params pace; /* of the workers */
+	uint64_t slice_ns;
+	uint32_t ring_packets;
+	bool verify_checksum;
+	uint32_t busy_poll_usec;
+	uint32_t busy_poll_packets;
+	uint32_t socket_bytes;
+
+	char *metrics_listen; /* owned; ADDRESS:PORT; "": off */
+};
+
+enum clv_config_type {
+	CLV_CONFIG_NUMBER, /* stored times scale in an unsigned member of `bytes` bytes */
+	CLV_CONFIG_BOOL,
+	CLV_CONFIG_CHOICE, /* stored as its index in an int */
+	CLV_CONFIG_TEXT,
+	CLV_CONFIG_LIST,
+};
+
+/* One key of the file. */
+struct clv_config_option {
+	const char *section; /* NULL: outside of sections */
+	const char *name;
+	enum clv_config_type type;
+	uint64_t min, max;   /* numbers, in the unit of the file */
+	uint64_t scale;	     /* 0: 1 */
+	const char *unit;    /* of numbers: "packets"; "" when the name says it */
+	const char *initial; /* default, as it is written in a file; "{}" for an empty list */
+	const char *choices; /* "a|b|c" */
+	bool is_reloadable;  /* SIGHUP applies it */
+	const char *help;
+	size_t offset; /* in struct clv_config, or clv_config_listener for that section */
+	size_t bytes;
+};
+
+/* The table; lives as long as the program. */
+const struct clv_config_option *clv_config_options(size_t *len);
+
+/*
+ * Parse text as the contents of file, which only names it in errors, and validate everything.
+ * text: borrows, ends with a zero.
+ * Returns 0 and fills *out, which clv_config_fini frees; or CLV_ESYNTAX, CLV_ERANGE (a value out of
+ * range) or -ENOMEM with one line in error.
+ */
+int clv_config_parse(const char *file, const char *text, struct clv_config *out, char *error,
+		     size_t error_len);
+
+/*
+ * Read and parse a file.  must_exist: whether its absence is an error, or gives the defaults.
+ * Returns as clv_config_parse, or -errno when it cannot be read, CLV_ERANGE when above 1 MiB.
+ */
+int clv_config_load(const char *file, bool must_exist, struct clv_config *out, char *error,
+		    size_t error_len);
+
+void clv_config_fini(struct clv_config *config);
+
+/* Whether two configurations agree in an option. */
+bool clv_config_is_same(const struct clv_config_option *option, const struct clv_config *a,
+			const struct clv_config *b);
+
+/* Write a file that documents every key beside its default.  deploy/culvert.conf is this text. */
+void clv_config_print(FILE *out);
+
+const char *clv_datapath_name(enum clv_datapath datapath);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/daemon/host_ops.h"
+
+#include "control/daemon/daemon.h"
+#include "datapath/base/err.h"
+
+#include <string.h>
+#include <time.h>
+
+static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
+{
+	struct clv_relay *relay = host;
+
+	return clv_maps_conn_publish(&relay->maps, cid, ref);
+}
+
+static void conn_retire(void *host, const struct clv_cid *cid)
+{
+	struct clv_relay *relay = host;
+
+	clv_maps_conn_retire(&relay->maps, cid);
+}
+
+static int context_publish(void *host, const struct clv_tuple *tuple,
+			   const struct clv_context *context)
+{
+	struct clv_relay *relay = host;
+
+	return clv_maps_context_publish(&relay->maps, tuple, context);
+}
+
+static void context_retire(void *host, const struct clv_tuple *tuple)
+{
+	struct clv_relay *relay = host;
+
+	clv_maps_context_retire(&relay->maps, tuple);
+}
+
+static int binding_publish(void *host, const struct clv_endpoint *local,
+			   const struct clv_binding *binding)
+{
+	struct clv_relay *relay = host;
+
+	return clv_maps_binding_publish(&relay->maps, local, binding);
+}
+
+static void binding_retire(void *host, const struct clv_endpoint *local)
+{
+	struct clv_relay *relay = host;
+
+	clv_maps_binding_retire(&relay->maps, local);
+}
+
+static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
+{
+	const struct clv_relay *relay = host;
+	uint32_t queue;
+
+	if (clv_maps_queue_of_flow(&relay->maps, flow, &queue))
+		return relay->workers_len;
+	return (uint16_t)(queue % relay->workers_len); /* as relay_links gave the queues out */
+}
+
+static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	struct clv_relay *relay = host;
+	int err = clv_routes_lookup(relay->routes, remote, out);
+
+	if (!err)
+		relay->last_route = *out;
+	return err;
+}
+
+static int bind_source(void *host, bool is_v6, struct clv_route *out)
+{
+	struct clv_relay *relay = host;
+	const uint8_t *wanted = relay->bind_local[is_v6];
+	struct clv_route route = { 0 };
+	int err = 0;
+
+	if (relay->has_bind_local[is_v6])
+		memcpy(route.source, wanted, sizeof(route.source));
+	else
+		err = clv_routes_source(relay->routes, is_v6, route.source);
+	if (err)
+		return err;
+	if (!clv_routes_is_own(relay->routes, route.source))
+		return CLV_EUNROUTABLE;
+	route.hop.via = clv_routes_is_served(relay->routes, route.source) ? CLV_VIA_XSK
+									  : CLV_VIA_KERNEL;
+	relay->last_route = route;
+	*out = route;
+	return 0;
+}
+
+/*
+ * Control looks a target's route up and then takes a port on the route's source.  A port whose
+ * packets AF_XDP receives is only held; all others are read by a worker.
+ */
+static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+{
+	struct clv_relay *relay = host;
+	bool is_asked = memcmp(relay->last_route.source, source, 16) == 0;
+	bool is_reserved = is_asked ? relay->last_route.hop.via == CLV_VIA_XSK
+				    : clv_routes_is_served(relay->routes, source);
+
+	return clv_egress_take(relay->egress, source, is_reserved, out);
+}
+
+static void egress_give(void *host, struct clv_egress *egress)
+{
+	struct clv_relay *relay = host;
+
+	clv_egress_give(relay->egress, egress);
+}
+
+static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
+{
+	struct clv_relay *relay = host;
+
+	return clv_resolve_start(relay->resolve, name, done, user, token);
+}
+
+static void resolve_cancel(void *host, uint64_t token)
+{
+	struct clv_relay *relay = host;
+
+	clv_resolve_cancel(relay->resolve, token);
+}
+
+static bool is_own_address(void *host, const uint8_t addr[16])
+{
+	const struct clv_relay *relay = host;
+
+	return clv_routes_is_own(relay->routes, addr);
+}
+
+static void too_big(void *host, const struct clv_tuple *tuple, uint32_t mtu, const uint8_t *quote,
+		    size_t len)
+{
+	struct clv_relay *relay = host;
+
+	if (relay->icmp)
+		clv_icmp_send_too_big(relay->icmp, tuple, mtu, quote, len);
+}
+
+static uint64_t wall_sec(void *host)
+{
+	(void)host;
+	return (uint64_t)time(NULL);
+}
+
+const struct clv_host_ops *clv_relay_host_ops(void)
+{
+	static const struct clv_host_ops ops = {
+		.conn_publish = conn_publish,
+		.conn_retire = conn_retire,
+		.context_publish = context_publish,
+		.context_retire = context_retire,
+		.binding_publish = binding_publish,
+		.binding_retire = binding_retire,
+		.worker_of_flow = worker_of_flow,
+		.route = route,
+		.bind_source = bind_source,
+		.egress_take = egress_take,
+		.egress_give = egress_give,
+		.resolve = resolve,
+		.resolve_cancel = resolve_cancel,
+		.is_own_address = is_own_address,
+		.too_big = too_big,
+		.wall_sec = wall_sec,
+	};
+
+	return &ops;
+}

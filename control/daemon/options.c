@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/daemon/options.h"
+
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	OPT_CONFIG = 'c',
+	OPT_HELP = 'h',
+	OPT_VERSION = 'V',
+	OPT_STATE = 256,
+	OPT_RUN,
+	OPT_CHECK,
+	OPT_PLAN,
+	OPT_PRINT_CONFIG,
+	OPT_LOG,
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "state", required_argument, NULL, OPT_STATE },
+	{ "run", required_argument, NULL, OPT_RUN },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "plan", no_argument, NULL, OPT_PLAN },
+	{ "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ 0 },
+};
+
+static const char help[] =
+	"usage: culvertd [options]\n"
+	"\n"
+	"The Culvert relay.  Without a configuration file it serves on all interfaces with\n"
+	"everything on; a file is for limits, addresses and certificates.\n"
+	"\n"
+	"  -c, --config FILE  configuration (default " CLV_CONFIG_FILE_DEFAULT ", if there)\n"
+	"      --state DIR    keys, certificates, secrets (default " CLV_STATE_DIR_DEFAULT ")\n"
+	"      --run DIR      control socket and lock; also names the folder of the pinned maps\n"
+	"                     (default " CLV_RUN_DIR_DEFAULT ")\n"
+	"      --log LEVEL    error, warn, info or debug; goes before what the file says\n"
+	"      --check        validate the configuration and exit\n"
+	"      --plan         print which core would do what, and why, and exit\n"
+	"      --print-config print a file with every key, its meaning and its default, and exit\n"
+	"  -V, --version\n"
+	"  -h, --help\n"
+	"\n"
+	"Signals: TERM and INT close all connections and stop; HUP reads the configuration again.\n";
+
+int clv_log_level_parse(const char *text)
+{
+	static const char *const names[] = {
+		[CLV_LOG_ERROR] = "error",
+		[CLV_LOG_WARN] = "warn",
+		[CLV_LOG_INFO] = "info",
+		[CLV_LOG_DEBUG] = "debug",
+	};
+	int i;
+
+	for (i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++)
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	return -1;
+}
+
+static int take(struct clv_options *o, int opt, const char *value, char *error, size_t error_len)
+{
+	switch (opt) {
+	case OPT_CONFIG:
+		o->config_file = value;
+		o->is_config_given = true;
+		break;
+	case OPT_STATE:
+		o->state_dir = value;
+		break;
+	case OPT_RUN:
+		o->run_dir = value;
+		break;
+	case OPT_CHECK:
+		o->mode = CLV_MODE_CHECK;
+		break;
+	case OPT_PLAN:
+		o->mode = CLV_MODE_PLAN;
+		break;
+	case OPT_PRINT_CONFIG:
+		o->mode = CLV_MODE_PRINT_CONFIG;
+		break;
+	case OPT_LOG:
+		o->log_level = clv_log_level_parse(value);
+		if (o->log_level >= 0)
+			break;
+		snprintf(error, error_len, "--log: \"%s\" is not error, warn, info or debug",
+			 value);
+		return CLV_ESYNTAX;
+	case OPT_VERSION:
+		o->mode = CLV_MODE_VERSION;
+		break;
+	default:
+		o->mode = CLV_MODE_HELP;
+		break;
+	}
+	return 0;
+}
+
+int clv_options_parse(int argc, char *const argv[], struct clv_options *out, char *error,
+		      size_t error_len)
+{
+	struct clv_options o = {
+		.config_file = CLV_CONFIG_FILE_DEFAULT,
+		.state_dir = CLV_STATE_DIR_DEFAULT,
+		.run_dir = CLV_RUN_DIR_DEFAULT,
+		.log_level = -1,
+	};
+	int err, opt;
+
+	opterr = 0; /* messages are ours */
+	optind = 0; /* start over, whatever was parsed before */
+	while ((opt = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
+		if (opt == ':' || opt == '?') {
+			snprintf(error, error_len, "%s: %s", argv[optind - 1],
+				 opt == ':' ? "needs a value" : "unknown option");
+			return CLV_ESYNTAX;
+		}
+		err = take(&o, opt, optarg, error, error_len);
+		if (err)
+			return err;
+	}
+	if (optind < argc) {
+		snprintf(error, error_len, "%s: unexpected argument", argv[optind]);
+		return CLV_ESYNTAX;
+	}
+	if (!*o.state_dir || !*o.run_dir) {
+		snprintf(error, error_len, "%s: needs a folder", *o.run_dir ? "--state" : "--run");
+		return CLV_ESYNTAX;
+	}
+	*out = o;
+	return 0;
+}
+
+const char *clv_options_help(void)
+{
+	return help;
+}

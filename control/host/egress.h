@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * egress - local ports toward targets: taken from the configured range, held from the kernel.
+ *
+ * The search starts at a random port, so that the next one cannot be guessed (RFC 6056).  Ports
+ * that other programs hold are stepped over.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_HOST_EGRESS_H
+#define CLV_HOST_EGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/host/host.h"
+
+struct clv_egress_pool;
+
+enum {
+	CLV_EGRESS_ADDRS_MAX = 256, /* local addresses with ports in use */
+};
+
+/* min, max: host order, inclusive.  Returns 0 and fills *out, CLV_ERANGE or -ENOMEM. */
+int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out);
+/* The sockets of ports that were not given back are closed, too. */
+void clv_egress_close(struct clv_egress_pool *pool);
+
+/*
+ * Take a port on address source.  is_reserved: the socket only keeps the port from others, AF_XDP
+ * receives; else it is for the worker's sock port.
+ * Returns 0 and fills *out (its fd belongs to the pool, which closes it when it is given back),
+ * CLV_EFULL (none is free) or -errno.
+ */
+int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16], bool is_reserved,
+		    struct clv_egress *out);
+/* Give a port back.  What is not taken is fine. */
+void clv_egress_give(struct clv_egress_pool *pool, struct clv_egress *egress);
+
+/* Ports in use, on all addresses. */
+uint32_t clv_egress_used(const struct clv_egress_pool *pool);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/host/privs.h"
+
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+
+#include <cap-ng.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What serving takes. */
+static const unsigned kept[] = {
+	CAP_NET_ADMIN, /* probe neighbours, attach to interfaces that come later */
+	CAP_NET_RAW,   /* AF_XDP sockets of such interfaces */
+	CAP_BPF,       /* older kernels ask for it at every map update */
+};
+
+void clv_privs_find(const char *user, struct clv_privs *out)
+{
+	const struct passwd *pw;
+
+	*out = (struct clv_privs){ .uid = geteuid(), .gid = getegid() };
+	if (!*user)
+		return;
+	errno = 0;
+	pw = getpwnam(user);
+	if (!pw) {
+		clv_log(CLV_LOG_WARN, "no_user", "user=%s err=\"%s\" hint=\"useradd --system %s\"",
+			user, errno ? clv_strerror(-errno) : "does not exist", user);
+		return;
+	}
+	if (pw->pw_uid == out->uid)
+		return;
+	capng_get_caps_process();
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) ||
+	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID)) {
+		clv_log(CLV_LOG_INFO, "user_kept", "user=%s because=\"not started as root\"", user);
+		return;
+	}
+	*out = (struct clv_privs){ .uid = pw->pw_uid, .gid = pw->pw_gid, .is_change = true };
+}
+
+int clv_privs_own(const struct clv_privs *privs, const char *folder)
+{
+	const struct dirent *entry;
+	int err = 0;
+	DIR *dir;
+
+	if (!privs->is_change)
+		return 0;
+	dir = opendir(folder);
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (fchownat(dirfd(dir), entry->d_name, privs->uid, privs->gid,
+			     AT_SYMLINK_NOFOLLOW))
+			err = -errno;
+	}
+	if (!err && fchown(dirfd(dir), privs->uid, privs->gid))
+		err = -errno;
+	closedir(dir);
+	return err;
+}
+
+/* Sockets of interfaces that come later lock packet memory; without a limit anyone may. */
+static bool is_lock_limited(void)
+{
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_MEMLOCK, &now) || now.rlim_cur != RLIM_INFINITY;
+}
+
+/* Of what there is, keep what serving takes. */
+static void choose(bool low_ports)
+{
+	bool has[CAP_LAST_CAP + 1] = { false };
+	unsigned i;
+
+	capng_get_caps_process();
+	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		has[kept[i]] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
+	has[CAP_IPC_LOCK] = is_lock_limited() &&
+			    capng_have_capability(CAPNG_PERMITTED, CAP_IPC_LOCK);
+	has[CAP_NET_BIND_SERVICE] = low_ports &&
+				    capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (i = 0; i <= CAP_LAST_CAP; i++)
+		if (has[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, i);
+}
+
+/* The bounding set can only be emptied by who may; without execve it gives nothing anyway. */
+static int apply(const struct clv_privs *privs)
+{
+	bool may_bound = capng_have_capability(CAPNG_BOUNDING_SET, CAP_SETPCAP) && geteuid() == 0;
+	int err;
+
+	if (privs->is_change)
+		err = capng_change_id((int)privs->uid, (int)privs->gid,
+				      CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+	else
+		err = capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
+	return err;
+}
+
+static void describe(struct clv_privs *privs)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+	char *list;
+
+	if (pw)
+		snprintf(privs->user, sizeof(privs->user), "%s", pw->pw_name);
+	else
+		snprintf(privs->user, sizeof(privs->user), "%u", (unsigned)geteuid());
+	capng_get_caps_process();
+	list = capng_print_caps_text(CAPNG_PRINT_BUFFER, CAPNG_EFFECTIVE);
+	snprintf(privs->capabilities, sizeof(privs->capabilities), "%s", list ? list : "?");
+	free(list);
+}
+
+int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t error_len)
+{
+	int err;
+
+	choose(low_ports);
+	err = apply(privs);
+	if (err) {
+		snprintf(error, error_len, "capabilities cannot be dropped (libcap-ng %d)", err);
+		return -EPERM;
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
+		err = -errno;
+		snprintf(error, error_len, "no_new_privs: %s", clv_strerror(err));
+		return err;
+	}
+#if defined(__SANITIZE_ADDRESS__)
+	/* Changing the user makes a process undumpable; the leak checker traces it at the end. */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+#endif
+	describe(privs);
+	return 0;
+}

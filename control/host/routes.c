@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/host/routes.h"
+
+#include "control/host/neighbours.h"
+#include "control/host/nic.h"
+#include "control/host/rtnl.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+#include "datapath/base/rand.h"
+#include "datapath/base/table.h"
+
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	EVENT_BUFFER = 32768,
+	EVENT_BATCH = 512,  /* read in one turn; fd stays readable when there are more */
+	ANSWERS_MAX = 8192, /* FIB answers kept */
+	TRIES_MAX = 16,	    /* of a list that changes while it is read */
+};
+
+#define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs come and go without an announcement */
+
+#define ALL_CHANGES (CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS)
+
+struct link {
+	struct clv_nic nic;
+	int number; /* of its AF_XDP sockets, or -1 */
+};
+
+/* A link with AF_XDP sockets: known before the kernel says what it is, and when it says so anew. */
+struct served {
+	int ifindex, number;
+};
+
+struct own {
+	uint8_t addr[16];
+	int ifindex;
+};
+
+struct clv_routes {
+	struct mnl_socket *events, *questions;
+	struct link links[CLV_NIC_MAX];
+	size_t links_len;
+	struct served served[CLV_NIC_MAX];
+	size_t served_len;
+	struct own *own;
+	uint8_t (*own_list)[16]; /* the addresses of own, without link-local ones */
+	size_t own_len, own_list_len, own_room;
+	struct clv_table answer_of; /* remote address -> index in answers */
+	struct clv_fib_answer *answers;
+	size_t answers_len;
+	uint64_t answers_until_ns;
+	struct clv_neighbours neighbours;
+	uint64_t seed[2];
+	bool is_behind; /* the whole state could not be read: links or addresses are missing */
+};
+
+/* ---- links ---- */
+
+/* Returns the place of an interface among the served ones, or served_len. */
+static size_t served_at(const struct clv_routes *r, int ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < r->served_len; i++)
+		if (r->served[i].ifindex == ifindex)
+			break;
+	return i;
+}
+
+static int number_of(const struct clv_routes *r, int ifindex)
+{
+	size_t i = served_at(r, ifindex);
+
+	return i < r->served_len ? r->served[i].number : -1;
+}
+
+static struct link *find_link(const struct clv_routes *r, int ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < r->links_len; i++)
+		if (r->links[i].nic.ifindex == ifindex)
+			return (struct link *)&r->links[i];
+	return NULL;
+}
+
+static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
+{
+	const struct ifinfomsg *head = mnl_nlmsg_get_payload(message);
+	const unsigned relevant = IFF_UP | IFF_LOWER_UP;
+	struct link *link;
+	struct clv_nic nic;
+	bool is_same;
+
+	/* A bridge announces its ports in messages of its own. */
+	if (clv_nic_from_message(message, &nic) || head->ifi_family == AF_BRIDGE)
+		return 0;
+	link = find_link(r, nic.ifindex);
+	if (message->nlmsg_type == RTM_DELLINK) {
+		if (!link)
+			return 0;
+		*link = r->links[--r->links_len];
+		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
+	}
+	if (!link) {
+		if (r->links_len == CLV_NIC_MAX)
+			return 0;
+		r->links[r->links_len++] = (struct link){ nic, number_of(r, nic.ifindex) };
+		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
+	}
+	is_same = memcmp(link->nic.mac, nic.mac, sizeof(nic.mac)) == 0 &&
+		  strcmp(link->nic.name, nic.name) == 0 && link->nic.mtu == nic.mtu &&
+		  link->nic.parent == nic.parent && link->nic.vlan_id == nic.vlan_id &&
+		  ((link->nic.flags ^ nic.flags) & relevant) == 0;
+	link->nic = nic;
+	return is_same ? 0 : CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
+}
+
+/*
+ * The AF_XDP link that frames of an interface pass, and the tags they carry there; -1 when the
+ * kernel sends.  A tag around another is a service tag; no other combination can be written.
+ */
+static int xdp_link(const struct clv_routes *r, const struct link *link,
+		    uint16_t vlan_id[static CLV_VLAN_TAGS_MAX])
+{
+	uint16_t tags[CLV_VLAN_TAGS_MAX] = { 0 };
+	unsigned depth = 0;
+
+	while (link && link->number < 0 && link->nic.parent && depth < CLV_VLAN_TAGS_MAX) {
+		if (link->nic.vlan_protocol != (depth ? ETH_P_8021AD : ETH_P_8021Q))
+			return -1;
+		memmove(tags + 1, tags, sizeof(tags) - sizeof(tags[0]));
+		tags[0] = link->nic.vlan_id;
+		depth++;
+		link = find_link(r, link->nic.parent);
+	}
+	if (!link || link->number < 0 || link->nic.arp_type != ARPHRD_ETHER)
+		return -1;
+	memcpy(vlan_id, tags, sizeof(tags));
+	return link->number;
+}
+
+void clv_routes_set_link(struct clv_routes *r, int ifindex, int number)
+{
+	struct link *link = find_link(r, ifindex);
+	size_t i = served_at(r, ifindex);
+
+	if (number >= 0 && i < CLV_NIC_MAX) {
+		r->served[i] = (struct served){ ifindex, number };
+		r->served_len += i == r->served_len;
+	} else if (number < 0 && i < r->served_len) {
+		r->served[i] = r->served[--r->served_len];
+	}
+	if (link)
+		link->number = number_of(r, ifindex);
+}
+
+/* ---- our own addresses ---- */
+
+static bool is_link_local(const uint8_t addr[static 16])
+{
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
+/* The plain list that others walk; an address may be on more than one interface. */
+static void list_own(struct clv_routes *r)
+{
+	size_t i, k;
+
+	r->own_list_len = 0;
+	for (i = 0; i < r->own_len; i++) {
+		for (k = 0; k < r->own_list_len; k++)
+			if (memcmp(r->own_list[k], r->own[i].addr, 16) == 0)
+				break;
+		if (k == r->own_list_len && !is_link_local(r->own[i].addr))
+			memcpy(r->own_list[r->own_list_len++], r->own[i].addr, 16);
+	}
+}
+
+static int grow_own(struct clv_routes *r)
+{
+	size_t room = r->own_room ? 2 * r->own_room : 64;
+	struct own *own = realloc(r->own, room * sizeof(*own));
+	uint8_t(*list)[16];
+
+	if (!own)
+		return -ENOMEM;
+	r->own = own;
+	list = realloc(r->own_list, room * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	r->own_list = list;
+	r->own_room = room;
+	return 0;
+}
+
+static unsigned take_addr(struct clv_routes *r, const struct nlmsghdr *message)
+{
+	struct clv_addr_facts facts;
+	size_t i;
+
+	if (clv_rtnl_read_addr(message, &facts))
+		return 0;
+	for (i = 0; i < r->own_len; i++)
+		if (r->own[i].ifindex == facts.ifindex &&
+		    memcmp(r->own[i].addr, facts.addr, sizeof(facts.addr)) == 0)
+			break;
+	if (facts.is_gone == (i == r->own_len))
+		return 0; /* known already: lifetimes and flags are announced the same way */
+	if (facts.is_gone) {
+		r->own[i] = r->own[--r->own_len];
+	} else {
+		if (r->own_len == r->own_room && grow_own(r)) {
+			clv_log(CLV_LOG_ERROR, "address_ignored", "err=\"out of memory\"");
+			return 0;
+		}
+		memcpy(r->own[r->own_len].addr, facts.addr, sizeof(facts.addr));
+		r->own[r->own_len++].ifindex = facts.ifindex;
+	}
+	list_own(r);
+	return CLV_ROUTES_ADDRESSES | CLV_ROUTES_HOPS;
+}
+
+/* Linear: a relay has few addresses, and this is asked once for each request. */
+bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16])
+{
+	size_t i;
+
+	for (i = 0; i < r->own_len; i++)
+		if (memcmp(r->own[i].addr, addr, 16) == 0)
+			return true;
+	return false;
+}
+
+bool clv_routes_is_served(const struct clv_routes *r, const uint8_t addr[static 16])
+{
+	uint16_t tags[CLV_VLAN_TAGS_MAX];
+	size_t i;
+
+	for (i = 0; i < r->own_len; i++)
+		if (memcmp(r->own[i].addr, addr, 16) == 0 &&
+		    xdp_link(r, find_link(r, r->own[i].ifindex), tags) >= 0)
+			return true;
+	return false;
+}
+
+size_t clv_routes_own(const struct clv_routes *r, const uint8_t (**out)[16])
+{
+	*out = (const uint8_t(*)[16])r->own_list;
+	return r->own_list_len;
+}
+
+/* ---- lookup ---- */
+
+static void forget_answers(struct clv_routes *r)
+{
+	if (!r->answers_len)
+		return;
+	clv_table_fini(&r->answer_of);
+	/* The same size as before, so the allocator has it; without it nothing is kept. */
+	if (clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed))
+		clv_log(CLV_LOG_ERROR, "routes_uncached", "err=\"out of memory\"");
+	r->answers_len = 0;
+}
+
+static int ask_fib(struct clv_routes *r, const uint8_t remote[static 16],
+		   struct clv_fib_answer *out)
+{
+	uint64_t i;
+
+	if (clv_table_find(&r->answer_of, remote, &i)) {
+		*out = r->answers[i];
+		return out->is_usable ? 0 : CLV_EUNROUTABLE;
+	}
+	if (clv_rtnl_route(r->questions, remote, out))
+		return CLV_EUNROUTABLE; /* not kept: a stranger's names must not fill the table */
+	if (r->answers_len == ANSWERS_MAX)
+		forget_answers(r);
+	if (clv_table_insert(&r->answer_of, remote, r->answers_len) == 0)
+		r->answers[r->answers_len++] = *out;
+	return out->is_usable ? 0 : CLV_EUNROUTABLE;
+}
+
+static bool is_for_everybody(const uint8_t addr[static 16])
+{
+	static const uint8_t loopback[16] = { [15] = 1 };
+
+	if (clv_addr_is_v4(addr))
+		return addr[12] != 127 && !(addr[12] == 169 && addr[13] == 254);
+	return !is_link_local(addr) && memcmp(addr, loopback, sizeof(loopback)) != 0;
+}
+
+int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
+{
+	/* Two root name servers: nothing is sent, the way there is the default route's. */
+	static const uint8_t far[2][16] = {
+		{ [10] = 0xff, [11] = 0xff, [12] = 198, [13] = 41, [14] = 0, [15] = 4 },
+		{ 0x20, 0x01, 0x05, 0x03, 0xba, 0x3e, [13] = 0x02, [15] = 0x30 },
+	};
+	struct clv_fib_answer answer;
+	const uint8_t *found = NULL;
+
+	if (ask_fib(r, far[is_v6], &answer) == 0 && clv_routes_is_own(r, answer.source) &&
+	    is_for_everybody(answer.source)) {
+		memcpy(addr, answer.source, 16);
+		return 0;
+	}
+	for (size_t i = 0; i < r->own_list_len; i++) {
+		const uint8_t *own = r->own_list[i];
+
+		if (clv_addr_is_v4(own) == is_v6 || !is_for_everybody(own))
+			continue;
+		if (!found || (!clv_routes_is_served(r, found) && clv_routes_is_served(r, own)))
+			found = own;
+	}
+	if (!found)
+		return CLV_EUNROUTABLE;
+	memcpy(addr, found, 16);
+	return 0;
+}
+
+static uint8_t hop_state(const struct clv_neigh *n)
+{
+	if (!n || n->state == CLV_NEIGH_RESOLVING)
+		return CLV_HOP_RESOLVING;
+	return n->state == CLV_NEIGH_READY ? CLV_HOP_READY : CLV_HOP_UNREACHABLE;
+}
+
+static uint16_t smaller_mtu(uint32_t link_mtu, uint16_t route_mtu)
+{
+	uint16_t mtu = link_mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)link_mtu;
+
+	return route_mtu && route_mtu < mtu ? route_mtu : mtu;
+}
+
+int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out)
+{
+	struct clv_fib_answer answer;
+	struct clv_route route = { 0 };
+	const struct link *link;
+	const struct clv_neigh *n;
+	int err, number;
+
+	err = ask_fib(r, remote, &answer);
+	if (err)
+		return err;
+	/* With link-local addresses alone the host has no connectivity of that family. */
+	if (clv_addr_is_any(answer.source) ||
+	    (is_link_local(answer.source) && !is_link_local(remote)))
+		return CLV_EUNROUTABLE;
+	link = find_link(r, answer.oif);
+	memcpy(route.source, answer.source, sizeof(route.source));
+	route.hop.mtu = smaller_mtu(link ? link->nic.mtu : UINT16_MAX, answer.mtu);
+
+	number = answer.is_local || answer.is_tunnelled ? -1
+							: xdp_link(r, link, route.hop.l2.vlan_id);
+	if (number < 0) {
+		route.hop.via = CLV_VIA_KERNEL; /* which resolves neighbours itself */
+		route.hop.state = CLV_HOP_READY;
+		*out = route;
+		return 0;
+	}
+	route.hop.via = CLV_VIA_XSK;
+	route.hop.link = (uint16_t)number;
+	memcpy(route.hop.l2.src_mac, link->nic.mac, sizeof(route.hop.l2.src_mac));
+	if ((link->nic.flags & (IFF_UP | IFF_LOWER_UP)) != (IFF_UP | IFF_LOWER_UP)) {
+		route.hop.state = CLV_HOP_UNREACHABLE;
+	} else {
+		n = clv_neighbours_look(&r->neighbours, &answer);
+		route.hop.state = hop_state(n);
+		if (route.hop.state == CLV_HOP_READY)
+			memcpy(route.hop.l2.dst_mac, n->mac, sizeof(route.hop.l2.dst_mac));
+	}
+	*out = route;
+	return 0;
+}
+
+/* ---- following the kernel ---- */
+
+struct taking {
+	struct clv_routes *r;
+	unsigned changes;
+};
+
+static int take(const struct nlmsghdr *message, void *user)
+{
+	struct taking *t = user;
+
+	switch (message->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		t->changes |= take_link(t->r, message);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		t->changes |= take_addr(t->r, message);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		if (clv_neighbours_take(&t->r->neighbours, message))
+			t->changes |= CLV_ROUTES_HOPS;
+		return MNL_CB_OK; /* says nothing about routes */
+	default:		  /* routes, rules, nexthops */
+		t->changes |= CLV_ROUTES_HOPS;
+		break;
+	}
+	if (t->changes)
+		forget_answers(t->r);
+	return MNL_CB_OK;
+}
+
+static int read_once(struct clv_routes *r)
+{
+	struct taking t = { .r = r };
+	int err;
+
+	r->links_len = 0;
+	r->own_len = 0;
+	clv_neighbours_forget(&r->neighbours);
+	forget_answers(r);
+	err = clv_rtnl_dump(r->questions, RTM_GETLINK, take, &t);
+	err = err ? err : clv_rtnl_dump(r->questions, RTM_GETADDR, take, &t);
+	list_own(r);
+	return err;
+}
+
+/* Take in the whole state. */
+static int read_all(struct clv_routes *r)
+{
+	int err, tries = 0;
+
+	do
+		err = read_once(r);
+	while (err == -EINTR && ++tries < TRIES_MAX);
+	r->is_behind = err != 0;
+	return err;
+}
+
+/* Returns whether none waits any more. */
+static bool take_announcements(struct clv_routes *r, struct taking *t)
+{
+	char buffer[EVENT_BUFFER];
+	unsigned i;
+	ssize_t n;
+
+	for (i = 0; i < EVENT_BATCH; i++) {
+		n = mnl_socket_recvfrom(r->events, buffer, sizeof(buffer));
+		if (n > 0) {
+			mnl_cb_run(buffer, (size_t)n, 0, 0, take, t);
+		} else if (n < 0 && errno == ENOBUFS) {
+			clv_log(CLV_LOG_WARN, "routes_resync", "cause=\"announcements lost\"");
+			r->is_behind = true;
+		} else if (n == 0 || errno != EINTR) {
+			return true;
+		}
+	}
+	return false;
+}
+
+unsigned clv_routes_process(struct clv_routes *r)
+{
+	struct taking t = { .r = r };
+	int err;
+
+	/* Once some were lost the kernel drops all, and does not say so again, until none waits. */
+	if (!take_announcements(r, &t) || !r->is_behind)
+		return t.changes;
+	err = read_all(r);
+	if (err)
+		clv_log(CLV_LOG_ERROR, "routes_resync_failed",
+			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(err));
+	return ALL_CHANGES;
+}
+
+unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
+{
+	unsigned changes = r->neighbours.is_reset ? CLV_ROUTES_HOPS : 0;
+
+	r->neighbours.is_reset = false;
+	if (r->is_behind)
+		changes |= clv_routes_process(r);
+	if (now_ns >= r->answers_until_ns) {
+		forget_answers(r);
+		r->answers_until_ns = now_ns + ANSWERS_NS;
+	}
+	clv_neighbours_retry(&r->neighbours, now_ns);
+	return changes;
+}
+
+int clv_routes_fd(const struct clv_routes *r)
+{
+	return mnl_socket_get_fd(r->events);
+}
+
+/* ---- life ---- */
+
+static int reserve(struct clv_routes *r)
+{
+	struct clv_rand rand;
+	int err;
+
+	clv_rand_init(&rand, 0);
+	clv_rand_bytes(&rand, r->seed, sizeof(r->seed));
+	r->answers = calloc(ANSWERS_MAX, sizeof(*r->answers));
+	if (!r->answers)
+		return -ENOMEM;
+	err = clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed);
+	return err ? err : clv_neighbours_init(&r->neighbours, r->questions, r->seed);
+}
+
+int clv_routes_open(struct clv_routes **out)
+{
+	struct clv_routes *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	r->questions = clv_rtnl_open();
+	/* Before the dump, so that nothing falls between. */
+	r->events = r->questions ? clv_rtnl_open_events() : NULL;
+	err = r->events ? reserve(r) : -errno;
+	err = err ? err : read_all(r);
+	if (err)
+		clv_routes_close(r);
+	else
+		*out = r;
+	return err;
+}
+
+void clv_routes_close(struct clv_routes *r)
+{
+	if (!r)
+		return;
+	clv_neighbours_fini(&r->neighbours);
+	if (r->events)
+		mnl_socket_close(r->events);
+	if (r->questions)
+		mnl_socket_close(r->questions);
+	clv_table_fini(&r->answer_of);
+	free(r->answers);
+	free(r->own);
+	free(r->own_list);
+	free(r);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/http/fields.h"
+
+#include <string.h>
+
+#include "datapath/base/err.h"
+
+enum {
+	INTEGER_DIGITS_MAX = 15, /* RFC 8941 section 3.3.1 */
+	DECIMAL_WHOLE_MAX = 12,	 /* section 3.3.2 */
+	DECIMAL_FRACTION_MAX = 3,
+};
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+static bool is_alpha(char c)
+{
+	return is_lower(c) || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
+static bool is_token_char(char c)
+{
+	return is_alpha(c) || is_digit(c) || is_one_of(c, "!#$%&'*+-.^_`|~:/");
+}
+
+static void skip(struct clv_fields_cursor *c, const char *set)
+{
+	while (c->p < c->end && is_one_of(*c->p, set))
+		c->p++;
+}
+
+static int read_number(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	const char *p = c->p;
+	bool negative = *p == '-';
+	int64_t value = 0;
+	int whole = 0, fraction = 0;
+
+	if (negative)
+		p++;
+	for (; p < c->end && is_digit(*p) && whole <= INTEGER_DIGITS_MAX; p++, whole++)
+		value = value * 10 + (*p - '0');
+	if (whole == 0 || whole > INTEGER_DIGITS_MAX)
+		return CLV_ESYNTAX;
+	if (p == c->end || *p != '.') {
+		*out = (struct clv_item){ .type = CLV_ITEM_INTEGER,
+					  .integer = negative ? -value : value };
+		c->p = p;
+		return 0;
+	}
+	for (p++; p < c->end && is_digit(*p) && fraction <= DECIMAL_FRACTION_MAX; p++)
+		fraction++;
+	if (whole > DECIMAL_WHOLE_MAX || fraction == 0 || fraction > DECIMAL_FRACTION_MAX)
+		return CLV_ESYNTAX;
+	*out = (struct clv_item){ .type = CLV_ITEM_DECIMAL };
+	c->p = p;
+	return 0;
+}
+
+static int read_string(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	const char *begin = c->p + 1, *p = begin;
+
+	for (; p < c->end && *p != '"'; p++) {
+		if (*p < 0x20 || *p > 0x7e)
+			return CLV_ESYNTAX;
+		if (*p == '\\' && (++p == c->end || !is_one_of(*p, "\"\\")))
+			return CLV_ESYNTAX;
+	}
+	if (p >= c->end)
+		return CLV_ESYNTAX;
+	*out = (struct clv_item){ .type = CLV_ITEM_STRING,
+				  .text = begin,
+				  .text_len = (size_t)(p - begin) };
+	c->p = p + 1;
+	return 0;
+}
+
+static int read_bytes(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	const char *begin = c->p + 1, *p = begin;
+
+	while (p < c->end && (is_alpha(*p) || is_digit(*p) || is_one_of(*p, "+/=")))
+		p++;
+	if (p == c->end || *p != ':')
+		return CLV_ESYNTAX;
+	*out = (struct clv_item){ .type = CLV_ITEM_BYTES,
+				  .text = begin,
+				  .text_len = (size_t)(p - begin) };
+	c->p = p + 1;
+	return 0;
+}
+
+static int read_boolean(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	if (c->end - c->p < 2 || !is_one_of(c->p[1], "01"))
+		return CLV_ESYNTAX;
+	*out = (struct clv_item){ .type = CLV_ITEM_BOOLEAN, .boolean = c->p[1] == '1' };
+	c->p += 2;
+	return 0;
+}
+
+static int read_token(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	const char *p = c->p;
+
+	while (p < c->end && is_token_char(*p))
+		p++;
+	*out = (struct clv_item){ .type = CLV_ITEM_TOKEN,
+				  .text = c->p,
+				  .text_len = (size_t)(p - c->p) };
+	c->p = p;
+	return 0;
+}
+
+static int read_bare_item(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	if (c->p == c->end)
+		return CLV_ESYNTAX;
+	if (is_digit(*c->p) || *c->p == '-')
+		return read_number(c, out);
+	if (is_alpha(*c->p) || *c->p == '*')
+		return read_token(c, out);
+	switch (*c->p) {
+	case '"':
+		return read_string(c, out);
+	case ':':
+		return read_bytes(c, out);
+	case '?':
+		return read_boolean(c, out);
+	default:
+		return CLV_ESYNTAX;
+	}
+}
+
+int clv_fields_read_parameter(struct clv_fields_cursor *c, const char **key, size_t *key_len,
+			      struct clv_item *out)
+{
+	struct clv_fields_cursor at = *c;
+	struct clv_item item = { .type = CLV_ITEM_BOOLEAN, .boolean = true };
+	const char *begin;
+	size_t len;
+
+	if (at.p == at.end || *at.p != ';')
+		return 0;
+	at.p++;
+	skip(&at, " ");
+	begin = at.p;
+	if (at.p == at.end || !(is_lower(*at.p) || *at.p == '*'))
+		return CLV_ESYNTAX;
+	while (at.p < at.end && (is_lower(*at.p) || is_digit(*at.p) || is_one_of(*at.p, "_-.*")))
+		at.p++;
+	len = (size_t)(at.p - begin);
+	if (at.p < at.end && *at.p == '=') {
+		at.p++;
+		if (read_bare_item(&at, &item) < 0)
+			return CLV_ESYNTAX;
+	}
+	*c = at;
+	*key = begin;
+	*key_len = len;
+	*out = item;
+	return 1;
+}
+
+static int skip_parameters(struct clv_fields_cursor *c)
+{
+	const char *key;
+	size_t key_len;
+	struct clv_item item;
+	int r;
+
+	do {
+		r = clv_fields_read_parameter(c, &key, &key_len, &item);
+	} while (r > 0);
+	return r;
+}
+
+int clv_fields_read_member(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	struct clv_fields_cursor at = *c;
+
+	if (!at.begun) {
+		skip(&at, " ");
+		if (at.p == at.end)
+			return 0;
+	} else {
+		if (skip_parameters(&at) < 0)
+			return CLV_ESYNTAX;
+		skip(&at, " \t");
+		if (at.p == at.end)
+			return 0;
+		if (*at.p++ != ',')
+			return CLV_ESYNTAX;
+		skip(&at, " \t");
+	}
+	/* A comma promises another member: an empty rest fails here. */
+	if (read_bare_item(&at, out) < 0)
+		return CLV_ESYNTAX;
+	at.begun = true;
+	*c = at;
+	return 1;
+}
+
+size_t clv_fields_copy_text(const struct clv_item *item, char *buf, size_t len)
+{
+	size_t n = 0;
+
+	if (len == 0)
+		return 0;
+	for (size_t i = 0; i < item->text_len && n + 1 < len; i++) {
+		if (item->type == CLV_ITEM_STRING && item->text[i] == '\\')
+			i++; /* the reader saw that a byte follows */
+		buf[n++] = item->text[i];
+	}
+	buf[n] = '\0';
+	return n;
+}
+
+int clv_fields_write_string(const char *text, char *buf, size_t len)
+{
+	size_t n = 0;
+
+	if (len < 2)
+		return CLV_ERANGE;
+	buf[n++] = '"';
+	for (; *text; text++) {
+		char c = *text < 0x20 || *text > 0x7e ? '?' : *text;
+
+		bool escaped = is_one_of(c, "\"\\");
+
+		if (n + 1 + escaped + 1 > len)
+			return CLV_ERANGE;
+		if (escaped)
+			buf[n++] = '\\';
+		buf[n++] = c;
+	}
+	buf[n++] = '"';
+	return (int)n;
+}
+
+bool clv_fields_is_true(const char *value, size_t len)
+{
+	struct clv_fields_cursor c = { value, value + len, false };
+	struct clv_item item, more;
+
+	if (clv_fields_read_member(&c, &item) != 1 || item.type != CLV_ITEM_BOOLEAN)
+		return false;
+	/* Anything behind it makes it a list or garbage, which an item field cannot be. */
+	if (clv_fields_read_member(&c, &more) != 0)
+		return false;
+	return item.boolean;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/http/h3_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "datapath/base/err.h"
+
+enum {
+	STREAMS_FIRST = 16, /* room for so many at first, doubled up to streams_max */
+};
+
+/* ---- streams ---- */
+
+struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id)
+{
+	uint64_t value;
+
+	if (!clv_table_find(&h->streams, &id, &value))
+		return NULL;
+	return (struct clv_h3_stream *)(uintptr_t)value;
+}
+
+static bool has_room(struct clv_h3 *h)
+{
+	size_t room = h->streams.limit * 2;
+
+	if (h->streams.count < h->streams.limit)
+		return true;
+	if (room > h->params.streams_max)
+		room = h->params.streams_max;
+	return h->streams.count < room && clv_table_grow(&h->streams, room) == 0;
+}
+
+struct clv_h3_stream *clv_h3_add_stream(struct clv_h3 *h, int64_t id)
+{
+	struct clv_h3_stream *s = has_room(h) ? calloc(1, sizeof(*s)) : NULL;
+
+	if (!s)
+		return NULL;
+	clv_table_insert(&h->streams, &id, (uint64_t)(uintptr_t)s);
+	s->h = h;
+	s->id = id;
+	s->next = h->first;
+	if (h->first)
+		h->first->prev = s;
+	h->first = s;
+	return s;
+}
+
+void clv_h3_free_section(struct clv_h3_stream *s)
+{
+	if (!s->section)
+		return;
+	free(s->section->text);
+	free(s->section);
+	s->section = NULL;
+}
+
+void clv_h3_remove_stream(struct clv_h3_stream *s)
+{
+	struct clv_h3 *h = s->h;
+
+	clv_table_remove(&h->streams, &s->id);
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		h->first = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	while (s->head) {
+		struct clv_h3_chunk *c = s->head;
+
+		s->head = c->next;
+		free(c);
+	}
+	clv_h3_free_section(s);
+	free(s);
+}
+
+/* ---- closing ---- */
+
+void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason)
+{
+	if (h->closed)
+		return;
+	h->closed = true;
+	h->params.transport_ops->close(h->params.transport, code, reason);
+}
+
+bool clv_h3_is_closed(const struct clv_h3 *h)
+{
+	return h->closed;
+}
+
+int clv_h3_fail(struct clv_h3 *h, int liberr)
+{
+	uint64_t code = nghttp3_err_infer_quic_app_error_code(liberr);
+
+	/* A field beyond what the library buffers is the peer's doing. */
+	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE)
+		code = CLV_H3_EXCESSIVE_LOAD;
+	clv_h3_close(h, code, nghttp3_strerror(liberr));
+	return CLV_EHTTP;
+}
+
+/* ---- the connection ---- */
+
+/* Seeds of nghttp3's hash tables; it passes no pointer to a generator of ours. */
+static void on_rand(uint8_t *out, size_t len)
+{
+	struct clv_rand r;
+
+	clv_rand_init(&r, 0);
+	clv_rand_bytes(&r, out, len);
+}
+
+int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
+{
+	struct clv_h3 *h = calloc(1, sizeof(*h));
+	nghttp3_callbacks callbacks = { .rand = on_rand };
+	nghttp3_settings settings;
+	uint64_t seed[2];
+	int err;
+
+	if (!h)
+		return -ENOMEM;
+	h->params = *params;
+	clv_rand_bytes(params->rand, seed, sizeof(seed));
+	err = clv_table_init(
+		&h->streams, sizeof(int64_t),
+		params->streams_max < STREAMS_FIRST ? params->streams_max : STREAMS_FIRST, seed);
+	if (err < 0)
+		goto free_h3;
+
+	clv_h3_set_write_callbacks(&callbacks);
+	clv_h3_set_read_callbacks(&callbacks);
+	nghttp3_settings_default(&settings);
+	settings.max_field_section_size = CLV_H3_FIELD_SECTION_MAX;
+	/* No dynamic table: our fields are few, and a stranger gets no memory to fill. */
+	settings.qpack_encoder_max_dtable_capacity = 0;
+	settings.h3_datagram = 1;
+	if (params->role == CLV_H3_SERVER) {
+		settings.enable_connect_protocol = 1;
+		err = nghttp3_conn_server_new(&h->conn, &callbacks, &settings,
+					      nghttp3_mem_default(), h);
+	} else {
+		err = nghttp3_conn_client_new(&h->conn, &callbacks, &settings,
+					      nghttp3_mem_default(), h);
+	}
+	if (err != 0) {
+		err = err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_EHTTP;
+		goto fini_table;
+	}
+	nghttp3_conn_set_max_concurrent_streams(h->conn, params->streams_max);
+	if (params->role == CLV_H3_SERVER) {
+		h->streams_granted = params->streams_max;
+		nghttp3_conn_set_max_client_streams_bidi(h->conn, h->streams_granted);
+	}
+	*out = h;
+	return 0;
+
+fini_table:
+	clv_table_fini(&h->streams);
+free_h3:
+	free(h);
+	return err;
+}
+
+void clv_h3_free(struct clv_h3 *h)
+{
+	if (!h)
+		return;
+	h->closed = true;
+	while (h->first) {
+		h->params.event_ops->on_closed(h->params.user, h->first, CLV_H3_NO_ERROR);
+		clv_h3_remove_stream(h->first);
+	}
+	nghttp3_conn_del(h->conn);
+	clv_table_fini(&h->streams);
+	free(h);
+}
+
+int clv_h3_start(struct clv_h3 *h)
+{
+	const struct clv_h3_transport_ops *ops = h->params.transport_ops;
+	int64_t control, encoder, decoder;
+	int err;
+
+	if (h->closed)
+		return CLV_ECLOSED;
+	err = ops->open_uni(h->params.transport, &control);
+	if (err == 0)
+		err = ops->open_uni(h->params.transport, &encoder);
+	if (err == 0)
+		err = ops->open_uni(h->params.transport, &decoder);
+	if (err < 0)
+		return err;
+	err = nghttp3_conn_bind_control_stream(h->conn, control);
+	if (err == 0)
+		err = nghttp3_conn_bind_qpack_streams(h->conn, encoder, decoder);
+	if (err != 0)
+		return clv_h3_fail(h, err);
+	h->started = true;
+	clv_h3_flush(h);
+	return h->closed ? CLV_EHTTP : 0;
+}
+
+void clv_h3_acked(struct clv_h3 *h, int64_t id, uint64_t len)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+
+	if (s)
+		s->acked += len;
+}
+
+static bool is_request_stream(int64_t id)
+{
+	return (id & 3) == 0;
+}
+
+/* nghttp3 forgets what it keeps of the stream's input and drops what still comes. */
+static void shutdown_read(struct clv_h3 *h, int64_t id)
+{
+	int err = nghttp3_conn_shutdown_stream_read(h->conn, id);
+
+	if (err != 0)
+		clv_h3_fail(h, err);
+}
+
+void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+
+	if (h->closed)
+		return;
+	if (!is_request_stream(id)) {
+		/* Control and QPACK streams must live as long as the connection: RFC 9114 6.2.1. */
+		clv_h3_stream_closed(h, id, code);
+		return;
+	}
+	shutdown_read(h, id);
+	if (s && !s->read_closed) {
+		s->read_closed = true;
+		h->params.event_ops->on_reset(h->params.user, s, code);
+	}
+	clv_h3_flush(h);
+}
+
+void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+
+	if (h->closed)
+		return;
+	if (!is_request_stream(id)) {
+		clv_h3_close(h, NGHTTP3_H3_CLOSED_CRITICAL_STREAM, "critical stream refused");
+		return;
+	}
+	nghttp3_conn_shutdown_stream_write(h->conn, id);
+	if (s && !s->write_closed) {
+		s->write_closed = true;
+		h->params.event_ops->on_stop(h->params.user, s, code);
+	}
+	clv_h3_flush(h);
+}
+
+void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
+{
+	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+
+	/* While its header section is coming in, nobody knows what it will be. */
+	if (s && !s->user && !s->section)
+		clv_h3_abort(h, s, CLV_H3_DATAGRAM_ERROR);
+}
+
+void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
+{
+	int err;
+
+	if (h->closed)
+		return;
+	if (h->params.role == CLV_H3_SERVER && is_request_stream(id)) {
+		/* The transport grants a new stream for each that is done. */
+		nghttp3_conn_set_max_client_streams_bidi(h->conn, ++h->streams_granted);
+	}
+	h->busy = true;
+	err = nghttp3_conn_close_stream(h->conn, id, code);
+	h->busy = false;
+	if (err != 0 && err != NGHTTP3_ERR_STREAM_NOT_FOUND)
+		clv_h3_fail(h, err);
+	clv_h3_flush(h);
+}
+
+uint64_t clv_h3_stream_backlog(const struct clv_h3_stream *s)
+{
+	return s->sent - s->acked + s->waiting;
+}
+
+uint64_t clv_h3_stream_written(const struct clv_h3_stream *s)
+{
+	return s->sent + s->waiting;
+}
+
+uint64_t clv_h3_stream_delivered(const struct clv_h3_stream *s)
+{
+	return s->acked;
+}
+
+int64_t clv_h3_stream_id(const struct clv_h3_stream *s)
+{
+	return s->id;
+}
+
+void clv_h3_stream_set_user(struct clv_h3_stream *s, void *user)
+{
+	s->user = user;
+}
+
+void *clv_h3_stream_user(const struct clv_h3_stream *s)
+{
+	return s->user;
+}
+
+void clv_h3_stop(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+{
+	if (h->closed || s->read_closed)
+		return;
+	s->read_closed = true;
+	h->params.transport_ops->stop(h->params.transport, s->id, code);
+	shutdown_read(h, s->id);
+	/* QPACK's word about it must not pile up. */
+	clv_h3_flush(h);
+}
+
+void clv_h3_abort(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+{
+	clv_h3_stop(h, s, code);
+	if (h->closed || s->write_closed)
+		return;
+	s->write_closed = true;
+	nghttp3_conn_shutdown_stream_write(h->conn, s->id);
+	h->params.transport_ops->reset(h->params.transport, s->id, code);
+}
+
+const struct clv_h3_settings *clv_h3_peer_settings(const struct clv_h3 *h)
+{
+	return h->has_peer ? &h->peer : NULL;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* h3_internal - what the parts of h3 share: h3.c (connection), h3_write.c, h3_read.c. */
+#ifndef CLV_HTTP_H3_INTERNAL_H
+#define CLV_HTTP_H3_INTERNAL_H
+
+#include <nghttp3/nghttp3.h>
+
+#include "control/http/h3.h"
+#include "datapath/base/table.h"
+
+/* Body bytes between clv_h3_send and the transport. */
+struct clv_h3_chunk {
+	struct clv_h3_chunk *next;
+	size_t len;
+	size_t done; /* bytes the transport has copied */
+	uint8_t data[];
+};
+
+/* A header section while it comes in.  Texts are named by offset: the memory grows and moves. */
+struct clv_h3_section {
+	struct {
+		size_t name, value, value_len;
+	} fields[CLV_H3_FIELDS_MAX];
+	size_t len;
+	size_t counted; /* bytes as SETTINGS_MAX_FIELD_SECTION_SIZE counts them */
+	bool too_large;
+	char *text;
+	size_t text_len, text_room;
+};
+
+struct clv_h3_stream {
+	struct clv_h3 *h;
+	int64_t id;
+	void *user;
+	struct clv_h3_stream *prev, *next;
+	struct clv_h3_section *section; /* NULL when none is coming in */
+	struct clv_h3_chunk *head, *tail;
+	struct clv_h3_chunk *unread;   /* first one nghttp3 has not seen */
+	uint64_t sent, acked, waiting; /* bytes: given to the transport, at the peer, in chunks */
+	bool fin;		       /* no more will be sent */
+	bool write_closed;	       /* our half is reset, or the peer wants no more */
+	bool read_closed;	       /* nothing more is handed up */
+};
+
+struct clv_h3 {
+	nghttp3_conn *conn;
+	struct clv_h3_params params;
+	struct clv_table streams; /* id to struct clv_h3_stream */
+	struct clv_h3_stream *first;
+	struct clv_h3_settings peer;
+	uint64_t streams_granted;
+	bool has_peer;
+	bool started;
+	bool goaway_received;
+	bool busy;   /* inside nghttp3: what is to be sent waits until it returns */
+	bool closed; /* nghttp3 must not be called any more */
+};
+
+/* NULL when there is none. */
+struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id);
+/* NULL when there are streams_max, or no memory. */
+struct clv_h3_stream *clv_h3_add_stream(struct clv_h3 *h, int64_t id);
+void clv_h3_remove_stream(struct clv_h3_stream *s);
+void clv_h3_free_section(struct clv_h3_stream *s);
+
+/* nghttp3 gave up on the connection: close it with the code that fits.  Returns CLV_EHTTP. */
+int clv_h3_fail(struct clv_h3 *h, int liberr);
+/* Move everything nghttp3 has to send into the transport; later, when inside of nghttp3. */
+void clv_h3_flush(struct clv_h3 *h);
+
+/* nghttp3's callbacks, by the file they are in. */
+void clv_h3_set_write_callbacks(nghttp3_callbacks *callbacks);
+void clv_h3_set_read_callbacks(nghttp3_callbacks *callbacks);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/library/culvert_state.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+
+enum {
+	COMPRESS_ABOVE = 20, /* packets a second */
+	IDLE_SEC = 120,
+};
+
+#define AGAIN_NS CLV_SEC
+
+/* ---- events ---- */
+
+static struct culvert_event event_of(struct culvert_bound *b, enum culvert_event_type type,
+				     int error)
+{
+	return (struct culvert_event){
+		.type = type,
+		.user = b->user,
+		.session = b->session,
+		.bound = b,
+		.error = error,
+	};
+}
+
+static void on_open(void *user, const struct clv_client_result *result)
+{
+	struct culvert_bound *b = user;
+	struct culvert_event e = event_of(b, CULVERT_BOUND_OPEN, 0);
+	union culvert_address addresses[CLV_CLIENT_PUBLIC_MAX];
+
+	b->is_open = true;
+	e.was_open = true;
+	e.status = result->status;
+	for (unsigned i = 0; i < result->public_len; i++)
+		api_address(&result->public_addrs[i], &addresses[i]);
+	api_tell(b->session->c, &e, addresses, result->public_len * sizeof(addresses[0]));
+}
+
+static void tell_remote(struct culvert_bound *b, enum culvert_event_type type,
+			const struct clv_endpoint *wire, const struct clv_endpoint *local)
+{
+	struct culvert_event e = event_of(b, type, 0);
+
+	api_address(wire, &e.remote);
+	if (local)
+		api_address(local, &e.local);
+	api_tell(b->session->c, &e, NULL, 0);
+}
+
+static void on_remote(void *user, const struct clv_endpoint *wire, const struct clv_endpoint *local)
+{
+	tell_remote(user, CULVERT_REMOTE, wire, local);
+}
+
+static void on_remote_gone(void *user, const struct clv_endpoint *wire,
+			   const struct clv_endpoint *local)
+{
+	tell_remote(user, CULVERT_REMOTE_GONE, wire, local);
+}
+
+static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
+{
+	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, error);
+
+	if (wire->port)
+		api_address(wire, &e.remote);
+	api_tell(e.bound->session->c, &e, NULL, 0);
+}
+
+static void on_refused(void *user, int error, const struct clv_client_result *result)
+{
+	struct culvert_bound *b = user;
+	struct culvert_event e = event_of(b, CULVERT_BOUND_REFUSED, error);
+
+	api_tell_refusal(b->session->c, &e, result);
+}
+
+static void on_ended(void *user, int error)
+{
+	struct culvert_bound *b = user;
+	struct culvert_event e = event_of(b, CULVERT_BOUND_ENDED, error);
+
+	b->is_open = false;
+	e.was_open = true;
+	b->again_ns = b->session->c->now_ns + AGAIN_NS;
+	api_tell(b->session->c, &e, NULL, 0);
+}
+
+static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
+			size_t len)
+{
+	struct culvert_bound *b = user;
+	struct culvert_event e = event_of(b, CULVERT_DATAGRAM, 0);
+
+	api_address(wire, &e.remote);
+	api_tell(b->session->c, &e, payload, len);
+}
+
+static const struct clv_bindpoint_ops ops = {
+	.on_open = on_open,
+	.on_remote = on_remote,
+	.on_remote_gone = on_remote_gone,
+	.on_remote_refused = on_remote_refused,
+	.on_refused = on_refused,
+	.on_ended = on_ended,
+	.on_datagram = on_datagram,
+};
+
+/* ---- life ---- */
+
+static int read_options(struct culvert *c, const struct culvert_bound_options *o,
+			struct clv_bindpoint_params *p)
+{
+	*p = (struct clv_bindpoint_params){
+		.client = c->client,
+		.now_ns = &c->now_ns,
+		.is_joined = o->is_joined,
+		.is_closed = o->is_closed,
+		.remotes_max = o->remotes_max ? o->remotes_max : c->remotes_max,
+		.busy_per_sec = o->compress_above ? o->compress_above : COMPRESS_ABOVE,
+		.answer_ns = c->answer_ns,
+		.idle_ns = (o->idle_sec ? o->idle_sec : IDLE_SEC) * CLV_SEC,
+		.ops = &ops,
+	};
+	if (o->no_compress)
+		p->busy_per_sec = 0;
+	if (o->is_joined && o->app && (clv_endpoint_parse(o->app, &p->app) || !p->app.port))
+		return api_fail(c, CULVERT_ESYNTAX, "app is not ADDRESS:PORT: %s", o->app);
+	if (p->remotes_max > c->remotes_max)
+		return api_fail(c, CULVERT_ERANGE, "more remotes than the client was opened for");
+	return 0;
+}
+
+int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_options *o,
+		       struct culvert_bound **out)
+{
+	struct culvert_bound *b = calloc(1, sizeof(*b));
+	struct clv_bindpoint_params p;
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	s->c->why[0] = '\0';
+	b->session = s;
+	b->user = o->user;
+	b->is_joined = o->is_joined;
+	err = read_options(s->c, o, &p);
+	p.user = b;
+	if (!err)
+		err = clv_bindpoint_open(&p, &b->point);
+	if (err) {
+		free(b);
+		return err;
+	}
+	b->next = s->bounds;
+	if (b->next)
+		b->next->prev = b;
+	s->bounds = b;
+	if (s->is_up)
+		clv_bindpoint_set_session(b->point, s->relay);
+	api_hurry(s->c);
+	*out = b;
+	return 0;
+}
+
+void api_bound_release(struct culvert_bound *b)
+{
+	if (!b->object.events)
+		free(b);
+}
+
+void culvert_bound_close(struct culvert_bound *b)
+{
+	if (!b)
+		return;
+	if (b->prev)
+		b->prev->next = b->next;
+	else
+		b->session->bounds = b->next;
+	if (b->next)
+		b->next->prev = b->prev;
+	clv_bindpoint_close(b->point);
+	api_hurry(b->session->c);
+	b->object.is_closed = true;
+	api_bound_release(b);
+}
+
+void api_bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay)
+{
+	for (struct culvert_bound *b = s->bounds; b; b = b->next) {
+		b->again_ns = 0;
+		clv_bindpoint_set_session(b->point, relay);
+	}
+}
+
+void api_bounds_step(struct culvert_session *s, uint64_t now_ns)
+{
+	for (struct culvert_bound *b = s->bounds; b; b = b->next) {
+		clv_bindpoint_step(b->point);
+		if (!b->again_ns || now_ns < b->again_ns)
+			continue;
+		b->again_ns = 0;
+		if (s->is_up)
+			clv_bindpoint_set_session(b->point, s->relay);
+	}
+}
+
+uint64_t api_bounds_next_ns(const struct culvert_session *s)
+{
+	uint64_t at_ns = UINT64_MAX;
+
+	for (const struct culvert_bound *b = s->bounds; b; b = b->next) {
+		if (b->again_ns && b->again_ns < at_ns)
+			at_ns = b->again_ns;
+		if (clv_bindpoint_next_ns(b->point) < at_ns)
+			at_ns = clv_bindpoint_next_ns(b->point);
+	}
+	return at_ns;
+}
+
+bool api_bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+			   const uint8_t *payload, size_t len)
+{
+	struct culvert_bound *b = s->bounds;
+
+	while (b && !clv_bindpoint_has(b->point, &evt->local))
+		b = b->next;
+	if (b)
+		clv_bindpoint_new_remote(b->point, evt, payload, len);
+	return b;
+}
+
+/* ---- remotes ---- */
+
+static int read_remote(const union culvert_address *address, struct clv_endpoint *out)
+{
+	return clv_endpoint_from_sockaddr(&address->sa, out) || !out->port ||
+			       clv_addr_is_wildcard(out->addr)
+		       ? CULVERT_ERANGE
+		       : 0;
+}
+
+int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *remote)
+{
+	struct clv_endpoint wire;
+	int err = read_remote(remote, &wire);
+
+	b->session->c->why[0] = '\0';
+	b->session->c->now_ns = clv_clock_now_ns(); /* an answer is waited for from now on */
+	if (!err)
+		err = clv_bindpoint_add(b->point, &wire);
+	api_hurry(b->session->c);
+	return err;
+}
+
+int culvert_bound_send(struct culvert_bound *b, const union culvert_address *remote,
+		       const void *data, size_t len)
+{
+	struct clv_endpoint wire;
+	int err = b->is_joined ? CULVERT_ERANGE : read_remote(remote, &wire);
+
+	b->session->c->why[0] = '\0';
+	if (!err)
+		err = api_may_send(b->session, len);
+	return err ? err : clv_bindpoint_send(b->point, &wire, data, len);
+}
+
+void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info *out)
+{
+	const struct clv_bindpoint_stats *n = clv_bindpoint_stats(b->point);
+
+	*out = (struct culvert_bound_info){
+		.is_open = b->is_open,
+		.remotes_full = n->remotes_full,
+		.dropped = n->dropped,
+	};
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/masque/template.h"
+#include "control/library/culvert_state.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+
+enum {
+	RETRY_MAX_SEC = 16,
+};
+
+/* ---- up and down ---- */
+
+static void on_up(void *user, struct clv_relay_session *rs)
+{
+	struct culvert_session *s = user;
+	struct culvert_event e = { .type = CULVERT_UP, .user = s->user, .session = s };
+
+	s->is_up = true;
+	s->retries = 0;
+	s->reconnects += s->was_up;
+	s->was_up = true;
+	s->facts = *clv_relay_session_tls(rs);
+	api_forwards_set_session(s, rs);
+	api_bounds_set_session(s, rs);
+	api_tell(s->c, &e, NULL, 0);
+}
+
+static void on_max_payload(void *user, uint32_t len)
+{
+	struct culvert_session *s = user;
+	struct culvert_event e = {
+		.type = CULVERT_PAYLOAD_MAX, .user = s->user, .session = s, .payload_max = len
+	};
+
+	s->payload_max = len;
+	api_tell(s->c, &e, NULL, 0);
+}
+
+/* A session that was up is not given up: ask again, less and less often. */
+static uint32_t retry_later(struct culvert_session *s)
+{
+	uint32_t sec = s->retries < 4 ? 1u << s->retries : RETRY_MAX_SEC;
+
+	s->retries++;
+	s->retry_ns = s->c->now_ns + sec * CLV_SEC;
+	return sec;
+}
+
+static void tell_end(struct culvert_session *s, const struct clv_session_end *end)
+{
+	struct culvert_event e = {
+		.type = CULVERT_DOWN,
+		.user = s->user,
+		.session = s,
+		.error = end->error,
+		.by_relay = end->is_remote,
+		.is_http = end->is_app,
+		.code = end->code,
+	};
+
+	if (end->is_remote && !end->is_app && end->code == NGTCP2_CONNECTION_REFUSED)
+		e.error = CLV_EFULL;
+	if (s->was_up && s->reconnect) {
+		e.type = CULVERT_LOST;
+		e.again_sec = retry_later(s);
+	}
+	s->is_over = e.type == CULVERT_DOWN;
+	api_tell(s->c, &e, NULL, 0);
+}
+
+static void on_down(void *user, const struct clv_session_end *end)
+{
+	struct culvert_session *s = user;
+
+	s->relay = NULL;
+	s->is_up = false;
+	s->payload_max = 0; /* another session may go another way */
+	api_forwards_set_session(s, NULL);
+	api_bounds_set_session(s, NULL);
+	if (s->object.is_closed) {
+		api_session_release(s);
+		return;
+	}
+	if (s->c->is_closing)
+		return;
+	/* a name may have an address that does not work from here: try the next */
+	if (!s->was_up && s->address + 1 < s->addresses_len &&
+	    (end->error == CLV_ETIMEOUT || end->error == CLV_EUNROUTABLE)) {
+		s->address++;
+		s->retry_ns = s->c->now_ns;
+		return;
+	}
+	if (!end->was_established) /* another address may do better */
+		s->address = (s->address + 1) % s->addresses_len;
+	tell_end(s, end);
+}
+
+static const struct clv_relay_session_ops relay_ops = { on_up, on_down, on_max_payload };
+
+/* Ask the addresses in turn, from the one in use.  Returns 0 or the error of the last. */
+static int connect_relay(struct culvert_session *s)
+{
+	struct clv_client_connect p = {
+		.authority = s->authority,
+		.server_name = s->server_name,
+		.uri_template = s->uri_template,
+		.tls = s->tls,
+		.profile = s->profile,
+		.no_datagrams = s->capsules,
+		.ops = &relay_ops,
+		.user = s,
+	};
+	int err = CLV_EUNROUTABLE;
+
+	for (; s->address < s->addresses_len; s->address++) {
+		p.relay = s->addresses[s->address];
+		err = clv_client_connect(s->c->client, &p, s->c->now_ns, &s->relay);
+		if (err != CLV_EUNROUTABLE)
+			return err;
+	}
+	s->address = 0;
+	return err;
+}
+
+void api_sessions_step(struct culvert *c)
+{
+	struct culvert_session *s, *next;
+
+	for (s = c->sessions; s; s = next) {
+		struct clv_session_end end = { 0 };
+
+		next = s->next;
+		api_forwards_set_now(s, c->now_ns);
+		if (s->relay)
+			clv_relay_session_step(s->relay, c->now_ns);
+		api_bounds_step(s, c->now_ns);
+		if (!s->retry_ns || c->now_ns < s->retry_ns)
+			continue;
+		s->retry_ns = 0;
+		end.error = connect_relay(s);
+		if (end.error)
+			tell_end(s, &end);
+	}
+}
+
+uint64_t api_sessions_next_ns(const struct culvert *c)
+{
+	uint64_t at_ns = UINT64_MAX;
+
+	for (const struct culvert_session *s = c->sessions; s; s = s->next) {
+		uint64_t bounds_ns = api_bounds_next_ns(s);
+
+		if (s->retry_ns && s->retry_ns < at_ns)
+			at_ns = s->retry_ns;
+		if (bounds_ns < at_ns)
+			at_ns = bounds_ns;
+		if (s->relay && clv_relay_session_next_ns(s->relay) < at_ns)
+			at_ns = clv_relay_session_next_ns(s->relay);
+	}
+	return at_ns;
+}
+
+/* ---- open ---- */
+
+static int take_relay(struct culvert_session *s, const char *text)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *found, *a;
+	struct target relay;
+	char port[8];
+	int err = api_parse(s->c, "relay", text, &relay);
+
+	if (err)
+		return err;
+	if (!relay.port)
+		return api_fail(s->c, CULVERT_ESYNTAX, "relay has no port number: %s", text);
+	snprintf(port, sizeof(port), "%u", relay.port);
+	if (getaddrinfo(relay.host, port, &hints, &found))
+		return api_fail(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
+	for (a = found; a && s->addresses_len < CULVERT_ADDRESSES_MAX; a = a->ai_next)
+		if (!clv_endpoint_from_sockaddr(a->ai_addr, &s->addresses[s->addresses_len]))
+			s->addresses_len++;
+	freeaddrinfo(found);
+	if (!s->addresses_len)
+		return api_fail(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
+	snprintf(s->authority, sizeof(s->authority), strchr(relay.host, ':') ? "[%s]:%u" : "%s:%u",
+		 relay.host, relay.port);
+	snprintf(s->server_name, sizeof(s->server_name), "%s", relay.host);
+	return 0;
+}
+
+static int take_trust(struct culvert_session *s, const struct culvert_session_options *o)
+{
+	uint8_t pin[CULVERT_PIN_LEN];
+	struct clv_tls_client_params p = {
+		.profile = s->profile,
+		.ca_file = o->ca_file,
+		.ca_sha256 = o->pin ? pin : NULL,
+	};
+	char error[256] = "";
+	int err;
+
+	if (!o->ca_file == !o->pin)
+		return api_fail(s->c, CULVERT_ESYNTAX,
+				"say whom to trust, by one of CA file and pin");
+	if (o->pin && culvert_pin_parse(o->pin, pin))
+		return api_fail(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
+	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
+	return err ? api_fail(s->c, err, "%s", error) : 0;
+}
+
+static int take_names(struct culvert_session *s, const struct culvert_session_options *o)
+{
+	struct clv_template_uri uri;
+	const char *why;
+
+	if (o->server_name) {
+		if (strlen(o->server_name) >= sizeof(s->server_name))
+			return api_fail(s->c, CULVERT_ESYNTAX, "the server name is too long");
+		strcpy(s->server_name, o->server_name);
+	}
+	if (!o->uri_template)
+		return 0;
+	if (clv_template_expand(o->uri_template, "192.0.2.1", 1, &uri, &why))
+		return api_fail(s->c, CULVERT_ESYNTAX, "URI template: %s", why);
+	s->uri_template = strdup(o->uri_template);
+	return s->uri_template ? 0 : -ENOMEM;
+}
+
+static void free_session(struct culvert_session *s)
+{
+	clv_tls_context_free(s->tls);
+	free(s->uri_template);
+	free(s);
+}
+
+static void link_session(struct culvert *c, struct culvert_session *s)
+{
+	s->next = c->sessions;
+	if (s->next)
+		s->next->prev = s;
+	c->sessions = s;
+}
+
+static void unlink_session(struct culvert *c, struct culvert_session *s)
+{
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		c->sessions = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+}
+
+int culvert_session_open(struct culvert *c, const struct culvert_session_options *o,
+			 struct culvert_session **out)
+{
+	struct culvert_session *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	c->why[0] = '\0';
+	s->c = c;
+	s->user = o->user;
+	s->profile = o->profile == CULVERT_HYBRID ? CLV_PROFILE_HYBRID : CLV_PROFILE_PQC;
+	s->capsules = o->capsules;
+	s->reconnect = o->reconnect;
+	err = take_relay(s, o->relay);
+	if (!err)
+		err = take_names(s, o);
+	if (!err)
+		err = take_trust(s, o);
+	c->now_ns = clv_clock_now_ns();
+	if (!err)
+		err = connect_relay(s);
+	if (err == CLV_EUNROUTABLE)
+		api_fail(c, err, "no route to relay %s", s->authority);
+	if (err) {
+		free_session(s);
+		return err;
+	}
+	link_session(c, s);
+	api_hurry(c);
+	*out = s;
+	return 0;
+}
+
+/* ---- close ---- */
+
+void api_session_release(struct culvert_session *s)
+{
+	if (s->object.events || s->relay)
+		return;
+	free_session(s);
+}
+
+void culvert_session_close(struct culvert_session *s)
+{
+	if (!s)
+		return;
+	while (s->tunnels)
+		culvert_tunnel_close(s->tunnels);
+	while (s->forwards)
+		culvert_forward_close(s->forwards);
+	while (s->bounds)
+		culvert_bound_close(s->bounds);
+	unlink_session(s->c, s);
+	s->object.is_closed = true;
+	api_hurry(s->c);
+	if (s->relay)
+		clv_relay_session_close(s->relay); /* its end releases s */
+	else
+		api_session_release(s);
+}
+
+void culvert_session_info(const struct culvert_session *s, struct culvert_session_info *out)
+{
+	*out = (struct culvert_session_info){
+		.is_up = s->is_up,
+		.group = s->facts.group,
+		.signature = s->facts.signature,
+		.payload_max = s->payload_max,
+		.reconnects = s->reconnects,
+	};
+	api_address(&s->addresses[s->address], &out->relay);
+}

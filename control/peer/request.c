@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/peer/request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/masque/capsule.h"
+#include "control/http/fields.h"
+#include "control/masque/template.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+#include "datapath/base/varint.h"
+#include "datapath/quic/dgram.h"
+
+enum {
+	VARINT_BYTES_MAX = 8,
+};
+
+enum client_state {
+	CLIENT_WAITING = 1, /* for the relay's SETTINGS; no stream yet */
+	CLIENT_ASKED,
+	CLIENT_OPEN,
+};
+
+struct clv_client_request {
+	struct clv_client_requests *cs;
+	struct clv_h3_stream *stream; /* NULL while WAITING */
+	struct clv_client_request *prev, *next;
+	struct clv_client_request *younger, *older; /* in the line of those without an answer */
+	uint64_t until_ns; /* of those: when it is given up; 0: not known yet */
+	void *user;
+	enum client_state state;
+	struct clv_template_uri uri;
+	struct clv_capsule_parser capsules;
+	bool is_bind; /* asked for a bound socket */
+	bool busy;    /* inside a call upward: close leaves the memory to the caller */
+	bool gone;    /* closed meanwhile */
+};
+
+struct clv_client_requests {
+	struct clv_client_requests_params params;
+	struct clv_h3 *h3;
+	struct clv_client_request *first;
+	struct clv_client_request *oldest, *youngest; /* without an answer */
+	uint32_t count;
+	char uri_template[CLV_TEMPLATE_URI_MAX];
+};
+
+/* ---- the life of a request ---- */
+
+static void wait_in_line(struct clv_client_request *rq)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	rq->older = cs->youngest;
+	if (rq->older)
+		rq->older->younger = rq;
+	else
+		cs->oldest = rq;
+	cs->youngest = rq;
+}
+
+/* It has its answer, or needs none any more; once more does nothing. */
+static void leave_line(struct clv_client_request *rq)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	if (!rq->older && cs->oldest != rq)
+		return;
+	if (rq->older)
+		rq->older->younger = rq->younger;
+	else
+		cs->oldest = rq->younger;
+	if (rq->younger)
+		rq->younger->older = rq->older;
+	else
+		cs->youngest = rq->older;
+	rq->older = rq->younger = NULL;
+}
+
+static void unlink_request(struct clv_client_request *rq)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	leave_line(rq);
+	if (rq->stream)
+		clv_h3_stream_set_user(rq->stream, NULL);
+	rq->stream = NULL;
+	if (rq->prev)
+		rq->prev->next = rq->next;
+	else
+		cs->first = rq->next;
+	if (rq->next)
+		rq->next->prev = rq->prev;
+	cs->count--;
+}
+
+static void free_request(struct clv_client_request *rq)
+{
+	clv_capsule_parser_fini(&rq->capsules);
+	free(rq);
+}
+
+/* Tell the owner how it went.  Returns false when the owner closed the request in the call. */
+static bool tell_result(struct clv_client_request *rq, const struct clv_client_result *result)
+{
+	bool was_busy = rq->busy;
+
+	rq->busy = true;
+	rq->cs->params.ops->on_result(rq->cs->params.user, rq, result);
+	rq->busy = was_busy;
+	return !rq->gone;
+}
+
+/* It is over: say so and forget it.  The owner had its result. */
+static void finish(struct clv_client_request *rq, int err)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	unlink_request(rq);
+	cs->params.ops->on_closed(cs->params.user, rq, err);
+	free_request(rq);
+}
+
+/* Finish a request that may not have had its answer yet. */
+static void settle(struct clv_client_request *rq, const struct clv_client_result *result)
+{
+	if (rq->state != CLIENT_OPEN && !tell_result(rq, result)) {
+		free_request(rq);
+		return;
+	}
+	finish(rq, result->err);
+}
+
+static void settle_err(struct clv_client_request *rq, int err)
+{
+	settle(rq,
+	       &(struct clv_client_result){
+		       .err = err, .stream_id = rq->stream ? clv_h3_stream_id(rq->stream) : -1 });
+}
+
+/* The relay broke the protocol on this stream. */
+static void fail_malformed(struct clv_client_request *rq, uint64_t code)
+{
+	clv_h3_abort(rq->cs->h3, rq->stream, code);
+	settle_err(rq, CLV_EPROTO);
+}
+
+/* ---- asking ---- */
+
+static struct clv_h3_field field(const char *name, const char *value)
+{
+	return (struct clv_h3_field){ .name = name, .value = value, .value_len = strlen(value) };
+}
+
+static int ask(struct clv_client_request *rq)
+{
+	const struct clv_h3_field fields[] = {
+		field(":method", "CONNECT"),	  field(":protocol", "connect-udp"),
+		field(":scheme", rq->uri.scheme), field(":authority", rq->uri.authority),
+		field(":path", rq->uri.path),	  field("capsule-protocol", "?1"),
+		field("connect-udp-bind", "?1"),
+	};
+	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->is_bind;
+	int err;
+
+	err = clv_h3_request(rq->cs->h3, fields, n, &rq->stream);
+	if (err < 0)
+		return err;
+	rq->state = CLIENT_ASKED;
+	clv_h3_stream_set_user(rq->stream, rq);
+	return 0;
+}
+
+static void on_settings(void *user, const struct clv_h3_settings *settings)
+{
+	struct clv_client_requests *cs = user;
+	struct clv_client_request *rq;
+	int err;
+
+	/*
+	 * The list is searched anew each time: an owner told of a failure may close others.  Every
+	 * turn takes one request out of WAITING.
+	 */
+	do {
+		for (rq = cs->first; rq && rq->state != CLIENT_WAITING; rq = rq->next)
+			;
+		if (!rq)
+			break;
+		err = settings->extended_connect ? ask(rq) : CLV_EPROTO;
+		if (err < 0)
+			settle_err(rq, err);
+	} while (true);
+}
+
+/* ---- the answer ---- */
+
+static const struct clv_h3_field *find_field(const struct clv_h3_head *head, const char *name,
+					     const struct clv_h3_field *after)
+{
+	size_t i = after ? (size_t)(after - head->fields) + 1 : 0;
+
+	for (; i < head->len; i++) {
+		if (strcmp(head->fields[i].name, name) == 0)
+			return &head->fields[i];
+	}
+	return NULL;
+}
+
+/* Lines of one field name make one list: the last that names an error is nearest to us. */
+static void read_proxy_status(const struct clv_h3_head *head, struct clv_proxy_status_read *out)
+{
+	const struct clv_h3_field *f = NULL;
+	struct clv_proxy_status_read line;
+
+	while ((f = find_field(head, "proxy-status", f)) != NULL) {
+		if (clv_proxy_status_parse(f->value, f->value_len, &line) < 0)
+			continue;
+		if (line.error != CLV_PROXY_OK || out->error == CLV_PROXY_OK)
+			*out = line;
+	}
+}
+
+static int err_of_refusal(unsigned status, enum clv_proxy_error error)
+{
+	if (error != CLV_PROXY_OK && error != CLV_PROXY_HTTP_REQUEST_ERROR)
+		return clv_proxy_error_to_err(error);
+	switch (status) {
+	case 401:
+	case 403:
+	case 407:
+		return CLV_EDENIED;
+	case 429:
+	case 503:
+		return CLV_EFULL;
+	case 504:
+		return CLV_ETIMEOUT;
+	default:
+		return CLV_EHTTP;
+	}
+}
+
+static bool is_malformed_success(const struct clv_h3_head *head)
+{
+	/* RFC 9297 section 3.2: these say that there is no content, but capsules are. */
+	if (head->status == 204 || head->status == 205 || head->status == 206)
+		return true;
+	return find_field(head, "content-length", NULL) || find_field(head, "content-type", NULL);
+}
+
+/* A field that is there once, and is true. */
+static bool is_confirmed(const struct clv_h3_head *head, const char *name)
+{
+	const struct clv_h3_field *f = find_field(head, name, NULL);
+
+	return f && !find_field(head, name, f) && clv_fields_is_true(f->value, f->value_len);
+}
+
+/* The Strings of one line.  Returns 0, or CLV_ESYNTAX when one is no address and port. */
+static int read_public_line(const struct clv_h3_field *f, struct clv_client_result *out)
+{
+	struct clv_fields_cursor c = { .p = f->value, .end = f->value + f->value_len };
+	char text[CLV_ADDR_TEXT_MAX];
+	struct clv_endpoint ep;
+	struct clv_item item;
+	int more;
+
+	while ((more = clv_fields_read_member(&c, &item)) > 0) {
+		if (item.type != CLV_ITEM_STRING || item.text_len >= sizeof(text))
+			return CLV_ESYNTAX;
+		clv_fields_copy_text(&item, text, sizeof(text));
+		if (clv_endpoint_parse(text, &ep) || !ep.port)
+			return CLV_ESYNTAX;
+		if (out->public_len < CLV_CLIENT_PUBLIC_MAX)
+			out->public_addrs[out->public_len++] = ep;
+	}
+	return more;
+}
+
+/* Whether a bound socket was granted, with an address to reach it by. */
+static bool read_bound(const struct clv_h3_head *head, struct clv_client_result *out)
+{
+	const struct clv_h3_field *f = NULL;
+
+	if (!out->capsule_protocol || !is_confirmed(head, "connect-udp-bind"))
+		return false;
+	while ((f = find_field(head, "proxy-public-address", f)) != NULL)
+		if (read_public_line(f, out))
+			return false;
+	return out->public_len > 0;
+}
+
+static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+{
+	struct clv_client_requests *cs = user;
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
+	struct clv_client_result result = {
+		.status = head->status,
+		.stream_id = clv_h3_stream_id(s),
+		.capsules = !(cs->params.quic_datagrams && settings && settings->datagram),
+	};
+
+	if (!rq || head->status < 200)
+		return;
+	read_proxy_status(head, &result.proxy);
+	if (head->status >= 300) {
+		result.err = err_of_refusal(head->status, result.proxy.error);
+		clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+		settle(rq, &result);
+		return;
+	}
+	if (is_malformed_success(head)) {
+		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
+		return;
+	}
+	result.capsule_protocol = is_confirmed(head, "capsule-protocol");
+	result.is_bound = rq->is_bind && read_bound(head, &result);
+	if (rq->is_bind && !result.is_bound) {
+		/* A relay that grants "*" without being bound cannot mean it. */
+		clv_h3_abort(cs->h3, s, CLV_H3_MESSAGE_ERROR);
+		result.err = CLV_EPROTO;
+		settle(rq, &result);
+		return;
+	}
+	rq->state = CLIENT_OPEN;
+	leave_line(rq);
+	if (!tell_result(rq, &result))
+		free_request(rq);
+}
+
+/* ---- capsules ---- */
+
+static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
+{
+	struct clv_client_request *rq = user;
+	const uint8_t *p = value;
+	uint64_t context_id;
+
+	if (clv_varint_read(&p, value + len, &context_id) < 0)
+		return CLV_EPROTO;
+	rq->cs->params.ops->on_datagram(rq->cs->params.user, rq, context_id, p,
+					len - (size_t)(p - value));
+	return rq->gone ? CLV_ECLOSED : 0;
+}
+
+static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
+{
+	struct clv_client_request *rq = user;
+	const uint8_t *p = head;
+	uint64_t context_id;
+
+	if (clv_varint_read(&p, head + head_len, &context_id) < 0)
+		return CLV_EPROTO;
+	if (context_id == CLV_DGRAM_CONTEXT_UDP && len - (uint64_t)(p - head) > CLV_DGRAM_UDP_MAX)
+		return CLV_ERANGE;
+	clv_count(rq->cs->params.counters, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	return 0;
+}
+
+static int on_capsule_context(void *user, enum clv_capsule_type type, const uint8_t *value,
+			      size_t len)
+{
+	struct clv_client_request *rq = user;
+	int err = rq->cs->params.ops->on_context(rq->cs->params.user, rq, type, value, len);
+
+	return rq->gone ? CLV_ECLOSED : err;
+}
+
+static const struct clv_capsule_ops capsule_ops = {
+	.on_datagram = on_capsule_datagram,
+	.on_skipped = on_capsule_skipped,
+};
+
+static const struct clv_capsule_ops bound_capsule_ops = {
+	.on_datagram = on_capsule_datagram,
+	.on_skipped = on_capsule_skipped,
+	.on_context = on_capsule_context,
+};
+
+static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+{
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+	int err;
+
+	(void)user;
+	if (!rq || rq->state != CLIENT_OPEN)
+		return;
+	rq->busy = true;
+	err = clv_capsule_parser_feed(&rq->capsules, data, len,
+				      rq->is_bind ? &bound_capsule_ops : &capsule_ops, rq);
+	rq->busy = false;
+	if (rq->gone)
+		free_request(rq);
+	else if (err < 0) {
+		clv_h3_abort(rq->cs->h3, rq->stream, clv_capsule_h3_error(err));
+		settle_err(rq, err == -ENOMEM ? err : CLV_EPROTO);
+	}
+}
+
+/* ---- the stream's end ---- */
+
+static void on_end(void *user, struct clv_h3_stream *s)
+{
+	struct clv_client_requests *cs = user;
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+
+	if (!rq)
+		return;
+	if (rq->state != CLIENT_OPEN || clv_capsule_parser_end(&rq->capsules) < 0) {
+		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
+		return;
+	}
+	if (clv_h3_send(cs->h3, s, NULL, 0, NULL, 0, true) < 0)
+		clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+	finish(rq, 0);
+}
+
+static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
+{
+	struct clv_client_requests *cs = user;
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+
+	(void)code;
+	if (!rq)
+		return;
+	clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+	settle_err(rq, CLV_ECLOSED);
+}
+
+/* STOP_SENDING before the answer may go with a refusal still to come: RFC 9114 section 4.1. */
+static void on_stop(void *user, struct clv_h3_stream *s, uint64_t code)
+{
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+
+	if (!rq || (code == CLV_H3_NO_ERROR && rq->state == CLIENT_ASKED))
+		return;
+	on_reset(user, s, code);
+}
+
+static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
+{
+	struct clv_client_request *rq = clv_h3_stream_user(s);
+
+	(void)user;
+	(void)code;
+	if (rq)
+		settle_err(rq, CLV_ECLOSED);
+}
+
+static const struct clv_h3_event_ops event_ops = {
+	.on_settings = on_settings,
+	.on_headers = on_headers,
+	.on_body = on_body,
+	.on_end = on_end,
+	.on_reset = on_reset,
+	.on_stop = on_stop,
+	.on_closed = on_closed,
+};
+
+/* ---- public ---- */
+
+static int set_template(struct clv_client_requests *cs)
+{
+	const struct clv_client_requests_params *params = &cs->params;
+	struct clv_template_uri uri;
+	const char *why;
+	int n;
+
+	if (params->uri_template)
+		n = snprintf(cs->uri_template, sizeof(cs->uri_template), "%s",
+			     params->uri_template);
+	else
+		n = snprintf(cs->uri_template, sizeof(cs->uri_template), "https://%s%s",
+			     params->authority, CLV_TEMPLATE_DEFAULT_PATH);
+	if (n < 0 || (size_t)n >= sizeof(cs->uri_template))
+		return CLV_ESYNTAX;
+	/* Any target does to find out whether the template is sound. */
+	if (clv_template_expand(cs->uri_template, "192.0.2.1", 1, &uri, &why) < 0)
+		return CLV_ESYNTAX;
+	return 0;
+}
+
+int clv_client_requests_new(const struct clv_client_requests_params *params,
+			    struct clv_client_requests **out)
+{
+	struct clv_client_requests *cs = calloc(1, sizeof(*cs));
+	struct clv_h3_params h3_params = {
+		.role = CLV_H3_CLIENT,
+		.transport_ops = params->transport_ops,
+		.transport = params->transport,
+		.event_ops = &event_ops,
+		.user = cs,
+		.streams_max = params->streams_max,
+		.rand = params->rand,
+	};
+	int err;
+
+	if (!cs)
+		return -ENOMEM;
+	cs->params = *params;
+	err = set_template(cs);
+	if (err == 0)
+		err = clv_h3_new(&h3_params, &cs->h3);
+	if (err < 0) {
+		free(cs);
+		return err;
+	}
+	*out = cs;
+	return 0;
+}
+
+void clv_client_requests_free(struct clv_client_requests *cs)
+{
+	if (!cs)
+		return;
+	clv_h3_free(cs->h3); /* closes every stream, and with it every request that has one */
+	while (cs->first)
+		settle_err(cs->first, CLV_ECLOSED);
+	free(cs);
+}
+
+int clv_client_requests_start(struct clv_client_requests *cs)
+{
+	return clv_h3_start(cs->h3);
+}
+
+struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs)
+{
+	return cs->h3;
+}
+
+/* host NULL: a bound socket. */
+static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
+			struct clv_client_request **out)
+{
+	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
+	struct clv_client_request *rq;
+	const char *why;
+	int err;
+
+	if (clv_h3_is_closed(cs->h3))
+		return CLV_ECLOSED;
+	if (settings && !settings->extended_connect)
+		return CLV_EPROTO;
+	if (cs->count >= cs->params.streams_max)
+		return CLV_EFULL;
+	rq = calloc(1, sizeof(*rq));
+	if (!rq)
+		return -ENOMEM;
+	err = clv_template_expand(cs->uri_template, host, port, &rq->uri, &why);
+	if (err < 0)
+		goto free_rq;
+	rq->cs = cs;
+	rq->user = user;
+	rq->state = CLIENT_WAITING;
+	rq->is_bind = !host;
+	clv_capsule_parser_init(&rq->capsules, CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
+						       (rq->is_bind ? CLV_DGRAM_REMOTE_MAX : 0));
+	if (settings) {
+		err = ask(rq);
+		if (err < 0)
+			goto free_rq;
+	}
+	rq->next = cs->first;
+	if (cs->first)
+		cs->first->prev = rq;
+	cs->first = rq;
+	cs->count++;
+	wait_in_line(rq);
+	*out = rq;
+	return 0;
+
+free_rq:
+	free(rq);
+	return err;
+}
+
+int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
+			    void *user, struct clv_client_request **out)
+{
+	return open_request(cs, host, port, user, out);
+}
+
+int clv_client_request_bind(struct clv_client_requests *cs, void *user,
+			    struct clv_client_request **out)
+{
+	return open_request(cs, NULL, 0, user, out);
+}
+
+void *clv_client_request_user(const struct clv_client_request *rq)
+{
+	return rq->user;
+}
+
+/* New ones are at the young end. */
+static void set_times(struct clv_client_requests *cs, uint64_t now_ns)
+{
+	for (struct clv_client_request *rq = cs->youngest; rq && !rq->until_ns; rq = rq->older)
+		rq->until_ns = now_ns + cs->params.answer_ns;
+}
+
+void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns)
+{
+	if (!cs->params.answer_ns)
+		return;
+	set_times(cs, now_ns);
+	while (cs->oldest && cs->oldest->until_ns <= now_ns) {
+		struct clv_client_request *rq = cs->oldest;
+
+		leave_line(rq);
+		if (rq->stream)
+			clv_h3_abort(cs->h3, rq->stream, CLV_H3_REQUEST_CANCELLED);
+		settle_err(rq, CLV_ETIMEOUT);
+		set_times(cs, now_ns);
+	}
+}
+
+uint64_t clv_client_requests_next_ns(const struct clv_client_requests *cs)
+{
+	return cs->params.answer_ns && cs->oldest ? cs->oldest->until_ns : UINT64_MAX;
+}
+
+void clv_client_request_close(struct clv_client_request *rq)
+{
+	struct clv_h3 *h3 = rq->cs->h3;
+	struct clv_h3_stream *s = rq->stream;
+	bool was_open = rq->state == CLIENT_OPEN;
+
+	unlink_request(rq);
+	rq->gone = true;
+	if (!rq->busy)
+		free_request(rq);
+	if (!s)
+		return;
+	if (was_open && clv_h3_send(h3, s, NULL, 0, NULL, 0, true) == 0)
+		clv_h3_stop(h3, s, CLV_H3_NO_ERROR);
+	else
+		clv_h3_abort(h3, s, CLV_H3_REQUEST_CANCELLED);
+}
+
+void clv_client_request_abort(struct clv_client_request *rq, uint64_t code)
+{
+	fail_malformed(rq, code);
+}
+
+int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t *capsule,
+				    size_t len)
+{
+	struct clv_client_requests *cs = rq->cs;
+
+	if (rq->state != CLIENT_OPEN)
+		return CLV_ECLOSED;
+	if (clv_h3_stream_backlog(rq->stream) + len > cs->params.capsule_backlog)
+		return CLV_EFULL;
+	return clv_h3_send(cs->h3, rq->stream, capsule, len, NULL, 0, false);
+}
+
+void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,
+			     const uint8_t *payload, size_t len)
+{
+	struct clv_client_requests *cs = rq->cs;
+	uint8_t head[CLV_CAPSULE_HEAD_MAX + VARINT_BYTES_MAX];
+	size_t context_len = clv_varint_len(context_id);
+	size_t head_len = clv_capsule_encode_datagram_head(context_len + len, head);
+	uint8_t *p = head + head_len;
+
+	if (rq->state != CLIENT_OPEN || clv_varint_write(&p, head + sizeof(head), context_id) < 0) {
+		clv_count(cs->params.counters, CLV_COUNT_DROP_CLOSED);
+		return;
+	}
+	head_len += context_len;
+	if (clv_h3_stream_backlog(rq->stream) + head_len + len > cs->params.capsule_backlog) {
+		clv_count(cs->params.counters, CLV_COUNT_DROP_CAPSULE_BACKLOG);
+		return;
+	}
+	if (clv_h3_send(cs->h3, rq->stream, head, head_len, payload, len, false) < 0)
+		clv_count(cs->params.counters, CLV_COUNT_DROP_CLOSED);
+}

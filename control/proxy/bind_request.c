@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/proxy/bind_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+/* ---- ports ---- */
+
+static int take_port(const struct clv_requests_config *config, const struct clv_route *route,
+		     struct clv_bind_ports *ports)
+{
+	const struct clv_bind_settings *s = config->bind;
+	int i = !clv_addr_is_v4(route->source);
+	int err = config->host_ops->egress_take(config->host, route->source, &ports->egress[i]);
+
+	if (err)
+		return err;
+	ports->is_held[i] = true;
+	ports->via[i] = (enum clv_nexthop_via)route->hop.via;
+	ports->shown[i] = ports->egress[i].local;
+	/* A 1:1 NAT translates the address and leaves the port. */
+	if (s->has_public[i])
+		memcpy(ports->shown[i].addr, s->public_addr[i], sizeof(ports->shown[i].addr));
+	return 0;
+}
+
+static void give_ports(const struct clv_requests_config *config, struct clv_bind_ports *ports)
+{
+	for (int i = 0; i < 2; i++) {
+		if (ports->is_held[i])
+			config->host_ops->egress_give(config->host, &ports->egress[i]);
+		ports->is_held[i] = false;
+	}
+}
+
+/* A port of each family the relay has.  route: to the real target, NULL without one. */
+static int take_ports(const struct clv_requests_config *config, const struct clv_route *route,
+		      struct clv_bind_ports *ports)
+{
+	int err = CLV_EUNROUTABLE, last;
+
+	/* The target's first: the host expects a port to be taken on the way just asked for. */
+	if (route) {
+		err = take_port(config, route, ports);
+		if (err)
+			return err;
+	}
+	for (int i = 0; i < 2; i++) {
+		struct clv_route source;
+
+		if (ports->is_held[i])
+			continue;
+		last = config->host_ops->bind_source(config->host, i == 1, &source);
+		if (!last)
+			last = take_port(config, &source, ports);
+		/* One family is enough; where there is none, a port that lacks says most. */
+		if (!last || (err && last != CLV_EUNROUTABLE))
+			err = last;
+	}
+	return ports->is_held[0] || ports->is_held[1] ? 0 : err;
+}
+
+/* ---- life ---- */
+
+static int send_capsule(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
+{
+	struct clv_request *rq = ((struct clv_bind *)user)->rq;
+	int err = clv_h3_send(rq->rs->h3, rq->stream, capsule, len, NULL, 0, false);
+
+	*mark = clv_h3_stream_written(rq->stream);
+	return err;
+}
+
+static const struct clv_contexts_ops contexts_ops = {
+	.open = clv_bind_context_open,
+	.acked = clv_bind_context_acked,
+	.close = clv_bind_context_close,
+	.send = send_capsule,
+};
+
+static void free_bind(struct clv_bind *b)
+{
+	clv_contexts_free(b->contexts);
+	clv_remotes_fini(&b->remotes);
+	free(b);
+}
+
+static int make_contexts(struct clv_bind *b, const struct clv_endpoint *target)
+{
+	struct clv_requests *rs = b->rq->rs;
+	struct clv_contexts_params p = {
+		.role = CLV_CONTEXTS_RELAY,
+		.target = target,
+		.limits = b->all->settings->contexts,
+		.rate = &rs->registrations,
+		.ops = &contexts_ops,
+		.user = b,
+		.counters = rs->params.config->counters,
+	};
+	uint64_t seed[2] = { clv_rand_u64(rs->params.rand), clv_rand_u64(rs->params.rand) };
+	int err = clv_remotes_init(&b->remotes, seed);
+
+	memcpy(p.seed, seed, sizeof(p.seed));
+	return err ? err : clv_contexts_new(&p, &b->contexts);
+}
+
+int clv_bind_new(struct clv_request *rq, const struct clv_endpoint *target,
+		 const struct clv_route *route)
+{
+	const struct clv_requests_config *config = rq->rs->params.config;
+	const struct clv_bind_settings *s = config->bind;
+	struct clv_bind *b;
+	int err;
+
+	if (clv_binds_count(config->binds) >= s->tunnels_max)
+		return CLV_EFULL;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->rq = rq;
+	b->all = config->binds;
+	b->ports.busy_per_sec = s->busy_per_sec;
+	b->ports.context_idle_ns = s->context_idle_ns;
+	err = make_contexts(b, target);
+	if (!err)
+		err = take_ports(config, route, &b->ports);
+	if (err) {
+		free_bind(b);
+		return err;
+	}
+	rq->bind = b;
+	return 0;
+}
+
+const struct clv_bind_ports *clv_bind_ports(const struct clv_request *rq)
+{
+	return &rq->bind->ports;
+}
+
+void clv_bind_cancel(struct clv_request *rq)
+{
+	struct clv_bind *b = rq->bind;
+
+	give_ports(clv_bind_config(b), &b->ports);
+	rq->bind = NULL;
+	free_bind(b);
+}
+
+int clv_bind_start(struct clv_request *rq)
+{
+	struct clv_bind *b = rq->bind;
+	int err = clv_bind_publish_ports(b, 0);
+
+	/* Room was seen when it was made, and no other has come since. */
+	if (!err)
+		err = clv_binds_put(b->all, b);
+	if (!err) {
+		clv_bind_count(b, CLV_COUNT_BOUND_TUNNELS);
+		return 0;
+	}
+	clv_bind_retire_ports(b);
+	rq->bind = NULL; /* the ports are the session's by now */
+	free_bind(b);
+	return err;
+}
+
+void clv_bind_end(struct clv_request *rq)
+{
+	struct clv_bind *b = rq->bind;
+
+	if (!b)
+		return;
+	clv_bind_retire(b);
+	rq->bind = NULL;
+	free_bind(b);
+}
+
+/* ---- the answer ---- */
+
+void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIND_PUBLIC_MAX])
+{
+	const struct clv_bind_ports *ports = &rq->bind->ports;
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (int i = 0; i < 2; i++) {
+		char text[CLV_ADDR_TEXT_MAX];
+
+		if (!ports->is_held[i])
+			continue;
+		clv_endpoint_format(&ports->shown[i], text, sizeof(text));
+		used += (size_t)snprintf(buf + used, CLV_BIND_PUBLIC_MAX - used, "%s\"%s\"",
+					 used ? ", " : "", text);
+	}
+}
+
+/* ---- capsules ---- */
+
+/* A peer that refuses what we offer, again and again, is not asked any more. */
+static void note_rejection(struct clv_bind *b, const uint8_t *value, size_t len)
+{
+	const struct clv_contexts_entry *e;
+	uint64_t id;
+
+	if (clv_capsule_decode_context_id(value, len, &id))
+		return;
+	e = clv_contexts_by_id(b->contexts, id);
+	if (e && e->is_ours && !e->is_acked)
+		b->rejected++;
+}
+
+int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
+		     size_t len)
+{
+	struct clv_bind *b = rq->bind;
+	int err;
+
+	clv_contexts_delivered(b->contexts, clv_h3_stream_delivered(rq->stream));
+	if (type == CLV_CAPSULE_COMPRESSION_CLOSE)
+		note_rejection(b, value, len);
+	err = clv_contexts_capsule(b->contexts, type, value, len, *clv_bind_config(b)->now_ns);
+	if (!err)
+		clv_bind_undo(b);
+	return err;
+}
+
+enum clv_contexts_verdict clv_bind_judge(const struct clv_request *rq, uint64_t context_id)
+{
+	return clv_contexts_judge(rq->bind->contexts, context_id);
+}

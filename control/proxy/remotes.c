@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/proxy/remotes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	ROOM_FIRST = 16, /* doubled as they come; whoever adds knows the ceiling */
+};
+
+int clv_remotes_init(struct clv_remotes *r, const uint64_t seed[static 2])
+{
+	*r = (struct clv_remotes){ .room = ROOM_FIRST };
+	r->slots = calloc(r->room, sizeof(*r->slots));
+	if (r->slots && !clv_table_init(&r->by_wire, sizeof(struct clv_endpoint), r->room, seed))
+		return 0;
+	clv_remotes_fini(r);
+	return -ENOMEM;
+}
+
+void clv_remotes_fini(struct clv_remotes *r)
+{
+	for (uint32_t i = 0; i < r->len; i++)
+		free(r->slots[i]);
+	free(r->slots);
+	clv_table_fini(&r->by_wire);
+	*r = (struct clv_remotes){ 0 };
+}
+
+struct clv_remotes_entry *clv_remotes_find(const struct clv_remotes *r,
+					   const struct clv_endpoint *wire)
+{
+	uint64_t slot;
+
+	return clv_table_find(&r->by_wire, wire, &slot) ? r->slots[slot] : NULL;
+}
+
+/* Twice the room.  Nothing is lost when it fails. */
+static int grow(struct clv_remotes *r)
+{
+	uint32_t room = r->room * 2;
+	struct clv_remotes_entry **slots = realloc(r->slots, room * sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	r->slots = slots;
+	if (clv_table_grow(&r->by_wire, room))
+		return -ENOMEM;
+	r->room = room;
+	return 0;
+}
+
+struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *r, const struct clv_remote *remote)
+{
+	struct clv_remotes_entry *e;
+
+	if (r->len == r->room && grow(r))
+		return NULL;
+	e = malloc(sizeof(*e));
+	if (!e)
+		return NULL;
+	*e = (struct clv_remotes_entry){ .remote = *remote };
+	clv_table_insert(&r->by_wire, &e->remote.wire, r->len);
+	r->slots[r->len++] = e;
+	return e;
+}
+
+void clv_remotes_remove(struct clv_remotes *r, struct clv_remotes_entry *e)
+{
+	struct clv_remotes_entry *last = r->slots[--r->len];
+	uint64_t slot = 0;
+
+	clv_table_find(&r->by_wire, &e->remote.wire, &slot);
+	clv_table_remove(&r->by_wire, &e->remote.wire);
+	if (last != e) {
+		r->slots[slot] = last;
+		clv_table_insert(&r->by_wire, &last->remote.wire, slot);
+	}
+	free(e);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * request - what the relay does with the requests of one HTTP/3 connection: CONNECT-UDP, and a page
+ * that says what this is.
+ *
+ * Order: 1. new  2. start  3. transport events go to clv_requests_h3()  4. free
+ * Spec: RFC 9298 sections 3 and 7, RFC 9297 section 3, RFC 9209, RFC 9220.
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_REQUEST_H
+#define CLV_PROXY_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/host/host.h"
+#include "control/proxy/bind.h"
+#include "control/http/h3.h"
+#include "control/admission/policy.h"
+#include "datapath/base/budget.h"
+#include "datapath/base/counters.h"
+#include "datapath/tunnel/messages.h"
+
+struct clv_requests; /* the requests of one connection */
+struct clv_request;  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
+
+/* Shared by all connections; the owner may change policy and limits at any time. */
+struct clv_requests_config {
+	const struct clv_host_ops *host_ops;
+	void *host;
+	const struct clv_policy *policy;
+	const char *proxy_name; /* names us in Proxy-Status */
+	struct clv_counters *counters;
+	uint32_t tunnels_per_conn;
+	struct clv_rate request_rate; /* of one connection */
+	struct clv_budget *budget;    /* for capsules that wait; NULL: no limit */
+	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
+	const struct clv_bind_settings *bind;
+	struct clv_binds *binds;
+	const uint64_t *now_ns; /* the time of this step */
+};
+
+/* A tunnel to be opened. */
+struct clv_request_tunnel {
+	int64_t stream_id;
+	struct clv_endpoint target;	   /* zero: a bound tunnel without one */
+	struct clv_route route;		   /* to the target */
+	struct clv_egress egress;	   /* of a bound tunnel: fd -1, local one of its ports */
+	const struct clv_bind_ports *bind; /* borrows; NULL: not bound */
+	bool capsules; /* the peer cannot take DATAGRAM frames: CLV_TUNNEL_CAPSULES */
+};
+
+/* What requests want of their session.  None may free the clv_requests. */
+struct clv_request_ops {
+	/*
+	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the ports
+	 * of bind, and gives them back to the host when the tunnel is gone.
+	 * Returns 0 and fills *ref, CLV_EFULL (tunnels_max) or any other error.
+	 */
+	int (*tunnel_open)(void *session, struct clv_request *rq,
+			   const struct clv_request_tunnel *tunnel, struct clv_ref *ref);
+	/* The request ended: remove its tunnel.  rq is gone when this returns. */
+	void (*tunnel_close)(void *session, struct clv_request *rq, const struct clv_ref *ref);
+	/* A datagram of the tunnel that came in a capsule.  payload: borrows. */
+	void (*tunnel_send)(void *session, const struct clv_ref *ref, uint64_t context_id,
+			    const uint8_t *payload, size_t len);
+	/* Say something about a bound tunnel to its worker.  body: copies. */
+	void (*tunnel_command)(void *session, const struct clv_ref *ref, enum clv_command type,
+			       const void *body, size_t len);
+};
+
+/*
+ * Whether an address is this machine's, as it is or as a NAT in front of it shows it; the is_own of
+ * clv_policy_check.  config: struct clv_requests_config, borrows.
+ */
+bool clv_requests_is_own_address(void *config, const uint8_t addr[16]);
+
+struct clv_requests_params {
+	const struct clv_requests_config *config; /* borrows for life */
+	const struct clv_h3_transport_ops *transport_ops;
+	void *transport;
+	const struct clv_request_ops *ops;
+	void *session;
+	bool quic_datagrams;   /* the peer's transport parameter allows DATAGRAM frames */
+	uint32_t streams_max;  /* request streams open at a time; what the transport grants */
+	struct clv_rand *rand; /* borrows during new */
+};
+
+/* Returns 0 and fills *out, -ENOMEM or CLV_EHTTP. */
+int clv_requests_new(const struct clv_requests_params *params, struct clv_requests **out);
+/* Ends every request: tunnel_close is called for each open tunnel, resolutions are cancelled. */
+void clv_requests_free(struct clv_requests *rs);
+
+/* Send our SETTINGS.  Returns 0 or an error of the transport. */
+int clv_requests_start(struct clv_requests *rs);
+/* Lends; for the transport's events (read, acked, reset, ...) and shutdown. */
+struct clv_h3 *clv_requests_h3(struct clv_requests *rs);
+/* CONNECT-UDP requests that hold or are about to hold a tunnel. */
+uint32_t clv_requests_tunnels(const struct clv_requests *rs);
+
+/*
+ * The session lost a request's tunnel: idle (CLV_ETIMEOUT), refused by a new policy (CLV_EDENIED),
+ * its route gone (CLV_EUNROUTABLE), ...  Ends the stream; tunnel_close is not called.
+ * rq: takes; gone when this returns.
+ */
+void clv_request_tunnel_gone(struct clv_request *rq, int err);
+
+/*
+ * A datagram for a peer that takes capsules: Context ID (varint) and payload, as the worker sent
+ * it.  Dropped and counted when the peer reads too slowly.  data: copies.
+ */
+void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len);
+
+/*
+ * What the worker of a bound tunnel tells: CLV_EVT_REMOTE_* and CLV_EVT_CONTEXT_ZERO.  evt:
+ * borrows.  rq: may be gone when it returns.
+ */
+void clv_request_bound_event(struct clv_request *rq, enum clv_event type,
+			     const struct clv_evt_bound *evt);
+
+/* Look at the remotes of all bound tunnels again: those denied now are closed, hops follow. */
+void clv_requests_policy_changed(struct clv_requests *rs);
+void clv_requests_routes_changed(struct clv_requests *rs);
+
+#endif

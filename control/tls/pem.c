@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/tls/pem.h"
+
+#include "datapath/base/err.h"
+
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct {
+	word32 oid_sum;
+	const char *name;
+} key_algorithms[] = {
+	{ ML_DSA_65k, "ML-DSA-65" },
+	{ ML_DSA_44k, "ML-DSA-44" },
+	{ ML_DSA_87k, "ML-DSA-87" },
+	{ ECDSAk, "ECDSA" },
+	{ RSAk, "RSA" },
+	{ ED25519k, "Ed25519" },
+};
+
+static const struct {
+	word32 oid_sum;
+	const char *name;
+} signature_algorithms[] = {
+	{ CTC_ML_DSA_65, "ML-DSA-65" }, { CTC_ML_DSA_44, "ML-DSA-44" },
+	{ CTC_ML_DSA_87, "ML-DSA-87" }, { CTC_SHA256wECDSA, "ECDSA" },
+	{ CTC_SHA384wECDSA, "ECDSA" },	{ CTC_SHA512wECDSA, "ECDSA" },
+	{ CTC_SHA256wRSA, "RSA" },	{ CTC_SHA384wRSA, "RSA" },
+	{ CTC_SHA512wRSA, "RSA" },	{ CTC_ED25519, "Ed25519" },
+};
+
+static const char *key_name(word32 oid_sum)
+{
+	for (size_t i = 0; i < sizeof(key_algorithms) / sizeof(key_algorithms[0]); i++)
+		if (key_algorithms[i].oid_sum == oid_sum)
+			return key_algorithms[i].name;
+	return "unknown";
+}
+
+static const char *signature_name(word32 oid_sum)
+{
+	for (size_t i = 0; i < sizeof(signature_algorithms) / sizeof(signature_algorithms[0]); i++)
+		if (signature_algorithms[i].oid_sum == oid_sum)
+			return signature_algorithms[i].name;
+	return "unknown";
+}
+
+/* Fill text from fd.  Returns 0, -EFBIG or -errno. */
+static int read_all(int fd, char *text, size_t room, size_t *len)
+{
+	size_t have = 0;
+
+	for (;;) {
+		ssize_t n = read(fd, text + have, room - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		have += (size_t)n;
+		if (have == room)
+			return -EFBIG;
+	}
+	*len = have;
+	return 0;
+}
+
+int clv_pem_read(const char *path, char **text, size_t *len)
+{
+	size_t have = 0;
+	char *buf;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	buf = malloc(CLV_PEM_FILE_MAX + 1);
+	err = buf ? read_all(fd, buf, CLV_PEM_FILE_MAX, &have) : -ENOMEM;
+	close(fd);
+	if (err) {
+		free(buf);
+		return err;
+	}
+	buf[have] = '\0';
+	*text = buf;
+	*len = have;
+	return 0;
+}
+
+/* Append a copy of one certificate.  Returns 0 or -ENOMEM. */
+static int add_cert(struct clv_pem_file *file, const uint8_t *data, size_t len)
+{
+	struct clv_der *certs;
+	uint8_t *copy;
+
+	certs = realloc(file->certs, (file->certs_len + 1) * sizeof(*certs));
+	if (!certs)
+		return -ENOMEM;
+	file->certs = certs;
+	copy = malloc(len);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data, len);
+	certs[file->certs_len++] = (struct clv_der){ .data = copy, .len = len };
+	return 0;
+}
+
+static int decode_certs(struct clv_pem_file *file)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	const char *p = file->text;
+
+	while ((p = strstr(p, begin))) {
+		EncryptedInfo info = { 0 };
+		DerBuffer *der = NULL;
+		struct clv_cert_facts facts;
+		struct clv_der view;
+		int err;
+
+		if (file->certs_len == CLV_PEM_CERTS_MAX)
+			return CLV_ESYNTAX;
+		if (wc_PemToDer((const unsigned char *)p, (long)strlen(p), CERT_TYPE, &der, NULL,
+				&info, NULL) != 0 ||
+		    info.consumed <= 0) {
+			wc_FreeDer(&der);
+			return CLV_ESYNTAX;
+		}
+		view = (struct clv_der){ .data = der->buffer, .len = der->length };
+		err = clv_cert_read(&view, &facts);
+		if (!err)
+			err = add_cert(file, der->buffer, der->length);
+		wc_FreeDer(&der);
+		if (err)
+			return err;
+		p += info.consumed;
+	}
+	return file->certs_len ? 0 : CLV_ESYNTAX;
+}
+
+int clv_pem_load(const char *path, struct clv_pem_file *out)
+{
+	struct clv_pem_file file = { 0 };
+	int err;
+
+	err = clv_pem_read(path, &file.text, &file.text_len);
+	if (!err)
+		err = decode_certs(&file);
+	if (err) {
+		clv_pem_free(&file);
+		return err;
+	}
+	*out = file;
+	return 0;
+}
+
+int clv_pem_parse(const char *text, struct clv_pem_file *out)
+{
+	struct clv_pem_file file = { .text = strdup(text), .text_len = strlen(text) };
+	int err;
+
+	if (!file.text)
+		return -ENOMEM;
+	err = decode_certs(&file);
+	if (err) {
+		clv_pem_free(&file);
+		return err;
+	}
+	*out = file;
+	return 0;
+}
+
+void clv_pem_free(struct clv_pem_file *file)
+{
+	for (size_t i = 0; i < file->certs_len; i++)
+		free(file->certs[i].data);
+	free(file->certs);
+	free(file->text);
+	*file = (struct clv_pem_file){ 0 };
+}
+
+/* Parse without verifying.  Returns NULL and sets *err; the caller frees by free_decoded. */
+static struct DecodedCert *decode(const struct clv_der *cert, int *err)
+{
+	struct DecodedCert *dc = malloc(sizeof(*dc));
+	int res;
+
+	if (!dc) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	wc_InitDecodedCert(dc, cert->data, (word32)cert->len, NULL);
+	res = wc_ParseCert(dc, CERT_TYPE, NO_VERIFY, NULL);
+	if (res == 0)
+		return dc;
+	wc_FreeDecodedCert(dc);
+	free(dc);
+	*err = res == MEMORY_E ? -ENOMEM : CLV_ESYNTAX;
+	return NULL;
+}
+
+static void free_decoded(struct DecodedCert *dc)
+{
+	wc_FreeDecodedCert(dc);
+	free(dc);
+}
+
+/* Seconds since the epoch of an ASN.1 time as the decoder kept it.  Returns 0 or CLV_ESYNTAX. */
+static int read_date(const byte *date, int len, time_t *out)
+{
+	const byte *text;
+	byte format;
+	int text_len;
+	struct tm tm = { 0 };
+
+	if (wc_GetDateInfo(date, len, &text, &format, &text_len) != 0 ||
+	    wc_GetDateAsCalendarTime(text, text_len, format, &tm) != 0)
+		return CLV_ESYNTAX;
+	*out = timegm(&tm);
+	return 0;
+}
+
+int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
+{
+	struct clv_cert_facts facts;
+	struct DecodedCert *dc;
+	int err = 0;
+
+	dc = decode(cert, &err);
+	if (!dc)
+		return err;
+	facts = (struct clv_cert_facts){
+		.key_algorithm = key_name(dc->keyOID),
+		.signature_algorithm = signature_name(dc->signatureOID),
+		.is_ca = dc->isCA,
+		.is_self_signed = dc->selfSigned,
+	};
+	if (read_date(dc->beforeDate, dc->beforeDateLen, &facts.not_before) ||
+	    read_date(dc->afterDate, dc->afterDateLen, &facts.not_after))
+		err = CLV_ESYNTAX;
+	free_decoded(dc);
+	if (!err)
+		*out = facts;
+	return err;
+}
+
+bool clv_cert_is_pqc(const struct clv_cert_facts *facts)
+{
+	return strcmp(facts->key_algorithm, "ML-DSA-65") == 0 &&
+	       strcmp(facts->signature_algorithm, "ML-DSA-65") == 0;
+}
+
+static bool entry_is(const DNS_entry *entry, const char *name)
+{
+	uint8_t ip[16];
+	int ip_len = 0;
+
+	if (inet_pton(AF_INET, name, ip) == 1)
+		ip_len = 4;
+	else if (inet_pton(AF_INET6, name, ip) == 1)
+		ip_len = 16;
+	if (ip_len)
+		return entry->type == ASN_IP_TYPE && entry->len == ip_len &&
+		       memcmp(entry->name, ip, (size_t)ip_len) == 0;
+	return entry->type == ASN_DNS_TYPE && (size_t)entry->len == strlen(name) &&
+	       strncasecmp(entry->name, name, (size_t)entry->len) == 0;
+}
+
+static bool has_entry(const struct DecodedCert *dc, const char *name)
+{
+	for (const DNS_entry *e = dc->altNames; e; e = e->next)
+		if (entry_is(e, name))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const DNS_entry *entry, const char *const *names, size_t names_len)
+{
+	for (size_t i = 0; i < names_len; i++)
+		if (entry_is(entry, names[i]))
+			return true;
+	return false;
+}
+
+int clv_cert_has_names(const struct clv_der *cert, const char *const *names, size_t names_len)
+{
+	struct DecodedCert *dc;
+	int err = 0, same = 1;
+
+	dc = decode(cert, &err);
+	if (!dc)
+		return err;
+	for (size_t i = 0; i < names_len && same; i++)
+		same = has_entry(dc, names[i]);
+	for (const DNS_entry *e = dc->altNames; e && same; e = e->next)
+		same = is_wanted(e, names, names_len);
+	free_decoded(dc);
+	return same;
+}
+
+void clv_cert_sha256(const struct clv_der *cert, uint8_t out[static 32])
+{
+	/* Cannot fail: software SHA-256 over memory. */
+	wc_Sha256Hash(cert->data, (word32)cert->len, out);
+}

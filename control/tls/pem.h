@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * pem - certificate files as bytes: reading them, and the few facts of a certificate we decide by.
+ *
+ * Threading: any thread.
+ */
+#ifndef CLV_TLS_PEM_H
+#define CLV_TLS_PEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+enum {
+	CLV_PEM_FILE_MAX = 1 << 20, /* bytes of a PEM file we are willing to read */
+	CLV_PEM_CERTS_MAX = 256,    /* certificates in one file: a system's list of CAs fits */
+};
+
+struct clv_der {
+	uint8_t *data;
+	size_t len;
+};
+
+struct clv_pem_file {
+	char *text; /* zero-terminated */
+	size_t text_len;
+	struct clv_der *certs; /* in the order of the file */
+	size_t certs_len;
+};
+
+/* What a certificate says. */
+struct clv_cert_facts {
+	const char *key_algorithm; /* "ML-DSA-65", "ECDSA", ...; lives as long as the program */
+	const char *signature_algorithm; /* of its issuer; same names */
+	bool is_ca;
+	bool is_self_signed; /* says so: subject and issuer are the same */
+	time_t not_before, not_after;
+};
+
+/*
+ * Read a file whole, with a zero behind it.  *text: takes none; the caller frees it.
+ * Returns 0, -ENOMEM, -EFBIG or -errno of open or read.
+ */
+int clv_pem_read(const char *path, char **text, size_t *len);
+
+/*
+ * Read a PEM file and every certificate in it; text that is no certificate is skipped.
+ * Returns 0, -ENOMEM, -EFBIG, -errno, or CLV_ESYNTAX (a broken block, or no certificate).
+ */
+int clv_pem_load(const char *path, struct clv_pem_file *out);
+/* The same of a text in memory.  text: copies. */
+int clv_pem_parse(const char *text, struct clv_pem_file *out);
+void clv_pem_free(struct clv_pem_file *file);
+
+/* Returns 0, -ENOMEM, or CLV_ESYNTAX (not a certificate), leaving *out untouched. */
+int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out);
+
+/* Whether key and issuer's signature are both ML-DSA-65. */
+bool clv_cert_is_pqc(const struct clv_cert_facts *facts);
+
+/*
+ * Whether the subject alternative names are exactly names, in any order: DNS names and IP literals.
+ * Returns 1 or 0, -ENOMEM or CLV_ESYNTAX.
+ */
+int clv_cert_has_names(const struct clv_der *cert, const char *const *names, size_t names_len);
+
+/* SHA-256 over the DER. */
+void clv_cert_sha256(const struct clv_der *cert, uint8_t out[static 32]);
+
+#endif

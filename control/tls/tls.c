@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/tls/tls.h"
+
+#include "control/tls/certgen.h"
+#include "control/tls/pem.h"
+#include "control/tls/tls_session.h"
+#include "datapath/base/err.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wolfssl/quic.h>
+
+#define SUITES "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384"
+
+enum {
+	QUIC_PARAMS_EXTENSION = 0x39, /* quic_transport_parameters (RFC 9001 section 8.2) */
+};
+
+static char alpn_h3[] = "h3"; /* wolfSSL's parameter is not const */
+
+static const struct profile {
+	const char *name;
+	int groups[2];
+	int groups_len;
+} profiles[] = {
+	[CLV_PROFILE_PQC] = { "pqc", { WOLFSSL_ML_KEM_768 }, 1 },
+	[CLV_PROFILE_HYBRID] = { "hybrid",
+				 { WOLFSSL_X25519MLKEM768, WOLFSSL_SECP256R1MLKEM768 },
+				 2 },
+};
+
+const char *clv_profile_name(enum clv_profile profile)
+{
+	return profiles[profile].name;
+}
+
+int clv_profile_parse(const char *text, enum clv_profile *out)
+{
+	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+		if (strcmp(profiles[i].name, text) == 0) {
+			*out = (enum clv_profile)i;
+			return 0;
+		}
+	}
+	return CLV_ESYNTAX;
+}
+
+/* ---- contexts ---- */
+
+/* Where the reason of a failure goes. */
+struct reason {
+	char *text;
+	size_t len;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(const struct reason *r, int err,
+						      const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(r->text, r->len, fmt, args);
+	va_end(args);
+	return err;
+}
+
+/* What both ends set.  Returns NULL when the library refuses. */
+static WOLFSSL_CTX *library_context(enum clv_profile profile, WOLFSSL_METHOD *method)
+{
+	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method); /* takes method */
+	int groups[2];
+
+	memcpy(groups, profiles[profile].groups, sizeof(groups));
+	if (ctx && wolfSSL_CTX_set_quic_method(ctx, &clv_tls_quic_method) == WOLFSSL_SUCCESS &&
+	    wolfSSL_CTX_set_cipher_list(ctx, SUITES) == WOLFSSL_SUCCESS &&
+	    wolfSSL_CTX_set_groups(ctx, groups, profiles[profile].groups_len) == WOLFSSL_SUCCESS)
+		return ctx;
+	wolfSSL_CTX_free(ctx);
+	return NULL;
+}
+
+static WOLFSSL_CTX *library_server_context(enum clv_profile profile)
+{
+	WOLFSSL_CTX *ctx = library_context(profile, wolfTLSv1_3_server_method());
+
+	if (ctx) {
+		wolfSSL_CTX_no_ticket_TLSv13(ctx);
+		wolfSSL_CTX_set_max_early_data(ctx, 0);
+	}
+	return ctx;
+}
+
+/* Load a PEM file; every certificate must be of the profile. */
+static int load_certs(enum clv_profile profile, const char *path, struct clv_pem_file *out,
+		      const struct reason *r)
+{
+	struct clv_pem_file file;
+	int err = clv_pem_load(path, &file);
+
+	if (err == CLV_ESYNTAX)
+		return fail(r, err, "%s: no certificate in PEM form", path);
+	if (err)
+		return fail(r, err, "%s: cannot read: %s", path, clv_strerror(err));
+	for (size_t i = 0; i < file.certs_len && profile == CLV_PROFILE_PQC; i++) {
+		struct clv_cert_facts facts;
+
+		err = clv_cert_read(&file.certs[i], &facts);
+		if (!err && !clv_cert_is_pqc(&facts))
+			err = fail(r, CLV_ESYNTAX,
+				   "%s: an %s certificate, but profile pqc takes "
+				   "ML-DSA-65 only",
+				   path, facts.key_algorithm);
+		else if (err)
+			fail(r, err, "%s: %s", path, clv_strerror(err));
+		if (err) {
+			clv_pem_free(&file);
+			return err;
+		}
+	}
+	*out = file;
+	return 0;
+}
+
+/* Give ctx the first certs_len certificates and the key. */
+static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size_t certs_len,
+			const char *key, const struct clv_tls_server_params *p,
+			const struct reason *r)
+{
+	size_t len = 0;
+	uint8_t *der;
+	bool taken;
+
+	for (size_t i = 0; i < certs_len; i++)
+		len += chain->certs[i].len;
+	der = malloc(len);
+	if (!der)
+		return fail(r, -ENOMEM, "%s: out of memory", p->cert_file);
+	len = 0;
+	for (size_t i = 0; i < certs_len; i++) {
+		memcpy(der + len, chain->certs[i].data, chain->certs[i].len);
+		len += chain->certs[i].len;
+	}
+	taken = wolfSSL_CTX_use_certificate_chain_buffer_format(
+			ctx, der, (long)len, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+	free(der);
+	if (!taken)
+		return fail(r, CLV_ESYNTAX, "%s: the TLS library takes no such certificate",
+			    p->cert_file);
+	if (wolfSSL_CTX_use_PrivateKey_buffer(ctx, (const unsigned char *)key, (long)strlen(key),
+					      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+		return fail(r, CLV_ESYNTAX, "%s: no private key in PEM form", p->key_file);
+	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
+		return fail(r, CLV_ESYNTAX, "%s: not the key of %s", p->key_file, p->cert_file);
+	return 0;
+}
+
+/* Fill c's library contexts: one sends the chain without its root, one with it. */
+static int use_chain(struct clv_tls_context *c, const struct clv_pem_file *chain, const char *key,
+		     const struct clv_tls_server_params *p, const struct reason *r)
+{
+	struct clv_cert_facts leaf, last;
+	size_t without_root = chain->certs_len;
+	int err = clv_cert_read(&chain->certs[0], &leaf);
+
+	if (!err)
+		err = clv_cert_read(&chain->certs[chain->certs_len - 1], &last);
+	if (err)
+		return fail(r, err, "%s: %s", p->cert_file, clv_strerror(err));
+	c->own_leaf = leaf.key_algorithm;
+	if (last.is_self_signed && without_root > 1)
+		without_root--;
+	err = use_identity(c->ctx, chain, without_root, key, p, r);
+	if (err || without_root == chain->certs_len)
+		return err;
+	c->ctx_with_root = library_server_context(p->profile);
+	if (!c->ctx_with_root)
+		return fail(r, -ENOMEM, "%s: out of memory", p->cert_file);
+	return use_identity(c->ctx_with_root, chain, chain->certs_len, key, p, r);
+}
+
+int clv_tls_server_context(const struct clv_tls_server_params *p, struct clv_tls_context **out,
+			   char *error, size_t error_len)
+{
+	struct reason r = { error, error_len };
+	struct clv_tls_context *c = calloc(1, sizeof(*c));
+	struct clv_pem_file chain = { 0 };
+	char *key = NULL;
+	size_t key_len;
+	int err;
+
+	if (!c)
+		return fail(&r, -ENOMEM, "out of memory");
+	c->profile = p->profile;
+	c->ctx = library_server_context(p->profile);
+	if (!c->ctx) {
+		err = fail(&r, CLV_ETLS, "the TLS library refused profile %s",
+			   clv_profile_name(p->profile));
+		goto free_context;
+	}
+	err = load_certs(p->profile, p->cert_file, &chain, &r);
+	if (err)
+		goto free_context;
+	err = clv_pem_read(p->key_file, &key, &key_len);
+	if (err)
+		fail(&r, err, "%s: cannot read: %s", p->key_file, clv_strerror(err));
+	else
+		err = use_chain(c, &chain, key, p, &r);
+	clv_certgen_free_key(key);
+	clv_pem_free(&chain);
+	if (err)
+		goto free_context;
+	*out = c;
+	return 0;
+
+free_context:
+	clv_tls_context_free(c);
+	return err;
+}
+
+static int use_ca(struct clv_tls_context *c, const char *path, const struct reason *r)
+{
+	struct clv_pem_file file;
+	int err = load_certs(c->profile, path, &file, r);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < file.certs_len && !err; i++)
+		if (wolfSSL_CTX_load_verify_buffer(c->ctx, file.certs[i].data,
+						   (long)file.certs[i].len,
+						   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
+			err = fail(r, CLV_ESYNTAX, "%s: certificate %zu is not one of a CA", path,
+				   i + 1);
+	clv_pem_free(&file);
+	return err;
+}
+
+int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls_context **out,
+			   char *error, size_t error_len)
+{
+	struct reason r = { error, error_len };
+	struct clv_tls_context *c = calloc(1, sizeof(*c));
+	int err = 0;
+
+	if (!c)
+		return fail(&r, -ENOMEM, "out of memory");
+	c->profile = p->profile;
+	c->ctx = library_context(p->profile, wolfTLSv1_3_client_method());
+	if (!c->ctx) {
+		err = fail(&r, CLV_ETLS, "the TLS library refused profile %s",
+			   clv_profile_name(p->profile));
+	} else if (p->ca_sha256) {
+		c->is_pinned = true;
+		memcpy(c->pin, p->ca_sha256, sizeof(c->pin));
+		wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER, clv_tls_pin_callback);
+	} else if (p->ca_file) {
+		wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER, NULL);
+		err = use_ca(c, p->ca_file, &r);
+	} else {
+		err = fail(&r, CLV_ETLS, "neither a CA file nor a fingerprint to trust");
+	}
+	if (err) {
+		clv_tls_context_free(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void clv_tls_context_free(struct clv_tls_context *c)
+{
+	if (!c)
+		return;
+	wolfSSL_CTX_free(c->ctx);
+	wolfSSL_CTX_free(c->ctx_with_root);
+	free(c);
+}
+
+/* ---- sessions ---- */
+
+/*
+ * Ask wolfSSL to check name against the server's certificate.  An IPv6 address has to be in the
+ * form in which wolfSSL prints those of a certificate: eight groups of four capital digits.
+ */
+static bool require_name(WOLFSSL *ssl, const char *name)
+{
+	char text[40], *p = text;
+	uint8_t ip[16];
+
+	if (inet_pton(AF_INET, name, ip) == 1)
+		return wolfSSL_check_ip_address(ssl, name) == WOLFSSL_SUCCESS;
+	if (inet_pton(AF_INET6, name, ip) != 1)
+		return wolfSSL_check_domain_name(ssl, name) == WOLFSSL_SUCCESS;
+	for (int i = 0; i < 16; i += 2)
+		p += sprintf(p, "%s%02X%02X", i ? ":" : "", ip[i], ip[i + 1]);
+	return wolfSSL_check_ip_address(ssl, text) == WOLFSSL_SUCCESS;
+}
+
+static bool is_address(const char *name)
+{
+	uint8_t ip[16];
+
+	return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+}
+
+static bool prepare_client(const struct clv_tls_context *c, WOLFSSL *ssl, const char *name)
+{
+	int groups[2];
+
+	memcpy(groups, profiles[c->profile].groups, sizeof(groups));
+	if (wolfSSL_set_groups(ssl, groups, profiles[c->profile].groups_len) != WOLFSSL_SUCCESS ||
+	    wolfSSL_UseKeyShare(ssl, (word16)groups[0]) != WOLFSSL_SUCCESS)
+		return false;
+	/* Server Name Indication carries no addresses (RFC 6066 section 3). */
+	if (name && !is_address(name) &&
+	    wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name, (unsigned short)strlen(name)) !=
+		    WOLFSSL_SUCCESS)
+		return false;
+	/* A fingerprint says which relay it is; a CA vouches for many. */
+	if (!c->is_pinned && (!name || !require_name(ssl, name)))
+		return false;
+	return true;
+}
+
+int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const char *server_name)
+{
+	struct clv_tls_session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->ssl = wolfSSL_new(ctx->ctx);
+	if (ctx->ctx_with_root && wolfSSL_CTX_up_ref(ctx->ctx_with_root) == WOLFSSL_SUCCESS)
+		s->ctx_with_root = ctx->ctx_with_root;
+	s->qc = conn->qc;
+	s->profile = ctx->profile;
+	s->is_server = conn->is_server;
+	s->is_pinned = ctx->is_pinned;
+	memcpy(s->pin, ctx->pin, sizeof(s->pin));
+	s->facts.signature = ctx->own_leaf;
+	if (!s->ssl)
+		goto free_session;
+	wolfSSL_set_app_data(s->ssl, s);
+	wolfSSL_SetCertCbCtx(s->ssl, s);
+	/* Only the standard codepoint: else the parameters go out twice. */
+	wolfSSL_set_quic_transport_version(s->ssl, QUIC_PARAMS_EXTENSION);
+	if (wolfSSL_UseALPN(s->ssl, alpn_h3, sizeof(alpn_h3) - 1,
+			    WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
+		goto free_session;
+	if (s->is_server)
+		wolfSSL_set_accept_state(s->ssl);
+	else if (!prepare_client(ctx, s->ssl, server_name))
+		goto free_session;
+	else
+		wolfSSL_set_connect_state(s->ssl);
+	ngtcp2_conn_set_tls_native_handle(conn->qc, s);
+	clv_conn_set_tls(conn, s, &clv_tls_ops);
+	return 0;
+
+free_session:
+	clv_tls_ops.free(s);
+	return CLV_ETLS;
+}
+
+/* ---- after the handshake ---- */
+
+int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *facts)
+{
+	const struct clv_tls_session *s = conn->tls;
+	bool is_leaf_right = s->profile != CLV_PROFILE_PQC ||
+			     (s->facts.signature && !strcmp(s->facts.signature, "ML-DSA-65"));
+
+	/* The group was checked before the first protected byte went out. */
+	if (s->is_classical || !s->has_handshake_keys || !s->facts.is_post_quantum_group ||
+	    !is_leaf_right)
+		return CLV_ECLASSICAL;
+	*facts = s->facts;
+	return 0;
+}
+
+/* Whether an alert before the keys means that no key exchange of ours was acceptable. */
+static bool is_about_groups(uint8_t alert)
+{
+	return alert == CLV_ALERT_HANDSHAKE_FAILURE || alert == CLV_ALERT_ILLEGAL_PARAMETER ||
+	       alert == CLV_ALERT_INSUFFICIENT_SECURITY;
+}
+
+int clv_tls_failure(const struct clv_conn *conn)
+{
+	const struct clv_tls_session *s = conn->tls;
+	/* RFC 9001 section 4.8: CRYPTO_ERROR is 0x0100 + alert. */
+	bool is_remote_alert = conn->close_is_remote && !conn->close_is_app &&
+			       conn->close_code >= 0x100 && conn->close_code <= 0x1ff;
+	uint8_t alert = s->has_alert ? s->alert : (uint8_t)conn->close_code;
+
+	if (!s->has_alert && !is_remote_alert)
+		return 0;
+	if (s->is_classical)
+		return CLV_ECLASSICAL;
+	if (s->is_untrusted)
+		return CLV_EUNTRUSTED;
+	if (!s->has_handshake_keys && is_about_groups(alert))
+		return CLV_ECLASSICAL;
+	/* Alerts 42 to 48 but illegal_parameter are about certificates; sent, they are our verdict. */
+	if (s->has_alert && alert >= CLV_ALERT_BAD_CERTIFICATE && alert <= CLV_ALERT_UNKNOWN_CA &&
+	    alert != CLV_ALERT_ILLEGAL_PARAMETER)
+		return CLV_EUNTRUSTED;
+	return CLV_ETLS;
+}

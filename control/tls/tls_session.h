@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * tls_session - what the parts of tls share: a session, and how it looks at certificates.
+ *
+ * Threading: as tls.h.
+ */
+#ifndef CLV_TLS_TLS_SESSION_H
+#define CLV_TLS_TLS_SESSION_H
+
+#include <ngtcp2/ngtcp2.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+
+#include "control/tls/tls.h"
+
+/* TLS alerts (RFC 8446 section 6.2) that we send or judge. */
+enum clv_tls_alert {
+	CLV_ALERT_UNEXPECTED_MESSAGE = 10,
+	CLV_ALERT_HANDSHAKE_FAILURE = 40,
+	CLV_ALERT_BAD_CERTIFICATE = 42,
+	CLV_ALERT_UNSUPPORTED_CERTIFICATE = 43,
+	CLV_ALERT_ILLEGAL_PARAMETER = 47,
+	CLV_ALERT_UNKNOWN_CA = 48,
+	CLV_ALERT_INSUFFICIENT_SECURITY = 71,
+	CLV_ALERT_INTERNAL_ERROR = 80,
+	CLV_ALERT_MISSING_EXTENSION = 109,
+	CLV_ALERT_NO_APPLICATION_PROTOCOL = 120,
+};
+
+struct clv_tls_context {
+	WOLFSSL_CTX *ctx;
+	WOLFSSL_CTX *ctx_with_root; /* server: the same, but its chain ends in the root; or NULL */
+	enum clv_profile profile;
+	bool is_pinned;
+	uint8_t pin[32];
+	const char *own_leaf; /* server: algorithm of its certificate */
+};
+
+/* The TLS half of one connection, and its native handle in ngtcp2. */
+struct clv_tls_session {
+	WOLFSSL *ssl; /* NULL on a server once the handshake is done: it has nothing left to say */
+	WOLFSSL_CTX *ctx_with_root; /* a reference of its own, until the handshake is done */
+	ngtcp2_conn *qc;
+	enum clv_profile profile;
+	bool is_server;
+	bool is_pinned;	  /* client: trust by pin instead of the context's CAs */
+	bool pin_matched; /* the pin held and the leaf hangs from the pinned certificate */
+	uint8_t pin[32];
+	bool has_handshake_keys;
+	bool is_classical; /* group or certificate outside the profile */
+	bool is_untrusted;
+	bool has_alert; /* we sent one */
+	uint8_t alert;
+	struct clv_tls_facts facts;
+};
+
+/*
+ * Judge a chain that the library could not anchor, by pin.  certs: DER, leaf first.
+ * Returns whether some certificate has the pin's fingerprint and the leaf is that certificate or
+ * is signed through it.
+ */
+bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count);
+
+/* wolfSSL's verify callback of pinned contexts. */
+int clv_tls_pin_callback(int preverified, WOLFSSL_X509_STORE_CTX *store);
+
+/* Client: read the server's leaf into *algorithm.  Returns whether it fits the profile. */
+bool clv_tls_leaf_fits(struct clv_tls_session *s, const char **algorithm);
+
+/* Our half of wolfSSL's QUIC interface. */
+extern const WOLFSSL_QUIC_METHOD clv_tls_quic_method;
+
+#endif

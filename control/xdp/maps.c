@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/xdp/maps.h"
+
+#include "datapath/base/err.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void clv_maps_init(struct clv_maps *m, const struct clv_bpf_maps *fds)
+{
+	*m = (struct clv_maps){ 0 };
+	if (fds)
+		m->fds = *fds;
+	else
+		memset(&m->fds, -1, sizeof(m->fds));
+}
+
+void clv_maps_fini(struct clv_maps *m)
+{
+	free(m->listeners);
+	free(m->denied);
+	*m = (struct clv_maps){ 0 };
+}
+
+static int put(int fd, const void *key, const void *value)
+{
+	if (fd < 0 || bpf_map_update_elem(fd, key, value, BPF_ANY) == 0)
+		return 0;
+	/* A full hash says E2BIG, a full trie ENOSPC. */
+	return errno == E2BIG || errno == ENOSPC ? CLV_EFULL : -errno;
+}
+
+static void drop(int fd, const void *key)
+{
+	if (fd >= 0)
+		bpf_map_delete_elem(fd, key);
+}
+
+int clv_maps_conn_publish(struct clv_maps *m, const struct clv_cid *cid, const struct clv_ref *ref)
+{
+	return put(m->fds.conns, cid, ref);
+}
+
+void clv_maps_conn_retire(struct clv_maps *m, const struct clv_cid *cid)
+{
+	drop(m->fds.conns, cid);
+}
+
+int clv_maps_context_publish(struct clv_maps *m, const struct clv_tuple *tuple,
+			     const struct clv_context *context)
+{
+	return put(m->fds.contexts, tuple, context);
+}
+
+void clv_maps_context_retire(struct clv_maps *m, const struct clv_tuple *tuple)
+{
+	drop(m->fds.contexts, tuple);
+}
+
+int clv_maps_binding_publish(struct clv_maps *m, const struct clv_endpoint *local,
+			     const struct clv_binding *binding)
+{
+	return put(m->fds.bindings, local, binding);
+}
+
+void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *local)
+{
+	drop(m->fds.bindings, local);
+}
+
+/* Remove those of a list that another lacks.  They are short: addresses times ports. */
+static void drop_missing(int fd, const struct clv_endpoint *list, size_t len,
+			 const struct clv_endpoint *others, size_t others_len)
+{
+	size_t i, k;
+
+	for (i = 0; i < len; i++) {
+		for (k = 0; k < others_len; k++)
+			if (memcmp(&list[i], &others[k], sizeof(list[i])) == 0)
+				break;
+		if (k == others_len)
+			drop(fd, &list[i]);
+	}
+}
+
+static int put_listeners(struct clv_maps *m, const struct clv_endpoint *list, size_t len,
+			 size_t ports_len)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < len; i++) {
+		const struct clv_listener listener = { .id = (uint32_t)(i % ports_len) };
+
+		err = put(m->fds.listeners, &list[i], &listener);
+		if (err) {
+			drop_missing(m->fds.listeners, list, i, m->listeners, m->listeners_len);
+			return err;
+		}
+	}
+	return 0;
+}
+
+int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
+			   const uint16_t *ports, size_t ports_len)
+{
+	struct clv_endpoint *list = calloc(addrs_len * ports_len + 1, sizeof(*list));
+	size_t i, k, n = 0;
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	for (i = 0; i < addrs_len; i++) {
+		for (k = 0; k < ports_len; k++, n++) {
+			memcpy(list[n].addr, addrs[i], sizeof(list[n].addr));
+			list[n].port = htons(ports[k]);
+		}
+	}
+	err = put_listeners(m, list, n, ports_len);
+	if (err) {
+		free(list);
+		return err;
+	}
+	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n);
+	free(m->listeners);
+	m->listeners = list;
+	m->listeners_len = n;
+	return 0;
+}
+
+static int compare_rules(const void *a, const void *b)
+{
+	const struct clv_maps_rule *ra = a, *rb = b;
+
+	return memcmp(&ra->prefix, &rb->prefix, sizeof(ra->prefix));
+}
+
+/* Sorted by prefix, each prefix once. */
+struct rules {
+	const struct clv_maps_rule *list;
+	size_t len;
+};
+
+/*
+ * Walk two lists side by side: *a and *b are the rules of the next prefix, NULL in the list that lacks
+ * it.  Returns false at the end of both.
+ */
+static bool next_pair(struct rules *from, struct rules *to, const struct clv_maps_rule **a,
+		      const struct clv_maps_rule **b)
+{
+	int order = 0;
+
+	if (!from->len && !to->len)
+		return false;
+	if (!from->len || !to->len)
+		order = from->len ? -1 : 1;
+	else
+		order = compare_rules(from->list, to->list);
+	*a = order <= 0 ? from->list++ : NULL;
+	*b = order >= 0 ? to->list++ : NULL;
+	from->len -= *a != NULL;
+	to->len -= *b != NULL;
+	return true;
+}
+
+/* Write what `to` has new or otherwise.  Returns how many of it are in the map; *err says why not all. */
+static size_t put_changed(int fd, struct rules from, struct rules to, int *err)
+{
+	const struct clv_maps_rule *first = to.list, *a, *b;
+
+	*err = 0;
+	while (next_pair(&from, &to, &a, &b)) {
+		if (b && !(a && a->verdict == b->verdict))
+			*err = put(fd, &b->prefix, &b->verdict);
+		if (*err)
+			return (size_t)(b - first);
+	}
+	return (size_t)(to.list - first);
+}
+
+/* Remove what `to` lacks. */
+static void drop_gone(int fd, struct rules from, struct rules to)
+{
+	const struct clv_maps_rule *a, *b;
+
+	while (next_pair(&from, &to, &a, &b))
+		if (!b)
+			drop(fd, &a->prefix);
+}
+
+int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
+{
+	const struct clv_policy_rule *rules;
+	size_t i, n = clv_policy_rules(policy, &rules);
+	struct clv_maps_rule *list = calloc(n + 1, sizeof(*list));
+	struct rules now = { m->denied, m->denied_len }, wanted = { list, n };
+	int err, err_back;
+
+	if (!list)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		list[i].prefix = rules[i].prefix;
+		list[i].verdict = rules[i].verdict;
+	}
+	qsort(list, n, sizeof(*list), compare_rules);
+	wanted.len = put_changed(m->fds.denied, now, wanted, &err);
+	if (err) {
+		/* What came goes, what it replaced comes back; there is room for that. */
+		drop_gone(m->fds.denied, wanted, now);
+		put_changed(m->fds.denied, wanted, now, &err_back);
+		free(list);
+		return err;
+	}
+	drop_gone(m->fds.denied, now, wanted);
+	free(m->denied);
+	m->denied = list;
+	m->denied_len = n;
+	return 0;
+}
+
+int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits)
+{
+	const uint32_t zero = 0;
+
+	return put(m->fds.guard_limits, &zero, limits);
+}
+
+int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base)
+{
+	const struct clv_link link = { .xsk_base = xsk_base };
+	const uint32_t key = (uint32_t)ifindex;
+
+	return put(m->fds.links, &key, &link);
+}
+
+void clv_maps_unset_link(struct clv_maps *m, int ifindex)
+{
+	const uint32_t key = (uint32_t)ifindex;
+
+	drop(m->fds.links, &key);
+}
+
+int clv_maps_queue_of_flow(const struct clv_maps *m, const struct clv_tuple *flow, uint32_t *queue)
+{
+	uint32_t noted;
+
+	if (m->fds.rxq_of_flow < 0 || bpf_map_lookup_elem(m->fds.rxq_of_flow, flow, &noted))
+		return -ENOENT;
+	*queue = noted;
+	return 0;
+}
+
+int clv_maps_counters(const struct clv_bpf_maps *fds, struct clv_count out[CLV_XDP_COUNTER_MAX])
+{
+	struct clv_count sum[CLV_XDP_COUNTER_MAX] = { 0 }, *copies;
+	int cpu, cpus, err = 0;
+	uint32_t i;
+
+	if (fds->counters < 0)
+		return -ENOENT;
+	cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return cpus;
+	copies = calloc((size_t)cpus, sizeof(*copies));
+	if (!copies)
+		return -ENOMEM;
+	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
+		if (bpf_map_lookup_elem(fds->counters, &i, copies)) {
+			err = -errno;
+			break;
+		}
+		for (cpu = 0; cpu < cpus; cpu++) {
+			sum[i].packets += copies[cpu].packets;
+			sum[i].bytes += copies[cpu].bytes;
+		}
+	}
+	free(copies);
+	if (!err)
+		memcpy(out, sum, sizeof(sum));
+	return err;
+}
+
+static const struct {
+	const char *name, *help;
+} xdp_counters[] = {
+#define X(symbol, name, help) [CLV_XDP_##symbol] = { name, help },
+	CLV_XDP_COUNTERS(X)
+#undef X
+};
+
+const char *clv_xdp_counter_name(enum clv_xdp_counter which)
+{
+	return (unsigned)which < CLV_XDP_COUNTER_MAX ? xdp_counters[which].name : "unknown";
+}
+
+const char *clv_xdp_counter_help(enum clv_xdp_counter which)
+{
+	return (unsigned)which < CLV_XDP_COUNTER_MAX ? xdp_counters[which].help : "";
+}

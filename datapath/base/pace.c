@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "datapath/base/pace.h"
+
+#include "datapath/base/clock.h"
+
+enum {
+	OUTCOMES_MAX = 16,   /* of looking on that are remembered */
+	MISSES_PER_FIND = 4, /* looking on that finds less is given up */
+	TRY_AGAIN = 16,	     /* sleeps without looking on, then one with */
+	PAUSE_WORTH = 8,     /* things to do that are worth a pause, at least */
+};
+
+#define WINDOW_NS CLV_MSEC
+#define QUIET_NS  (200 * UINT64_C(1000)) /* nothing for so long: it has stopped */
+
+static void count_window(struct clv_pace *pace, uint64_t now_ns)
+{
+	uint64_t length_ns = now_ns - pace->window_ns;
+
+	if (length_ns < WINDOW_NS)
+		return;
+	pace->per_sec = pace->work * CLV_SEC / length_ns;
+	pace->work = 0;
+	pace->window_ns = now_ns;
+}
+
+static void remember(struct clv_pace *pace, bool found)
+{
+	pace->looks++;
+	pace->looks_found += found;
+	if (found)
+		pace->found++;
+	else
+		pace->missed++;
+	if (pace->found + pace->missed < OUTCOMES_MAX)
+		return;
+	pace->found /= 2;
+	pace->missed /= 2;
+}
+
+static bool is_worth_looking(const struct clv_pace *pace)
+{
+	if (pace->per_sec > pace->p.look_per_sec)
+		return false;
+	return pace->missed < OUTCOMES_MAX / 4 || pace->found * MISSES_PER_FIND >= pace->missed ||
+	       pace->skipped >= TRY_AGAIN;
+}
+
+static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
+{
+	if (pace->is_looking && idle_ns < pace->p.look_ns) {
+		pace->has_waited = true;
+		return CLV_PACE_STEP;
+	}
+	if (pace->is_looking) {
+		pace->is_looking = false;
+		remember(pace, false);
+	}
+	return CLV_PACE_SLEEP;
+}
+
+/*
+ * For what is missing of a batch.  Returns 0 if half of one was there, for in a deeper queue packets
+ * get cold; or if next to nothing would come meanwhile.
+ */
+static uint64_t pause(const struct clv_pace *pace, unsigned work, uint64_t idle_ns)
+{
+	uint32_t worth = pace->p.batch < PAUSE_WORTH ? pace->p.batch : PAUSE_WORTH;
+	uint64_t missing_ns;
+
+	if (work * 2 >= pace->p.batch || idle_ns >= QUIET_NS ||
+	    pace->per_sec * pace->p.pause_max_ns < worth * CLV_SEC)
+		return 0;
+	missing_ns = (pace->p.batch - work) * CLV_SEC / pace->per_sec;
+	return missing_ns < pace->p.pause_max_ns ? missing_ns : pace->p.pause_max_ns;
+}
+
+enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_t now_ns,
+				   uint64_t *pause_ns)
+{
+	uint64_t idle_ns = now_ns - pace->last_work_ns;
+
+	pace->work += work;
+	count_window(pace, now_ns);
+	if (work) {
+		if (pace->is_looking && pace->has_waited)
+			remember(pace, true); /* what goes on at once would have come anyway */
+		pace->has_waited = false;
+		pace->is_looking = pace->p.look_ns && is_worth_looking(pace);
+		pace->skipped = pace->is_looking ? 0 : pace->skipped + 1;
+		pace->last_work_ns = now_ns;
+		idle_ns = 0;
+	}
+	*pause_ns = pause(pace, work, idle_ns);
+	if (*pause_ns)
+		return CLV_PACE_PAUSE;
+	return work ? CLV_PACE_STEP : rest(pace, idle_ns);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * conn_output - what a connection sends: datagrams, streams, acknowledgements, probes of its path.
+ *
+ * Threading: the connection's owner.
+ */
+#ifndef CLV_QUIC_CONN_OUTPUT_H
+#define CLV_QUIC_CONN_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct clv_conn;
+
+enum {
+	/* Ack-eliciting packets.  More than a small window has, for which the tick comes soon enough. */
+	CONN_ACK_EVERY = 32,
+};
+
+/* A datagram sent as id was acknowledged or is lost: what that says of the path's MTU. */
+void conn_datagram_fate(struct clv_conn *conn, uint64_t id, bool is_lost);
+
+#endif

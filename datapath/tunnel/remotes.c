@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "datapath/tunnel/remotes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/hash.h"
+#include "datapath/tunnel/tunnel.h"
+
+enum {
+	WAIT_SEC = 3,	  /* for control's decision or a next hop */
+	RATES_LEN = 4096, /* a power of two */
+};
+
+struct id_key {
+	uint64_t context_id;
+	uint32_t tunnel;
+	uint32_t pad;
+};
+
+struct wire_key {
+	struct clv_endpoint wire;
+	uint32_t tunnel;
+};
+
+/* ---- life ---- */
+
+int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
+		   const uint64_t seed[static 2])
+{
+	size_t room = max ? max : 1;
+
+	*rs = (struct clv_bound){
+		.max = max,
+		.wait_packets = wait_packets,
+		.seed = { seed[0], seed[1] },
+	};
+	rs->slots = calloc(room, sizeof(*rs->slots));
+	rs->shown = calloc(room, sizeof(*rs->shown));
+	rs->rates = calloc(RATES_LEN, sizeof(*rs->rates));
+	rs->free = calloc(room, sizeof(*rs->free));
+	if (!rs->slots || !rs->shown || !rs->rates || !rs->free ||
+	    clv_table_init(&rs->by_id, sizeof(struct id_key), room, seed) ||
+	    clv_table_init(&rs->by_wire, sizeof(struct wire_key), room, seed) ||
+	    clv_table_init(&rs->by_tuple, sizeof(struct clv_tuple), room, seed) ||
+	    clv_timers_init(&rs->timers, room)) {
+		clv_bound_fini(rs);
+		return -ENOMEM;
+	}
+	while (rs->free_len < max) { /* lowest on top */
+		rs->free[rs->free_len] = max - 1 - rs->free_len;
+		rs->free_len++;
+	}
+	return 0;
+}
+
+void clv_bound_fini(struct clv_bound *rs)
+{
+	clv_timers_fini(&rs->timers);
+	clv_table_fini(&rs->by_tuple);
+	clv_table_fini(&rs->by_wire);
+	clv_table_fini(&rs->by_id);
+	free(rs->free);
+	free(rs->rates);
+	free(rs->shown);
+	free(rs->slots);
+	*rs = (struct clv_bound){ 0 };
+}
+
+/* ---- what others see ---- */
+
+/* A view is copied word by word, so that a reader on another thread only ever sees whole words. */
+enum {
+	VIEW_WORDS = sizeof(struct clv_bound_view) / sizeof(uint64_t),
+};
+_Static_assert(sizeof(struct clv_bound_view) % sizeof(uint64_t) == 0, "copied by words");
+
+static void store_words(struct clv_bound_view *to, const struct clv_bound_view *from)
+{
+	const uint64_t *in = (const uint64_t *)from;
+	uint64_t *out = (uint64_t *)to;
+
+	for (size_t i = 0; i < VIEW_WORDS; i++)
+		__atomic_store_n(&out[i], in[i], __ATOMIC_RELAXED);
+}
+
+static void load_words(struct clv_bound_view *to, const struct clv_bound_view *from)
+{
+	const uint64_t *in = (const uint64_t *)from;
+	uint64_t *out = (uint64_t *)to;
+
+	for (size_t i = 0; i < VIEW_WORDS; i++)
+		out[i] = __atomic_load_n(&in[i], __ATOMIC_RELAXED);
+}
+
+/* Show a slot anew: view, or nothing when it is NULL. */
+static void show(struct clv_bound_shown *s, const struct clv_bound_view *view)
+{
+	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	if (view)
+		store_words(&s->view, view);
+	__atomic_store_n(&s->used, view != NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELEASE);
+}
+
+static void show_again(struct clv_bound *rs, const struct clv_bound_remote *r)
+{
+	struct clv_bound_view view = rs->shown[r->slot].view; /* we alone write it */
+
+	view.context_id = r->context_id;
+	view.is_pending = r->is_pending;
+	view.may_send = r->may_send;
+	view.is_hairpin = r->is_hairpin;
+	show(&rs->shown[r->slot], &view);
+}
+
+uint32_t clv_bound_seen(const struct clv_bound *rs)
+{
+	return __atomic_load_n(&rs->seen, __ATOMIC_ACQUIRE);
+}
+
+bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out)
+{
+	const struct clv_bound_shown *s;
+	uint32_t before, after;
+	bool used;
+
+	if (slot >= rs->max)
+		return false;
+	s = &rs->shown[slot];
+	do {
+		before = __atomic_load_n(&s->sequence, __ATOMIC_ACQUIRE);
+		used = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
+		load_words(out, &s->view);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		after = __atomic_load_n(&s->sequence, __ATOMIC_RELAXED);
+	} while (before != after || before & 1);
+	return used;
+}
+
+/* ---- finding ---- */
+
+static struct clv_bound_remote *at(struct clv_bound *rs, const struct clv_table *table,
+				   const void *key)
+{
+	uint64_t slot;
+
+	return clv_table_find(table, key, &slot) ? &rs->slots[slot] : NULL;
+}
+
+struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id)
+{
+	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
+
+	return at(rs, &rs->by_id, &key);
+}
+
+struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
+{
+	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+
+	return at(rs, &rs->by_wire, &key);
+}
+
+struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
+					    const struct clv_endpoint *remote)
+{
+	const struct clv_tuple key = { .local = *local, .remote = *remote };
+
+	return at(rs, &rs->by_tuple, &key);
+}
+
+/* ---- coming and going ---- */
+
+struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
+				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
+				       uint16_t worker_id)
+{
+	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+	struct clv_bound_view view = {
+		.tunnel = { t->slot, t->generation, worker_id, { 0 } },
+		.wire = *wire,
+		.context_id = CLV_DGRAM_CONTEXT_NONE,
+		.is_pending = true,
+		.last_ns = worker_now_ns,
+	};
+	struct clv_bound_remote *r;
+	uint32_t slot;
+
+	if (!rs->free_len)
+		return NULL;
+	slot = rs->free[rs->free_len - 1];
+	if (clv_table_insert(&rs->by_wire, &key, slot))
+		return NULL;
+	rs->free_len--;
+	r = &rs->slots[slot];
+	*r = (struct clv_bound_remote){
+		.used = true,
+		.is_pending = true,
+		.slot = slot,
+		.tunnel = t->slot,
+		.next = t->remotes,
+		.context_id = CLV_DGRAM_CONTEXT_NONE,
+		.wire = *wire,
+		.idle = { .at_ns = CLV_TIMER_NEVER },
+	};
+	clv_sendq_init(&r->wait, rs->wait_packets, WAIT_SEC * CLV_SEC);
+	if (r->next)
+		rs->slots[r->next - 1].prev = slot + 1;
+	t->remotes = slot + 1;
+	t->remotes_len++;
+	show(&rs->shown[slot], &view);
+	if (slot >= rs->seen)
+		__atomic_store_n(&rs->seen, slot + 1, __ATOMIC_RELEASE);
+	return r;
+}
+
+static struct clv_tuple tuple_of(const struct clv_bound_remote *r)
+{
+	return (struct clv_tuple){ .local = r->flow.local, .remote = r->flow.remote };
+}
+
+int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
+		     uint32_t socket)
+{
+	const struct clv_tuple before = tuple_of(r);
+	const struct clv_tuple after = { .local = way->local, .remote = way->remote };
+
+	if (r->is_pending || memcmp(&before, &after, sizeof(before))) {
+		if (clv_bound_by_tuple(rs, &way->local, &way->remote) ||
+		    clv_table_insert(&rs->by_tuple, &after, r->slot))
+			return CLV_EFULL;
+		if (!r->is_pending)
+			clv_table_remove(&rs->by_tuple, &before);
+	}
+	r->is_pending = false;
+	r->is_hairpin = way->flags & CLV_REMOTE_HAIRPIN;
+	r->far = way->far;
+	r->flow = (struct clv_flow){
+		.local = way->local,
+		.remote = way->remote,
+		.socket = socket,
+		.hop = way->hop,
+	};
+	show_again(rs, r);
+	return 0;
+}
+
+uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
+			  struct clv_pool *pool)
+{
+	const struct wire_key key = { .wire = r->wire, .tunnel = t->slot };
+	const struct clv_tuple tuple = tuple_of(r);
+
+	if (clv_bound_has_context(r))
+		clv_bound_close(rs, t, r->context_id);
+	if (r->prev)
+		rs->slots[r->prev - 1].next = r->next;
+	else
+		t->remotes = r->next;
+	if (r->next)
+		rs->slots[r->next - 1].prev = r->prev;
+	t->remotes_len--;
+	clv_timers_set(&rs->timers, &r->idle, CLV_TIMER_NEVER);
+	clv_table_remove(&rs->by_wire, &key);
+	if (!r->is_pending)
+		clv_table_remove(&rs->by_tuple, &tuple);
+	r->used = false;
+	rs->free[rs->free_len++] = r->slot;
+	show(&rs->shown[r->slot], NULL);
+	return clv_sendq_fini(&r->wait, pool);
+}
+
+/* ---- Context IDs ---- */
+
+int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
+		   uint64_t context_id, bool may_send)
+{
+	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
+
+	if (r->context_id != context_id) {
+		if (clv_bound_has_context(r) || clv_table_insert(&rs->by_id, &key, r->slot))
+			return CLV_EFULL;
+		r->context_id = context_id;
+		r->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, context_id,
+								 r->prefix);
+	}
+	r->may_send = may_send;
+	show_again(rs, r);
+	return 0;
+}
+
+struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id)
+{
+	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
+	struct clv_bound_remote *r = at(rs, &rs->by_id, &key);
+
+	if (!r)
+		return NULL;
+	clv_table_remove(&rs->by_id, &key);
+	r->context_id = CLV_DGRAM_CONTEXT_NONE;
+	r->may_send = false;
+	show_again(rs, r);
+	return r;
+}
+
+/* ---- figures ---- */
+
+static void bump(uint64_t *value, uint64_t n)
+{
+	__atomic_store_n(value, *value + n, __ATOMIC_RELAXED);
+}
+
+void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
+		     uint64_t now_ns)
+{
+	struct clv_bound_view *v = &rs->shown[r->slot].view;
+
+	bump(to_remote ? &v->to_remote_packets : &v->to_peer_packets, 1);
+	bump(to_remote ? &v->to_remote_bytes : &v->to_peer_bytes, len);
+	__atomic_store_n(&v->last_ns, now_ns, __ATOMIC_RELAXED);
+}
+
+uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r)
+{
+	return rs->shown[r->slot].view.last_ns;
+}
+
+bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
+		       const struct clv_endpoint *wire, uint64_t now_ns)
+{
+	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+	uint64_t hash;
+	struct clv_bound_rate *rate;
+
+	if (!t->busy_per_sec)
+		return false;
+	hash = clv_hash(rs->seed, &key, sizeof(key));
+	rate = &rs->rates[hash % RATES_LEN];
+	if (rate->key != hash || now_ns - rate->since_ns >= CLV_SEC)
+		*rate = (struct clv_bound_rate){ .key = hash, .since_ns = now_ns };
+	return ++rate->packets == t->busy_per_sec;
+}

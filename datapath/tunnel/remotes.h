@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bound - who a worker's bound tunnels talk to, and by which Context ID.
+ *
+ * A remote is found by (tunnel, Context ID) for what comes from the peer with a compressed context,
+ * by (tunnel, wire address) for what comes uncompressed, and by 4-tuple for what comes from the
+ * other side.  It lives as long as it has a context, or, uncompressed, until it is idle or removed.
+ * One that an uncompressed datagram named first is pending: its datagrams wait until control has
+ * decided.
+ *
+ * Spec: draft-ietf-masque-connect-udp-listen-13 sections 3 to 5 and 8.
+ * Threading: its worker; clv_bound_view from any thread.
+ */
+#ifndef CLV_TUNNEL_REMOTES_H
+#define CLV_TUNNEL_REMOTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "datapath/base/pool.h"
+#include "datapath/base/table.h"
+#include "datapath/base/timers.h"
+#include "datapath/io/port.h"
+#include "datapath/tunnel/messages.h"
+#include "datapath/quic/dgram.h"
+#include "datapath/quic/sendq.h"
+
+struct clv_tunnel;
+
+enum {
+	/* quarter stream ID, Context ID, and what an uncompressed datagram adds */
+	CLV_BOUND_PREFIX_MAX = CLV_DGRAM_PREFIX_MAX + CLV_DGRAM_REMOTE_MAX,
+};
+
+struct clv_bound_remote {
+	bool used;
+	bool is_pending; /* control has not decided: flow says nothing yet */
+	bool may_send;	 /* by its own context */
+	bool is_hairpin;
+	uint8_t prefix_len;
+	uint32_t slot, tunnel;		      /* tunnel: its slot */
+	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
+	uint64_t context_id;		      /* its own; CLV_DGRAM_CONTEXT_NONE */
+	struct clv_ref far;		      /* with is_hairpin */
+	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* with context_id */
+	struct clv_endpoint wire;
+	struct clv_flow flow;
+	struct clv_timer idle;
+	struct clv_sendq wait; /* for control's decision, or the next hop */
+};
+
+/* One remote as other threads see it. */
+struct clv_bound_view {
+	struct clv_ref tunnel;
+	struct clv_endpoint wire;
+	uint64_t context_id; /* CLV_DGRAM_CONTEXT_NONE: by the uncompressed context only */
+	bool is_pending, may_send, is_hairpin;
+	uint64_t to_remote_packets, to_remote_bytes; /* UDP payload bytes */
+	uint64_t to_peer_packets, to_peer_bytes;
+	uint64_t last_ns; /* of the last datagram either way */
+};
+
+/* A view that is being written; an odd sequence number says so. */
+struct clv_bound_shown {
+	uint32_t sequence; /* 0: never used */
+	bool used;
+	struct clv_bound_view view;
+};
+
+/* One of the (tunnel, remote) pairs whose uncompressed datagrams are counted. */
+struct clv_bound_rate {
+	uint64_t key; /* hash; another pair of the same place takes it over */
+	uint64_t since_ns;
+	uint32_t packets;
+};
+
+struct clv_bound {
+	struct clv_bound_remote *slots;
+	struct clv_bound_shown *shown; /* parallel to slots */
+	struct clv_bound_rate *rates;
+	uint32_t *free; /* stack of free slots */
+	uint32_t free_len, max;
+	uint32_t seen;		/* slots that were ever used are below it; read by other threads */
+	uint32_t wait_packets;	/* kept for each remote */
+	struct clv_table by_id; /* (tunnel slot, Context ID) */
+	struct clv_table by_wire;  /* (tunnel slot, wire) */
+	struct clv_table by_tuple; /* (local, remote) */
+	struct clv_timers timers;
+	uint64_t seed[2];
+};
+
+/* max 0: none, and every function that would need one says so.  Returns 0 or -ENOMEM. */
+int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
+		   const uint64_t seed[static 2]);
+/* Every remote must have been removed. */
+void clv_bound_fini(struct clv_bound *rs);
+
+/* NULL when there is none. */
+struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id);
+struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
+					   const struct clv_endpoint *wire);
+struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
+					    const struct clv_endpoint *remote);
+
+/* Make a pending remote.  Returns NULL when there is no room. */
+struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
+				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
+				       uint16_t worker_id);
+/*
+ * Give a remote its way, which ends its being pending.  way: borrows.  socket: its number in the
+ * sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
+ */
+int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
+		     uint32_t socket);
+/* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
+uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
+			  struct clv_pool *pool);
+
+static inline bool clv_bound_has_context(const struct clv_bound_remote *r)
+{
+	return r->context_id != CLV_DGRAM_CONTEXT_NONE;
+}
+
+/*
+ * Give a remote its Context ID; the same again to say may_send: to be sent by, too.
+ * Returns 0, or CLV_EFULL when it has another.
+ */
+int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
+		   uint64_t context_id, bool may_send);
+/* Returns the remote it led to, or NULL. */
+struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
+					 uint64_t context_id);
+
+/* A datagram went through: figures, idle time. */
+void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
+		     uint64_t now_ns);
+/* When its last datagram was. */
+uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r);
+
+/* An uncompressed datagram of a remote: whether it is the one that makes it busy this second. */
+bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
+		       const struct clv_endpoint *wire, uint64_t now_ns);
+
+/* Slots that a listing must look at: those from 0 to this - 1.  Any thread. */
+uint32_t clv_bound_seen(const struct clv_bound *rs);
+/* Copy what is shown of a slot.  Returns false when there is no remote in it. */
+bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * tunnel - one CONNECT-UDP request in its worker: where its datagrams go, and the tables that find it.
+ *
+ * Control hands out slots and generations; a tunnel is found by ref, by (connection, request stream)
+ * for what comes from the peer, and by 4-tuple for what comes from the target.
+ *
+ * Spec: RFC 9298 sections 3.1, 4 and 5.
+ * Threading: its worker.
+ */
+#ifndef CLV_TUNNEL_TUNNEL_H
+#define CLV_TUNNEL_TUNNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "datapath/base/pool.h"
+#include "datapath/base/table.h"
+#include "datapath/base/timers.h"
+#include "datapath/io/port.h"
+#include "datapath/tunnel/messages.h"
+#include "datapath/quic/dgram.h"
+#include "datapath/quic/sendq.h"
+
+enum {
+	CLV_TUNNEL_ENDS = 2, /* one of each family */
+};
+
+/* Traffic of one tunnel; written by the worker, read by anyone (relaxed). */
+struct clv_tunnel_stats {
+	uint64_t to_target_packets, to_target_bytes; /* UDP payload bytes */
+	uint64_t to_peer_packets, to_peer_bytes;
+	uint64_t drops;
+	uint64_t last_ns; /* of the last datagram either way */
+	/* of a bound tunnel: what went by its uncompressed context, whoever the remote */
+	uint64_t uncompressed_id; /* 0: none is open */
+	uint64_t uncompressed_to_remote_packets, uncompressed_to_remote_bytes;
+	uint64_t uncompressed_to_peer_packets, uncompressed_to_peer_bytes;
+};
+
+/* A port that a bound tunnel holds. */
+struct clv_tunnel_end {
+	bool used;
+	bool own_socket; /* was added for this tunnel */
+	uint32_t socket;
+	struct clv_endpoint local;
+	struct clv_endpoint shown; /* as others see it */
+};
+
+struct clv_tunnel {
+	bool used;
+	bool own_socket; /* flow.socket was added for this tunnel */
+	uint8_t prefix_len;
+	uint32_t generation;
+	uint32_t slot;
+	uint32_t conn_slot;
+	uint32_t next, prev;	    /* in its connection's list; slot + 1, 0 = end */
+	uint32_t flags;		    /* enum clv_tunnel_flag */
+	uint16_t path_mtu;	    /* what a router on the way to the target said; 0 none */
+	uint64_t path_mtu_until_ns; /* believed till then */
+	int64_t stream_id;
+	uint64_t idle_ns;
+	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* of a datagram to the peer, Context ID 0 */
+	struct clv_flow flow;		      /* toward the target */
+	struct clv_timer idle;
+	struct clv_sendq wait; /* datagrams that wait for the next hop */
+
+	/* of a bound tunnel */
+	struct clv_tunnel_end ends[CLV_TUNNEL_ENDS]; /* by clv_tunnel_end_of */
+	uint64_t uncompressed_id;		     /* CLV_DGRAM_CONTEXT_NONE: no such context */
+	bool uncompressed_may_send;
+	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
+	uint64_t highest_id[2];	       /* ever opened, of the peer's and of ours: even and odd */
+	uint32_t remotes, remotes_len; /* list: slot + 1, 0 = none */
+	uint32_t busy_per_sec;
+	uint64_t context_idle_ns;
+};
+
+struct clv_tunnels {
+	struct clv_tunnel *slots;
+	struct clv_tunnel_stats *stats; /* parallel to slots; read by other threads */
+	uint32_t max;
+	struct clv_table by_stream; /* (connection slot, stream ID) */
+	struct clv_table by_tuple;  /* (local, remote) of the target */
+	struct clv_table by_local;  /* ends of bound tunnels */
+	struct clv_timers timers;
+};
+
+/* Returns 0 or -ENOMEM. */
+int clv_tunnels_init(struct clv_tunnels *ts, uint32_t max, const uint64_t seed[static 2]);
+/* Every tunnel must have been removed. */
+void clv_tunnels_fini(struct clv_tunnels *ts);
+
+/*
+ * Put a tunnel into its slot and the tables.  cmd: borrows.  wait_packets: bound of its wait queue.
+ * Returns the tunnel, or NULL when the slot is taken or out of range, or a table is full.
+ */
+struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_tunnel_add *cmd,
+				   uint32_t wait_packets, uint64_t now_ns);
+/* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
+uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct clv_pool *pool);
+
+/* NULL when there is none, or the generation is another. */
+struct clv_tunnel *clv_tunnels_by_ref(struct clv_tunnels *ts, uint32_t slot, uint32_t generation);
+struct clv_tunnel *clv_tunnels_by_stream(struct clv_tunnels *ts, uint32_t conn_slot,
+					 int64_t stream_id);
+struct clv_tunnel *clv_tunnels_by_tuple(struct clv_tunnels *ts, const struct clv_endpoint *local,
+					const struct clv_endpoint *remote);
+
+/* The bound tunnel that holds a port. */
+struct clv_tunnel *clv_tunnels_by_local(struct clv_tunnels *ts, const struct clv_endpoint *local);
+/* Whether it has a target: the remote of Context ID 0. */
+bool clv_tunnel_has_target(const struct clv_tunnel *t);
+/* Where a family's end is. */
+struct clv_tunnel_end *clv_tunnel_end_of(struct clv_tunnel *t, const uint8_t addr[static 16]);
+/* Hold a port.  socket: its number in the sock port.  Returns 0 or CLV_EFULL. */
+int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
+		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket);
+
+/* A datagram went through: statistics, idle time.  Single writer, relaxed stores. */
+void clv_tunnel_count(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_target, size_t len,
+		      uint64_t now_ns);
+void clv_tunnel_count_drop(struct clv_tunnels *ts, struct clv_tunnel *t);
+/* One of them went by the uncompressed context. */
+void clv_tunnel_count_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_remote,
+				   size_t len);
+/* The uncompressed context of a bound tunnel is id now, or CLV_DGRAM_CONTEXT_NONE. */
+void clv_tunnel_set_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, uint64_t id,
+				 bool may_send);
+
+#endif

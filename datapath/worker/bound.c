@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Bound tunnels: datagrams between a peer and its many remotes, and what control says of them. */
+#include "datapath/worker/state.h"
+
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+static void drop(struct clv_worker *w, struct clv_tunnel *t, enum clv_counter why)
+{
+	clv_count(&w->counters, why);
+	clv_tunnel_count_drop(&w->tunnels, t);
+}
+
+static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
+		 const struct clv_endpoint *wire, uint64_t context_id, const uint8_t *payload,
+		 size_t len)
+{
+	const struct clv_evt_bound evt = {
+		.ref = { t->slot, t->generation, w->p.id, { 0 } },
+		.wire = *wire,
+		.context_id = context_id,
+	};
+
+	worker_event(w, type, &evt, sizeof(evt), payload, len);
+}
+
+static void tell_of(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
+		    const struct clv_bound_remote *r)
+{
+	tell(w, type, t, &r->wire, clv_bound_has_context(r) ? r->context_id : 0, NULL, 0);
+}
+
+static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
+		       const struct clv_endpoint *wire)
+{
+	if (clv_bound_is_busy(&w->remotes, t, wire, w->now_ns))
+		tell(w, CLV_EVT_REMOTE_BUSY, t, wire, 0, NULL, 0);
+}
+
+/* ---- peer to remote ---- */
+
+/* A capsule may carry more than a UDP packet: nothing behind this is made for it. */
+static bool is_payload(struct clv_worker *w, struct clv_tunnel *t, size_t len)
+{
+	if (len > CLV_DGRAM_UDP_MAX)
+		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
+	return len <= CLV_DGRAM_UDP_MAX;
+}
+
+/* To another tunnel of this relay, as if its port had received it from ours. */
+static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_bound_remote *r,
+		    const uint8_t *payload, size_t len)
+{
+	struct clv_rx rx = {
+		.local = r->wire,
+		.remote = clv_tunnel_end_of(t, r->wire.addr)->shown,
+		.payload = (uint8_t *)payload, /* only read */
+		.payload_len = (uint32_t)len,
+		.kind = CLV_RX_HAIRPIN,
+		.via = CLV_VIA_KERNEL,
+		.ref = r->far,
+	};
+
+	clv_count(&w->counters, CLV_COUNT_HAIRPIN);
+	worker_receive(w, &rx);
+}
+
+static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+		      const uint8_t *payload, size_t len)
+{
+	enum clv_counter why;
+
+	if (!r->is_pending && r->flow.hop.state == CLV_HOP_READY) {
+		why = CLV_COUNTER_MAX;
+		if (r->is_hairpin)
+			hairpin(w, t, r, payload, len);
+		else
+			why = worker_send(w, &r->flow, payload, len);
+		if (why != CLV_COUNTER_MAX) {
+			drop(w, t, why);
+			return;
+		}
+		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
+	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
+		drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
+	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
+		drop(w, t,
+		     r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_NO_NEIGHBOUR);
+	}
+}
+
+/* The way is known, or another: send what waited. */
+static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
+{
+	uint32_t old = clv_sendq_expire(&r->wait, &w->pool, w->now_ns);
+	const uint8_t *data;
+	size_t len;
+
+	clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, old);
+	if (r->is_pending || r->flow.hop.state == CLV_HOP_RESOLVING)
+		return;
+	while (clv_sendq_peek(&r->wait, &data, &len)) {
+		to_remote(w, t, r, data, len);
+		clv_sendq_pop(&r->wait, &w->pool);
+	}
+}
+
+/* The one way into the table.  NULL: it is full. */
+static struct clv_bound_remote *remote_put(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
+{
+	struct clv_bound_remote *r = clv_bound_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+
+	if (r)
+		w->conns[t->conn_slot].remotes++;
+	return r;
+}
+
+/* The peer names it for the first time: control decides.  NULL: there is no room. */
+static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_endpoint *wire)
+{
+	struct clv_bound_remote *r = NULL;
+
+	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn) {
+		drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
+		return NULL;
+	}
+	if (t->remotes_len < w->p.remotes_per_tunnel)
+		r = remote_put(w, t, wire);
+	if (r)
+		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
+	else
+		drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
+	return r;
+}
+
+static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *data,
+				   size_t len)
+{
+	struct clv_endpoint wire;
+	struct clv_bound_remote *r;
+	size_t used = clv_dgram_decode_remote(data, len, &wire);
+
+	if (!used) {
+		drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
+		return;
+	}
+	if (!is_payload(w, t, len - used))
+		return;
+	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
+	r = clv_bound_by_wire(&w->remotes, t, &wire);
+	if (t->flags & CLV_TUNNEL_DELIVER) {
+		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
+		tell(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used, len - used);
+	} else {
+		if (!r)
+			r = new_remote(w, t, &wire);
+		if (!r)
+			return;
+		to_remote(w, t, r, data + used, len - used);
+	}
+	if (!r || !clv_bound_has_context(r))
+		check_busy(w, t, &wire);
+}
+
+static void context_zero(struct clv_worker *w, struct clv_tunnel *t)
+{
+	struct clv_evt_tunnel evt = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
+
+	drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	if (!t->is_zero_told)
+		worker_event(w, CLV_EVT_CONTEXT_ZERO, &evt, sizeof(evt), NULL, 0);
+	t->is_zero_told = true;
+}
+
+bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+			    const uint8_t *data, size_t len)
+{
+	const struct clv_conn *conn = w->conns[t->conn_slot].conn;
+	struct clv_bound_remote *r;
+
+	if (context_id == CLV_DGRAM_CONTEXT_UDP) {
+		if (clv_tunnel_has_target(t))
+			worker_to_target(w, t, data, len);
+		else
+			context_zero(w, t);
+		return true;
+	}
+	if (context_id == t->uncompressed_id) {
+		from_peer_uncompressed(w, t, data, len);
+		return true;
+	}
+	r = clv_bound_by_id(&w->remotes, t, context_id);
+	if (r && !is_payload(w, t, len))
+		return true;
+	if (r && t->flags & CLV_TUNNEL_DELIVER) {
+		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
+		tell(w, CLV_EVT_DELIVERY, t, &r->wire, context_id, data, len);
+	} else if (r) {
+		to_remote(w, t, r, data, len);
+	} else if (context_id <= t->highest_id[context_id & 1]) {
+		drop(w, t, CLV_COUNT_DROP_CLOSED_CONTEXT);
+	} else if ((context_id & 1) == conn->is_server) {
+		drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT); /* ours to open, and we did not */
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* ---- remote to peer ---- */
+
+static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
+			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+{
+	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
+	size_t prefix_len = clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix);
+
+	prefix_len += clv_dgram_encode_remote(wire, prefix + prefix_len);
+	worker_seal(w, t, prefix, prefix_len, payload, len);
+	clv_tunnel_count_uncompressed(&w->tunnels, t, false, len);
+	check_busy(w, t, wire);
+}
+
+/* r: NULL when the remote is not one of the table. */
+static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+			const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+{
+	if (r && r->may_send) {
+		worker_seal(w, t, r->prefix, r->prefix_len, payload, len);
+	} else if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send) {
+		seal_uncompressed(w, t, wire, payload, len);
+	} else {
+		drop(w, t, CLV_COUNT_DROP_UNKNOWN_REMOTE);
+		return;
+	}
+	if (r)
+		clv_bound_count(&w->remotes, r, false, len, w->now_ns);
+}
+
+/* Bytes in front of a remote's payload; r as for from_remote. */
+static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_bound_remote *r,
+			    const struct clv_endpoint *wire)
+{
+	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
+
+	if (r && r->may_send)
+		return r->prefix_len;
+	return clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix) +
+	       clv_dgram_encode_remote(wire, prefix);
+}
+
+/*
+ * XDP has looked at what it hands over, control at the remotes it made known; what a kernel socket
+ * takes from anybody else is judged here.
+ */
+static bool is_denied(const struct clv_worker *w, const struct clv_bound_remote *r,
+		      const struct clv_rx *rx)
+{
+	return rx->kind == CLV_KIND_UNKNOWN && (!r || r->is_pending) &&
+	       clv_verdicts_denies(w->p.verdicts, rx->remote.addr);
+}
+
+/* As from_remote, for what came over the wire: its sender hears when it does not fit. */
+static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+		      const struct clv_endpoint *wire, const struct clv_rx *rx)
+{
+	bool may_send = (r && r->may_send) ||
+			(t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send);
+
+	if (may_send && is_denied(w, r, rx)) {
+		drop(w, t, CLV_COUNT_DROP_DENIED);
+		return;
+	}
+	if (!may_send || rx->kind == CLV_RX_HAIRPIN ||
+	    worker_fits(w, t, &rx->local, &rx->remote, prefix_len_of(t, r, wire), rx->payload,
+			rx->payload_len))
+		from_remote(w, t, r, wire, rx->payload, rx->payload_len);
+}
+
+/* XDP's word on tunnel and context is not taken: both may have changed since. */
+void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx)
+{
+	const struct clv_tunnel_end *end = clv_tunnel_end_of(t, rx->local.addr);
+	struct clv_bound_remote *r;
+
+	if (clv_tunnel_has_target(t) && clv_endpoint_equal(&rx->remote, &t->flow.remote) &&
+	    clv_endpoint_equal(&rx->local, &t->flow.local)) {
+		worker_to_peer(w, t, rx->payload, rx->payload_len);
+		return;
+	}
+	if (end->used &&
+	    (clv_endpoint_equal(&end->local, &rx->local) ||
+	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&end->shown, &rx->local)))) {
+		r = clv_bound_by_wire(&w->remotes, t, &rx->remote);
+		from_wire(w, t, r, &rx->remote, rx);
+		return;
+	}
+	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	if (r && r->tunnel == t->slot)
+		from_wire(w, t, r, &r->wire, rx);
+	else
+		drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
+}
+
+/* ---- what control says ---- */
+
+void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
+		       const struct clv_cmd_tunnel_bind *cmd)
+{
+	struct clv_port *sock = w->p.sock;
+	uint32_t socket = 0;
+	int err = 0;
+
+	if (cmd->socket_fd >= 0)
+		err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->local, &socket);
+	if (!err) {
+		err = clv_tunnels_bind(&w->tunnels, t, cmd, socket);
+		if (err && cmd->socket_fd >= 0)
+			sock->ops->remove_socket(sock, socket);
+	}
+	if (err)
+		worker_tunnel_remove(w, t, err);
+}
+
+static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
+{
+	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
+
+	w->conns[t->conn_slot].remotes--;
+	clv_count_add(&w->counters, why, clv_bound_remove(&w->remotes, t, r, &w->pool));
+}
+
+/* The number of the socket that a local endpoint sends by; AF_XDP asks for none. */
+static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
+			  const struct clv_endpoint *local)
+{
+	const struct clv_tunnel_end *end = clv_tunnel_end_of(t, local->addr);
+
+	if (!end->used || !clv_endpoint_equal(&end->local, local))
+		for (uint32_t i = 0; i < w->open_len; i++)
+			if (clv_endpoint_equal(&w->open_sockets[i], local))
+				return w->open_numbers[i];
+	return end->socket;
+}
+
+/* The remote that control names, made when it is not there; NULL when it cannot be. */
+static struct clv_bound_remote *remote_of(struct clv_worker *w, struct clv_tunnel *t,
+					  const struct clv_remote *way)
+{
+	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, &way->wire);
+
+	if (!r)
+		r = remote_put(w, t, &way->wire);
+	if (!r)
+		return NULL;
+	if (!clv_bound_settle(&w->remotes, r, way, socket_of(w, t, &way->local))) {
+		if (t->context_idle_ns)
+			clv_timers_set(&w->remotes.timers, &r->idle,
+				       w->now_ns + t->context_idle_ns);
+		return r;
+	}
+	if (!clv_bound_has_context(r))
+		remote_remove(w, t, r);
+	return NULL;
+}
+
+/* What control asked for cannot be: it must not go on as if it were. */
+static void refuse(struct clv_worker *w, const struct clv_tunnel *t, const struct clv_remote *way,
+		   uint64_t context_id)
+{
+	clv_count(&w->counters, CLV_COUNT_DROP_REMOTES_FULL);
+	tell(w, CLV_EVT_REMOTE_IDLE, t, &way->wire, context_id, NULL, 0);
+}
+
+void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
+		       const struct clv_cmd_context_open *cmd)
+{
+	bool may_send = !(cmd->flags & CLV_CONTEXT_UNACKED);
+	uint64_t id = cmd->context_id, *highest = &t->highest_id[id & 1];
+	struct clv_bound_remote *r;
+
+	if (id > *highest)
+		*highest = id;
+	if (cmd->flags & CLV_CONTEXT_UNCOMPRESSED) {
+		clv_tunnel_set_uncompressed(&w->tunnels, t, id, may_send);
+	} else {
+		r = remote_of(w, t, &cmd->remote);
+		if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
+			refuse(w, t, &cmd->remote, id);
+			return;
+		}
+		send_waiting(w, t, r);
+	}
+	worker_early_replay(w, t);
+}
+
+/* Without the uncompressed context nobody can be reached but by a context of their own. */
+static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
+{
+	uint32_t at, next;
+
+	clv_tunnel_set_uncompressed(&w->tunnels, t, CLV_DGRAM_CONTEXT_NONE, false);
+	for (at = t->remotes; at; at = next) {
+		struct clv_bound_remote *r = &w->remotes.slots[at - 1];
+
+		next = r->next;
+		if (!clv_bound_has_context(r))
+			remote_remove(w, t, r);
+	}
+}
+
+void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id)
+{
+	struct clv_bound_remote *r;
+
+	if (context_id == t->uncompressed_id) {
+		uncompressed_close(w, t);
+		return;
+	}
+	r = clv_bound_close(&w->remotes, t, context_id);
+	if (r)
+		remote_remove(w, t, r);
+}
+
+void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
+			     const struct clv_remote *way)
+{
+	struct clv_bound_remote *r = NULL;
+
+	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE ||
+	    clv_bound_by_wire(&w->remotes, t, &way->wire))
+		r = remote_of(w, t, way);
+	if (r)
+		send_waiting(w, t, r);
+	else
+		refuse(w, t, way, 0);
+}
+
+void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
+				const struct clv_endpoint *wire)
+{
+	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, wire);
+
+	if (r && !clv_bound_has_context(r))
+		remote_remove(w, t, r);
+}
+
+void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
+			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+{
+	from_remote(w, t, clv_bound_by_wire(&w->remotes, t, wire), wire, payload, len);
+}
+
+void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)
+{
+	while (t->remotes)
+		remote_remove(w, t, &w->remotes.slots[t->remotes - 1]);
+	for (int i = 0; i < CLV_TUNNEL_ENDS; i++)
+		if (t->ends[i].used && t->ends[i].own_socket)
+			w->p.sock->ops->remove_socket(w->p.sock, t->ends[i].socket);
+}
+
+void worker_remotes_expire(struct clv_worker *w)
+{
+	struct clv_timer *timer;
+
+	while ((timer = clv_timers_expire(&w->remotes.timers, w->now_ns))) {
+		struct clv_bound_remote *r =
+			(struct clv_bound_remote *)((char *)timer -
+						    offsetof(struct clv_bound_remote, idle));
+		struct clv_tunnel *t = &w->tunnels.slots[r->tunnel];
+		uint64_t at = clv_bound_last_ns(&w->remotes, r) + t->context_idle_ns;
+
+		w->work++;
+		/* the timer is not moved for every datagram: look when it fires */
+		if (at > w->now_ns) {
+			clv_timers_set(&w->remotes.timers, timer, at);
+			continue;
+		}
+		tell_of(w, CLV_EVT_REMOTE_IDLE, t, r);
+		if (clv_bound_has_context(r)) /* control closes it, or is reminded */
+			clv_timers_set(&w->remotes.timers, timer, w->now_ns + t->context_idle_ns);
+		else
+			remote_remove(w, t, r);
+	}
+}

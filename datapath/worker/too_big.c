@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Too big for the tunnel, and too big for the way to the target: what is said, and what is heard. */
+#include "datapath/worker/state.h"
+
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/io/packet.h"
+
+enum {
+	ETHERNET_LEN = 14,
+	/* The whole error within what every host takes: RFC 1812 section 4.3.2.3, RFC 4443 2.4. */
+	QUOTE_MAX4 = 576 - 20 - 8,
+	QUOTE_MAX6 = 1280 - 40 - 8,
+	MTU_MIN6 = 1280,
+};
+
+/* RFC 1191 section 6.3 and RFC 8201 section 4: after so long the path may be wider again. */
+#define PATH_MTU_LIFE (600 * CLV_SEC)
+
+/* Nobody is answered who cannot be a single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4). */
+static bool is_unicast(const struct clv_endpoint *remote)
+{
+	const uint8_t *a = remote->addr;
+
+	if (clv_addr_is_v4(a))
+		return a[12] != 0 && a[12] < 224;
+	return a[0] != 0xff && !clv_addr_is_any(a);
+}
+
+static bool may_say(struct clv_worker *w)
+{
+	uint64_t each_ns = CLV_SEC / w->p.icmp_per_sec;
+	uint64_t earliest = w->now_ns > CLV_SEC ? w->now_ns - CLV_SEC : 0;
+
+	if (w->icmp_ns < earliest)
+		w->icmp_ns = earliest;
+	if (w->icmp_ns + each_ns > w->now_ns)
+		return false;
+	w->icmp_ns += each_ns;
+	return true;
+}
+
+/* The packet as the remote sent it, but for what routers change and we did not keep. */
+static void tell(struct clv_worker *w, const struct clv_flow *sent, const uint8_t *payload,
+		 size_t len, size_t room)
+{
+	const bool is_v4 = clv_addr_is_v4(sent->remote.addr);
+	struct clv_evt_too_big evt = {
+		.tuple = { .local = sent->remote, .remote = sent->local },
+		.mtu = (uint32_t)clv_packet_ip_len(sent, room),
+	};
+	uint8_t *at = w->quote + CLV_PACKET_HEADERS_MAX;
+	size_t headers, max = is_v4 ? QUOTE_MAX4 : QUOTE_MAX6;
+
+	/* RFC 8201 section 4: whoever is told less discards it whole */
+	if (!is_v4 && evt.mtu < MTU_MIN6)
+		evt.mtu = MTU_MIN6;
+	if (clv_packet_ip_len(sent, len) <= evt.mtu)
+		return;
+	if (!may_say(w)) {
+		clv_count(&w->counters, CLV_COUNT_ICMP_LIMITED);
+		return;
+	}
+	memcpy(at, payload, len);
+	headers = clv_packet_encode(at, len, sent, 0);
+	if (!headers)
+		return;
+	headers -= ETHERNET_LEN;
+	worker_event(w, CLV_EVT_TOO_BIG, &evt, sizeof(evt), at - headers,
+		     headers + len < max ? headers + len : max);
+}
+
+bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_endpoint *local,
+		 const struct clv_endpoint *remote, size_t prefix_len, const uint8_t *payload,
+		 size_t len)
+{
+	const struct clv_conn *conn = w->conns[t->conn_slot].conn;
+	const struct clv_flow sent = { .local = *remote, .remote = *local };
+	size_t room;
+
+	if (t->flags & CLV_TUNNEL_CAPSULES || conn->closing)
+		return true;
+	room = clv_conn_datagram_room(conn);
+	if (prefix_len + len <= room)
+		return true;
+	clv_count(&w->counters, CLV_COUNT_DROP_TOO_BIG_PEER);
+	clv_tunnel_count_drop(&w->tunnels, t);
+	if (w->p.icmp_per_sec && len <= CLV_PACKET_PAYLOAD_MAX && is_unicast(remote))
+		tell(w, &sent, payload, len, room > prefix_len ? room - prefix_len : 0);
+	return false;
+}
+
+/* A remote of a bound tunnel: until its route is looked up again, or it idles out. */
+static void narrow_remote(struct clv_bound_remote *r, uint32_t mtu)
+{
+	if (!r->is_pending && mtu && (!r->flow.hop.mtu || mtu < r->flow.hop.mtu))
+		r->flow.hop.mtu = (uint16_t)mtu;
+}
+
+static void narrow_tunnel(struct clv_worker *w, struct clv_tunnel *t, uint32_t mtu)
+{
+	if (!mtu || mtu >= worker_target_mtu(w, t))
+		return;
+	t->path_mtu = (uint16_t)mtu;
+	t->path_mtu_until_ns = w->now_ns + PATH_MTU_LIFE;
+}
+
+void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd)
+{
+	const struct clv_endpoint *local = &cmd->tuple.local, *remote = &cmd->tuple.remote;
+	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, local, remote);
+	struct clv_bound_remote *r = clv_bound_by_tuple(&w->remotes, local, remote);
+
+	if (t)
+		narrow_tunnel(w, t, cmd->mtu);
+	else if (r)
+		narrow_remote(r, cmd->mtu);
+	else
+		return;
+	/* Unreachable may be forged, and ends nothing: the idle timer does. */
+	clv_count(&w->counters, cmd->mtu ? CLV_COUNT_ICMP_TOO_BIG : CLV_COUNT_ICMP_UNREACHABLE);
+}
+
+uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *t)
+{
+	uint32_t mtu = t->flow.hop.mtu ? t->flow.hop.mtu : UINT16_MAX;
+
+	return t->path_mtu && t->path_mtu < mtu && w->now_ns < t->path_mtu_until_ns ? t->path_mtu
+										    : mtu;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "control/daemon/options.h"
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+
+enum {
+	ARGS_MAX = 8,
+};
+
+static int parse(const char *const *args, struct clv_options *out, char *error, size_t error_len)
+{
+	char *argv[ARGS_MAX + 2] = { (char *)"culvertd" };
+	int argc = 1;
+
+	while (args[argc - 1]) {
+		argv[argc] = (char *)args[argc - 1];
+		argc++;
+	}
+	return clv_options_parse(argc, argv, out, error, error_len);
+}
+
+static void without_options_the_defaults_hold(void **state)
+{
+	const char *const args[] = { NULL };
+	struct clv_options o;
+	char error[200];
+
+	(void)state;
+	assert_int_equal(parse(args, &o, error, sizeof(error)), 0);
+	assert_int_equal(o.mode, CLV_MODE_SERVE);
+	assert_string_equal(o.config_file, "/etc/culvert/culvert.conf");
+	assert_false(o.is_config_given);
+	assert_string_equal(o.state_dir, "/var/lib/culvert");
+	assert_string_equal(o.run_dir, "/run/culvert");
+	assert_int_equal(o.log_level, -1);
+}
+
+static void all_values_are_taken(void **state)
+{
+	const char *const args[] = { "--config", "c",	  "--state=s", "--run",
+				     "r",	 "--log", "debug",     NULL };
+	struct clv_options o;
+	char error[200];
+
+	(void)state;
+	assert_int_equal(parse(args, &o, error, sizeof(error)), 0);
+	assert_string_equal(o.config_file, "c");
+	assert_true(o.is_config_given);
+	assert_string_equal(o.state_dir, "s");
+	assert_string_equal(o.run_dir, "r");
+	assert_int_equal(o.log_level, CLV_LOG_DEBUG);
+}
+
+static const struct {
+	const char *option;
+	enum clv_mode mode;
+} modes[] = {
+	{ "--check", CLV_MODE_CHECK },
+	{ "--plan", CLV_MODE_PLAN },
+	{ "--version", CLV_MODE_VERSION },
+	{ "--help", CLV_MODE_HELP },
+	{ "-V", CLV_MODE_VERSION },
+	{ "-h", CLV_MODE_HELP },
+	{ "--print-config", CLV_MODE_PRINT_CONFIG },
+};
+
+static void modes_are_known_and_in_the_help(void **state)
+{
+	struct clv_options o;
+	char error[200];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		const char *const args[] = { modes[i].option, NULL };
+
+		assert_int_equal(parse(args, &o, error, sizeof(error)), 0);
+		assert_int_equal(o.mode, modes[i].mode);
+		assert_non_null(strstr(clv_options_help(), modes[i].option));
+	}
+}
+
+static const struct {
+	const char *args[3];
+	const char *error;
+} refusals[] = {
+	{ { "--nonsense" }, "--nonsense: unknown option" },
+	{ { "--config" }, "--config: needs a value" },
+	{ { "extra" }, "extra: unexpected argument" },
+	{ { "--log", "loud" }, "--log: \"loud\" is not error, warn, info or debug" },
+	{ { "--state", "" }, "--state: needs a folder" },
+	{ { "--run", "" }, "--run: needs a folder" },
+};
+
+static void mistakes_are_named(void **state)
+{
+	struct clv_options o;
+	char error[200];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		assert_int_equal(parse(refusals[i].args, &o, error, sizeof(error)), CLV_ESYNTAX);
+		assert_string_equal(error, refusals[i].error);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_options_the_defaults_hold),
+		cmocka_unit_test(all_values_are_taken),
+		cmocka_unit_test(modes_are_known_and_in_the_help),
+		cmocka_unit_test(mistakes_are_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/peer/request_fixture.h"
+
+#include <stdlib.h>
+
+#include "tests/unit/check.h"
+
+/* ---- what the owner is told ---- */
+
+static void on_result(void *user, struct clv_client_request *rq,
+		      const struct clv_client_result *result)
+{
+	struct told *t = clv_client_request_user(rq);
+
+	(void)user;
+	assert_int_equal(t->closed, 0);
+	t->results++;
+	t->result = *result;
+	if (t->close_on_result)
+		clv_client_request_close(rq);
+}
+
+static void on_datagram(void *user, struct clv_client_request *rq, uint64_t context_id,
+			const uint8_t *payload, size_t len)
+{
+	struct told *t = clv_client_request_user(rq);
+	struct fixture *f = user;
+	size_t used = strlen(f->got);
+
+	if (len < 16)
+		snprintf(f->got + used, sizeof(f->got) - used, "%llu:%.*s;",
+			 (unsigned long long)context_id, (int)len, (const char *)payload);
+	memcpy(f->big, payload, len);
+	f->big_len = len;
+	if (t->close_on_datagram)
+		clv_client_request_close(rq);
+}
+
+static void on_closed(void *user, struct clv_client_request *rq, int err)
+{
+	struct told *t = clv_client_request_user(rq);
+
+	(void)user;
+	assert_int_equal(t->results, 1);
+	t->closed++;
+	t->closed_err = err;
+}
+
+static int on_context(void *user, struct clv_client_request *rq, enum clv_capsule_type type,
+		      const uint8_t *value, size_t len)
+{
+	struct fixture *f = user;
+	size_t used = strlen(f->got);
+
+	used += (size_t)snprintf(f->got + used, sizeof(f->got) - used, "%02x:", type);
+	for (size_t i = 0; i < len; i++)
+		used += (size_t)snprintf(f->got + used, sizeof(f->got) - used, "%02x", value[i]);
+	snprintf(f->got + used, sizeof(f->got) - used, ";");
+	return ((struct told *)clv_client_request_user(rq))->context_err;
+}
+
+const struct clv_client_request_ops client_ops = {
+	.on_result = on_result,
+	.on_datagram = on_datagram,
+	.on_context = on_context,
+	.on_closed = on_closed,
+};
+
+/* ---- a relay that answers everything with one prepared response ---- */
+
+static void script_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+{
+	struct fixture *f = user;
+
+	(void)head;
+	f->script_stream = s;
+	if (f->script_status)
+		assert_int_equal(clv_h3_respond(f->script, s, f->script_status, f->script_fields,
+						f->script_fields_len, false),
+				 0);
+}
+
+static void ignore_settings(void *user, const struct clv_h3_settings *settings)
+{
+	(void)user;
+	(void)settings;
+}
+
+static void ignore_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+{
+	(void)user;
+	(void)s;
+	(void)data;
+	(void)len;
+}
+
+static void ignore_end(void *user, struct clv_h3_stream *s)
+{
+	(void)user;
+	(void)s;
+}
+
+static void ignore_code(void *user, struct clv_h3_stream *s, uint64_t code)
+{
+	(void)user;
+	(void)s;
+	(void)code;
+}
+
+static const struct clv_h3_event_ops script_ops = {
+	.on_settings = ignore_settings,
+	.on_headers = script_headers,
+	.on_body = ignore_body,
+	.on_end = ignore_end,
+	.on_reset = ignore_code,
+	.on_stop = ignore_code,
+	.on_closed = ignore_code,
+};
+
+/* ---- both ends ---- */
+
+static void make_client(struct fixture *f, bool quic_datagrams)
+{
+	struct clv_client_requests_params params = {
+		.transport_ops = &pipe_ops,
+		.transport = &f->pipe.end[PIPE_CLIENT],
+		.ops = &client_ops,
+		.user = f,
+		.authority = "relay.example:443",
+		.quic_datagrams = quic_datagrams,
+		.streams_max = 8,
+		.capsule_backlog = 4096,
+		.answer_ns = CLIENT_ANSWER_NS,
+		.counters = &f->counters,
+		.rand = &f->rand,
+	};
+
+	clv_rand_init(&f->rand, 9);
+	assert_int_equal(clv_client_requests_new(&params, &f->client), 0);
+	f->pipe.end[PIPE_CLIENT].h3 = clv_client_requests_h3(f->client);
+	assert_int_equal(clv_client_requests_start(f->client), 0);
+}
+
+struct fixture *client_setup(bool quic_datagrams)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	pipe_init(&f->pipe, 13);
+	f->has_relay = true;
+	fake_relay_init(&f->relay, &f->pipe, quic_datagrams, NULL);
+	make_client(f, quic_datagrams);
+	return f;
+}
+
+struct fixture *client_setup_script(unsigned status, const struct clv_h3_field *fields, size_t len)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct clv_h3_params params = {
+		.role = CLV_H3_SERVER,
+		.transport_ops = &pipe_ops,
+		.event_ops = &script_ops,
+		.streams_max = 8,
+	};
+
+	assert_non_null(f);
+	pipe_init(&f->pipe, 1000);
+	params.transport = &f->pipe.end[PIPE_SERVER];
+	params.user = f;
+	params.rand = &f->rand;
+	f->script_status = status;
+	f->script_fields = fields;
+	f->script_fields_len = len;
+	assert_int_equal(clv_h3_new(&params, &f->script), 0);
+	f->pipe.end[PIPE_SERVER].h3 = f->script;
+	assert_int_equal(clv_h3_start(f->script), 0);
+	make_client(f, true);
+	return f;
+}
+
+void client_teardown(struct fixture *f)
+{
+	clv_client_requests_free(f->client);
+	if (f->has_relay)
+		fake_relay_fini(&f->relay);
+	else
+		clv_h3_free(f->script);
+	pipe_fini(&f->pipe);
+	free(f);
+}
+
+void client_open_tunnel(struct fixture *f, const char *host, struct told *t)
+{
+	assert_int_equal(clv_client_request_open(f->client, host, 53, t, &t->rq), 0);
+	pipe_run(&f->pipe);
+}
+
+void client_bind_tunnel(struct fixture *f, struct told *t)
+{
+	assert_int_equal(clv_client_request_bind(f->client, t, &t->rq), 0);
+	pipe_run(&f->pipe);
+}

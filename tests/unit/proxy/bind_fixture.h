@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bind_fixture - bound tunnels at the relay's request layer: what is asked, what is answered, and what
+ * worker and kernel tables are told, in which order.  The story, word by word:
+ *
+ *   +tunnel -tunnel       opened at its worker, closed        +port4 +port4* -port4  binding, open for all
+ *   +ctx4=ADDR +ctx1~=ADDR +ctx2*   a context: open, ours and not acknowledged, uncompressed
+ *   -ctx4   +map ADDR=4 -map ADDR   +remote=ADDR -remote=ADDR   send4
+ *   ADDR! is a hairpin, ADDR? has no way now
+ */
+#ifndef CLV_TEST_PROXY_BIND_FIXTURE_H
+#define CLV_TEST_PROXY_BIND_FIXTURE_H
+
+#include "tests/unit/proxy/request_fixture.h"
+
+#define ANY    UDP "%2A/%2A/"
+#define G4     "8.8.8.8:53"
+#define G4_HEX "08080808 0035"
+#define H4     "9.9.9.9:53"
+#define H4_HEX "09090909 0035"
+#define G6     "[2606:4700::1]:53"
+#define G6_HEX "26064700000000000000000000000001 0035"
+#define PORTS  "+port4 +port6 "
+
+/* The client and the relay, which know each other's settings. */
+struct fixture *bind_setup(void);
+/* And a bound tunnel without a target. */
+struct fixture *bind_setup_open(void);
+/* And its uncompressed context, 2. */
+struct fixture *bind_setup_uncompressed(void);
+
+/* values: of connect-udp-bind, one field each; NULL-terminated. */
+void bind_ask_with(struct fixture *f, const char *path, const char *const *values);
+void bind_ask(struct fixture *f, const char *path);
+/* Send bytes on the stream; blanks in hex are for the reader. */
+void bind_say(struct fixture *f, const char *hex);
+/* A worker's word about a remote of a tunnel. */
+void bind_event(struct fixture *f, unsigned tunnel, enum clv_event type, const char *wire,
+		uint64_t id);
+
+/* The capsules that came since the last look, in hex without blanks; lends, until the next call. */
+const char *bind_capsules(struct fixture *f);
+void bind_forget(struct fixture *f); /* capsules and story */
+
+/* Since the last look: the capsules and the story. */
+#define EXPECT(f, hex, story_)                                                                     \
+	do {                                                                                       \
+		assert_string_equal(bind_capsules(f), hex);                                        \
+		assert_string_equal((f)->relay.story, story_);                                     \
+		(f)->relay.story[0] = '\0';                                                        \
+	} while (0)
+
+#endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/proxy/fake_relay.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+{
+	struct fake_relay *r = host;
+	bool v4 = clv_addr_is_v4(remote);
+
+	if (v4 ? !r->has_v4 : !r->has_v6)
+		return CLV_EUNROUTABLE;
+	*out = (struct clv_route){ .hop = { .mtu = r->mtu, .state = r->hop_state, .via = r->via } };
+	assert_int_equal(clv_addr_parse(v4 ? "198.18.0.1" : "2001:db8::a", out->source), 0);
+	return 0;
+}
+
+static int bind_source(void *host, bool is_v6, struct clv_route *out)
+{
+	static const uint8_t any_v4[16] = { [10] = 0xff, [11] = 0xff }, any_v6[16];
+
+	return route(host, is_v6 ? any_v6 : any_v4, out);
+}
+
+static void tell(struct fake_relay *r, const char *format, ...)
+{
+	size_t used = strlen(r->story);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(r->story + used, sizeof(r->story) - used, format, args);
+	va_end(args);
+	assert_true(strlen(r->story) + 1 < sizeof(r->story));
+}
+
+static int context_publish(void *host, const struct clv_tuple *tuple,
+			   const struct clv_context *context)
+{
+	char remote[CLV_ADDR_TEXT_MAX];
+	struct fake_relay *r = host;
+
+	if (r->publish_err)
+		return r->publish_err;
+	tell(r, "+map %s=%u ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)),
+	     (unsigned)context->context_id);
+	return 0;
+}
+
+static void context_retire(void *host, const struct clv_tuple *tuple)
+{
+	char remote[CLV_ADDR_TEXT_MAX];
+
+	tell(host, "-map %s ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)));
+}
+
+static int binding_publish(void *host, const struct clv_endpoint *local,
+			   const struct clv_binding *binding)
+{
+	tell(host, "+port%d%s ", clv_addr_is_v4(local->addr) ? 4 : 6,
+	     binding->flags & CLV_BINDING_UNCOMPRESSED ? "*" : "");
+	return 0;
+}
+
+static void binding_retire(void *host, const struct clv_endpoint *local)
+{
+	tell(host, "-port%d ", clv_addr_is_v4(local->addr) ? 4 : 6);
+}
+
+static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+{
+	struct fake_relay *r = host;
+
+	if (r->egress_err)
+		return r->egress_err;
+	*out = (struct clv_egress){ .fd = -1 };
+	memcpy(out->local.addr, source, 16);
+	out->local.port = htons((uint16_t)(40000 + r->egress_held));
+	r->egress_held++;
+	return 0;
+}
+
+static void egress_give(void *host, struct clv_egress *egress)
+{
+	struct fake_relay *r = host;
+
+	(void)egress;
+	assert_true(r->egress_held > 0);
+	r->egress_held--;
+}
+
+static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
+{
+	struct fake_relay *r = host;
+
+	if (r->resolve_err)
+		return r->resolve_err;
+	snprintf(r->resolving, sizeof(r->resolving), "%s", name);
+	r->resolved = done;
+	r->resolved_user = user;
+	*token = 77;
+	return 0;
+}
+
+static void resolve_cancel(void *host, uint64_t token)
+{
+	struct fake_relay *r = host;
+
+	assert_int_equal(token, 77);
+	assert_string_not_equal(r->resolving, "");
+	r->resolving[0] = '\0';
+	r->cancelled++;
+}
+
+static bool is_own_address(void *host, const uint8_t addr[16])
+{
+	struct fake_relay *r = host;
+
+	return memcmp(r->own, addr, 16) == 0;
+}
+
+static const struct clv_host_ops host_ops = {
+	.context_publish = context_publish,
+	.context_retire = context_retire,
+	.binding_publish = binding_publish,
+	.binding_retire = binding_retire,
+	.route = route,
+	.bind_source = bind_source,
+	.egress_take = egress_take,
+	.egress_give = egress_give,
+	.resolve = resolve,
+	.resolve_cancel = resolve_cancel,
+	.is_own_address = is_own_address,
+};
+
+static int tunnel_open(void *session, struct clv_request *rq,
+		       const struct clv_request_tunnel *tunnel, struct clv_ref *ref)
+{
+	struct fake_relay *r = session;
+
+	if (r->open_err)
+		return r->open_err;
+	assert_true(r->opened < FAKE_TUNNELS);
+	r->tunnels[r->opened] = (struct fake_tunnel){ .rq = rq, .params = *tunnel, .ports = 1 };
+	if (tunnel->bind) {
+		r->tunnels[r->opened].bind = *tunnel->bind;
+		r->tunnels[r->opened].ports = tunnel->bind->is_held[0] + tunnel->bind->is_held[1];
+		tell(r, "+tunnel ");
+	}
+	*ref = (struct clv_ref){ .slot = r->opened++, .generation = 1 };
+	return 0;
+}
+
+static void tunnel_close(void *session, struct clv_request *rq, const struct clv_ref *ref)
+{
+	struct fake_relay *r = session;
+	struct fake_tunnel *t = &r->tunnels[ref->slot];
+
+	assert_ptr_equal(t->rq, rq);
+	t->rq = NULL;
+	r->closed++;
+	r->egress_held -= t->ports;
+	if (t->params.bind)
+		tell(r, "-tunnel ");
+}
+
+static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t context_id,
+			const uint8_t *payload, size_t len)
+{
+	struct fake_relay *r = session;
+	size_t used = strlen(r->sent_text);
+
+	if (context_id)
+		tell(r, "send%u ", (unsigned)context_id);
+	assert_non_null(r->tunnels[ref->slot].rq);
+	assert_true(len <= sizeof(r->last_sent));
+	memcpy(r->last_sent, payload, len);
+	r->last_sent_len = len;
+	r->sent++;
+	if (len < 16)
+		snprintf(r->sent_text + used, sizeof(r->sent_text) - used, "%.*s;", (int)len,
+			 (const char *)payload);
+}
+
+static void tell_remote(struct fake_relay *r, const struct clv_remote *remote)
+{
+	char text[CLV_ADDR_TEXT_MAX];
+
+	tell(r, "=%s%s%s ", clv_endpoint_format(&remote->wire, text, sizeof(text)),
+	     remote->flags & CLV_REMOTE_HAIRPIN ? "!" : "",
+	     remote->hop.state == CLV_HOP_UNREACHABLE ? "?" : "");
+}
+
+static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
+			   const void *body, size_t len)
+{
+	const struct clv_cmd_context_open *open = body;
+	const struct clv_cmd_context_close *close = body;
+	const struct clv_cmd_remote_remove *remove = body;
+	const struct clv_cmd_remote *add = body;
+	struct fake_relay *r = session;
+	char text[CLV_ADDR_TEXT_MAX];
+
+	(void)len;
+	assert_non_null(r->tunnels[ref->slot].rq);
+	assert_memory_equal(&open->ref, ref, sizeof(*ref));
+	switch (type) {
+	case CLV_CMD_CONTEXT_OPEN:
+		tell(r, "+ctx%u%s", (unsigned)open->context_id,
+		     open->flags & CLV_CONTEXT_UNACKED ? "~" : "");
+		if (open->flags & CLV_CONTEXT_UNCOMPRESSED)
+			tell(r, "* ");
+		else
+			tell_remote(r, &open->remote);
+		break;
+	case CLV_CMD_CONTEXT_CLOSE:
+		tell(r, "-ctx%u ", (unsigned)close->context_id);
+		break;
+	case CLV_CMD_REMOTE_ADD:
+		tell(r, "+remote");
+		tell_remote(r, &add->remote);
+		break;
+	case CLV_CMD_REMOTE_REMOVE:
+		tell(r, "-remote=%s ", clv_endpoint_format(&remove->wire, text, sizeof(text)));
+		break;
+	default:
+		fail_msg("command %u", type);
+	}
+}
+
+static const struct clv_request_ops session_ops = {
+	.tunnel_open = tunnel_open,
+	.tunnel_close = tunnel_close,
+	.tunnel_send = tunnel_send,
+	.tunnel_command = tunnel_command,
+};
+
+void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagrams,
+		     const char *allow)
+{
+	struct clv_requests_params params = {
+		.config = &r->config,
+		.transport_ops = &pipe_ops,
+		.transport = &pipe->end[PIPE_SERVER],
+		.ops = &session_ops,
+		.session = r,
+		.quic_datagrams = quic_datagrams,
+		.streams_max = FAKE_STREAMS,
+		.rand = &r->rand,
+	};
+	char error[128] = "";
+
+	memset(r, 0, sizeof(*r));
+	r->pipe = pipe;
+	r->has_v4 = r->has_v6 = true;
+	r->mtu = 1500;
+	clv_rand_init(&r->rand, 3);
+	assert_int_equal(
+		clv_policy_new(&allow, allow ? 1 : 0, NULL, 0, &r->policy, error, sizeof(error)),
+		0);
+	r->now_ns = 1000000000;
+	r->via = CLV_VIA_XSK;
+	r->bind = (struct clv_bind_settings){
+		.is_offered = true,
+		.is_uncompressed = true,
+		.tunnels_max = 3,
+		.contexts = { .open_max = 8, .answers_max = 100, .gaps_max = 100 },
+		.remotes_max = 10,
+		.remotes_per_conn = 10,
+		.registrations_per_sec = 40,
+	};
+	assert_int_equal(clv_binds_new(&r->bind, (const uint64_t[2]){ 1, 2 }, &r->binds), 0);
+	r->config = (struct clv_requests_config){
+		.host_ops = &host_ops,
+		.host = r,
+		.policy = r->policy,
+		.proxy_name = "culvert",
+		.counters = &r->counters,
+		.tunnels_per_conn = 4,
+		.capsule_backlog = 4096,
+		.bind = &r->bind,
+		.binds = r->binds,
+		.now_ns = &r->now_ns,
+	};
+	assert_int_equal(clv_requests_new(&params, &r->requests), 0);
+	pipe->end[PIPE_SERVER].h3 = clv_requests_h3(r->requests);
+	assert_int_equal(clv_requests_start(r->requests), 0);
+}
+
+void fake_relay_fini(struct fake_relay *r)
+{
+	clv_requests_free(r->requests);
+	assert_int_equal(r->opened, r->closed);
+	assert_int_equal(r->egress_held, 0);
+	assert_string_equal(r->resolving, "");
+	assert_int_equal(clv_binds_count(r->binds), 0);
+	clv_binds_free(r->binds);
+	clv_policy_free(r->policy);
+}
+
+void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,
+		      uint64_t context_id)
+{
+	struct clv_evt_bound evt = { .ref = { .slot = tunnel, .generation = 1 },
+				     .context_id = context_id };
+
+	if (wire)
+		assert_int_equal(clv_endpoint_parse(wire, &evt.wire), 0);
+	clv_request_bound_event(r->tunnels[tunnel].rq, type, &evt);
+}
+
+void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs)
+{
+	struct clv_endpoint list[CLV_RESOLVE_MAX] = { 0 };
+	char text[512];
+	size_t n = 0;
+
+	assert_string_not_equal(r->resolving, "");
+	r->resolving[0] = '\0';
+	snprintf(text, sizeof(text), "%s", addrs);
+	for (char *p = strtok(text, " "); p; p = strtok(NULL, " "))
+		assert_int_equal(clv_addr_parse(p, list[n++].addr), 0);
+	r->resolved(r->resolved_user, err, list, n);
+}
+
+uint64_t fake_relay_count(const struct fake_relay *r, enum clv_counter which)
+{
+	return clv_count_read(&r->counters, which);
+}

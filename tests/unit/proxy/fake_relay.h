@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * fake_relay - a relay's request layer on a host and a session made of tables.
+ *
+ * The client's end of the pipe is the test's own.
+ */
+#ifndef CLV_TEST_PROXY_FAKE_RELAY_H
+#define CLV_TEST_PROXY_FAKE_RELAY_H
+
+#include "control/proxy/request.h"
+#include "tests/unit/http/h3_pipe.h"
+
+enum {
+	FAKE_TUNNELS = 16,
+	FAKE_SENT = 65536,
+	FAKE_STREAMS = 32,
+};
+
+struct fake_tunnel {
+	struct clv_request *rq; /* NULL once closed */
+	struct clv_request_tunnel params;
+	struct clv_bind_ports bind;
+	unsigned ports; /* held */
+};
+
+struct fake_relay {
+	struct pipe *pipe;
+	struct clv_rand rand;
+	struct clv_counters counters;
+	struct clv_policy *policy;
+	struct clv_requests_config config;
+	struct clv_bind_settings bind;
+	struct clv_binds *binds;
+	uint64_t now_ns;
+	struct clv_requests *requests;
+
+	/* the host */
+	bool has_v4, has_v6;
+	uint8_t hop_state; /* of every route */
+	uint8_t via;
+	uint16_t mtu;
+	uint8_t own[16];
+	int egress_err, resolve_err;
+	int publish_err; /* of contexts */
+	unsigned egress_held;
+	char resolving[256]; /* the name being looked up; "" when none */
+	clv_resolved_fn *resolved;
+	void *resolved_user;
+	unsigned cancelled;
+
+	/* the session */
+	int open_err;
+	unsigned opened, closed;
+	struct fake_tunnel tunnels[FAKE_TUNNELS]; /* by the slot of their ref */
+	unsigned sent;				  /* datagrams handed to tunnels */
+	uint8_t last_sent[FAKE_SENT];
+	size_t last_sent_len;
+	char sent_text[512]; /* short payloads, one after the other, with ';' */
+	/* what workers and the kernel's tables are told about bound tunnels, in order, in words */
+	char story[4096];
+};
+
+/* allow: one prefix for the policy, or NULL. */
+void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagrams,
+		     const char *allow);
+void fake_relay_fini(struct fake_relay *r);
+/* Answer the pending look-up with addresses separated by spaces, or with err. */
+void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs);
+/* The worker of a tunnel says something about a remote. */
+void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,
+		      uint64_t context_id);
+uint64_t fake_relay_count(const struct fake_relay *r, enum clv_counter which);
+
+#endif

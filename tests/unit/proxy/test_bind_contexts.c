@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Contexts and remotes of a bound tunnel: who gets one, who keeps it, who is told. */
+#include "tests/unit/check.h"
+
+#include "datapath/base/err.h"
+#include "tests/unit/proxy/bind_fixture.h"
+
+#define PRIV "0a000001 0035" /* 10.0.0.1 */
+
+static void test_contexts(void **state)
+{
+	struct fixture *f = bind_setup_open();
+
+	(void)state;
+	/* worker, kernel, peer: in that order; and back in the other */
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
+	bind_say(f, "11140606" G6_HEX);
+	EXPECT(f, "120106", "+ctx6=" G6 " +map " G6 "=6 ");
+	bind_say(f, "130104");
+	EXPECT(f, "", "-map " G4 " -ctx4 ");
+	bind_say(f, "11020800");
+	EXPECT(f, "120108", "+ctx8* +port4* +port6* ");
+	bind_say(f, "130108");
+	EXPECT(f, "", PORTS "-ctx8 ");
+	clv_h3_abort(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	pipe_run(&f->pipe);
+	EXPECT(f, "", "-port4 -port6 -map " G6 " -tunnel ");
+	request_teardown(f);
+}
+
+static void test_kernel_path(void **state)
+{
+	struct fixture *f = bind_setup();
+
+	(void)state;
+	f->relay.via = CLV_VIA_KERNEL;
+	bind_ask(f, ANY);
+	EXPECT(f, "", "+tunnel ");
+	bind_say(f, "11020200 11080404" G4_HEX);
+	EXPECT(f, "120102120104", "+ctx2* +ctx4=" G4 " ");
+	/* a way by an interface that the port is not on */
+	f->relay.via = CLV_VIA_XSK;
+	bind_say(f, "11080604" H4_HEX);
+	EXPECT(f, "130106", "");
+	bind_say(f, "130104");
+	EXPECT(f, "", "-ctx4 ");
+	request_teardown(f);
+}
+
+static void test_policy(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	bind_say(f, "11080404" PRIV);
+	EXPECT(f, "130104", "");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "10.0.0.1:53", 0);
+	EXPECT(f, "", "-remote=10.0.0.1:53 ");
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "[64:ff9b::a00:1]:53", 0);
+	EXPECT(f, "", "-remote=[64:ff9b::a00:1]:53 ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_POLICY), 2);
+	request_teardown(f);
+}
+
+static void test_policy_reload(void **state)
+{
+	static const char *const deny = "8.8.8.0/24";
+	struct fixture *f = bind_setup_uncompressed();
+	struct clv_policy *policy;
+	char error[128];
+
+	(void)state;
+	bind_say(f, "11080404" G4_HEX);
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "8.8.8.9:1", 0);
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bind_forget(f);
+	assert_int_equal(clv_policy_new(NULL, 0, &deny, 1, &policy, error, sizeof(error)), 0);
+	f->relay.config.policy = policy;
+	clv_requests_policy_changed(f->relay.requests);
+	pipe_run(&f->pipe);
+	EXPECT(f, "130104", "-remote=8.8.8.9:1 -map " G4 " -ctx4 ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTES_REVOKED), 2);
+	f->relay.config.policy = f->relay.policy;
+	clv_policy_free(policy);
+	request_teardown(f);
+}
+
+static void test_routes(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	bind_say(f, "11080404" G4_HEX);
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bind_forget(f);
+	clv_requests_routes_changed(f->relay.requests);
+	EXPECT(f, "", "");
+	f->relay.has_v4 = false;
+	clv_requests_routes_changed(f->relay.requests);
+	EXPECT(f, "", "+remote=" G4 "? +remote=" H4 "? ");
+	f->relay.has_v4 = true;
+	clv_requests_routes_changed(f->relay.requests);
+	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
+	/* that one was idle meanwhile, and is there again: it must not be there unknown to us */
+	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);
+	EXPECT(f, "", "-remote=" H4 " ");
+	request_teardown(f);
+}
+
+static void test_no_uncompressed(void **state)
+{
+	struct fixture *f = bind_setup();
+
+	(void)state;
+	f->relay.bind.is_uncompressed = false;
+	bind_ask(f, ANY);
+	EXPECT(f, "", "+tunnel " PORTS);
+	bind_say(f, "11020200");
+	EXPECT(f, "130102", "");
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "", "");
+	request_teardown(f);
+}
+
+static void test_uncompressed_remotes(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	EXPECT(f, "", "+remote=" G4 " ");
+	/* once more: the answer got lost in a crossing */
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	EXPECT(f, "", "+remote=" G4 " ");
+	/* it gets a context */
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "+remote=" H4 " ");
+	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0); /* the worker forgot it */
+	EXPECT(f, "", "");
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "+remote=" H4 " ");
+	/* with the context that they came by they go; others stay */
+	bind_say(f, "130102");
+	EXPECT(f, "", PORTS "-ctx2 -remote=" H4 " ");
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0); /* crossed with it */
+	EXPECT(f, "", "");
+	bind_say(f, "130104");
+	EXPECT(f, "", "-map " G4 " -ctx4 ");
+	request_teardown(f);
+}
+
+static void test_ceiling_of_remotes(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	f->relay.bind.remotes_max = 1;
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	EXPECT(f, "", "+remote=" G4 " ");
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "-remote=" H4 " ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FULL), 1);
+	bind_say(f, "11080404" H4_HEX);
+	EXPECT(f, "130104", "");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_FULL), 1);
+	/* one that is there already may have its context */
+	bind_say(f, "11080604" G4_HEX);
+	EXPECT(f, "120106", "+ctx6=" G4 " +map " G4 "=6 ");
+	request_teardown(f);
+}
+
+static void test_full_map(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	f->relay.publish_err = CLV_EFULL;
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "130104", "+ctx4=" G4 " -ctx4 ");
+	/* ours, where it shows only when the peer has accepted */
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, H4, 0);
+	EXPECT(f, "11080104090909090035", "+remote=" H4 " +ctx1~=" H4 " ");
+	bind_say(f, "120101");
+	EXPECT(f, "130101", "+ctx1=" H4 " -map " H4 " -ctx1 ");
+	f->relay.publish_err = 0;
+	request_teardown(f);
+}
+
+static void test_busy(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "11080104080808080035", "+remote=" G4 " +ctx1~=" G4 " ");
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "", "");
+	bind_say(f, "120101");
+	EXPECT(f, "", "+ctx1=" G4 " +map " G4 "=1 ");
+	/* crossing: the client's comes in its place */
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "130101120104", "-map " G4 " -ctx1 +ctx4=" G4 " +map " G4 "=4 ");
+	request_teardown(f);
+}
+
+/* Datagrams come from it, and none goes there: the relay has not been asked about it before. */
+static void test_busy_caller(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "11080104080808080035", "+ctx1~=" G4 " ");
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, "10.0.0.1:53", 0);
+	EXPECT(f, "", "");
+	request_teardown(f);
+}
+
+static void test_rejected(void **state)
+{
+	struct fixture *f = bind_setup_uncompressed();
+
+	(void)state;
+	for (unsigned id = 1; id <= 5; id += 2) {
+		char close[8];
+
+		bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+		bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+		assert_string_not_equal(bind_capsules(f), "");
+		snprintf(close, sizeof(close), "1301%02x", id);
+		bind_say(f, close);
+		f->answer.body_len = 0;
+	}
+	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	f->relay.story[0] = '\0';
+	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	EXPECT(f, "", "");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_REJECTED), 3);
+	request_teardown(f);
+}
+
+static void test_idle(void **state)
+{
+	struct fixture *f = bind_setup_open();
+
+	(void)state;
+	bind_say(f, "11080404" G4_HEX);
+	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
+	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 6); /* of one that was before */
+	EXPECT(f, "", "");
+	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 4);
+	EXPECT(f, "130104", "-map " G4 " -ctx4 ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_IDLE), 1);
+	request_teardown(f);
+}
+
+static void test_rate(void **state)
+{
+	struct fixture *f = bind_setup();
+
+	(void)state;
+	for (int tunnel = 0; tunnel < 2; tunnel++) {
+		bind_ask(f, ANY);
+		for (unsigned id = 4; id < 64; id += 2) {
+			char hex[32];
+
+			snprintf(hex, sizeof(hex), "1108%02x04080808080035", id);
+			bind_say(f, hex);
+			snprintf(hex, sizeof(hex), "1301%02x", id);
+			bind_say(f, hex);
+		}
+	}
+	/* 60 on two tunnels of one connection, at one moment */
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 40);
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_RATE), 20);
+	f->relay.now_ns += 100000000;
+	bind_forget(f);
+	for (unsigned id = 64; id < 128; id += 2) {
+		char hex[32];
+
+		snprintf(hex, sizeof(hex), "110940%02x04080808080035", id);
+		bind_say(f, hex);
+		snprintf(hex, sizeof(hex), "130240%02x", id);
+		bind_say(f, hex);
+	}
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
+	/* a remote without a context is as much work */
+	f->relay.now_ns += 50000000;
+	bind_say(f, "1103408000");
+	bind_forget(f);
+	bind_event(f, 1, CLV_EVT_REMOTE_NEW, G4, 0);
+	bind_event(f, 1, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "+remote=" G4 " -remote=" H4 " ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_RATE), 1);
+	request_teardown(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE("contexts reach worker, kernel and peer in order", test_contexts),
+		CASE("over kernel sockets there is nothing to steer", test_kernel_path),
+		CASE("policy is asked for every registration and every uncompressed remote",
+		     test_policy),
+		CASE("a new policy closes what it denies", test_policy_reload),
+		CASE("next hops follow the routes", test_routes),
+		CASE("the operator may forbid the uncompressed context", test_no_uncompressed),
+		CASE("remotes without a context come and go with the uncompressed context",
+		     test_uncompressed_remotes),
+		CASE("remotes have a ceiling", test_ceiling_of_remotes),
+		CASE("a full kernel table is a refusal", test_full_map),
+		CASE("a busy remote gets a context of the relay's", test_busy),
+		CASE("a remote that calls and is not answered may be busy, too", test_busy_caller),
+		CASE("registrations have a rate, over all tunnels of a connection", test_rate),
+		CASE("a peer that refuses contexts is not asked for ever", test_rejected),
+		CASE("an idle context is closed", test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
