@@ -39,30 +39,30 @@ static void on_open(void *user, const struct clv_client_result *result)
 	e.was_open = true;
 	e.status = result->status;
 	for (unsigned i = 0; i < result->public_len; i++)
-		api_address(&result->public_addrs[i], &addresses[i]);
-	api_tell(b->session->c, &e, addresses, result->public_len * sizeof(addresses[0]));
+		text_to_address(&result->public_addrs[i], &addresses[i]);
+	emit_event(b->session->c, &e, addresses, result->public_len * sizeof(addresses[0]));
 }
 
-static void tell_remote(struct culvert_bound *b, enum culvert_event_type type,
+static void emit_remote(struct culvert_bound *b, enum culvert_event_type type,
 			const struct clv_endpoint *wire, const struct clv_endpoint *local)
 {
 	struct culvert_event e = event_of(b, type, 0);
 
-	api_address(wire, &e.remote);
+	text_to_address(wire, &e.remote);
 	if (local)
-		api_address(local, &e.local);
-	api_tell(b->session->c, &e, NULL, 0);
+		text_to_address(local, &e.local);
+	emit_event(b->session->c, &e, NULL, 0);
 }
 
 static void on_remote(void *user, const struct clv_endpoint *wire, const struct clv_endpoint *local)
 {
-	tell_remote(user, CULVERT_REMOTE, wire, local);
+	emit_remote(user, CULVERT_REMOTE, wire, local);
 }
 
 static void on_remote_gone(void *user, const struct clv_endpoint *wire,
 			   const struct clv_endpoint *local)
 {
-	tell_remote(user, CULVERT_REMOTE_GONE, wire, local);
+	emit_remote(user, CULVERT_REMOTE_GONE, wire, local);
 }
 
 static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
@@ -70,8 +70,8 @@ static void on_remote_refused(void *user, const struct clv_endpoint *wire, int e
 	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, error);
 
 	if (wire->port)
-		api_address(wire, &e.remote);
-	api_tell(e.bound->session->c, &e, NULL, 0);
+		text_to_address(wire, &e.remote);
+	emit_event(e.bound->session->c, &e, NULL, 0);
 }
 
 static void on_refused(void *user, int error, const struct clv_client_result *result)
@@ -79,7 +79,7 @@ static void on_refused(void *user, int error, const struct clv_client_result *re
 	struct culvert_bound *b = user;
 	struct culvert_event e = event_of(b, CULVERT_BOUND_REFUSED, error);
 
-	api_tell_refusal(b->session->c, &e, result);
+	emit_refusal(b->session->c, &e, result);
 }
 
 static void on_ended(void *user, int error)
@@ -90,7 +90,7 @@ static void on_ended(void *user, int error)
 	b->is_open = false;
 	e.was_open = true;
 	b->again_ns = b->session->c->now_ns + AGAIN_NS;
-	api_tell(b->session->c, &e, NULL, 0);
+	emit_event(b->session->c, &e, NULL, 0);
 }
 
 static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
@@ -99,8 +99,8 @@ static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8
 	struct culvert_bound *b = user;
 	struct culvert_event e = event_of(b, CULVERT_DATAGRAM, 0);
 
-	api_address(wire, &e.remote);
-	api_tell(b->session->c, &e, payload, len);
+	text_to_address(wire, &e.remote);
+	emit_event(b->session->c, &e, payload, len);
 }
 
 static const struct clv_bindpoint_ops ops = {
@@ -132,10 +132,16 @@ static int read_options(struct culvert *c, const struct culvert_bound_options *o
 	if (o->no_compress)
 		p->busy_per_sec = 0;
 	if (o->is_joined && o->app && (clv_endpoint_parse(o->app, &p->app) || !p->app.port))
-		return api_fail(c, CULVERT_ESYNTAX, "app is not ADDRESS:PORT: %s", o->app);
+		return text_set_why(c, CULVERT_ESYNTAX, "app is not ADDRESS:PORT: %s", o->app);
 	if (p->remotes_max > c->remotes_max)
-		return api_fail(c, CULVERT_ERANGE, "more remotes than the client was opened for");
+		return text_set_why(c, CULVERT_ERANGE,
+				    "more remotes than the client was opened for");
 	return 0;
+}
+
+static void release(struct object *object)
+{
+	free((struct culvert_bound *)object);
 }
 
 int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_options *o,
@@ -147,7 +153,8 @@ int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_opt
 
 	if (!b)
 		return -ENOMEM;
-	s->c->why[0] = '\0';
+	text_clear_why(s->c);
+	b->object.release = release;
 	b->session = s;
 	b->user = o->user;
 	b->is_joined = o->is_joined;
@@ -159,50 +166,39 @@ int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_opt
 		free(b);
 		return err;
 	}
-	b->next = s->bounds;
-	if (b->next)
-		b->next->prev = b;
-	s->bounds = b;
+	LIST_INSERT_HEAD(&s->bounds, b, link);
 	if (s->is_up)
 		clv_bindpoint_set_session(b->point, s->relay);
-	api_hurry(s->c);
+	wake_now(s->c);
 	*out = b;
 	return 0;
-}
-
-void api_bound_release(struct culvert_bound *b)
-{
-	if (!b->object.events)
-		free(b);
 }
 
 void culvert_bound_close(struct culvert_bound *b)
 {
 	if (!b)
 		return;
-	if (b->prev)
-		b->prev->next = b->next;
-	else
-		b->session->bounds = b->next;
-	if (b->next)
-		b->next->prev = b->prev;
+	LIST_REMOVE(b, link);
 	clv_bindpoint_close(b->point);
-	api_hurry(b->session->c);
-	b->object.is_closed = true;
-	api_bound_release(b);
+	wake_now(b->session->c);
+	object_close(&b->object);
 }
 
-void api_bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay)
+void bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay)
 {
-	for (struct culvert_bound *b = s->bounds; b; b = b->next) {
+	struct culvert_bound *b;
+
+	LIST_FOREACH(b, &s->bounds, link) {
 		b->again_ns = 0;
 		clv_bindpoint_set_session(b->point, relay);
 	}
 }
 
-void api_bounds_step(struct culvert_session *s, uint64_t now_ns)
+void bounds_step(struct culvert_session *s, uint64_t now_ns)
 {
-	for (struct culvert_bound *b = s->bounds; b; b = b->next) {
+	struct culvert_bound *b;
+
+	LIST_FOREACH(b, &s->bounds, link) {
 		clv_bindpoint_step(b->point);
 		if (!b->again_ns || now_ns < b->again_ns)
 			continue;
@@ -212,11 +208,12 @@ void api_bounds_step(struct culvert_session *s, uint64_t now_ns)
 	}
 }
 
-uint64_t api_bounds_next_ns(const struct culvert_session *s)
+uint64_t bounds_next_ns(const struct culvert_session *s)
 {
+	const struct culvert_bound *b;
 	uint64_t at_ns = UINT64_MAX;
 
-	for (const struct culvert_bound *b = s->bounds; b; b = b->next) {
+	LIST_FOREACH(b, &s->bounds, link) {
 		if (b->again_ns && b->again_ns < at_ns)
 			at_ns = b->again_ns;
 		if (clv_bindpoint_next_ns(b->point) < at_ns)
@@ -225,16 +222,18 @@ uint64_t api_bounds_next_ns(const struct culvert_session *s)
 	return at_ns;
 }
 
-bool api_bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
-			   const uint8_t *payload, size_t len)
+bool bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+		       const uint8_t *payload, size_t len)
 {
-	struct culvert_bound *b = s->bounds;
+	struct culvert_bound *b;
 
-	while (b && !clv_bindpoint_has(b->point, &evt->local))
-		b = b->next;
-	if (b)
+	LIST_FOREACH(b, &s->bounds, link) {
+		if (!clv_bindpoint_has(b->point, &evt->local))
+			continue;
 		clv_bindpoint_new_remote(b->point, evt, payload, len);
-	return b;
+		return true;
+	}
+	return false;
 }
 
 /* ---- remotes ---- */
@@ -252,11 +251,11 @@ int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *r
 	struct clv_endpoint wire;
 	int err = read_remote(remote, &wire);
 
-	b->session->c->why[0] = '\0';
+	text_clear_why(b->session->c);
 	b->session->c->now_ns = clv_clock_now_ns(); /* an answer is waited for from now on */
 	if (!err)
 		err = clv_bindpoint_add(b->point, &wire);
-	api_hurry(b->session->c);
+	wake_now(b->session->c);
 	return err;
 }
 
@@ -266,9 +265,9 @@ int culvert_bound_send(struct culvert_bound *b, const union culvert_address *rem
 	struct clv_endpoint wire;
 	int err = b->is_joined ? CULVERT_ERANGE : read_remote(remote, &wire);
 
-	b->session->c->why[0] = '\0';
+	text_clear_why(b->session->c);
 	if (!err)
-		err = api_may_send(b->session, len);
+		err = may_send(b->session, len);
 	return err ? err : clv_bindpoint_send(b->point, &wire, data, len);
 }
 

@@ -27,9 +27,9 @@ static void on_up(void *user, struct clv_relay_session *rs)
 	s->reconnects += s->was_up;
 	s->was_up = true;
 	s->facts = *clv_relay_session_tls(rs);
-	api_forwards_set_session(s, rs);
-	api_bounds_set_session(s, rs);
-	api_tell(s->c, &e, NULL, 0);
+	forwards_set_session(s, rs);
+	bounds_set_session(s, rs);
+	emit_event(s->c, &e, NULL, 0);
 }
 
 static void on_max_payload(void *user, uint32_t len)
@@ -40,7 +40,7 @@ static void on_max_payload(void *user, uint32_t len)
 	};
 
 	s->payload_max = len;
-	api_tell(s->c, &e, NULL, 0);
+	emit_event(s->c, &e, NULL, 0);
 }
 
 /* A session that was up is not given up: ask again, less and less often. */
@@ -53,7 +53,7 @@ static uint32_t retry_later(struct culvert_session *s)
 	return sec;
 }
 
-static void tell_end(struct culvert_session *s, const struct clv_session_end *end)
+static void emit_end(struct culvert_session *s, const struct clv_session_end *end)
 {
 	struct culvert_event e = {
 		.type = CULVERT_DOWN,
@@ -71,8 +71,7 @@ static void tell_end(struct culvert_session *s, const struct clv_session_end *en
 		e.type = CULVERT_LOST;
 		e.again_sec = retry_later(s);
 	}
-	s->is_over = e.type == CULVERT_DOWN;
-	api_tell(s->c, &e, NULL, 0);
+	emit_event(s->c, &e, NULL, 0);
 }
 
 static void on_down(void *user, const struct clv_session_end *end)
@@ -82,10 +81,10 @@ static void on_down(void *user, const struct clv_session_end *end)
 	s->relay = NULL;
 	s->is_up = false;
 	s->payload_max = 0; /* another session may go another way */
-	api_forwards_set_session(s, NULL);
-	api_bounds_set_session(s, NULL);
+	forwards_set_session(s, NULL);
+	bounds_set_session(s, NULL);
 	if (s->object.is_closed) {
-		api_session_release(s);
+		object_close(&s->object); /* nothing holds it back any longer */
 		return;
 	}
 	if (s->c->is_closing)
@@ -99,7 +98,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 	}
 	if (!end->was_established) /* another address may do better */
 		s->address = (s->address + 1) % s->addresses_len;
-	tell_end(s, end);
+	emit_end(s, end);
 }
 
 static const struct clv_relay_session_ops relay_ops = { on_up, on_down, on_max_payload };
@@ -129,33 +128,34 @@ static int connect_relay(struct culvert_session *s)
 	return err;
 }
 
-void api_sessions_step(struct culvert *c)
+void sessions_step(struct culvert *c)
 {
 	struct culvert_session *s, *next;
 
-	for (s = c->sessions; s; s = next) {
+	for (s = LIST_FIRST(&c->sessions); s; s = next) {
 		struct clv_session_end end = { 0 };
 
-		next = s->next;
-		api_forwards_set_now(s, c->now_ns);
+		next = LIST_NEXT(s, link);
+		forwards_set_now(s, c->now_ns);
 		if (s->relay)
 			clv_relay_session_step(s->relay, c->now_ns);
-		api_bounds_step(s, c->now_ns);
+		bounds_step(s, c->now_ns);
 		if (!s->retry_ns || c->now_ns < s->retry_ns)
 			continue;
 		s->retry_ns = 0;
 		end.error = connect_relay(s);
 		if (end.error)
-			tell_end(s, &end);
+			emit_end(s, &end);
 	}
 }
 
-uint64_t api_sessions_next_ns(const struct culvert *c)
+uint64_t sessions_next_ns(const struct culvert *c)
 {
+	const struct culvert_session *s;
 	uint64_t at_ns = UINT64_MAX;
 
-	for (const struct culvert_session *s = c->sessions; s; s = s->next) {
-		uint64_t bounds_ns = api_bounds_next_ns(s);
+	LIST_FOREACH(s, &c->sessions, link) {
+		uint64_t bounds_ns = bounds_next_ns(s);
 
 		if (s->retry_ns && s->retry_ns < at_ns)
 			at_ns = s->retry_ns;
@@ -172,23 +172,23 @@ uint64_t api_sessions_next_ns(const struct culvert *c)
 static int take_relay(struct culvert_session *s, const char *text)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *found, *a;
-	struct target relay;
+	struct host_port relay;
 	char port[8];
-	int err = api_parse(s->c, "relay", text, &relay);
+	int err = text_parse_host(s->c, "relay", text, &relay);
 
 	if (err)
 		return err;
 	if (!relay.port)
-		return api_fail(s->c, CULVERT_ESYNTAX, "relay has no port number: %s", text);
+		return text_set_why(s->c, CULVERT_ESYNTAX, "relay has no port number: %s", text);
 	snprintf(port, sizeof(port), "%u", relay.port);
 	if (getaddrinfo(relay.host, port, &hints, &found))
-		return api_fail(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
+		return text_set_why(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
 	for (a = found; a && s->addresses_len < CULVERT_ADDRESSES_MAX; a = a->ai_next)
 		if (!clv_endpoint_from_sockaddr(a->ai_addr, &s->addresses[s->addresses_len]))
 			s->addresses_len++;
 	freeaddrinfo(found);
 	if (!s->addresses_len)
-		return api_fail(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
+		return text_set_why(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
 	snprintf(s->authority, sizeof(s->authority), strchr(relay.host, ':') ? "[%s]:%u" : "%s:%u",
 		 relay.host, relay.port);
 	snprintf(s->server_name, sizeof(s->server_name), "%s", relay.host);
@@ -207,12 +207,12 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 	int err;
 
 	if (!o->ca_file == !o->pin)
-		return api_fail(s->c, CULVERT_ESYNTAX,
-				"say whom to trust, by one of CA file and pin");
+		return text_set_why(s->c, CULVERT_ESYNTAX,
+				    "say whom to trust, by one of CA file and pin");
 	if (o->pin && culvert_pin_parse(o->pin, pin))
-		return api_fail(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
+		return text_set_why(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
 	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
-	return err ? api_fail(s->c, err, "%s", error) : 0;
+	return err ? text_set_why(s->c, err, "%s", error) : 0;
 }
 
 static int take_names(struct culvert_session *s, const struct culvert_session_options *o)
@@ -222,13 +222,13 @@ static int take_names(struct culvert_session *s, const struct culvert_session_op
 
 	if (o->server_name) {
 		if (strlen(o->server_name) >= sizeof(s->server_name))
-			return api_fail(s->c, CULVERT_ESYNTAX, "the server name is too long");
+			return text_set_why(s->c, CULVERT_ESYNTAX, "the server name is too long");
 		strcpy(s->server_name, o->server_name);
 	}
 	if (!o->uri_template)
 		return 0;
 	if (clv_template_expand(o->uri_template, "192.0.2.1", 1, &uri, &why))
-		return api_fail(s->c, CULVERT_ESYNTAX, "URI template: %s", why);
+		return text_set_why(s->c, CULVERT_ESYNTAX, "URI template: %s", why);
 	s->uri_template = strdup(o->uri_template);
 	return s->uri_template ? 0 : -ENOMEM;
 }
@@ -240,22 +240,12 @@ static void free_session(struct culvert_session *s)
 	free(s);
 }
 
-static void link_session(struct culvert *c, struct culvert_session *s)
+static void release(struct object *object)
 {
-	s->next = c->sessions;
-	if (s->next)
-		s->next->prev = s;
-	c->sessions = s;
-}
+	struct culvert_session *s = (struct culvert_session *)object;
 
-static void unlink_session(struct culvert *c, struct culvert_session *s)
-{
-	if (s->prev)
-		s->prev->next = s->next;
-	else
-		c->sessions = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
+	if (!s->relay) /* else its end, on_down, releases s */
+		free_session(s);
 }
 
 int culvert_session_open(struct culvert *c, const struct culvert_session_options *o,
@@ -266,7 +256,8 @@ int culvert_session_open(struct culvert *c, const struct culvert_session_options
 
 	if (!s)
 		return -ENOMEM;
-	c->why[0] = '\0';
+	text_clear_why(c);
+	s->object.release = release;
 	s->c = c;
 	s->user = o->user;
 	s->profile = o->profile == CULVERT_HYBRID ? CLV_PROFILE_HYBRID : CLV_PROFILE_PQC;
@@ -281,43 +272,37 @@ int culvert_session_open(struct culvert *c, const struct culvert_session_options
 	if (!err)
 		err = connect_relay(s);
 	if (err == CLV_EUNROUTABLE)
-		api_fail(c, err, "no route to relay %s", s->authority);
+		text_set_why(c, err, "no route to relay %s", s->authority);
 	if (err) {
 		free_session(s);
 		return err;
 	}
-	link_session(c, s);
-	api_hurry(c);
+	LIST_INSERT_HEAD(&c->sessions, s, link);
+	wake_now(c);
 	*out = s;
 	return 0;
 }
 
 /* ---- close ---- */
 
-void api_session_release(struct culvert_session *s)
-{
-	if (s->object.events || s->relay)
-		return;
-	free_session(s);
-}
-
 void culvert_session_close(struct culvert_session *s)
 {
+	struct clv_relay_session *relay;
+
 	if (!s)
 		return;
-	while (s->tunnels)
-		culvert_tunnel_close(s->tunnels);
-	while (s->forwards)
-		culvert_forward_close(s->forwards);
-	while (s->bounds)
-		culvert_bound_close(s->bounds);
-	unlink_session(s->c, s);
-	s->object.is_closed = true;
-	api_hurry(s->c);
-	if (s->relay)
-		clv_relay_session_close(s->relay); /* its end releases s */
-	else
-		api_session_release(s);
+	while (!LIST_EMPTY(&s->tunnels))
+		culvert_tunnel_close(LIST_FIRST(&s->tunnels));
+	while (!LIST_EMPTY(&s->forwards))
+		culvert_forward_close(LIST_FIRST(&s->forwards));
+	while (!LIST_EMPTY(&s->bounds))
+		culvert_bound_close(LIST_FIRST(&s->bounds));
+	LIST_REMOVE(s, link);
+	wake_now(s->c);
+	relay = s->relay;
+	object_close(&s->object); /* s is gone, or lives until on_down */
+	if (relay)
+		clv_relay_session_close(relay);
 }
 
 void culvert_session_info(const struct culvert_session *s, struct culvert_session_info *out)
@@ -329,5 +314,5 @@ void culvert_session_info(const struct culvert_session *s, struct culvert_sessio
 		.payload_max = s->payload_max,
 		.reconnects = s->reconnects,
 	};
-	api_address(&s->addresses[s->address], &out->relay);
+	text_to_address(&s->addresses[s->address], &out->relay);
 }

@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * culvert_state - what the files of the library's public half share; nobody else includes it.
+ * culvert_state - what the files of the library share.  Private to control/library.
  *
- *   culvert.c          a client: the step, the queue of events
- *   culvert_session.c  a session: the relay's addresses, trust, coming back
- *   culvert_tunnel.c   tunnels of the API, and forwards
- *   culvert_bound.c    bound ports
+ *   culvert_client.c   opening and closing a client, its step, its statistics
+ *   culvert_session.c  sessions: the relay's addresses, trust, reconnecting
+ *   culvert_tunnel.c   tunnels whose payloads pass through the API
+ *   culvert_forward.c  forwards: local UDP ports that lead to a target
+ *   culvert_bound.c    bound tunnels
+ *   culvert_events.c   the event queue, the lifetime of objects, the limit on sends per step
+ *   culvert_text.c     parsing, formatting and error messages
  *
- * An object that its owner closed lives on, out of reach, until the events that name it were skipped.
+ * Calls go only downward: client > session > tunnel, forward, bound > events > text.
+ *
+ * An object that the application closed is freed once every queued event that refers to it has been
+ * skipped; see struct object.
  * Threading: the caller's.
  */
 #ifndef CLV_LIBRARY_CULVERT_STATE_H
 #define CLV_LIBRARY_CULVERT_STATE_H
 
-#include "datapath/base/pace.h"
+#include <sys/queue.h>
+
+#include "control/library/culvert.h"
 #include "control/peer/bindpoint.h"
 #include "control/peer/client.h"
-#include "control/library/culvert.h"
 #include "control/peer/forward.h"
 #include "datapath/base/mailbox.h"
+#include "datapath/base/pace.h"
 
 enum {
 	CULVERT_ADDRESSES_MAX = 8, /* of a relay's name */
@@ -27,14 +35,16 @@ enum {
 
 /* First member of everything an event can be about. */
 struct object {
-	uint32_t events; /* that name it and were not read */
-	bool is_closed;
+	uint32_t events; /* queued events that refer to it */
+	bool is_closed;	 /* by the application, which no longer has a pointer to it */
+	/* Frees the object; called once it is closed and no event refers to it. */
+	void (*release)(struct object *object);
 };
 
 struct culvert_tunnel {
 	struct object object;
 	struct culvert_session *session;
-	struct culvert_tunnel *next, *prev;
+	LIST_ENTRY(culvert_tunnel) link;
 	struct clv_relay_tunnel *tunnel; /* NULL: refused or ended */
 	bool is_open;
 	void *user;
@@ -43,7 +53,7 @@ struct culvert_tunnel {
 struct culvert_forward {
 	struct object object;
 	struct culvert_session *session;
-	struct culvert_forward *next, *prev;
+	LIST_ENTRY(culvert_forward) link;
 	struct clv_forward *forward;
 	struct clv_endpoint listen; /* of fd */
 	int fd;
@@ -53,24 +63,24 @@ struct culvert_forward {
 struct culvert_bound {
 	struct object object;
 	struct culvert_session *session;
-	struct culvert_bound *next, *prev;
+	LIST_ENTRY(culvert_bound) link;
 	struct clv_bindpoint *point;
 	bool is_open, is_joined;
-	uint64_t again_ns; /* when to ask again; 0: not */
+	uint64_t again_ns; /* when to request it again; 0: not scheduled */
 	void *user;
 };
 
 struct culvert_session {
 	struct object object;
 	struct culvert *c;
-	struct culvert_session *next, *prev;
-	struct clv_relay_session *relay; /* up, or being asked for */
-	bool is_up, was_up, is_over;
-	struct culvert_tunnel *tunnels;
-	struct culvert_forward *forwards;
-	struct culvert_bound *bounds;
+	LIST_ENTRY(culvert_session) link;
+	struct clv_relay_session *relay; /* up, or connecting */
+	bool is_up, was_up;
+	LIST_HEAD(, culvert_tunnel) tunnels;
+	LIST_HEAD(, culvert_forward) forwards;
+	LIST_HEAD(, culvert_bound) bounds;
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
-	unsigned addresses_len, address; /* in use */
+	unsigned addresses_len, address; /* index of the one in use */
 	char authority[CULVERT_HOST_TEXT + 8];
 	char server_name[CULVERT_HOST_TEXT];
 	char *uri_template; /* NULL: the default one */
@@ -78,7 +88,7 @@ struct culvert_session {
 	enum clv_profile profile;
 	bool capsules, reconnect;
 	unsigned retries;
-	uint64_t retry_ns; /* when to ask again; 0: not */
+	uint64_t retry_ns; /* when to connect again; 0: not scheduled */
 	uint64_t reconnects;
 	uint32_t payload_max;
 	struct clv_tls_facts facts;
@@ -88,72 +98,84 @@ struct culvert_session {
 struct culvert {
 	struct clv_client *client;
 	struct clv_mailbox *events;
-	struct culvert_session *sessions;
+	LIST_HEAD(, culvert_session) sessions;
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
 	struct clv_pace pace;
-	bool is_looking; /* nothing to do, and not to sleep yet */
+	bool is_looking; /* nothing to do, but busy-polling for a moment before it sleeps */
 	uint32_t events_len;
-	uint64_t waiting_bytes, receive_bytes; /* datagrams as events: now, and at most */
+	uint64_t waiting_bytes, receive_bytes; /* of queued datagrams: now, and at most */
 	uint64_t received_dropped;
 	unsigned sends; /* since the last step */
 	uint32_t remotes_max;
 	uint64_t answer_ns;
-	bool is_lending; /* the oldest event was read, and its record not given back */
+	bool is_lending; /* the application holds the event it read last: its record is still queued */
 	bool is_closing;
 	char why[512];
 };
 
-struct target {
+struct host_port {
 	char host[CULVERT_HOST_TEXT]; /* without brackets */
 	uint16_t port;		      /* host order */
 };
 
-/* ---- culvert.c ---- */
+/* ---- culvert_text.c ---- */
 
-/* Queue an event; tail (payload or detail) may be NULL.  Its subject is what it names last. */
-void api_tell(struct culvert *c, const struct culvert_event *e, const void *tail, size_t len);
-/* Say why a function fails.  Returns error. */
-int api_fail(struct culvert *c, int error, const char *fmt, ...)
+/* Record the reason of a failure for culvert_why().  Returns error. */
+int text_set_why(struct culvert *c, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Something was asked for: the next step cannot wait. */
-void api_hurry(struct culvert *c);
-/* What a refusal said beside its status becomes the event's detail. */
-void api_tell_refusal(struct culvert *c, struct culvert_event *e,
-		      const struct clv_client_result *result);
-/* Whether len bytes may be sent now: 0, -EMSGSIZE or -EAGAIN. */
-int api_may_send(struct culvert_session *s, size_t len);
-void api_address(const struct clv_endpoint *ep, union culvert_address *out);
-/* "HOST:PORT", "[v6]:PORT".  Returns 0 or CULVERT_ESYNTAX after saying why; what: of the text. */
-int api_parse(struct culvert *c, const char *what, const char *text, struct target *out);
+void text_clear_why(struct culvert *c);
+void text_to_address(const struct clv_endpoint *ep, union culvert_address *out);
+/*
+ * Parse "HOST:PORT" or "[IPv6]:PORT".  what: names the option in the message.
+ * Returns 0, or CULVERT_ESYNTAX after recording the reason.
+ */
+int text_parse_host(struct culvert *c, const char *what, const char *text, struct host_port *out);
+/* The same for a target: its port is not 0 and a URI template can carry it. */
+int text_parse_target(struct culvert *c, const char *text, struct host_port *out);
+
+/* ---- culvert_events.c ---- */
+
+/*
+ * Queue an event about the innermost object it names, unless that object is closed.
+ * tail: the payload or detail that the event lends; copies; may be NULL.
+ */
+void emit_event(struct culvert *c, const struct culvert_event *e, const void *tail, size_t len);
+/* Queue an event about a refusal, with the relay's status and reason.  result: may be NULL. */
+void emit_refusal(struct culvert *c, struct culvert_event *e,
+		  const struct clv_client_result *result);
+/* Give the queue back the record of the event that the application read last. */
+void events_give_back(struct culvert *c);
+/* Mark an object as closed; free it now, or when the last event that refers to it is skipped. */
+void object_close(struct object *object);
+/* Make the application's next step due at once. */
+void wake_now(struct culvert *c);
+/* Whether a datagram of len bytes may be sent now.  Returns 0, -EMSGSIZE or -EAGAIN. */
+int may_send(struct culvert_session *s, size_t len);
 
 /* ---- culvert_session.c ---- */
 
-/* Before each step: what has to know the time; sessions to ask for again. */
-void api_sessions_step(struct culvert *c);
-uint64_t api_sessions_next_ns(const struct culvert *c);
-/* Free it if nothing speaks of it any more. */
-void api_session_release(struct culvert_session *s);
+/* Run the timers of all sessions, and of what they own. */
+void sessions_step(struct culvert *c);
+/* When the next of these timers is due; UINT64_MAX: none. */
+uint64_t sessions_next_ns(const struct culvert *c);
 
-/* ---- culvert_tunnel.c ---- */
+/* ---- culvert_forward.c ---- */
 
-void api_tunnel_release(struct culvert_tunnel *t);
-void api_forward_release(struct culvert_forward *f);
-/* The session is up, or lost: its forwards hear of it. */
-void api_forwards_set_session(struct culvert_session *s, struct clv_relay_session *relay);
-void api_forwards_set_now(struct culvert_session *s, uint64_t now_ns);
-/* Whether a forward of the session listens there, and has taken the datagram. */
-bool api_forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
-			     const uint8_t *payload, size_t len);
+/* Pass a session that came up, or NULL for one that was lost, to its forwards. */
+void forwards_set_session(struct culvert_session *s, struct clv_relay_session *relay);
+void forwards_set_now(struct culvert_session *s, uint64_t now_ns);
+/* Returns whether one of the session's forwards listens at evt->local, and took the datagram. */
+bool forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+			 const uint8_t *payload, size_t len);
 
 /* ---- culvert_bound.c ---- */
 
-void api_bound_release(struct culvert_bound *b);
-void api_bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay);
-/* Ask again for ports whose time has come. */
-void api_bounds_step(struct culvert_session *s, uint64_t now_ns);
-uint64_t api_bounds_next_ns(const struct culvert_session *s);
-/* As api_forwards_new_remote; for the local ports of remotes. */
-bool api_bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
-			   const uint8_t *payload, size_t len);
+void bounds_set_session(struct culvert_session *s, struct clv_relay_session *relay);
+/* Run the timers of the session's bound tunnels: request ended ones again, expire registrations. */
+void bounds_step(struct culvert_session *s, uint64_t now_ns);
+uint64_t bounds_next_ns(const struct culvert_session *s);
+/* As forwards_new_remote, for the local ports of remotes. */
+bool bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
+		       const uint8_t *payload, size_t len);
 
 #endif
