@@ -15,12 +15,13 @@ enum {
 
 #define DROP_PREFIX "xdp_drop_"
 
-void clv_listing_start(struct clv_listing *l, const struct clv_relay *relay, const json_t *request)
+void clv_listing_start(struct clv_listing *l, const struct clv_daemon *daemon,
+		       const json_t *request)
 {
 	const json_t *limit = json_object_get(request, "limit");
 
 	*l = (struct clv_listing){
-		.relay = relay,
+		.daemon = daemon,
 		.items = json_array(),
 		.limit = json_is_integer(limit) ? json_integer_value(limit) : LIMIT_DEFAULT,
 		.tunnel = json_string_value(json_object_get(request, "tunnel")),

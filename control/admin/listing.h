@@ -20,13 +20,14 @@
 
 /* A list that stops at the asked limit, but counts on. */
 struct clv_listing {
-	const struct clv_relay *relay;
+	const struct clv_daemon *daemon;
 	json_t *items;
 	json_int_t limit, total;
 	const char *tunnel; /* borrows from the request; NULL: rows of all */
 };
 
-void clv_listing_start(struct clv_listing *l, const struct clv_relay *relay, const json_t *request);
+void clv_listing_start(struct clv_listing *l, const struct clv_daemon *daemon,
+		       const json_t *request);
 /* Whether rows of this tunnel are asked for. */
 bool clv_listing_wants(const struct clv_listing *l, const struct clv_ref *tunnel);
 /* Count a row.  Returns whether to append it to items. */
@@ -44,7 +45,7 @@ json_int_t clv_listing_seconds_since(uint64_t since_ns);
  */
 json_t *clv_listing_xdp(const struct clv_bpf_maps *maps, bool drops_only);
 
-/* What answers the commands of the same names; user: the struct clv_relay.  See report.h. */
+/* What answers the commands of the same names; user: the struct clv_daemon.  See report.h. */
 json_t *clv_report_tunnels(void *user, const json_t *request);
 json_t *clv_report_contexts(void *user, const json_t *request);
 json_t *clv_report_bindings(void *user, const json_t *request);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/metrics.h"
 
+#include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
 #include "datapath/io/xsk.h"
 #include "datapath/crypto/aead.h"
@@ -32,19 +33,19 @@ static bool is_drop(enum clv_counter which)
 }
 
 /* One line for each thread. */
-static void write_counter(FILE *out, const struct clv_relay *relay, enum clv_counter which,
+static void write_counter(FILE *out, const struct clv_daemon *daemon, enum clv_counter which,
 			  const char *name, const char *reason)
 {
 	uint16_t i;
 
 	fprintf(out, "culvert_%s_total{%sthread=\"control\"} %" PRIu64 "\n", name, reason,
-		clv_count_read(clv_control_counters(relay->control), which));
-	for (i = 0; i < relay->workers_len; i++)
+		clv_count_read(clv_control_counters(daemon->control), which));
+	for (i = 0; i < daemon->workers_len; i++)
 		fprintf(out, "culvert_%s_total{%sthread=\"worker-%u\"} %" PRIu64 "\n", name, reason,
-			i, clv_count_read(clv_worker_counters(relay->workers[i].worker), which));
+			i, clv_count_read(clv_worker_counters(daemon->workers[i].worker), which));
 }
 
-static void write_counters(FILE *out, const struct clv_relay *relay)
+static void write_counters(FILE *out, const struct clv_daemon *daemon)
 {
 	char name[80], reason[80];
 	unsigned i;
@@ -56,7 +57,7 @@ static void write_counters(FILE *out, const struct clv_relay *relay)
 			continue;
 		snprintf(name, sizeof(name), "%s_total", clv_counter_name(which));
 		begin(out, name, "counter", clv_counter_help(which));
-		write_counter(out, relay, which, clv_counter_name(which), "");
+		write_counter(out, daemon, which, clv_counter_name(which), "");
 	}
 	begin(out, "drops_total", "counter",
 	      "packets and datagrams dropped, by reason (culvertctl drops explains each)");
@@ -67,7 +68,7 @@ static void write_counters(FILE *out, const struct clv_relay *relay)
 			continue;
 		snprintf(reason, sizeof(reason), "reason=\"%s\",",
 			 clv_counter_name(which) + strlen(DROP_PREFIX));
-		write_counter(out, relay, which, "drops", reason);
+		write_counter(out, daemon, which, "drops", reason);
 	}
 }
 
@@ -87,11 +88,11 @@ static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
 			(uint64_t)(bytes ? counts[i].bytes : counts[i].packets));
 }
 
-static void write_xdp(FILE *out, const struct clv_relay *relay)
+static void write_xdp(FILE *out, const struct clv_daemon *daemon)
 {
 	struct clv_count counts[CLV_XDP_COUNTER_MAX];
 
-	if (!relay->bpf || clv_maps_counters(clv_bpf_maps(relay->bpf), counts))
+	if (!daemon->bpf || clv_maps_counters(clv_bpf_maps(daemon->bpf), counts))
 		return;
 	write_xdp_of(out, counts, false);
 	write_xdp_of(out, counts, true);
@@ -99,18 +100,19 @@ static void write_xdp(FILE *out, const struct clv_relay *relay)
 
 /* ---- interfaces ---- */
 
-static void write_rungs(FILE *out, const struct clv_relay *relay)
+static void write_modes(FILE *out, const struct clv_daemon *daemon)
 {
 	size_t i;
-	int rung;
+	int mode;
 
 	begin(out, "interface_rung", "gauge",
 	      "1 for the rung of the ladder an interface stands on, 0 for the others");
-	for (i = 0; i < relay->links_len; i++)
-		for (rung = 0; rung < CLV_RUNG_MAX; rung++)
+	for (i = 0; i < daemon->interfaces_len; i++)
+		for (mode = 0; mode < CLV_DATAPATH_MODES; mode++)
 			fprintf(out, "culvert_interface_rung{interface=\"%s\",rung=\"%s\"} %d\n",
-				relay->links[i].nic.name, clv_rung_name((enum clv_rung)rung),
-				relay->links[i].rung == (enum clv_rung)rung);
+				daemon->interfaces[i].nic.name,
+				clv_datapath_mode_name((enum clv_datapath_mode)mode),
+				daemon->interfaces[i].mode == (enum clv_datapath_mode)mode);
 }
 
 /* What the kernel counts for each AF_XDP socket. */
@@ -130,15 +132,15 @@ static const struct {
 	  offsetof(struct clv_xsk_info, tx_invalid) },
 };
 
-static void write_sockets_of(FILE *out, const struct clv_relay *relay, size_t figure)
+static void write_sockets_of(FILE *out, const struct clv_daemon *daemon, size_t figure)
 {
 	struct clv_xsk_info info;
 	uint64_t value;
 	unsigned k;
 	uint16_t i;
 
-	for (i = 0; i < relay->workers_len; i++) {
-		const struct clv_port *port = relay->workers[i].xsk_seen;
+	for (i = 0; i < daemon->workers_len; i++) {
+		const struct clv_port *port = daemon->workers[i].xsk_seen;
 
 		for (k = 0; port && clv_xsk_info(port, k, &info) == 0; k++) {
 			memcpy(&value, (const char *)&info + socket_figures[figure].offset,
@@ -147,21 +149,22 @@ static void write_sockets_of(FILE *out, const struct clv_relay *relay, size_t fi
 				"culvert_%s{interface=\"%s\",queue=\"%u\",mode=\"%s\"} %" PRIu64
 				"\n",
 				socket_figures[figure].name,
-				info.link < relay->links_len ? relay->links[info.link].nic.name
-							     : "?",
+				info.link < daemon->interfaces_len
+					? daemon->interfaces[info.link].nic.name
+					: "?",
 				info.queue, info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
 				value);
 		}
 	}
 }
 
-static void write_sockets(FILE *out, const struct clv_relay *relay)
+static void write_sockets(FILE *out, const struct clv_daemon *daemon)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(socket_figures) / sizeof(socket_figures[0]); i++) {
 		begin(out, socket_figures[i].name, "counter", socket_figures[i].help);
-		write_sockets_of(out, relay, i);
+		write_sockets_of(out, daemon, i);
 	}
 }
 
@@ -182,30 +185,33 @@ static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
 	return true;
 }
 
-static void write_all(FILE *out, const struct clv_relay *relay)
+static void write_all(FILE *out, const struct clv_daemon *daemon)
 {
 	uint64_t sessions[2] = { 0 }, tunnels = 0;
 
-	clv_control_each_session(relay->control, count_session, sessions);
-	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
+	clv_control_each_session(daemon->control, count_session, sessions);
+	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
 	begin(out, "info", "gauge", "always 1; what runs");
 	fprintf(out, "culvert_info{version=\"%s\",aead=\"%s\",datapath=\"%s\"} 1\n", CLV_VERSION,
-		clv_aead_provider(), clv_datapath_name((enum clv_datapath)relay->config.datapath));
+		clv_aead_provider(),
+		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath));
 	gauge(out, "uptime_seconds", "since the start of the process",
-	      (clv_clock_now_ns() - relay->started_ns) / CLV_SEC);
-	gauge(out, "stopping", "1 while the relay closes its connections", relay->loop.is_stopping);
+	      (clv_clock_now_ns() - daemon->started_ns) / CLV_SEC);
+	gauge(out, "stopping", "1 while the relay closes its connections",
+	      daemon->loop.is_stopping);
 	gauge(out, "xdp_loaded", "1 with the XDP program, 0 where kernel sockets do all",
-	      relay->bpf != NULL);
-	gauge(out, "workers", "packet threads", relay->workers_len);
+	      daemon->bpf != NULL);
+	gauge(out, "workers", "packet threads", daemon->workers_len);
 	gauge(out, "connections", "established QUIC connections", sessions[0]);
 	gauge(out, "handshaking", "connections whose handshake is not done", sessions[1]);
 	gauge(out, "tunnels", "open tunnels", tunnels);
-	gauge(out, "egress_ports", "UDP ports held toward targets", clv_egress_used(relay->egress));
+	gauge(out, "egress_ports", "UDP ports held toward targets",
+	      clv_egress_used(daemon->egress));
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
-	write_rungs(out, relay);
-	write_counters(out, relay);
-	write_xdp(out, relay);
-	write_sockets(out, relay);
+	write_modes(out, daemon);
+	write_counters(out, daemon);
+	write_xdp(out, daemon);
+	write_sockets(out, daemon);
 }
 
 uint64_t clv_metrics_heap_bytes(void)
@@ -215,7 +221,7 @@ uint64_t clv_metrics_heap_bytes(void)
 	return (uint64_t)now.uordblks + now.hblkhd;
 }
 
-char *clv_metrics_text(const struct clv_relay *relay, size_t *len)
+char *clv_metrics_text(const struct clv_daemon *daemon, size_t *len)
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
@@ -223,7 +229,7 @@ char *clv_metrics_text(const struct clv_relay *relay, size_t *len)
 
 	if (!out)
 		return NULL;
-	write_all(out, relay);
+	write_all(out, daemon);
 	failed = ferror(out);
 	if (fclose(out) || failed) {
 		free(text);

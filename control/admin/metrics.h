@@ -16,7 +16,7 @@
 #include "control/daemon/daemon.h"
 
 /* All figures.  Returns text that the caller frees and its length, or NULL when out of memory. */
-char *clv_metrics_text(const struct clv_relay *relay, size_t *len);
+char *clv_metrics_text(const struct clv_daemon *daemon, size_t *len);
 
 /* Bytes that were allocated and not freed, in the whole process. */
 uint64_t clv_metrics_heap_bytes(void);

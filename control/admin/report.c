@@ -4,6 +4,7 @@
 #include "control/admin/ctl.h"
 #include "control/admin/listing.h"
 #include "control/admin/metrics.h"
+#include "control/daemon/datapath.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -51,34 +52,35 @@ static json_t *from_counters(const struct clv_counters *counters, bool drops_onl
 	return from_sums(sums, drops_only);
 }
 
-static void sum_all(const struct clv_relay *relay, uint64_t sums[CLV_COUNTER_MAX])
+static void sum_all(const struct clv_daemon *daemon, uint64_t sums[CLV_COUNTER_MAX])
 {
 	uint16_t i;
 
-	add_counters(clv_control_counters(relay->control), sums);
-	for (i = 0; i < relay->workers_len; i++)
-		add_counters(clv_worker_counters(relay->workers[i].worker), sums);
+	add_counters(clv_control_counters(daemon->control), sums);
+	for (i = 0; i < daemon->workers_len; i++)
+		add_counters(clv_worker_counters(daemon->workers[i].worker), sums);
 }
 
 /* The XDP program's counters, or null without it. */
-static json_t *from_xdp(const struct clv_relay *relay, bool drops_only)
+static json_t *from_xdp(const struct clv_daemon *daemon, bool drops_only)
 {
-	json_t *object = relay->bpf ? clv_listing_xdp(clv_bpf_maps(relay->bpf), drops_only) : NULL;
+	json_t *object = daemon->bpf ? clv_listing_xdp(clv_bpf_maps(daemon->bpf), drops_only)
+				     : NULL;
 
 	return object ? object : json_null();
 }
 
 /* ---- status ---- */
 
-static json_t *from_listeners(const struct clv_relay *relay)
+static json_t *from_listeners(const struct clv_daemon *daemon)
 {
 	json_t *array = json_array();
 	char hex[65];
 	size_t i, k;
 
-	for (i = 0; i < relay->config.listeners_len; i++) {
-		const struct clv_config_listener *config = &relay->config.listeners[i];
-		const struct clv_relay_listener *l = &relay->listeners[i];
+	for (i = 0; i < daemon->config.listeners_len; i++) {
+		const struct clv_config_listener *config = &daemon->config.listeners[i];
+		const struct clv_daemon_listener *l = &daemon->listeners[i];
 
 		for (k = 0; k < 32; k++)
 			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
@@ -93,38 +95,40 @@ static json_t *from_listeners(const struct clv_relay *relay)
 	return array;
 }
 
-static json_t *from_link(const struct clv_relay_link *link)
+static json_t *from_interface(const struct clv_interface *interface)
 {
 	json_t *steps = json_array();
-	int to = link->rung, rung;
+	int to = interface->mode, mode;
 
 	/* Each step led to the rung that was left next, and the last one to where it stands. */
-	for (rung = CLV_RUNG_MAX - 1; rung >= 0; rung--) {
-		if (!*link->why[rung])
+	for (mode = CLV_DATAPATH_MODES - 1; mode >= 0; mode--) {
+		if (!*interface->why[mode])
 			continue;
 		json_array_insert_new(
 			steps, 0,
-			json_pack("{s:s,s:s,s:s}", "from", clv_rung_name((enum clv_rung)rung), "to",
-				  clv_rung_name((enum clv_rung)to), "because", link->why[rung]));
-		to = rung;
+			json_pack("{s:s,s:s,s:s}", "from",
+				  clv_datapath_mode_name((enum clv_datapath_mode)mode), "to",
+				  clv_datapath_mode_name((enum clv_datapath_mode)to), "because",
+				  interface->why[mode]));
+		to = mode;
 	}
-	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", link->nic.name, "ifindex",
-			 link->nic.ifindex, "driver", link->nic.driver, "rung",
-			 clv_rung_name(link->rung), "xdp",
-			 link->rung <= CLV_RUNG_COPY	  ? "native"
-			 : link->rung == CLV_RUNG_GENERIC ? "generic"
-							  : "none",
-			 "queues", (int)link->queues, "mtu", (int)link->nic.mtu, "numa_node",
-			 link->nic.numa_node, "steps", steps);
+	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", interface->nic.name,
+			 "ifindex", interface->nic.ifindex, "driver", interface->nic.driver, "rung",
+			 clv_datapath_mode_name(interface->mode), "xdp",
+			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
+			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
+								   : "none",
+			 "queues", (int)interface->queues, "mtu", (int)interface->nic.mtu,
+			 "numa_node", interface->nic.numa_node, "steps", steps);
 }
 
-static json_t *from_links(const struct clv_relay *relay)
+static json_t *from_interfaces(const struct clv_daemon *daemon)
 {
 	json_t *array = json_array();
 	size_t i;
 
-	for (i = 0; i < relay->links_len; i++)
-		json_array_append_new(array, from_link(&relay->links[i]));
+	for (i = 0; i < daemon->interfaces_len; i++)
+		json_array_append_new(array, from_interface(&daemon->interfaces[i]));
 	return array;
 }
 
@@ -143,39 +147,41 @@ static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
 	return true;
 }
 
-static json_t *from_privileges(const struct clv_relay *relay)
+static json_t *from_privileges(const struct clv_daemon *daemon)
 {
-	const char *why = relay->no_sandbox_why;
+	const char *why = daemon->no_sandbox_why;
 
-	return json_pack("{s:s,s:s,s:b,s:s*}", "user", relay->privs.user, "capabilities",
-			 relay->privs.capabilities, "sandbox", !*why, "no_sandbox_because",
+	return json_pack("{s:s,s:s,s:b,s:s*}", "user", daemon->privs.user, "capabilities",
+			 daemon->privs.capabilities, "sandbox", !*why, "no_sandbox_because",
 			 *why ? why : NULL);
 }
 
 static json_t *answer_status(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
 	json_int_t sessions[2] = { 0 }, tunnels = 0;
 
 	(void)request;
-	sum_all(relay, sums);
-	clv_control_each_session(relay->control, count_session, sessions);
-	clv_control_each_tunnel(relay->control, count_tunnel, &tunnels);
+	sum_all(daemon, sums);
+	clv_control_each_session(daemon->control, count_session, sessions);
+	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I}",
-		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(relay->started_ns),
-		"pid", (int)getpid(), "state", relay->loop.is_stopping ? "stopping" : "serving",
-		"state_dir", relay->options.state_dir, "run_dir", relay->options.run_dir, "config",
-		relay->options.config_file, "privileges", from_privileges(relay), "datapath",
-		clv_datapath_name((enum clv_datapath)relay->config.datapath), "no_xdp_because",
-		*relay->no_bpf_why ? relay->no_bpf_why : NULL, "aead", clv_aead_provider(),
-		"steered", relay->is_steered, "listeners", from_listeners(relay), "interfaces",
-		from_links(relay), "workers", relay->workers_len, "connections", sessions[0],
-		"handshaking", sessions[1], "tunnels", tunnels, "egress_ports",
-		(int)clv_egress_used(relay->egress), "counters", from_sums(sums, false), "xdp",
-		from_xdp(relay, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes());
+		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
+		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
+		"state_dir", daemon->options.state_dir, "run_dir", daemon->options.run_dir,
+		"config", daemon->options.config_file, "privileges", from_privileges(daemon),
+		"datapath",
+		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath),
+		"no_xdp_because", *daemon->no_bpf_why ? daemon->no_bpf_why : NULL, "aead",
+		clv_aead_provider(), "steered", daemon->is_steered, "listeners",
+		from_listeners(daemon), "interfaces", from_interfaces(daemon), "workers",
+		daemon->workers_len, "connections", sessions[0], "handshaking", sessions[1],
+		"tunnels", tunnels, "egress_ports", (int)clv_egress_used(daemon->egress),
+		"counters", from_sums(sums, false), "xdp", from_xdp(daemon, false), "heap_bytes",
+		(json_int_t)clv_metrics_heap_bytes());
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)
@@ -186,7 +192,7 @@ static json_t *answer_listeners(void *user, const json_t *request)
 
 /* ---- workers ---- */
 
-static json_t *from_sockets(const struct clv_relay *relay, const struct clv_port *port)
+static json_t *from_sockets(const struct clv_daemon *daemon, const struct clv_port *port)
 {
 	json_t *array = json_array();
 	struct clv_xsk_info info;
@@ -195,8 +201,8 @@ static json_t *from_sockets(const struct clv_relay *relay, const struct clv_port
 	for (i = 0; port && clv_xsk_info(port, i, &info) == 0; i++)
 		json_array_append_new(array,
 				      json_pack("{s:s,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
-						info.link < relay->links_len
-							? relay->links[info.link].nic.name
+						info.link < daemon->interfaces_len
+							? daemon->interfaces[info.link].nic.name
 							: "?",
 						"queue", (int)info.queue, "mode",
 						info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
@@ -208,30 +214,30 @@ static json_t *from_sockets(const struct clv_relay *relay, const struct clv_port
 	return array;
 }
 
-static json_t *from_worker(const struct clv_relay *relay, uint16_t id)
+static json_t *from_worker(const struct clv_daemon *daemon, uint16_t id)
 {
-	const struct clv_relay_worker *rw = &relay->workers[id];
-	const struct clv_plan_thread *plan = &relay->plan.workers[id];
+	const struct clv_worker_thread *thread = &daemon->workers[id];
+	const struct clv_plan_thread *plan = &daemon->plan.workers[id];
 
 	return json_pack("{s:i,s:i,s:i,s:s,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
 			 plan->numa_node, "why", plan->why, "sockets",
-			 from_sockets(relay, rw->xsk_seen), "counters",
-			 from_counters(clv_worker_counters(rw->worker), false));
+			 from_sockets(daemon, thread->xsk_seen), "counters",
+			 from_counters(clv_worker_counters(thread->worker), false));
 }
 
 static json_t *answer_workers(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	json_t *array = json_array();
 	uint16_t i;
 
 	(void)request;
-	for (i = 0; i < relay->workers_len; i++)
-		json_array_append_new(array, from_worker(relay, i));
-	return json_pack("{s:s,s:o,s:{s:i,s:s,s:o}}", "why", relay->plan.why, "workers", array,
-			 "control", "cpu", (int)relay->plan.control.cpu, "why",
-			 relay->plan.control.why, "counters",
-			 from_counters(clv_control_counters(relay->control), false));
+	for (i = 0; i < daemon->workers_len; i++)
+		json_array_append_new(array, from_worker(daemon, i));
+	return json_pack("{s:s,s:o,s:{s:i,s:s,s:o}}", "why", daemon->plan.why, "workers", array,
+			 "control", "cpu", (int)daemon->plan.control.cpu, "why",
+			 daemon->plan.control.why, "counters",
+			 from_counters(clv_control_counters(daemon->control), false));
 }
 
 /* ---- connections and tunnels ---- */
@@ -264,25 +270,25 @@ static bool list_session(void *user, const struct clv_session_view *v)
 
 static json_t *answer_conns(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	struct clv_listing l;
 
-	clv_listing_start(&l, relay, request);
-	clv_control_each_session(relay->control, list_session, &l);
+	clv_listing_start(&l, daemon, request);
+	clv_control_each_session(daemon->control, list_session, &l);
 	return clv_listing_end(&l, "conns");
 }
 
 /* What the user-space guard holds: all there is without XDP. */
 static json_t *answer_guard(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
-	const struct clv_guard *guard = clv_control_guard(relay->control);
+	const struct clv_daemon *daemon = user;
+	const struct clv_guard *guard = clv_control_guard(daemon->control);
 	uint64_t now_ns = clv_clock_now_ns();
 	char text[CLV_GUARD_TEXT_MAX];
 	struct clv_listing l;
 	size_t i;
 
-	clv_listing_start(&l, relay, request);
+	clv_listing_start(&l, daemon, request);
 	for (i = 0; guard->entries && i < guard->entries_len; i++) {
 		const struct clv_guard_entry *e = &guard->entries[i];
 
@@ -303,20 +309,20 @@ static json_t *answer_guard(void *user, const json_t *request)
 
 static json_t *answer_drops(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
 	json_t *workers = json_array();
 	uint16_t i;
 
 	(void)request;
-	for (i = 0; i < relay->workers_len; i++)
+	for (i = 0; i < daemon->workers_len; i++)
 		json_array_append_new(
 			workers,
-			from_counters(clv_worker_counters(relay->workers[i].worker), true));
-	sum_all(relay, sums);
+			from_counters(clv_worker_counters(daemon->workers[i].worker), true));
+	sum_all(daemon, sums);
 	return json_pack("{s:o,s:o,s:o,s:o}", "total", from_sums(sums, true), "workers", workers,
-			 "control", from_counters(clv_control_counters(relay->control), true),
-			 "xdp", from_xdp(relay, true));
+			 "control", from_counters(clv_control_counters(daemon->control), true),
+			 "xdp", from_xdp(daemon, true));
 }
 
 static json_t *from_prefix(const struct clv_prefix *prefix)
@@ -333,9 +339,9 @@ static json_t *from_prefix(const struct clv_prefix *prefix)
 
 static json_t *answer_policy(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	const struct clv_policy_rule *rules;
-	size_t i, n = clv_policy_rules(relay->policy, &rules);
+	size_t i, n = clv_policy_rules(daemon->policy, &rules);
 	json_t *array = json_array();
 
 	(void)request;
@@ -356,19 +362,19 @@ static const struct clv_ctl_command commands[] = {
 	{ "listeners", answer_listeners },   { "guard", answer_guard },
 };
 
-int clv_report_open(struct clv_relay *relay)
+int clv_report_open(struct clv_daemon *daemon)
 {
-	int err = clv_ctl_open(&relay->loop.loop, relay->options.run_dir, commands,
-			       sizeof(commands) / sizeof(commands[0]), relay, &relay->ctl);
+	int err = clv_ctl_open(&daemon->loop.loop, daemon->options.run_dir, commands,
+			       sizeof(commands) / sizeof(commands[0]), daemon, &daemon->ctl);
 
 	if (err)
-		snprintf(relay->error, sizeof(relay->error), "%s/%s: %s", relay->options.run_dir,
+		snprintf(daemon->error, sizeof(daemon->error), "%s/%s: %s", daemon->options.run_dir,
 			 CLV_CTL_SOCKET, clv_strerror(err));
 	return err;
 }
 
-void clv_report_close(struct clv_relay *relay)
+void clv_report_close(struct clv_daemon *daemon)
 {
-	clv_ctl_close(relay->ctl);
-	relay->ctl = NULL;
+	clv_ctl_close(daemon->ctl);
+	daemon->ctl = NULL;
 }

@@ -14,8 +14,8 @@
 
 #include "control/daemon/daemon.h"
 
-/* Start to answer on RUN/control.sock.  Returns 0, or -errno with one line in relay->error. */
-int clv_report_open(struct clv_relay *relay);
-void clv_report_close(struct clv_relay *relay);
+/* Start to answer on RUN/control.sock.  Returns 0, or -errno with one line in daemon->error. */
+int clv_report_open(struct clv_daemon *daemon);
+void clv_report_close(struct clv_daemon *daemon);
 
 #endif

@@ -56,11 +56,11 @@ static bool list_tunnel(void *user, const struct clv_tunnel_view *v)
 
 json_t *clv_report_tunnels(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	struct clv_listing l;
 
-	clv_listing_start(&l, relay, request);
-	clv_control_each_tunnel(relay->control, list_tunnel, &l);
+	clv_listing_start(&l, daemon, request);
+	clv_control_each_tunnel(daemon->control, list_tunnel, &l);
 	return clv_listing_end(&l, "tunnels");
 }
 
@@ -187,14 +187,14 @@ static void list_remote(struct clv_listing *l, const struct clv_bound_view *v)
 
 json_t *clv_report_contexts(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	struct clv_listing l;
 
-	clv_listing_start(&l, relay, request);
-	clv_control_each_tunnel(relay->control, list_tunnels_contexts, &l);
+	clv_listing_start(&l, daemon, request);
+	clv_control_each_tunnel(daemon->control, list_tunnels_contexts, &l);
 	/* What workers show is read without asking them: a listing costs no packet its time. */
-	for (uint16_t i = 0; i < relay->workers_len; i++) {
-		const struct clv_worker *w = relay->workers[i].worker;
+	for (uint16_t i = 0; i < daemon->workers_len; i++) {
+		const struct clv_worker *w = daemon->workers[i].worker;
 		uint32_t slots = clv_worker_bound_slots(w);
 		struct clv_bound_view v;
 
@@ -234,10 +234,10 @@ static bool list_bindings(void *user, const struct clv_tunnel_view *v)
 /* What the maps hold, as far as control knows it; culvertctl asks when there are no maps. */
 json_t *clv_report_bindings(void *user, const json_t *request)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 	struct clv_listing l;
 
-	clv_listing_start(&l, relay, request);
-	clv_control_each_tunnel(relay->control, list_bindings, &l);
+	clv_listing_start(&l, daemon, request);
+	clv_control_each_tunnel(daemon->control, list_bindings, &l);
 	return clv_listing_end(&l, "bindings");
 }

@@ -20,12 +20,12 @@
 #include "datapath/base/pace.h"
 
 /* Which rung of the ladder the operator asks for. */
-enum clv_datapath {
-	CLV_DATAPATH_AUTO = 0, /* the best there is, each interface for itself */
-	CLV_DATAPATH_ZEROCOPY, /* anything less is a start error */
-	CLV_DATAPATH_XDP,      /* native XDP, zero-copy or copy; anything less is a start error */
-	CLV_DATAPATH_GENERIC,  /* XDP behind the driver, on every interface */
-	CLV_DATAPATH_SOCK,     /* kernel sockets, no XDP */
+enum clv_config_datapath {
+	CLV_CONFIG_DATAPATH_AUTO = 0, /* the best there is, each interface for itself */
+	CLV_CONFIG_DATAPATH_ZEROCOPY, /* anything less is a start error */
+	CLV_CONFIG_DATAPATH_XDP, /* native XDP, zero-copy or copy; anything less is a start error */
+	CLV_CONFIG_DATAPATH_GENERIC, /* XDP behind the driver, on every interface */
+	CLV_CONFIG_DATAPATH_SOCK,    /* kernel sockets, no XDP */
 };
 
 struct clv_config_list {
@@ -41,7 +41,7 @@ struct clv_config_listener {
 };
 
 struct clv_config {
-	int datapath;	  /* enum clv_datapath */
+	int datapath;	  /* enum clv_config_datapath */
 	int log_level;	  /* enum clv_log_level */
 	char *proxy_name; /* owned; "": the host's name */
 	char *user;	  /* owned; whom to run as after set-up; "": stay */
@@ -132,6 +132,6 @@ bool clv_config_is_same(const struct clv_config_option *option, const struct clv
 /* Write a file that documents every key beside its default.  deploy/culvert.conf is this text. */
 void clv_config_print(FILE *out);
 
-const char *clv_datapath_name(enum clv_datapath datapath);
+const char *clv_config_datapath_name(enum clv_config_datapath datapath);
 
 #endif

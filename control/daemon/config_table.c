@@ -250,7 +250,7 @@ const struct clv_config_option *clv_config_options(size_t *len)
 	return options;
 }
 
-const char *clv_datapath_name(enum clv_datapath datapath)
+const char *clv_config_datapath_name(enum clv_config_datapath datapath)
 {
 	static const char *const names[] = { "auto", "zerocopy", "xdp", "generic", "sock" };
 

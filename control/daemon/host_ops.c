@@ -9,86 +9,86 @@
 
 static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	return clv_maps_conn_publish(&relay->maps, cid, ref);
+	return clv_maps_conn_publish(&daemon->maps, cid, ref);
 }
 
 static void conn_retire(void *host, const struct clv_cid *cid)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	clv_maps_conn_retire(&relay->maps, cid);
+	clv_maps_conn_retire(&daemon->maps, cid);
 }
 
 static int context_publish(void *host, const struct clv_tuple *tuple,
 			   const struct clv_context *context)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	return clv_maps_context_publish(&relay->maps, tuple, context);
+	return clv_maps_context_publish(&daemon->maps, tuple, context);
 }
 
 static void context_retire(void *host, const struct clv_tuple *tuple)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	clv_maps_context_retire(&relay->maps, tuple);
+	clv_maps_context_retire(&daemon->maps, tuple);
 }
 
 static int binding_publish(void *host, const struct clv_endpoint *local,
 			   const struct clv_binding *binding)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	return clv_maps_binding_publish(&relay->maps, local, binding);
+	return clv_maps_binding_publish(&daemon->maps, local, binding);
 }
 
 static void binding_retire(void *host, const struct clv_endpoint *local)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	clv_maps_binding_retire(&relay->maps, local);
+	clv_maps_binding_retire(&daemon->maps, local);
 }
 
 static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
 {
-	const struct clv_relay *relay = host;
+	const struct clv_daemon *daemon = host;
 	uint32_t queue;
 
-	if (clv_maps_queue_of_flow(&relay->maps, flow, &queue))
-		return relay->workers_len;
-	return (uint16_t)(queue % relay->workers_len); /* as relay_links gave the queues out */
+	if (clv_maps_queue_of_flow(&daemon->maps, flow, &queue))
+		return daemon->workers_len;
+	return (uint16_t)(queue % daemon->workers_len); /* as datapath.c distributes the queues */
 }
 
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
-	struct clv_relay *relay = host;
-	int err = clv_routes_lookup(relay->routes, remote, out);
+	struct clv_daemon *daemon = host;
+	int err = clv_routes_lookup(daemon->routes, remote, out);
 
 	if (!err)
-		relay->last_route = *out;
+		daemon->last_route = *out;
 	return err;
 }
 
 static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
-	struct clv_relay *relay = host;
-	const uint8_t *wanted = relay->bind_local[is_v6];
+	struct clv_daemon *daemon = host;
+	const uint8_t *wanted = daemon->bind_local[is_v6];
 	struct clv_route route = { 0 };
 	int err = 0;
 
-	if (relay->has_bind_local[is_v6])
+	if (daemon->has_bind_local[is_v6])
 		memcpy(route.source, wanted, sizeof(route.source));
 	else
-		err = clv_routes_source(relay->routes, is_v6, route.source);
+		err = clv_routes_source(daemon->routes, is_v6, route.source);
 	if (err)
 		return err;
-	if (!clv_routes_is_own(relay->routes, route.source))
+	if (!clv_routes_is_own(daemon->routes, route.source))
 		return CLV_EUNROUTABLE;
-	route.hop.via = clv_routes_is_served(relay->routes, route.source) ? CLV_VIA_XSK
-									  : CLV_VIA_KERNEL;
-	relay->last_route = route;
+	route.hop.via = clv_routes_is_served(daemon->routes, route.source) ? CLV_VIA_XSK
+									   : CLV_VIA_KERNEL;
+	daemon->last_route = route;
 	*out = route;
 	return 0;
 }
@@ -99,49 +99,49 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
  */
 static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
 {
-	struct clv_relay *relay = host;
-	bool is_asked = memcmp(relay->last_route.source, source, 16) == 0;
-	bool is_reserved = is_asked ? relay->last_route.hop.via == CLV_VIA_XSK
-				    : clv_routes_is_served(relay->routes, source);
+	struct clv_daemon *daemon = host;
+	bool is_asked = memcmp(daemon->last_route.source, source, 16) == 0;
+	bool is_reserved = is_asked ? daemon->last_route.hop.via == CLV_VIA_XSK
+				    : clv_routes_is_served(daemon->routes, source);
 
-	return clv_egress_take(relay->egress, source, is_reserved, out);
+	return clv_egress_take(daemon->egress, source, is_reserved, out);
 }
 
 static void egress_give(void *host, struct clv_egress *egress)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	clv_egress_give(relay->egress, egress);
+	clv_egress_give(daemon->egress, egress);
 }
 
 static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	return clv_resolve_start(relay->resolve, name, done, user, token);
+	return clv_resolve_start(daemon->resolve, name, done, user, token);
 }
 
 static void resolve_cancel(void *host, uint64_t token)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	clv_resolve_cancel(relay->resolve, token);
+	clv_resolve_cancel(daemon->resolve, token);
 }
 
 static bool is_own_address(void *host, const uint8_t addr[16])
 {
-	const struct clv_relay *relay = host;
+	const struct clv_daemon *daemon = host;
 
-	return clv_routes_is_own(relay->routes, addr);
+	return clv_routes_is_own(daemon->routes, addr);
 }
 
 static void too_big(void *host, const struct clv_tuple *tuple, uint32_t mtu, const uint8_t *quote,
 		    size_t len)
 {
-	struct clv_relay *relay = host;
+	struct clv_daemon *daemon = host;
 
-	if (relay->icmp)
-		clv_icmp_send_too_big(relay->icmp, tuple, mtu, quote, len);
+	if (daemon->icmp)
+		clv_icmp_send_too_big(daemon->icmp, tuple, mtu, quote, len);
 }
 
 static uint64_t wall_sec(void *host)
@@ -150,7 +150,7 @@ static uint64_t wall_sec(void *host)
 	return (uint64_t)time(NULL);
 }
 
-const struct clv_host_ops *clv_relay_host_ops(void)
+const struct clv_host_ops *clv_host_ops_of_daemon(void)
 {
 	static const struct clv_host_ops ops = {
 		.conn_publish = conn_publish,

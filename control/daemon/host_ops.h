@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * relay_host - clv_host_ops of culvertd: BPF maps, rtnetlink, kernel ports, the system's resolver.
+ * host_ops - clv_host_ops of culvertd: BPF maps, rtnetlink, kernel ports, the system's resolver.
  *
  * Threading: control.
  */
@@ -9,7 +9,7 @@
 
 #include "control/host/host.h"
 
-/* The functions take a struct clv_relay as host.  Lives as long as the program. */
-const struct clv_host_ops *clv_relay_host_ops(void);
+/* The functions take a struct clv_daemon as host.  Lives as long as the program. */
+const struct clv_host_ops *clv_host_ops_of_daemon(void);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The control thread's event loop: packets, workers, routes, signals, reload and stop. */
-#include "control/daemon/daemon.h"
+#include "control/daemon/loop.h"
 
+#include "control/daemon/interfaces.h"
+#include "control/daemon/listeners.h"
+#include "control/daemon/threads.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
@@ -23,14 +25,14 @@ enum {
 
 /* ---- steps of the control core ---- */
 
-static bool may_sleep(struct clv_relay *relay)
+static bool may_sleep(struct clv_daemon *daemon)
 {
 	uint16_t i;
 
-	for (i = 0; i < relay->workers_len; i++)
-		if (!clv_mailbox_may_sleep(relay->workers[i].events))
+	for (i = 0; i < daemon->workers_len; i++)
+		if (!clv_mailbox_may_sleep(daemon->workers[i].events))
 			return false;
-	return relay->port->ops->may_sleep(relay->port);
+	return daemon->port->ops->may_sleep(daemon->port);
 }
 
 static void on_next(uv_timer_t *timer)
@@ -38,18 +40,18 @@ static void on_next(uv_timer_t *timer)
 	(void)timer; /* the step is taken before the loop sleeps again */
 }
 
-static void set_next_timer(struct clv_relay *relay, uint64_t now_ns)
+static void set_next_timer(struct clv_daemon *daemon, uint64_t now_ns)
 {
-	uint64_t next_ns = clv_control_next_ns(relay->control), wait_ms = 0;
+	uint64_t next_ns = clv_control_next_ns(daemon->control), wait_ms = 0;
 
 	if (next_ns == CLV_TIMER_NEVER) {
-		uv_timer_stop(&relay->loop.next);
+		uv_timer_stop(&daemon->loop.next);
 		return;
 	}
 	if (next_ns > now_ns)
 		wait_ms = (next_ns - now_ns + CLV_MSEC - 1) / CLV_MSEC;
-	uv_update_time(&relay->loop.loop);
-	uv_timer_start(&relay->loop.next, on_next, wait_ms, 0);
+	uv_update_time(&daemon->loop.loop);
+	uv_timer_start(&daemon->loop.next, on_next, wait_ms, 0);
 }
 
 static void on_busy(uv_idle_t *idle)
@@ -60,25 +62,25 @@ static void on_busy(uv_idle_t *idle)
 /* Before the loop sleeps: do what there is to do, and arm what will wake us. */
 static void on_prepare(uv_prepare_t *prepare)
 {
-	struct clv_relay *relay = prepare->data;
+	struct clv_daemon *daemon = prepare->data;
 	uint64_t now_ns = clv_clock_now_ns();
 	unsigned i;
 
 	for (i = 0; i < STEPS_PER_TURN; i++) {
 		now_ns = clv_clock_now_ns();
-		if (clv_control_step(relay->control, now_ns))
+		if (clv_control_step(daemon->control, now_ns))
 			continue;
-		if (relay->loop.is_stopping && clv_control_is_stopped(relay->control)) {
-			uv_stop(&relay->loop.loop);
+		if (daemon->loop.is_stopping && clv_control_is_stopped(daemon->control)) {
+			uv_stop(&daemon->loop.loop);
 			break;
 		}
-		if (!may_sleep(relay))
+		if (!may_sleep(daemon))
 			continue;
-		uv_idle_stop(&relay->loop.busy);
-		set_next_timer(relay, now_ns);
+		uv_idle_stop(&daemon->loop.busy);
+		set_next_timer(daemon, now_ns);
 		return;
 	}
-	uv_idle_start(&relay->loop.busy, on_busy);
+	uv_idle_start(&daemon->loop.busy, on_busy);
 }
 
 static void on_port(uv_poll_t *poll, int status, int events)
@@ -88,90 +90,75 @@ static void on_port(uv_poll_t *poll, int status, int events)
 
 static void on_wake(uv_poll_t *poll, int status, int events)
 {
-	const struct clv_relay *relay = poll->data;
+	const struct clv_daemon *daemon = poll->data;
 	uint64_t ticks;
 
 	(void)status, (void)events;
-	if (read(relay->wake_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
+	if (read(daemon->wake_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		clv_log(CLV_LOG_ERROR, "wake_fd", "err=\"%s\"", clv_strerror(-errno));
 }
 
 /* ---- routes ---- */
 
-int clv_relay_update_listeners(struct clv_relay *relay)
-{
-	uint16_t ports[CLV_LISTENERS_MAX];
-	const uint8_t(*own)[16];
-	size_t i, n = clv_routes_own(relay->routes, &own);
-	int err;
-
-	for (i = 0; i < relay->config.listeners_len; i++)
-		ports[i] = relay->config.listeners[i].port;
-	err = clv_maps_set_listeners(&relay->maps, own, n, ports, relay->config.listeners_len);
-	if (err)
-		snprintf(relay->error, sizeof(relay->error), "map listeners: %s",
-			 clv_strerror(err));
-	return err;
-}
-
 static void on_debounced(uv_timer_t *timer)
 {
-	struct clv_relay *relay = timer->data;
+	struct clv_daemon *daemon = timer->data;
 
-	if (!relay->loop.is_changed_again)
+	if (!daemon->loop.has_route_changes)
 		return;
-	relay->loop.is_changed_again = false;
+	daemon->loop.has_route_changes = false;
 	uv_timer_start(timer, on_debounced, DEBOUNCE_MSEC, 0);
-	clv_control_routes_changed(relay->control);
+	clv_control_routes_changed(daemon->control);
 }
 
-static void take_changes(struct clv_relay *relay, unsigned changes)
+static void take_changes(struct clv_daemon *daemon, unsigned changes)
 {
-	if (changes & CLV_ROUTES_ADDRESSES && clv_relay_update_listeners(relay))
-		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", relay->error);
+	if (changes & CLV_ROUTES_ADDRESSES && clv_listeners_publish(daemon))
+		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", daemon->error);
 	if (changes & CLV_ROUTES_LINKS)
-		relay->loop.has_new_links = true; /* announced in many pieces: looked at next tick */
+		daemon->loop.has_interface_changes =
+			true; /* announced in many pieces: looked at next tick */
 	if (!(changes & CLV_ROUTES_HOPS))
 		return;
 	/* The first at once: datagrams wait for a neighbour.  What follows soon, together. */
-	relay->loop.is_changed_again = true;
-	if (!uv_is_active((uv_handle_t *)&relay->loop.debounce))
-		on_debounced(&relay->loop.debounce);
+	daemon->loop.has_route_changes = true;
+	if (!uv_is_active((uv_handle_t *)&daemon->loop.debounce))
+		on_debounced(&daemon->loop.debounce);
 }
 
 static void on_routes(uv_poll_t *poll, int status, int events)
 {
-	struct clv_relay *relay = poll->data;
+	struct clv_daemon *daemon = poll->data;
 
 	(void)status, (void)events;
-	take_changes(relay, clv_routes_process(relay->routes));
+	take_changes(daemon, clv_routes_process(daemon->routes));
 }
 
 /* ---- ICMP ---- */
 
-static void on_error_said(void *user, const struct clv_icmp_error *error)
+static void on_icmp_error(void *user, const struct clv_icmp_error *error)
 {
-	const struct clv_relay *relay = user;
+	const struct clv_daemon *daemon = user;
 
-	clv_control_icmp(relay->control, &error->tuple, error->mtu);
+	clv_control_icmp(daemon->control, &error->tuple, error->mtu);
 }
 
 static void on_icmp(uv_poll_t *poll, int status, int events)
 {
-	struct clv_relay *relay = poll->data;
+	struct clv_daemon *daemon = poll->data;
 
 	(void)status, (void)events;
-	clv_icmp_receive(relay->icmp, clv_clock_now_ns(), on_error_said, relay);
+	clv_icmp_receive(daemon->icmp, clv_clock_now_ns(), on_icmp_error, daemon);
 }
 
-static void start_icmp(struct clv_relay *relay, uv_poll_t *poll, int family)
+static void start_icmp(struct clv_daemon *daemon, uv_poll_t *poll, int family)
 {
-	int fd = clv_icmp_fd(relay->icmp, family);
+	int fd = clv_icmp_fd(daemon->icmp, family);
 
 	if (fd < 0)
 		return;
-	uv_poll_init(&relay->loop.loop, poll, fd);
-	poll->data = relay;
+	uv_poll_init(&daemon->loop.loop, poll, fd);
+	poll->data = daemon;
 	uv_poll_start(poll, UV_READABLE, on_icmp);
 }
 
@@ -185,69 +172,69 @@ static void close_icmp(uv_poll_t *poll)
 
 static void on_tick(uv_timer_t *timer)
 {
-	struct clv_relay *relay = timer->data;
+	struct clv_daemon *daemon = timer->data;
 	uint64_t now_ns = clv_clock_now_ns();
-	unsigned changes = clv_routes_tick(relay->routes, now_ns);
+	unsigned changes = clv_routes_tick(daemon->routes, now_ns);
 
-	if (relay->loop.has_new_links && !relay->loop.is_stopping) {
-		relay->loop.has_new_links = false;
-		if (clv_relay_follow_links(relay))
+	if (daemon->loop.has_interface_changes && !daemon->loop.is_stopping) {
+		daemon->loop.has_interface_changes = false;
+		if (clv_interfaces_follow(daemon))
 			changes |= CLV_ROUTES_HOPS;
 	}
-	take_changes(relay, changes);
-	if (clv_relay_check_workers(relay))
-		clv_notify_alive(&relay->notify, now_ns);
+	take_changes(daemon, changes);
+	if (clv_threads_check(daemon))
+		clv_notify_alive(&daemon->notify, now_ns);
 }
 
 /* ---- signals ---- */
 
 static void on_stop_late(uv_timer_t *timer)
 {
-	struct clv_relay *relay = timer->data;
+	struct clv_daemon *daemon = timer->data;
 
 	clv_log(CLV_LOG_WARN, "stop_forced", "after_ms=%d", STOP_MSEC);
-	uv_stop(&relay->loop.loop);
+	uv_stop(&daemon->loop.loop);
 }
 
 static void on_stop(uv_signal_t *handle, int signal)
 {
-	struct clv_relay *relay = handle->data;
+	struct clv_daemon *daemon = handle->data;
 
-	if (relay->loop.is_stopping) {
-		uv_stop(&relay->loop.loop);
+	if (daemon->loop.is_stopping) {
+		uv_stop(&daemon->loop.loop);
 		return;
 	}
 	clv_log(CLV_LOG_INFO, "stopping", "signal=%s", signal == SIGTERM ? "TERM" : "INT");
-	relay->loop.is_stopping = true;
-	clv_notify(&relay->notify, "STOPPING=1");
-	uv_timer_start(&relay->loop.stop, on_stop_late, STOP_MSEC, 0);
-	clv_control_stop(relay->control, clv_clock_now_ns());
+	daemon->loop.is_stopping = true;
+	clv_notify(&daemon->notify, "STOPPING=1");
+	uv_timer_start(&daemon->loop.stop, on_stop_late, STOP_MSEC, 0);
+	clv_control_stop(daemon->control, clv_clock_now_ns());
 }
 
 /* Replace the policy everywhere; the kernel's table first, it only ever sees packets to drop. */
-static int replace_policy(struct clv_relay *relay, const struct clv_config *config)
+static int replace_policy(struct clv_daemon *daemon, const struct clv_config *config)
 {
 	struct clv_policy *policy;
 	int err;
 
 	err = clv_policy_new((const char *const *)config->allow.items, config->allow.len,
 			     (const char *const *)config->deny.items, config->deny.len, &policy,
-			     relay->error, sizeof(relay->error));
+			     daemon->error, sizeof(daemon->error));
 	if (err)
 		return err;
-	err = clv_maps_set_policy(&relay->maps, policy);
+	err = clv_maps_set_policy(&daemon->maps, policy);
 	if (err) {
-		snprintf(relay->error, sizeof(relay->error), "map denied: %s", clv_strerror(err));
+		snprintf(daemon->error, sizeof(daemon->error), "map denied: %s", clv_strerror(err));
 		clv_policy_free(policy);
 		return err;
 	}
-	clv_control_set_policy(relay->control, policy);
-	clv_policy_free(relay->policy);
-	relay->policy = policy;
+	clv_control_set_policy(daemon->control, policy);
+	clv_policy_free(daemon->policy);
+	daemon->policy = policy;
 	return 0;
 }
 
-static void warn_of_ignored_keys(const struct clv_config *now, const struct clv_config *wanted)
+static void warn_about_ignored_keys(const struct clv_config *now, const struct clv_config *wanted)
 {
 	const struct clv_config_option *o;
 	size_t i, n;
@@ -261,64 +248,64 @@ static void warn_of_ignored_keys(const struct clv_config *now, const struct clv_
 
 static void on_reload(uv_signal_t *handle, int signal)
 {
-	struct clv_relay *relay = handle->data;
+	struct clv_daemon *daemon = handle->data;
 	struct clv_config config;
 	struct clv_config_list list;
 	int err;
 
 	(void)signal;
-	err = clv_config_load(relay->options.config_file, relay->options.is_config_given, &config,
-			      relay->error, sizeof(relay->error));
+	err = clv_config_load(daemon->options.config_file, daemon->options.is_config_given, &config,
+			      daemon->error, sizeof(daemon->error));
 	if (!err) {
-		err = replace_policy(relay, &config);
+		err = replace_policy(daemon, &config);
 		if (err)
 			clv_config_fini(&config);
 	}
 	if (err) {
 		clv_log(CLV_LOG_ERROR, "reload_refused", "err=\"%s\" hint=\"nothing was changed\"",
-			relay->error);
+			daemon->error);
 		return;
 	}
-	warn_of_ignored_keys(&relay->config, &config);
-	if (relay->options.log_level < 0)
+	warn_about_ignored_keys(&daemon->config, &config);
+	if (daemon->options.log_level < 0)
 		clv_log_set_level((enum clv_log_level)config.log_level);
 
 	/* What was applied is now ours, what was replaced goes with the new one's remains. */
-	relay->config.log_level = config.log_level;
-	list = relay->config.allow;
-	relay->config.allow = config.allow;
+	daemon->config.log_level = config.log_level;
+	list = daemon->config.allow;
+	daemon->config.allow = config.allow;
 	config.allow = list;
-	list = relay->config.deny;
-	relay->config.deny = config.deny;
+	list = daemon->config.deny;
+	daemon->config.deny = config.deny;
 	config.deny = list;
 	clv_config_fini(&config);
-	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", relay->options.config_file);
+	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
 }
 
 /* ---- life ---- */
 
-int clv_relay_open_loop(struct clv_relay *relay)
+int clv_loop_open(struct clv_daemon *daemon)
 {
-	struct clv_relay_loop *l = &relay->loop;
+	struct clv_loop *l = &daemon->loop;
 	int err;
 
 	err = uv_loop_init(&l->loop);
 	if (err) {
-		snprintf(relay->error, sizeof(relay->error), "event loop: %s", uv_strerror(err));
+		snprintf(daemon->error, sizeof(daemon->error), "event loop: %s", uv_strerror(err));
 		return err;
 	}
 	l->is_open = true;
-	l->loop.data = relay;
+	l->loop.data = daemon;
 	return 0;
 }
 
-static void start_handles(struct clv_relay *relay)
+static void start_handles(struct clv_daemon *daemon)
 {
-	struct clv_relay_loop *l = &relay->loop;
+	struct clv_loop *l = &daemon->loop;
 
-	uv_poll_init(&l->loop, &l->port, relay->port->ops->poll_fd(relay->port));
-	uv_poll_init(&l->loop, &l->wake, relay->wake_fd);
-	uv_poll_init(&l->loop, &l->routes, clv_routes_fd(relay->routes));
+	uv_poll_init(&l->loop, &l->port, daemon->port->ops->poll_fd(daemon->port));
+	uv_poll_init(&l->loop, &l->wake, daemon->wake_fd);
+	uv_poll_init(&l->loop, &l->routes, clv_routes_fd(daemon->routes));
 	uv_prepare_init(&l->loop, &l->prepare);
 	uv_idle_init(&l->loop, &l->busy);
 	uv_timer_init(&l->loop, &l->next);
@@ -328,15 +315,15 @@ static void start_handles(struct clv_relay *relay)
 	uv_signal_init(&l->loop, &l->on_term);
 	uv_signal_init(&l->loop, &l->on_int);
 	uv_signal_init(&l->loop, &l->on_hup);
-	l->port.data = l->wake.data = l->routes.data = relay;
-	l->prepare.data = l->tick.data = l->debounce.data = l->stop.data = relay;
-	l->on_term.data = l->on_int.data = l->on_hup.data = relay;
+	l->port.data = l->wake.data = l->routes.data = daemon;
+	l->prepare.data = l->tick.data = l->debounce.data = l->stop.data = daemon;
+	l->on_term.data = l->on_int.data = l->on_hup.data = daemon;
 
 	uv_poll_start(&l->port, UV_READABLE, on_port);
 	uv_poll_start(&l->wake, UV_READABLE, on_wake);
 	uv_poll_start(&l->routes, UV_READABLE, on_routes);
-	start_icmp(relay, &l->icmp4, 4);
-	start_icmp(relay, &l->icmp6, 6);
+	start_icmp(daemon, &l->icmp4, 4);
+	start_icmp(daemon, &l->icmp6, 6);
 	uv_prepare_start(&l->prepare, on_prepare);
 	uv_timer_start(&l->tick, on_tick, TICK_MSEC, TICK_MSEC);
 	uv_signal_start(&l->on_term, on_stop, SIGTERM);
@@ -345,9 +332,9 @@ static void start_handles(struct clv_relay *relay)
 }
 
 /* Nothing of the loop may call the core any more when it is closed. */
-static void close_handles(struct clv_relay *relay)
+static void close_handles(struct clv_daemon *daemon)
 {
-	struct clv_relay_loop *l = &relay->loop;
+	struct clv_loop *l = &daemon->loop;
 	uv_handle_t *const handles[] = {
 		(uv_handle_t *)&l->port,    (uv_handle_t *)&l->wake,	 (uv_handle_t *)&l->routes,
 		(uv_handle_t *)&l->prepare, (uv_handle_t *)&l->busy,	 (uv_handle_t *)&l->next,
@@ -363,14 +350,14 @@ static void close_handles(struct clv_relay *relay)
 	uv_run(&l->loop, UV_RUN_NOWAIT);
 }
 
-void clv_relay_run_loop(struct clv_relay *relay)
+void clv_loop_run(struct clv_daemon *daemon)
 {
-	start_handles(relay);
+	start_handles(daemon);
 	printf("ready\n");
 	fflush(stdout);
-	clv_notify(&relay->notify, "READY=1");
-	uv_run(&relay->loop.loop, UV_RUN_DEFAULT);
-	close_handles(relay);
+	clv_notify(&daemon->notify, "READY=1");
+	uv_run(&daemon->loop.loop, UV_RUN_DEFAULT);
+	close_handles(daemon);
 }
 
 static void close_handle(uv_handle_t *handle, void *user)
@@ -381,23 +368,23 @@ static void close_handle(uv_handle_t *handle, void *user)
 		uv_close(handle, NULL);
 }
 
-bool clv_relay_close_loop(struct clv_relay *relay)
+bool clv_loop_close(struct clv_daemon *daemon)
 {
 	uint64_t until_ns = clv_clock_now_ns() + RESOLVER_MSEC * CLV_MSEC;
 
-	if (!relay->loop.is_open)
+	if (!daemon->loop.is_open)
 		return true;
-	clv_resolve_close(relay->resolve);
-	while (!clv_resolve_is_idle(relay->resolve) && clv_clock_now_ns() < until_ns) {
-		uv_run(&relay->loop.loop, UV_RUN_NOWAIT);
+	clv_resolve_close(daemon->resolve);
+	while (!clv_resolve_is_idle(daemon->resolve) && clv_clock_now_ns() < until_ns) {
+		uv_run(&daemon->loop.loop, UV_RUN_NOWAIT);
 		usleep(1000);
 	}
-	if (!clv_resolve_is_idle(relay->resolve))
+	if (!clv_resolve_is_idle(daemon->resolve))
 		return false;
-	uv_walk(&relay->loop.loop, close_handle, NULL);
-	while (uv_run(&relay->loop.loop, UV_RUN_NOWAIT))
+	uv_walk(&daemon->loop.loop, close_handle, NULL);
+	while (uv_run(&daemon->loop.loop, UV_RUN_NOWAIT))
 		;
-	uv_loop_close(&relay->loop.loop);
-	relay->loop.is_open = false;
+	uv_loop_close(&daemon->loop.loop);
+	daemon->loop.is_open = false;
 	return true;
 }

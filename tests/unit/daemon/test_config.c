@@ -33,7 +33,7 @@ static void an_empty_file_gives_the_defaults(void **state)
 	struct clv_config c = parse("");
 
 	(void)state;
-	assert_int_equal(c.datapath, CLV_DATAPATH_AUTO);
+	assert_int_equal(c.datapath, CLV_CONFIG_DATAPATH_AUTO);
 	assert_int_equal(c.log_level, CLV_LOG_INFO);
 	assert_int_equal(c.listeners_len, 1);
 	assert_int_equal(c.listeners[0].port, 443);
@@ -63,7 +63,7 @@ static void every_kind_of_value_is_read(void **state)
 				    "io { verify-checksum = false }\n");
 
 	(void)state;
-	assert_int_equal(c.datapath, CLV_DATAPATH_XDP);
+	assert_int_equal(c.datapath, CLV_CONFIG_DATAPATH_XDP);
 	assert_int_equal(c.interfaces.len, 2);
 	assert_string_equal(c.interfaces.items[1], "eth1");
 	assert_int_equal(c.workers_max, 3);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * loop - the control thread's event loop: packets, workers, routes, ICMP, signals, reload and stop.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_DAEMON_LOOP_H
+#define CLV_DAEMON_LOOP_H
+
+#include "control/daemon/daemon.h"
+
+/* Returns 0, or an error number with one line in daemon->error. */
+int clv_loop_open(struct clv_daemon *daemon);
+
+/* Serve until SIGTERM or SIGINT, and until connections are closed or three seconds have passed. */
+void clv_loop_run(struct clv_daemon *daemon);
+
+/*
+ * Returns true, or false when a thread of the resolver still hangs: then the resolver must not be
+ * freed, its memory is left to the end of the process.
+ */
+bool clv_loop_close(struct clv_daemon *daemon);
+
+#endif
