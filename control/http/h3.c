@@ -10,102 +10,6 @@ enum {
 	STREAMS_FIRST = 16, /* room for so many at first, doubled up to streams_max */
 };
 
-/* ---- streams ---- */
-
-struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id)
-{
-	uint64_t value;
-
-	if (!clv_table_find(&h->streams, &id, &value))
-		return NULL;
-	return (struct clv_h3_stream *)(uintptr_t)value;
-}
-
-static bool has_room(struct clv_h3 *h)
-{
-	size_t room = h->streams.limit * 2;
-
-	if (h->streams.count < h->streams.limit)
-		return true;
-	if (room > h->params.streams_max)
-		room = h->params.streams_max;
-	return h->streams.count < room && clv_table_grow(&h->streams, room) == 0;
-}
-
-struct clv_h3_stream *clv_h3_add_stream(struct clv_h3 *h, int64_t id)
-{
-	struct clv_h3_stream *s = has_room(h) ? calloc(1, sizeof(*s)) : NULL;
-
-	if (!s)
-		return NULL;
-	clv_table_insert(&h->streams, &id, (uint64_t)(uintptr_t)s);
-	s->h = h;
-	s->id = id;
-	s->next = h->first;
-	if (h->first)
-		h->first->prev = s;
-	h->first = s;
-	return s;
-}
-
-void clv_h3_free_section(struct clv_h3_stream *s)
-{
-	if (!s->section)
-		return;
-	free(s->section->text);
-	free(s->section);
-	s->section = NULL;
-}
-
-void clv_h3_remove_stream(struct clv_h3_stream *s)
-{
-	struct clv_h3 *h = s->h;
-
-	clv_table_remove(&h->streams, &s->id);
-	if (s->prev)
-		s->prev->next = s->next;
-	else
-		h->first = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
-	while (s->head) {
-		struct clv_h3_chunk *c = s->head;
-
-		s->head = c->next;
-		free(c);
-	}
-	clv_h3_free_section(s);
-	free(s);
-}
-
-/* ---- closing ---- */
-
-void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason)
-{
-	if (h->closed)
-		return;
-	h->closed = true;
-	h->params.transport_ops->close(h->params.transport, code, reason);
-}
-
-bool clv_h3_is_closed(const struct clv_h3 *h)
-{
-	return h->closed;
-}
-
-int clv_h3_fail(struct clv_h3 *h, int liberr)
-{
-	uint64_t code = nghttp3_err_infer_quic_app_error_code(liberr);
-
-	/* A field beyond what the library buffers is the peer's doing. */
-	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE)
-		code = CLV_H3_EXCESSIVE_LOAD;
-	clv_h3_close(h, code, nghttp3_strerror(liberr));
-	return CLV_EHTTP;
-}
-
-/* ---- the connection ---- */
-
 /* Seeds of nghttp3's hash tables; it passes no pointer to a generator of ours. */
 static void on_rand(uint8_t *out, size_t len)
 {
@@ -133,8 +37,8 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 	if (err < 0)
 		goto free_h3;
 
-	clv_h3_set_write_callbacks(&callbacks);
-	clv_h3_set_read_callbacks(&callbacks);
+	h3_set_write_callbacks(&callbacks);
+	h3_set_read_callbacks(&callbacks);
 	nghttp3_settings_default(&settings);
 	settings.max_field_section_size = CLV_H3_FIELD_SECTION_MAX;
 	/* No dynamic table: our fields are few, and a stranger gets no memory to fill. */
@@ -174,7 +78,7 @@ void clv_h3_free(struct clv_h3 *h)
 	h->closed = true;
 	while (h->first) {
 		h->params.event_ops->on_closed(h->params.user, h->first, CLV_H3_NO_ERROR);
-		clv_h3_remove_stream(h->first);
+		h3_remove_stream(h->first);
 	}
 	nghttp3_conn_del(h->conn);
 	clv_table_fini(&h->streams);
@@ -200,15 +104,15 @@ int clv_h3_start(struct clv_h3 *h)
 	if (err == 0)
 		err = nghttp3_conn_bind_qpack_streams(h->conn, encoder, decoder);
 	if (err != 0)
-		return clv_h3_fail(h, err);
+		return h3_fail(h, err);
 	h->started = true;
-	clv_h3_flush(h);
+	h3_flush(h);
 	return h->closed ? CLV_EHTTP : 0;
 }
 
 void clv_h3_acked(struct clv_h3 *h, int64_t id, uint64_t len)
 {
-	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	if (s)
 		s->acked += len;
@@ -219,18 +123,9 @@ static bool is_request_stream(int64_t id)
 	return (id & 3) == 0;
 }
 
-/* nghttp3 forgets what it keeps of the stream's input and drops what still comes. */
-static void shutdown_read(struct clv_h3 *h, int64_t id)
-{
-	int err = nghttp3_conn_shutdown_stream_read(h->conn, id);
-
-	if (err != 0)
-		clv_h3_fail(h, err);
-}
-
 void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
 {
-	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	if (h->closed)
 		return;
@@ -239,17 +134,17 @@ void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
 		clv_h3_stream_closed(h, id, code);
 		return;
 	}
-	shutdown_read(h, id);
+	h3_shutdown_read(h, id);
 	if (s && !s->read_closed) {
 		s->read_closed = true;
 		h->params.event_ops->on_reset(h->params.user, s, code);
 	}
-	clv_h3_flush(h);
+	h3_flush(h);
 }
 
 void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 {
-	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	if (h->closed)
 		return;
@@ -262,12 +157,12 @@ void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 		s->write_closed = true;
 		h->params.event_ops->on_stop(h->params.user, s, code);
 	}
-	clv_h3_flush(h);
+	h3_flush(h);
 }
 
 void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
 {
-	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	/* While its header section is coming in, nobody knows what it will be. */
 	if (s && !s->user && !s->section)
@@ -288,8 +183,8 @@ void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 	err = nghttp3_conn_close_stream(h->conn, id, code);
 	h->busy = false;
 	if (err != 0 && err != NGHTTP3_ERR_STREAM_NOT_FOUND)
-		clv_h3_fail(h, err);
-	clv_h3_flush(h);
+		h3_fail(h, err);
+	h3_flush(h);
 }
 
 uint64_t clv_h3_stream_backlog(const struct clv_h3_stream *s)
@@ -320,27 +215,6 @@ void clv_h3_stream_set_user(struct clv_h3_stream *s, void *user)
 void *clv_h3_stream_user(const struct clv_h3_stream *s)
 {
 	return s->user;
-}
-
-void clv_h3_stop(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
-{
-	if (h->closed || s->read_closed)
-		return;
-	s->read_closed = true;
-	h->params.transport_ops->stop(h->params.transport, s->id, code);
-	shutdown_read(h, s->id);
-	/* QPACK's word about it must not pile up. */
-	clv_h3_flush(h);
-}
-
-void clv_h3_abort(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
-{
-	clv_h3_stop(h, s, code);
-	if (h->closed || s->write_closed)
-		return;
-	s->write_closed = true;
-	nghttp3_conn_shutdown_stream_write(h->conn, s->id);
-	h->params.transport_ops->reset(h->params.transport, s->id, code);
 }
 
 const struct clv_h3_settings *clv_h3_peer_settings(const struct clv_h3 *h)

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* h3_internal - what the parts of h3 share: h3.c (connection), h3_write.c, h3_read.c. */
+/*
+ * h3_internal - what the files of one HTTP/3 connection share.  Each uses only those below it:
+ *
+ *   h3.c         the connection: new, free, start, and the events of its transport
+ *   h3_read.c    bytes of the peer, through nghttp3, become events
+ *   h3_write.c   requests, responses and bodies, through nghttp3, become writes; stop and abort
+ *   h3_stream.c  the table of request streams; closing the connection
+ */
 #ifndef CLV_HTTP_H3_INTERNAL_H
 #define CLV_HTTP_H3_INTERNAL_H
 
@@ -56,20 +63,28 @@ struct clv_h3 {
 	bool closed; /* nghttp3 must not be called any more */
 };
 
+/* ---- h3_stream.c ---- */
+
 /* NULL when there is none. */
-struct clv_h3_stream *clv_h3_find_stream(const struct clv_h3 *h, int64_t id);
+struct clv_h3_stream *h3_find_stream(const struct clv_h3 *h, int64_t id);
 /* NULL when there are streams_max, or no memory. */
-struct clv_h3_stream *clv_h3_add_stream(struct clv_h3 *h, int64_t id);
-void clv_h3_remove_stream(struct clv_h3_stream *s);
-void clv_h3_free_section(struct clv_h3_stream *s);
-
+struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id);
+void h3_remove_stream(struct clv_h3_stream *s);
+/* Forget a header section that is coming in; none is fine. */
+void h3_free_section(struct clv_h3_stream *s);
 /* nghttp3 gave up on the connection: close it with the code that fits.  Returns CLV_EHTTP. */
-int clv_h3_fail(struct clv_h3 *h, int liberr);
-/* Move everything nghttp3 has to send into the transport; later, when inside of nghttp3. */
-void clv_h3_flush(struct clv_h3 *h);
+int h3_fail(struct clv_h3 *h, int liberr);
 
-/* nghttp3's callbacks, by the file they are in. */
-void clv_h3_set_write_callbacks(nghttp3_callbacks *callbacks);
-void clv_h3_set_read_callbacks(nghttp3_callbacks *callbacks);
+/* ---- h3_write.c ---- */
+
+/* Move everything nghttp3 has to send into the transport; inside of nghttp3 it is put off. */
+void h3_flush(struct clv_h3 *h);
+/* nghttp3 forgets what it keeps of the stream's input and drops what still comes. */
+void h3_shutdown_read(struct clv_h3 *h, int64_t id);
+void h3_set_write_callbacks(nghttp3_callbacks *callbacks);
+
+/* ---- h3_read.c ---- */
+
+void h3_set_read_callbacks(nghttp3_callbacks *callbacks);
 
 #endif

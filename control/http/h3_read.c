@@ -24,7 +24,7 @@ static int on_begin_headers(nghttp3_conn *conn, int64_t id, void *conn_user, voi
 	struct clv_h3_stream *s = stream_user;
 
 	if (!s && h->params.role == CLV_H3_SERVER) {
-		s = clv_h3_add_stream(h, id);
+		s = h3_add_stream(h, id);
 		if (s && nghttp3_conn_set_stream_user_data(conn, id, s) != 0)
 			return NGHTTP3_ERR_CALLBACK_FAILURE;
 	}
@@ -36,7 +36,7 @@ static int on_begin_headers(nghttp3_conn *conn, int64_t id, void *conn_user, voi
 	}
 	if (s->read_closed)
 		return 0;
-	clv_h3_free_section(s);
+	h3_free_section(s);
 	s->section = calloc(1, sizeof(*s->section));
 	return s->section ? 0 : NGHTTP3_ERR_CALLBACK_FAILURE;
 }
@@ -130,7 +130,7 @@ static int on_end_headers(nghttp3_conn *conn, int64_t id, int fin, void *conn_us
 	}
 	if (!s->read_closed)
 		h->params.event_ops->on_headers(h->params.user, s, &head);
-	clv_h3_free_section(s);
+	h3_free_section(s);
 	return callback_result(h);
 }
 
@@ -206,7 +206,7 @@ static int on_stream_close(nghttp3_conn *conn, int64_t id, uint64_t code, void *
 	(void)id;
 	if (s) {
 		h->params.event_ops->on_closed(h->params.user, s, code);
-		clv_h3_remove_stream(s);
+		h3_remove_stream(s);
 	}
 	return callback_result(h);
 }
@@ -238,7 +238,7 @@ static int on_recv_settings(nghttp3_conn *conn, const nghttp3_proto_settings *se
 	return callback_result(h);
 }
 
-void clv_h3_set_read_callbacks(nghttp3_callbacks *callbacks)
+void h3_set_read_callbacks(nghttp3_callbacks *callbacks)
 {
 	callbacks->stream_close = on_stream_close;
 	callbacks->recv_data = on_recv_data;
@@ -274,7 +274,7 @@ static uint64_t stream_error(int liberr)
  */
 static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t code)
 {
-	struct clv_h3_stream *s = clv_h3_find_stream(h, id);
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 	bool was_read = s && !s->read_closed;
 
 	if (!s) { /* it was refused when it came */
@@ -300,11 +300,11 @@ int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, b
 	if (h->closed)
 		return CLV_EHTTP;
 	if (n < 0 && !stream_error((int)n))
-		return clv_h3_fail(h, (int)n);
+		return h3_fail(h, (int)n);
 	if (n < 0)
 		abort_malformed(h, id, len, stream_error((int)n));
 	else if (n > 0)
 		h->params.transport_ops->consumed(h->params.transport, id, (uint64_t)n);
-	clv_h3_flush(h);
+	h3_flush(h);
 	return h->closed ? CLV_EHTTP : 0;
 }

@@ -43,7 +43,7 @@ static int write_vectors(struct clv_h3 *h, int64_t id, const nghttp3_vec *vec, s
 	return ops->write(h->params.transport, id, buf, used, fin);
 }
 
-void clv_h3_flush(struct clv_h3 *h)
+void h3_flush(struct clv_h3 *h)
 {
 	nghttp3_vec vec[VECTORS];
 
@@ -59,7 +59,7 @@ void clv_h3_flush(struct clv_h3 *h)
 
 		n = nghttp3_conn_writev_stream(h->conn, &id, &fin, vec, VECTORS);
 		if (n < 0) {
-			clv_h3_fail(h, (int)n);
+			h3_fail(h, (int)n);
 			break;
 		}
 		if (id < 0)
@@ -70,7 +70,7 @@ void clv_h3_flush(struct clv_h3 *h)
 			clv_h3_close(h, CLV_H3_INTERNAL_ERROR, "out of memory");
 			break;
 		}
-		s = clv_h3_find_stream(h, id);
+		s = h3_find_stream(h, id);
 		if (s)
 			s->sent += len;
 		err = nghttp3_conn_add_write_offset(h->conn, id, len);
@@ -78,7 +78,7 @@ void clv_h3_flush(struct clv_h3 *h)
 		if (err == 0)
 			err = nghttp3_conn_add_ack_offset(h->conn, id, len);
 		if (err != 0)
-			clv_h3_fail(h, err);
+			h3_fail(h, err);
 	}
 	h->busy = false;
 }
@@ -166,10 +166,10 @@ int clv_h3_send(struct clv_h3 *h, struct clv_h3_stream *s, const uint8_t *a, siz
 	s->fin = fin;
 	err = nghttp3_conn_resume_stream(h->conn, s->id);
 	if (err != 0) {
-		clv_h3_fail(h, err);
+		h3_fail(h, err);
 		return -ENOMEM;
 	}
-	clv_h3_flush(h);
+	h3_flush(h);
 	return 0;
 }
 
@@ -203,10 +203,10 @@ int clv_h3_respond(struct clv_h3 *h, struct clv_h3_stream *s, unsigned status,
 	s->fin = end;
 	err = nghttp3_conn_submit_response(h->conn, s->id, nv, len + 1, end ? NULL : &body_reader);
 	if (err != 0) {
-		clv_h3_fail(h, err);
+		h3_fail(h, err);
 		return err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_ECLOSED;
 	}
-	clv_h3_flush(h);
+	h3_flush(h);
 	return 0;
 }
 
@@ -228,23 +228,54 @@ int clv_h3_request(struct clv_h3 *h, const struct clv_h3_field *fields, size_t l
 	err = h->params.transport_ops->open_bidi(h->params.transport, &id);
 	if (err < 0)
 		return err;
-	s = clv_h3_add_stream(h, id);
+	s = h3_add_stream(h, id);
 	if (!s)
 		return -ENOMEM;
 	for (size_t i = 0; i < len; i++)
 		fill_nv(&nv[i], fields[i].name, fields[i].value, fields[i].value_len);
 	err = nghttp3_conn_submit_request(h->conn, id, nv, len, &body_reader, s);
 	if (err != 0) {
-		clv_h3_remove_stream(s);
-		clv_h3_fail(h, err);
+		h3_remove_stream(s);
+		h3_fail(h, err);
 		return err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_ECLOSED;
 	}
 	*out = s;
-	clv_h3_flush(h);
+	h3_flush(h);
 	return 0;
 }
 
-void clv_h3_set_write_callbacks(nghttp3_callbacks *callbacks)
+/* ---- giving halves of a stream up ---- */
+
+void h3_shutdown_read(struct clv_h3 *h, int64_t id)
+{
+	int err = nghttp3_conn_shutdown_stream_read(h->conn, id);
+
+	if (err != 0)
+		h3_fail(h, err);
+}
+
+void clv_h3_stop(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+{
+	if (h->closed || s->read_closed)
+		return;
+	s->read_closed = true;
+	h->params.transport_ops->stop(h->params.transport, s->id, code);
+	h3_shutdown_read(h, s->id);
+	/* QPACK's word about it must not pile up. */
+	h3_flush(h);
+}
+
+void clv_h3_abort(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+{
+	clv_h3_stop(h, s, code);
+	if (h->closed || s->write_closed)
+		return;
+	s->write_closed = true;
+	nghttp3_conn_shutdown_stream_write(h->conn, s->id);
+	h->params.transport_ops->reset(h->params.transport, s->id, code);
+}
+
+void h3_set_write_callbacks(nghttp3_callbacks *callbacks)
 {
 	callbacks->acked_stream_data = on_acked_data;
 }

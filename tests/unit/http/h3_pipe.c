@@ -266,5 +266,5 @@ void pipe_run(struct pipe *p)
 void pipe_goaway(struct clv_h3 *h)
 {
 	assert_int_equal(nghttp3_conn_shutdown(h->conn), 0);
-	clv_h3_flush(h);
+	h3_flush(h);
 }
