@@ -346,8 +346,8 @@ CPPCHECK_FLAGS = --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr -
 	-D'SEC(name)=' -D'__uint(name,value)=int *name' -D'__type(name,type)=void *name' \
 	-D'LIBBPF_OPTS(type,name,...)=struct type name = { __VA_ARGS__ }'
 
-.PHONY: lint lint-tags lint-includes lint-format lint-cppcheck format
-lint: lint-tags lint-includes lint-cppcheck lint-format ## all checks that run nothing
+.PHONY: lint lint-tags lint-includes lint-calls lint-format lint-cppcheck format
+lint: lint-tags lint-includes lint-calls lint-cppcheck lint-format ## all checks that run nothing
 
 lint-tags: ## licence tags
 	$(call say,LINT,'licence tags')
@@ -356,6 +356,10 @@ lint-tags: ## licence tags
 lint-includes: ## directions of #include
 	$(call say,LINT,'include directions')
 	@$(PYTHON) tests/lint/includes.py $(LINTED_C)
+
+lint-calls: $(LIB_OBJS) $(OBJ)/control/main.o ## directions of calls, and circles of files
+	$(call say,LINT,'call directions')
+	@$(PYTHON) tests/lint/calls.py $(OBJ) $^
 
 lint-cppcheck: ## static analysis
 	$(call say,LINT,cppcheck)
