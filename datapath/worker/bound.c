@@ -7,12 +7,6 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
-static void drop(struct clv_worker *w, struct clv_tunnel *t, enum clv_counter why)
-{
-	clv_count(&w->counters, why);
-	clv_tunnel_count_drop(&w->tunnels, t);
-}
-
 static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
 		 const struct clv_endpoint *wire, uint64_t context_id, const uint8_t *payload,
 		 size_t len)
@@ -45,7 +39,7 @@ static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
 static bool is_payload(struct clv_worker *w, struct clv_tunnel *t, size_t len)
 {
 	if (len > CLV_DGRAM_UDP_MAX)
-		drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
+		worker_drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
 	return len <= CLV_DGRAM_UDP_MAX;
 }
 
@@ -62,9 +56,16 @@ static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv
 		.via = CLV_VIA_KERNEL,
 		.ref = r->far,
 	};
+	struct clv_tunnel *other;
 
 	clv_count(&w->counters, CLV_COUNT_HAIRPIN);
-	worker_receive(w, &rx);
+	if (!worker_is_owner(w, &rx))
+		return;
+	other = clv_tunnels_by_ref(&w->tunnels, rx.ref.slot, rx.ref.generation);
+	if (other && other->flags & CLV_TUNNEL_BOUND)
+		worker_bound_to_peer(w, other, &rx);
+	else
+		clv_count(&w->counters, CLV_COUNT_DROP_STALE);
 }
 
 static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
@@ -79,16 +80,17 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 		else
 			why = worker_send(w, &r->flow, payload, len);
 		if (why != CLV_COUNTER_MAX) {
-			drop(w, t, why);
+			worker_drop(w, t, why);
 			return;
 		}
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
 		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
 	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
-		drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
+		worker_drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
 	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
-		drop(w, t,
-		     r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_NO_NEIGHBOUR);
+		worker_drop(w, t,
+			    r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE
+					  : CLV_COUNT_DROP_NO_NEIGHBOUR);
 	}
 }
 
@@ -126,7 +128,7 @@ static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunn
 	struct clv_bound_remote *r = NULL;
 
 	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn) {
-		drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
+		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
 		return NULL;
 	}
 	if (t->remotes_len < w->p.remotes_per_tunnel)
@@ -134,7 +136,7 @@ static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunn
 	if (r)
 		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
 	else
-		drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
+		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
 	return r;
 }
 
@@ -146,7 +148,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 	size_t used = clv_dgram_decode_remote(data, len, &wire);
 
 	if (!used) {
-		drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
+		worker_drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
 		return;
 	}
 	if (!is_payload(w, t, len - used))
@@ -171,7 +173,7 @@ static void context_zero(struct clv_worker *w, struct clv_tunnel *t)
 {
 	struct clv_evt_tunnel evt = { .ref = { t->slot, t->generation, w->p.id, { 0 } } };
 
-	drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	worker_drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
 	if (!t->is_zero_told)
 		worker_event(w, CLV_EVT_CONTEXT_ZERO, &evt, sizeof(evt), NULL, 0);
 	t->is_zero_told = true;
@@ -204,9 +206,10 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 	} else if (r) {
 		to_remote(w, t, r, data, len);
 	} else if (context_id <= t->highest_id[context_id & 1]) {
-		drop(w, t, CLV_COUNT_DROP_CLOSED_CONTEXT);
+		worker_drop(w, t, CLV_COUNT_DROP_CLOSED_CONTEXT);
 	} else if ((context_id & 1) == conn->is_server) {
-		drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT); /* ours to open, and we did not */
+		worker_drop(w, t,
+			    CLV_COUNT_DROP_UNKNOWN_CONTEXT); /* ours to open, and we did not */
 	} else {
 		return false;
 	}
@@ -236,7 +239,7 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_b
 	} else if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send) {
 		seal_uncompressed(w, t, wire, payload, len);
 	} else {
-		drop(w, t, CLV_COUNT_DROP_UNKNOWN_REMOTE);
+		worker_drop(w, t, CLV_COUNT_DROP_UNKNOWN_REMOTE);
 		return;
 	}
 	if (r)
@@ -274,7 +277,7 @@ static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 			(t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send);
 
 	if (may_send && is_denied(w, r, rx)) {
-		drop(w, t, CLV_COUNT_DROP_DENIED);
+		worker_drop(w, t, CLV_COUNT_DROP_DENIED);
 		return;
 	}
 	if (!may_send || rx->kind == CLV_RX_HAIRPIN ||
@@ -305,13 +308,13 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 	if (r && r->tunnel == t->slot)
 		from_wire(w, t, r, &r->wire, rx);
 	else
-		drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
+		worker_drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
 }
 
 /* ---- what control says ---- */
 
-void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
-		       const struct clv_cmd_tunnel_bind *cmd)
+int worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
+		      const struct clv_cmd_tunnel_bind *cmd)
 {
 	struct clv_port *sock = w->p.sock;
 	uint32_t socket = 0;
@@ -319,13 +322,12 @@ void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
 
 	if (cmd->socket_fd >= 0)
 		err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->local, &socket);
-	if (!err) {
-		err = clv_tunnels_bind(&w->tunnels, t, cmd, socket);
-		if (err && cmd->socket_fd >= 0)
-			sock->ops->remove_socket(sock, socket);
-	}
 	if (err)
-		worker_tunnel_remove(w, t, err);
+		return err;
+	err = clv_tunnels_bind(&w->tunnels, t, cmd, socket);
+	if (err && cmd->socket_fd >= 0)
+		sock->ops->remove_socket(sock, socket);
+	return err;
 }
 
 static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
@@ -378,7 +380,7 @@ static void refuse(struct clv_worker *w, const struct clv_tunnel *t, const struc
 	tell(w, CLV_EVT_REMOTE_IDLE, t, &way->wire, context_id, NULL, 0);
 }
 
-void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
+bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		       const struct clv_cmd_context_open *cmd)
 {
 	bool may_send = !(cmd->flags & CLV_CONTEXT_UNACKED);
@@ -389,15 +391,15 @@ void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		*highest = id;
 	if (cmd->flags & CLV_CONTEXT_UNCOMPRESSED) {
 		clv_tunnel_set_uncompressed(&w->tunnels, t, id, may_send);
-	} else {
-		r = remote_of(w, t, &cmd->remote);
-		if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
-			refuse(w, t, &cmd->remote, id);
-			return;
-		}
-		send_waiting(w, t, r);
+		return true;
 	}
-	worker_early_replay(w, t);
+	r = remote_of(w, t, &cmd->remote);
+	if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
+		refuse(w, t, &cmd->remote, id);
+		return false;
+	}
+	send_waiting(w, t, r);
+	return true;
 }
 
 /* Without the uncompressed context nobody can be reached but by a context of their own. */

@@ -120,12 +120,7 @@ static void tunnel_add(struct clv_worker *w, const struct clv_cmd_tunnel_add *cm
 		tunnel_refused(w, cmd, CLV_EFULL);
 		return;
 	}
-	t->next = conn->tunnels;
-	if (t->next)
-		w->tunnels.slots[t->next - 1].prev = t->slot + 1;
-	conn->tunnels = t->slot + 1;
-	if (conn->probe_stream < 0)
-		conn->probe_stream = t->stream_id;
+	worker_tunnel_link(w, conn, t);
 	if (cmd->socket_fd >= 0) {
 		int err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->local, &t->flow.socket);
 
@@ -149,6 +144,15 @@ static void tunnel_send(struct clv_worker *w, struct clv_tunnel *t,
 		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
 }
 
+static void tunnel_bind(struct clv_worker *w, struct clv_tunnel *t,
+			const struct clv_cmd_tunnel_bind *cmd)
+{
+	int err = worker_bound_bind(w, t, cmd);
+
+	if (err)
+		worker_tunnel_remove(w, t, err);
+}
+
 /* All begin with the tunnel. */
 static void bound_command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
 {
@@ -161,10 +165,11 @@ static void bound_command(struct clv_worker *w, const struct clv_record *r, cons
 	}
 	switch (r->type) {
 	case CLV_CMD_TUNNEL_BIND:
-		worker_bound_bind(w, t, (const void *)body);
+		tunnel_bind(w, t, (const void *)body);
 		break;
 	case CLV_CMD_CONTEXT_OPEN:
-		worker_bound_open(w, t, (const void *)body);
+		if (worker_bound_open(w, t, (const void *)body))
+			worker_early_replay(w, t);
 		break;
 	case CLV_CMD_CONTEXT_CLOSE:
 		worker_bound_close(w, t, ((const struct clv_cmd_context_close *)body)->context_id);

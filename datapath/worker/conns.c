@@ -6,58 +6,11 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/shared.h"
-#include "datapath/quic/cid.h"
 
 enum {
-	OWN_BYTES_FREE = 16384,	    /* waiting bytes of one connection that are nobody's worry */
-	H3_EXCESSIVE_LOAD = 0x0107, /* RFC 9114 section 8.1 */
 	STATS_EVERY_MSEC = 100,
 	SCIDS_MAX = 16, /* ours alive at a time; ngtcp2 keeps fewer */
 };
-
-struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t generation)
-{
-	if (slot >= w->p.conns_max || w->conns[slot].generation != generation)
-		return NULL;
-	return w->conns[slot].conn;
-}
-
-struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx)
-{
-	struct clv_quic_header h;
-	uint64_t slot;
-
-	if (clv_quic_header_decode(rx->payload, rx->payload_len, &h) || h.dcid_len != CLV_CID_LEN ||
-	    !clv_table_find(&w->cids, h.dcid, &slot))
-		return NULL;
-	return w->conns[slot].conn;
-}
-
-void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn)
-{
-	if (conn->dirty)
-		return;
-	conn->dirty = true;
-	conn->next_dirty = w->dirty;
-	w->dirty = conn;
-}
-
-/* ---- bytes that wait ---- */
-
-bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len)
-{
-	uint64_t max = w->p.buffered_max;
-	uint64_t waiting = w->stream_bytes + clv_mailbox_backlog(w->p.events) + len;
-
-	return waiting > max || (waiting > max - max / 4 && own_bytes > OWN_BYTES_FREE);
-}
-
-void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn)
-{
-	clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
-	clv_conn_close(conn, true, H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
-	worker_conn_mark_dirty(w, conn);
-}
 
 /* ---- what a connection reports ---- */
 

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * worker_state - what the files of the worker share; nobody else includes it.
+ * state - the worker's state, and the functions its files call in each other; private to this room.
  *
- *   worker.c           the step: receive, dispatch, timers, flush, sleep
- *   worker_relay.c     datagrams between a connection and its tunnels, both ways
- *   worker_bound.c     the same for tunnels with many remotes
- *   worker_conns.c     connections: adoption, what they report, release
- *   worker_commands.c  what control asks
+ *   worker.c     the step: receive, dispatch, timers, flush, sleep
+ *   commands.c   commands from control
+ *   conns.c      connections: adoption, their events, release
+ *   from_peer.c  HTTP datagrams from a peer: find the tunnel, or keep them until it comes
+ *   tunnels.c    a tunnel joins its connection, idles out, is removed
+ *   bound.c      tunnels with many remotes, both directions
+ *   deliver.c    the last step: send to the target, seal for the peer
+ *   too_big.c    datagrams larger than a path, and ICMP errors about them
+ *   state.c      events, owners of packets, the limit on buffered bytes
+ *
+ * Each file calls only those below it in this list.
  *
  * Threading: the worker.
  */
@@ -69,79 +75,106 @@ struct clv_worker {
 	bool stopping, stopped;
 };
 
-/* ---- worker.c ---- */
+/* ---- state.c ---- */
 
 static inline struct clv_port *worker_port(const struct clv_worker *w, const struct clv_flow *flow)
 {
 	return flow->hop.via == CLV_VIA_XSK && w->p.xsk ? w->p.xsk : w->p.sock;
 }
 
-/* Send an event; head: copies, tail: copies. */
+/* Count a dropped datagram of a tunnel. */
+static inline void worker_drop(struct clv_worker *w, struct clv_tunnel *t, enum clv_counter why)
+{
+	clv_count(&w->counters, why);
+	clv_tunnel_count_drop(&w->tunnels, t);
+}
+
+/* NULL when there is none, or the slot has another generation. */
+static inline struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t generation)
+{
+	if (slot >= w->p.conns_max || w->conns[slot].generation != generation)
+		return NULL;
+	return w->conns[slot].conn;
+}
+
+/* The connection has output: write it at the end of the step. */
+static inline void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn)
+{
+	if (conn->dirty)
+		return;
+	conn->dirty = true;
+	conn->next_dirty = w->dirty;
+	w->dirty = conn;
+}
+
+/* Send an event to control; head: copies, tail: copies. */
 void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
 		  const void *tail, size_t tail_len);
 
-/* Dispatch one received datagram. */
-void worker_receive(struct clv_worker *w, struct clv_rx *rx);
+/* rx->ref is set.  Pass the packet to the worker it names, or drop and count it. */
+void worker_pass_to_owner(struct clv_worker *w, const struct clv_rx *rx);
+/* Whether this worker owns what rx->ref names; if not, the packet is gone. */
+static inline bool worker_is_owner(struct clv_worker *w, const struct clv_rx *rx)
+{
+	if (rx->ref.worker == w->p.id)
+		return true;
+	worker_pass_to_owner(w, rx);
+	return false;
+}
 
-/* ---- worker_conns.c ---- */
-
-/* NULL when there is none, or the generation is another. */
-struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t generation);
-/* Find the connection of a packet by its ID; NULL when there is none. */
+/* Find the connection of a packet by its connection ID; NULL when there is none. */
 struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx);
-void worker_conn_mark_dirty(struct clv_worker *w, struct clv_conn *conn);
 /*
- * Whether len bytes more of a connection that has own_bytes waiting would be too many: those who
- * hold little are let in longer.
+ * Whether len more bytes may not be buffered for a connection that buffers own_bytes already.  The
+ * last quarter of the limit is for connections that buffer little.
  */
 bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len);
-/* Close a connection for it. */
+/* Close a connection because it would buffer too much. */
 void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn);
-/* conn: takes. */
-void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cmd);
-/* Write the output of every dirty connection and set its timer; release the dead. */
-void worker_conns_flush(struct clv_worker *w);
-void worker_conns_expire(struct clv_worker *w);
-/* Drop all connections at once, without a word to their peers. */
-void worker_conns_fini(struct clv_worker *w);
 
-/* ---- worker_relay.c ---- */
+/* ---- too_big.c ---- */
 
-/* A QUIC DATAGRAM of a connection: decode, find the tunnel, send to the target. */
-void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t *data, size_t len);
-/* A UDP payload of a tunnel's target: seal and send to the peer. */
-void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len);
-/* Seal one HTTP datagram of a tunnel: prefix is quarter stream ID, Context ID and what follows. */
-void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
-		 size_t prefix_len, const uint8_t *payload, size_t len);
-/* Send a UDP payload along a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was not. */
+/*
+ * Whether len bytes from remote, after a prefix, fit a DATAGRAM frame of the tunnel now.  If not,
+ * they are counted, and control sends an ICMP error to remote, within limits.  Always true for
+ * tunnels that use capsules.
+ */
+bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_endpoint *local,
+		 const struct clv_endpoint *remote, size_t prefix_len, const uint8_t *payload,
+		 size_t len);
+/* An ICMP error about a packet to a target. */
+void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd);
+/* Largest IP packet toward a tunnel's target, in bytes. */
+uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *t);
+
+/* ---- deliver.c ---- */
+
+/* Send a UDP payload along a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was not sent. */
 enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
 			     const uint8_t *payload, size_t len);
-/* An HTTP datagram of a tunnel.  Returns false when its Context ID may still come to be known. */
-bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
-		       const uint8_t *payload, size_t len);
-/* A UDP payload toward a tunnel's target. */
+/* Send a UDP payload to a tunnel's target; it waits for the next hop if that is unresolved. */
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len);
-/* The next hop changed: send or drop what waited for it. */
+/* The next hop toward the target changed: send or drop what waited for it. */
 void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop);
-/* Datagrams that came before the tunnel go now. */
-void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t);
-void worker_early_expire(struct clv_worker *w);
-void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
-void worker_tunnels_expire(struct clv_worker *w);
+/* Seal one HTTP datagram: prefix is quarter stream ID, Context ID, and a remote where it has one. */
+void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
+		 size_t prefix_len, const uint8_t *payload, size_t len);
+/* Send a UDP payload of a tunnel's target to the peer, with Context ID 0. */
+void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len);
 
-/* ---- worker_bound.c ---- */
+/* ---- bound.c ---- */
 
-/* As worker_to_context. */
+/* An HTTP datagram from the peer.  Returns false when its Context ID may still be registered. */
 bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
 			    const uint8_t *data, size_t len);
-/* A datagram that came to one of the tunnel's ports. */
+/* A datagram that arrived at one of the tunnel's ports. */
 void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx);
-/* The commands, cmd: borrows. */
-void worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
-		       const struct clv_cmd_tunnel_bind *cmd);
-void worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
+/* Returns 0, or why the tunnel cannot hold the port: remove it. */
+int worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
+		      const struct clv_cmd_tunnel_bind *cmd);
+/* Returns whether the context is open: early datagrams may be for it. */
+bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		       const struct clv_cmd_context_open *cmd);
 void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id);
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
@@ -150,26 +183,42 @@ void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 				const struct clv_endpoint *wire);
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len);
-/* The tunnel goes: forget its remotes, give up its ports. */
+/* The tunnel is removed: forget its remotes, release its ports. */
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
 void worker_remotes_expire(struct clv_worker *w);
 
-/* ---- worker_icmp.c ---- */
+/* ---- tunnels.c ---- */
 
-/*
- * Whether len bytes from remote, behind a prefix, fit a DATAGRAM of the tunnel now.  If not, they
- * are counted, and remote is told, within limits.  True for tunnels that speak in capsules.
- */
-bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_endpoint *local,
-		 const struct clv_endpoint *remote, size_t prefix_len, const uint8_t *payload,
-		 size_t len);
-/* Somebody says something of a packet to a target. */
-void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd);
-/* Largest IP packet toward a tunnel's target, in bytes. */
-uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *t);
+/* Add a new tunnel to its connection's list. */
+void worker_tunnel_link(struct clv_worker *w, struct clv_conn *conn, struct clv_tunnel *t);
+/* error: of CLV_EVT_TUNNEL_GONE. */
+void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
+void worker_tunnels_expire(struct clv_worker *w);
 
-/* ---- worker_commands.c ---- */
+/* ---- from_peer.c ---- */
 
+/* A QUIC DATAGRAM of a connection: decode it, find the tunnel, deliver. */
+void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t *data, size_t len);
+/* An HTTP datagram of a tunnel.  Returns false when its Context ID may still be registered. */
+bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+		       const uint8_t *payload, size_t len);
+/* Deliver the datagrams that arrived before the tunnel or its context. */
+void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t);
+void worker_early_expire(struct clv_worker *w);
+
+/* ---- conns.c ---- */
+
+/* cmd->conn: takes. */
+void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cmd);
+/* Write the output of every dirty connection and set its timer; release the dead. */
+void worker_conns_flush(struct clv_worker *w);
+void worker_conns_expire(struct clv_worker *w);
+/* Drop all connections at once, without a packet to their peers. */
+void worker_conns_fini(struct clv_worker *w);
+
+/* ---- commands.c ---- */
+
+/* Execute what control has sent, up to a bound. */
 void worker_commands(struct clv_worker *w);
 
 #endif

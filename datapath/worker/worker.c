@@ -88,13 +88,6 @@ void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk)
 		xsk->counters = &w->counters;
 }
 
-void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
-		  const void *tail, size_t tail_len)
-{
-	if (clv_mailbox_send(w->p.events, type, head, head_len, tail, tail_len))
-		clv_count(&w->counters, CLV_COUNT_EVENT_NOMEM);
-}
-
 /* ---- receive and dispatch ---- */
 
 static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *rx)
@@ -137,18 +130,6 @@ static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx 
 		return;
 	}
 	worker_to_peer(w, t, rx->payload, rx->payload_len);
-}
-
-static bool is_ours(struct clv_worker *w, const struct clv_rx *rx)
-{
-	if (rx->ref.worker == w->p.id)
-		return true;
-	if (!w->p.handoff || rx->ref.worker >= w->p.workers) {
-		clv_count(&w->counters, CLV_COUNT_DROP_STALE);
-		return false;
-	}
-	clv_handoff_send(w->p.handoff, w->p.id, rx->ref.worker, rx, &w->counters);
-	return false;
 }
 
 static void stray(struct clv_worker *w, const struct clv_rx *rx)
@@ -213,7 +194,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 	clv_count(&w->counters, CLV_COUNT_DROP_WRONG_REMOTE);
 }
 
-void worker_receive(struct clv_worker *w, struct clv_rx *rx)
+static void receive(struct clv_worker *w, struct clv_rx *rx)
 {
 	struct clv_conn *conn;
 	struct clv_tunnel *t;
@@ -223,7 +204,7 @@ void worker_receive(struct clv_worker *w, struct clv_rx *rx)
 		receive_unclassified(w, rx);
 		return;
 	case CLV_KIND_CONN:
-		if (!is_ours(w, rx))
+		if (!worker_is_owner(w, rx))
 			return;
 		conn = worker_conn(w, rx->ref.slot, rx->ref.generation);
 		if (conn)
@@ -232,7 +213,7 @@ void worker_receive(struct clv_worker *w, struct clv_rx *rx)
 			clv_count(&w->counters, CLV_COUNT_DROP_STALE);
 		return;
 	default:
-		if (!is_ours(w, rx))
+		if (!worker_is_owner(w, rx))
 			return;
 		t = clv_tunnels_by_ref(&w->tunnels, rx->ref.slot, rx->ref.generation);
 		if (t)
@@ -254,7 +235,7 @@ static void dispatch(struct clv_worker *w, struct clv_port *port, enum clv_nexth
 		if (batch[i].is_unverified && !clv_packet_checksum_ok(&batch[i]))
 			clv_count(&w->counters, CLV_COUNT_DROP_CHECKSUM);
 		else
-			worker_receive(w, &batch[i]);
+			receive(w, &batch[i]);
 	}
 	port->ops->rx_done(port);
 	w->work += n;
@@ -266,7 +247,7 @@ static void drain_handoff(struct clv_worker *w)
 
 	for (unsigned i = 0; i < CLV_PORT_BATCH && clv_handoff_peek(w->p.handoff, w->p.id, &rx);
 	     i++) {
-		worker_receive(w, &rx);
+		receive(w, &rx);
 		clv_handoff_release(w->p.handoff, w->p.id);
 		w->work++;
 	}

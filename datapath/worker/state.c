@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "datapath/worker/state.h"
+
+#include "datapath/io/handoff.h"
+#include "datapath/quic/cid.h"
+
+enum {
+	OWN_BYTES_FREE = 16384,	    /* bytes one connection may buffer even when memory is short */
+	H3_EXCESSIVE_LOAD = 0x0107, /* RFC 9114 section 8.1 */
+};
+
+void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
+		  const void *tail, size_t tail_len)
+{
+	if (clv_mailbox_send(w->p.events, type, head, head_len, tail, tail_len))
+		clv_count(&w->counters, CLV_COUNT_EVENT_NOMEM);
+}
+
+/* ---- the owner of a packet ---- */
+
+void worker_pass_to_owner(struct clv_worker *w, const struct clv_rx *rx)
+{
+	if (!w->p.handoff || rx->ref.worker >= w->p.workers)
+		clv_count(&w->counters, CLV_COUNT_DROP_STALE);
+	else
+		clv_handoff_send(w->p.handoff, w->p.id, rx->ref.worker, rx, &w->counters);
+}
+
+struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx)
+{
+	struct clv_quic_header h;
+	uint64_t slot;
+
+	if (clv_quic_header_decode(rx->payload, rx->payload_len, &h) || h.dcid_len != CLV_CID_LEN ||
+	    !clv_table_find(&w->cids, h.dcid, &slot))
+		return NULL;
+	return w->conns[slot].conn;
+}
+
+/* ---- memory for stream bytes ---- */
+
+bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len)
+{
+	uint64_t max = w->p.buffered_max;
+	uint64_t waiting = w->stream_bytes + clv_mailbox_backlog(w->p.events) + len;
+
+	return waiting > max || (waiting > max - max / 4 && own_bytes > OWN_BYTES_FREE);
+}
+
+void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn)
+{
+	clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
+	clv_conn_close(conn, true, H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
+	worker_conn_mark_dirty(w, conn);
+}
