@@ -6,38 +6,15 @@
 #include <string.h>
 
 #include "control/core/state.h"
-#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "datapath/quic/cid.h"
 
 enum {
-	EVENTS_PER_STEP = 4096, /* of one worker; then the others get their turn */
-	PACKETS_PER_STEP = 4,	/* batches of CLV_PORT_BATCH */
-	HANDSHAKE_CIDS = 4,	/* IDs a connection may have alive, for the size of the table */
-	RESET_LEN_MIN = 21,	/* RFC 9000 section 10.3 */
+	PACKETS_PER_STEP = 4, /* batches of CLV_PORT_BATCH */
+	HANDSHAKE_CIDS = 4,   /* IDs a connection may have alive, for the size of the table */
 };
 
 /* ---- life ---- */
-
-static int open_workers(struct clv_control *c, const struct clv_control_params *p)
-{
-	c->workers = calloc(p->workers_len, sizeof(*c->workers));
-	if (!c->workers)
-		return -ENOMEM;
-	for (uint16_t i = 0; i < p->workers_len; i++) {
-		struct worker_side *side = &c->workers[i];
-
-		side->w = p->workers[i];
-		side->sessions = calloc(p->limits.conns_max, sizeof(*side->sessions));
-		side->tunnels = calloc(p->limits.tunnels_max, sizeof(*side->tunnels));
-		if (!side->sessions || !side->tunnels ||
-		    slots_init(&side->conn_slots, p->limits.conns_max) ||
-		    slots_init(&side->tunnel_slots, p->limits.tunnels_max))
-			return -ENOMEM;
-	}
-	return 0;
-}
 
 int clv_control_open(const struct clv_control_params *params, struct clv_control **out)
 {
@@ -89,7 +66,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	    clv_sources_init(&c->sources, params->limits.conns_per_host,
 			     params->limits.conns_per_net,
 			     (size_t)params->limits.conns_max * params->workers_len, seed) ||
-	    open_workers(c, params) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
+	    workers_open(c) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
 	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) ||
@@ -108,17 +85,8 @@ void clv_control_close(struct clv_control *c)
 		return;
 	while (c->sessions)
 		session_free(c->sessions);
-	for (uint16_t i = 0; c->workers && i < c->p.workers_len; i++) {
-		struct worker_side *side = &c->workers[i];
-
-		if (side->tunnels)
-			tunnels_fini(c, side);
-		slots_fini(&side->tunnel_slots);
-		slots_fini(&side->conn_slots);
-		free(side->tunnels);
-		free(side->sessions);
-	}
-	free(c->workers);
+	tunnels_close(c);
+	workers_close(c);
 	clv_binds_free(c->binds);
 	clv_timers_fini(&c->timers);
 	clv_sources_fini(&c->sources);
@@ -127,313 +95,6 @@ void clv_control_close(struct clv_control *c)
 	clv_table_fini(&c->tokens);
 	clv_table_fini(&c->cids);
 	free(c);
-}
-
-void control_command(struct clv_control *c, uint16_t worker, enum clv_command type,
-		     const void *head, size_t head_len, const void *tail, size_t tail_len)
-{
-	if (clv_mailbox_send(c->workers[worker].w.commands, type, head, head_len, tail, tail_len))
-		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
-}
-
-/* ---- packets ---- */
-
-static struct clv_session *session_by_packet(struct clv_control *c, const struct clv_quic_header *h)
-{
-	uint8_t key[INITIAL_KEY_LEN] = { 0 };
-	uint64_t s;
-
-	if (h->dcid_len == CLV_CID_LEN && clv_table_find(&c->cids, h->dcid, &s))
-		return (struct clv_session *)(uintptr_t)s;
-	if (!h->is_long || h->dcid_len >= INITIAL_KEY_LEN)
-		return NULL;
-	key[0] = (uint8_t)h->dcid_len;
-	memcpy(key + 1, h->dcid, h->dcid_len);
-	return clv_table_find(&c->initials, key, &s) ? (struct clv_session *)(uintptr_t)s : NULL;
-}
-
-/*
- * In a client: the session with whoever sent it.  A stateless reset carries no ID of ours; only the
- * connection can tell it by its token (RFC 9000 section 10.3.1).
- */
-static struct clv_session *session_by_relay(struct clv_control *c, const struct clv_rx *rx)
-{
-	struct clv_session *s = c->p.listeners_len ? NULL : c->sessions;
-
-	while (s && !clv_endpoint_equal(&s->remote, &rx->remote))
-		s = s->next;
-	return s;
-}
-
-/*
- * In a relay: the session whose peer lost its state and says so.  Whether the token belongs to the
- * address it came from the connection itself checks (RFC 9000 section 10.3.1).
- */
-static struct clv_session *session_by_token(struct clv_control *c, const struct clv_rx *rx)
-{
-	uint64_t s;
-
-	if (rx->payload_len < RESET_LEN_MIN ||
-	    !clv_table_find(&c->tokens, rx->payload + rx->payload_len - CLV_CID_TOKEN_LEN, &s))
-		return NULL;
-	return (struct clv_session *)(uintptr_t)s;
-}
-
-static const struct clv_control_listener *listener_of(const struct clv_control *c,
-						      const struct clv_rx *rx)
-{
-	for (size_t i = 0; i < c->p.listeners_len; i++)
-		if (c->listeners[i].port == ntohs(rx->local.port))
-			return &c->listeners[i];
-	return NULL;
-}
-
-static void send_answer(struct clv_control *c, const struct clv_rx *rx, const uint8_t *answer,
-			size_t len)
-{
-	struct clv_flow flow = {
-		.local = rx->local,
-		.remote = rx->remote,
-		.socket = rx->socket,
-	};
-	struct clv_port *port = c->p.port;
-	struct clv_tx tx;
-
-	if (port->ops->tx_take(port, &tx)) {
-		clv_count(&c->counters, CLV_COUNT_DROP_NO_FRAME);
-		return;
-	}
-	memcpy(tx.payload, answer, len);
-	port->ops->tx_send(port, &tx, len, &flow, 0);
-}
-
-/* The ceiling that a new connection from remote is beyond; CLV_COUNTER_MAX: none. */
-static enum clv_counter full_ceiling(const struct clv_control *c, const struct clv_endpoint *remote)
-{
-	const struct clv_control_limits *l = &c->p.limits;
-
-	if (c->stopping || c->handshaking >= l->handshakes_max ||
-	    (uint64_t)c->connected + c->handshaking >= l->conns_total)
-		return CLV_COUNT_DROP_CONNS_FULL;
-	if (!clv_sources_has_room(&c->sources, remote->addr))
-		return CLV_COUNT_DROP_SOURCE_FULL;
-	return CLV_COUNTER_MAX;
-}
-
-/* Make a connection of what was admitted, or change the verdict. */
-static void accept_session(struct clv_control *c, const struct clv_control_listener *l,
-			   const struct clv_rx *rx, uint8_t answer[static UDP_PAYLOAD_MAX],
-			   struct clv_admit_result *a)
-{
-	struct session_new p = {
-		.admitted = a,
-		.local = rx->local,
-		.remote = rx->remote,
-		.socket = rx->socket,
-		.tls = l->tls,
-		.profile = l->profile,
-		.app_ops = &serve_app,
-		.app = c,
-	};
-	enum clv_counter full = full_ceiling(c, &rx->remote);
-	struct clv_session *s;
-
-	if (full == CLV_COUNTER_MAX && session_new(c, &p, &s))
-		full = CLV_COUNT_DROP_CONNS_FULL;
-	if (full != CLV_COUNTER_MAX) {
-		clv_admit_refuse(&c->admit, full, c->now_ns, answer, a);
-		return;
-	}
-	if (session_first_packet(s, rx))
-		clv_admit_retry(&c->admit, rx, c->now_ns, c->p.host_ops->wall_sec(c->p.host),
-				answer, a);
-}
-
-static void receive(struct clv_control *c, struct clv_rx *rx)
-{
-	const struct clv_control_listener *l;
-	uint8_t answer[UDP_PAYLOAD_MAX];
-	struct clv_admit_result a;
-	struct clv_quic_header h;
-	struct clv_session *s;
-
-	if (clv_quic_header_decode(rx->payload, rx->payload_len, &h)) {
-		clv_count(&c->counters, CLV_COUNT_DROP_MALFORMED);
-		return;
-	}
-	s = session_by_packet(c, &h);
-	if (!s)
-		s = session_by_relay(c, rx);
-	if (!s)
-		s = session_by_token(c, rx);
-	if (s) {
-		session_packet(s, rx);
-		return;
-	}
-	l = listener_of(c, rx);
-	if (!l) {
-		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
-		return;
-	}
-	clv_admit_judge(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
-			c->p.host_ops->wall_sec(c->p.host), answer, &a);
-	if (a.verdict == CLV_ADMIT_ACCEPT)
-		accept_session(c, l, rx, answer, &a);
-	if (a.verdict == CLV_ADMIT_ANSWER)
-		send_answer(c, rx, answer, a.answer_len);
-}
-
-/* ---- workers' events ---- */
-
-static struct clv_session *session_of(struct clv_control *c, const struct clv_ref *ref)
-{
-	struct worker_side *side = &c->workers[ref->worker];
-	struct clv_session *s = side->sessions[ref->slot];
-
-	return s && s->ref.generation == ref->generation ? s : NULL;
-}
-
-static void path_changed(struct clv_control *c, struct clv_session *s,
-			 const struct clv_evt_path *evt)
-{
-	struct clv_cmd_hop cmd = { .ref = s->ref };
-	struct clv_route route;
-
-	s->local = evt->local;
-	s->remote = evt->remote;
-	if (c->p.host_ops->route(c->p.host, s->remote.addr, &route))
-		return;
-	s->hop = route.hop;
-	cmd.hop = route.hop;
-	control_command(c, s->ref.worker, CLV_CMD_CONN_HOP, &cmd, sizeof(cmd), NULL, 0);
-}
-
-static void session_event(struct clv_control *c, const struct clv_record *r, const uint8_t *body)
-{
-	const struct clv_evt_stream *stream = (const void *)body;
-	/* every event about a connection begins with its ref */
-	struct clv_session *s = session_of(c, (const struct clv_ref *)body);
-
-	if (!s)
-		return;
-	switch (r->type) {
-	case CLV_EVT_CID_ADDED:
-		session_cid_added(s, &((const struct clv_evt_cid *)body)->cid);
-		break;
-	case CLV_EVT_CID_REMOVED:
-		session_cid_removed(s, &((const struct clv_evt_cid *)body)->cid);
-		break;
-	case CLV_EVT_NEW_TOKEN:
-		clv_tokens_put(&c->known, &s->remote, body + sizeof(struct clv_cmd_ref),
-			       r->len - sizeof(struct clv_cmd_ref));
-		break;
-	case CLV_EVT_PEER_TOKEN:
-		session_peer_token(s, (const void *)body);
-		break;
-	case CLV_EVT_CONN_GONE:
-		session_gone(s, (const void *)body);
-		break;
-	case CLV_EVT_PATH_CHANGED:
-		path_changed(c, s, (const void *)body);
-		break;
-	case CLV_EVT_MAX_PAYLOAD:
-		s->payload_max = ((const struct clv_evt_payload *)body)->payload_len;
-		if (s->app_ops->max_payload)
-			s->app_ops->max_payload(s->app, s, s->payload_max);
-		break;
-	default:
-		session_stream_event(s, r->type, stream->stream_id, stream->code,
-				     body + sizeof(*stream), r->len - sizeof(*stream));
-	}
-}
-
-static void stray(struct clv_control *c, const struct clv_evt_stray *evt, const uint8_t *payload,
-		  size_t len)
-{
-	struct clv_rx rx = {
-		.local = evt->local,
-		.remote = evt->remote,
-		.payload = (uint8_t *)payload, /* ours until the record is released */
-		.payload_len = (uint32_t)len,
-		.ecn = evt->ecn,
-	};
-
-	receive(c, &rx);
-}
-
-static void too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
-		    size_t len)
-{
-	if (c->p.host_ops->too_big)
-		c->p.host_ops->too_big(c->p.host, &evt->tuple, evt->mtu, quote, len);
-}
-
-static void event(struct clv_control *c, struct worker_side *side, const struct clv_record *r)
-{
-	const uint8_t *body = r->body;
-
-	switch (r->type) {
-	case CLV_EVT_TUNNEL_GONE:
-		tunnel_gone(c, (const void *)body);
-		break;
-	case CLV_EVT_DATAGRAM_UP:
-		tunnel_datagram_up(c, (const void *)body, body + sizeof(struct clv_evt_tunnel),
-				   r->len - sizeof(struct clv_evt_tunnel));
-		break;
-	case CLV_EVT_NEW_REMOTE:
-		if (c->p.on_new_remote)
-			c->p.on_new_remote(c->p.client, (const void *)body,
-					   body + sizeof(struct clv_evt_remote),
-					   r->len - sizeof(struct clv_evt_remote));
-		break;
-	case CLV_EVT_REMOTE_NEW:
-	case CLV_EVT_REMOTE_BUSY:
-	case CLV_EVT_REMOTE_IDLE:
-	case CLV_EVT_DELIVERY:
-		tunnel_bound_event(c, (enum clv_event)r->type, (const void *)body,
-				   body + sizeof(struct clv_evt_bound),
-				   r->len - sizeof(struct clv_evt_bound));
-		break;
-	case CLV_EVT_CONTEXT_ZERO:
-		tunnel_bound_event(c, CLV_EVT_CONTEXT_ZERO,
-				   &(struct clv_evt_bound){
-					   .ref = ((const struct clv_evt_tunnel *)body)->ref },
-				   NULL, 0);
-		break;
-	case CLV_EVT_SOCKET_CLOSED:
-		if (c->p.on_socket_closed)
-			c->p.on_socket_closed(c->p.client,
-					      ((const struct clv_cmd_socket *)body)->socket_fd);
-		break;
-	case CLV_EVT_TOO_BIG:
-		too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
-			r->len - sizeof(struct clv_evt_too_big));
-		break;
-	case CLV_EVT_STRAY:
-		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),
-		      r->len - sizeof(struct clv_evt_stray));
-		break;
-	case CLV_EVT_STOPPED:
-		side->stopped = true;
-		break;
-	default:
-		session_event(c, r, body);
-	}
-}
-
-static void drain_events(struct clv_control *c)
-{
-	struct clv_record r;
-
-	for (uint16_t i = 0; i < c->p.workers_len; i++) {
-		struct worker_side *side = &c->workers[i];
-
-		for (int n = 0; n < EVENTS_PER_STEP && clv_mailbox_peek(side->w.events, &r); n++) {
-			event(c, side, &r);
-			clv_mailbox_release(side->w.events);
-			c->work++;
-		}
-	}
 }
 
 /* ---- the step ---- */
@@ -448,13 +109,13 @@ static void receive_all(struct clv_control *c)
 		n = port->ops->rx(port, batch, CLV_PORT_BATCH);
 		/* Events between taking packets and using them: a packet with a connection ID that a
 		 * worker issued finds it known, since the ID was announced before it was sent. */
-		drain_events(c);
+		events_drain(c);
 		for (unsigned k = 0; k < n; k++) {
-			receive(c, &batch[k]);
+			packets_receive(c, &batch[k]);
 			/* A handshake's packet may cost a signature: a batch of them must not keep
 			 * the requests of live connections waiting. */
 			if (c->handshaking)
-				drain_events(c);
+				events_drain(c);
 		}
 		port->ops->rx_done(port);
 		c->work += n;
@@ -474,12 +135,11 @@ unsigned clv_control_step(struct clv_control *c, uint64_t now_ns)
 		struct clv_conn *conn = (struct clv_conn *)((char *)timer -
 							    offsetof(struct clv_conn, timer));
 
-		session_expire(conn->env.owner);
+		handshake_expire(conn->env.owner);
 		c->work++;
 	}
 	c->p.port->ops->flush(c->p.port);
-	for (uint16_t i = 0; i < c->p.workers_len; i++)
-		clv_mailbox_flush(c->workers[i].w.commands);
+	workers_flush(c);
 	return c->work;
 }
 
@@ -508,12 +168,10 @@ void clv_control_stop(struct clv_control *c, uint64_t now_ns)
 		if (s->state != SESSION_HANDSHAKE)
 			continue;
 		clv_session_close(s, false, NGTCP2_CONNECTION_REFUSED, "shutting down");
-		session_pump(s);
+		handshake_pump(s);
 	}
-	for (uint16_t i = 0; i < c->p.workers_len; i++) {
-		control_command(c, i, CLV_CMD_STOP, NULL, 0, NULL, 0);
-		clv_mailbox_flush(c->workers[i].w.commands);
-	}
+	workers_broadcast(c, CLV_CMD_STOP, NULL, 0);
+	workers_flush(c);
 	c->p.port->ops->flush(c->p.port);
 }
 
@@ -533,14 +191,13 @@ static void migrate(struct clv_control *c, struct clv_session *s, const struct c
 	struct clv_cmd_conn_migrate cmd = { .ref = s->ref, .local = s->local };
 
 	memcpy(cmd.local.addr, route->source, sizeof(cmd.local.addr));
-	control_command(c, s->ref.worker, CLV_CMD_CONN_MIGRATE, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, s->ref.worker, CLV_CMD_CONN_MIGRATE, &cmd, sizeof(cmd), NULL, 0);
 }
 
 void clv_control_routes_changed(struct clv_control *c)
 {
 	tunnels_routes_changed(c);
 	for (struct clv_session *s = c->sessions; s; s = s->next) {
-		struct clv_cmd_hop cmd = { .ref = s->ref };
 		struct clv_route route;
 
 		if (s->state != SESSION_LIVE ||
@@ -548,11 +205,8 @@ void clv_control_routes_changed(struct clv_control *c)
 			continue;
 		if (!s->is_server && memcmp(route.source, s->local.addr, 16))
 			migrate(c, s, &route);
-		if (!memcmp(&route.hop, &s->hop, sizeof(s->hop)))
-			continue;
-		s->hop = route.hop;
-		cmd.hop = route.hop;
-		control_command(c, s->ref.worker, CLV_CMD_CONN_HOP, &cmd, sizeof(cmd), NULL, 0);
+		if (memcmp(&route.hop, &s->hop, sizeof(s->hop)))
+			session_set_hop(s, &route.hop);
 	}
 }
 
@@ -580,7 +234,7 @@ void clv_control_set_policy(struct clv_control *c, const struct clv_policy *poli
 int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
 			struct clv_session **out)
 {
-	struct session_new n = {
+	struct handshake_params n = {
 		.local = p->local,
 		.remote = p->remote,
 		.socket = p->socket,
@@ -599,7 +253,7 @@ int clv_control_connect(struct clv_control *c, const struct clv_control_connect 
 		return CLV_ECLOSED;
 	if (c->handshaking >= c->p.limits.handshakes_max)
 		return CLV_EFULL;
-	err = session_new(c, &n, out);
+	err = handshake_new(c, &n, out);
 	if (err)
 		return err;
 	clv_conn_output((*out)->conn, c->p.port, now_ns);
@@ -612,15 +266,14 @@ void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_end
 {
 	struct clv_cmd_socket cmd = { .socket_fd = fd, .local = *local };
 
-	for (uint16_t i = 0; i < c->p.workers_len; i++)
-		control_command(c, i, CLV_CMD_SOCKET_OPEN, &cmd, sizeof(cmd), NULL, 0);
+	workers_broadcast(c, CLV_CMD_SOCKET_OPEN, &cmd, sizeof(cmd));
 }
 
 void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local)
 {
 	struct clv_cmd_socket cmd = { .socket_fd = fd, .local = *local };
 
-	control_command(c, 0, CLV_CMD_SOCKET_CLOSE, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, 0, CLV_CMD_SOCKET_CLOSE, &cmd, sizeof(cmd), NULL, 0);
 }
 
 struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits *l)
@@ -640,8 +293,7 @@ void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint
 {
 	const struct clv_cmd_icmp cmd = { .tuple = *tuple, .mtu = mtu };
 
-	for (uint16_t i = 0; i < c->p.workers_len; i++)
-		control_command(c, i, CLV_CMD_ICMP, &cmd, sizeof(cmd), NULL, 0);
+	workers_broadcast(c, CLV_CMD_ICMP, &cmd, sizeof(cmd));
 }
 
 const struct clv_counters *clv_control_counters(const struct clv_control *c)

@@ -52,14 +52,14 @@ static void replay(struct clv_session *s)
 		if (p->type)
 			session_stream_event(s, p->type, p->stream_id, p->code, p->bytes, p->len);
 		else
-			control_command(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd,
-					sizeof(cmd), p->bytes, p->len);
+			workers_send(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd, sizeof(cmd),
+				     p->bytes, p->len);
 		session_pending_free(s, p);
 	}
 	s->pending_last = NULL;
 }
 
-int session_hand_over(struct clv_session *s)
+int handover_run(struct clv_session *s)
 {
 	struct clv_control *c = s->control;
 	struct clv_conn *conn = s->conn;
@@ -94,7 +94,7 @@ int session_hand_over(struct clv_session *s)
 	c->handshaking--;
 	c->connected++;
 	c->workers[worker].sessions[s->ref.slot] = s;
-	control_command(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
 	for (uint32_t i = 0; i < s->cids_len; i++)
 		session_cid_publish(s, &s->cids[i]);
 	clv_count(&c->counters, CLV_COUNT_HANDSHAKES);

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * control_state - what the files of the control core share; nobody else includes it.
+ * state - what the files of the control core share; no other room includes it.
  *
- *   control.c             the step: packets, workers' events, timers
- *   session.c             one connection: handshake, messages to its worker, transport of its h3
- *   handshake/handover.c  the moment a conn goes to its worker
- *   tunnels.c             tunnels: slots, kernel tables, next hops
- *   serve.c               the relay's app: requests on every session of a client
- *   views.c               what the operator's tools ask
+ * Each file calls only those below it:
+ *
+ *   control.c    open, step, stop, close; what the machine's changes do
+ *   views.c      sessions and tunnels as the operator's tools see them
+ *   events.c     what the workers report
+ *   packets.c    datagrams of the listeners' sockets: which session, or admission
+ *   handshake.c  a session until its handshake is complete
+ *   handover.c   the moment its connection moves to a worker
+ *   session.c    a live session: IDs, tokens, streams, end
+ *   tunnels.c    tunnels: slots, kernel tables, next hops
+ *   workers.c    mailboxes and slots of each worker
  *
  * Threading: control.
  */
@@ -146,15 +151,70 @@ struct clv_control {
 	bool stopping;
 };
 
-/* ---- control.c ---- */
+/* ---- workers.c ---- */
 
-/* Send a command to the worker of a session or tunnel. */
-void control_command(struct clv_control *c, uint16_t worker, enum clv_command type,
-		     const void *head, size_t head_len, const void *tail, size_t tail_len);
+/* Returns 0 or -ENOMEM; workers_close accepts whatever came of it. */
+int workers_open(struct clv_control *c);
+void workers_close(struct clv_control *c);
+/* Queue a command for one worker.  head, tail: copies.  Without memory it is lost, and counted. */
+void workers_send(struct clv_control *c, uint16_t worker, enum clv_command type, const void *head,
+		  size_t head_len, const void *tail, size_t tail_len);
+/* Queue a command for every worker.  body: copies. */
+void workers_broadcast(struct clv_control *c, enum clv_command type, const void *body, size_t len);
+/* Hand over what is queued, and wake the workers. */
+void workers_flush(struct clv_control *c);
+
+/* Returns 0 and fills slot and generation of *ref, or CLV_EFULL. */
+int slots_take(struct slots *s, struct clv_ref *ref);
+void slots_give(struct slots *s, uint32_t slot);
+
+/* ---- tunnels.c ---- */
+
+void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt);
+void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
+			const uint8_t *data, size_t len);
+/* An event of a bound tunnel, with or without a payload. */
+void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
+			const uint8_t *payload, size_t len);
+void tunnels_routes_changed(struct clv_control *c);
+void tunnels_policy_changed(struct clv_control *c);
+/* Control closes: give back every egress port. */
+void tunnels_close(struct clv_control *c);
 
 /* ---- session.c ---- */
 
-struct session_new {
+/* An ID of its clv_conn can be used from now on, or no longer. */
+void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
+void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);
+void session_forget_cids(struct clv_session *s);
+/* Publish an ID of a live session to the kernel's table. */
+void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
+void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
+/* A worker's event about one of its streams. */
+void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
+			  const uint8_t *data, size_t len);
+/* Replace the next hop toward the peer of a live session. */
+void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop);
+/* p: takes; it is in no list any more. */
+void session_pending_free(struct clv_session *s, struct pending *p);
+/* Its worker has freed the connection.  s: takes. */
+void session_gone(struct clv_session *s, const struct clv_evt_conn_gone *evt);
+/* Take it out of every table, report the end to its app and free it.  s: takes. */
+void session_end(struct clv_session *s, const struct clv_session_end *why);
+/* End it because control closes.  s: takes. */
+void session_free(struct clv_session *s);
+
+/* ---- handover.c ---- */
+
+/*
+ * Give the conn to a worker and replay what it reported meanwhile.
+ * Returns 0, or CLV_EFULL: a ceiling is reached, and its counter counted.
+ */
+int handover_run(struct clv_session *s);
+
+/* ---- handshake.c ---- */
+
+struct handshake_params {
 	const struct clv_admit_result *admitted; /* server; else NULL */
 	struct clv_endpoint local, remote;
 	uint32_t socket;
@@ -167,59 +227,29 @@ struct session_new {
 	void *app;
 };
 
-int session_new(struct clv_control *c, const struct session_new *p, struct clv_session **out);
-/* A packet for it: to the conn while it is here, else on to the worker. */
-void session_packet(struct clv_session *s, const struct clv_rx *rx);
+int handshake_new(struct clv_control *c, const struct handshake_params *p,
+		  struct clv_session **out);
 /*
- * The packet that made it.  Returns whether it began a ClientHello in the middle, which takes a
- * proven address: then s is gone, and a Retry is due.
+ * Take the packet that the session was made for.  Returns true when it holds a ClientHello without
+ * its beginning, which is only accepted from a validated address: then s is gone, and a Retry is due.
  */
-bool session_first_packet(struct clv_session *s, const struct clv_rx *rx);
-/* p: takes; it is in no list any more. */
-void session_pending_free(struct clv_session *s, struct pending *p);
-/* The handshake timer of its conn fired. */
-void session_expire(struct clv_session *s);
-/* Write output, hand over when complete, free when dead.  s may be gone after it. */
-void session_pump(struct clv_session *s);
-/* An event of its worker about a stream. */
-void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
-			  const uint8_t *data, size_t len);
-/* Tell the kernel whose it is, where the kernel steers. */
-void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
-void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
-void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
-void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);
-/* The worker let it go.  s: takes. */
-void session_gone(struct clv_session *s, const struct clv_evt_conn_gone *evt);
-/* Free at once: control is closing. */
-void session_free(struct clv_session *s);
+bool handshake_first_packet(struct clv_session *s, const struct clv_rx *rx);
+/* Take another packet.  s may be gone when it returns. */
+void handshake_packet(struct clv_session *s, const struct clv_rx *rx);
+/* The timer of its conn fired.  s may be gone when it returns. */
+void handshake_expire(struct clv_session *s);
+/* Write output, hand over when complete, free when dead.  s may be gone when it returns. */
+void handshake_pump(struct clv_session *s);
 
-/* ---- handshake/handover.c ---- */
+/* ---- packets.c ---- */
 
-/*
- * Give the conn to a worker and replay what it reported meanwhile.
- * Returns 0, or CLV_EFULL: a ceiling is reached, and its counter counted.
- */
-int session_hand_over(struct clv_session *s);
+/* A datagram of a listener's socket, or one that a worker could not attribute. */
+void packets_receive(struct clv_control *c, struct clv_rx *rx);
 
-/* ---- tunnels.c ---- */
+/* ---- events.c ---- */
 
-int slots_init(struct slots *s, uint32_t max);
-void slots_fini(struct slots *s);
-/* Returns 0 and fills slot and generation, or CLV_EFULL. */
-int slots_take(struct slots *s, struct clv_ref *ref);
-void slots_give(struct slots *s, uint32_t slot);
-
-void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt);
-void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
-			const uint8_t *data, size_t len);
-/* An event of a bound tunnel, with or without a payload. */
-void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
-			const uint8_t *payload, size_t len);
-void tunnels_routes_changed(struct clv_control *c);
-void tunnels_policy_changed(struct clv_control *c);
-/* Control closes: give all egress ports back. */
-void tunnels_fini(struct clv_control *c, struct worker_side *side);
+/* Handle what the workers have reported, up to a bound for each. */
+void events_drain(struct clv_control *c);
 
 /* ---- serve.c ---- */
 

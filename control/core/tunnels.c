@@ -6,43 +6,6 @@
 #include "control/core/state.h"
 #include "datapath/base/err.h"
 
-/* ---- slots ---- */
-
-int slots_init(struct slots *s, uint32_t max)
-{
-	*s = (struct slots){ .max = max };
-	s->free = calloc(max, sizeof(*s->free));
-	s->generation = calloc(max, sizeof(*s->generation));
-	if (!s->free || !s->generation)
-		return -ENOMEM;
-	while (s->free_len < max) { /* lowest on top */
-		s->free[s->free_len] = max - 1 - s->free_len;
-		s->free_len++;
-	}
-	return 0;
-}
-
-void slots_fini(struct slots *s)
-{
-	free(s->free);
-	free(s->generation);
-	*s = (struct slots){ 0 };
-}
-
-int slots_take(struct slots *s, struct clv_ref *ref)
-{
-	if (!s->free_len)
-		return CLV_EFULL;
-	ref->slot = s->free[--s->free_len];
-	ref->generation = ++s->generation[ref->slot];
-	return 0;
-}
-
-void slots_give(struct slots *s, uint32_t slot)
-{
-	s->free[s->free_len++] = slot;
-}
-
 /* ---- the kernel's tables ---- */
 
 static struct clv_tuple tuple_of(const struct clv_tunnel_entry *e)
@@ -124,7 +87,7 @@ static void bind_ports(struct clv_control *c, struct clv_tunnel_entry *e, const 
 		if (!ports->is_held[i])
 			continue;
 		e->bound_egress[i] = ports->egress[i];
-		control_command(c, ref->worker, CLV_CMD_TUNNEL_BIND, &cmd, sizeof(cmd), NULL, 0);
+		workers_send(c, ref->worker, CLV_CMD_TUNNEL_BIND, &cmd, sizeof(cmd), NULL, 0);
 	}
 }
 
@@ -181,7 +144,7 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.context_idle_ns = t->bind ? t->bind->context_idle_ns : 0,
 	};
 	/* The worker first, then the tables, so that a steered datagram finds its tunnel. */
-	control_command(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
 	if (t->bind)
 		bind_ports(c, e, &ref, t->bind);
 	err = t->hop.via == CLV_VIA_XSK && t->remote.port ? publish(c, e, &ref) : 0;
@@ -191,8 +154,8 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		e->session = NULL;
 		e->egress.fd = -1; /* stays the caller's */
 		e->bound_egress[0].fd = e->bound_egress[1].fd = -1;
-		control_command(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
-				0);
+		workers_send(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
+			     0);
 		return err;
 	}
 	s->tunnels++;
@@ -212,7 +175,7 @@ void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
 	e->session = NULL;
 	s->tunnels--;
 	/* the egress port and the slot are free again when the worker has let go */
-	control_command(c, ref->worker, CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, ref->worker, CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd), NULL, 0);
 }
 
 void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
@@ -241,7 +204,7 @@ static void tunnel_payload(struct clv_session *s, enum clv_command type, const s
 {
 	struct clv_cmd_tunnel_send cmd = { .ref = *ref, .context_id = context_id };
 
-	control_command(s->control, ref->worker, type, &cmd, sizeof(cmd), payload, len);
+	workers_send(s->control, ref->worker, type, &cmd, sizeof(cmd), payload, len);
 }
 
 void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
@@ -273,7 +236,7 @@ void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref
 				enum clv_command type, const void *head, size_t head_len,
 				const void *tail, size_t tail_len)
 {
-	control_command(s->control, ref->worker, type, head, head_len, tail, tail_len);
+	workers_send(s->control, ref->worker, type, head, head_len, tail, tail_len);
 }
 
 void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
@@ -326,7 +289,7 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 		return;
 	e->hop = route.hop;
 	cmd.hop = route.hop;
-	control_command(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
+	workers_send(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
 }
 
 static void each_tunnel(struct clv_control *c,
@@ -370,14 +333,18 @@ void tunnels_policy_changed(struct clv_control *c)
 	serve_policy_changed(c);
 }
 
-void tunnels_fini(struct clv_control *c, struct worker_side *side)
+void tunnels_close(struct clv_control *c)
 {
-	for (uint32_t i = 0; i < side->tunnel_slots.max; i++) {
-		struct clv_tunnel_entry *e = &side->tunnels[i];
+	for (uint16_t w = 0; c->workers && w < c->p.workers_len; w++) {
+		struct worker_side *side = &c->workers[w];
 
-		if (!e->used)
-			continue;
-		retire(c, e);
-		give_egress(c, e);
+		for (uint32_t i = 0; side->tunnels && i < side->tunnel_slots.max; i++) {
+			struct clv_tunnel_entry *e = &side->tunnels[i];
+
+			if (!e->used)
+				continue;
+			retire(c, e);
+			give_egress(c, e);
+		}
 	}
 }

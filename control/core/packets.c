@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+
+#include "control/core/state.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+#include "datapath/quic/cid.h"
+
+enum {
+	RESET_LEN_MIN = 21, /* RFC 9000 section 10.3 */
+};
+
+static struct clv_session *session_by_packet(struct clv_control *c, const struct clv_quic_header *h)
+{
+	uint8_t key[INITIAL_KEY_LEN] = { 0 };
+	uint64_t s;
+
+	if (h->dcid_len == CLV_CID_LEN && clv_table_find(&c->cids, h->dcid, &s))
+		return (struct clv_session *)(uintptr_t)s;
+	if (!h->is_long || h->dcid_len >= INITIAL_KEY_LEN)
+		return NULL;
+	key[0] = (uint8_t)h->dcid_len;
+	memcpy(key + 1, h->dcid, h->dcid_len);
+	return clv_table_find(&c->initials, key, &s) ? (struct clv_session *)(uintptr_t)s : NULL;
+}
+
+/*
+ * In a client: the session with whoever sent it.  A stateless reset carries no ID of ours; only the
+ * connection can tell it by its token (RFC 9000 section 10.3.1).
+ */
+static struct clv_session *session_by_relay(struct clv_control *c, const struct clv_rx *rx)
+{
+	struct clv_session *s = c->p.listeners_len ? NULL : c->sessions;
+
+	while (s && !clv_endpoint_equal(&s->remote, &rx->remote))
+		s = s->next;
+	return s;
+}
+
+/*
+ * In a relay: the session whose peer lost its state and says so.  Whether the token belongs to the
+ * address it came from the connection itself checks (RFC 9000 section 10.3.1).
+ */
+static struct clv_session *session_by_token(struct clv_control *c, const struct clv_rx *rx)
+{
+	uint64_t s;
+
+	if (rx->payload_len < RESET_LEN_MIN ||
+	    !clv_table_find(&c->tokens, rx->payload + rx->payload_len - CLV_CID_TOKEN_LEN, &s))
+		return NULL;
+	return (struct clv_session *)(uintptr_t)s;
+}
+
+static const struct clv_control_listener *listener_of(const struct clv_control *c,
+						      const struct clv_rx *rx)
+{
+	for (size_t i = 0; i < c->p.listeners_len; i++)
+		if (c->listeners[i].port == ntohs(rx->local.port))
+			return &c->listeners[i];
+	return NULL;
+}
+
+static void send_answer(struct clv_control *c, const struct clv_rx *rx, const uint8_t *answer,
+			size_t len)
+{
+	struct clv_flow flow = {
+		.local = rx->local,
+		.remote = rx->remote,
+		.socket = rx->socket,
+	};
+	struct clv_port *port = c->p.port;
+	struct clv_tx tx;
+
+	if (port->ops->tx_take(port, &tx)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_NO_FRAME);
+		return;
+	}
+	memcpy(tx.payload, answer, len);
+	port->ops->tx_send(port, &tx, len, &flow, 0);
+}
+
+/* The ceiling that a new connection from remote is beyond; CLV_COUNTER_MAX: none. */
+static enum clv_counter full_ceiling(const struct clv_control *c, const struct clv_endpoint *remote)
+{
+	const struct clv_control_limits *l = &c->p.limits;
+
+	if (c->stopping || c->handshaking >= l->handshakes_max ||
+	    (uint64_t)c->connected + c->handshaking >= l->conns_total)
+		return CLV_COUNT_DROP_CONNS_FULL;
+	if (!clv_sources_has_room(&c->sources, remote->addr))
+		return CLV_COUNT_DROP_SOURCE_FULL;
+	return CLV_COUNTER_MAX;
+}
+
+/* Make a connection of what was admitted, or change the verdict. */
+static void accept_session(struct clv_control *c, const struct clv_control_listener *l,
+			   const struct clv_rx *rx, uint8_t answer[static UDP_PAYLOAD_MAX],
+			   struct clv_admit_result *a)
+{
+	struct handshake_params p = {
+		.admitted = a,
+		.local = rx->local,
+		.remote = rx->remote,
+		.socket = rx->socket,
+		.tls = l->tls,
+		.profile = l->profile,
+		.app_ops = &serve_app,
+		.app = c,
+	};
+	enum clv_counter full = full_ceiling(c, &rx->remote);
+	struct clv_session *s;
+
+	if (full == CLV_COUNTER_MAX && handshake_new(c, &p, &s))
+		full = CLV_COUNT_DROP_CONNS_FULL;
+	if (full != CLV_COUNTER_MAX) {
+		clv_admit_refuse(&c->admit, full, c->now_ns, answer, a);
+		return;
+	}
+	if (handshake_first_packet(s, rx))
+		clv_admit_retry(&c->admit, rx, c->now_ns, c->p.host_ops->wall_sec(c->p.host),
+				answer, a);
+}
+
+/* To its conn while that is here, else to the worker that has it. */
+static void deliver(struct clv_session *s, const struct clv_rx *rx)
+{
+	struct clv_cmd_packet cmd = {
+		.ref = s->ref,
+		.local = rx->local,
+		.remote = rx->remote,
+		.ecn = rx->ecn,
+	};
+
+	if (s->state == SESSION_LIVE) {
+		workers_send(s->control, s->ref.worker, CLV_CMD_PACKET, &cmd, sizeof(cmd),
+			     rx->payload, rx->payload_len);
+		return;
+	}
+	handshake_packet(s, rx);
+}
+
+void packets_receive(struct clv_control *c, struct clv_rx *rx)
+{
+	const struct clv_control_listener *l;
+	uint8_t answer[UDP_PAYLOAD_MAX];
+	struct clv_admit_result a;
+	struct clv_quic_header h;
+	struct clv_session *s;
+
+	if (clv_quic_header_decode(rx->payload, rx->payload_len, &h)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_MALFORMED);
+		return;
+	}
+	s = session_by_packet(c, &h);
+	if (!s)
+		s = session_by_relay(c, rx);
+	if (!s)
+		s = session_by_token(c, rx);
+	if (s) {
+		deliver(s, rx);
+		return;
+	}
+	l = listener_of(c, rx);
+	if (!l) {
+		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
+		return;
+	}
+	clv_admit_judge(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
+			c->p.host_ops->wall_sec(c->p.host), answer, &a);
+	if (a.verdict == CLV_ADMIT_ACCEPT)
+		accept_session(c, l, rx, answer, &a);
+	if (a.verdict == CLV_ADMIT_ANSWER)
+		send_answer(c, rx, answer, a.answer_len);
+}
