@@ -101,7 +101,7 @@ def hairpin(bench, size):
         sink = daemon.echo(server, HAIRPIN_PORT, "--sink")
         binds = [daemon.Bind(server, relay, app=daemon.endpoint(server.addr6, HAIRPIN_PORT)).wait()]
         public = binds[0].public(4)
-        binds.append(daemon.Bind(client, relay, "--peer", public).wait())
+        binds.append(daemon.Bind(client, relay, "--permit", public).wait())
         address = binds[1].local(public)
 
         def attempt(rate):

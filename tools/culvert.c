@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* culvert: the client of a peer.  Written on libculvert, as any application would be. */
+/* culvert: the client for peers, written on libculvert like any application. */
 #include <signal.h>
 
 #include "tools/culvert/commands.h"

@@ -15,13 +15,13 @@ enum {
 	TUNNELS_MAX = 1024,
 	REMOTES_MAX = 1024,
 	RECEIVE_BYTES = 4 << 20,
-	ANSWER_SEC = 15,
-	ANSWER_MAX_SEC = 3600,
+	ANSWER_TIMEOUT_SEC = 15,
+	ANSWER_TIMEOUT_MAX_SEC = 3600,
 	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
-	LOOK_MAX_USEC = 10000,
+	SPIN_MAX_USEC = 10000,
 	OBJECTS_CEILING = 1 << 20, /* that tunnels_max and remotes_max may ask for */
 	RECEIVE_BYTES_CEILING = 1 << 30,
-	LOOK_PER_SEC = 15000, /* where more comes, looking on only costs */
+	SPIN_PER_SEC = 15000, /* more steps than that find work anyway: spinning only costs */
 };
 
 #define KEEPALIVE_NS (20 * CLV_SEC)
@@ -55,8 +55,8 @@ static void on_new_remote(void *user, const struct clv_evt_remote *evt, const ui
 static bool are_in_range(const struct culvert_options *o)
 {
 	return o->tunnels_max <= OBJECTS_CEILING && o->remotes_max <= OBJECTS_CEILING &&
-	       o->receive_bytes <= RECEIVE_BYTES_CEILING && o->look_usec <= LOOK_MAX_USEC &&
-	       o->answer_sec <= ANSWER_MAX_SEC;
+	       o->receive_bytes <= RECEIVE_BYTES_CEILING && o->spin_usec <= SPIN_MAX_USEC &&
+	       o->answer_timeout_sec <= ANSWER_TIMEOUT_MAX_SEC;
 }
 
 int culvert_open(const struct culvert_options *options, struct culvert **out)
@@ -68,7 +68,8 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 		.tunnels_max = o->tunnels_max ? o->tunnels_max : TUNNELS_MAX,
 		.remotes_max = o->remotes_max ? o->remotes_max : REMOTES_MAX,
 		.keepalive_ns = KEEPALIVE_NS,
-		.answer_ns = (o->answer_sec ? o->answer_sec : ANSWER_SEC) * CLV_SEC,
+		.answer_ns = (o->answer_timeout_sec ? o->answer_timeout_sec : ANSWER_TIMEOUT_SEC) *
+			     CLV_SEC,
 		.on_new_remote = on_new_remote,
 		.user = c,
 	};
@@ -81,8 +82,8 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	if (!c)
 		return -ENOMEM;
 	c->pace.p = (struct clv_pace_params){
-		.look_ns = o->look_usec * USEC_NS,
-		.look_per_sec = LOOK_PER_SEC,
+		.look_ns = o->spin_usec * USEC_NS,
+		.look_per_sec = SPIN_PER_SEC,
 	};
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
@@ -186,8 +187,8 @@ void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 		.received_dropped = c->received_dropped,
 		.packets_in = n->slot[CLV_COUNT_RX_PEER],
 		.packets_out = n->slot[CLV_COUNT_TX_PEER],
-		.looks = c->pace.looks,
-		.looks_found = c->pace.looks_found,
+		.spins = c->pace.looks,
+		.spins_useful = c->pace.looks_found,
 	};
 }
 

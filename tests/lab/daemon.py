@@ -146,7 +146,7 @@ class Bind:
             stdin=subprocess.PIPE)
 
     def name_remote(self, address):
-        """For one that was started with --peer -."""
+        """For one that was started with --permit -."""
         self.proc.popen.stdin.write(f"{address}\n".encode())
         self.proc.popen.stdin.flush()
 

@@ -133,7 +133,7 @@ def test_policy_holds_for_registrations(lab, start_relay, datapath):
 
 def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    bind = Bind(lab, "peer-v4", relay, "--peer", "10.0.0.1:7000")
+    bind = Bind(lab, "peer-v4", relay, "--permit", "10.0.0.1:7000")
     bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000", 10)
     bind.stop()
     assert count(relay, "context_refused_policy") > 0
@@ -180,7 +180,7 @@ def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
 
 def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay, targets, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { uncompressed = false }\n")
-    bind = Bind(lab, "peer-v4", relay, "--peer", targets["target-v4"])
+    bind = Bind(lab, "peer-v4", relay, "--permit", targets["target-v4"])
     bind.proc.wait_line(r'^\{"event": ?"refused", ?"remote": ?"any"\}\n', 10)
     assert bind.proc.text().count("refused") == 1
     bind.stop()

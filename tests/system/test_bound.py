@@ -219,7 +219,7 @@ def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, re
                                                                          family):
     echo = daemon.echo(lab["peer-v4"], 7100)
     serving = bind("peer-v4", relay, app=daemon.endpoint(lab["peer-v4"].addr4, 7100))
-    coming = bind("peer-v6", relay, "--peer", serving.public(family))
+    coming = bind("peer-v6", relay, "--permit", serving.public(family))
     address = coming.local(serving.public(family))
     assert daemon.exchange(lab["peer-v6"], address, 100)["same"] == [100]
     watch = Watch(lab, "relay", logs)

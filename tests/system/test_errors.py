@@ -57,7 +57,7 @@ def test_a_name_that_does_not_exist_is_not_found(lab, relay, targets):
     done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint)
     server.stop()
     assert done.returncode == NO_NAME
-    assert "culvert: the relay finds no such name: nobody.example" in done.stderr
+    assert "culvert: the relay cannot find the name nobody.example" in done.stderr
 
 
 def test_a_name_server_that_is_not_there_is_told_from_a_name_that_is_not(lab, relay):
@@ -79,7 +79,7 @@ def test_a_request_that_the_relay_does_not_answer_in_time_is_given_up(lab, relay
     server = lab["relay"].start(["python3", "-c", SILENT_SERVER])
     server.wait_line(r"^ready")
     done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint,
-                       "--answer", "1")
+                       "--answer-timeout", "1")
     server.stop()
     assert done.returncode == NO_ANSWER
     assert done.stderr == "culvert: no answer from the relay for target nobody.example within 1 s\n"
@@ -100,18 +100,34 @@ def test_a_silent_target_is_no_error_of_the_relay(lab, relay):
 USAGE = [
     ([], "a command is missing"),
     (["fly"], "no such command: fly"),
-    (["ping"], "say which relay"),
-    (["ping", "--relay", "r:1"], "say which target"),
-    (["forward", "--relay", "r:1", "--target", "t:1", "--pin", PIN], "say where to listen"),
-    (["ping", "--relay", "r:1", "--target", "t:1"], "say whom to trust"),
+    (["ping"], "--relay HOST:PORT is required"),
+    (["ping", "--relay", "r:1"], "--target HOST:PORT is required"),
+    (["forward", "--relay", "r:1", "--target", "t:1", "--pin", PIN],
+     "--listen ADDR:PORT is required"),
+    (["ping", "--relay", "r:1", "--target", "t:1"],
+     "exactly one of --ca FILE and --pin sha256:HEX is required"),
     (["ping", "--relay", "r", "--target", "t:1", "--pin", PIN], "bad value for --relay: r"),
     (["ping", "--relay", "::1:443"], "bad value for --relay: ::1:443"),
     (["ping", "--relay", "r:1", "--target", "t:1", "--pin", "sha256:12"], "bad value for --pin"),
     (["ping", "--count", "0"], "bad value for --count: 0"),
-    (["ping", "--answer", "0"], "bad value for --answer: 0"),
+    (["ping", "--answer-timeout", "0"], "bad value for --answer-timeout: 0"),
     (["ping", "--profile", "classical"], "bad value for --profile: classical"),
     (["ping", "--fast"], "unknown or incomplete option: --fast"),
+    (["ping", "--relay", "r:1", "more"], "unexpected argument: more"),
 ]
+
+
+RENAMED = [("answer", "answer-timeout"), ("look", "spin"), ("name", "server-name"),
+           ("peer", "permit"), ("remotes", "remotes-max")]
+
+
+@pytest.mark.parametrize("old, new", RENAMED)
+@pytest.mark.parametrize("form", ["--{}", "--{}=1", "--{} 1"])
+def test_a_former_option_is_an_error_that_names_the_new_one(lab, old, new, form):
+    words = form.format(old).split()
+    done = lab["peer-v4"].run([lab.build / "culvert", "bind", *words], check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"culvert: --{old} has been renamed to --{new}\n"
 
 
 @pytest.mark.parametrize("words, said", USAGE)

@@ -81,7 +81,8 @@ def test_the_ca_file_is_trusted_for_the_relays_name(lab, targets, two_listeners)
     ca = two_listeners.state / "tls" / "ca.pem"
     done = ping(lab, two_listeners, 443, "--ca", ca)
     assert done.returncode == 0, done  # the certificate carries the relay's addresses
-    done = ping(lab, two_listeners, 443, "--ca", ca, "--name", "somebody.else.example")
+    done = ping(lab, two_listeners, 443, "--ca", ca, "--server-name",
+                "somebody.else.example")
     assert done.returncode == UNTRUSTED, done
 
 

@@ -69,7 +69,7 @@ def test_a_relay_without_the_family_of_the_target_says_so(lab, v4_only, targets)
     for target in (targets["target-v6"], "target-v6:7000"):
         done = daemon.ping(lab["peer-v4"], v4_only.address(4), target, v4_only.fingerprint)
         assert done.returncode == NO_FAMILY, done.stderr
-        assert "the relay has no way to the address family of" in done.stderr
+        assert "the relay has no route to the address family of" in done.stderr
         assert "status 502" in done.stderr
     done = daemon.ping(lab["peer-v4"], v4_only.address(4), targets["target-v4"],
                        v4_only.fingerprint)

@@ -56,7 +56,7 @@ def meet(bind, relays, pair, app):
     serving = bind(server, relays[0], app=app)
     # The relays are on both networks: any family will do for the way between them.
     public = serving.public(FAMILIES[client])
-    coming = bind(client, relays[1], "--peer", public)
+    coming = bind(client, relays[1], "--permit", public)
     return serving, coming, coming.local(public)
 
 
@@ -113,12 +113,12 @@ def test_a_host_that_knows_nothing_of_culvert_reaches_a_bound_peer(lab, relay, b
 def test_a_closed_peer_is_reached_by_whom_it_named_and_nobody_else(lab, relay, bind, echoes):
     app = echoes("peer-v4")
     friend = bind("peer-v6", relay)
-    serving = bind("peer-v4", relay, "--closed", "--peer", friend.public(6),
+    serving = bind("peer-v4", relay, "--closed", "--permit", friend.public(6),
                    app=app)
     stranger = exchange(lab["target-v6"], serving.public(6), 100)
     assert stranger["missing"] == [100]
     # The friend is told where, and speaks first.
-    coming = bind("peer-v6", relay, "--peer", serving.public(6))
+    coming = bind("peer-v6", relay, "--permit", serving.public(6))
     assert exchange(lab["peer-v6"], coming.local(serving.public(6)), 100)["missing"] == [100]
     drops = relay.ctl("status")
     name = "drop_unknown_remote"
@@ -128,8 +128,8 @@ def test_a_closed_peer_is_reached_by_whom_it_named_and_nobody_else(lab, relay, b
 
 def test_two_closed_peers_that_named_each_other_talk(lab, relay, bind, echoes):
     app = echoes("peer-v4")
-    one = bind("peer-v4", relay, "--closed", "--peer", "-", app=app)
-    two = bind("peer-v6", relay, "--closed", "--peer", "-")
+    one = bind("peer-v4", relay, "--closed", "--permit", "-", app=app)
+    two = bind("peer-v6", relay, "--closed", "--permit", "-")
     one.name_remote(two.public(4))
     two.name_remote(one.public(4))
     one.local(two.public(4))
@@ -163,7 +163,7 @@ def test_a_named_remote_gets_in_however_long_it_was_silent(lab, bind, start_rela
                         + "bind { context-idle-sec = 2 }\n")
     app = echoes("peer-v4")
     remote = endpoint(lab["target-v4"].addr4, 7300)
-    serving = bind("peer-v4", relay, "--closed", "--peer", remote, app=app)
+    serving = bind("peer-v4", relay, "--closed", "--permit", remote, app=app)
     until = time.monotonic() + 20
     while relay.ctl("status")["counters"].get("contexts_idle", 0) < 2:
         assert time.monotonic() < until
@@ -202,23 +202,23 @@ def test_a_relay_of_one_family_gives_a_port_of_that_family(lab, bind, start_rela
     said = serving.proc.text()
     assert serving.public(4).startswith("198.18.4.2:") and "public [" not in said
     # One of the other family is not even asked for.
-    other = bind("peer-v4", relay, "--peer", "[2001:db8:6::20]:9")
+    other = bind("peer-v4", relay, "--permit", "[2001:db8:6::20]:9")
     other.proc.wait_line(r"^refused \[2001:db8:6::20\]:9$", 5)
     assert relay.ctl("status")["counters"].get("context_refused_family", 0) == 0
 
 
 def test_a_denied_remote_is_refused_in_words(lab, relay, bind):
-    serving = bind("peer-v4", relay, "--peer", "127.0.0.1:9")
+    serving = bind("peer-v4", relay, "--permit", "127.0.0.1:9")
     serving.proc.wait_line(r"^refused 127\.0\.0\.1:9$", 5)
 
 
 @pytest.mark.parametrize("args, words", [
     (["--app", "nonsense"], "bad value for --app"),
-    (["--app", "example:53"], "--app wants ADDRESS:PORT"),
-    (["--peer", "name.example:53"], "ADDRESS:PORT is wanted"),
-    (["--peer", "192.0.2.1:0"], "192.0.2.1:0"),
+    (["--app", "example:53"], "--app requires ADDR:PORT"),
+    (["--permit", "name.example:53"], "ADDRESS:PORT is required"),
+    (["--permit", "192.0.2.1:0"], "192.0.2.1:0"),
     (["--target", "192.0.2.1:9"], "not an option of this command: --target"),
-    (["--remotes", "0"], "bad value for --remotes"),
+    (["--remotes-max", "0"], "bad value for --remotes-max"),
 ])
 def test_what_cannot_be_meant_is_said_and_nothing_starts(lab, relay, args, words):
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4), "--pin",

@@ -10,7 +10,7 @@
 #include "tools/culvert/peer.h"
 
 enum {
-	LINE_MAX_BYTES = 128, /* of what names a remote on standard input */
+	LINE_MAX_BYTES = 128, /* of a remote's address on standard input */
 };
 
 struct bind {
@@ -22,9 +22,9 @@ struct bind {
 	bool line_is_long;
 };
 
-/* ---- what is said on standard output ---- */
+/* ---- output ---- */
 
-static void say(const struct bind *b, json_t *event, const char *text)
+static void print_event(const struct bind *b, json_t *event, const char *text)
 {
 	if (b->peer.options->json) {
 		json_dumpf(event, stdout, JSON_COMPACT);
@@ -36,7 +36,7 @@ static void say(const struct bind *b, json_t *event, const char *text)
 	json_decref(event);
 }
 
-static void say_remote(const struct bind *b, const char *what, const struct culvert_event *e)
+static void print_remote(const struct bind *b, const char *what, const struct culvert_event *e)
 {
 	char remote[CULVERT_ADDRESS_TEXT], port[CULVERT_ADDRESS_TEXT] = "", text[256];
 	bool has_local = e->local.sa.sa_family;
@@ -48,13 +48,13 @@ static void say_remote(const struct bind *b, const char *what, const struct culv
 	if (has_local)
 		culvert_address_format(&e->local, port);
 	snprintf(text, sizeof(text), "%s %s%s%s", what, remote, has_local ? " local " : "", port);
-	say(b,
-	    json_pack("{s:s,s:s,s:s*}", "event", what, "remote", remote, "local",
-		      has_local ? port : NULL),
-	    text);
+	print_event(b,
+		    json_pack("{s:s,s:s,s:s*}", "event", what, "remote", remote, "local",
+			      has_local ? port : NULL),
+		    text);
 }
 
-static void say_public(const struct bind *b, const struct culvert_event *e)
+static void print_public(const struct bind *b, const struct culvert_event *e)
 {
 	json_t *list = json_array();
 	char addr[CULVERT_ADDRESS_TEXT], text[1024] = "public";
@@ -66,10 +66,10 @@ static void say_public(const struct bind *b, const struct culvert_event *e)
 		if (len + strlen(addr) + 2 < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s", addr);
 	}
-	say(b, json_pack("{s:s,s:o}", "event", "public", "addresses", list), text);
+	print_event(b, json_pack("{s:s,s:o}", "event", "public", "addresses", list), text);
 }
 
-/* ---- when it does not work ---- */
+/* ---- events ---- */
 
 static int status_of_refusal(const struct culvert_event *e)
 {
@@ -89,7 +89,7 @@ static void on_refused(struct bind *b, const struct culvert_event *e)
 	else if (e->error == CULVERT_ETIMEOUT && !e->status)
 		fprintf(stderr,
 			"culvert: no answer from relay %s to the request for a bound tunnel within %u s\n",
-			relay, b->peer.options->answer_sec);
+			relay, b->peer.options->answer_timeout_sec);
 	else
 		fprintf(stderr, "culvert: relay %s refused a bound tunnel: %s (status %u%s%s)\n",
 			relay, culvert_strerror(e->error), e->status, *e->detail ? ": " : "",
@@ -103,31 +103,31 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 
 	switch (e->type) {
 	case CULVERT_BOUND_OPEN:
-		say_public(b, e);
+		print_public(b, e);
 		break;
 	case CULVERT_BOUND_REFUSED:
 		on_refused(b, e);
 		break;
 	case CULVERT_BOUND_ENDED:
-		peer_say_ended(p, e);
+		peer_log_ended(p, e);
 		break;
 	case CULVERT_REMOTE:
-		say_remote(b, "remote", e);
+		print_remote(b, "remote", e);
 		break;
 	case CULVERT_REMOTE_GONE:
-		say_remote(b, "gone", e);
+		print_remote(b, "gone", e);
 		break;
 	case CULVERT_REMOTE_REFUSED:
-		say_remote(b, "refused", e);
+		print_remote(b, "refused", e);
 		break;
 	default:
 		break;
 	}
 }
 
-/* ---- remotes named in advance ---- */
+/* ---- permitted remotes ---- */
 
-static int name_remote(struct bind *b, const char *text)
+static int permit_remote(struct bind *b, const char *text)
 {
 	union culvert_address remote;
 	int err = culvert_address_parse(text, &remote);
@@ -135,12 +135,12 @@ static int name_remote(struct bind *b, const char *text)
 	err = err ? err : culvert_bound_permit(b->bound, &remote);
 	if (err)
 		fprintf(stderr, "culvert: remote %s: %s\n", text,
-			err == CULVERT_ESYNTAX ? "ADDRESS:PORT is wanted, not a name"
+			err == CULVERT_ESYNTAX ? "ADDRESS:PORT is required, not a name"
 					       : culvert_strerror(err));
 	return err;
 }
 
-static void take_input(struct bind *b, const char *bytes, size_t len)
+static void parse_input(struct bind *b, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (bytes[i] != '\n') {
@@ -154,7 +154,7 @@ static void take_input(struct bind *b, const char *bytes, size_t len)
 		if (b->line_is_long)
 			fprintf(stderr, "culvert: a line of standard input is too long\n");
 		else if (b->line_len)
-			name_remote(b, b->line);
+			permit_remote(b, b->line);
 		b->line_len = 0;
 		b->line_is_long = false;
 	}
@@ -168,12 +168,12 @@ static void on_input(uv_poll_t *poll, int status, int events)
 
 	(void)status, (void)events;
 	if (n > 0)
-		take_input(b, bytes, (size_t)n);
+		parse_input(b, bytes, (size_t)n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		uv_poll_stop(&b->input);
 }
 
-/* A pipe or a terminal is followed; what is in a file is there at once. */
+/* Poll a pipe or a terminal; libuv cannot poll a regular file, which is read at once. */
 static void read_input(struct bind *b)
 {
 	char bytes[512];
@@ -185,23 +185,23 @@ static void read_input(struct bind *b)
 		return;
 	}
 	while ((n = read(STDIN_FILENO, bytes, sizeof(bytes))) > 0)
-		take_input(b, bytes, (size_t)n);
+		parse_input(b, bytes, (size_t)n);
 }
 
 /* ---- life ---- */
 
-static int name_remotes(struct bind *b)
+static int permit_remotes(struct bind *b)
 {
 	const struct options *o = b->peer.options;
-	bool wants_input = false;
+	bool reads_input = false;
 
-	for (unsigned i = 0; i < o->peers_len; i++) {
-		if (!strcmp(o->peers[i], "-"))
-			wants_input = true;
-		else if (name_remote(b, o->peers[i]))
+	for (unsigned i = 0; i < o->permits_len; i++) {
+		if (!strcmp(o->permits[i], "-"))
+			reads_input = true;
+		else if (permit_remote(b, o->permits[i]))
 			return STATUS_USAGE;
 	}
-	if (wants_input)
+	if (reads_input)
 		read_input(b);
 	return 0;
 }
@@ -215,13 +215,13 @@ static int start(struct peer *p)
 		.app = o->app.text,
 		.is_closed = o->closed,
 		.no_compress = !o->compress_above,
-		.remotes_max = o->remotes,
+		.remotes_max = o->remotes_max,
 		.compress_above = o->compress_above,
 		.idle_sec = o->idle_sec,
 	};
 	int err = culvert_bound_open(p->session, &bo, &b->bound);
 
-	return err ? peer_complain(p, "bind", err) : name_remotes(b);
+	return err ? peer_print_failure(p, "bind", err) : permit_remotes(b);
 }
 
 static const struct peer_ops ops = { start, on_event };
@@ -245,6 +245,6 @@ int bind_run(const struct options *o)
 		status = peer_run(&b.peer);
 	if (b.bound)
 		report(&b);
-	peer_close(&b.peer); /* the handles in b are closed by it */
+	peer_close(&b.peer); /* closes the handles in b too */
 	return status;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* commands - what culvert does.  Each runs until it is done or told to stop, and returns a status. */
+/* commands - the commands of culvert.  Each runs until it is done or stopped; returns an exit status. */
 #ifndef CULVERT_COMMANDS_H
 #define CULVERT_COMMANDS_H
 
 #include "tools/culvert/options.h"
 
-/* A local UDP port to a target: each local sender gets a tunnel. */
+/* Forward a local UDP port to a target; each local sender gets its own tunnel. */
 int forward_run(const struct options *o);
-/* Round trips to a UDP echo service, through the relay and directly where that works. */
+/* Measure round trips to a UDP echo service, through the relay and, where possible, directly. */
 int ping_run(const struct options *o);
-/* A port at the relay for a local application; each remote gets a loopback port here. */
+/* Hold a bound tunnel for a local application; each remote gets a local loopback port. */
 int bind_run(const struct options *o);
 
 #endif

@@ -4,7 +4,7 @@
 #include "tools/culvert/commands.h"
 #include "tools/culvert/peer.h"
 
-static void say_ready(const struct peer *p, const struct culvert_forward *f)
+static void print_ready(const struct peer *p, const struct culvert_forward *f)
 {
 	char listen[CULVERT_ADDRESS_TEXT], relay[CULVERT_ADDRESS_TEXT];
 	struct culvert_forward_info forward;
@@ -22,7 +22,7 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 {
 	switch (e->type) {
 	case CULVERT_UP:
-		say_ready(p, *(struct culvert_forward **)p->user);
+		print_ready(p, *(struct culvert_forward **)p->user);
 		break;
 	case CULVERT_PAYLOAD_MAX:
 		printf("max payload %u\n", e->payload_max);
@@ -30,10 +30,10 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 		break;
 	case CULVERT_FORWARD_REFUSED:
 		if (!peer_is_lost(p, e))
-			peer_say_refused(p, e);
+			peer_print_refused(p, e);
 		break;
 	case CULVERT_FORWARD_ENDED:
-		peer_say_ended(p, e);
+		peer_log_ended(p, e);
 		break;
 	default:
 		break;
@@ -49,12 +49,12 @@ static int start(struct peer *p)
 	};
 	int err = culvert_forward_open(p->session, &fo, p->user);
 
-	return err ? peer_complain(p, "forward", err) : 0;
+	return err ? peer_print_failure(p, "forward", err) : 0;
 }
 
 static const struct peer_ops ops = { start, on_event };
 
-/* What could not be kept for a tunnel to come is said, not lost in silence. */
+/* Report datagrams that were dropped because their tunnel was not open. */
 static void report(const struct peer *p, const struct culvert_forward *f)
 {
 	struct culvert_forward_info info;

@@ -12,15 +12,21 @@ static const char usage[] =
 	"usage: culvert forward --relay HOST:PORT --listen ADDR:PORT --target HOST:PORT TRUST\n"
 	"       culvert ping    --relay HOST:PORT --target HOST:PORT TRUST\n"
 	"                       [--count N] [--size BYTES] [--interval SECONDS] [--json]\n"
-	"       culvert bind    --relay HOST:PORT TRUST [--app ADDR:PORT] [--peer ADDR:PORT]...\n"
-	"                       [--closed] [--remotes N] [--idle SECONDS] [--compress-above N] [--json]\n"
-	"TRUST: --ca FILE          certificate authority of the relay, PEM\n"
-	"       --pin sha256:HEX   fingerprint that the relay printed at its start\n"
-	"more:  --capsules          datagrams in capsules: reliable and in order, slower\n"
-	"       --answer SECONDS    longest wait for the relay's answer to a request (15)\n"
-	"       --look USEC         look on so long for more before a sleep (50; 0: never)\n"
-	"       --profile pqc|hybrid   --name SERVERNAME   --log error|warn|info|debug\n"
-	"       --help   --version\n";
+	"       culvert bind    --relay HOST:PORT TRUST [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
+	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
+	"                       [--json]\n"
+	"TRUST, one of:\n"
+	"  --ca FILE                  certificate authority of the relay, PEM\n"
+	"  --pin sha256:HEX           fingerprint that the relay prints when it starts\n"
+	"options of all commands:\n"
+	"  --profile pqc|hybrid       accepted handshakes (pqc)\n"
+	"  --server-name NAME         name in the relay's certificate (the host of --relay)\n"
+	"  --capsules                 send datagrams in capsules: reliable and in order, but slower\n"
+	"  --answer-timeout SECONDS   longest wait for the relay's response to a request (15)\n"
+	"  --spin USEC                busy-poll for this long before sleeping (50; 0: never)\n"
+	"  --log error|warn|info|debug\n"
+	"                             verbosity on standard error (warn)\n"
+	"  --help, --version\n";
 
 enum {
 	OPT_RELAY = 1,
@@ -29,26 +35,35 @@ enum {
 	OPT_CA,
 	OPT_PIN,
 	OPT_PROFILE,
-	OPT_NAME,
+	OPT_SERVER_NAME,
 	OPT_COUNT,
 	OPT_SIZE,
 	OPT_INTERVAL,
 	OPT_JSON,
 	OPT_CAPSULES,
 	OPT_APP,
-	OPT_PEER,
+	OPT_PERMIT,
 	OPT_CLOSED,
-	OPT_REMOTES,
+	OPT_REMOTES_MAX,
 	OPT_IDLE,
 	OPT_COMPRESS_ABOVE,
-	OPT_ANSWER,
-	OPT_LOOK,
+	OPT_ANSWER_TIMEOUT,
+	OPT_SPIN,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION,
-	PING_SIZE_MIN = 16, /* sequence and time */
+	OPT_RENAMED,
+	PING_SIZE_MIN = 16, /* sequence number and time */
 	PING_SIZE_MAX = 1472,
 };
+
+/* X(old name, new name): using an old one is an error that names the new one. */
+#define RENAMED_OPTIONS(X)                                                                         \
+	X("answer", "answer-timeout")                                                              \
+	X("look", "spin")                                                                          \
+	X("name", "server-name")                                                                   \
+	X("peer", "permit")                                                                        \
+	X("remotes", "remotes-max")
 
 static const struct option long_options[] = {
 	{ "relay", required_argument, NULL, OPT_RELAY },
@@ -57,24 +72,35 @@ static const struct option long_options[] = {
 	{ "ca", required_argument, NULL, OPT_CA },
 	{ "pin", required_argument, NULL, OPT_PIN },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
-	{ "name", required_argument, NULL, OPT_NAME },
+	{ "server-name", required_argument, NULL, OPT_SERVER_NAME },
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "capsules", no_argument, NULL, OPT_CAPSULES },
 	{ "app", required_argument, NULL, OPT_APP },
-	{ "peer", required_argument, NULL, OPT_PEER },
+	{ "permit", required_argument, NULL, OPT_PERMIT },
 	{ "closed", no_argument, NULL, OPT_CLOSED },
-	{ "remotes", required_argument, NULL, OPT_REMOTES },
+	{ "remotes-max", required_argument, NULL, OPT_REMOTES_MAX },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
-	{ "answer", required_argument, NULL, OPT_ANSWER },
-	{ "look", required_argument, NULL, OPT_LOOK },
+	{ "answer-timeout", required_argument, NULL, OPT_ANSWER_TIMEOUT },
+	{ "spin", required_argument, NULL, OPT_SPIN },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
-	{ 0 },
+#define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
+	RENAMED_OPTIONS(X)
+#undef X
+		{ 0 },
+};
+
+static const struct {
+	const char *old_name, *new_name;
+} renamed[] = {
+#define X(old_name, new_name) { old_name, new_name },
+	RENAMED_OPTIONS(X)
+#undef X
 };
 
 static int parse_endpoint(const char *text, struct endpoint *out)
@@ -113,7 +139,7 @@ static int parse_interval(const char *text, uint64_t *out)
 	return 0;
 }
 
-/* Which of the words it is. */
+/* Returns the index of text in words, or -1. */
 static int parse_word(const char *text, const char *const *words, int len)
 {
 	for (int i = 0; i < len; i++)
@@ -140,7 +166,7 @@ static int parse_level(const char *text, enum culvert_log *out)
 	return i < 0;
 }
 
-static int take(int opt, const char *arg, struct options *o)
+static int parse_value(int opt, const char *arg, struct options *o)
 {
 	switch (opt) {
 	case OPT_RELAY:
@@ -156,7 +182,7 @@ static int take(int opt, const char *arg, struct options *o)
 		return parse_pin(arg, &o->pin);
 	case OPT_PROFILE:
 		return parse_profile(arg, &o->profile);
-	case OPT_NAME:
+	case OPT_SERVER_NAME:
 		o->server_name = arg;
 		return 0;
 	case OPT_COUNT:
@@ -173,24 +199,24 @@ static int take(int opt, const char *arg, struct options *o)
 		return 0;
 	case OPT_APP:
 		return parse_endpoint(arg, &o->app);
-	case OPT_PEER:
-		if (o->peers_len == OPTIONS_PEERS_MAX)
+	case OPT_PERMIT:
+		if (o->permits_len == OPTIONS_PERMITS_MAX)
 			return -1;
-		o->peers[o->peers_len++] = arg;
+		o->permits[o->permits_len++] = arg;
 		return 0;
 	case OPT_CLOSED:
 		o->closed = true;
 		return 0;
-	case OPT_REMOTES:
-		return parse_number(arg, 1, 65536, &o->remotes);
+	case OPT_REMOTES_MAX:
+		return parse_number(arg, 1, 65536, &o->remotes_max);
 	case OPT_IDLE:
 		return parse_number(arg, 1, 86400, &o->idle_sec);
 	case OPT_COMPRESS_ABOVE:
 		return parse_number(arg, 0, 1000000, &o->compress_above);
-	case OPT_ANSWER:
-		return parse_number(arg, 1, 3600, &o->answer_sec);
-	case OPT_LOOK:
-		return parse_number(arg, 0, 10000, &o->look_usec);
+	case OPT_ANSWER_TIMEOUT:
+		return parse_number(arg, 1, 3600, &o->answer_timeout_sec);
+	case OPT_SPIN:
+		return parse_number(arg, 0, 10000, &o->spin_usec);
 	default:
 		return parse_level(arg, &o->log_level);
 	}
@@ -202,7 +228,7 @@ static int complain(const char *what, const char *which)
 	return -1;
 }
 
-static int answer(int opt)
+static int print_info(int opt)
 {
 	if (opt == OPT_HELP)
 		fputs(usage, stdout);
@@ -215,8 +241,18 @@ static int complain_option(char **argv)
 {
 	char letter[] = { '-', (char)optopt, '\0' };
 
-	/* getopt has not moved past a word of several letters; values of long options are below ' ' */
+	/* getopt does not move past a group of short options; values of long options are below ' ' */
 	return complain("unknown or incomplete option: ", optopt > ' ' ? letter : argv[optind - 1]);
+}
+
+static int complain_renamed(const char *name)
+{
+	unsigned i = 0;
+
+	while (strcmp(renamed[i].old_name, name))
+		i++;
+	fprintf(stderr, "culvert: --%s has been renamed to --%s\n", name, renamed[i].new_name);
+	return -1;
 }
 
 static bool is_for(int opt, enum command command)
@@ -233,9 +269,9 @@ static bool is_for(int opt, enum command command)
 	case OPT_JSON:
 		return command != COMMAND_FORWARD;
 	case OPT_APP:
-	case OPT_PEER:
+	case OPT_PERMIT:
 	case OPT_CLOSED:
-	case OPT_REMOTES:
+	case OPT_REMOTES_MAX:
 	case OPT_IDLE:
 	case OPT_COMPRESS_ABOVE:
 		return command == COMMAND_BIND;
@@ -249,11 +285,11 @@ static int parse_command(int argc, char **argv, enum command *out)
 	if (argc < 2)
 		return complain("a command is missing", "");
 	if (!strcmp(argv[1], "--help"))
-		return answer(OPT_HELP);
+		return print_info(OPT_HELP);
 	if (!strcmp(argv[1], "--version"))
-		return answer(OPT_VERSION);
+		return print_info(OPT_VERSION);
 	if (*argv[1] == '-')
-		return complain("the command comes before its options: ", argv[1]);
+		return complain("the command must precede its options: ", argv[1]);
 	if (!strcmp(argv[1], "forward"))
 		*out = COMMAND_FORWARD;
 	else if (!strcmp(argv[1], "ping"))
@@ -270,17 +306,17 @@ static int check(const struct options *o)
 	union culvert_address address;
 
 	if (!o->relay.port)
-		return complain("say which relay: --relay HOST:PORT", "");
+		return complain("--relay HOST:PORT is required", "");
 	if (!o->target.port && o->command != COMMAND_BIND)
-		return complain("say which target: --target HOST:PORT", "");
+		return complain("--target HOST:PORT is required", "");
 	if (o->command == COMMAND_FORWARD && !*o->listen.host)
-		return complain("say where to listen: --listen ADDR:PORT", "");
+		return complain("--listen ADDR:PORT is required", "");
 	if (o->listen.text && culvert_address_parse(o->listen.text, &address))
-		return complain("--listen wants an address: ", o->listen.text);
+		return complain("--listen requires ADDR:PORT: ", o->listen.text);
 	if (o->app.text && (culvert_address_parse(o->app.text, &address) || !o->app.port))
-		return complain("--app wants ADDRESS:PORT: ", o->app.text);
+		return complain("--app requires ADDR:PORT: ", o->app.text);
 	if (!o->ca_file == !o->pin)
-		return complain("say whom to trust, by one of --ca FILE and --pin sha256:HEX", "");
+		return complain("exactly one of --ca FILE and --pin sha256:HEX is required", "");
 	return 0;
 }
 
@@ -292,11 +328,11 @@ int options_parse(int argc, char **argv, struct options *o)
 		.count = 10,
 		.size = 64,
 		.interval_ns = SECOND_NS / 5,
-		.remotes = 1024,
+		.remotes_max = 1024,
 		.compress_above = 20,
 		.idle_sec = 120,
-		.answer_sec = 15,
-		.look_usec = 50,
+		.answer_timeout_sec = 15,
+		.spin_usec = 50,
 		.log_level = CULVERT_LOG_WARN,
 	};
 	code = parse_command(argc, argv, &o->command);
@@ -308,19 +344,21 @@ int options_parse(int argc, char **argv, struct options *o)
 	optind = 0;
 	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) != -1) {
 		if (opt == OPT_HELP || opt == OPT_VERSION)
-			return answer(opt);
+			return print_info(opt);
 		if (opt == '?')
 			return complain_option(argv);
+		if (opt == OPT_RENAMED)
+			return complain_renamed(long_options[index].name);
 		if (!is_for(opt, o->command))
 			return complain("not an option of this command: --",
 					long_options[index].name);
-		if (take(opt, optarg, o)) {
+		if (parse_value(opt, optarg, o)) {
 			fprintf(stderr, "culvert: bad value for --%s: %s\n",
 				long_options[index].name, optarg);
 			return -1;
 		}
 	}
 	if (optind < argc)
-		return complain("one word too many: ", argv[optind]);
+		return complain("unexpected argument: ", argv[optind]);
 	return check(o);
 }

@@ -11,28 +11,28 @@
 enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND };
 
 enum {
-	OPTIONS_PEERS_MAX = 256, /* --peer options */
+	OPTIONS_PERMITS_MAX = 256, /* --permit options */
 };
 
-/* Exit status, one for each cause that a script may want to tell apart. */
+/* Exit status: one for each cause that a script may need to distinguish. */
 enum status {
 	STATUS_OK = 0,
 	STATUS_FAILED = 1,
 	STATUS_USAGE = 2,
 	STATUS_NO_REPLY = 3,	   /* ping: the target did not answer */
 	STATUS_NO_ROUTE = 10,	   /* to the relay */
-	STATUS_NO_ANSWER = 11,	   /* of the relay, to the handshake or to a request */
+	STATUS_NO_ANSWER = 11,	   /* from the relay, to the handshake or to a request */
 	STATUS_CLASSICAL = 12,	   /* the handshake was refused as not post-quantum */
 	STATUS_UNTRUSTED = 13,	   /* certificate */
-	STATUS_NO_FAMILY = 14,	   /* the relay has no way to the target's family */
+	STATUS_NO_FAMILY = 14,	   /* the relay has no route to the target's address family */
 	STATUS_DENIED = 15,	   /* the relay's policy refuses the target */
 	STATUS_NO_NAME = 16,	   /* the target's name does not exist */
-	STATUS_FULL = 17,	   /* the relay has no room */
+	STATUS_FULL = 17,	   /* a limit of the relay is reached */
 	STATUS_NO_RELAY_NAME = 18, /* the relay's name does not exist */
-	STATUS_NO_BIND = 19,	   /* the relay gives no bound tunnel */
+	STATUS_NO_BIND = 19,	   /* the relay refused the bound tunnel */
 };
 
-/* HOST:PORT, as it was given and in parts. */
+/* HOST:PORT, as given and parsed. */
 struct endpoint {
 	const char *text;
 	char host[CULVERT_HOST_TEXT]; /* without brackets */
@@ -51,19 +51,19 @@ struct options {
 	bool capsules;
 	/* bind */
 	struct endpoint app;
-	const char *peers[OPTIONS_PEERS_MAX]; /* ADDRESS:PORT, or "-": more on standard input */
-	unsigned peers_len;
+	const char *permits[OPTIONS_PERMITS_MAX]; /* ADDRESS:PORT, or "-": read standard input */
+	unsigned permits_len;
 	bool closed;
-	uint32_t remotes, compress_above;
+	uint32_t remotes_max, compress_above;
 	uint32_t idle_sec;
-	uint32_t answer_sec;
-	uint32_t look_usec;
+	uint32_t answer_timeout_sec;
+	uint32_t spin_usec;
 	enum culvert_log log_level;
 };
 
 /*
- * Parse argv.  Returns 0; 1 when --help or --version was answered on stdout; -1 after saying on
- * stderr what is wrong.
+ * Parse argv.  Returns 0; 1 after printing --help or --version on stdout; -1 after printing an error
+ * on stderr.
  */
 int options_parse(int argc, char **argv, struct options *out);
 

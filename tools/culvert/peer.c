@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what went wrong, in words and as exit status ---- */
+/* ---- errors: messages and exit status ---- */
 
 void peer_log(const struct peer *p, enum culvert_log level, const char *fmt, ...)
 {
@@ -43,7 +43,7 @@ static int status_of(int error)
 	}
 }
 
-int peer_complain(const struct peer *p, const char *what, int error)
+int peer_print_failure(const struct peer *p, const char *what, int error)
 {
 	const char *why = culvert_why(p->culvert);
 
@@ -54,13 +54,13 @@ int peer_complain(const struct peer *p, const char *what, int error)
 	return status_of(error);
 }
 
-/* The session could not be asked for. */
-static int complain_session(const struct peer *p, int error)
+/* Print why the session could not be requested.  Returns a status. */
+static int session_failed(const struct peer *p, int error)
 {
 	char what[300];
 
 	snprintf(what, sizeof(what), "relay %s", p->options->relay.text);
-	peer_complain(p, what, error);
+	peer_print_failure(p, what, error);
 	switch (error) {
 	case CULVERT_ENONAME:
 		return STATUS_NO_RELAY_NAME;
@@ -73,7 +73,7 @@ static int complain_session(const struct peer *p, int error)
 	}
 }
 
-static int say_down(const struct peer *p, const struct culvert_event *e)
+static int print_down(const struct peer *p, const struct culvert_event *e)
 {
 	static const char *const profiles[] = { [CULVERT_PQC] = "pqc", [CULVERT_HYBRID] = "hybrid" };
 	const char *relay = p->options->relay.text;
@@ -98,7 +98,7 @@ static int say_down(const struct peer *p, const struct culvert_event *e)
 		fprintf(stderr, "culvert: no route to relay %s\n", relay);
 		return STATUS_NO_ROUTE;
 	case CULVERT_EFULL:
-		fprintf(stderr, "culvert: relay %s takes no more connections\n", relay);
+		fprintf(stderr, "culvert: relay %s accepts no more connections\n", relay);
 		return STATUS_FULL;
 	default:
 		fprintf(stderr, "culvert: session with relay %s failed: %s (code 0x%llx)\n", relay,
@@ -115,31 +115,31 @@ bool peer_is_lost(const struct peer *p, const struct culvert_event *e)
 	return e->error == CULVERT_ECLOSED && !info.is_up;
 }
 
-int peer_say_refused(const struct peer *p, const struct culvert_event *e)
+int peer_print_refused(const struct peer *p, const struct culvert_event *e)
 {
 	const char *target = p->options->target.host;
 
 	if (e->error == CULVERT_ETIMEOUT && !e->status) {
 		fprintf(stderr, "culvert: no answer from the relay for target %s within %u s\n",
-			target, p->options->answer_sec);
+			target, p->options->answer_timeout_sec);
 		return STATUS_NO_ANSWER;
 	}
 	switch (e->error) {
 	case CULVERT_EUNROUTABLE:
-		fprintf(stderr, "culvert: the relay has no way to the address family of %s",
+		fprintf(stderr, "culvert: the relay has no route to the address family of %s",
 			target);
 		break;
 	case CULVERT_EDENIED:
 		fprintf(stderr, "culvert: the relay's policy denies target %s", target);
 		break;
 	case CULVERT_ENONAME:
-		fprintf(stderr, "culvert: the relay finds no such name: %s", target);
+		fprintf(stderr, "culvert: the relay cannot find the name %s", target);
 		break;
 	case CULVERT_ENAMETIME:
 		fprintf(stderr, "culvert: the relay's resolver did not answer for %s", target);
 		break;
 	case CULVERT_EFULL:
-		fprintf(stderr, "culvert: the relay has no room for another tunnel");
+		fprintf(stderr, "culvert: the relay has reached a limit of tunnels");
 		break;
 	default:
 		fprintf(stderr, "culvert: no tunnel to %s: %s", target, culvert_strerror(e->error));
@@ -150,16 +150,16 @@ int peer_say_refused(const struct peer *p, const struct culvert_event *e)
 	return status_of(e->error);
 }
 
-void peer_say_ended(const struct peer *p, const struct culvert_event *e)
+void peer_log_ended(const struct peer *p, const struct culvert_event *e)
 {
-	/* bound: its addresses may be others afterwards */
+	/* A bound tunnel may have other public addresses afterwards: worth a warning. */
 	peer_log(p, e->bound ? CULVERT_LOG_WARN : CULVERT_LOG_INFO, "tunnel_ended err=\"%s\"",
 		 e->error ? culvert_strerror(e->error) : "closed by the relay");
 }
 
 /* ---- events ---- */
 
-static void say_lost(const struct peer *p, const struct culvert_event *e)
+static void log_lost(const struct peer *p, const struct culvert_event *e)
 {
 	struct culvert_session_info info;
 
@@ -175,9 +175,9 @@ static void handle(struct peer *p, const struct culvert_event *e)
 	if (p->stopping)
 		return;
 	if (e->type == CULVERT_LOST)
-		say_lost(p, e);
+		log_lost(p, e);
 	else if (e->type == CULVERT_DOWN)
-		peer_stop(p, say_down(p, e));
+		peer_stop(p, print_down(p, e));
 	if (p->ops->event)
 		p->ops->event(p, e);
 }
@@ -255,9 +255,9 @@ static void open_loop(struct peer *p)
 int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user)
 {
 	const struct culvert_options co = {
-		.remotes_max = o->remotes,
-		.answer_sec = o->answer_sec,
-		.look_usec = o->look_usec,
+		.remotes_max = o->remotes_max,
+		.answer_timeout_sec = o->answer_timeout_sec,
+		.spin_usec = o->spin_usec,
 	};
 	int err;
 
@@ -287,7 +287,7 @@ static int start(struct peer *p)
 	int err = culvert_session_open(p->culvert, &so, &p->session);
 
 	if (err)
-		return complain_session(p, err);
+		return session_failed(p, err);
 	return p->ops->start ? p->ops->start(p) : 0;
 }
 
@@ -317,9 +317,9 @@ static void report(const struct peer *p)
 		peer_log(p, CULVERT_LOG_INFO, "dropped reason=%s count=%llu meaning=\"%s\"",
 			 drop.reason, (unsigned long long)drop.count, drop.meaning);
 	culvert_stats(p->culvert, &stats);
-	peer_log(p, CULVERT_LOG_INFO, "end packets_in=%llu packets_out=%llu looks=%llu found=%llu",
+	peer_log(p, CULVERT_LOG_INFO, "end packets_in=%llu packets_out=%llu spins=%llu useful=%llu",
 		 (unsigned long long)stats.packets_in, (unsigned long long)stats.packets_out,
-		 (unsigned long long)stats.looks, (unsigned long long)stats.looks_found);
+		 (unsigned long long)stats.spins, (unsigned long long)stats.spins_useful);
 }
 
 void peer_close(struct peer *p)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * peer - libculvert on a libuv loop: keeps a session with the relay, and says what becomes of it.
+ * peer - libculvert on a libuv loop: keeps a session with the relay and reports its state.
  *
- * Order: 1. open  2. run, until it is told to stop or gives up  3. close
+ * Order: 1. open  2. run, until it is stopped or fails  3. close
  * Threading: one thread.
  */
 #ifndef CULVERT_PEER_H
@@ -16,11 +16,11 @@
 
 struct peer;
 
-/* What a command does with the session; each function may be NULL. */
+/* A command's callbacks; each may be NULL. */
 struct peer_ops {
-	/* The session is asked for; what outlives its losses is opened here.  0 or a status. */
+	/* The session was requested: open what outlives its loss.  Returns 0 or a status. */
 	int (*start)(struct peer *p);
-	/* An event of the library, behind what peer does with it. */
+	/* An event of the library, after peer has handled it. */
 	void (*event)(struct peer *p, const struct culvert_event *e);
 };
 
@@ -40,23 +40,23 @@ struct peer {
 	int status;
 };
 
-/* Open client and loop.  Returns 0, or a status after saying why on stderr. */
+/* Open client and loop.  Returns 0, or a status after printing the reason on stderr. */
 int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user);
 /* Returns the status to exit with. */
 int peer_run(struct peer *p);
 void peer_stop(struct peer *p, int status);
-/* The user's handles on the loop are closed too. */
+/* Also closes the handles that the command opened on the loop. */
 void peer_close(struct peer *p);
 
-/* Say why the library's function failed.  Returns a status. */
-int peer_complain(const struct peer *p, const char *what, int error);
-/* Whether it went with its session, which says why: of a tunnel that was refused or ended. */
+/* Print why a function of the library failed.  Returns a status. */
+int peer_print_failure(const struct peer *p, const char *what, int error);
+/* Whether a tunnel was refused or ended only because its session was lost, which is reported. */
 bool peer_is_lost(const struct peer *p, const struct culvert_event *e);
-/* Say why a tunnel was refused.  Returns a status. */
-int peer_say_refused(const struct peer *p, const struct culvert_event *e);
-/* A line of the log that an open tunnel ended. */
-void peer_say_ended(const struct peer *p, const struct culvert_event *e);
-/* A line of the log, if its level is wanted. */
+/* Print why a tunnel was refused.  Returns a status. */
+int peer_print_refused(const struct peer *p, const struct culvert_event *e);
+/* Log that an open tunnel ended. */
+void peer_log_ended(const struct peer *p, const struct culvert_event *e);
+/* Write a log line to stderr if --log includes its level. */
 void peer_log(const struct peer *p, enum culvert_log level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -118,9 +118,9 @@ static void send_to(const union culvert_address *address)
 }
 
 /* A client that has just taken a datagram of a local sender; its relay is a port where nobody is. */
-static struct culvert *take_datagram(uint32_t look_usec)
+static struct culvert *take_datagram(uint32_t spin_usec)
 {
-	const struct culvert_options options = { .look_usec = look_usec };
+	const struct culvert_options options = { .spin_usec = spin_usec };
 	const struct culvert_session_options so = { .relay = "127.0.0.1:9", .pin = PIN };
 	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
 						    .target = "192.0.2.1:7" };
@@ -157,7 +157,7 @@ static void who_asked_for_it_looks_on_for_a_moment_and_then_sleeps(void **state)
 		culvert_step(c);
 	}
 	culvert_stats(c, &stats);
-	assert_true(stats.looks > 0);
+	assert_true(stats.spins > 0);
 	assert_true(culvert_timeout_msec(c) > 0);
 	culvert_close(c);
 }
@@ -170,7 +170,7 @@ static void who_did_not_ask_sleeps_at_once(void **state)
 	(void)state;
 	assert_true(culvert_deadline_ns(c) > 0);
 	culvert_stats(c, &stats);
-	assert_int_equal(stats.looks, 0);
+	assert_int_equal(stats.spins, 0);
 	culvert_close(c);
 }
 
@@ -179,7 +179,7 @@ static void who_did_not_ask_sleeps_at_once(void **state)
 static void options_beyond_their_ceilings_are_refused(void **state)
 {
 	static const struct culvert_options cases[] = {
-		{ .look_usec = 10001 },
+		{ .spin_usec = 10001 },
 		{ .tunnels_max = (1 << 20) + 1 },
 		{ .remotes_max = UINT32_MAX },
 		{ .receive_bytes = UINT32_MAX },
