@@ -6,6 +6,25 @@
 
 #include "datapath/base/err.h"
 
+/* The same codes under the library's names, so that a slip in our list does not compile. */
+#define SAME_CODE(name)                                                                            \
+	_Static_assert((int)CLV_H3_##name == NGHTTP3_H3_##name, "RFC 9114 section 8.1")
+SAME_CODE(NO_ERROR);
+SAME_CODE(GENERAL_PROTOCOL_ERROR);
+SAME_CODE(INTERNAL_ERROR);
+SAME_CODE(STREAM_CREATION_ERROR);
+SAME_CODE(CLOSED_CRITICAL_STREAM);
+SAME_CODE(FRAME_UNEXPECTED);
+SAME_CODE(FRAME_ERROR);
+SAME_CODE(EXCESSIVE_LOAD);
+SAME_CODE(ID_ERROR);
+SAME_CODE(SETTINGS_ERROR);
+SAME_CODE(MISSING_SETTINGS);
+SAME_CODE(REQUEST_REJECTED);
+SAME_CODE(REQUEST_CANCELLED);
+SAME_CODE(MESSAGE_ERROR);
+SAME_CODE(CONNECT_ERROR);
+
 enum {
 	STREAMS_FIRST = 16, /* room for so many at first, doubled up to streams_max */
 };
@@ -149,7 +168,7 @@ void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 	if (h->closed)
 		return;
 	if (!is_request_stream(id)) {
-		clv_h3_close(h, NGHTTP3_H3_CLOSED_CRITICAL_STREAM, "critical stream refused");
+		clv_h3_close(h, CLV_H3_CLOSED_CRITICAL_STREAM, "critical stream refused");
 		return;
 	}
 	nghttp3_conn_shutdown_stream_write(h->conn, id);

@@ -18,23 +18,10 @@
 #include <stdint.h>
 
 #include "datapath/base/rand.h"
+#include "datapath/quic/h3_code.h"
 
 struct clv_h3;
 struct clv_h3_stream; /* a request stream; lent from on_headers or request until on_closed ends */
-
-/* Application error codes, RFC 9114 section 8.1 and RFC 9297 section 5.2. */
-enum clv_h3_code {
-	CLV_H3_DATAGRAM_ERROR = 0x33,
-	CLV_H3_NO_ERROR = 0x0100,
-	CLV_H3_GENERAL_PROTOCOL_ERROR = 0x0101,
-	CLV_H3_INTERNAL_ERROR = 0x0102,
-	CLV_H3_EXCESSIVE_LOAD = 0x0107,
-	CLV_H3_ID_ERROR = 0x0108,
-	CLV_H3_REQUEST_REJECTED = 0x010b,
-	CLV_H3_REQUEST_CANCELLED = 0x010c,
-	CLV_H3_MESSAGE_ERROR = 0x010e,
-	CLV_H3_CONNECT_ERROR = 0x010f,
-};
 
 enum {
 	CLV_H3_FIELD_SECTION_MAX =

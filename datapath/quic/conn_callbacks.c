@@ -6,6 +6,7 @@
 #include "datapath/crypto/aead.h"
 #include "datapath/quic/conn.h"
 #include "datapath/quic/conn_output.h"
+#include "datapath/quic/h3_code.h"
 
 /* ---- handshake: passed to the TLS stack ---- */
 
@@ -105,7 +106,7 @@ static int on_stream_close(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t
 
 	(void)stream_user_data;
 	if (!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET))
-		code = 0x0100; /* H3_NO_ERROR */
+		code = CLV_H3_NO_ERROR;
 	clv_streams_drop(&conn->streams, id);
 	/*
 	 * The peer may open another in its place; a request stream only when control has done with

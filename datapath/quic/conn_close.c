@@ -6,6 +6,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/quic/conn.h"
+#include "datapath/quic/h3_code.h"
 
 static void enter_draining(struct clv_conn *conn, uint64_t now_ns)
 {
@@ -15,7 +16,7 @@ static void enter_draining(struct clv_conn *conn, uint64_t now_ns)
 		conn->close_code = e->error_code;
 		conn->close_is_app = e->type == NGTCP2_CCERR_TYPE_APPLICATION;
 	}
-	if (conn->close_code != 0 && !(conn->close_is_app && conn->close_code == 0x0100))
+	if (conn->close_code != 0 && !(conn->close_is_app && conn->close_code == CLV_H3_NO_ERROR))
 		conn->close_error = CLV_EPROTO;
 	conn->close_is_remote = true;
 	conn->closing = CLV_CONN_DRAINING;

@@ -43,7 +43,7 @@ struct clv_dgram {
  *
  * Returns 0 and fills *out, or, leaving *out untouched:
  *   CLV_EPROTO  quarter stream ID missing or above 2^60-1; close the connection with
- *               H3_DATAGRAM_ERROR (0x33)
+ *               CLV_H3_DATAGRAM_ERROR
  *   CLV_ETRUNC  context ID cut short; drop this datagram only
  */
 int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out);

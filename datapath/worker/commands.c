@@ -6,10 +6,10 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/quic/h3_code.h"
 
 enum {
 	COMMANDS_PER_STEP = 1024, /* then packets get their turn */
-	H3_NO_ERROR = 0x0100,
 };
 
 static struct clv_conn *conn_of(struct clv_worker *w, const struct clv_ref *ref)
@@ -231,7 +231,7 @@ static void stop(struct clv_worker *w)
 
 		if (!conn)
 			continue;
-		clv_conn_close(conn, true, H3_NO_ERROR, "shutting down", w->now_ns);
+		clv_conn_close(conn, true, CLV_H3_NO_ERROR, "shutting down", w->now_ns);
 		worker_conn_mark_dirty(w, conn);
 	}
 }

@@ -6,11 +6,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 #include "datapath/quic/dgram.h"
-
-enum {
-	H3_DATAGRAM_ERROR = 0x33,
-	H3_ID_ERROR = 0x0108,
-};
+#include "datapath/quic/h3_code.h"
 
 /* A tunnel may still be on its way from control: keep the datagram, within bounds. */
 static void hold_early(struct clv_worker *w, struct clv_conn *conn, const struct clv_dgram *d,
@@ -85,11 +81,11 @@ void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t
 	int err = clv_dgram_decode(data, len, &d);
 
 	if (err == CLV_EPROTO) {
-		refuse_datagram(w, conn, H3_DATAGRAM_ERROR, "no quarter stream ID");
+		refuse_datagram(w, conn, CLV_H3_DATAGRAM_ERROR, "no quarter stream ID");
 		return;
 	}
 	if (!err && conn->is_server && (uint64_t)d.stream_id / 4 >= conn->streams_granted) {
-		refuse_datagram(w, conn, H3_ID_ERROR, "datagram of a stream not allowed");
+		refuse_datagram(w, conn, CLV_H3_ID_ERROR, "datagram of a stream not allowed");
 		return;
 	}
 	if (err) {

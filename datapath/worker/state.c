@@ -3,10 +3,10 @@
 
 #include "datapath/io/handoff.h"
 #include "datapath/quic/cid.h"
+#include "datapath/quic/h3_code.h"
 
 enum {
-	OWN_BYTES_FREE = 16384,	    /* bytes one connection may buffer even when memory is short */
-	H3_EXCESSIVE_LOAD = 0x0107, /* RFC 9114 section 8.1 */
+	OWN_BYTES_FREE = 16384, /* bytes one connection may buffer even when memory is short */
 };
 
 void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
@@ -50,6 +50,6 @@ bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64
 void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn)
 {
 	clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
-	clv_conn_close(conn, true, H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
+	clv_conn_close(conn, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
 	worker_conn_mark_dirty(w, conn);
 }

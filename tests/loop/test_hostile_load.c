@@ -12,12 +12,12 @@
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/quic/h3_code.h"
 #include "datapath/worker/state.h"
 #include "tests/loop/hostile.h"
 
 enum {
 	INTERNAL_ERROR = 0x01, /* what the QUIC library says to a flood, and without memory */
-	H3_EXCESSIVE_LOAD = 0x0107,
 	/* Heap one peer may cost the process, windows and all: 1 MiB of connection window each way,
 	 * the backlogs of capsules, and what libraries keep. */
 	CEILING = 4 << 20,
@@ -214,7 +214,7 @@ static void test_rapid_reset(void **state)
 		raw_run(r, 11 * CLV_MSEC);
 	}
 	assert_true(r->is_closed && r->close_is_app);
-	assert_int_equal(r->close_code, H3_EXCESSIVE_LOAD);
+	assert_int_equal(r->close_code, CLV_H3_EXCESSIVE_LOAD);
 	assert_int_equal(world_count(f.w, CLV_COUNT_STREAM_FLOODS), 1);
 	end(&f);
 }
