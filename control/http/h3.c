@@ -38,6 +38,29 @@ static void on_rand(uint8_t *out, size_t len)
 	clv_rand_bytes(&r, out, len);
 }
 
+static void free_h3(struct clv_http *http)
+{
+	struct clv_h3 *h = h3_of(http);
+
+	h->http.is_closed = true;
+	while (h->first) {
+		h->http.event_ops->on_closed(h->http.user, &h->first->http, CLV_H3_NO_ERROR);
+		h3_remove_stream(h->first);
+	}
+	nghttp3_conn_del(h->conn);
+	clv_table_fini(&h->streams);
+	free(h);
+}
+
+static const struct clv_http_ops http_ops = {
+	.free = free_h3,
+	.request = h3_request,
+	.respond = h3_respond,
+	.send = h3_send,
+	.stop = h3_stop,
+	.abort = h3_abort,
+};
+
 int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 {
 	struct clv_h3 *h = calloc(1, sizeof(*h));
@@ -48,18 +71,19 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 
 	if (!h)
 		return -ENOMEM;
+	h->http.ops = &http_ops;
 	h->params = *params;
 	clv_rand_bytes(params->rand, seed, sizeof(seed));
 	err = clv_table_init(
 		&h->streams, sizeof(int64_t),
 		params->streams_max < STREAMS_FIRST ? params->streams_max : STREAMS_FIRST, seed);
 	if (err < 0)
-		goto free_h3;
+		goto free_mem;
 
 	h3_set_write_callbacks(&callbacks);
 	h3_set_read_callbacks(&callbacks);
 	nghttp3_settings_default(&settings);
-	settings.max_field_section_size = CLV_H3_FIELD_SECTION_MAX;
+	settings.max_field_section_size = CLV_HTTP_FIELD_SECTION_MAX;
 	/* No dynamic table: our fields are few, and a stranger gets no memory to fill. */
 	settings.qpack_encoder_max_dtable_capacity = 0;
 	settings.h3_datagram = 1;
@@ -85,23 +109,14 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 
 fini_table:
 	clv_table_fini(&h->streams);
-free_h3:
+free_mem:
 	free(h);
 	return err;
 }
 
-void clv_h3_free(struct clv_h3 *h)
+struct clv_http *clv_h3_http(struct clv_h3 *h)
 {
-	if (!h)
-		return;
-	h->closed = true;
-	while (h->first) {
-		h->params.event_ops->on_closed(h->params.user, h->first, CLV_H3_NO_ERROR);
-		h3_remove_stream(h->first);
-	}
-	nghttp3_conn_del(h->conn);
-	clv_table_fini(&h->streams);
-	free(h);
+	return &h->http;
 }
 
 int clv_h3_start(struct clv_h3 *h)
@@ -110,7 +125,7 @@ int clv_h3_start(struct clv_h3 *h)
 	int64_t control, encoder, decoder;
 	int err;
 
-	if (h->closed)
+	if (h->http.is_closed)
 		return CLV_ECLOSED;
 	err = ops->open_uni(h->params.transport, &control);
 	if (err == 0)
@@ -126,7 +141,7 @@ int clv_h3_start(struct clv_h3 *h)
 		return h3_fail(h, err);
 	h->started = true;
 	h3_flush(h);
-	return h->closed ? CLV_EHTTP : 0;
+	return h->http.is_closed ? CLV_EHTTP : 0;
 }
 
 void clv_h3_acked(struct clv_h3 *h, int64_t id, uint64_t len)
@@ -134,7 +149,7 @@ void clv_h3_acked(struct clv_h3 *h, int64_t id, uint64_t len)
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	if (s)
-		s->acked += len;
+		s->http.acked += len;
 }
 
 static bool is_request_stream(int64_t id)
@@ -146,7 +161,7 @@ void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
 {
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
-	if (h->closed)
+	if (h->http.is_closed)
 		return;
 	if (!is_request_stream(id)) {
 		/* Control and QPACK streams must live as long as the connection: RFC 9114 6.2.1. */
@@ -156,7 +171,7 @@ void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
 	h3_shutdown_read(h, id);
 	if (s && !s->read_closed) {
 		s->read_closed = true;
-		h->params.event_ops->on_reset(h->params.user, s, code);
+		h->http.event_ops->on_reset(h->http.user, &s->http, code);
 	}
 	h3_flush(h);
 }
@@ -165,7 +180,7 @@ void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 {
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
-	if (h->closed)
+	if (h->http.is_closed)
 		return;
 	if (!is_request_stream(id)) {
 		clv_h3_close(h, CLV_H3_CLOSED_CRITICAL_STREAM, "critical stream refused");
@@ -174,7 +189,7 @@ void clv_h3_stream_stopped(struct clv_h3 *h, int64_t id, uint64_t code)
 	nghttp3_conn_shutdown_stream_write(h->conn, id);
 	if (s && !s->write_closed) {
 		s->write_closed = true;
-		h->params.event_ops->on_stop(h->params.user, s, code);
+		h->http.event_ops->on_stop(h->http.user, &s->http, code);
 	}
 	h3_flush(h);
 }
@@ -184,15 +199,15 @@ void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	/* While its header section is coming in, nobody knows what it will be. */
-	if (s && !s->user && !s->section)
-		clv_h3_abort(h, s, CLV_H3_DATAGRAM_ERROR);
+	if (s && !s->http.user && !s->section)
+		h3_abort(&s->http, CLV_H3_DATAGRAM_ERROR);
 }
 
 void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 {
 	int err;
 
-	if (h->closed)
+	if (h->http.is_closed)
 		return;
 	if (h->params.role == CLV_H3_SERVER && is_request_stream(id)) {
 		/* The transport grants a new stream for each that is done. */
@@ -204,39 +219,4 @@ void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 	if (err != 0 && err != NGHTTP3_ERR_STREAM_NOT_FOUND)
 		h3_fail(h, err);
 	h3_flush(h);
-}
-
-uint64_t clv_h3_stream_backlog(const struct clv_h3_stream *s)
-{
-	return s->sent - s->acked + s->waiting;
-}
-
-uint64_t clv_h3_stream_written(const struct clv_h3_stream *s)
-{
-	return s->sent + s->waiting;
-}
-
-uint64_t clv_h3_stream_delivered(const struct clv_h3_stream *s)
-{
-	return s->acked;
-}
-
-int64_t clv_h3_stream_id(const struct clv_h3_stream *s)
-{
-	return s->id;
-}
-
-void clv_h3_stream_set_user(struct clv_h3_stream *s, void *user)
-{
-	s->user = user;
-}
-
-void *clv_h3_stream_user(const struct clv_h3_stream *s)
-{
-	return s->user;
-}
-
-const struct clv_h3_settings *clv_h3_peer_settings(const struct clv_h3 *h)
-{
-	return h->has_peer ? &h->peer : NULL;
 }

@@ -15,7 +15,7 @@
 #include "control/http/h3.h"
 #include "datapath/base/table.h"
 
-/* Body bytes between clv_h3_send and the transport. */
+/* Body bytes between clv_http_send and the transport. */
 struct clv_h3_chunk {
 	struct clv_h3_chunk *next;
 	size_t len;
@@ -27,7 +27,7 @@ struct clv_h3_chunk {
 struct clv_h3_section {
 	struct {
 		size_t name, value, value_len;
-	} fields[CLV_H3_FIELDS_MAX];
+	} fields[CLV_HTTP_FIELDS_MAX];
 	size_t len;
 	size_t counted; /* bytes as SETTINGS_MAX_FIELD_SECTION_SIZE counts them */
 	bool too_large;
@@ -36,32 +36,40 @@ struct clv_h3_section {
 };
 
 struct clv_h3_stream {
-	struct clv_h3 *h;
-	int64_t id;
-	void *user;
+	struct clv_http_stream http;
 	struct clv_h3_stream *prev, *next;
 	struct clv_h3_section *section; /* NULL when none is coming in */
 	struct clv_h3_chunk *head, *tail;
-	struct clv_h3_chunk *unread;   /* first one nghttp3 has not seen */
-	uint64_t sent, acked, waiting; /* bytes: given to the transport, at the peer, in chunks */
-	bool fin;		       /* no more will be sent */
-	bool write_closed;	       /* our half is reset, or the peer wants no more */
-	bool read_closed;	       /* nothing more is handed up */
+	struct clv_h3_chunk *unread; /* first one nghttp3 has not seen */
+	bool fin;		     /* no more will be sent */
+	bool write_closed;	     /* our half is reset, or the peer wants no more */
+	bool read_closed;	     /* nothing more is reported */
 };
 
 struct clv_h3 {
+	struct clv_http http; /* once is_closed, nghttp3 must not be called any more */
 	nghttp3_conn *conn;
 	struct clv_h3_params params;
 	struct clv_table streams; /* id to struct clv_h3_stream */
 	struct clv_h3_stream *first;
-	struct clv_h3_settings peer;
 	uint64_t streams_granted;
-	bool has_peer;
 	bool started;
 	bool goaway_received;
-	bool busy;   /* inside nghttp3: what is to be sent waits until it returns */
-	bool closed; /* nghttp3 must not be called any more */
+	bool busy; /* inside nghttp3: what is to be sent waits until it returns */
 };
+
+_Static_assert(offsetof(struct clv_h3_stream, http) == 0 && offsetof(struct clv_h3, http) == 0,
+	       "what http.h lends is cast back");
+
+static inline struct clv_h3 *h3_of(struct clv_http *http)
+{
+	return (struct clv_h3 *)http;
+}
+
+static inline struct clv_h3_stream *h3_stream_of(struct clv_http_stream *s)
+{
+	return (struct clv_h3_stream *)s;
+}
 
 /* ---- h3_stream.c ---- */
 
@@ -82,6 +90,15 @@ void h3_flush(struct clv_h3 *h);
 /* nghttp3 forgets what it keeps of the stream's input and drops what still comes. */
 void h3_shutdown_read(struct clv_h3 *h, int64_t id);
 void h3_set_write_callbacks(nghttp3_callbacks *callbacks);
+/* The functions of http.h. */
+int h3_request(struct clv_http *http, const struct clv_http_field *fields, size_t len,
+	       struct clv_http_stream **out);
+int h3_respond(struct clv_http_stream *stream, unsigned status, const struct clv_http_field *fields,
+	       size_t len, bool end);
+int h3_send(struct clv_http_stream *stream, const uint8_t *a, size_t a_len, const uint8_t *b,
+	    size_t b_len, bool fin);
+void h3_stop(struct clv_http_stream *stream, uint64_t code);
+void h3_abort(struct clv_http_stream *stream, uint64_t code);
 
 /* ---- h3_read.c ---- */
 

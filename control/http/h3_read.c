@@ -15,7 +15,7 @@ enum {
 /* What a callback returns: after clv_h3_close nghttp3 must stop at once. */
 static int callback_result(const struct clv_h3 *h)
 {
-	return h->closed ? NGHTTP3_ERR_CALLBACK_FAILURE : 0;
+	return h->http.is_closed ? NGHTTP3_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_begin_headers(nghttp3_conn *conn, int64_t id, void *conn_user, void *stream_user)
@@ -86,7 +86,7 @@ static int on_recv_header(nghttp3_conn *conn, int64_t id, int32_t token, nghttp3
 	if (!sec || sec->too_large)
 		return 0;
 	sec->counted += name.len + value.len + FIELD_OVERHEAD;
-	if (sec->counted > CLV_H3_FIELD_SECTION_MAX || sec->len == CLV_H3_FIELDS_MAX) {
+	if (sec->counted > CLV_HTTP_FIELD_SECTION_MAX || sec->len == CLV_HTTP_FIELDS_MAX) {
 		sec->too_large = true;
 		return 0;
 	}
@@ -110,8 +110,8 @@ static int on_end_headers(nghttp3_conn *conn, int64_t id, int fin, void *conn_us
 {
 	struct clv_h3 *h = conn_user;
 	struct clv_h3_stream *s = stream_user;
-	struct clv_h3_field fields[CLV_H3_FIELDS_MAX];
-	struct clv_h3_head head = { .fields = fields };
+	struct clv_http_field fields[CLV_HTTP_FIELDS_MAX];
+	struct clv_http_head head = { .fields = fields };
 	struct clv_h3_section *sec = s ? s->section : NULL;
 
 	(void)conn;
@@ -122,14 +122,14 @@ static int on_end_headers(nghttp3_conn *conn, int64_t id, int fin, void *conn_us
 	head.len = sec->len;
 	head.too_large = sec->too_large;
 	for (size_t i = 0; i < sec->len; i++) {
-		fields[i] = (struct clv_h3_field){ .name = sec->text + sec->fields[i].name,
-						   .value = sec->text + sec->fields[i].value,
-						   .value_len = sec->fields[i].value_len };
+		fields[i] = (struct clv_http_field){ .name = sec->text + sec->fields[i].name,
+						     .value = sec->text + sec->fields[i].value,
+						     .value_len = sec->fields[i].value_len };
 		if (strcmp(fields[i].name, ":status") == 0)
 			head.status = parse_status(fields[i].value);
 	}
 	if (!s->read_closed)
-		h->params.event_ops->on_headers(h->params.user, s, &head);
+		h->http.event_ops->on_headers(h->http.user, &s->http, &head);
 	h3_free_section(s);
 	return callback_result(h);
 }
@@ -142,7 +142,7 @@ static int on_recv_data(nghttp3_conn *conn, int64_t id, const uint8_t *data, siz
 
 	(void)conn;
 	if (s && !s->read_closed)
-		h->params.event_ops->on_body(h->params.user, s, data, len);
+		h->http.event_ops->on_body(h->http.user, &s->http, data, len);
 	if (len > 0)
 		h->params.transport_ops->consumed(h->params.transport, id, len);
 	return callback_result(h);
@@ -169,7 +169,7 @@ static int on_end_stream(nghttp3_conn *conn, int64_t id, void *conn_user, void *
 	(void)id;
 	if (s && !s->read_closed) {
 		s->read_closed = true;
-		h->params.event_ops->on_end(h->params.user, s);
+		h->http.event_ops->on_end(h->http.user, &s->http);
 	}
 	return callback_result(h);
 }
@@ -205,7 +205,7 @@ static int on_stream_close(nghttp3_conn *conn, int64_t id, uint64_t code, void *
 	(void)conn;
 	(void)id;
 	if (s) {
-		h->params.event_ops->on_closed(h->params.user, s, code);
+		h->http.event_ops->on_closed(h->http.user, &s->http, code);
 		h3_remove_stream(s);
 	}
 	return callback_result(h);
@@ -219,8 +219,8 @@ static int on_shutdown(nghttp3_conn *conn, int64_t id, void *conn_user)
 	(void)id;
 	if (!h->goaway_received) {
 		h->goaway_received = true;
-		if (h->params.event_ops->on_goaway)
-			h->params.event_ops->on_goaway(h->params.user);
+		if (h->http.event_ops->on_goaway)
+			h->http.event_ops->on_goaway(h->http.user);
 	}
 	return callback_result(h);
 }
@@ -231,10 +231,12 @@ static int on_recv_settings(nghttp3_conn *conn, const nghttp3_proto_settings *se
 	struct clv_h3 *h = conn_user;
 
 	(void)conn;
-	h->peer = (struct clv_h3_settings){ .datagram = settings->h3_datagram,
-					    .extended_connect = settings->enable_connect_protocol };
-	h->has_peer = true;
-	h->params.event_ops->on_settings(h->params.user, &h->peer);
+	h->http.settings = (struct clv_http_settings){
+		.datagrams = settings->h3_datagram && h->params.quic_datagrams,
+		.extended_connect = settings->enable_connect_protocol,
+	};
+	h->http.has_settings = true;
+	h->http.event_ops->on_settings(h->http.user, &h->http.settings);
 	return callback_result(h);
 }
 
@@ -280,9 +282,9 @@ static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t c
 	if (!s) { /* it was refused when it came */
 		nghttp3_conn_shutdown_stream_read(h->conn, id);
 	} else {
-		clv_h3_abort(h, s, code);
+		h3_abort(&s->http, code);
 		if (was_read)
-			h->params.event_ops->on_reset(h->params.user, s, code);
+			h->http.event_ops->on_reset(h->http.user, &s->http, code);
 	}
 	h->params.transport_ops->consumed(h->params.transport, id, len);
 }
@@ -292,12 +294,12 @@ int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, b
 {
 	nghttp3_ssize n;
 
-	if (h->closed)
+	if (h->http.is_closed)
 		return CLV_ECLOSED;
 	h->busy = true;
 	n = nghttp3_conn_read_stream2(h->conn, id, data, len, fin, now_ns);
 	h->busy = false;
-	if (h->closed)
+	if (h->http.is_closed)
 		return CLV_EHTTP;
 	if (n < 0 && !stream_error((int)n))
 		return h3_fail(h, (int)n);
@@ -306,5 +308,5 @@ int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, b
 	else if (n > 0)
 		h->params.transport_ops->consumed(h->params.transport, id, (uint64_t)n);
 	h3_flush(h);
-	return h->closed ? CLV_EHTTP : 0;
+	return h->http.is_closed ? CLV_EHTTP : 0;
 }

@@ -34,8 +34,8 @@ struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id)
 	if (!s)
 		return NULL;
 	clv_table_insert(&h->streams, &id, (uint64_t)(uintptr_t)s);
-	s->h = h;
-	s->id = id;
+	s->http.http = &h->http;
+	s->http.id = id;
 	s->next = h->first;
 	if (h->first)
 		h->first->prev = s;
@@ -54,9 +54,9 @@ void h3_free_section(struct clv_h3_stream *s)
 
 void h3_remove_stream(struct clv_h3_stream *s)
 {
-	struct clv_h3 *h = s->h;
+	struct clv_h3 *h = h3_of(s->http.http);
 
-	clv_table_remove(&h->streams, &s->id);
+	clv_table_remove(&h->streams, &s->http.id);
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -77,15 +77,10 @@ void h3_remove_stream(struct clv_h3_stream *s)
 
 void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason)
 {
-	if (h->closed)
+	if (h->http.is_closed)
 		return;
-	h->closed = true;
+	h->http.is_closed = true;
 	h->params.transport_ops->close(h->params.transport, code, reason);
-}
-
-bool clv_h3_is_closed(const struct clv_h3 *h)
-{
-	return h->closed;
 }
 
 int h3_fail(struct clv_h3 *h, int liberr)

@@ -47,10 +47,10 @@ void h3_flush(struct clv_h3 *h)
 {
 	nghttp3_vec vec[VECTORS];
 
-	if (h->busy || h->closed || !h->started)
+	if (h->busy || h->http.is_closed || !h->started)
 		return;
 	h->busy = true;
-	while (!h->closed) {
+	while (!h->http.is_closed) {
 		struct clv_h3_stream *s;
 		nghttp3_ssize n;
 		int64_t id = -1;
@@ -72,7 +72,7 @@ void h3_flush(struct clv_h3 *h)
 		}
 		s = h3_find_stream(h, id);
 		if (s)
-			s->sent += len;
+			s->http.sent += len;
 		err = nghttp3_conn_add_write_offset(h->conn, id, len);
 		/* The transport has a copy: nghttp3 need not keep one until the peer's ACK. */
 		if (err == 0)
@@ -108,7 +108,7 @@ static int on_acked_data(nghttp3_conn *conn, int64_t id, uint64_t len, void *con
 	(void)conn;
 	(void)id;
 	(void)conn_user;
-	s->waiting -= len;
+	s->http.waiting -= len;
 	while (len > 0) {
 		struct clv_h3_chunk *c = s->head;
 		size_t piece = c->len - c->done < len ? c->len - c->done : (size_t)len;
@@ -149,22 +149,24 @@ static int queue_chunk(struct clv_h3_stream *s, const uint8_t *a, size_t a_len, 
 	s->tail = c;
 	if (!s->unread)
 		s->unread = c;
-	s->waiting += c->len;
+	s->http.waiting += c->len;
 	return 0;
 }
 
-int clv_h3_send(struct clv_h3 *h, struct clv_h3_stream *s, const uint8_t *a, size_t a_len,
-		const uint8_t *b, size_t b_len, bool fin)
+int h3_send(struct clv_http_stream *stream, const uint8_t *a, size_t a_len, const uint8_t *b,
+	    size_t b_len, bool fin)
 {
+	struct clv_h3_stream *s = h3_stream_of(stream);
+	struct clv_h3 *h = h3_of(stream->http);
 	int err;
 
-	if (h->closed || s->fin || s->write_closed)
+	if (h->http.is_closed || s->fin || s->write_closed)
 		return CLV_ECLOSED;
 	err = queue_chunk(s, a, a_len, b, b_len);
 	if (err < 0)
 		return err;
 	s->fin = fin;
-	err = nghttp3_conn_resume_stream(h->conn, s->id);
+	err = nghttp3_conn_resume_stream(h->conn, s->http.id);
 	if (err != 0) {
 		h3_fail(h, err);
 		return -ENOMEM;
@@ -185,23 +187,26 @@ static void fill_nv(nghttp3_nv *nv, const char *name, const char *value, size_t 
 			    .flags = NGHTTP3_NV_FLAG_NONE };
 }
 
-int clv_h3_respond(struct clv_h3 *h, struct clv_h3_stream *s, unsigned status,
-		   const struct clv_h3_field *fields, size_t len, bool end)
+int h3_respond(struct clv_http_stream *stream, unsigned status, const struct clv_http_field *fields,
+	       size_t len, bool end)
 {
-	nghttp3_nv nv[CLV_H3_FIELDS_MAX];
+	struct clv_h3_stream *s = h3_stream_of(stream);
+	struct clv_h3 *h = h3_of(stream->http);
+	nghttp3_nv nv[CLV_HTTP_FIELDS_MAX];
 	char status_text[16];
 	int err;
 
-	if (h->closed || s->fin || s->write_closed)
+	if (h->http.is_closed || s->fin || s->write_closed)
 		return CLV_ECLOSED;
-	if (len + 1 > CLV_H3_FIELDS_MAX)
+	if (len + 1 > CLV_HTTP_FIELDS_MAX)
 		return CLV_ERANGE;
 	snprintf(status_text, sizeof(status_text), "%u", status);
 	fill_nv(&nv[0], ":status", status_text, strlen(status_text));
 	for (size_t i = 0; i < len; i++)
 		fill_nv(&nv[i + 1], fields[i].name, fields[i].value, fields[i].value_len);
 	s->fin = end;
-	err = nghttp3_conn_submit_response(h->conn, s->id, nv, len + 1, end ? NULL : &body_reader);
+	err = nghttp3_conn_submit_response(h->conn, s->http.id, nv, len + 1,
+					   end ? NULL : &body_reader);
 	if (err != 0) {
 		h3_fail(h, err);
 		return err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_ECLOSED;
@@ -210,17 +215,18 @@ int clv_h3_respond(struct clv_h3 *h, struct clv_h3_stream *s, unsigned status,
 	return 0;
 }
 
-int clv_h3_request(struct clv_h3 *h, const struct clv_h3_field *fields, size_t len,
-		   struct clv_h3_stream **out)
+int h3_request(struct clv_http *http, const struct clv_http_field *fields, size_t len,
+	       struct clv_http_stream **out)
 {
-	nghttp3_nv nv[CLV_H3_FIELDS_MAX];
+	struct clv_h3 *h = h3_of(http);
+	nghttp3_nv nv[CLV_HTTP_FIELDS_MAX];
 	struct clv_h3_stream *s;
 	int64_t id;
 	int err;
 
-	if (h->closed || !h->started || h->goaway_received)
+	if (h->http.is_closed || !h->started || h->goaway_received)
 		return CLV_ECLOSED;
-	if (len > CLV_H3_FIELDS_MAX)
+	if (len > CLV_HTTP_FIELDS_MAX)
 		return CLV_ERANGE;
 	/* Looked at before a stream is opened: a stream once opened cannot be taken back. */
 	if (h->streams.count >= h->params.streams_max)
@@ -239,7 +245,7 @@ int clv_h3_request(struct clv_h3 *h, const struct clv_h3_field *fields, size_t l
 		h3_fail(h, err);
 		return err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_ECLOSED;
 	}
-	*out = s;
+	*out = &s->http;
 	h3_flush(h);
 	return 0;
 }
@@ -254,25 +260,31 @@ void h3_shutdown_read(struct clv_h3 *h, int64_t id)
 		h3_fail(h, err);
 }
 
-void clv_h3_stop(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+void h3_stop(struct clv_http_stream *stream, uint64_t code)
 {
-	if (h->closed || s->read_closed)
+	struct clv_h3_stream *s = h3_stream_of(stream);
+	struct clv_h3 *h = h3_of(stream->http);
+
+	if (h->http.is_closed || s->read_closed)
 		return;
 	s->read_closed = true;
-	h->params.transport_ops->stop(h->params.transport, s->id, code);
-	h3_shutdown_read(h, s->id);
+	h->params.transport_ops->stop(h->params.transport, s->http.id, code);
+	h3_shutdown_read(h, s->http.id);
 	/* QPACK's word about it must not pile up. */
 	h3_flush(h);
 }
 
-void clv_h3_abort(struct clv_h3 *h, struct clv_h3_stream *s, uint64_t code)
+void h3_abort(struct clv_http_stream *stream, uint64_t code)
 {
-	clv_h3_stop(h, s, code);
-	if (h->closed || s->write_closed)
+	struct clv_h3_stream *s = h3_stream_of(stream);
+	struct clv_h3 *h = h3_of(stream->http);
+
+	h3_stop(stream, code);
+	if (h->http.is_closed || s->write_closed)
 		return;
 	s->write_closed = true;
-	nghttp3_conn_shutdown_stream_write(h->conn, s->id);
-	h->params.transport_ops->reset(h->params.transport, s->id, code);
+	nghttp3_conn_shutdown_stream_write(h->conn, s->http.id);
+	h->params.transport_ops->reset(h->params.transport, s->http.id, code);
 }
 
 void h3_set_write_callbacks(nghttp3_callbacks *callbacks)

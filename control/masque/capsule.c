@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http/h3.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+#include "datapath/quic/h3_code.h"
 
 /* What the bytes now coming in are.  HEAD is zero: a zeroed parser starts with a capsule's type. */
 enum parser_state {

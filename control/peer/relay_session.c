@@ -207,26 +207,35 @@ void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, siz
 static int established(void *app, struct clv_session *s)
 {
 	struct clv_relay_session *rs = app;
-	struct clv_client_requests_params p = {
+	const struct clv_h3_params h3_params = {
+		.role = CLV_H3_CLIENT,
 		.transport_ops = &clv_session_transport,
 		.transport = s,
+		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
+		.streams_max = rs->p.tunnels_max,
+		.rand = rs->p.rand,
+	};
+	struct clv_client_requests_params p = {
 		.ops = &request_ops,
 		.user = rs,
 		.uri_template = rs->uri_template,
 		.authority = rs->authority,
-		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
 		.streams_max = rs->p.tunnels_max,
 		.capsule_backlog = rs->p.capsule_backlog,
 		.answer_ns = rs->p.answer_ns,
 		.counters = rs->p.counters,
-		.rand = rs->p.rand,
 	};
-	int err = clv_client_requests_new(&p, &rs->requests);
+	struct clv_h3 *h3;
+	int err = clv_h3_new(&h3_params, &h3);
 
 	if (err)
 		return err;
-	clv_session_set_h3(s, clv_client_requests_h3(rs->requests));
-	err = clv_client_requests_start(rs->requests);
+	p.http = clv_h3_http(h3);
+	err = clv_client_requests_new(&p, &rs->requests);
+	if (err)
+		return err;
+	clv_session_set_h3(s, h3);
+	err = clv_h3_start(h3);
 	if (err)
 		return err;
 	rs->session = s;

@@ -26,7 +26,7 @@ enum client_state {
 
 struct clv_client_request {
 	struct clv_client_requests *cs;
-	struct clv_h3_stream *stream; /* NULL while WAITING */
+	struct clv_http_stream *stream; /* NULL while WAITING */
 	struct clv_client_request *prev, *next;
 	struct clv_client_request *younger, *older; /* in the line of those without an answer */
 	uint64_t until_ns; /* of those: when it is given up; 0: not known yet */
@@ -41,7 +41,6 @@ struct clv_client_request {
 
 struct clv_client_requests {
 	struct clv_client_requests_params params;
-	struct clv_h3 *h3;
 	struct clv_client_request *first;
 	struct clv_client_request *oldest, *youngest; /* without an answer */
 	uint32_t count;
@@ -86,7 +85,7 @@ static void unlink_request(struct clv_client_request *rq)
 
 	leave_line(rq);
 	if (rq->stream)
-		clv_h3_stream_set_user(rq->stream, NULL);
+		rq->stream->user = NULL;
 	rq->stream = NULL;
 	if (rq->prev)
 		rq->prev->next = rq->next;
@@ -136,45 +135,42 @@ static void settle(struct clv_client_request *rq, const struct clv_client_result
 
 static void settle_err(struct clv_client_request *rq, int err)
 {
-	settle(rq,
-	       &(struct clv_client_result){
-		       .err = err, .stream_id = rq->stream ? clv_h3_stream_id(rq->stream) : -1 });
+	settle(rq, &(struct clv_client_result){ .err = err,
+						.stream_id = rq->stream ? rq->stream->id : -1 });
 }
 
 /* The relay broke the protocol on this stream. */
 static void fail_malformed(struct clv_client_request *rq, uint64_t code)
 {
-	clv_h3_abort(rq->cs->h3, rq->stream, code);
+	clv_http_abort(rq->stream, code);
 	settle_err(rq, CLV_EPROTO);
 }
 
 /* ---- asking ---- */
 
-static struct clv_h3_field field(const char *name, const char *value)
-{
-	return (struct clv_h3_field){ .name = name, .value = value, .value_len = strlen(value) };
-}
-
 static int ask(struct clv_client_request *rq)
 {
-	const struct clv_h3_field fields[] = {
-		field(":method", "CONNECT"),	  field(":protocol", "connect-udp"),
-		field(":scheme", rq->uri.scheme), field(":authority", rq->uri.authority),
-		field(":path", rq->uri.path),	  field("capsule-protocol", "?1"),
-		field("connect-udp-bind", "?1"),
+	const struct clv_http_field fields[] = {
+		clv_http_field_text(":method", "CONNECT"),
+		clv_http_field_text(":protocol", "connect-udp"),
+		clv_http_field_text(":scheme", rq->uri.scheme),
+		clv_http_field_text(":authority", rq->uri.authority),
+		clv_http_field_text(":path", rq->uri.path),
+		clv_http_field_text("capsule-protocol", "?1"),
+		clv_http_field_text("connect-udp-bind", "?1"),
 	};
 	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->is_bind;
 	int err;
 
-	err = clv_h3_request(rq->cs->h3, fields, n, &rq->stream);
+	err = clv_http_request(rq->cs->params.http, fields, n, &rq->stream);
 	if (err < 0)
 		return err;
 	rq->state = CLIENT_ASKED;
-	clv_h3_stream_set_user(rq->stream, rq);
+	rq->stream->user = rq;
 	return 0;
 }
 
-static void on_settings(void *user, const struct clv_h3_settings *settings)
+static void on_settings(void *user, const struct clv_http_settings *settings)
 {
 	struct clv_client_requests *cs = user;
 	struct clv_client_request *rq;
@@ -197,25 +193,13 @@ static void on_settings(void *user, const struct clv_h3_settings *settings)
 
 /* ---- the answer ---- */
 
-static const struct clv_h3_field *find_field(const struct clv_h3_head *head, const char *name,
-					     const struct clv_h3_field *after)
-{
-	size_t i = after ? (size_t)(after - head->fields) + 1 : 0;
-
-	for (; i < head->len; i++) {
-		if (strcmp(head->fields[i].name, name) == 0)
-			return &head->fields[i];
-	}
-	return NULL;
-}
-
 /* Lines of one field name make one list: the last that names an error is nearest to us. */
-static void read_proxy_status(const struct clv_h3_head *head, struct clv_proxy_status_read *out)
+static void read_proxy_status(const struct clv_http_head *head, struct clv_proxy_status_read *out)
 {
-	const struct clv_h3_field *f = NULL;
+	const struct clv_http_field *f = NULL;
 	struct clv_proxy_status_read line;
 
-	while ((f = find_field(head, "proxy-status", f)) != NULL) {
+	while ((f = clv_http_find_field(head, "proxy-status", f)) != NULL) {
 		if (clv_proxy_status_parse(f->value, f->value_len, &line) < 0)
 			continue;
 		if (line.error != CLV_PROXY_OK || out->error == CLV_PROXY_OK)
@@ -242,24 +226,25 @@ static int err_of_refusal(unsigned status, enum clv_proxy_error error)
 	}
 }
 
-static bool is_malformed_success(const struct clv_h3_head *head)
+static bool is_malformed_success(const struct clv_http_head *head)
 {
 	/* RFC 9297 section 3.2: these say that there is no content, but capsules are. */
 	if (head->status == 204 || head->status == 205 || head->status == 206)
 		return true;
-	return find_field(head, "content-length", NULL) || find_field(head, "content-type", NULL);
+	return clv_http_find_field(head, "content-length", NULL) ||
+	       clv_http_find_field(head, "content-type", NULL);
 }
 
 /* A field that is there once, and is true. */
-static bool is_confirmed(const struct clv_h3_head *head, const char *name)
+static bool is_confirmed(const struct clv_http_head *head, const char *name)
 {
-	const struct clv_h3_field *f = find_field(head, name, NULL);
+	const struct clv_http_field *f = clv_http_find_only(head, name);
 
-	return f && !find_field(head, name, f) && clv_fields_is_true(f->value, f->value_len);
+	return f && clv_fields_is_true(f->value, f->value_len);
 }
 
 /* The Strings of one line.  Returns 0, or CLV_ESYNTAX when one is no address and port. */
-static int read_public_line(const struct clv_h3_field *f, struct clv_client_result *out)
+static int read_public_line(const struct clv_http_field *f, struct clv_client_result *out)
 {
 	struct clv_fields_cursor c = { .p = f->value, .end = f->value + f->value_len };
 	char text[CLV_ADDR_TEXT_MAX];
@@ -280,27 +265,27 @@ static int read_public_line(const struct clv_h3_field *f, struct clv_client_resu
 }
 
 /* Whether a bound socket was granted, with an address to reach it by. */
-static bool read_bound(const struct clv_h3_head *head, struct clv_client_result *out)
+static bool read_bound(const struct clv_http_head *head, struct clv_client_result *out)
 {
-	const struct clv_h3_field *f = NULL;
+	const struct clv_http_field *f = NULL;
 
 	if (!out->capsule_protocol || !is_confirmed(head, "connect-udp-bind"))
 		return false;
-	while ((f = find_field(head, "proxy-public-address", f)) != NULL)
+	while ((f = clv_http_find_field(head, "proxy-public-address", f)) != NULL)
 		if (read_public_line(f, out))
 			return false;
 	return out->public_len > 0;
 }
 
-static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+static void on_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
 {
 	struct clv_client_requests *cs = user;
-	struct clv_client_request *rq = clv_h3_stream_user(s);
-	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
+	struct clv_client_request *rq = s->user;
+	const struct clv_http_settings *settings = clv_http_peer_settings(cs->params.http);
 	struct clv_client_result result = {
 		.status = head->status,
-		.stream_id = clv_h3_stream_id(s),
-		.capsules = !(cs->params.quic_datagrams && settings && settings->datagram),
+		.stream_id = s->id,
+		.capsules = !(settings && settings->datagrams),
 	};
 
 	if (!rq || head->status < 200)
@@ -308,7 +293,7 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 	read_proxy_status(head, &result.proxy);
 	if (head->status >= 300) {
 		result.err = err_of_refusal(head->status, result.proxy.error);
-		clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 		settle(rq, &result);
 		return;
 	}
@@ -320,7 +305,7 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 	result.is_bound = rq->is_bind && read_bound(head, &result);
 	if (rq->is_bind && !result.is_bound) {
 		/* A relay that grants "*" without being bound cannot mean it. */
-		clv_h3_abort(cs->h3, s, CLV_H3_MESSAGE_ERROR);
+		clv_http_abort(s, CLV_H3_MESSAGE_ERROR);
 		result.err = CLV_EPROTO;
 		settle(rq, &result);
 		return;
@@ -380,9 +365,9 @@ static const struct clv_capsule_ops bound_capsule_ops = {
 	.on_context = on_capsule_context,
 };
 
-static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
-	struct clv_client_request *rq = clv_h3_stream_user(s);
+	struct clv_client_request *rq = s->user;
 	int err;
 
 	(void)user;
@@ -395,54 +380,54 @@ static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, si
 	if (rq->gone)
 		free_request(rq);
 	else if (err < 0) {
-		clv_h3_abort(rq->cs->h3, rq->stream, clv_capsule_h3_error(err));
+		clv_http_abort(rq->stream, clv_capsule_h3_error(err));
 		settle_err(rq, err == -ENOMEM ? err : CLV_EPROTO);
 	}
 }
 
 /* ---- the stream's end ---- */
 
-static void on_end(void *user, struct clv_h3_stream *s)
+static void on_end(void *user, struct clv_http_stream *s)
 {
-	struct clv_client_requests *cs = user;
-	struct clv_client_request *rq = clv_h3_stream_user(s);
+	struct clv_client_request *rq = s->user;
 
+	(void)user;
 	if (!rq)
 		return;
 	if (rq->state != CLIENT_OPEN || clv_capsule_parser_end(&rq->capsules) < 0) {
 		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
-	if (clv_h3_send(cs->h3, s, NULL, 0, NULL, 0, true) < 0)
-		clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+	if (clv_http_finish(s) < 0)
+		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 	finish(rq, 0);
 }
 
-static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_client_requests *cs = user;
-	struct clv_client_request *rq = clv_h3_stream_user(s);
+	struct clv_client_request *rq = s->user;
 
+	(void)user;
 	(void)code;
 	if (!rq)
 		return;
-	clv_h3_abort(cs->h3, s, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 	settle_err(rq, CLV_ECLOSED);
 }
 
 /* STOP_SENDING before the answer may go with a refusal still to come: RFC 9114 section 4.1. */
-static void on_stop(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_stop(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_client_request *rq = clv_h3_stream_user(s);
+	struct clv_client_request *rq = s->user;
 
 	if (!rq || (code == CLV_H3_NO_ERROR && rq->state == CLIENT_ASKED))
 		return;
 	on_reset(user, s, code);
 }
 
-static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_client_request *rq = clv_h3_stream_user(s);
+	struct clv_client_request *rq = s->user;
 
 	(void)user;
 	(void)code;
@@ -450,7 +435,7 @@ static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
 		settle_err(rq, CLV_ECLOSED);
 }
 
-static const struct clv_h3_event_ops event_ops = {
+static const struct clv_http_event_ops event_ops = {
 	.on_settings = on_settings,
 	.on_headers = on_headers,
 	.on_body = on_body,
@@ -487,27 +472,20 @@ int clv_client_requests_new(const struct clv_client_requests_params *params,
 			    struct clv_client_requests **out)
 {
 	struct clv_client_requests *cs = calloc(1, sizeof(*cs));
-	struct clv_h3_params h3_params = {
-		.role = CLV_H3_CLIENT,
-		.transport_ops = params->transport_ops,
-		.transport = params->transport,
-		.event_ops = &event_ops,
-		.user = cs,
-		.streams_max = params->streams_max,
-		.rand = params->rand,
-	};
 	int err;
 
-	if (!cs)
+	if (!cs) {
+		clv_http_free(params->http);
 		return -ENOMEM;
+	}
 	cs->params = *params;
 	err = set_template(cs);
-	if (err == 0)
-		err = clv_h3_new(&h3_params, &cs->h3);
 	if (err < 0) {
+		clv_http_free(params->http);
 		free(cs);
 		return err;
 	}
+	clv_http_set_events(params->http, &event_ops, cs);
 	*out = cs;
 	return 0;
 }
@@ -516,32 +494,23 @@ void clv_client_requests_free(struct clv_client_requests *cs)
 {
 	if (!cs)
 		return;
-	clv_h3_free(cs->h3); /* closes every stream, and with it every request that has one */
+	clv_http_free(
+		cs->params.http); /* closes every stream, and with it every request that has one */
 	while (cs->first)
 		settle_err(cs->first, CLV_ECLOSED);
 	free(cs);
-}
-
-int clv_client_requests_start(struct clv_client_requests *cs)
-{
-	return clv_h3_start(cs->h3);
-}
-
-struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs)
-{
-	return cs->h3;
 }
 
 /* host NULL: a bound socket. */
 static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
 			struct clv_client_request **out)
 {
-	const struct clv_h3_settings *settings = clv_h3_peer_settings(cs->h3);
+	const struct clv_http_settings *settings = clv_http_peer_settings(cs->params.http);
 	struct clv_client_request *rq;
 	const char *why;
 	int err;
 
-	if (clv_h3_is_closed(cs->h3))
+	if (cs->params.http->is_closed)
 		return CLV_ECLOSED;
 	if (settings && !settings->extended_connect)
 		return CLV_EPROTO;
@@ -612,7 +581,7 @@ void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns)
 
 		leave_line(rq);
 		if (rq->stream)
-			clv_h3_abort(cs->h3, rq->stream, CLV_H3_REQUEST_CANCELLED);
+			clv_http_abort(rq->stream, CLV_H3_REQUEST_CANCELLED);
 		settle_err(rq, CLV_ETIMEOUT);
 		set_times(cs, now_ns);
 	}
@@ -625,8 +594,7 @@ uint64_t clv_client_requests_next_ns(const struct clv_client_requests *cs)
 
 void clv_client_request_close(struct clv_client_request *rq)
 {
-	struct clv_h3 *h3 = rq->cs->h3;
-	struct clv_h3_stream *s = rq->stream;
+	struct clv_http_stream *s = rq->stream;
 	bool was_open = rq->state == CLIENT_OPEN;
 
 	unlink_request(rq);
@@ -635,10 +603,10 @@ void clv_client_request_close(struct clv_client_request *rq)
 		free_request(rq);
 	if (!s)
 		return;
-	if (was_open && clv_h3_send(h3, s, NULL, 0, NULL, 0, true) == 0)
-		clv_h3_stop(h3, s, CLV_H3_NO_ERROR);
+	if (was_open && clv_http_finish(s) == 0)
+		clv_http_stop(s, CLV_H3_NO_ERROR);
 	else
-		clv_h3_abort(h3, s, CLV_H3_REQUEST_CANCELLED);
+		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 }
 
 void clv_client_request_abort(struct clv_client_request *rq, uint64_t code)
@@ -653,9 +621,9 @@ int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t
 
 	if (rq->state != CLIENT_OPEN)
 		return CLV_ECLOSED;
-	if (clv_h3_stream_backlog(rq->stream) + len > cs->params.capsule_backlog)
+	if (clv_http_stream_backlog(rq->stream) + len > cs->params.capsule_backlog)
 		return CLV_EFULL;
-	return clv_h3_send(cs->h3, rq->stream, capsule, len, NULL, 0, false);
+	return clv_http_send(rq->stream, capsule, len, NULL, 0, false);
 }
 
 void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,
@@ -672,10 +640,10 @@ void clv_client_request_send(struct clv_client_request *rq, uint64_t context_id,
 		return;
 	}
 	head_len += context_len;
-	if (clv_h3_stream_backlog(rq->stream) + head_len + len > cs->params.capsule_backlog) {
+	if (clv_http_stream_backlog(rq->stream) + head_len + len > cs->params.capsule_backlog) {
 		clv_count(cs->params.counters, CLV_COUNT_DROP_CAPSULE_BACKLOG);
 		return;
 	}
-	if (clv_h3_send(cs->h3, rq->stream, head, head_len, payload, len, false) < 0)
+	if (clv_http_send(rq->stream, head, head_len, payload, len, false) < 0)
 		clv_count(cs->params.counters, CLV_COUNT_DROP_CLOSED);
 }

@@ -3,8 +3,8 @@
  * client_request - the client's half of CONNECT-UDP: asks a relay for tunnels over one connection,
  * to one target each or bound to a port of the relay.
  *
- * Order: 1. new  2. start  3. open, once or often; requests wait for the relay's SETTINGS by
- * themselves  4. close each, or be told on_closed  5. free
+ * Order: 1. new, and only then start the connection  2. open, once or often; requests wait for the
+ * relay's SETTINGS by themselves  3. close each, or be told on_closed  4. free
  * Spec: RFC 9298 sections 2, 3.4 and 3.5, RFC 9297 section 3, RFC 9209,
  * draft-ietf-masque-connect-udp-listen-13 sections 2, 6 and 7.
  * Threading: control.
@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "control/http/http.h"
 #include "control/masque/capsule.h"
-#include "control/http/h3.h"
 #include "control/masque/proxy_status.h"
 #include "datapath/base/counters.h"
 
@@ -66,29 +66,25 @@ struct clv_client_request_ops {
 };
 
 struct clv_client_requests_params {
-	const struct clv_h3_transport_ops *transport_ops;
-	void *transport;
+	struct clv_http *http; /* takes: its events are served here, and free frees it */
 	const struct clv_client_request_ops *ops;
 	void *user;
 	const char *uri_template; /* copies; NULL: the default one at authority */
 	const char *authority;	  /* copies; "host:port" of the relay, IPv6 in brackets */
-	bool quic_datagrams;	  /* the relay's transport parameter allows DATAGRAM frames */
 	uint32_t streams_max;	  /* requests open at a time */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules that may wait for a slow relay */
 	uint64_t answer_ns;	  /* longest wait for the answer to a request; 0: for ever */
 	struct clv_counters *counters;
-	struct clv_rand *rand; /* borrows during new */
 };
 
-/* Returns 0 and fills *out; CLV_ESYNTAX (template or authority), -ENOMEM, CLV_EHTTP. */
+/*
+ * Returns 0 and fills *out; or CLV_ESYNTAX (template or authority) or -ENOMEM, and then the
+ * connection is freed.
+ */
 int clv_client_requests_new(const struct clv_client_requests_params *params,
 			    struct clv_client_requests **out);
 /* on_closed is called for every request still there. */
 void clv_client_requests_free(struct clv_client_requests *cs);
-/* Send our SETTINGS.  Returns 0 or an error of the transport. */
-int clv_client_requests_start(struct clv_client_requests *cs);
-/* Lends; for the transport's events. */
-struct clv_h3 *clv_client_requests_h3(struct clv_client_requests *cs);
 
 /*
  * Ask for a tunnel to host:port.  host: copies; a name or a literal without brackets.

@@ -69,9 +69,9 @@ static int take_ports(const struct clv_requests_config *config, const struct clv
 static int send_capsule(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
 {
 	struct clv_request *rq = ((struct clv_bind *)user)->rq;
-	int err = clv_h3_send(rq->rs->h3, rq->stream, capsule, len, NULL, 0, false);
+	int err = clv_http_send(rq->stream, capsule, len, NULL, 0, false);
 
-	*mark = clv_h3_stream_written(rq->stream);
+	*mark = clv_http_stream_written(rq->stream);
 	return err;
 }
 
@@ -219,7 +219,7 @@ int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const u
 	struct clv_bind *b = rq->bind;
 	int err;
 
-	clv_contexts_delivered(b->contexts, clv_h3_stream_delivered(rq->stream));
+	clv_contexts_delivered(b->contexts, clv_http_stream_delivered(rq->stream));
 	if (type == CLV_CAPSULE_COMPRESSION_CLOSE)
 		note_rejection(b, value, len);
 	err = clv_contexts_capsule(b->contexts, type, value, len, *clv_bind_config(b)->now_ns);

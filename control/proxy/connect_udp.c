@@ -19,7 +19,7 @@ enum {
 
 /* ---- the life of a request ---- */
 
-static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_stream *s,
+static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_stream *s,
 				       const struct clv_target *target, bool wants_bind)
 {
 	struct clv_request *rq = calloc(1, sizeof(*rq));
@@ -38,7 +38,7 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_h3_st
 	rs->count++;
 	clv_capsule_parser_init(&rq->capsules, EARLY_BYTES_MAX);
 	rq->capsules.budget = rs->params.config->budget;
-	clv_h3_stream_set_user(s, rq);
+	s->user = rq;
 	return rq;
 }
 
@@ -67,7 +67,7 @@ static void free_request(struct clv_request *rq)
 
 	clv_bind_end(rq);
 	drop_early(rq);
-	clv_h3_stream_set_user(rq->stream, NULL);
+	rq->stream->user = NULL;
 	if (rq->prev)
 		rq->prev->next = rq->next;
 	else
@@ -95,18 +95,17 @@ void clv_request_end(struct clv_request *rq)
 
 void clv_request_abort(struct clv_request *rq, uint64_t code)
 {
-	struct clv_h3 *h3 = rq->rs->h3;
-	struct clv_h3_stream *s = rq->stream;
+	struct clv_http_stream *s = rq->stream;
 
 	clv_request_end(rq);
-	clv_h3_abort(h3, s, code);
+	clv_http_abort(s, code);
 }
 
 /* Refuse a CONNECT-UDP request and forget it. */
 static void refuse_request(struct clv_request *rq, unsigned status, struct clv_proxy_status why)
 {
 	struct clv_requests *rs = rq->rs;
-	struct clv_h3_stream *s = rq->stream;
+	struct clv_http_stream *s = rq->stream;
 	char host[CLV_TARGET_HOST_MAX];
 
 	if (!why.next_hop && *rq->target.host) {
@@ -255,20 +254,20 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 	char next_hop[CLV_ADDR_TEXT_MAX], text[CLV_PROXY_STATUS_MAX];
 	char public_text[CLV_BIND_PUBLIC_MAX];
 	struct clv_proxy_status ps = { .error = CLV_PROXY_OK };
-	struct clv_h3_field fields[4] = { clv_h3_field_text("capsule-protocol", "?1") };
+	struct clv_http_field fields[4] = { clv_http_field_text("capsule-protocol", "?1") };
 	size_t len = 1;
 
 	if (target)
 		ps.next_hop = clv_addr_format(target->addr, next_hop, sizeof(next_hop));
 	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
-		fields[len++] = clv_h3_field_text("proxy-status", text);
+		fields[len++] = clv_http_field_text("proxy-status", text);
 	if (rq->bind) {
 		clv_bind_write_public(rq, public_text);
-		fields[len++] = clv_h3_field_text("connect-udp-bind", "?1");
-		fields[len++] = clv_h3_field_text("proxy-public-address", public_text);
+		fields[len++] = clv_http_field_text("connect-udp-bind", "?1");
+		fields[len++] = clv_http_field_text("proxy-public-address", public_text);
 	}
 	clv_requests_count(rs, CLV_COUNT_REQUESTS);
-	return clv_h3_respond(rs->h3, rq->stream, 200, fields, len, false);
+	return clv_http_respond(rq->stream, 200, fields, len, false);
 }
 
 /* The session refused the tunnel, or there is no port for it. */
@@ -355,8 +354,7 @@ static void start(struct clv_request *rq, const struct clv_request_tunnel *tunne
 void clv_request_open_tunnel(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
-	struct clv_request_tunnel tunnel = { .stream_id = clv_h3_stream_id(rq->stream) };
-	const struct clv_h3_settings *settings = clv_h3_peer_settings(rs->h3);
+	struct clv_request_tunnel tunnel = { .stream_id = rq->stream->id };
 	struct choice choice = { .why = { .error = CLV_PROXY_OK } };
 	bool has_target = rq->target.kind != CLV_TARGET_ANY;
 	char next_hop_text[CLV_ADDR_TEXT_MAX], *next_hop = NULL;
@@ -373,7 +371,7 @@ void clv_request_open_tunnel(struct clv_request *rq)
 		clv_addr_format(target->addr, next_hop_text, sizeof(next_hop_text));
 		next_hop = next_hop_text;
 	}
-	tunnel.capsules = !(rs->params.quic_datagrams && settings->datagram);
+	tunnel.capsules = !clv_http_peer_settings(rs->http)->datagrams;
 	err = take_ports(rq, &tunnel, has_target);
 	if (err < 0) {
 		refuse_tunnel(rq, err, "no free port", next_hop);
@@ -397,7 +395,7 @@ void clv_request_open_tunnel(struct clv_request *rq)
 static void open_when_settled(struct clv_request *rq)
 {
 	rq->state = CLV_REQUEST_WAITING;
-	if (clv_h3_peer_settings(rq->rs->h3))
+	if (clv_http_peer_settings(rq->rs->http))
 		clv_request_open_tunnel(rq);
 }
 
@@ -423,7 +421,7 @@ static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, s
 	open_when_settled(rq);
 }
 
-void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
+void clv_request_begin(struct clv_requests *rs, struct clv_http_stream *s,
 		       const struct clv_target *target, bool wants_bind)
 {
 	const struct clv_requests_config *config = rs->params.config;
@@ -564,8 +562,7 @@ void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
 
 void clv_request_finish(struct clv_request *rq)
 {
-	struct clv_requests *rs = rq->rs;
-	struct clv_h3_stream *s = rq->stream;
+	struct clv_http_stream *s = rq->stream;
 	bool was_open = rq->state == CLV_REQUEST_OPEN;
 
 	if (clv_capsule_parser_end(&rq->capsules) < 0) {
@@ -574,24 +571,23 @@ void clv_request_finish(struct clv_request *rq)
 	}
 	/* Socket and request stream live and die together, RFC 9298 section 3.1. */
 	clv_request_end(rq);
-	if (!was_open || clv_h3_send(rs->h3, s, NULL, 0, NULL, 0, true) < 0)
-		clv_h3_abort(rs->h3, s, CLV_H3_REQUEST_CANCELLED);
+	if (!was_open || clv_http_finish(s) < 0)
+		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 }
 
 void clv_request_tunnel_gone(struct clv_request *rq, int err)
 {
-	struct clv_requests *rs = rq->rs;
-	struct clv_h3_stream *s = rq->stream;
+	struct clv_http_stream *s = rq->stream;
 
 	free_request(rq);
 	if (err != 0 && err != CLV_ETIMEOUT) {
-		clv_h3_abort(rs->h3, s, CLV_H3_CONNECT_ERROR);
+		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
 		return;
 	}
-	if (clv_h3_send(rs->h3, s, NULL, 0, NULL, 0, true) < 0)
-		clv_h3_abort(rs->h3, s, CLV_H3_CONNECT_ERROR);
+	if (clv_http_finish(s) < 0)
+		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
 	else
-		clv_h3_stop(rs->h3, s, CLV_H3_NO_ERROR);
+		clv_http_stop(s, CLV_H3_NO_ERROR);
 }
 
 void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len)
@@ -600,11 +596,11 @@ void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t
 	uint8_t head[CLV_CAPSULE_HEAD_MAX];
 	size_t head_len = clv_capsule_encode_datagram_head(len, head);
 
-	if (clv_h3_stream_backlog(rq->stream) + head_len + len >
+	if (clv_http_stream_backlog(rq->stream) + head_len + len >
 	    rs->params.config->capsule_backlog) {
 		clv_requests_count(rs, CLV_COUNT_DROP_CAPSULE_BACKLOG);
 		return;
 	}
-	if (clv_h3_send(rs->h3, rq->stream, head, head_len, data, len, false) < 0)
+	if (clv_http_send(rq->stream, head, head_len, data, len, false) < 0)
 		clv_requests_count(rs, CLV_COUNT_DROP_CLOSED);
 }

@@ -79,24 +79,33 @@ static const struct clv_request_ops request_ops = {
 static int established(void *app, struct clv_session *s)
 {
 	struct clv_control *c = app;
-	struct clv_requests_params p = {
-		.config = &c->requests,
+	const struct clv_h3_params h3_params = {
+		.role = CLV_H3_SERVER,
 		.transport_ops = &clv_session_transport,
 		.transport = s,
-		.ops = &request_ops,
-		.session = s,
 		.quic_datagrams = clv_session_has_datagrams(s),
 		.streams_max = c->p.limits.tunnels_per_conn,
 		.rand = &c->rand,
 	};
+	struct clv_requests_params p = {
+		.config = &c->requests,
+		.ops = &request_ops,
+		.session = s,
+		.rand = &c->rand,
+	};
 	struct clv_requests *rs;
-	int err = clv_requests_new(&p, &rs);
+	struct clv_h3 *h3;
+	int err = clv_h3_new(&h3_params, &h3);
 
 	if (err)
 		return err;
+	p.http = clv_h3_http(h3);
+	err = clv_requests_new(&p, &rs);
+	if (err)
+		return err;
 	clv_session_set_user(s, rs);
-	clv_session_set_h3(s, clv_requests_h3(rs));
-	return clv_requests_start(rs);
+	clv_session_set_h3(s, h3);
+	return clv_h3_start(h3);
 }
 
 static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)

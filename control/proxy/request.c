@@ -13,23 +13,23 @@
 /* ---- answers ---- */
 
 /* A final response without content; nothing more of the request is read. */
-static void respond_only(struct clv_requests *rs, struct clv_h3_stream *s, unsigned status,
-			 const struct clv_h3_field *fields, size_t len)
+static void respond_only(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
+			 const struct clv_http_field *fields, size_t len)
 {
 	clv_requests_count(rs, CLV_COUNT_REQUESTS);
-	if (clv_h3_respond(rs->h3, s, status, fields, len, true) < 0) {
-		clv_h3_abort(rs->h3, s, CLV_H3_INTERNAL_ERROR);
+	if (clv_http_respond(s, status, fields, len, true) < 0) {
+		clv_http_abort(s, CLV_H3_INTERNAL_ERROR);
 		return;
 	}
-	clv_h3_stop(rs->h3, s, CLV_H3_NO_ERROR);
+	clv_http_stop(s, CLV_H3_NO_ERROR);
 }
 
-void clv_requests_refuse(struct clv_requests *rs, struct clv_h3_stream *s, unsigned status,
+void clv_requests_refuse(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
 			 const struct clv_proxy_status *why)
 {
 	struct clv_proxy_status ps = *why;
 	char text[CLV_PROXY_STATUS_MAX];
-	struct clv_h3_field fields[1];
+	struct clv_http_field fields[1];
 	size_t len = 0;
 
 	if (status == 0)
@@ -37,11 +37,11 @@ void clv_requests_refuse(struct clv_requests *rs, struct clv_h3_stream *s, unsig
 	if (ps.error == CLV_PROXY_HTTP_REQUEST_ERROR)
 		ps.status_code = status;
 	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
-		fields[len++] = clv_h3_field_text("proxy-status", text);
+		fields[len++] = clv_http_field_text("proxy-status", text);
 	respond_only(rs, s, status, fields, len);
 }
 
-static void respond_page(struct clv_requests *rs, struct clv_h3_stream *s, bool with_body)
+static void respond_page(struct clv_requests *rs, struct clv_http_stream *s, bool with_body)
 {
 	static const char page[] =
 		"<!DOCTYPE html>\n"
@@ -50,56 +50,38 @@ static void respond_page(struct clv_requests *rs, struct clv_h3_stream *s, bool 
 		"<p>This is a MASQUE relay. It proxies UDP in HTTP/3 (CONNECT-UDP, RFC 9298) at\n"
 		"<code>" CLV_TEMPLATE_DEFAULT_PATH "</code>.</p></body></html>\n";
 	char length[24];
-	struct clv_h3_field fields[3];
+	struct clv_http_field fields[3];
 
 	snprintf(length, sizeof(length), "%zu", sizeof(page) - 1);
-	fields[0] = clv_h3_field_text("content-type", "text/html; charset=utf-8");
-	fields[1] = clv_h3_field_text("content-length", length);
-	fields[2] = clv_h3_field_text("cache-control", "no-store");
+	fields[0] = clv_http_field_text("content-type", "text/html; charset=utf-8");
+	fields[1] = clv_http_field_text("content-length", length);
+	fields[2] = clv_http_field_text("cache-control", "no-store");
 	if (!with_body) {
 		respond_only(rs, s, 200, fields, 3);
 		return;
 	}
 	clv_requests_count(rs, CLV_COUNT_REQUESTS);
-	if (clv_h3_respond(rs->h3, s, 200, fields, 3, false) < 0 ||
-	    clv_h3_send(rs->h3, s, (const uint8_t *)page, sizeof(page) - 1, NULL, 0, true) < 0)
-		clv_h3_abort(rs->h3, s, CLV_H3_INTERNAL_ERROR);
+	if (clv_http_respond(s, 200, fields, 3, false) < 0 ||
+	    clv_http_send(s, (const uint8_t *)page, sizeof(page) - 1, NULL, 0, true) < 0)
+		clv_http_abort(s, CLV_H3_INTERNAL_ERROR);
 	else
-		clv_h3_stop(rs->h3, s, CLV_H3_NO_ERROR);
+		clv_http_stop(s, CLV_H3_NO_ERROR);
 }
 
 /* ---- reading a request ---- */
 
-/* The value of a field, or NULL when it is absent or comes more than once. */
-static const struct clv_h3_field *find_field(const struct clv_h3_head *head, const char *name)
+static bool has_field(const struct clv_http_head *head, const char *name)
 {
-	const struct clv_h3_field *found = NULL;
-
-	for (size_t i = 0; i < head->len; i++) {
-		if (strcmp(head->fields[i].name, name) != 0)
-			continue;
-		if (found)
-			return NULL;
-		found = &head->fields[i];
-	}
-	return found;
+	return clv_http_find_field(head, name, NULL) != NULL;
 }
 
-static bool has_field(const struct clv_h3_head *head, const char *name)
-{
-	for (size_t i = 0; i < head->len; i++) {
-		if (strcmp(head->fields[i].name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_value(const struct clv_h3_field *f, const char *text)
+static bool is_value(const struct clv_http_field *f, const char *text)
 {
 	return f && strcmp(f->value, text) == 0;
 }
 
-static void refuse_malformed(struct clv_requests *rs, struct clv_h3_stream *s, const char *details)
+static void refuse_malformed(struct clv_requests *rs, struct clv_http_stream *s,
+			     const char *details)
 {
 	clv_requests_refuse(rs, s, 400,
 			    &(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR,
@@ -107,7 +89,7 @@ static void refuse_malformed(struct clv_requests *rs, struct clv_h3_stream *s, c
 }
 
 /* The target could not be read. */
-static void refuse_target(struct clv_requests *rs, struct clv_h3_stream *s, int err,
+static void refuse_target(struct clv_requests *rs, struct clv_http_stream *s, int err,
 			  const char *details)
 {
 	struct clv_proxy_status why = { .details = details };
@@ -128,11 +110,11 @@ static void refuse_target(struct clv_requests *rs, struct clv_h3_stream *s, int 
 	}
 }
 
-static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
-			   const struct clv_h3_head *head)
+static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
+			   const struct clv_http_head *head)
 {
-	const struct clv_h3_field *path = find_field(head, ":path");
-	const struct clv_h3_field *bind = find_field(head, "connect-udp-bind");
+	const struct clv_http_field *path = clv_http_find_only(head, ":path");
+	const struct clv_http_field *bind = clv_http_find_only(head, "connect-udp-bind");
 	bool asks_bind = bind && clv_fields_is_true(bind->value, bind->value_len);
 	struct clv_target target;
 	const char *details = NULL;
@@ -140,10 +122,10 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 
 	/* RFC 9298 section 3.4: neither message of the exchange has content. */
 	if (has_field(head, "content-length") || has_field(head, "content-type")) {
-		clv_h3_abort(rs->h3, s, CLV_H3_MESSAGE_ERROR);
+		clv_http_abort(s, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
-	if (!is_value(find_field(head, ":scheme"), "https")) {
+	if (!is_value(clv_http_find_only(head, ":scheme"), "https")) {
 		refuse_malformed(rs, s, ":scheme is not https");
 		return;
 	}
@@ -176,10 +158,10 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_h3_stream *s,
 }
 
 /* Anything that is not a tunnel. */
-static void on_plain_request(struct clv_requests *rs, struct clv_h3_stream *s,
-			     const struct clv_h3_field *method, const struct clv_h3_field *path)
+static void on_plain_request(struct clv_requests *rs, struct clv_http_stream *s,
+			     const struct clv_http_field *method, const struct clv_http_field *path)
 {
-	const struct clv_h3_field allow = clv_h3_field_text("allow", "GET, HEAD");
+	const struct clv_http_field allow = clv_http_field_text("allow", "GET, HEAD");
 
 	if (strcspn(path->value, "?") != 1 || path->value[0] != '/')
 		respond_only(rs, s, 404, NULL, 0);
@@ -191,11 +173,11 @@ static void on_plain_request(struct clv_requests *rs, struct clv_h3_stream *s,
 		respond_only(rs, s, 405, &allow, 1);
 }
 
-static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+static void on_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
 {
 	struct clv_requests *rs = user;
-	const struct clv_h3_field *method = find_field(head, ":method");
-	const struct clv_h3_field *protocol = find_field(head, ":protocol");
+	const struct clv_http_field *method = clv_http_find_only(head, ":method");
+	const struct clv_http_field *protocol = clv_http_find_only(head, ":protocol");
 
 	if (!clv_bucket_take(&rs->rate_full_ns, &rs->params.config->request_rate,
 			     *rs->params.config->now_ns)) {
@@ -217,33 +199,33 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
 						    .details = "only connect-udp is offered" });
 	} else {
-		on_plain_request(rs, s, method, find_field(head, ":path"));
+		on_plain_request(rs, s, method, clv_http_find_only(head, ":path"));
 	}
 }
 
 /* ---- events ---- */
 
-static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
-	struct clv_request *rq = clv_h3_stream_user(s);
+	struct clv_request *rq = s->user;
 
 	(void)user;
 	if (rq)
 		clv_request_body(rq, data, len);
 }
 
-static void on_end(void *user, struct clv_h3_stream *s)
+static void on_end(void *user, struct clv_http_stream *s)
 {
-	struct clv_request *rq = clv_h3_stream_user(s);
+	struct clv_request *rq = s->user;
 
 	(void)user;
 	if (rq)
 		clv_request_finish(rq);
 }
 
-static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_request *rq = clv_h3_stream_user(s);
+	struct clv_request *rq = s->user;
 
 	(void)user;
 	(void)code;
@@ -251,9 +233,9 @@ static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
 		clv_request_abort(rq, CLV_H3_REQUEST_CANCELLED);
 }
 
-static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_request *rq = clv_h3_stream_user(s);
+	struct clv_request *rq = s->user;
 
 	(void)user;
 	(void)code;
@@ -261,7 +243,7 @@ static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
 		clv_request_end(rq);
 }
 
-static void on_settings(void *user, const struct clv_h3_settings *settings)
+static void on_settings(void *user, const struct clv_http_settings *settings)
 {
 	struct clv_requests *rs = user;
 	struct clv_request *next;
@@ -274,7 +256,7 @@ static void on_settings(void *user, const struct clv_h3_settings *settings)
 	}
 }
 
-static const struct clv_h3_event_ops event_ops = {
+static const struct clv_http_event_ops event_ops = {
 	.on_settings = on_settings,
 	.on_headers = on_headers,
 	.on_body = on_body,
@@ -300,26 +282,15 @@ bool clv_requests_is_own_address(void *user, const uint8_t addr[16])
 int clv_requests_new(const struct clv_requests_params *params, struct clv_requests **out)
 {
 	struct clv_requests *rs = calloc(1, sizeof(*rs));
-	struct clv_h3_params h3_params = {
-		.role = CLV_H3_SERVER,
-		.transport_ops = params->transport_ops,
-		.transport = params->transport,
-		.event_ops = &event_ops,
-		.user = rs,
-		.streams_max = params->streams_max,
-		.rand = params->rand,
-	};
-	int err;
 
-	if (!rs)
+	if (!rs) {
+		clv_http_free(params->http);
 		return -ENOMEM;
-	rs->params = *params;
-	rs->registrations.per_sec = params->config->bind->registrations_per_sec;
-	err = clv_h3_new(&h3_params, &rs->h3);
-	if (err < 0) {
-		free(rs);
-		return err;
 	}
+	rs->params = *params;
+	rs->http = params->http;
+	rs->registrations.per_sec = params->config->bind->registrations_per_sec;
+	clv_http_set_events(rs->http, &event_ops, rs);
 	*out = rs;
 	return 0;
 }
@@ -328,18 +299,8 @@ void clv_requests_free(struct clv_requests *rs)
 {
 	if (!rs)
 		return;
-	clv_h3_free(rs->h3); /* closes every stream, and with it every request */
+	clv_http_free(rs->http); /* closes every stream, and with it every request */
 	free(rs);
-}
-
-int clv_requests_start(struct clv_requests *rs)
-{
-	return clv_h3_start(rs->h3);
-}
-
-struct clv_h3 *clv_requests_h3(struct clv_requests *rs)
-{
-	return rs->h3;
 }
 
 uint32_t clv_requests_tunnels(const struct clv_requests *rs)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * request - what the relay does with the requests of one HTTP/3 connection: CONNECT-UDP, and a page
+ * request - what the relay does with the requests of one HTTP connection: CONNECT-UDP, and a page
  * that says what this is.
  *
- * Order: 1. new  2. start  3. transport events go to clv_requests_h3()  4. free
+ * Order: 1. new, and only then start the connection  2. free
  * Spec: RFC 9298 sections 3 and 7, RFC 9297 section 3, RFC 9209, RFC 9220.
  * Threading: control.
  */
@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/host/host.h"
-#include "control/proxy/bind.h"
-#include "control/http/h3.h"
 #include "control/admission/policy.h"
+#include "control/host/host.h"
+#include "control/http/http.h"
+#include "control/proxy/bind.h"
 #include "datapath/base/budget.h"
 #include "datapath/base/counters.h"
 #include "datapath/tunnel/messages.h"
@@ -78,24 +78,17 @@ bool clv_requests_is_own_address(void *config, const uint8_t addr[16]);
 
 struct clv_requests_params {
 	const struct clv_requests_config *config; /* borrows for life */
-	const struct clv_h3_transport_ops *transport_ops;
-	void *transport;
+	struct clv_http *http; /* takes: its events are served here, and free frees it */
 	const struct clv_request_ops *ops;
 	void *session;
-	bool quic_datagrams;   /* the peer's transport parameter allows DATAGRAM frames */
-	uint32_t streams_max;  /* request streams open at a time; what the transport grants */
-	struct clv_rand *rand; /* borrows during new */
+	struct clv_rand *rand; /* borrows for life */
 };
 
-/* Returns 0 and fills *out, -ENOMEM or CLV_EHTTP. */
+/* Returns 0 and fills *out, or -ENOMEM, and then the connection is freed. */
 int clv_requests_new(const struct clv_requests_params *params, struct clv_requests **out);
 /* Ends every request: tunnel_close is called for each open tunnel, resolutions are cancelled. */
 void clv_requests_free(struct clv_requests *rs);
 
-/* Send our SETTINGS.  Returns 0 or an error of the transport. */
-int clv_requests_start(struct clv_requests *rs);
-/* Lends; for the transport's events (read, acked, reset, ...) and shutdown. */
-struct clv_h3 *clv_requests_h3(struct clv_requests *rs);
 /* CONNECT-UDP requests that hold or are about to hold a tunnel. */
 uint32_t clv_requests_tunnels(const struct clv_requests *rs);
 

@@ -26,7 +26,7 @@ struct clv_request_early {
 
 struct clv_request {
 	struct clv_requests *rs;
-	struct clv_h3_stream *stream;
+	struct clv_http_stream *stream;
 	struct clv_request *prev, *next;
 	enum clv_request_state state;
 	struct clv_target target;
@@ -43,7 +43,7 @@ struct clv_request {
 
 struct clv_requests {
 	struct clv_requests_params params;
-	struct clv_h3 *h3;
+	struct clv_http *http;
 	struct clv_request *first;
 	uint32_t count;
 	struct clv_contexts_rate registrations; /* of contexts, on all tunnels */
@@ -56,16 +56,11 @@ static inline void clv_requests_count(struct clv_requests *rs, enum clv_counter 
 	clv_count(rs->params.config->counters, which);
 }
 
-static inline struct clv_h3_field clv_h3_field_text(const char *name, const char *value)
-{
-	return (struct clv_h3_field){ .name = name, .value = value, .value_len = strlen(value) };
-}
-
 /*
  * Refuse a stream's request with a Proxy-Status and read no more of it.  status 0: the one
  * recommended for the error.  why: borrows.
  */
-void clv_requests_refuse(struct clv_requests *rs, struct clv_h3_stream *s, unsigned status,
+void clv_requests_refuse(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
 			 const struct clv_proxy_status *why);
 
 /* ---- one CONNECT-UDP request ---- */
@@ -74,7 +69,7 @@ void clv_requests_refuse(struct clv_requests *rs, struct clv_h3_stream *s, unsig
  * Make the request of a stream and set out for its tunnel; it is answered now or later.
  * wants_bind: for a bound one, which must do without a target where target is "*".
  */
-void clv_request_begin(struct clv_requests *rs, struct clv_h3_stream *s,
+void clv_request_begin(struct clv_requests *rs, struct clv_http_stream *s,
 		       const struct clv_target *target, bool wants_bind);
 /* The peer's SETTINGS are known: go on with a request that waits for them.  rq: takes. */
 void clv_request_open_tunnel(struct clv_request *rq);

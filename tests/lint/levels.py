@@ -41,7 +41,6 @@ KNOWN_CALLS = {
 # A smaller circle among the same files counts as the same one.
 CIRCLES = {
     ("control/core", "control.c handover.c session.c tunnels.c"): "to be cut",
-    ("control/http", "h3.c h3_read.c h3_write.c"): "to be cut",
     ("control/proxy", "bind_remotes.c bind_request.c connect_udp.c request.c"): "to be cut",
     ("datapath/worker", "bound.c commands.c conns.c from_peer.c too_big.c worker.c"): "to be cut",
 }

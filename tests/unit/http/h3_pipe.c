@@ -123,7 +123,7 @@ static void close_connection(void *transport, uint64_t code, const char *reason)
 	e->close_code = code;
 }
 
-const struct clv_h3_transport_ops pipe_ops = {
+static const struct clv_h3_transport_ops transport_ops = {
 	.open_uni = open_uni,
 	.open_bidi = open_bidi,
 	.write = write_bytes,
@@ -141,6 +141,22 @@ void pipe_init(struct pipe *p, size_t chunk)
 		p->end[side].side = side;
 		p->end[side].next_uni = 2 + side;
 	}
+}
+
+struct clv_http *pipe_make(struct pipe *p, int side, bool quic_datagrams, uint32_t streams_max,
+			   struct clv_rand *rand)
+{
+	const struct clv_h3_params params = {
+		.role = side == PIPE_SERVER ? CLV_H3_SERVER : CLV_H3_CLIENT,
+		.transport_ops = &transport_ops,
+		.transport = &p->end[side],
+		.quic_datagrams = quic_datagrams,
+		.streams_max = streams_max,
+		.rand = rand,
+	};
+
+	assert_int_equal(clv_h3_new(&params, &p->end[side].h3), 0);
+	return clv_h3_http(p->end[side].h3);
 }
 
 void pipe_fini(struct pipe *p)

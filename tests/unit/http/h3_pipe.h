@@ -27,7 +27,7 @@ struct pipe;
 struct pipe_end {
 	struct pipe *pipe;
 	int side;
-	struct clv_h3 *h3;		/* set by the test after it was made */
+	struct clv_h3 *h3;		/* made by pipe_make */
 	struct pipe_event *head, *tail; /* on the way to the other end */
 	int64_t next_bidi, next_uni;
 	bool hold_acks;		     /* the other end's acknowledgements are lost */
@@ -48,10 +48,11 @@ struct pipe {
 	} streams[PIPE_STREAMS]; /* by ID */
 };
 
-extern const struct clv_h3_transport_ops pipe_ops; /* transport is a struct pipe_end */
-
 void pipe_init(struct pipe *p, size_t chunk);
 void pipe_fini(struct pipe *p);
+/* The HTTP/3 connection of one end, still to be started.  Freed by what takes its events. */
+struct clv_http *pipe_make(struct pipe *p, int side, bool quic_datagrams, uint32_t streams_max,
+			   struct clv_rand *rand);
 /* Deliver everything both ways until nothing moves. */
 void pipe_run(struct pipe *p);
 /* Announce that no new requests are taken (GOAWAY), which our ends only hear. */

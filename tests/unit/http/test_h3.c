@@ -24,7 +24,8 @@ enum {
 /* One end and everything that happened to it, as text. */
 struct side {
 	struct clv_h3 *h3;
-	struct clv_h3_stream *last;
+	struct clv_http *http; /* of it */
+	struct clv_http_stream *last;
 	char trace[TRACE];
 	size_t used;
 	uint8_t body[BODY_MAX];
@@ -56,17 +57,17 @@ static void assert_trace(struct side *s, const char *want)
 	s->trace[0] = '\0';
 }
 
-static void on_settings(void *user, const struct clv_h3_settings *settings)
+static void on_settings(void *user, const struct clv_http_settings *settings)
 {
-	trace(user, "settings %d %d;", settings->datagram, settings->extended_connect);
+	trace(user, "settings %d %d;", settings->datagrams, settings->extended_connect);
 }
 
-static void on_headers(void *user, struct clv_h3_stream *st, const struct clv_h3_head *head)
+static void on_headers(void *user, struct clv_http_stream *st, const struct clv_http_head *head)
 {
 	struct side *s = user;
 
 	s->last = st;
-	trace(s, "headers %d", (int)clv_h3_stream_id(st));
+	trace(s, "headers %d", (int)st->id);
 	if (head->status)
 		trace(s, " status %u", head->status);
 	if (head->too_large)
@@ -76,10 +77,10 @@ static void on_headers(void *user, struct clv_h3_stream *st, const struct clv_h3
 			trace(s, " %s=%s", head->fields[i].name, head->fields[i].value);
 	trace(s, ";");
 	if (s->answer)
-		assert_int_equal(clv_h3_respond(s->h3, st, 200, NULL, 0, false), 0);
+		assert_int_equal(clv_http_respond(st, 200, NULL, 0, false), 0);
 }
 
-static void on_body(void *user, struct clv_h3_stream *st, const uint8_t *data, size_t len)
+static void on_body(void *user, struct clv_http_stream *st, const uint8_t *data, size_t len)
 {
 	struct side *s = user;
 
@@ -91,25 +92,25 @@ static void on_body(void *user, struct clv_h3_stream *st, const uint8_t *data, s
 		clv_h3_close(s->h3, CLV_H3_INTERNAL_ERROR, "test");
 }
 
-static void on_end(void *user, struct clv_h3_stream *st)
+static void on_end(void *user, struct clv_http_stream *st)
 {
-	trace(user, "end %d;", (int)clv_h3_stream_id(st));
+	trace(user, "end %d;", (int)st->id);
 }
 
-static void on_reset(void *user, struct clv_h3_stream *st, uint64_t code)
+static void on_reset(void *user, struct clv_http_stream *st, uint64_t code)
 {
-	trace(user, "reset %d %llx;", (int)clv_h3_stream_id(st), (unsigned long long)code);
+	trace(user, "reset %d %llx;", (int)st->id, (unsigned long long)code);
 }
 
-static void on_stop(void *user, struct clv_h3_stream *st, uint64_t code)
+static void on_stop(void *user, struct clv_http_stream *st, uint64_t code)
 {
-	trace(user, "stop %d %llx;", (int)clv_h3_stream_id(st), (unsigned long long)code);
+	trace(user, "stop %d %llx;", (int)st->id, (unsigned long long)code);
 }
 
-static void on_closed(void *user, struct clv_h3_stream *st, uint64_t code)
+static void on_closed(void *user, struct clv_http_stream *st, uint64_t code)
 {
 	(void)code;
-	trace(user, "closed %d;", (int)clv_h3_stream_id(st));
+	trace(user, "closed %d;", (int)st->id);
 }
 
 static void on_goaway(void *user)
@@ -117,7 +118,7 @@ static void on_goaway(void *user)
 	trace(user, "goaway;");
 }
 
-static const struct clv_h3_event_ops event_ops = {
+static const struct clv_http_event_ops event_ops = {
 	.on_settings = on_settings,
 	.on_headers = on_headers,
 	.on_body = on_body,
@@ -130,18 +131,9 @@ static const struct clv_h3_event_ops event_ops = {
 
 static void make_end(struct pair *p, struct side *s, int side)
 {
-	const struct clv_h3_params params = {
-		.role = side == PIPE_SERVER ? CLV_H3_SERVER : CLV_H3_CLIENT,
-		.transport_ops = &pipe_ops,
-		.transport = &p->pipe.end[side],
-		.event_ops = &event_ops,
-		.user = s,
-		.streams_max = STREAMS,
-		.rand = &p->rand,
-	};
-
-	assert_int_equal(clv_h3_new(&params, &s->h3), 0);
-	p->pipe.end[side].h3 = s->h3;
+	s->http = pipe_make(&p->pipe, side, true, STREAMS, &p->rand);
+	s->h3 = p->pipe.end[side].h3;
+	clv_http_set_events(s->http, &event_ops, s);
 }
 
 /* Both ends started and each other's SETTINGS seen. */
@@ -156,18 +148,19 @@ static struct pair *make_pair(size_t chunk)
 	make_end(p, &p->server, PIPE_SERVER);
 	assert_int_equal(clv_h3_start(p->client.h3), 0);
 	assert_int_equal(clv_h3_start(p->server.h3), 0);
-	assert_null(clv_h3_peer_settings(p->client.h3));
+	assert_null(clv_http_peer_settings(p->client.http));
 	pipe_run(&p->pipe);
 	assert_trace(&p->client, "settings 1 1;");
 	assert_trace(&p->server, "settings 1 0;");
-	assert_true(clv_h3_peer_settings(p->client.h3)->extended_connect);
+	assert_true(clv_http_peer_settings(p->client.http)->extended_connect);
 	return p;
 }
 
 static void free_pair(struct pair *p)
 {
-	clv_h3_free(p->client.h3);
-	clv_h3_free(p->server.h3);
+	if (p->client.http)
+		clv_http_free(p->client.http);
+	clv_http_free(p->server.http);
 	pipe_fini(&p->pipe);
 	free(p);
 }
@@ -177,17 +170,17 @@ static void free_pair(struct pair *p)
 		.name = (n), .value = (v), .value_len = sizeof(v) - 1                              \
 	}
 
-static const struct clv_h3_field connect_fields[] = {
+static const struct clv_http_field connect_fields[] = {
 	FIELD(":method", "CONNECT"), FIELD(":protocol", "connect-udp"),
 	FIELD(":scheme", "https"),   FIELD(":authority", "r"),
 	FIELD(":path", "/x"),
 };
 
-static struct clv_h3_stream *request(struct pair *p)
+static struct clv_http_stream *request(struct pair *p)
 {
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
-	assert_int_equal(clv_h3_request(p->client.h3, connect_fields, 5, &s), 0);
+	assert_int_equal(clv_http_request(p->client.http, connect_fields, 5, &s), 0);
 	return s;
 }
 
@@ -198,30 +191,29 @@ static void test_a_request_and_its_answer_pass_in_pieces_of_any_size(void **stat
 	(void)state;
 	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
 		struct pair *p = make_pair(chunks[i]);
-		struct clv_h3_stream *s;
+		struct clv_http_stream *s;
 
 		p->server.answer = true;
 		s = request(p);
-		assert_int_equal(clv_h3_stream_id(s), 0);
+		assert_int_equal(s->id, 0);
 		pipe_run(&p->pipe);
 		assert_trace(&p->server, "headers 0 :method=CONNECT :protocol=connect-udp "
 					 ":scheme=https :authority=r :path=/x;");
 		assert_trace(&p->client, "headers 0 status 200 :status=200;");
 
-		assert_int_equal(clv_h3_send(p->client.h3, s, (const uint8_t *)"he", 2,
-					     (const uint8_t *)"llo", 3, false),
+		assert_int_equal(clv_http_send(s, (const uint8_t *)"he", 2, (const uint8_t *)"llo",
+					       3, false),
 				 0);
-		assert_int_equal(clv_h3_send(p->server.h3, p->server.last, NULL, 0,
-					     (const uint8_t *)"world", 5, true),
-				 0);
+		assert_int_equal(
+			clv_http_send(p->server.last, NULL, 0, (const uint8_t *)"world", 5, true),
+			0);
 		pipe_run(&p->pipe);
 		assert_int_equal(p->server.body_len, 5);
 		assert_memory_equal(p->server.body, "hello", 5);
 		assert_memory_equal(p->client.body, "world", 5);
 		assert_trace(&p->client, "end 0;");
-		assert_int_equal(clv_h3_send(p->server.h3, p->server.last, NULL, 0, NULL, 0, true),
-				 CLV_ECLOSED);
-		assert_int_equal(clv_h3_send(p->client.h3, s, NULL, 0, NULL, 0, true), 0);
+		assert_int_equal(clv_http_finish(p->server.last), CLV_ECLOSED);
+		assert_int_equal(clv_http_finish(s), 0);
 		pipe_run(&p->pipe);
 		assert_trace(&p->server, "end 0;closed 0;");
 		assert_trace(&p->client, "closed 0;");
@@ -237,7 +229,7 @@ static void test_large_bodies_are_cut_to_the_transports_chunks(void **state)
 	struct pair *p = make_pair(5000);
 	size_t len = 3 * CLV_STREAM_CHUNK_MAX + 17;
 	uint8_t *data = malloc(len);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
 	(void)state;
 	for (size_t i = 0; i < len; i++)
@@ -245,7 +237,7 @@ static void test_large_bodies_are_cut_to_the_transports_chunks(void **state)
 	p->server.answer = true;
 	s = request(p);
 	pipe_run(&p->pipe);
-	assert_int_equal(clv_h3_send(p->client.h3, s, data, 10, data + 10, len - 10, false), 0);
+	assert_int_equal(clv_http_send(s, data, 10, data + 10, len - 10, false), 0);
 	pipe_run(&p->pipe);
 	assert_int_equal(p->server.body_len, len);
 	assert_memory_equal(p->server.body, data, len);
@@ -257,30 +249,30 @@ static void test_large_bodies_are_cut_to_the_transports_chunks(void **state)
 static void test_the_backlog_is_what_the_peer_has_not_acknowledged(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 	uint8_t data[500] = { 0 };
 
 	(void)state;
 	p->server.answer = true;
 	s = request(p);
-	assert_true(clv_h3_stream_backlog(s) > 0);
+	assert_true(clv_http_stream_backlog(s) > 0);
 	pipe_run(&p->pipe);
-	assert_int_equal(clv_h3_stream_backlog(s), 0);
+	assert_int_equal(clv_http_stream_backlog(s), 0);
 	p->pipe.end[PIPE_CLIENT].hold_acks = true;
-	assert_int_equal(clv_h3_send(p->client.h3, s, data, sizeof(data), NULL, 0, false), 0);
+	assert_int_equal(clv_http_send(s, data, sizeof(data), NULL, 0, false), 0);
 	pipe_run(&p->pipe);
-	assert_int_equal(clv_h3_stream_backlog(s), sizeof(data) + 3); /* DATA frame header */
+	assert_int_equal(clv_http_stream_backlog(s), sizeof(data) + 3); /* DATA frame header */
 	clv_h3_acked(p->client.h3, 0, 200);
-	assert_int_equal(clv_h3_stream_backlog(s), 303);
+	assert_int_equal(clv_http_stream_backlog(s), 303);
 	clv_h3_acked(p->client.h3, 2, 7); /* the control stream's: nobody's business */
-	assert_int_equal(clv_h3_stream_backlog(s), 303);
+	assert_int_equal(clv_http_stream_backlog(s), 303);
 	free_pair(p);
 }
 
 static void test_an_abort_reaches_the_other_side_once(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
 	(void)state;
 	p->server.answer = true;
@@ -288,10 +280,10 @@ static void test_an_abort_reaches_the_other_side_once(void **state)
 	pipe_run(&p->pipe);
 	assert_trace(&p->client, "headers 0 status 200 :status=200;");
 	p->server.used = 0;
-	clv_h3_abort(p->client.h3, s, CLV_H3_REQUEST_CANCELLED);
-	clv_h3_abort(p->client.h3, s, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 	assert_string_equal(p->pipe.end[0].log, "stop 0 10c;reset 0 10c;");
-	assert_int_equal(clv_h3_send(p->client.h3, s, NULL, 0, NULL, 0, true), CLV_ECLOSED);
+	assert_int_equal(clv_http_finish(s), CLV_ECLOSED);
 	pipe_run(&p->pipe);
 	assert_trace(&p->server, "stop 0 10c;reset 0 10c;closed 0;");
 	assert_trace(&p->client, "closed 0;");
@@ -302,21 +294,20 @@ static void test_an_abort_reaches_the_other_side_once(void **state)
 static void test_stopping_a_stream_leaves_our_half_open(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
 	(void)state;
 	p->server.answer = true;
 	s = request(p);
 	pipe_run(&p->pipe);
 	p->server.used = p->client.used = 0;
-	clv_h3_stop(p->server.h3, p->server.last, CLV_H3_NO_ERROR);
-	assert_int_equal(clv_h3_send(p->client.h3, s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
+	clv_http_stop(p->server.last, CLV_H3_NO_ERROR);
+	assert_int_equal(clv_http_send(s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
 	pipe_run(&p->pipe);
 	assert_trace(&p->client, "stop 0 100;");
 	assert_int_equal(p->server.body_len, 0);
-	assert_int_equal(
-		clv_h3_send(p->server.h3, p->server.last, (const uint8_t *)"bye", 3, NULL, 0, true),
-		0);
+	assert_int_equal(clv_http_send(p->server.last, (const uint8_t *)"bye", 3, NULL, 0, true),
+			 0);
 	pipe_run(&p->pipe);
 	assert_memory_equal(p->client.body, "bye", 3);
 	assert_trace(&p->client, "end 0;closed 0;");
@@ -328,43 +319,44 @@ static void test_stopping_a_stream_leaves_our_half_open(void **state)
 static void test_many_aborts_in_a_row_do_not_end_the_connection(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s[STREAMS];
+	struct clv_http_stream *s[STREAMS];
 
 	(void)state;
 	for (int round = 0; round < 7; round++) {
 		for (int i = 0; i < STREAMS; i++)
 			s[i] = request(p);
-		assert_int_equal(clv_h3_request(p->client.h3, connect_fields, 5, &s[0]), CLV_EFULL);
+		assert_int_equal(clv_http_request(p->client.http, connect_fields, 5, &s[0]),
+				 CLV_EFULL);
 		pipe_run(&p->pipe);
 		for (int i = 0; i < STREAMS; i++)
-			clv_h3_abort(p->client.h3, s[i], CLV_H3_REQUEST_CANCELLED);
+			clv_http_abort(s[i], CLV_H3_REQUEST_CANCELLED);
 		pipe_run(&p->pipe);
 		p->server.used = p->client.used = 0;
 	}
-	assert_false(clv_h3_is_closed(p->client.h3) || clv_h3_is_closed(p->server.h3));
+	assert_false(p->client.http->is_closed || p->server.http->is_closed);
 	free_pair(p);
 }
 
 static void test_header_sections_beyond_the_limit_are_marked(void **state)
 {
-	struct clv_h3_field fields[CLV_H3_FIELDS_MAX];
+	struct clv_http_field fields[CLV_HTTP_FIELDS_MAX];
 	static char big[8200];
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 	struct pair *p = make_pair(100);
 
 	(void)state;
 	memset(big, 'x', sizeof(big) - 1);
 	memcpy(fields, connect_fields, sizeof(connect_fields));
-	fields[5] = (struct clv_h3_field){ "a", big, sizeof(big) - 1 };
-	fields[6] = (struct clv_h3_field){ "b", big, sizeof(big) - 1 };
-	assert_int_equal(clv_h3_request(p->client.h3, fields, 7, &s), 0);
+	fields[5] = (struct clv_http_field){ "a", big, sizeof(big) - 1 };
+	fields[6] = (struct clv_http_field){ "b", big, sizeof(big) - 1 };
+	assert_int_equal(clv_http_request(p->client.http, fields, 7, &s), 0);
 	pipe_run(&p->pipe);
 	assert_trace(&p->server, "headers 0 too large after 6;");
-	for (int i = 5; i < CLV_H3_FIELDS_MAX; i++)
-		fields[i] = (struct clv_h3_field){ "a", "b", 1 };
-	assert_int_equal(clv_h3_request(p->client.h3, fields, CLV_H3_FIELDS_MAX + 1, &s),
+	for (int i = 5; i < CLV_HTTP_FIELDS_MAX; i++)
+		fields[i] = (struct clv_http_field){ "a", "b", 1 };
+	assert_int_equal(clv_http_request(p->client.http, fields, CLV_HTTP_FIELDS_MAX + 1, &s),
 			 CLV_ERANGE);
-	assert_int_equal(clv_h3_request(p->client.h3, fields, CLV_H3_FIELDS_MAX, &s), 0);
+	assert_int_equal(clv_http_request(p->client.http, fields, CLV_HTTP_FIELDS_MAX, &s), 0);
 	pipe_run(&p->pipe);
 	assert_non_null(strstr(p->server.trace, "headers 4 :method=CONNECT"));
 	free_pair(p);
@@ -373,7 +365,7 @@ static void test_header_sections_beyond_the_limit_are_marked(void **state)
 static void test_goaway_refuses_new_requests_and_keeps_old_ones(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s, *late;
+	struct clv_http_stream *s, *late;
 
 	(void)state;
 	p->server.answer = true;
@@ -386,8 +378,8 @@ static void test_goaway_refuses_new_requests_and_keeps_old_ones(void **state)
 	assert_non_null(strstr(p->client.trace, "goaway;"));
 	assert_non_null(strstr(p->client.trace, "reset 4 10b;"));
 	assert_non_null(strstr(p->client.trace, "closed 4;"));
-	assert_int_equal(clv_h3_request(p->client.h3, connect_fields, 5, &late), CLV_ECLOSED);
-	assert_int_equal(clv_h3_send(p->client.h3, s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
+	assert_int_equal(clv_http_request(p->client.http, connect_fields, 5, &late), CLV_ECLOSED);
+	assert_int_equal(clv_http_send(s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
 	pipe_run(&p->pipe);
 	assert_int_equal(p->server.body_len, 1);
 	free_pair(p);
@@ -426,7 +418,7 @@ static void test_protocol_errors_close_the_connection_with_their_code(void **sta
 			fail_msg("%s: closed %d, code %llx", attacks[i].name,
 				 p->pipe.end[PIPE_SERVER].closed,
 				 (unsigned long long)p->pipe.end[PIPE_SERVER].close_code);
-		assert_true(clv_h3_is_closed(p->server.h3));
+		assert_true(p->server.http->is_closed);
 		assert_int_equal(clv_h3_read(p->server.h3, 4, (const uint8_t *)"x", 1, false, 5),
 				 CLV_ECLOSED);
 		free_pair(p);
@@ -455,7 +447,7 @@ static void test_malformed_messages_reset_their_stream_alone(void **state)
 		pipe_run(&p->pipe);
 		if (!strstr(p->pipe.end[PIPE_SERVER].log, malformed[i].log))
 			fail_msg("%s: %s", malformed[i].name, p->pipe.end[PIPE_SERVER].log);
-		assert_false(clv_h3_is_closed(p->server.h3));
+		assert_false(p->server.http->is_closed);
 		free_pair(p);
 	}
 }
@@ -496,13 +488,13 @@ static void test_losing_a_critical_stream_closes_the_connection(void **state)
 static void test_closing_from_inside_an_event_is_safe(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
 	(void)state;
 	p->server.answer = true;
 	p->server.close_on_body = true;
 	s = request(p);
-	assert_int_equal(clv_h3_send(p->client.h3, s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
+	assert_int_equal(clv_http_send(s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
 	pipe_run(&p->pipe);
 	assert_true(p->pipe.end[PIPE_SERVER].closed);
 	assert_int_equal(p->pipe.end[PIPE_SERVER].close_code, CLV_H3_INTERNAL_ERROR);
@@ -512,11 +504,11 @@ static void test_closing_from_inside_an_event_is_safe(void **state)
 static void test_a_transport_without_memory_closes_the_connection(void **state)
 {
 	struct pair *p = make_pair(1000);
-	struct clv_h3_stream *s;
+	struct clv_http_stream *s;
 
 	(void)state;
 	p->pipe.end[PIPE_CLIENT].write_fails = true;
-	assert_int_equal(clv_h3_request(p->client.h3, connect_fields, 5, &s), 0);
+	assert_int_equal(clv_http_request(p->client.http, connect_fields, 5, &s), 0);
 	assert_true(p->pipe.end[PIPE_CLIENT].closed);
 	assert_int_equal(p->pipe.end[PIPE_CLIENT].close_code, CLV_H3_INTERNAL_ERROR);
 	free_pair(p);
@@ -529,9 +521,9 @@ static void test_freeing_reports_every_open_stream_closed(void **state)
 	(void)state;
 	request(p);
 	request(p);
-	clv_h3_free(p->client.h3);
+	clv_http_free(p->client.http);
 	assert_trace(&p->client, "closed 4;closed 0;");
-	p->client.h3 = NULL;
+	p->client.http = NULL;
 	free_pair(p);
 }
 

@@ -68,25 +68,25 @@ const struct clv_client_request_ops client_ops = {
 
 /* ---- a relay that answers everything with one prepared response ---- */
 
-static void script_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+static void script_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
 {
 	struct fixture *f = user;
 
 	(void)head;
 	f->script_stream = s;
 	if (f->script_status)
-		assert_int_equal(clv_h3_respond(f->script, s, f->script_status, f->script_fields,
-						f->script_fields_len, false),
+		assert_int_equal(clv_http_respond(s, f->script_status, f->script_fields,
+						  f->script_fields_len, false),
 				 0);
 }
 
-static void ignore_settings(void *user, const struct clv_h3_settings *settings)
+static void ignore_settings(void *user, const struct clv_http_settings *settings)
 {
 	(void)user;
 	(void)settings;
 }
 
-static void ignore_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+static void ignore_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
 	(void)user;
 	(void)s;
@@ -94,20 +94,20 @@ static void ignore_body(void *user, struct clv_h3_stream *s, const uint8_t *data
 	(void)len;
 }
 
-static void ignore_end(void *user, struct clv_h3_stream *s)
+static void ignore_end(void *user, struct clv_http_stream *s)
 {
 	(void)user;
 	(void)s;
 }
 
-static void ignore_code(void *user, struct clv_h3_stream *s, uint64_t code)
+static void ignore_code(void *user, struct clv_http_stream *s, uint64_t code)
 {
 	(void)user;
 	(void)s;
 	(void)code;
 }
 
-static const struct clv_h3_event_ops script_ops = {
+static const struct clv_http_event_ops script_ops = {
 	.on_settings = ignore_settings,
 	.on_headers = script_headers,
 	.on_body = ignore_body,
@@ -122,23 +122,18 @@ static const struct clv_h3_event_ops script_ops = {
 static void make_client(struct fixture *f, bool quic_datagrams)
 {
 	struct clv_client_requests_params params = {
-		.transport_ops = &pipe_ops,
-		.transport = &f->pipe.end[PIPE_CLIENT],
+		.http = pipe_make(&f->pipe, PIPE_CLIENT, quic_datagrams, STREAMS, &f->rand),
 		.ops = &client_ops,
 		.user = f,
 		.authority = "relay.example:443",
-		.quic_datagrams = quic_datagrams,
-		.streams_max = 8,
+		.streams_max = STREAMS,
 		.capsule_backlog = 4096,
 		.answer_ns = CLIENT_ANSWER_NS,
 		.counters = &f->counters,
-		.rand = &f->rand,
 	};
 
-	clv_rand_init(&f->rand, 9);
 	assert_int_equal(clv_client_requests_new(&params, &f->client), 0);
-	f->pipe.end[PIPE_CLIENT].h3 = clv_client_requests_h3(f->client);
-	assert_int_equal(clv_client_requests_start(f->client), 0);
+	assert_int_equal(clv_h3_start(f->pipe.end[PIPE_CLIENT].h3), 0);
 }
 
 struct fixture *client_setup(bool quic_datagrams)
@@ -147,33 +142,27 @@ struct fixture *client_setup(bool quic_datagrams)
 
 	assert_non_null(f);
 	pipe_init(&f->pipe, 13);
+	clv_rand_init(&f->rand, 9);
 	f->has_relay = true;
 	fake_relay_init(&f->relay, &f->pipe, quic_datagrams, NULL);
 	make_client(f, quic_datagrams);
 	return f;
 }
 
-struct fixture *client_setup_script(unsigned status, const struct clv_h3_field *fields, size_t len)
+struct fixture *client_setup_script(unsigned status, const struct clv_http_field *fields,
+				    size_t len)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct clv_h3_params params = {
-		.role = CLV_H3_SERVER,
-		.transport_ops = &pipe_ops,
-		.event_ops = &script_ops,
-		.streams_max = 8,
-	};
 
 	assert_non_null(f);
 	pipe_init(&f->pipe, 1000);
-	params.transport = &f->pipe.end[PIPE_SERVER];
-	params.user = f;
-	params.rand = &f->rand;
+	clv_rand_init(&f->rand, 9);
 	f->script_status = status;
 	f->script_fields = fields;
 	f->script_fields_len = len;
-	assert_int_equal(clv_h3_new(&params, &f->script), 0);
-	f->pipe.end[PIPE_SERVER].h3 = f->script;
-	assert_int_equal(clv_h3_start(f->script), 0);
+	f->script = pipe_make(&f->pipe, PIPE_SERVER, true, STREAMS, &f->rand);
+	clv_http_set_events(f->script, &script_ops, f);
+	assert_int_equal(clv_h3_start(f->pipe.end[PIPE_SERVER].h3), 0);
 	make_client(f, true);
 	return f;
 }
@@ -184,7 +173,7 @@ void client_teardown(struct fixture *f)
 	if (f->has_relay)
 		fake_relay_fini(&f->relay);
 	else
-		clv_h3_free(f->script);
+		clv_http_free(f->script);
 	pipe_fini(&f->pipe);
 	free(f);
 }

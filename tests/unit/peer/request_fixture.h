@@ -11,6 +11,10 @@
 
 #define CLIENT_ANSWER_NS UINT64_C(1000) /* longest wait for an answer, if the client is stepped */
 
+enum {
+	STREAMS = 8, /* that the relay allows the client */
+};
+
 /* What the client's owner was told, by request. */
 struct told {
 	struct clv_client_request *rq;
@@ -28,11 +32,11 @@ struct fixture {
 	struct clv_client_requests *client;
 	struct fake_relay relay; /* the real server; not there when the relay is a script */
 	bool has_relay;
-	struct clv_h3 *script;
+	struct clv_http *script;
 	unsigned script_status;
-	const struct clv_h3_field *script_fields;
+	const struct clv_http_field *script_fields;
 	size_t script_fields_len;
-	struct clv_h3_stream *script_stream;
+	struct clv_http_stream *script_stream;
 	char got[512]; /* datagrams, "context:payload;" */
 	uint8_t big[65536];
 	size_t big_len;
@@ -43,7 +47,8 @@ extern const struct clv_client_request_ops client_ops;
 
 struct fixture *client_setup(bool quic_datagrams);
 /* status: of the response; 0 for none at all.  fields: borrows. */
-struct fixture *client_setup_script(unsigned status, const struct clv_h3_field *fields, size_t len);
+struct fixture *client_setup_script(unsigned status, const struct clv_http_field *fields,
+				    size_t len);
 void client_teardown(struct fixture *f);
 
 /* Ask, and run until nothing moves. */

@@ -85,7 +85,7 @@ static void test_refusals_are_told_apart(void **state)
 
 static const struct {
 	unsigned status;
-	struct clv_h3_field fields[2];
+	struct clv_http_field fields[2];
 	size_t len;
 	int err;
 	bool open, capsule_protocol;
@@ -170,7 +170,7 @@ static void test_a_reset_before_the_answer_is_an_answer(void **state)
 
 	(void)state;
 	client_open_tunnel(f, "8.8.8.8", &t);
-	clv_h3_abort(f->script, f->script_stream, CLV_H3_REQUEST_REJECTED);
+	clv_http_abort(f->script_stream, CLV_H3_REQUEST_REJECTED);
 	pipe_run(&f->pipe);
 	assert_int_equal(t.results, 1);
 	assert_int_equal(t.result.err, CLV_ECLOSED);
@@ -192,8 +192,8 @@ static void test_a_server_without_connect_udp_is_recognised(void **state)
 			 0);
 	pipe_run(&f->pipe);
 	assert_int_equal(t.results, 0);
-	clv_h3_read(clv_client_requests_h3(f->client), 15, (const uint8_t *)"\x00\x04\x00", 3,
-		    false, f->pipe.now_ns);
+	clv_h3_read(f->pipe.end[PIPE_CLIENT].h3, 15, (const uint8_t *)"\x00\x04\x00", 3, false,
+		    f->pipe.now_ns);
 	assert_int_equal(t.result.err, CLV_EPROTO);
 	assert_int_equal(t.closed, 1);
 	assert_int_equal(closing.results, 1);
@@ -243,7 +243,7 @@ static void test_a_bound_tunnel_opens_over_a_real_server(void **state)
 
 static const struct {
 	const char *name;
-	struct clv_h3_field fields[5];
+	struct clv_http_field fields[5];
 	unsigned public_len; /* 0: the answer is none */
 } bound_answers[] = {
 	{ "one address", { CAPSULES, BOUND, AT }, 1 },
@@ -278,7 +278,7 @@ static void test_a_bound_tunnel_needs_to_be_granted_with_an_address(void **state
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(bound_answers) / sizeof(bound_answers[0]); i++) {
-		const struct clv_h3_field *fields = bound_answers[i].fields;
+		const struct clv_http_field *fields = bound_answers[i].fields;
 		unsigned n = bound_answers[i].public_len;
 		struct fixture *f;
 		struct told t = { 0 };

@@ -19,9 +19,14 @@ static void test_a_bad_template_is_refused(void **state)
 	};
 	struct clv_client_requests_params params = { .ops = &client_ops, .streams_max = 1 };
 	struct clv_client_requests *cs;
+	struct clv_rand rand;
+	struct pipe pipe;
 
 	(void)state;
+	pipe_init(&pipe, 1);
+	clv_rand_init(&rand, 1);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		params.http = pipe_make(&pipe, PIPE_CLIENT, true, 1, &rand);
 		params.uri_template = bad[i].uri_template;
 		params.authority = bad[i].authority;
 		assert_int_equal(clv_client_requests_new(&params, &cs), CLV_ESYNTAX);
@@ -43,13 +48,13 @@ static void test_what_cannot_be_asked_is_refused_at_once(void **state)
 		client_open_tunnel(f, "8.8.8.8", &t[i]);
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 1, &t[8], &t[8].rq),
 			 CLV_EFULL);
-	pipe_goaway(clv_requests_h3(f->relay.requests));
+	pipe_goaway(f->pipe.end[PIPE_SERVER].h3);
 	pipe_run(&f->pipe);
 	clv_client_request_close(t[0].rq);
 	pipe_run(&f->pipe);
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 1, &t[8], &t[8].rq),
 			 CLV_ECLOSED);
-	clv_h3_close(clv_client_requests_h3(f->client), CLV_H3_NO_ERROR, "bye");
+	clv_h3_close(f->pipe.end[PIPE_CLIENT].h3, CLV_H3_NO_ERROR, "bye");
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 1, &t[8], &t[8].rq),
 			 CLV_ECLOSED);
 	client_teardown(f);
@@ -239,10 +244,10 @@ static void test_the_relay_may_end_the_tunnel(void **state)
 		client_open_tunnel(f, "8.8.8.8", &t);
 		assert_int_equal(t.results, 1);
 		if (cases[i].abort_code)
-			clv_h3_abort(f->script, f->script_stream, cases[i].abort_code);
+			clv_http_abort(f->script_stream, cases[i].abort_code);
 		else
-			clv_h3_send(f->script, f->script_stream, (const uint8_t *)cases[i].bytes,
-				    cases[i].len, NULL, 0, cases[i].fin);
+			clv_http_send(f->script_stream, (const uint8_t *)cases[i].bytes,
+				      cases[i].len, NULL, 0, cases[i].fin);
 		pipe_run(&f->pipe);
 		assert_int_equal(t.closed, 1);
 		if (t.closed_err != cases[i].err)

@@ -57,7 +57,7 @@ void bind_say(struct fixture *f, const char *hex)
 		wire[n++] = (uint8_t)byte;
 		hex++;
 	}
-	assert_int_equal(clv_h3_send(f->client, f->stream, wire, n, NULL, 0, false), 0);
+	assert_int_equal(clv_http_send(f->stream, wire, n, NULL, 0, false), 0);
 	pipe_run(&f->pipe);
 }
 

@@ -249,12 +249,8 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 {
 	struct clv_requests_params params = {
 		.config = &r->config,
-		.transport_ops = &pipe_ops,
-		.transport = &pipe->end[PIPE_SERVER],
 		.ops = &session_ops,
 		.session = r,
-		.quic_datagrams = quic_datagrams,
-		.streams_max = FAKE_STREAMS,
 		.rand = &r->rand,
 	};
 	char error[128] = "";
@@ -291,9 +287,9 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.binds = r->binds,
 		.now_ns = &r->now_ns,
 	};
+	params.http = pipe_make(pipe, PIPE_SERVER, quic_datagrams, FAKE_STREAMS, &r->rand);
 	assert_int_equal(clv_requests_new(&params, &r->requests), 0);
-	pipe->end[PIPE_SERVER].h3 = clv_requests_h3(r->requests);
-	assert_int_equal(clv_requests_start(r->requests), 0);
+	assert_int_equal(clv_h3_start(pipe->end[PIPE_SERVER].h3), 0);
 }
 
 void fake_relay_fini(struct fake_relay *r)

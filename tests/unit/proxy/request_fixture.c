@@ -7,7 +7,7 @@
 
 /* ---- what the client sees ---- */
 
-static void copy_field(const struct clv_h3_head *head, const char *name, char *buf, size_t len)
+static void copy_field(const struct clv_http_head *head, const char *name, char *buf, size_t len)
 {
 	for (size_t i = 0; i < head->len; i++) {
 		if (strcmp(head->fields[i].name, name) == 0)
@@ -15,21 +15,21 @@ static void copy_field(const struct clv_h3_head *head, const char *name, char *b
 	}
 }
 
-static void on_settings(void *user, const struct clv_h3_settings *settings)
+static void on_settings(void *user, const struct clv_http_settings *settings)
 {
 	(void)user;
 	(void)settings;
 }
 
 /* Where to note what came on a stream; NULL when it is not the last request's. */
-static struct answer *answer_on(void *user, const struct clv_h3_stream *s)
+static struct answer *answer_on(void *user, const struct clv_http_stream *s)
 {
 	struct fixture *f = user;
 
 	return f->stream == s ? &f->answer : NULL;
 }
 
-static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_head *head)
+static void on_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
 {
 	struct answer *a = answer_on(user, s);
 
@@ -44,7 +44,7 @@ static void on_headers(void *user, struct clv_h3_stream *s, const struct clv_h3_
 	copy_field(head, "proxy-public-address", a->public_address, sizeof(a->public_address));
 }
 
-static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, size_t len)
+static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
 	struct answer *a = answer_on(user, s);
 
@@ -56,7 +56,7 @@ static void on_body(void *user, struct clv_h3_stream *s, const uint8_t *data, si
 	a->body[a->body_len] = '\0';
 }
 
-static void on_end(void *user, struct clv_h3_stream *s)
+static void on_end(void *user, struct clv_http_stream *s)
 {
 	struct answer *a = answer_on(user, s);
 
@@ -64,7 +64,7 @@ static void on_end(void *user, struct clv_h3_stream *s)
 		a->ended = true;
 }
 
-static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 {
 	struct answer *a = answer_on(user, s);
 
@@ -72,7 +72,7 @@ static void on_reset(void *user, struct clv_h3_stream *s, uint64_t code)
 		a->reset_code = code;
 }
 
-static void on_stop(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_stop(void *user, struct clv_http_stream *s, uint64_t code)
 {
 	struct answer *a = answer_on(user, s);
 
@@ -80,7 +80,7 @@ static void on_stop(void *user, struct clv_h3_stream *s, uint64_t code)
 		a->stop_code = code;
 }
 
-static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
+static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 {
 	struct fixture *f = user;
 
@@ -91,7 +91,7 @@ static void on_closed(void *user, struct clv_h3_stream *s, uint64_t code)
 	f->stream = NULL;
 }
 
-static const struct clv_h3_event_ops event_ops = {
+static const struct clv_http_event_ops event_ops = {
 	.on_settings = on_settings,
 	.on_headers = on_headers,
 	.on_body = on_body,
@@ -106,23 +106,14 @@ static const struct clv_h3_event_ops event_ops = {
 struct fixture *request_setup_with(bool quic_datagrams, const char *allow)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct clv_h3_params params = {
-		.role = CLV_H3_CLIENT,
-		.transport_ops = &pipe_ops,
-		.transport = &f->pipe.end[PIPE_CLIENT],
-		.event_ops = &event_ops,
-		.user = f,
-		.streams_max = FAKE_STREAMS,
-		.rand = &f->rand,
-	};
 
 	assert_non_null(f);
 	pipe_init(&f->pipe, 11);
 	clv_rand_init(&f->rand, 5);
 	fake_relay_init(&f->relay, &f->pipe, quic_datagrams, allow);
-	assert_int_equal(clv_h3_new(&params, &f->client), 0);
-	f->pipe.end[PIPE_CLIENT].h3 = f->client;
-	assert_int_equal(clv_h3_start(f->client), 0);
+	f->client = pipe_make(&f->pipe, PIPE_CLIENT, true, FAKE_STREAMS, &f->rand);
+	clv_http_set_events(f->client, &event_ops, f);
+	assert_int_equal(clv_h3_start(f->pipe.end[PIPE_CLIENT].h3), 0);
 	return f;
 }
 
@@ -138,14 +129,14 @@ void request_teardown(struct fixture *f)
 		assert_int_equal(f->pipe.end[PIPE_SERVER].received,
 				 f->pipe.end[PIPE_SERVER].consumed);
 	fake_relay_fini(&f->relay);
-	clv_h3_free(f->client);
+	clv_http_free(f->client);
 	pipe_fini(&f->pipe);
 	free(f);
 }
 
 void fields_add(struct fields *fs, const char *name, const char *value)
 {
-	fs->f[fs->len++] = (struct clv_h3_field){ name, value, strlen(value) };
+	fs->f[fs->len++] = (struct clv_http_field){ name, value, strlen(value) };
 }
 
 struct fields connect_udp(const char *path)
@@ -164,7 +155,7 @@ struct fields connect_udp(const char *path)
 void request_send(struct fixture *f, const struct fields *fs)
 {
 	f->answer = (struct answer){ 0 };
-	assert_int_equal(clv_h3_request(f->client, fs->f, fs->len, &f->stream), 0);
+	assert_int_equal(clv_http_request(f->client, fs->f, fs->len, &f->stream), 0);
 	pipe_run(&f->pipe);
 }
 
@@ -177,6 +168,6 @@ void request_ask(struct fixture *f, const char *path)
 
 void request_body(struct fixture *f, const void *data, size_t len, bool fin)
 {
-	assert_int_equal(clv_h3_send(f->client, f->stream, data, len, NULL, 0, fin), 0);
+	assert_int_equal(clv_http_send(f->stream, data, len, NULL, 0, fin), 0);
 	pipe_run(&f->pipe);
 }

@@ -26,9 +26,9 @@ struct answer {
 struct fixture {
 	struct pipe pipe;
 	struct clv_rand rand;
-	struct clv_h3 *client;
+	struct clv_http *client;
 	struct fake_relay relay;
-	struct clv_h3_stream *stream; /* of the last request; NULL when it is closed */
+	struct clv_http_stream *stream; /* of the last request; NULL when it is closed */
 	struct answer answer;
 };
 
@@ -40,7 +40,7 @@ void request_teardown(struct fixture *f);
 #define FIELDS 16
 
 struct fields {
-	struct clv_h3_field f[FIELDS];
+	struct clv_http_field f[FIELDS];
 	size_t len;
 };
 

@@ -20,7 +20,7 @@ static void test_answer(void **state)
 	assert_int_equal(f->relay.egress_held, 2);
 	assert_int_equal(f->relay.tunnels[0].params.target.port, 0);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_BOUND_TUNNELS), 1);
-	clv_h3_abort(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	EXPECT(f, "", "-port4 -port6 -tunnel ");
 	assert_int_equal(f->relay.egress_held, 0);

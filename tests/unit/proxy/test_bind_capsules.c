@@ -119,7 +119,7 @@ static void test_wrong(void **state)
 static void test_hairpin(void **state)
 {
 	struct fixture *f = bind_setup();
-	struct clv_h3_stream *first;
+	struct clv_http_stream *first;
 
 	(void)state;
 	bind_ask(f, ANY);
@@ -138,7 +138,7 @@ static void test_hairpin(void **state)
 	bind_event(f, 1, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40001", 0);
 	EXPECT(f, "", "+remote=[2001:db8::a]:40001! ");
 	/* the far tunnel goes: what led there goes too */
-	clv_h3_abort(f->client, first, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(first, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	EXPECT(f, "130102", "-port4 -port6 -remote=[2001:db8::a]:40001 -ctx2 -tunnel ");
 	request_teardown(f);
@@ -148,7 +148,7 @@ static void test_hairpin(void **state)
 static void test_hairpin_of_a_lost_connection(void **state)
 {
 	struct fixture *f = bind_setup();
-	struct clv_h3_stream *second;
+	struct clv_http_stream *second;
 
 	(void)state;
 	bind_ask(f, ANY);

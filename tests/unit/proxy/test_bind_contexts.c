@@ -23,7 +23,7 @@ static void test_contexts(void **state)
 	EXPECT(f, "120108", "+ctx8* +port4* +port6* ");
 	bind_say(f, "130108");
 	EXPECT(f, "", PORTS "-ctx8 ");
-	clv_h3_abort(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	EXPECT(f, "", "-port4 -port6 -map " G6 " -tunnel ");
 	request_teardown(f);

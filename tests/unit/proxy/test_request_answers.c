@@ -341,7 +341,7 @@ static void test_other_protocols_are_not_implemented(void **state)
 	struct fields tcp = { .len = 0 };
 
 	(void)state;
-	fs.f[1] = (struct clv_h3_field){ ":protocol", "websocket", 9 };
+	fs.f[1] = (struct clv_http_field){ ":protocol", "websocket", 9 };
 	request_send(f, &fs);
 	assert_refused(f, 501, refusal);
 	fields_add(&tcp, ":method", "CONNECT");
@@ -360,7 +360,7 @@ static void test_a_bad_scheme_and_too_many_fields_are_refused(void **state)
 				      "details=\":scheme is not https\"";
 
 	(void)state;
-	fs.f[2] = (struct clv_h3_field){ ":scheme", "http", 4 };
+	fs.f[2] = (struct clv_http_field){ ":scheme", "http", 4 };
 	request_send(f, &fs);
 	assert_refused(f, 400, refusal);
 	memset(big, 'x', sizeof(big) - 1);

@@ -50,7 +50,7 @@ static void test_a_slow_reader_of_capsules_loses_what_exceeds_the_backlog(void *
 	pipe_run(&f->pipe);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_CAPSULE_BACKLOG), 2);
 	assert_int_equal(f->answer.body_len, 4 * 1003);
-	clv_h3_acked(clv_requests_h3(f->relay.requests), 0, 4 * 1006);
+	clv_h3_acked(f->pipe.end[PIPE_SERVER].h3, 0, 4 * 1006);
 	clv_request_datagram_up(f->relay.tunnels[0].rq, datagram, sizeof(datagram));
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_CAPSULE_BACKLOG), 2);
 	pipe_run(&f->pipe);

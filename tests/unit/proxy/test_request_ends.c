@@ -50,13 +50,13 @@ static void test_the_tunnel_ends_with_the_request(void **state)
 	assert_int_equal(f->answer.reset_code, 0);
 
 	request_ask(f, UDP "8.8.8.8/53/");
-	clv_h3_abort(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	assert_int_equal(f->relay.closed, 2);
 	assert_true(f->answer.closed);
 
 	request_ask(f, UDP "8.8.8.8/53/");
-	clv_h3_stop(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	clv_http_stop(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	assert_int_equal(f->relay.closed, 3);
 
@@ -72,7 +72,7 @@ static void test_a_request_may_end_while_its_name_is_resolved(void **state)
 
 	(void)state;
 	request_ask(f, UDP "t.example/53/");
-	clv_h3_abort(f->client, f->stream, CLV_H3_REQUEST_CANCELLED);
+	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
 	assert_int_equal(f->relay.cancelled, 1);
 	assert_true(f->answer.closed);
@@ -126,7 +126,7 @@ static void test_a_lost_connection_frees_what_waits(void **state)
 	request_ask(f, UDP "8.8.8.8/53/");
 	request_ask(f, UDP "t.example/53/");
 	assert_int_equal(clv_requests_tunnels(f->relay.requests), 2);
-	clv_h3_close(clv_requests_h3(f->relay.requests), CLV_H3_NO_ERROR, "bye");
+	clv_h3_close(f->pipe.end[PIPE_SERVER].h3, CLV_H3_NO_ERROR, "bye");
 	assert_true(f->pipe.end[PIPE_SERVER].closed);
 	request_teardown(f);
 }
