@@ -78,7 +78,8 @@ def assert_every_step_is_told(lab, relay):
         assert len(logged(relay, name)) == len(link["steps"])
         for step, line in zip(link["steps"], logged(relay, name)):
             assert f'from={step["from"]} to={step["to"]} because="{step["because"]}"' in line
-            assert f'{name} left {step["from"]} for {step["to"]}: {step["because"]}\n' in said
+            change = f'from {step["from"]} to {step["to"]}: {step["because"]}\n'
+            assert f"{name}: changed {change}" in said
 
 
 def assert_all_pairs_work(lab, relay, forward, targets):
@@ -169,7 +170,7 @@ def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets
     status = relay.ctl("status")
     assert status["interfaces"] == [] and "CAP_BPF" in status["no_xdp_because"]
     said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
-    assert f'no XDP because {status["no_xdp_because"]}' in said
+    assert f'no XDP:        {status["no_xdp_because"]}' in said
     assert metrics(relay)["culvert_xdp_loaded"] == "0"
     assert relay.proc.text().count("datapath_step_down") == 1
     assert_all_pairs_work(lab, relay, forward, targets)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* commands - the commands of culvert.  Each runs until it is done or stopped; returns an exit status. */
+/* commands - the commands of culvert.  Each runs until done or stopped; returns an exit status. */
 #ifndef CULVERT_COMMANDS_H
 #define CULVERT_COMMANDS_H
 

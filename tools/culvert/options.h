@@ -62,8 +62,8 @@ struct options {
 };
 
 /*
- * Parse argv.  Returns 0; 1 after printing --help or --version on stdout; -1 after printing an error
- * on stderr.
+ * Parse argv.  Returns 0; 1 after printing --help or --version on stdout; -1 after printing an
+ * error on stderr.
  */
 int options_parse(int argc, char **argv, struct options *out);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tools/culvertctl/ask.h"
+#include "tools/culvertctl/query.h"
 
 #include "control/admin/ctl.h"
 #include "datapath/base/err.h"
@@ -14,16 +14,18 @@
 #include <unistd.h>
 
 enum {
-	PATIENCE_SEC = 10,
+	TIMEOUT_SEC = 10,
 };
 
-static int say(int err, const char *run_dir, char *error, size_t error_len)
+/* Write what err means for the operator to error.  Returns err. */
+static int describe(int err, const char *run_dir, char *error, size_t error_len)
 {
 	switch (err) {
 	case -ENOENT:
 	case -ECONNREFUSED:
 		snprintf(error, error_len,
-			 "no culvertd runs on %s (--run names the folder of another one)", run_dir);
+			 "no culvertd is running in %s (--run selects another runtime directory)",
+			 run_dir);
 		break;
 	case -EACCES:
 	case -EPERM:
@@ -32,8 +34,8 @@ static int say(int err, const char *run_dir, char *error, size_t error_len)
 			 CLV_CTL_SOCKET);
 		break;
 	case -EAGAIN:
-		snprintf(error, error_len, "culvertd on %s gave no answer within %d s", run_dir,
-			 PATIENCE_SEC);
+		snprintf(error, error_len, "culvertd in %s did not answer within %d s", run_dir,
+			 TIMEOUT_SEC);
 		break;
 	default:
 		snprintf(error, error_len, "%s/%s: %s", run_dir, CLV_CTL_SOCKET, clv_strerror(err));
@@ -44,7 +46,7 @@ static int say(int err, const char *run_dir, char *error, size_t error_len)
 
 static int open_socket(const char *run_dir)
 {
-	const struct timeval patience = { PATIENCE_SEC, 0 };
+	const struct timeval timeout = { TIMEOUT_SEC, 0 };
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	int err, fd;
 
@@ -54,8 +56,8 @@ static int open_socket(const char *run_dir)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to))) {
 		err = -errno;
 		close(fd);
@@ -79,11 +81,11 @@ static int send_line(int fd, const json_t *request)
 	return n < 0 ? -errno : -EIO;
 }
 
-/* One line; out is the caller's to free. */
-static int exchange(int fd, const struct ask_request *rq, char **out)
+/* Send the request and read one line.  *out: the caller frees it, also on an error. */
+static int exchange(int fd, const struct query *q, char **out)
 {
-	json_t *request = json_pack("{s:s,s:I,s:s*}", "cmd", rq->command, "limit",
-				    (json_int_t)rq->limit, "tunnel", rq->tunnel);
+	json_t *request = json_pack("{s:s,s:I,s:s*}", "cmd", q->command->name, "limit",
+				    (json_int_t)q->limit, "tunnel", q->tunnel);
 	int err, copy;
 	size_t room = 0;
 	ssize_t n;
@@ -107,27 +109,28 @@ static int exchange(int fd, const struct ask_request *rq, char **out)
 	return errno ? -errno : -ECONNRESET;
 }
 
-int ask_daemon(const struct ask_request *rq, json_t **out, char *error, size_t error_len)
+int query_daemon(const struct query *q, json_t **out, char *error, size_t error_len)
 {
 	const char *refusal;
 	char *line = NULL;
 	json_t *answer;
 	int err, fd;
 
-	fd = open_socket(rq->run_dir);
+	fd = open_socket(q->run_dir);
 	if (fd < 0)
-		return say(fd, rq->run_dir, error, error_len);
-	err = exchange(fd, rq, &line);
+		return describe(fd, q->run_dir, error, error_len);
+	err = exchange(fd, q, &line);
 	close(fd);
 	if (err) {
 		free(line);
-		return say(err, rq->run_dir, error, error_len);
+		return describe(err, q->run_dir, error, error_len);
 	}
 	answer = json_loads(line, 0, NULL);
 	free(line);
 	refusal = json_string_value(json_object_get(answer, "error"));
 	if (!answer || refusal) {
-		snprintf(error, error_len, "culvertd answers: %s", refusal ? refusal : "no JSON");
+		snprintf(error, error_len, "culvertd: %s",
+			 refusal ? refusal : "the answer is not JSON");
 		json_decref(answer);
 		return CLV_ESYNTAX;
 	}

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A row for each line that the screen has room for; the last says how to leave. */
+/* Show as many lines as fit the screen; the last row shows how to quit. */
 static void show(const char *text, unsigned every_sec)
 {
 	const char *line = text;
@@ -22,14 +22,14 @@ static void show(const char *text, unsigned every_sec)
 		line += line[len] ? len + 1 : len;
 	}
 	attron(A_REVERSE);
-	mvprintw(LINES - 1, 0, "%severy %u s; q leaves", *line ? "more below; " : "", every_sec);
+	mvprintw(LINES - 1, 0, "%severy %u s; q quits", *line ? "more below; " : "", every_sec);
 	attroff(A_REVERSE);
 	refresh();
 }
 
 static int on_terminal(unsigned every_sec, int (*turn)(void *user, FILE *out), void *user)
 {
-	initscr(); /* says itself when the terminal is none it knows, and exits */
+	initscr(); /* on an unknown terminal it prints an error and exits */
 	cbreak();
 	noecho();
 	curs_set(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* watch - the same answer again and again: on a terminal in place, else one after the other. */
+/* watch - repeats a command: redraws a terminal, elsewhere prints one answer after the other. */
 #ifndef CLV_CULVERTCTL_WATCH_H
 #define CLV_CULVERTCTL_WATCH_H
 
@@ -7,7 +7,7 @@
 
 /*
  * Call turn every every_sec seconds and show what it wrote to out.  On a terminal until q is
- * pressed, and what turn says when it fails is shown like an answer; elsewhere until it fails.
+ * pressed; an error that turn writes is shown like an answer.  Elsewhere until turn fails.
  * Returns the exit code.
  */
 int watch(unsigned every_sec, int (*turn)(void *user, FILE *out), void *user);

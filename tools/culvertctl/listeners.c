@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/culvertctl/command.h"
+
+const struct table_column listener_columns[] = {
+	{ "name", "listener" },	    { "port", "port" },		  { "profile", "profile" },
+	{ "families", "families" }, { "ca_sha256", "ca sha256" }, { NULL, NULL },
+};
+
+const struct command listeners_command = {
+	.name = "listeners",
+	.source = FROM_DAEMON,
+	.array = "listeners",
+	.columns = listener_columns,
+};

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/culvertctl/command.h"
+
+static void show_interfaces(FILE *out, const json_t *interfaces)
+{
+	static const struct table_column columns[] = {
+		{ "name", "interface" }, { "rung", "data path" }, { "xdp", "xdp" },
+		{ "queues", "queues" },	 { "mtu", "mtu" },	  { "driver", "driver" },
+		{ NULL, NULL },
+	};
+	size_t i, k;
+
+	if (!json_array_size(interfaces)) {
+		fprintf(out, "\nno interface runs XDP: all use kernel sockets\n");
+		return;
+	}
+	fprintf(out, "\n");
+	table_show(out, interfaces, columns);
+	for (i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *nic = json_array_get(interfaces, i);
+		const json_t *steps = json_object_get(nic, "steps");
+
+		for (k = 0; k < json_array_size(steps); k++) {
+			const json_t *step = json_array_get(steps, k);
+
+			fprintf(out, "  %s: changed from %s to %s: %s\n",
+				json_string_value(json_object_get(nic, "name")),
+				json_string_value(json_object_get(step, "from")),
+				json_string_value(json_object_get(step, "to")),
+				json_string_value(json_object_get(step, "because")));
+		}
+	}
+}
+
+static void show(FILE *out, const json_t *answer)
+{
+	const json_t *privileges = json_object_get(answer, "privileges");
+
+	table_show_member(out, answer, "version", "version");
+	table_show_member(out, answer, "state", "state");
+	table_show_member(out, answer, "pid", "pid");
+	table_show_member(out, answer, "uptime_sec", "uptime, s");
+	table_show_member(out, answer, "config", "configuration");
+	table_show_member(out, privileges, "user", "user");
+	table_show_member(out, privileges, "capabilities", "capabilities");
+	table_show_member(out, privileges, "sandbox", "sandbox");
+	table_show_member(out, privileges, "no_sandbox_because", "no sandbox:");
+	table_show_member(out, answer, "datapath", "datapath key");
+	table_show_member(out, answer, "no_xdp_because", "no XDP:");
+	table_show_member(out, answer, "aead", "AEAD");
+	table_show_member(out, answer, "heap_bytes", "heap, bytes");
+	table_show_member(out, answer, "workers", "workers");
+	table_show_member(out, answer, "connections", "connections");
+	table_show_member(out, answer, "handshaking", "handshaking");
+	table_show_member(out, answer, "tunnels", "tunnels");
+	table_show_member(out, answer, "egress_ports", "egress ports");
+	fprintf(out, "\n");
+	table_show(out, json_object_get(answer, "listeners"), listener_columns);
+	show_interfaces(out, json_object_get(answer, "interfaces"));
+	fprintf(out, "\ncounters that are not zero\n");
+	table_show_counters(out, json_object_get(answer, "counters"));
+	if (json_is_object(json_object_get(answer, "xdp")))
+		table_show_counters(out, json_object_get(answer, "xdp"));
+}
+
+const struct command status_command = {
+	.name = "status",
+	.source = FROM_DAEMON,
+	.show = show,
+};
