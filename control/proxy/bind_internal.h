@@ -10,7 +10,7 @@
 #define CLV_PROXY_BIND_INTERNAL_H
 
 #include "control/proxy/bind.h"
-#include "control/proxy/remotes.h"
+#include "control/proxy/remote_list.h"
 #include "control/proxy/state.h"
 
 struct clv_binds {
@@ -27,7 +27,7 @@ struct clv_bind {
 	struct clv_bind *prev, *next;
 	struct clv_bind_ports ports;
 	struct clv_contexts *contexts;
-	struct clv_remotes remotes;
+	struct clv_remote_list remotes;
 	uint32_t hairpins_in; /* remotes of other tunnels that are our ports */
 	uint32_t rejected;    /* contexts of ours that the peer refused */
 	uint64_t undo_id;     /* a context that could not be completed, to be closed; 0: none */

@@ -123,12 +123,12 @@ static int find_way(struct clv_bind *b, const struct clv_endpoint *wire, struct 
 
 /* ---- the remotes' list ---- */
 
-static struct clv_remotes_entry *add_remote(struct clv_bind *b, const struct clv_remote *r,
-					    struct clv_bind *far)
+static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_remote *r,
+					   struct clv_bind *far)
 {
 	uint32_t *of_worker = &b->all->remotes[b->rq->ref.worker];
 	struct clv_requests *rs = b->rq->rs;
-	struct clv_remotes_entry *e;
+	struct clv_remote_entry *e;
 
 	if (*of_worker >= b->all->settings->remotes_max)
 		return NULL;
@@ -136,7 +136,7 @@ static struct clv_remotes_entry *add_remote(struct clv_bind *b, const struct clv
 		clv_requests_count(rs, CLV_COUNT_REFUSED_REMOTES_CONN);
 		return NULL;
 	}
-	e = clv_remotes_add(&b->remotes, r);
+	e = clv_remote_list_add(&b->remotes, r);
 	if (!e)
 		return NULL;
 	e->far = far;
@@ -147,16 +147,16 @@ static struct clv_remotes_entry *add_remote(struct clv_bind *b, const struct clv
 	return e;
 }
 
-static void drop_remote(struct clv_bind *b, struct clv_remotes_entry *e)
+static void drop_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
 	if (e->far)
 		e->far->hairpins_in--;
 	b->all->remotes[b->rq->ref.worker]--;
 	b->rq->rs->remotes--;
-	clv_remotes_remove(&b->remotes, e);
+	clv_remote_list_remove(&b->remotes, e);
 }
 
-static void send_remote(struct clv_bind *b, const struct clv_remotes_entry *e)
+static void send_remote(struct clv_bind *b, const struct clv_remote_entry *e)
 {
 	const struct clv_cmd_remote cmd = { .ref = b->rq->ref, .remote = e->remote };
 
@@ -171,7 +171,7 @@ static void refuse_remote(struct clv_bind *b, const struct clv_endpoint *wire)
 }
 
 /* Forget one that has no context. */
-static void forget_remote(struct clv_bind *b, struct clv_remotes_entry *e)
+static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
 	refuse_remote(b, &e->remote.wire);
 	drop_remote(b, e);
@@ -218,7 +218,7 @@ static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry
 int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 {
 	struct clv_bind *b = user, *far;
-	struct clv_remotes_entry *known;
+	struct clv_remote_entry *known;
 	struct clv_remote r;
 	int err;
 
@@ -227,7 +227,7 @@ int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 	err = find_way(b, &e->remote, &r, &far);
 	if (err)
 		return err;
-	known = clv_remotes_find(&b->remotes, &e->remote);
+	known = clv_remote_list_find(&b->remotes, &e->remote);
 	if (!known)
 		known = add_remote(b, &r, far);
 	if (!known)
@@ -247,7 +247,7 @@ int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 void clv_bind_context_acked(void *user, const struct clv_contexts_entry *e)
 {
 	struct clv_bind *b = user;
-	const struct clv_remotes_entry *known = clv_remotes_find(&b->remotes, &e->remote);
+	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &e->remote);
 
 	send_context(b, e, &known->remote);
 	/* The manager must not be called from here. */
@@ -267,13 +267,13 @@ static void close_uncompressed(struct clv_bind *b, const struct clv_contexts_ent
 void clv_bind_context_close(void *user, const struct clv_contexts_entry *e)
 {
 	struct clv_bind *b = user;
-	struct clv_remotes_entry *known;
+	struct clv_remote_entry *known;
 
 	if (e->is_uncompressed) {
 		close_uncompressed(b, e);
 		return;
 	}
-	known = clv_remotes_find(&b->remotes, &e->remote);
+	known = clv_remote_list_find(&b->remotes, &e->remote);
 	retire_context(b, &known->remote);
 	send_context_close(b, e->id);
 	drop_remote(b, known);
@@ -289,7 +289,7 @@ void clv_bind_undo(struct clv_bind *b)
 }
 
 /* Let a remote go, and its context with it.  A stream that cannot be told is ending anyway. */
-static void close_remote(struct clv_bind *b, struct clv_remotes_entry *e)
+static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
 	if (e->context_id)
 		clv_contexts_close(b->contexts, e->context_id);
@@ -301,7 +301,7 @@ static void close_remote(struct clv_bind *b, struct clv_remotes_entry *e)
 
 static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	struct clv_remotes_entry *known = clv_remotes_find(&b->remotes, &evt->wire);
+	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
 	enum clv_counter why = CLV_COUNT_REMOTE_REFUSED_FULL;
 	struct clv_bind *far;
 	struct clv_remote r;
@@ -332,7 +332,7 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 
 static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	const struct clv_remotes_entry *known = clv_remotes_find(&b->remotes, &evt->wire);
+	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
 
 	if ((known && known->context_id) || b->rejected >= REJECTED_MAX)
 		return;
@@ -344,7 +344,7 @@ static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 /* Silent for long, or the worker had no room for it. */
 static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	struct clv_remotes_entry *known = clv_remotes_find(&b->remotes, &evt->wire);
+	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
 
 	if (!known || known->context_id != evt->context_id)
 		return;
@@ -391,7 +391,7 @@ static void recheck(struct clv_bind *b)
 
 	/* From behind: closing one puts the last in its place. */
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
-		struct clv_remotes_entry *e = b->remotes.slots[i];
+		struct clv_remote_entry *e = b->remotes.slots[i];
 
 		if (find_way(b, &e->remote.wire, &r, &far) != CLV_EDENIED)
 			continue;
@@ -403,7 +403,7 @@ static void recheck(struct clv_bind *b)
 static void reroute(struct clv_bind *b)
 {
 	for (uint32_t i = 0; i < b->remotes.len; i++) {
-		struct clv_remotes_entry *e = b->remotes.slots[i];
+		struct clv_remote_entry *e = b->remotes.slots[i];
 		struct clv_bind *far;
 		struct clv_remote r;
 
@@ -448,7 +448,7 @@ void clv_bind_retire(struct clv_bind *b)
 {
 	clv_bind_retire_ports(b);
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
-		struct clv_remotes_entry *e = b->remotes.slots[i];
+		struct clv_remote_entry *e = b->remotes.slots[i];
 
 		if (e->context_id)
 			retire_context(b, &e->remote);

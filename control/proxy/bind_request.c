@@ -85,7 +85,7 @@ static const struct clv_contexts_ops contexts_ops = {
 static void free_bind(struct clv_bind *b)
 {
 	clv_contexts_free(b->contexts);
-	clv_remotes_fini(&b->remotes);
+	clv_remote_list_fini(&b->remotes);
 	free(b);
 }
 
@@ -102,7 +102,7 @@ static int make_contexts(struct clv_bind *b, const struct clv_endpoint *target)
 		.counters = rs->params.config->counters,
 	};
 	uint64_t seed[2] = { clv_rand_u64(rs->params.rand), clv_rand_u64(rs->params.rand) };
-	int err = clv_remotes_init(&b->remotes, seed);
+	int err = clv_remote_list_init(&b->remotes, seed);
 
 	memcpy(p.seed, seed, sizeof(p.seed));
 	return err ? err : clv_contexts_new(&p, &b->contexts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/remotes.h"
+#include "control/proxy/remote_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,27 +8,27 @@ enum {
 	ROOM_FIRST = 16, /* doubled as they come; whoever adds knows the ceiling */
 };
 
-int clv_remotes_init(struct clv_remotes *r, const uint64_t seed[static 2])
+int clv_remote_list_init(struct clv_remote_list *r, const uint64_t seed[static 2])
 {
-	*r = (struct clv_remotes){ .room = ROOM_FIRST };
+	*r = (struct clv_remote_list){ .room = ROOM_FIRST };
 	r->slots = calloc(r->room, sizeof(*r->slots));
 	if (r->slots && !clv_table_init(&r->by_wire, sizeof(struct clv_endpoint), r->room, seed))
 		return 0;
-	clv_remotes_fini(r);
+	clv_remote_list_fini(r);
 	return -ENOMEM;
 }
 
-void clv_remotes_fini(struct clv_remotes *r)
+void clv_remote_list_fini(struct clv_remote_list *r)
 {
 	for (uint32_t i = 0; i < r->len; i++)
 		free(r->slots[i]);
 	free(r->slots);
 	clv_table_fini(&r->by_wire);
-	*r = (struct clv_remotes){ 0 };
+	*r = (struct clv_remote_list){ 0 };
 }
 
-struct clv_remotes_entry *clv_remotes_find(const struct clv_remotes *r,
-					   const struct clv_endpoint *wire)
+struct clv_remote_entry *clv_remote_list_find(const struct clv_remote_list *r,
+					      const struct clv_endpoint *wire)
 {
 	uint64_t slot;
 
@@ -36,10 +36,10 @@ struct clv_remotes_entry *clv_remotes_find(const struct clv_remotes *r,
 }
 
 /* Twice the room.  Nothing is lost when it fails. */
-static int grow(struct clv_remotes *r)
+static int grow(struct clv_remote_list *r)
 {
 	uint32_t room = r->room * 2;
-	struct clv_remotes_entry **slots = realloc(r->slots, room * sizeof(*slots));
+	struct clv_remote_entry **slots = realloc(r->slots, room * sizeof(*slots));
 
 	if (!slots)
 		return -ENOMEM;
@@ -50,24 +50,25 @@ static int grow(struct clv_remotes *r)
 	return 0;
 }
 
-struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *r, const struct clv_remote *remote)
+struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
+					     const struct clv_remote *remote)
 {
-	struct clv_remotes_entry *e;
+	struct clv_remote_entry *e;
 
 	if (r->len == r->room && grow(r))
 		return NULL;
 	e = malloc(sizeof(*e));
 	if (!e)
 		return NULL;
-	*e = (struct clv_remotes_entry){ .remote = *remote };
+	*e = (struct clv_remote_entry){ .remote = *remote };
 	clv_table_insert(&r->by_wire, &e->remote.wire, r->len);
 	r->slots[r->len++] = e;
 	return e;
 }
 
-void clv_remotes_remove(struct clv_remotes *r, struct clv_remotes_entry *e)
+void clv_remote_list_remove(struct clv_remote_list *r, struct clv_remote_entry *e)
 {
-	struct clv_remotes_entry *last = r->slots[--r->len];
+	struct clv_remote_entry *last = r->slots[--r->len];
 	uint64_t slot = 0;
 
 	clv_table_find(&r->by_wire, &e->remote.wire, &slot);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * remote_list - the remotes that one bound tunnel may send to, found by their endpoint.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_REMOTE_LIST_H
+#define CLV_PROXY_REMOTE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datapath/base/table.h"
+#include "datapath/tunnel/messages.h"
+
+struct clv_bind;
+
+struct clv_remote_entry {
+	struct clv_remote remote;
+	uint64_t context_id;  /* 0: by the uncompressed context */
+	bool is_resent;	      /* the worker was told its way unasked */
+	struct clv_bind *far; /* the tunnel here whose port it is; else NULL */
+};
+
+/* Initialise with clv_remote_list_init; all else is the implementation's. */
+struct clv_remote_list {
+	struct clv_remote_entry **slots; /* dense: the last one fills a gap */
+	uint32_t len, room;
+	struct clv_table by_wire; /* wire -> slot */
+};
+
+/* seed: copies; 16 random bytes.  Returns 0 or -ENOMEM. */
+int clv_remote_list_init(struct clv_remote_list *r, const uint64_t seed[static 2]);
+void clv_remote_list_fini(struct clv_remote_list *r);
+
+/* NULL when there is none.  Lends until it is removed. */
+struct clv_remote_entry *clv_remote_list_find(const struct clv_remote_list *r,
+					      const struct clv_endpoint *wire);
+/* Put in one that is not there: remote.wire is set.  Returns NULL when out of memory. */
+struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
+					     const struct clv_remote *remote);
+/* e: takes. */
+void clv_remote_list_remove(struct clv_remote_list *r, struct clv_remote_entry *e);
+
+#endif
