@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/core/state.h"
+#include "control/proxy/reach.h"
 #include "datapath/base/err.h"
 
 /* ---- the kernel's tables ---- */
@@ -321,8 +322,8 @@ static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv
 	const char *why;
 
 	if (!c->p.policy || !s->is_server || !e->remote.port ||
-	    !clv_policy_check(c->p.policy, e->remote.addr, clv_requests_is_own_address,
-			      &c->requests, &why))
+	    !clv_policy_check(c->p.policy, e->remote.addr, clv_reach_is_own_address, &c->requests,
+			      &why))
 		return;
 	end_tunnel(ref, e, CLV_EDENIED);
 }

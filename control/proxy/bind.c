@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/proxy/bind_internal.h"
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 

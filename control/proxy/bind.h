@@ -47,4 +47,14 @@ int clv_binds_new(const struct clv_bind_settings *settings, const uint64_t seed[
 void clv_binds_free(struct clv_binds *all);
 uint32_t clv_binds_count(const struct clv_binds *all);
 
+/* ---- for the proxy's own files ---- */
+
+struct clv_bind; /* a bound tunnel */
+
+/* Enter a tunnel with its ports, or remove it.  put returns 0 or CLV_EFULL. */
+int clv_binds_put(struct clv_binds *all, struct clv_bind *b);
+void clv_binds_drop(struct clv_binds *all, struct clv_bind *b);
+/* The tunnel whose port an endpoint is; NULL: it is nobody's. */
+struct clv_bind *clv_binds_find(const struct clv_binds *all, const struct clv_endpoint *port);
+
 #endif

@@ -3,10 +3,12 @@
  * Order everywhere: a worker hears of a mapping before the kernel's tables name it, and the tables
  * forget it before the worker does; so no datagram is steered to what is not there.
  */
-#include "control/proxy/bind_internal.h"
+#include "control/proxy/bind_remotes.h"
 
-#include <stdlib.h>
+#include <string.h>
 
+#include "control/proxy/reach.h"
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
@@ -89,7 +91,6 @@ void clv_bind_retire_ports(struct clv_bind *b)
 static int find_way(struct clv_bind *b, const struct clv_endpoint *wire, struct clv_remote *r,
 		    struct clv_bind **far)
 {
-	const struct clv_requests_config *config = clv_bind_config(b);
 	struct clv_route route;
 	bool v6 = is_v6(wire);
 	const char *why;
@@ -109,13 +110,11 @@ static int find_way(struct clv_bind *b, const struct clv_endpoint *wire, struct 
 		r->far = (*far)->rq->ref;
 		return 0;
 	}
-	err = clv_policy_check(config->policy, wire->addr, clv_requests_is_own_address,
-			       (void *)(uintptr_t)config, &why);
+	err = clv_reach(clv_bind_config(b), wire->addr, &route, &why);
 	if (err)
 		return err;
-	err = config->host_ops->route(config->host, wire->addr, &route);
-	/* The port is where the worker listens for answers; a way that ends elsewhere is none. */
-	if (err || route.hop.via != b->ports.via[v6])
+	/* The port is where the worker listens for answers; a route via elsewhere is none. */
+	if (route.hop.via != b->ports.via[v6])
 		return CLV_EUNROUTABLE;
 	r->hop = route.hop;
 	return 0;
@@ -361,11 +360,8 @@ static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 	close_remote(b, known);
 }
 
-void clv_request_bound_event(struct clv_request *rq, enum clv_event type,
-			     const struct clv_evt_bound *evt)
+void clv_bind_remote_event(struct clv_bind *b, enum clv_event type, const struct clv_evt_bound *evt)
 {
-	struct clv_bind *b = rq->bind;
-
 	switch (type) {
 	case CLV_EVT_REMOTE_NEW:
 		on_remote_new(b, evt);
@@ -373,18 +369,14 @@ void clv_request_bound_event(struct clv_request *rq, enum clv_event type,
 	case CLV_EVT_REMOTE_BUSY:
 		on_remote_busy(b, evt);
 		break;
-	case CLV_EVT_REMOTE_IDLE:
+	default:
 		on_remote_idle(b, evt);
-		break;
-	default: /* CLV_EVT_CONTEXT_ZERO: draft section 3 */
-		clv_requests_count(rq->rs, CLV_COUNT_CONTEXT_ABORT_ZERO);
-		clv_request_abort(rq, CLV_H3_DATAGRAM_ERROR);
 	}
 }
 
 /* ---- the world changes ---- */
 
-static void recheck(struct clv_bind *b)
+void clv_bind_recheck_remotes(struct clv_bind *b)
 {
 	struct clv_bind *far;
 	struct clv_remote r;
@@ -400,7 +392,7 @@ static void recheck(struct clv_bind *b)
 	}
 }
 
-static void reroute(struct clv_bind *b)
+void clv_bind_reroute_remotes(struct clv_bind *b)
 {
 	for (uint32_t i = 0; i < b->remotes.len; i++) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
@@ -419,20 +411,6 @@ static void reroute(struct clv_bind *b)
 		e->is_resent = true;
 		send_remote(b, e);
 	}
-}
-
-void clv_requests_policy_changed(struct clv_requests *rs)
-{
-	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
-		if (rq->bind && rq->state == CLV_REQUEST_OPEN)
-			recheck(rq->bind);
-}
-
-void clv_requests_routes_changed(struct clv_requests *rs)
-{
-	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
-		if (rq->bind && rq->state == CLV_REQUEST_OPEN)
-			reroute(rq->bind);
 }
 
 /* Other tunnels' remotes that are ports of this one lead nowhere now. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/bind_internal.h"
+#include "control/proxy/bind_request.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "control/proxy/bind_remotes.h"
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
@@ -132,27 +134,27 @@ int clv_bind_new(struct clv_request *rq, const struct clv_endpoint *target,
 		free_bind(b);
 		return err;
 	}
-	rq->bind = b;
+	rq->bound = b;
 	return 0;
 }
 
 const struct clv_bind_ports *clv_bind_ports(const struct clv_request *rq)
 {
-	return &rq->bind->ports;
+	return &rq->bound->ports;
 }
 
 void clv_bind_cancel(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bind;
+	struct clv_bind *b = rq->bound;
 
 	give_ports(clv_bind_config(b), &b->ports);
-	rq->bind = NULL;
+	rq->bound = NULL;
 	free_bind(b);
 }
 
 int clv_bind_start(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bind;
+	struct clv_bind *b = rq->bound;
 	int err = clv_bind_publish_ports(b, 0);
 
 	/* Room was seen when it was made, and no other has come since. */
@@ -163,19 +165,19 @@ int clv_bind_start(struct clv_request *rq)
 		return 0;
 	}
 	clv_bind_retire_ports(b);
-	rq->bind = NULL; /* the ports are the session's by now */
+	rq->bound = NULL; /* the ports are the session's by now */
 	free_bind(b);
 	return err;
 }
 
 void clv_bind_end(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bind;
+	struct clv_bind *b = rq->bound;
 
 	if (!b)
 		return;
 	clv_bind_retire(b);
-	rq->bind = NULL;
+	rq->bound = NULL;
 	free_bind(b);
 }
 
@@ -183,7 +185,7 @@ void clv_bind_end(struct clv_request *rq)
 
 void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIND_PUBLIC_MAX])
 {
-	const struct clv_bind_ports *ports = &rq->bind->ports;
+	const struct clv_bind_ports *ports = &rq->bound->ports;
 	size_t used = 0;
 
 	buf[0] = '\0';
@@ -216,7 +218,7 @@ static void note_rejection(struct clv_bind *b, const uint8_t *value, size_t len)
 int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
 		     size_t len)
 {
-	struct clv_bind *b = rq->bind;
+	struct clv_bind *b = rq->bound;
 	int err;
 
 	clv_contexts_delivered(b->contexts, clv_http_stream_delivered(rq->stream));
@@ -228,7 +230,7 @@ int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const u
 	return err;
 }
 
-enum clv_contexts_verdict clv_bind_judge(const struct clv_request *rq, uint64_t context_id)
+enum clv_contexts_verdict clv_bind_classify(const struct clv_request *rq, uint64_t context_id)
 {
-	return clv_contexts_judge(rq->bind->contexts, context_id);
+	return clv_contexts_judge(rq->bound->contexts, context_id);
 }

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/state.h"
+#include "control/proxy/connect_udp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "control/proxy/bind_remotes.h"
+#include "control/proxy/bind_request.h"
+#include "control/proxy/reach.h"
+#include "control/proxy/respond.h"
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
@@ -11,16 +16,15 @@
 
 enum {
 	VARINT_BYTES_MAX = 8,
-	EARLY_BYTES_MAX = 16384, /* capsules kept while a request waits for its tunnel */
-	BOUND_PREFIX_MAX = 27,	 /* Context ID, IP version, address and port */
-	V4_HEADERS = 28,	 /* IP and UDP in front of a payload */
+	BOUND_PREFIX_MAX = 27, /* Context ID, IP version, address and port before the payload */
+	V4_HEADERS = 28,       /* IP and UDP headers */
 	V6_HEADERS = 48,
 };
 
 /* ---- the life of a request ---- */
 
 static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_stream *s,
-				       const struct clv_target *target, bool wants_bind)
+				       const struct clv_target *target, bool wants_bound)
 {
 	struct clv_request *rq = calloc(1, sizeof(*rq));
 
@@ -30,43 +34,31 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_
 	rq->stream = s;
 	rq->state = CLV_REQUEST_WAITING;
 	rq->target = *target;
-	rq->wants_bind = wants_bind;
+	rq->wants_bound = wants_bound;
 	rq->next = rs->first;
 	if (rs->first)
 		rs->first->prev = rq;
 	rs->first = rq;
 	rs->count++;
-	clv_capsule_parser_init(&rq->capsules, EARLY_BYTES_MAX);
+	clv_capsule_parser_init(&rq->capsules, CLV_EARLY_BYTES_MAX);
 	rq->capsules.budget = rs->params.config->budget;
+	rq->early.budget = rs->params.config->budget;
 	s->user = rq;
 	return rq;
 }
 
-static void free_early(struct clv_request *rq, struct clv_request_early *e)
-{
-	clv_budget_give(rq->rs->params.config->budget, sizeof(*e) + e->len);
-	free(e);
-}
-
-static void drop_early(struct clv_request *rq)
-{
-	while (rq->early) {
-		struct clv_request_early *e = rq->early;
-
-		rq->early = e->next;
-		if (e->type == CLV_CAPSULE_DATAGRAM)
-			clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_EXPIRED);
-		free_early(rq, e);
-	}
-}
-
-/* Forget a request; its tunnel, if it had one, is gone or belongs to the session alone. */
+/* Forget a request whose tunnel is gone, or belongs to the session alone. */
 static void free_request(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
+	struct clv_early_capsule *c;
 
 	clv_bind_end(rq);
-	drop_early(rq);
+	while ((c = clv_early_take(&rq->early)) != NULL) {
+		if (c->type == CLV_CAPSULE_DATAGRAM)
+			clv_requests_count(rs, CLV_COUNT_DROP_EARLY_EXPIRED);
+		clv_early_free(&rq->early, c);
+	}
 	rq->stream->user = NULL;
 	if (rq->prev)
 		rq->prev->next = rq->next;
@@ -79,30 +71,29 @@ static void free_request(struct clv_request *rq)
 	free(rq);
 }
 
-/* Let go of everything a request holds, whatever its state. */
-void clv_request_end(struct clv_request *rq)
+void clv_connect_udp_end(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
 	const struct clv_requests_config *config = rs->params.config;
 
 	if (rq->state == CLV_REQUEST_RESOLVING)
 		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
-	clv_bind_end(rq);
+	clv_bind_end(rq); /* before the tunnel that the kernel's tables name */
 	if (rq->state == CLV_REQUEST_OPEN)
 		rs->params.ops->tunnel_close(rs->params.session, rq, &rq->ref);
 	free_request(rq);
 }
 
-void clv_request_abort(struct clv_request *rq, uint64_t code)
+void clv_connect_udp_abort(struct clv_request *rq, uint64_t code)
 {
 	struct clv_http_stream *s = rq->stream;
 
-	clv_request_end(rq);
+	clv_connect_udp_end(rq);
 	clv_http_abort(s, code);
 }
 
-/* Refuse a CONNECT-UDP request and forget it. */
-static void refuse_request(struct clv_request *rq, unsigned status, struct clv_proxy_status why)
+/* Refuse the request and forget it.  status 0: the one recommended for why.error. */
+static void refuse(struct clv_request *rq, unsigned status, struct clv_proxy_status why)
 {
 	struct clv_requests *rs = rq->rs;
 	struct clv_http_stream *s = rq->stream;
@@ -112,77 +103,35 @@ static void refuse_request(struct clv_request *rq, unsigned status, struct clv_p
 		strcpy(host, rq->target.host);
 		why.next_hop = host;
 	}
-	clv_request_end(rq);
-	clv_requests_refuse(rs, s, status, &why);
+	clv_connect_udp_end(rq);
+	clv_respond_refusal(rs, s, status, &why);
 }
 
-/* ---- opening the tunnel ---- */
-
-/* Why none of a target's addresses would do; the most telling reason of all of them. */
-struct choice {
-	struct clv_proxy_status why;
-	char next_hop[CLV_ADDR_TEXT_MAX];
-};
-
-static void blame(struct choice *c, enum clv_proxy_error error, const char *details,
-		  const struct clv_endpoint *ep)
+/* Refuse it because of an error of the host or the session; full: the details of a CLV_EFULL. */
+static void refuse_error(struct clv_request *rq, int err, const char *full, const char *next_hop)
 {
-	/* An address that may be used but cannot be reached says more than one that may not. */
-	if (c->why.error != CLV_PROXY_OK && error == CLV_PROXY_DESTINATION_IP_PROHIBITED)
-		return;
-	c->why = (struct clv_proxy_status){ .error = error, .details = details };
-	clv_addr_format(ep->addr, c->next_hop, sizeof(c->next_hop));
-	c->why.next_hop = c->next_hop;
+	struct clv_proxy_status why = { .next_hop = next_hop };
+
+	if (err == CLV_EFULL) {
+		why.error = CLV_PROXY_CONNECTION_LIMIT_REACHED;
+		why.details = full;
+	} else {
+		why.error = CLV_PROXY_PROXY_INTERNAL_ERROR;
+	}
+	refuse(rq, 0, why);
 }
 
-/* Whether one address will do. */
-static bool try_address(const struct clv_requests_config *config, const struct clv_endpoint *ep,
-			struct clv_route *route, struct choice *c)
+/* ---- capsules of an open tunnel ---- */
+
+static enum clv_contexts_verdict classify(const struct clv_request *rq, uint64_t context_id)
 {
-	const char *why = NULL;
-
-	if (clv_policy_check(config->policy, ep->addr, clv_requests_is_own_address,
-			     (void *)(uintptr_t)config, &why) < 0) {
-		blame(c, CLV_PROXY_DESTINATION_IP_PROHIBITED, why, ep);
-		return false;
-	}
-	if (config->host_ops->route(config->host, ep->addr, route) < 0) {
-		blame(c, CLV_PROXY_DESTINATION_IP_UNROUTABLE,
-		      clv_addr_is_v4(ep->addr) ? "no IPv4 route" : "no IPv6 route", ep);
-		return false;
-	}
-	if (route->hop.state == CLV_HOP_UNREACHABLE) {
-		blame(c, CLV_PROXY_DESTINATION_UNAVAILABLE, "the next hop does not answer", ep);
-		return false;
-	}
-	return true;
-}
-
-/* The first address that policy allows and a route leads to, IPv6 before IPv4; NULL: see *c. */
-static const struct clv_endpoint *choose_address(const struct clv_request *rq,
-						 struct clv_route *route, struct choice *c)
-{
-	for (int v4 = 0; v4 <= 1; v4++) {
-		for (size_t i = 0; i < rq->addrs_len; i++) {
-			const struct clv_endpoint *ep = &rq->addrs[i];
-
-			if (clv_addr_is_v4(ep->addr) != v4)
-				continue;
-			if (try_address(rq->rs->params.config, ep, route, c))
-				return ep;
-		}
-	}
-	return NULL;
-}
-
-static enum clv_contexts_verdict judge(const struct clv_request *rq, uint64_t context_id)
-{
-	if (rq->bind)
-		return clv_bind_judge(rq, context_id);
+	if (rq->bound)
+		return clv_bind_classify(rq, context_id);
 	return context_id == CLV_DGRAM_CONTEXT_UDP ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_UNKNOWN;
 }
 
-static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t len)
+/* A DATAGRAM capsule's value: send its payload to the target, or to the remote of its context. */
+static int send_datagram(struct clv_request *rq, const uint8_t *value, size_t len)
 {
 	struct clv_requests *rs = rq->rs;
 	const uint8_t *p = value;
@@ -191,7 +140,7 @@ static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t l
 	if (clv_varint_read(&p, value + len, &context_id) < 0)
 		return CLV_EPROTO;
 	len -= (size_t)(p - value);
-	switch (judge(rq, context_id)) {
+	switch (classify(rq, context_id)) {
 	case CLV_CONTEXTS_ZERO:
 	case CLV_CONTEXTS_OPEN:
 		rs->params.ops->tunnel_send(rs->params.session, &rq->ref, context_id, p, len);
@@ -202,52 +151,41 @@ static int send_to_tunnel(struct clv_request *rq, const uint8_t *value, size_t l
 	case CLV_CONTEXTS_UNKNOWN:
 		clv_requests_count(rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
 		return 0;
-	default:
+	default: /* Context ID 0 in a tunnel without a target */
 		clv_requests_count(rs, CLV_COUNT_CONTEXT_ABORT_ZERO);
 		return CLV_ERANGE;
 	}
 }
 
-/* A longer payload than the way to the target carries need not be stored, RFC 9298 section 5. */
-static size_t capsule_bound(const struct clv_route *route, const struct clv_endpoint *target)
-{
-	size_t headers = clv_addr_is_v4(target->addr) ? V4_HEADERS : V6_HEADERS;
-
-	/* The kernel's way may not say its MTU. */
-	if (route->hop.mtu <= headers)
-		return CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX;
-	return route->hop.mtu - headers + VARINT_BYTES_MAX;
-}
-
-/* A capsule of an open tunnel.  Returns as the parser's callbacks. */
+/* Returns 0, or an error that aborts the stream with clv_capsule_h3_error. */
 static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
 			  size_t len)
 {
 	if (type == CLV_CAPSULE_DATAGRAM)
-		return send_to_tunnel(rq, value, len);
-	/* A tunnel that fell back to an ordinary one has no contexts. */
-	return rq->bind ? clv_bind_capsule(rq, type, value, len) : 0;
+		return send_datagram(rq, value, len);
+	/* A request for a bound tunnel that got an ordinary one has no contexts. */
+	return rq->bound ? clv_bind_capsule(rq, type, value, len) : 0;
 }
 
-/* Hand over what came in capsules before the tunnel was there. */
-static int replay_early(struct clv_request *rq)
+/* ---- opening the tunnel ---- */
+
+/*
+ * The longest DATAGRAM value worth storing: a payload beyond the path MTU cannot be sent (RFC 9298
+ * section 5).
+ */
+static size_t datagram_max(const struct clv_request *rq, const struct clv_request_tunnel *tunnel)
 {
-	int err = 0;
+	size_t headers = clv_addr_is_v4(tunnel->target.addr) ? V4_HEADERS : V6_HEADERS;
+	size_t mtu = tunnel->route.hop.mtu;
 
-	while (rq->early && !err) {
-		struct clv_request_early *e = rq->early;
-
-		rq->early = e->next;
-		err = handle_capsule(rq, e->type, e->value, e->len);
-		free_early(rq, e);
-	}
-	if (!rq->early)
-		rq->early_last = NULL;
-	rq->early_bytes = 0;
-	return err;
+	if (rq->bound)
+		return CLV_DGRAM_UDP_MAX + BOUND_PREFIX_MAX;
+	if (mtu <= headers) /* a route of the kernel may come without an MTU */
+		return CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX;
+	return mtu - headers + VARINT_BYTES_MAX;
 }
 
-/* A capsule could not be taken: give the stream up with the code that says why. */
+/* The 200 response.  Returns as clv_http_respond. */
 static int respond_success(struct clv_request *rq, const struct clv_endpoint *target)
 {
 	struct clv_requests *rs = rq->rs;
@@ -261,7 +199,7 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 		ps.next_hop = clv_addr_format(target->addr, next_hop, sizeof(next_hop));
 	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
 		fields[len++] = clv_http_field_text("proxy-status", text);
-	if (rq->bind) {
+	if (rq->bound) {
 		clv_bind_write_public(rq, public_text);
 		fields[len++] = clv_http_field_text("connect-udp-bind", "?1");
 		fields[len++] = clv_http_field_text("proxy-public-address", public_text);
@@ -270,54 +208,51 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 	return clv_http_respond(rq->stream, 200, fields, len, false);
 }
 
-/* The session refused the tunnel, or there is no port for it. */
-static void refuse_tunnel(struct clv_request *rq, int err, const char *full, const char *next_hop)
+/* Handle the capsules that arrived before the tunnel was open.  Returns as handle_capsule. */
+static int replay_early(struct clv_request *rq)
 {
-	struct clv_proxy_status why = { .next_hop = next_hop };
+	struct clv_early_capsule *c;
+	int err = 0;
 
-	if (err == CLV_EFULL) {
-		why.error = CLV_PROXY_CONNECTION_LIMIT_REACHED;
-		why.details = full;
-	} else {
-		why.error = CLV_PROXY_PROXY_INTERNAL_ERROR;
+	while (!err && (c = clv_early_take(&rq->early)) != NULL) {
+		err = handle_capsule(rq, c->type, c->value, c->len);
+		clv_early_free(&rq->early, c);
 	}
-	refuse_request(rq, 0, why);
+	return err;
 }
 
-/* Give back what was taken for a tunnel that did not come to be. */
-static void give_back(struct clv_request *rq, struct clv_request_tunnel *tunnel)
+/* Take the ports of a bound tunnel, which may do without a target. */
+static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel,
+			    bool has_target)
 {
-	const struct clv_requests_config *config = rq->rs->params.config;
+	bool v6;
+	int err = has_target ? clv_bind_new(rq, &tunnel->target, &tunnel->route)
+			     : clv_bind_new(rq, NULL, NULL);
 
-	if (rq->bind)
-		clv_bind_cancel(rq);
-	else
-		config->host_ops->egress_give(config->host, &tunnel->egress);
+	if (err) {
+		clv_requests_count(rq->rs, CLV_COUNT_BIND_REFUSED);
+		return err;
+	}
+	tunnel->bind = clv_bind_ports(rq);
+	v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr) : !tunnel->bind->is_held[0];
+	tunnel->egress = tunnel->bind->egress[v6];
+	tunnel->egress.fd = -1;
+	return 0;
 }
 
-/* Take the port toward the target, or those of a bound tunnel. */
 static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel, bool has_target)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
 	int err;
 
-	if (rq->wants_bind) {
-		err = has_target ? clv_bind_new(rq, &tunnel->target, &tunnel->route)
-				 : clv_bind_new(rq, NULL, NULL);
-		if (!err) {
-			bool v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr)
-					     : !clv_bind_ports(rq)->is_held[0];
-
-			tunnel->bind = clv_bind_ports(rq);
-			tunnel->egress = tunnel->bind->egress[v6];
-			tunnel->egress.fd = -1;
-			return 0;
-		}
-		clv_requests_count(rq->rs, CLV_COUNT_BIND_REFUSED);
-		if (!has_target)
+	if (rq->wants_bound) {
+		err = take_bound_ports(rq, tunnel, has_target);
+		if (!err || !has_target)
 			return err;
-		/* With a real target an ordinary tunnel is an acceptable answer.  The host expects
-		 * to be asked for the way before the port. */
+		/*
+		 * With a target an ordinary tunnel is an acceptable answer.  The host expects the
+		 * route to be looked up right before its port is taken.
+		 */
 		err = config->host_ops->route(config->host, tunnel->target.addr, &tunnel->route);
 		if (err)
 			return err;
@@ -325,46 +260,56 @@ static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel,
 	return config->host_ops->egress_take(config->host, tunnel->route.source, &tunnel->egress);
 }
 
-/* The tunnel is there: make it known, answer, and go on with what waited. */
+/* Give back the ports of a tunnel that could not be opened. */
+static void give_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel)
+{
+	const struct clv_requests_config *config = rq->rs->params.config;
+
+	if (rq->bound)
+		clv_bind_cancel(rq);
+	else
+		config->host_ops->egress_give(config->host, &tunnel->egress);
+}
+
+/* The session has the tunnel: publish a bound tunnel's ports, answer, and replay early capsules. */
 static void start(struct clv_request *rq, const struct clv_request_tunnel *tunnel, bool has_target)
 {
 	int err;
 
 	rq->state = CLV_REQUEST_OPEN;
-	err = rq->bind ? clv_bind_start(rq) : 0;
+	err = rq->bound ? clv_bind_start(rq) : 0;
 	if (err) {
 		rq->rs->params.ops->tunnel_close(rq->rs->params.session, rq, &rq->ref);
 		rq->state = CLV_REQUEST_WAITING;
-		refuse_tunnel(rq, err, "too many bound tunnels", NULL);
+		refuse_error(rq, err, "too many bound tunnels", NULL);
 		return;
 	}
-	clv_capsule_parser_set_bound(&rq->capsules,
-				     rq->bind ? CLV_DGRAM_UDP_MAX + BOUND_PREFIX_MAX
-					      : capsule_bound(&tunnel->route, &tunnel->target));
+	clv_capsule_parser_set_bound(&rq->capsules, datagram_max(rq, tunnel));
 	if (respond_success(rq, has_target ? &tunnel->target : NULL) < 0) {
-		clv_request_abort(rq, CLV_H3_INTERNAL_ERROR);
+		clv_connect_udp_abort(rq, CLV_H3_INTERNAL_ERROR);
 		return;
 	}
 	err = replay_early(rq);
 	if (err)
-		clv_request_abort(rq, clv_capsule_h3_error(err));
+		clv_connect_udp_abort(rq, clv_capsule_h3_error(err));
 }
 
-/* All is known: choose the address, take a port, open the tunnel, answer. */
-void clv_request_open_tunnel(struct clv_request *rq)
+/* The target's addresses and the peer's SETTINGS are known: open the tunnel or refuse. */
+static void open_tunnel(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
 	struct clv_request_tunnel tunnel = { .stream_id = rq->stream->id };
-	struct choice choice = { .why = { .error = CLV_PROXY_OK } };
+	struct clv_reach_failure failure = { 0 };
 	bool has_target = rq->target.kind != CLV_TARGET_ANY;
 	char next_hop_text[CLV_ADDR_TEXT_MAX], *next_hop = NULL;
 	int err;
 
 	if (has_target) {
-		const struct clv_endpoint *target = choose_address(rq, &tunnel.route, &choice);
+		const struct clv_endpoint *target = clv_reach_choose(
+			rs->params.config, rq->addrs, rq->addrs_len, &tunnel.route, &failure);
 
 		if (!target) {
-			refuse_request(rq, 0, choice.why);
+			refuse(rq, 0, failure.why);
 			return;
 		}
 		tunnel.target = *target;
@@ -374,29 +319,40 @@ void clv_request_open_tunnel(struct clv_request *rq)
 	tunnel.capsules = !clv_http_peer_settings(rs->http)->datagrams;
 	err = take_ports(rq, &tunnel, has_target);
 	if (err < 0) {
-		refuse_tunnel(rq, err, "no free port", next_hop);
+		refuse_error(rq, err, "no free port", next_hop);
 		return;
 	}
 	err = rs->params.ops->tunnel_open(rs->params.session, rq, &tunnel, &rq->ref);
 	if (err < 0) {
-		give_back(rq, &tunnel);
+		give_ports(rq, &tunnel);
 		if (err == CLV_EFULL)
 			clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS);
-		refuse_tunnel(rq, err, "too many tunnels", next_hop);
+		refuse_error(rq, err, "too many tunnels", next_hop);
 		return;
 	}
 	start(rq, &tunnel, has_target);
 }
 
 /*
- * Addresses are known.  Whether the tunnel uses DATAGRAM frames or capsules hangs on the peer's
- * SETTINGS, which may still be on their way; no peer may hold them back (RFC 9114 section 7.2.4.2).
+ * Whether a tunnel uses DATAGRAM frames or capsules depends on the peer's SETTINGS, which may still
+ * be under way; no peer may hold them back (RFC 9114 section 7.2.4.2).
  */
-static void open_when_settled(struct clv_request *rq)
+static void open_when_settings_known(struct clv_request *rq)
 {
 	rq->state = CLV_REQUEST_WAITING;
 	if (clv_http_peer_settings(rq->rs->http))
-		clv_request_open_tunnel(rq);
+		open_tunnel(rq);
+}
+
+void clv_connect_udp_settings_known(struct clv_requests *rs)
+{
+	struct clv_request *next;
+
+	for (struct clv_request *rq = rs->first; rq; rq = next) {
+		next = rq->next;
+		if (rq->state == CLV_REQUEST_WAITING)
+			open_tunnel(rq);
+	}
 }
 
 static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, size_t n)
@@ -404,13 +360,13 @@ static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, s
 	struct clv_request *rq = user;
 	struct clv_proxy_status why = { .error = CLV_PROXY_DNS_ERROR };
 
-	rq->state = CLV_REQUEST_WAITING; /* nothing left to cancel */
+	rq->state = CLV_REQUEST_WAITING; /* nothing is left to cancel */
 	if (err < 0 || n == 0) {
 		if (err == CLV_ENAMETIME)
 			why.error = CLV_PROXY_DNS_TIMEOUT;
 		else
 			why.rcode = err == 0 || err == CLV_ENONAME ? "NXDOMAIN" : "SERVFAIL";
-		refuse_request(rq, 0, why);
+		refuse(rq, 0, why);
 		return;
 	}
 	rq->addrs_len = n < CLV_RESOLVE_MAX ? n : CLV_RESOLVE_MAX;
@@ -418,80 +374,55 @@ static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, s
 		rq->addrs[i] = addrs[i];
 		rq->addrs[i].port = htons(rq->target.port);
 	}
-	open_when_settled(rq);
+	open_when_settings_known(rq);
 }
 
-void clv_request_begin(struct clv_requests *rs, struct clv_http_stream *s,
-		       const struct clv_target *target, bool wants_bind)
+static void resolve_target(struct clv_request *rq)
 {
-	const struct clv_requests_config *config = rs->params.config;
-	struct clv_request *rq = add_request(rs, s, target, wants_bind);
-	int err;
+	const struct clv_requests_config *config = rq->rs->params.config;
+	int err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
+					    &rq->resolve_token);
+
+	if (!err) {
+		rq->state = CLV_REQUEST_RESOLVING;
+		return;
+	}
+	if (err == CLV_EFULL)
+		clv_requests_count(rq->rs, CLV_COUNT_REFUSED_NAMES);
+	refuse_error(rq, err, "too many names being resolved", NULL);
+}
+
+void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
+			   const struct clv_target *target, bool wants_bound)
+{
+	const struct clv_proxy_status no_memory = { .error = CLV_PROXY_PROXY_INTERNAL_ERROR };
+	struct clv_request *rq = add_request(rs, s, target, wants_bound);
 
 	if (!rq) {
-		clv_requests_refuse(
-			rs, s, 0,
-			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_ERROR });
+		clv_respond_refusal(rs, s, 0, &no_memory);
 		return;
 	}
-	if (target->kind == CLV_TARGET_ANY) {
-		open_when_settled(rq);
-		return;
-	}
-	if (target->kind == CLV_TARGET_ADDRESS) {
+	switch (target->kind) {
+	case CLV_TARGET_ANY:
+		open_when_settings_known(rq);
+		break;
+	case CLV_TARGET_ADDRESS:
 		memcpy(rq->addrs[0].addr, target->addr, sizeof(rq->addrs[0].addr));
 		rq->addrs[0].port = htons(target->port);
 		rq->addrs_len = 1;
-		open_when_settled(rq);
-		return;
+		open_when_settings_known(rq);
+		break;
+	default:
+		resolve_target(rq);
 	}
-	err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
-					&rq->resolve_token);
-	if (err == CLV_EFULL)
-		clv_requests_count(rs, CLV_COUNT_REFUSED_NAMES);
-	if (err < 0)
-		refuse_tunnel(rq, err, "too many names being resolved", NULL);
-	else
-		rq->state = CLV_REQUEST_RESOLVING;
 }
 
-/* ---- capsules ---- */
-
-/* Returns whether there was room. */
-static bool keep_early(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
-		       size_t len)
-{
-	struct clv_budget *budget = rq->rs->params.config->budget;
-	struct clv_request_early *e;
-
-	if (rq->early_bytes + len > EARLY_BYTES_MAX)
-		return false;
-	if (!clv_budget_take(budget, sizeof(*e) + len)) {
-		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
-		return false;
-	}
-	e = malloc(sizeof(*e) + len);
-	if (!e) {
-		clv_budget_give(budget, sizeof(*e) + len);
-		return false;
-	}
-	e->next = NULL;
-	e->type = type;
-	e->len = len;
-	memcpy(e->value, value, len);
-	if (rq->early_last)
-		rq->early_last->next = e;
-	else
-		rq->early = e;
-	rq->early_last = e;
-	/* The head counts too: empty payloads must not come for free. */
-	rq->early_bytes += sizeof(*e) + len;
-	return true;
-}
+/* ---- the request's body ---- */
 
 static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
 {
 	struct clv_request *rq = user;
+	enum clv_early_result result;
 	const uint8_t *p = value;
 	uint64_t context_id;
 
@@ -499,10 +430,11 @@ static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
 		return handle_capsule(rq, CLV_CAPSULE_DATAGRAM, value, len);
 	if (clv_varint_read(&p, value + len, &context_id) < 0)
 		return CLV_EPROTO;
-	if (keep_early(rq, CLV_CAPSULE_DATAGRAM, value, len))
-		clv_requests_count(rq->rs, CLV_COUNT_EARLY_HELD);
-	else
-		clv_requests_count(rq->rs, CLV_COUNT_DROP_EARLY_FULL);
+	result = clv_early_keep(&rq->early, CLV_CAPSULE_DATAGRAM, value, len);
+	if (result == CLV_EARLY_BUDGET)
+		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
+	clv_requests_count(rq->rs, result == CLV_EARLY_KEPT ? CLV_COUNT_EARLY_HELD
+							    : CLV_COUNT_DROP_EARLY_FULL);
 	return 0;
 }
 
@@ -511,12 +443,17 @@ static int on_capsule_context(void *user, enum clv_capsule_type type, const uint
 			      size_t len)
 {
 	struct clv_request *rq = user;
+	enum clv_early_result result;
 
 	if (rq->state == CLV_REQUEST_OPEN)
 		return handle_capsule(rq, type, value, len);
-	return keep_early(rq, type, value, len) ? 0 : CLV_EFULL;
+	result = clv_early_keep(&rq->early, type, value, len);
+	if (result == CLV_EARLY_BUDGET)
+		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
+	return result == CLV_EARLY_KEPT ? 0 : CLV_EFULL;
 }
 
+/* A DATAGRAM capsule longer than datagram_max: the parser skips its value. */
 static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
 {
 	struct clv_request *rq = user;
@@ -547,50 +484,47 @@ static const struct clv_capsule_ops bound_capsule_ops = {
 	.on_context = on_capsule_context,
 };
 
-void clv_request_body(struct clv_request *rq, const uint8_t *data, size_t len)
+void clv_connect_udp_body(struct clv_request *rq, const uint8_t *data, size_t len)
 {
-	const struct clv_capsule_ops *ops = rq->wants_bind ? &bound_capsule_ops : &capsule_ops;
+	const struct clv_capsule_ops *ops = rq->wants_bound ? &bound_capsule_ops : &capsule_ops;
 	int err = clv_capsule_parser_feed(&rq->capsules, data, len, ops, rq);
 
 	if (rq->capsules.is_refused)
 		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
 	if (err)
-		clv_request_abort(rq, clv_capsule_h3_error(err));
+		clv_connect_udp_abort(rq, clv_capsule_h3_error(err));
 }
 
-/* ---- how it ends ---- */
-
-void clv_request_finish(struct clv_request *rq)
+void clv_connect_udp_finish(struct clv_request *rq)
 {
 	struct clv_http_stream *s = rq->stream;
 	bool was_open = rq->state == CLV_REQUEST_OPEN;
 
 	if (clv_capsule_parser_end(&rq->capsules) < 0) {
-		clv_request_abort(rq, CLV_H3_MESSAGE_ERROR);
+		clv_connect_udp_abort(rq, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
 	/* Socket and request stream live and die together, RFC 9298 section 3.1. */
-	clv_request_end(rq);
+	clv_connect_udp_end(rq);
 	if (!was_open || clv_http_finish(s) < 0)
 		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
 }
 
-void clv_request_tunnel_gone(struct clv_request *rq, int err)
+/* ---- events of the tunnel ---- */
+
+void clv_connect_udp_tunnel_gone(struct clv_request *rq, int err)
 {
 	struct clv_http_stream *s = rq->stream;
+	bool is_orderly = err == 0 || err == CLV_ETIMEOUT;
 
 	free_request(rq);
-	if (err != 0 && err != CLV_ETIMEOUT) {
-		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
-		return;
-	}
-	if (clv_http_finish(s) < 0)
-		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
-	else
+	if (is_orderly && clv_http_finish(s) == 0)
 		clv_http_stop(s, CLV_H3_NO_ERROR);
+	else
+		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
 }
 
-void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len)
+void clv_connect_udp_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len)
 {
 	struct clv_requests *rs = rq->rs;
 	uint8_t head[CLV_CAPSULE_HEAD_MAX];
@@ -603,4 +537,32 @@ void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t
 	}
 	if (clv_http_send(rq->stream, head, head_len, data, len, false) < 0)
 		clv_requests_count(rs, CLV_COUNT_DROP_CLOSED);
+}
+
+void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
+				  const struct clv_evt_bound *evt)
+{
+	if (type == CLV_EVT_CONTEXT_ZERO) {
+		/* The receiver of Context ID 0 aborts a stream without a target: draft section 3. */
+		clv_requests_count(rq->rs, CLV_COUNT_CONTEXT_ABORT_ZERO);
+		clv_connect_udp_abort(rq, CLV_H3_DATAGRAM_ERROR);
+		return;
+	}
+	clv_bind_remote_event(rq->bound, type, evt);
+}
+
+/* ---- changes of policy and routes ---- */
+
+void clv_connect_udp_policy_changed(struct clv_requests *rs)
+{
+	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
+		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
+			clv_bind_recheck_remotes(rq->bound);
+}
+
+void clv_connect_udp_routes_changed(struct clv_requests *rs)
+{
+	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
+		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
+			clv_bind_reroute_remotes(rq->bound);
 }

@@ -5,16 +5,17 @@
 #include <stdlib.h>
 
 #include "control/core/state.h"
+#include "control/proxy/connect_udp.h"
 #include "datapath/base/err.h"
 
 static void on_tunnel_gone(void *user, int error)
 {
-	clv_request_tunnel_gone(user, error);
+	clv_connect_udp_tunnel_gone(user, error);
 }
 
 static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 {
-	clv_request_datagram_up(user, data, len);
+	clv_connect_udp_datagram_up(user, data, len);
 }
 
 static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
@@ -22,7 +23,7 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 {
 	(void)payload; /* the relay's tunnels deliver nothing to control */
 	(void)len;
-	clv_request_bound_event(user, type, evt);
+	clv_connect_udp_remote_event(user, type, evt);
 }
 
 static const struct clv_session_tunnel_ops tunnel_ops = {
@@ -128,12 +129,12 @@ static void each_served(struct clv_control *c, void (*fn)(struct clv_requests *r
 
 void serve_policy_changed(struct clv_control *c)
 {
-	each_served(c, clv_requests_policy_changed);
+	each_served(c, clv_connect_udp_policy_changed);
 }
 
 void serve_routes_changed(struct clv_control *c)
 {
-	each_served(c, clv_requests_routes_changed);
+	each_served(c, clv_connect_udp_routes_changed);
 }
 
 const struct clv_session_app_ops serve_app = {

@@ -1,72 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/state.h"
+#include "control/proxy/request.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "control/http/fields.h"
 #include "bpf/guard.h"
-#include "datapath/base/addr.h"
+#include "control/http/fields.h"
+#include "control/masque/template.h"
+#include "control/proxy/connect_udp.h"
+#include "control/proxy/respond.h"
+#include "control/proxy/state.h"
 #include "datapath/base/err.h"
-
-/* ---- answers ---- */
-
-/* A final response without content; nothing more of the request is read. */
-static void respond_only(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
-			 const struct clv_http_field *fields, size_t len)
-{
-	clv_requests_count(rs, CLV_COUNT_REQUESTS);
-	if (clv_http_respond(s, status, fields, len, true) < 0) {
-		clv_http_abort(s, CLV_H3_INTERNAL_ERROR);
-		return;
-	}
-	clv_http_stop(s, CLV_H3_NO_ERROR);
-}
-
-void clv_requests_refuse(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
-			 const struct clv_proxy_status *why)
-{
-	struct clv_proxy_status ps = *why;
-	char text[CLV_PROXY_STATUS_MAX];
-	struct clv_http_field fields[1];
-	size_t len = 0;
-
-	if (status == 0)
-		status = clv_proxy_error_status(ps.error);
-	if (ps.error == CLV_PROXY_HTTP_REQUEST_ERROR)
-		ps.status_code = status;
-	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
-		fields[len++] = clv_http_field_text("proxy-status", text);
-	respond_only(rs, s, status, fields, len);
-}
-
-static void respond_page(struct clv_requests *rs, struct clv_http_stream *s, bool with_body)
-{
-	static const char page[] =
-		"<!DOCTYPE html>\n"
-		"<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Culvert</title></head>\n"
-		"<body><h1>Culvert</h1>\n"
-		"<p>This is a MASQUE relay. It proxies UDP in HTTP/3 (CONNECT-UDP, RFC 9298) at\n"
-		"<code>" CLV_TEMPLATE_DEFAULT_PATH "</code>.</p></body></html>\n";
-	char length[24];
-	struct clv_http_field fields[3];
-
-	snprintf(length, sizeof(length), "%zu", sizeof(page) - 1);
-	fields[0] = clv_http_field_text("content-type", "text/html; charset=utf-8");
-	fields[1] = clv_http_field_text("content-length", length);
-	fields[2] = clv_http_field_text("cache-control", "no-store");
-	if (!with_body) {
-		respond_only(rs, s, 200, fields, 3);
-		return;
-	}
-	clv_requests_count(rs, CLV_COUNT_REQUESTS);
-	if (clv_http_respond(s, 200, fields, 3, false) < 0 ||
-	    clv_http_send(s, (const uint8_t *)page, sizeof(page) - 1, NULL, 0, true) < 0)
-		clv_http_abort(s, CLV_H3_INTERNAL_ERROR);
-	else
-		clv_http_stop(s, CLV_H3_NO_ERROR);
-}
 
 /* ---- reading a request ---- */
 
@@ -83,7 +28,7 @@ static bool is_value(const struct clv_http_field *f, const char *text)
 static void refuse_malformed(struct clv_requests *rs, struct clv_http_stream *s,
 			     const char *details)
 {
-	clv_requests_refuse(rs, s, 400,
+	clv_respond_refusal(rs, s, 400,
 			    &(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR,
 							.details = details });
 }
@@ -98,11 +43,11 @@ static void refuse_target(struct clv_requests *rs, struct clv_http_stream *s, in
 	case CLV_ENONAME:
 		why.error = CLV_PROXY_HTTP_REQUEST_ERROR;
 		why.details = "not the path of this relay's template";
-		clv_requests_refuse(rs, s, 404, &why);
+		clv_respond_refusal(rs, s, 404, &why);
 		return;
 	case CLV_EDENIED:
 		why.error = CLV_PROXY_DESTINATION_IP_PROHIBITED;
-		clv_requests_refuse(rs, s, 0, &why);
+		clv_respond_refusal(rs, s, 0, &why);
 		return;
 	default:
 		refuse_malformed(rs, s, details);
@@ -139,7 +84,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 		return;
 	}
 	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bind->is_offered) {
-		clv_requests_refuse(
+		clv_respond_refusal(
 			rs, s, 501,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
 						    .details = "bound sockets are not offered" });
@@ -147,14 +92,14 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 	}
 	if (rs->count >= rs->params.config->tunnels_per_conn) {
 		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS_CONN);
-		clv_requests_refuse(rs, s, 429,
+		clv_respond_refusal(rs, s, 429,
 				    &(struct clv_proxy_status){
 					    .error = CLV_PROXY_HTTP_REQUEST_ERROR,
 					    .next_hop = target.host,
 					    .details = "too many tunnels of one connection" });
 		return;
 	}
-	clv_request_begin(rs, s, &target, asks_bind && rs->params.config->bind->is_offered);
+	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bind->is_offered);
 }
 
 /* Anything that is not a tunnel. */
@@ -164,13 +109,13 @@ static void on_plain_request(struct clv_requests *rs, struct clv_http_stream *s,
 	const struct clv_http_field allow = clv_http_field_text("allow", "GET, HEAD");
 
 	if (strcspn(path->value, "?") != 1 || path->value[0] != '/')
-		respond_only(rs, s, 404, NULL, 0);
+		clv_respond(rs, s, 404, NULL, 0);
 	else if (is_value(method, "GET"))
-		respond_page(rs, s, true);
+		clv_respond_page(rs, s, true);
 	else if (is_value(method, "HEAD"))
-		respond_page(rs, s, false);
+		clv_respond_page(rs, s, false);
 	else
-		respond_only(rs, s, 405, &allow, 1);
+		clv_respond(rs, s, 405, &allow, 1);
 }
 
 static void on_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
@@ -182,19 +127,19 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 	if (!clv_bucket_take(&rs->rate_full_ns, &rs->params.config->request_rate,
 			     *rs->params.config->now_ns)) {
 		clv_requests_count(rs, CLV_COUNT_REFUSED_RATE);
-		clv_requests_refuse(
+		clv_respond_refusal(
 			rs, s, 429,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR,
 						    .details = "requests come too fast" });
 	} else if (head->too_large) {
-		clv_requests_refuse(
+		clv_respond_refusal(
 			rs, s, 431,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR });
 	} else if (is_value(protocol, "connect-udp")) {
 		on_connect_udp(rs, s, head);
 	} else if (protocol || is_value(method, "CONNECT")) {
 		/* RFC 9220 section 3 for an unknown :protocol; nor are TCP tunnels offered. */
-		clv_requests_refuse(
+		clv_respond_refusal(
 			rs, s, 501,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
 						    .details = "only connect-udp is offered" });
@@ -211,7 +156,7 @@ static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, 
 
 	(void)user;
 	if (rq)
-		clv_request_body(rq, data, len);
+		clv_connect_udp_body(rq, data, len);
 }
 
 static void on_end(void *user, struct clv_http_stream *s)
@@ -220,7 +165,7 @@ static void on_end(void *user, struct clv_http_stream *s)
 
 	(void)user;
 	if (rq)
-		clv_request_finish(rq);
+		clv_connect_udp_finish(rq);
 }
 
 static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
@@ -230,7 +175,7 @@ static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 	(void)user;
 	(void)code;
 	if (rq)
-		clv_request_abort(rq, CLV_H3_REQUEST_CANCELLED);
+		clv_connect_udp_abort(rq, CLV_H3_REQUEST_CANCELLED);
 }
 
 static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
@@ -240,20 +185,13 @@ static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 	(void)user;
 	(void)code;
 	if (rq)
-		clv_request_end(rq);
+		clv_connect_udp_end(rq);
 }
 
 static void on_settings(void *user, const struct clv_http_settings *settings)
 {
-	struct clv_requests *rs = user;
-	struct clv_request *next;
-
 	(void)settings;
-	for (struct clv_request *rq = rs->first; rq; rq = next) {
-		next = rq->next;
-		if (rq->state == CLV_REQUEST_WAITING)
-			clv_request_open_tunnel(rq);
-	}
+	clv_connect_udp_settings_known(user);
 }
 
 static const struct clv_http_event_ops event_ops = {
@@ -267,17 +205,6 @@ static const struct clv_http_event_ops event_ops = {
 };
 
 /* ---- public ---- */
-
-bool clv_requests_is_own_address(void *user, const uint8_t addr[16])
-{
-	const struct clv_requests_config *config = user;
-	const struct clv_bind_settings *s = config->bind;
-	bool v6 = !clv_addr_is_v4(addr);
-
-	if (s->has_public[v6] && memcmp(s->public_addr[v6], addr, 16) == 0)
-		return true;
-	return config->host_ops->is_own_address(config->host, addr);
-}
 
 int clv_requests_new(const struct clv_requests_params *params, struct clv_requests **out)
 {

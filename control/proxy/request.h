@@ -70,12 +70,6 @@ struct clv_request_ops {
 			       const void *body, size_t len);
 };
 
-/*
- * Whether an address is this machine's, as it is or as a NAT in front of it shows it; the is_own of
- * clv_policy_check.  config: struct clv_requests_config, borrows.
- */
-bool clv_requests_is_own_address(void *config, const uint8_t addr[16]);
-
 struct clv_requests_params {
 	const struct clv_requests_config *config; /* borrows for life */
 	struct clv_http *http; /* takes: its events are served here, and free frees it */
@@ -91,29 +85,5 @@ void clv_requests_free(struct clv_requests *rs);
 
 /* CONNECT-UDP requests that hold or are about to hold a tunnel. */
 uint32_t clv_requests_tunnels(const struct clv_requests *rs);
-
-/*
- * The session lost a request's tunnel: idle (CLV_ETIMEOUT), refused by a new policy (CLV_EDENIED),
- * its route gone (CLV_EUNROUTABLE), ...  Ends the stream; tunnel_close is not called.
- * rq: takes; gone when this returns.
- */
-void clv_request_tunnel_gone(struct clv_request *rq, int err);
-
-/*
- * A datagram for a peer that takes capsules: Context ID (varint) and payload, as the worker sent
- * it.  Dropped and counted when the peer reads too slowly.  data: copies.
- */
-void clv_request_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len);
-
-/*
- * What the worker of a bound tunnel tells: CLV_EVT_REMOTE_* and CLV_EVT_CONTEXT_ZERO.  evt:
- * borrows.  rq: may be gone when it returns.
- */
-void clv_request_bound_event(struct clv_request *rq, enum clv_event type,
-			     const struct clv_evt_bound *evt);
-
-/* Look at the remotes of all bound tunnels again: those denied now are closed, hops follow. */
-void clv_requests_policy_changed(struct clv_requests *rs);
-void clv_requests_routes_changed(struct clv_requests *rs);
 
 #endif

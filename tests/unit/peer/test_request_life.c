@@ -163,13 +163,13 @@ static void test_datagrams_travel_in_capsules_where_frames_cannot(void **state)
 	clv_client_request_send(t.rq, 2, (const uint8_t *)"odd", 3);
 	pipe_run(&f->pipe);
 	assert_string_equal(f->relay.sent_text, "hello;;");
-	clv_request_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0world", 6);
-	clv_request_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0", 1);
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0world", 6);
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0", 1);
 	pipe_run(&f->pipe);
 	assert_string_equal(f->got, "0:world;0:;");
 
 	f->relay.config.capsule_backlog = 100000;
-	clv_request_datagram_up(f->relay.tunnels[0].rq, up, sizeof(up));
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, up, sizeof(up));
 	pipe_run(&f->pipe);
 	assert_int_equal(f->big_len, 65527);
 	assert_int_equal(f->big[0], 'y');
@@ -272,8 +272,8 @@ static void test_the_owner_may_close_from_inside_any_call(void **state)
 	assert_int_equal(f->relay.closed, 1);
 
 	client_open_tunnel(f, "8.8.8.8", &b);
-	clv_request_datagram_up(f->relay.tunnels[1].rq, (const uint8_t *)"\0one", 4);
-	clv_request_datagram_up(f->relay.tunnels[1].rq, (const uint8_t *)"\0two", 4);
+	clv_connect_udp_datagram_up(f->relay.tunnels[1].rq, (const uint8_t *)"\0one", 4);
+	clv_connect_udp_datagram_up(f->relay.tunnels[1].rq, (const uint8_t *)"\0two", 4);
 	pipe_run(&f->pipe);
 	assert_string_equal(f->got, "0:one;");
 	assert_int_equal(f->relay.closed, 2);

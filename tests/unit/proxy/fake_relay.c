@@ -311,7 +311,7 @@ void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type
 
 	if (wire)
 		assert_int_equal(clv_endpoint_parse(wire, &evt.wire), 0);
-	clv_request_bound_event(r->tunnels[tunnel].rq, type, &evt);
+	clv_connect_udp_remote_event(r->tunnels[tunnel].rq, type, &evt);
 }
 
 void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs)

@@ -7,7 +7,7 @@
 #ifndef CLV_TEST_PROXY_FAKE_RELAY_H
 #define CLV_TEST_PROXY_FAKE_RELAY_H
 
-#include "control/proxy/request.h"
+#include "control/proxy/connect_udp.h"
 #include "tests/unit/http/h3_pipe.h"
 
 enum {

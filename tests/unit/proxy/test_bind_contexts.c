@@ -78,7 +78,7 @@ static void test_policy_reload(void **state)
 	bind_forget(f);
 	assert_int_equal(clv_policy_new(NULL, 0, &deny, 1, &policy, error, sizeof(error)), 0);
 	f->relay.config.policy = policy;
-	clv_requests_policy_changed(f->relay.requests);
+	clv_connect_udp_policy_changed(f->relay.requests);
 	pipe_run(&f->pipe);
 	EXPECT(f, "130104", "-remote=8.8.8.9:1 -map " G4 " -ctx4 ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTES_REVOKED), 2);
@@ -95,13 +95,13 @@ static void test_routes(void **state)
 	bind_say(f, "11080404" G4_HEX);
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bind_forget(f);
-	clv_requests_routes_changed(f->relay.requests);
+	clv_connect_udp_routes_changed(f->relay.requests);
 	EXPECT(f, "", "");
 	f->relay.has_v4 = false;
-	clv_requests_routes_changed(f->relay.requests);
+	clv_connect_udp_routes_changed(f->relay.requests);
 	EXPECT(f, "", "+remote=" G4 "? +remote=" H4 "? ");
 	f->relay.has_v4 = true;
-	clv_requests_routes_changed(f->relay.requests);
+	clv_connect_udp_routes_changed(f->relay.requests);
 	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
 	/* that one was idle meanwhile, and is there again: it must not be there unknown to us */
 	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);

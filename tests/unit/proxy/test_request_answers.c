@@ -282,7 +282,7 @@ static void test_tunnels_of_a_connection_are_limited(void **state)
 		      "next-hop=\"8.8.8.8\"; details=\"too many tunnels of one connection\"");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_TUNNELS_CONN), 1);
 	assert_int_equal(f->relay.opened, 4);
-	clv_request_tunnel_gone(f->relay.tunnels[0].rq, CLV_ETIMEOUT);
+	clv_connect_udp_tunnel_gone(f->relay.tunnels[0].rq, CLV_ETIMEOUT);
 	f->relay.closed++;
 	f->relay.egress_held--;
 	request_ask(f, UDP "8.8.8.8/53/");

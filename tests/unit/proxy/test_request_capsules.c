@@ -29,8 +29,8 @@ static void test_a_peer_without_datagram_frames_gets_capsules(void **state)
 	(void)state;
 	request_ask(f, UDP "8.8.8.8/53/");
 	assert_true(f->relay.tunnels[0].params.capsules);
-	clv_request_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0hello", 6);
-	clv_request_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0", 1);
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0hello", 6);
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0", 1);
 	pipe_run(&f->pipe);
 	assert_int_equal(f->answer.body_len, 11);
 	assert_memory_equal(f->answer.body, "\x00\x06\x00hello\x00\x01\x00", 11);
@@ -46,12 +46,12 @@ static void test_a_slow_reader_of_capsules_loses_what_exceeds_the_backlog(void *
 	request_ask(f, UDP "8.8.8.8/53/");
 	f->pipe.end[PIPE_SERVER].hold_acks = true;
 	for (int i = 0; i < 6; i++)
-		clv_request_datagram_up(f->relay.tunnels[0].rq, datagram, sizeof(datagram));
+		clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, datagram, sizeof(datagram));
 	pipe_run(&f->pipe);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_CAPSULE_BACKLOG), 2);
 	assert_int_equal(f->answer.body_len, 4 * 1003);
 	clv_h3_acked(f->pipe.end[PIPE_SERVER].h3, 0, 4 * 1006);
-	clv_request_datagram_up(f->relay.tunnels[0].rq, datagram, sizeof(datagram));
+	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, datagram, sizeof(datagram));
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_CAPSULE_BACKLOG), 2);
 	pipe_run(&f->pipe);
 	request_teardown(f);

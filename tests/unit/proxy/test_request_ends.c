@@ -105,7 +105,7 @@ static void test_the_request_ends_with_its_tunnel(void **state)
 		struct fixture *f = request_setup();
 
 		request_ask(f, UDP "8.8.8.8/53/");
-		clv_request_tunnel_gone(f->relay.tunnels[0].rq, cases[i].err);
+		clv_connect_udp_tunnel_gone(f->relay.tunnels[0].rq, cases[i].err);
 		f->relay.closed++;
 		f->relay.egress_held--;
 		pipe_run(&f->pipe);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bind_remotes - the remotes of a bound tunnel: which it may send to and by which next hop, what its
+ * worker and the kernel's tables know of them, and hairpins, which are ports of other bound tunnels
+ * here.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_BIND_REMOTES_H
+#define CLV_PROXY_BIND_REMOTES_H
+
+#include "control/masque/contexts.h"
+#include "control/proxy/request.h"
+
+struct clv_bind; /* a bound tunnel */
+
+/* The context manager's ops open, acked and close; user: the struct clv_bind. */
+int clv_bind_context_open(void *user, const struct clv_contexts_entry *e);
+void clv_bind_context_acked(void *user, const struct clv_contexts_entry *e);
+void clv_bind_context_close(void *user, const struct clv_contexts_entry *e);
+/* Close the context that acked could not complete; after every call of the manager. */
+void clv_bind_undo(struct clv_bind *b);
+
+/*
+ * Put the ports into the kernel's table, or change their flags (CLV_BINDING_UNCOMPRESSED: the
+ * uncompressed context is open).  Returns 0 or an error.
+ */
+int clv_bind_publish_ports(struct clv_bind *b, uint32_t flags);
+void clv_bind_retire_ports(struct clv_bind *b);
+/* Remove everything that names this tunnel from the kernel's tables and from other tunnels. */
+void clv_bind_retire(struct clv_bind *b);
+
+/* CLV_EVT_REMOTE_* of the tunnel's worker.  evt: borrows. */
+void clv_bind_remote_event(struct clv_bind *b, enum clv_event type,
+			   const struct clv_evt_bound *evt);
+
+/* The policy changed: close the remotes that are denied now. */
+void clv_bind_recheck_remotes(struct clv_bind *b);
+/* The routes changed: send the worker the next hops that are different now. */
+void clv_bind_reroute_remotes(struct clv_bind *b);
+
+#endif

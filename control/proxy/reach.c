@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/proxy/reach.h"
+
+#include <string.h>
+
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
+bool clv_reach_is_own_address(void *user, const uint8_t addr[16])
+{
+	const struct clv_requests_config *config = user;
+	const struct clv_bind_settings *s = config->bind;
+	bool v6 = !clv_addr_is_v4(addr);
+
+	if (s->has_public[v6] && memcmp(s->public_addr[v6], addr, 16) == 0)
+		return true;
+	return config->host_ops->is_own_address(config->host, addr);
+}
+
+int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
+	      struct clv_route *route, const char **why)
+{
+	int err = clv_policy_check(config->policy, addr, clv_reach_is_own_address,
+				   (void *)(uintptr_t)config, why);
+
+	if (err)
+		return err;
+	if (config->host_ops->route(config->host, addr, route) == 0)
+		return 0;
+	*why = clv_addr_is_v4(addr) ? "no IPv4 route" : "no IPv6 route";
+	return CLV_EUNROUTABLE;
+}
+
+static void blame(struct clv_reach_failure *f, enum clv_proxy_error error, const char *details,
+		  const struct clv_endpoint *ep)
+{
+	/* That an allowed address is out of reach says more than that another is prohibited. */
+	if (f->why.error != CLV_PROXY_OK && error == CLV_PROXY_DESTINATION_IP_PROHIBITED)
+		return;
+	f->why = (struct clv_proxy_status){ .error = error, .details = details };
+	clv_addr_format(ep->addr, f->next_hop, sizeof(f->next_hop));
+	f->why.next_hop = f->next_hop;
+}
+
+static bool is_reachable(const struct clv_requests_config *config, const struct clv_endpoint *ep,
+			 struct clv_route *route, struct clv_reach_failure *f)
+{
+	const char *why = NULL;
+	int err = clv_reach(config, ep->addr, route, &why);
+
+	if (err == CLV_EUNROUTABLE)
+		blame(f, CLV_PROXY_DESTINATION_IP_UNROUTABLE, why, ep);
+	else if (err)
+		blame(f, CLV_PROXY_DESTINATION_IP_PROHIBITED, why, ep);
+	else if (route->hop.state == CLV_HOP_UNREACHABLE)
+		blame(f, CLV_PROXY_DESTINATION_UNAVAILABLE, "the next hop does not answer", ep);
+	else
+		return true;
+	return false;
+}
+
+const struct clv_endpoint *clv_reach_choose(const struct clv_requests_config *config,
+					    const struct clv_endpoint *addrs, size_t len,
+					    struct clv_route *route,
+					    struct clv_reach_failure *failure)
+{
+	for (int v4 = 0; v4 <= 1; v4++)
+		for (size_t i = 0; i < len; i++)
+			if (clv_addr_is_v4(addrs[i].addr) == v4 &&
+			    is_reachable(config, &addrs[i], route, failure))
+				return &addrs[i];
+	return NULL;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * reach - whether the relay may send to an address, and by which route; and which address of a
+ * target to use.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_REACH_H
+#define CLV_PROXY_REACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/masque/proxy_status.h"
+#include "control/proxy/request.h"
+#include "datapath/base/addr.h"
+
+/*
+ * Whether an address is this machine's own, as it is or as a 1:1 NAT in front of the relay
+ * advertises it; the is_own of clv_policy_check.  config: struct clv_requests_config, borrows.
+ */
+bool clv_reach_is_own_address(void *config, const uint8_t addr[16]);
+
+/*
+ * Ask the policy about an address, and for the route to it.  The route's next hop may be
+ * unreachable.
+ * Returns 0 and fills *route; or CLV_EDENIED or CLV_EUNROUTABLE, with *why a text for Proxy-Status
+ * (lives as long as the policy).
+ */
+int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
+	      struct clv_route *route, const char **why);
+
+/* Why none of a target's addresses can be used: the most informative reason among them. */
+struct clv_reach_failure {
+	struct clv_proxy_status why; /* next_hop names the address */
+	char next_hop[CLV_ADDR_TEXT_MAX];
+};
+
+/*
+ * The first of a target's addresses that can be reached now, IPv6 before IPv4.  failure: zeroed.
+ * Returns it with its route in *route; or NULL and fills *failure.
+ */
+const struct clv_endpoint *clv_reach_choose(const struct clv_requests_config *config,
+					    const struct clv_endpoint *addrs, size_t len,
+					    struct clv_route *route,
+					    struct clv_reach_failure *failure);
+
+#endif
