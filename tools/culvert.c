@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* culvert: the client for peers, written on libculvert like any application. */
-#include <signal.h>
-
 #include "tools/culvert/commands.h"
+
+#include <signal.h>
 
 int main(int argc, char **argv)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/library/culvert_state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 enum {
-	COMPRESS_ABOVE = 20, /* packets a second */
+	COMPRESS_ABOVE = 20, /* packets per second */
 	IDLE_SEC = 120,
 };
 
@@ -44,33 +44,34 @@ static void on_open(void *user, const struct clv_client_result *result)
 }
 
 static void emit_remote(struct culvert_bound *b, enum culvert_event_type type,
-			const struct clv_endpoint *wire, const struct clv_endpoint *local)
+			const struct clv_endpoint *endpoint, const struct clv_endpoint *local)
 {
 	struct culvert_event e = event_of(b, type, 0);
 
-	text_to_address(wire, &e.remote);
+	text_to_address(endpoint, &e.remote);
 	if (local)
 		text_to_address(local, &e.local);
 	emit_event(b->session->c, &e, NULL, 0);
 }
 
-static void on_remote(void *user, const struct clv_endpoint *wire, const struct clv_endpoint *local)
+static void on_remote(void *user, const struct clv_endpoint *endpoint,
+		      const struct clv_endpoint *local)
 {
-	emit_remote(user, CULVERT_REMOTE, wire, local);
+	emit_remote(user, CULVERT_REMOTE, endpoint, local);
 }
 
-static void on_remote_gone(void *user, const struct clv_endpoint *wire,
+static void on_remote_gone(void *user, const struct clv_endpoint *endpoint,
 			   const struct clv_endpoint *local)
 {
-	emit_remote(user, CULVERT_REMOTE_GONE, wire, local);
+	emit_remote(user, CULVERT_REMOTE_GONE, endpoint, local);
 }
 
-static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
+static void on_remote_refused(void *user, const struct clv_endpoint *endpoint, int error)
 {
 	struct culvert_event e = event_of(user, CULVERT_REMOTE_REFUSED, error);
 
-	if (wire->port)
-		text_to_address(wire, &e.remote);
+	if (endpoint->port)
+		text_to_address(endpoint, &e.remote);
 	emit_event(e.bound->session->c, &e, NULL, 0);
 }
 
@@ -93,17 +94,17 @@ static void on_ended(void *user, int error)
 	emit_event(b->session->c, &e, NULL, 0);
 }
 
-static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
+static void on_datagram(void *user, const struct clv_endpoint *endpoint, const uint8_t *payload,
 			size_t len)
 {
 	struct culvert_bound *b = user;
 	struct culvert_event e = event_of(b, CULVERT_DATAGRAM, 0);
 
-	text_to_address(wire, &e.remote);
+	text_to_address(endpoint, &e.remote);
 	emit_event(b->session->c, &e, payload, len);
 }
 
-static const struct clv_bindpoint_ops ops = {
+static const struct clv_bound_tunnel_ops ops = {
 	.on_open = on_open,
 	.on_remote = on_remote,
 	.on_remote_gone = on_remote_gone,
@@ -116,9 +117,9 @@ static const struct clv_bindpoint_ops ops = {
 /* ---- life ---- */
 
 static int read_options(struct culvert *c, const struct culvert_bound_options *o,
-			struct clv_bindpoint_params *p)
+			struct clv_bound_tunnel_params *p)
 {
-	*p = (struct clv_bindpoint_params){
+	*p = (struct clv_bound_tunnel_params){
 		.client = c->client,
 		.now_ns = &c->now_ns,
 		.is_joined = o->is_joined,
@@ -148,7 +149,7 @@ int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_opt
 		       struct culvert_bound **out)
 {
 	struct culvert_bound *b = calloc(1, sizeof(*b));
-	struct clv_bindpoint_params p;
+	struct clv_bound_tunnel_params p;
 	int err;
 
 	if (!b)
@@ -161,14 +162,14 @@ int culvert_bound_open(struct culvert_session *s, const struct culvert_bound_opt
 	err = read_options(s->c, o, &p);
 	p.user = b;
 	if (!err)
-		err = clv_bindpoint_open(&p, &b->point);
+		err = clv_bound_tunnel_open(&p, &b->tunnel);
 	if (err) {
 		free(b);
 		return err;
 	}
 	LIST_INSERT_HEAD(&s->bounds, b, link);
 	if (s->is_up)
-		clv_bindpoint_set_session(b->point, s->relay);
+		clv_bound_tunnel_set_session(b->tunnel, s->relay);
 	wake_now(s->c);
 	*out = b;
 	return 0;
@@ -179,7 +180,7 @@ void culvert_bound_close(struct culvert_bound *b)
 	if (!b)
 		return;
 	LIST_REMOVE(b, link);
-	clv_bindpoint_close(b->point);
+	clv_bound_tunnel_close(b->tunnel);
 	wake_now(b->session->c);
 	object_close(&b->object);
 }
@@ -190,7 +191,7 @@ void bounds_set_session(struct culvert_session *s, struct clv_relay_session *rel
 
 	LIST_FOREACH(b, &s->bounds, link) {
 		b->again_ns = 0;
-		clv_bindpoint_set_session(b->point, relay);
+		clv_bound_tunnel_set_session(b->tunnel, relay);
 	}
 }
 
@@ -199,12 +200,12 @@ void bounds_step(struct culvert_session *s, uint64_t now_ns)
 	struct culvert_bound *b;
 
 	LIST_FOREACH(b, &s->bounds, link) {
-		clv_bindpoint_step(b->point);
+		clv_bound_tunnel_step(b->tunnel);
 		if (!b->again_ns || now_ns < b->again_ns)
 			continue;
 		b->again_ns = 0;
 		if (s->is_up)
-			clv_bindpoint_set_session(b->point, s->relay);
+			clv_bound_tunnel_set_session(b->tunnel, s->relay);
 	}
 }
 
@@ -216,8 +217,8 @@ uint64_t bounds_next_ns(const struct culvert_session *s)
 	LIST_FOREACH(b, &s->bounds, link) {
 		if (b->again_ns && b->again_ns < at_ns)
 			at_ns = b->again_ns;
-		if (clv_bindpoint_next_ns(b->point) < at_ns)
-			at_ns = clv_bindpoint_next_ns(b->point);
+		if (clv_bound_tunnel_next_ns(b->tunnel) < at_ns)
+			at_ns = clv_bound_tunnel_next_ns(b->tunnel);
 	}
 	return at_ns;
 }
@@ -228,9 +229,9 @@ bool bounds_new_remote(struct culvert_session *s, const struct clv_evt_remote *e
 	struct culvert_bound *b;
 
 	LIST_FOREACH(b, &s->bounds, link) {
-		if (!clv_bindpoint_has(b->point, &evt->local))
+		if (!clv_bound_tunnel_has(b->tunnel, &evt->local))
 			continue;
-		clv_bindpoint_new_remote(b->point, evt, payload, len);
+		clv_bound_tunnel_new_remote(b->tunnel, evt, payload, len);
 		return true;
 	}
 	return false;
@@ -248,13 +249,13 @@ static int read_remote(const union culvert_address *address, struct clv_endpoint
 
 int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *remote)
 {
-	struct clv_endpoint wire;
-	int err = read_remote(remote, &wire);
+	struct clv_endpoint endpoint;
+	int err = read_remote(remote, &endpoint);
 
 	text_clear_why(b->session->c);
-	b->session->c->now_ns = clv_clock_now_ns(); /* an answer is waited for from now on */
+	b->session->c->now_ns = clv_clock_now_ns(); /* the time limit of the response starts now */
 	if (!err)
-		err = clv_bindpoint_add(b->point, &wire);
+		err = clv_bound_tunnel_permit(b->tunnel, &endpoint);
 	wake_now(b->session->c);
 	return err;
 }
@@ -262,18 +263,18 @@ int culvert_bound_permit(struct culvert_bound *b, const union culvert_address *r
 int culvert_bound_send(struct culvert_bound *b, const union culvert_address *remote,
 		       const void *data, size_t len)
 {
-	struct clv_endpoint wire;
-	int err = b->is_joined ? CULVERT_ERANGE : read_remote(remote, &wire);
+	struct clv_endpoint endpoint;
+	int err = b->is_joined ? CULVERT_ERANGE : read_remote(remote, &endpoint);
 
 	text_clear_why(b->session->c);
 	if (!err)
 		err = may_send(b->session, len);
-	return err ? err : clv_bindpoint_send(b->point, &wire, data, len);
+	return err ? err : clv_bound_tunnel_send(b->tunnel, &endpoint, data, len);
 }
 
 void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info *out)
 {
-	const struct clv_bindpoint_stats *n = clv_bindpoint_stats(b->point);
+	const struct clv_bound_tunnel_stats *n = clv_bound_tunnel_stats(b->tunnel);
 
 	*out = (struct culvert_bound_info){
 		.is_open = b->is_open,

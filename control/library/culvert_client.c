@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/library/culvert.h"
+#include "control/library/culvert_state.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/log.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/library/culvert_state.h"
-#include "datapath/base/clock.h"
-#include "datapath/base/log.h"
-
 enum {
-	STEPS_PER_TURN = 64, /* then the caller's loop has its turn */
+	STEPS_PER_TURN = 64, /* before culvert_step returns to the application's loop */
 	TUNNELS_MAX = 1024,
 	REMOTES_MAX = 1024,
 	RECEIVE_BYTES = 4 << 20,
 	ANSWER_TIMEOUT_SEC = 15,
 	ANSWER_TIMEOUT_MAX_SEC = 3600,
-	RECEIVE_BYTES_MIN = 1 << 20, /* room for the largest datagram in a quarter of the ring */
+	RECEIVE_BYTES_MIN = 1 << 20, /* a quarter of the ring holds the largest datagram */
 	SPIN_MAX_USEC = 10000,
-	OBJECTS_CEILING = 1 << 20, /* that tunnels_max and remotes_max may ask for */
+	OBJECTS_CEILING = 1 << 20, /* of tunnels_max and remotes_max */
 	RECEIVE_BYTES_CEILING = 1 << 30,
-	SPIN_PER_SEC = 15000, /* more steps than that find work anyway: spinning only costs */
+	SPIN_PER_SEC = 15000, /* rate of work above which spinning only costs CPU time */
 };
 
 #define KEEPALIVE_NS (20 * CLV_SEC)
@@ -116,9 +115,9 @@ void culvert_close(struct culvert *c)
 	clv_client_stop(c->client, clv_clock_now_ns());
 	for (int i = 0; i < STEPS_PER_TURN && !clv_client_is_stopped(c->client); i++)
 		clv_client_step(c->client, clv_clock_now_ns());
-	clv_client_close(c->client); /* and with it what is left of sessions: their memory too */
+	clv_client_close(c->client); /* also ends and frees the remaining sessions */
 	while (culvert_next_event(c, &skipped))
-		; /* the last that kept closed objects alive */
+		; /* releases closed objects that queued events refer to */
 	clv_mailbox_free(c->events);
 	free(c);
 }
@@ -130,7 +129,7 @@ int culvert_fd(const struct culvert *c)
 
 /* ---- the step ---- */
 
-/* Whether there is nothing to do now; if so, when there will be. */
+/* Returns whether there is nothing to do now, and then sets next_ns. */
 static bool step_once(struct culvert *c)
 {
 	uint64_t next_ns, pause_ns;
@@ -139,7 +138,7 @@ static bool step_once(struct culvert *c)
 	c->now_ns = clv_clock_now_ns();
 	sessions_step(c);
 	work = clv_client_step(c->client, c->now_ns);
-	c->is_looking = clv_pace_next(&c->pace, work, c->now_ns, &pause_ns) == CLV_PACE_STEP;
+	c->is_spinning = clv_pace_next(&c->pace, work, c->now_ns, &pause_ns) == CLV_PACE_STEP;
 	if (work || !clv_client_may_sleep(c->client))
 		return false;
 	c->next_ns = clv_client_next_ns(c->client);
@@ -152,8 +151,8 @@ static bool step_once(struct culvert *c)
 void culvert_step(struct culvert *c)
 {
 	events_give_back(c);
-	if (c->is_looking)
-		sched_yield(); /* who else has something to do goes first */
+	if (c->is_spinning)
+		sched_yield(); /* let other threads run first */
 	c->sends = 0;
 	c->next_ns = 0;
 	for (int i = 0; i < STEPS_PER_TURN; i++)
@@ -163,7 +162,7 @@ void culvert_step(struct culvert *c)
 
 uint64_t culvert_deadline_ns(const struct culvert *c)
 {
-	return c->events_len || c->is_looking ? 0 : c->next_ns;
+	return c->events_len || c->is_spinning ? 0 : c->next_ns;
 }
 
 int culvert_timeout_msec(const struct culvert *c)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/library/culvert_state.h"
+
 #include <errno.h>
 #include <string.h>
-
-#include "control/library/culvert_state.h"
 
 enum {
 	UDP_PAYLOAD_MAX = 65527,

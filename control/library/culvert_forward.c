@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "control/library/culvert_state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 enum {
 	SENDERS_MAX = 1024, /* of a forward */
@@ -14,7 +14,7 @@ enum {
 	SOCKET_BYTES = 4 << 20,
 };
 
-#define REFUSED_NS (3 * CLV_SEC) /* before a refused sender asks again */
+#define REFUSED_NS (3 * CLV_SEC) /* before a tunnel is requested again for a refused sender */
 
 static struct culvert_event forward_event(struct culvert_forward *f, enum culvert_event_type type,
 					  int error)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/library/culvert_state.h"
+#include "control/masque/template.h"
+#include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "control/masque/template.h"
-#include "control/library/culvert_state.h"
-#include "datapath/base/addr.h"
-#include "datapath/base/clock.h"
-#include "datapath/base/err.h"
 
 enum {
 	RETRY_MAX_SEC = 16,
@@ -43,7 +43,7 @@ static void on_max_payload(void *user, uint32_t len)
 	emit_event(s->c, &e, NULL, 0);
 }
 
-/* A session that was up is not given up: ask again, less and less often. */
+/* Schedule another attempt, with exponential backoff. */
 static uint32_t retry_later(struct culvert_session *s)
 {
 	uint32_t sec = s->retries < 4 ? 1u << s->retries : RETRY_MAX_SEC;
@@ -80,30 +80,30 @@ static void on_down(void *user, const struct clv_session_end *end)
 
 	s->relay = NULL;
 	s->is_up = false;
-	s->payload_max = 0; /* another session may go another way */
+	s->payload_max = 0; /* the next session may take another path */
 	forwards_set_session(s, NULL);
 	bounds_set_session(s, NULL);
 	if (s->object.is_closed) {
-		object_close(&s->object); /* nothing holds it back any longer */
+		object_close(&s->object); /* frees it, now that relay is NULL */
 		return;
 	}
 	if (s->c->is_closing)
 		return;
-	/* a name may have an address that does not work from here: try the next */
+	/* one of a name's addresses may be unreachable from here: try the next */
 	if (!s->was_up && s->address + 1 < s->addresses_len &&
 	    (end->error == CLV_ETIMEOUT || end->error == CLV_EUNROUTABLE)) {
 		s->address++;
 		s->retry_ns = s->c->now_ns;
 		return;
 	}
-	if (!end->was_established) /* another address may do better */
+	if (!end->was_established) /* another address may be reachable */
 		s->address = (s->address + 1) % s->addresses_len;
 	emit_end(s, end);
 }
 
 static const struct clv_relay_session_ops relay_ops = { on_up, on_down, on_max_payload };
 
-/* Ask the addresses in turn, from the one in use.  Returns 0 or the error of the last. */
+/* Try the addresses in turn, from the current one.  Returns 0 or the error of the last one. */
 static int connect_relay(struct culvert_session *s)
 {
 	struct clv_client_connect p = {
@@ -208,7 +208,7 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 
 	if (!o->ca_file == !o->pin)
 		return text_set_why(s->c, CULVERT_ESYNTAX,
-				    "say whom to trust, by one of CA file and pin");
+				    "exactly one of CA file and pin is required");
 	if (o->pin && culvert_pin_parse(o->pin, pin))
 		return text_set_why(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
 	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
@@ -244,7 +244,7 @@ static void release(struct object *object)
 {
 	struct culvert_session *s = (struct culvert_session *)object;
 
-	if (!s->relay) /* else its end, on_down, releases s */
+	if (!s->relay) /* else on_down frees s */
 		free_session(s);
 }
 
@@ -300,7 +300,7 @@ void culvert_session_close(struct culvert_session *s)
 	LIST_REMOVE(s, link);
 	wake_now(s->c);
 	relay = s->relay;
-	object_close(&s->object); /* s is gone, or lives until on_down */
+	object_close(&s->object); /* s is freed now, or by on_down */
 	if (relay)
 		clv_relay_session_close(relay);
 }

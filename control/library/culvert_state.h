@@ -19,14 +19,14 @@
 #ifndef CLV_LIBRARY_CULVERT_STATE_H
 #define CLV_LIBRARY_CULVERT_STATE_H
 
-#include <sys/queue.h>
-
 #include "control/library/culvert.h"
-#include "control/peer/bindpoint.h"
+#include "control/peer/bound_tunnel.h"
 #include "control/peer/client.h"
 #include "control/peer/forward.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/base/pace.h"
+
+#include <sys/queue.h>
 
 enum {
 	CULVERT_ADDRESSES_MAX = 8, /* of a relay's name */
@@ -64,7 +64,7 @@ struct culvert_bound {
 	struct object object;
 	struct culvert_session *session;
 	LIST_ENTRY(culvert_bound) link;
-	struct clv_bindpoint *point;
+	struct clv_bound_tunnel *tunnel;
 	bool is_open, is_joined;
 	uint64_t again_ns; /* when to request it again; 0: not scheduled */
 	void *user;
@@ -101,7 +101,7 @@ struct culvert {
 	LIST_HEAD(, culvert_session) sessions;
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
 	struct clv_pace pace;
-	bool is_looking; /* nothing to do, but busy-polling for a moment before it sleeps */
+	bool is_spinning; /* nothing to do, but busy-polling for a moment before it sleeps */
 	uint32_t events_len;
 	uint64_t waiting_bytes, receive_bytes; /* of queued datagrams: now, and at most */
 	uint64_t received_dropped;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/library/culvert_state.h"
 #include "control/masque/template.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define SAME(name) _Static_assert((int)CULVERT_##name == (int)CLV_##name, #name)
 SAME(EPROTO);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/library/culvert_state.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "control/library/culvert_state.h"
 
 static void on_open(void *user, const struct clv_client_result *result)
 {

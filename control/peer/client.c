@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/peer/client.h"
 
-#include <errno.h>
-#include <netinet/ip.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "control/admission/admit.h"
 #include "control/peer/send_port.h"
 #include "datapath/base/addr.h"
@@ -17,18 +11,24 @@
 #include "datapath/io/sock.h"
 #include "datapath/worker/worker.h"
 
+#include <errno.h>
+#include <netinet/ip.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 enum {
 	CONNS_MAX = 8,
-	SOCKETS_MAX = 64, /* beside those of remotes */
+	SOCKETS_MAX = 64, /* in addition to those of remotes */
 	BUFFERS = 2048,
 	BUFFERED_MAX = 64 << 20,
 	MAILBOX_BYTES = 1 << 22,
 	SOCKET_BYTES = 4 << 20,
 	LINK_MTU = 1500,
-	TELLINGS = 5, /* a session may have no connection ID to spare at once */
+	REPORTS = 5, /* a session may have no spare connection ID at first */
 };
 
-#define LOOK_NS CLV_SEC /* how often the way to the relay is asked for */
+#define CHECK_NS CLV_SEC /* how often the route to the relay is looked up */
 
 struct clv_client {
 	struct clv_client_params p;
@@ -41,17 +41,17 @@ struct clv_client {
 	struct clv_rand rand;
 	struct clv_endpoint local; /* of the QUIC socket */
 	int quic_fd;
-	int *fds; /* of socket_open; until the worker has let go */
+	int *fds; /* from socket_open until the worker has stopped using them */
 	uint32_t fds_len, fds_max;
-	uint8_t relay[16];    /* address of the session asked for last */
-	struct clv_route way; /* to it, when it was looked at last */
-	uint64_t look_ns;     /* when to look again; 0: there is no session yet */
-	unsigned tellings;    /* how often to tell control yet */
+	uint8_t relay[16];	/* address of the session requested last */
+	struct clv_route route; /* to it, at the last check */
+	uint64_t check_ns;	/* when to check again; 0: there is no session yet */
+	unsigned reports_left;	/* how often control is still to be notified */
 };
 
-/* ---- the machine, as a client needs it: kernel routing ---- */
+/* ---- host: kernel routing ---- */
 
-/* Ask the kernel by a connected socket that sends nothing. */
+/* Look a route up with a connected socket that sends nothing. */
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
 	bool v4 = clv_addr_is_v4(remote);
@@ -270,11 +270,11 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 		.user = p->user,
 	};
 
-	if (route(c, p->relay.addr, &c->way))
+	if (route(c, p->relay.addr, &c->route))
 		return CLV_EUNROUTABLE;
-	memcpy(sp.connect.local.addr, c->way.source, sizeof(c->way.source));
+	memcpy(sp.connect.local.addr, c->route.source, sizeof(c->route.source));
 	memcpy(c->relay, p->relay.addr, sizeof(c->relay));
-	c->look_ns = now_ns + LOOK_NS;
+	c->check_ns = now_ns + CHECK_NS;
 	return clv_relay_session_open(&sp, now_ns, out);
 }
 
@@ -305,22 +305,23 @@ void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endp
 
 /* ---- the step ---- */
 
-/* The host may have got another address, or its link another MTU: the session goes on from there. */
-static void look_around(struct clv_client *c, uint64_t now_ns)
+/* Migrate sessions when the host's address or the path MTU has changed. */
+static void check_route(struct clv_client *c, uint64_t now_ns)
 {
-	struct clv_route way;
+	struct clv_route found;
 
-	if (!c->look_ns || now_ns < c->look_ns)
+	if (!c->check_ns || now_ns < c->check_ns)
 		return;
-	c->look_ns = now_ns + LOOK_NS;
-	if (route(c, c->relay, &way))
+	c->check_ns = now_ns + CHECK_NS;
+	if (route(c, c->relay, &found))
 		return;
-	if (memcmp(way.source, c->way.source, sizeof(way.source)) || way.hop.mtu != c->way.hop.mtu)
-		c->tellings = TELLINGS;
-	c->way = way;
-	if (!c->tellings)
+	if (memcmp(found.source, c->route.source, sizeof(found.source)) ||
+	    found.hop.mtu != c->route.hop.mtu)
+		c->reports_left = REPORTS;
+	c->route = found;
+	if (!c->reports_left)
 		return;
-	c->tellings--;
+	c->reports_left--;
 	clv_control_routes_changed(c->control);
 }
 
@@ -328,7 +329,7 @@ unsigned clv_client_step(struct clv_client *c, uint64_t now_ns)
 {
 	unsigned work;
 
-	look_around(c, now_ns);
+	check_route(c, now_ns);
 	work = clv_control_step(c->control, now_ns);
 	return work + clv_worker_step(c->worker, now_ns);
 }
@@ -337,8 +338,8 @@ uint64_t clv_client_next_ns(const struct clv_client *c)
 {
 	uint64_t a = clv_control_next_ns(c->control), b = clv_worker_next_ns(c->worker);
 
-	if (c->look_ns && c->look_ns < a)
-		a = c->look_ns;
+	if (c->check_ns && c->check_ns < a)
+		a = c->check_ns;
 	return a < b ? a : b;
 }
 

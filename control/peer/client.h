@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * client - the machinery of a peer: one control and one worker on kernel sockets, in one thread.
+ * client - the client role: one control and one worker on kernel sockets, in one thread.
  *
- * The worker owns the sockets.  Packets of no connection it knows (a handshake's) reach control as
- * the worker's stray events, so that one socket serves both.
+ * The worker owns the sockets.  It passes packets of unknown connections, such as handshakes, to
+ * control as events, so that one socket serves both.
  *
- * Order: 1. open  2. connect, socket_open  3. step, sleep on fd until next_ns, step, ...  4. stop, steps
- * until is_stopped  5. close
- * Threading: the caller's; no thread is made and no loop imposed.
+ * Calls in this room: bound_tunnel > client > relay_session > request; forward > relay_session;
+ * client > send_port.
+ *
+ * Order: 1. open  2. connect, socket_open  3. step; sleep on fd until next_ns; step; ...  4. stop,
+ * then step until is_stopped  5. close
+ * Threading: the caller's.
  */
 #ifndef CLV_PEER_CLIENT_H
 #define CLV_PEER_CLIENT_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "control/core/control.h"
 #include "control/peer/relay_session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 struct clv_client;
 
@@ -48,40 +51,40 @@ struct clv_client_connect {
 };
 
 /*
- * Start a session with a relay.  Returns 0 and fills *out, CLV_EUNROUTABLE (no way to the relay from
- * here), or an error of clv_relay_session_open.
+ * Start a session with a relay.  Returns 0 and fills *out, CLV_EUNROUTABLE (this host has no route
+ * to the relay) or an error of clv_relay_session_open.
  */
 int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p, uint64_t now_ns,
 		       struct clv_relay_session **out);
 
 /*
- * A socket of the caller's own, until it is closed again: what comes to it from an endpoint that no
- * tunnel or remote knows is on_new_remote.  buffer_bytes: of the kernel, each way; 0: its default.
- * got: filled with the bound endpoint.
- * Returns 0 and fills *fd, which stays the client's; CLV_EFULL (64 and those of remotes are open,
- * or CLV_WORKER_OPEN_SOCKETS_MAX), or -errno.
+ * Open a UDP socket at local.  A datagram to it from an endpoint that belongs to no tunnel or
+ * remote is passed to on_new_remote.  buffer_bytes: the kernel's, in each direction; 0: its
+ * default.  got: filled with the address in use.
+ * Returns 0 and fills *fd, which remains the client's; CLV_EFULL (too many sockets are open); or
+ * -errno.
  */
 int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *local,
 			   uint32_t buffer_bytes, struct clv_endpoint *got, int *fd);
-/* fd is closed when the worker has let go. */
+/* fd is closed once the worker has stopped using it. */
 void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local);
 
-/* Returns how much it did. */
+/* Returns the amount of work done; 0: none. */
 unsigned clv_client_step(struct clv_client *c, uint64_t now_ns);
 uint64_t clv_client_next_ns(const struct clv_client *c);
-/* Polls readable when a step has something to do; arm it by may_sleep. */
+/* Readable when a step has work to do; call may_sleep first. */
 int clv_client_fd(const struct clv_client *c);
 bool clv_client_may_sleep(struct clv_client *c);
 
-/* Whether much that was asked of the worker waits still: step before asking more. */
+/* Whether too many commands to the worker are queued: step before sending more. */
 bool clv_client_is_backlogged(const struct clv_client *c);
 
 void clv_client_stop(struct clv_client *c, uint64_t now_ns);
 bool clv_client_is_stopped(const struct clv_client *c);
 
-/* Of the worker. */
+/* Counters of the worker. */
 const struct clv_counters *clv_client_counters(const struct clv_client *c);
-/* Of the worker, control, the sockets and the requests together. */
+/* Sum over the worker, control, the sockets and the requests. */
 uint64_t clv_client_count(const struct clv_client *c, enum clv_counter which);
 
 #endif

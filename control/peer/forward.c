@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/peer/forward.h"
 
+#include "datapath/base/addr.h"
+#include "datapath/base/err.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "datapath/base/addr.h"
-#include "datapath/base/err.h"
 
 struct held {
 	struct held *next;
@@ -54,9 +54,9 @@ int clv_forward_open(const struct clv_forward_params *params, struct clv_forward
 	return 0;
 }
 
-/* ---- what waits for its tunnel ---- */
+/* ---- datagrams that wait for their tunnel ---- */
 
-/* The oldest, for the caller to free; NULL when there is none. */
+/* Remove the oldest.  Returns it for the caller to free, or NULL. */
 static struct held *take_held(struct sender *s)
 {
 	struct held *h = s->held;
@@ -138,7 +138,6 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 {
 	struct sender *s = user;
 	struct clv_forward *f = s->forward;
-
 	bool was_open = s->is_open;
 
 	s->tunnel = NULL;
@@ -151,7 +150,7 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 			f->p.ops->on_refused(f->p.user, error, result);
 		return;
 	}
-	/* a relay that ends it at once must not be asked again for every datagram */
+	/* a relay that ends it at once must not get a request for every datagram */
 	if (f->now_ns < s->opened_ns + f->p.retry_ns)
 		block(s);
 	f->stats.ended++;
@@ -176,7 +175,7 @@ static struct sender *add(struct clv_forward *f, const struct clv_evt_remote *ev
 {
 	struct sender **at = &f->senders, *s;
 
-	/* a full table makes room by a sender that has nothing open */
+	/* when the table is full, replace a sender without a tunnel */
 	if (f->senders_len >= f->p.senders_max) {
 		while (*at && (*at)->tunnel)
 			at = &(*at)->next;
@@ -199,7 +198,7 @@ static struct sender *add(struct clv_forward *f, const struct clv_evt_remote *ev
 	return s;
 }
 
-static void ask(struct sender *s)
+static void request_tunnel(struct sender *s)
 {
 	struct clv_forward *f = s->forward;
 	struct clv_relay_tunnel_params p = {
@@ -234,14 +233,14 @@ void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *
 		f->stats.dropped++;
 		return;
 	}
-	/* the datagram and the tunnel's opening may have crossed on the way to the worker */
+	/* the datagram may have left the worker before it learned of the tunnel */
 	if (s->is_open) {
 		clv_relay_tunnel_up(s->tunnel, payload, len);
 		return;
 	}
 	hold(s, payload, len);
 	if (!s->tunnel)
-		ask(s);
+		request_tunnel(s);
 }
 
 void clv_forward_set_now(struct clv_forward *f, uint64_t now_ns)

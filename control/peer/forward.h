@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * forward - a local UDP port to a target through a relay: each local sender gets its own tunnel.
+ * forward - a local UDP port that leads to a target; each local sender gets its own tunnel.
  *
- * What a sender sends before its tunnel is open is kept, within bounds, and counted beyond them.  A
- * tunnel that the relay ends (idle) opens anew with the sender's next datagram; a refused sender, or
- * one whose tunnel ends as soon as it is open, waits a few seconds.
+ * Datagrams that arrive before a sender's tunnel is open are queued, up to a limit, and counted
+ * when dropped.  A tunnel that the relay ended (idle) is requested again for the sender's next
+ * datagram; a sender that was refused, or whose tunnel ended as soon as it was open, waits for
+ * retry_ns.
  *
- * Order: 1. open  2. set_session whenever it changes; set_now before each step of the client  3. close
+ * Order: 1. open  2. set_session when it changes; set_now before each step of the client  3. close
  * Threading: control.
  */
 #ifndef CLV_PEER_FORWARD_H
 #define CLV_PEER_FORWARD_H
 
+#include "control/peer/relay_session.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "control/peer/relay_session.h"
 
 struct clv_forward;
 
 struct clv_forward_ops {
 	/* A sender's tunnel is open. */
 	void (*on_open)(void *user, const struct clv_client_result *result);
-	/* A sender's tunnel was refused; result is NULL when it could not even be asked for. */
+	/* A sender's tunnel was refused; result is NULL if it could not be requested. */
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
-	/* A sender's open tunnel ended: idle, closed by the relay, or the session went away. */
+	/* A sender's open tunnel ended: idle, closed by the relay, or lost with the session. */
 	void (*on_ended)(void *user, int error);
 };
 
@@ -41,7 +42,7 @@ struct clv_forward_params {
 
 struct clv_forward_stats {
 	uint64_t opened, refused, ended;
-	uint64_t held, dropped; /* datagrams before a tunnel: kept; beyond the bounds */
+	uint64_t held, dropped; /* datagrams before the tunnel was open: queued, and dropped */
 };
 
 /* Returns 0 and fills *out, or -ENOMEM. */
@@ -50,10 +51,10 @@ void clv_forward_close(struct clv_forward *f);
 
 void clv_forward_set_now(struct clv_forward *f, uint64_t now_ns);
 
-/* The session is up (rs), or gone (NULL: its tunnels were closed by it). */
+/* The session came up (rs), or was lost (NULL), which closed its tunnels. */
 void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs);
 
-/* A datagram of a sender without a tunnel; for clv_client_params.on_new_remote. */
+/* A datagram from a sender without a tunnel; for clv_client_params.on_new_remote. */
 void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *evt,
 			    const uint8_t *payload, size_t len);
 

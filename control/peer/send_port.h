@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * send_port - control's port where its worker has the only one: it sends there and never receives.
- *
- * What is control's comes by the worker's stray events.
+ * send_port - control's port in a client, where the worker owns the only real one: it sends there
+ * and never receives.  Packets for control arrive as events from the worker.
  *
  * Threading: the one of control and the worker.
  */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * apidrive - an application of libculvert that does what it is told, a line of standard input each:
+ * apidrive - an application of libculvert that runs commands from standard input, one per line:
  *
  *   session RELAY PIN [reconnect] [capsules]      tunnel NAME TARGET
  *   bound NAME [closed]                           permit NAME REMOTE
  *   send NAME TEXT                                sendto NAME REMOTE TEXT
  *   size NAME BYTES                               flood NAME COUNT
- *   close NAME | session                          mute NAME (close it from inside of its next event)
- *   pour NAME COUNT BYTES (and step for a while,  stats
- *        but read no events)
+ *   close NAME | session                          mute NAME (close it while its next event is read)
+ *   pour NAME COUNT BYTES (then step for a while  stats
+ *        without reading events)
  *
- * Each is answered by a line of JSON, {"did": ..., "error": ...}; events are lines with "event", and
- * "name" of what they are about.  Ends with standard input.
+ * Prints a line of JSON for each command, {"did": ..., "error": ...}, and for each event, with
+ * "event" and the "name" of its object.  Exits at the end of standard input.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -28,10 +28,10 @@ enum {
 	THINGS_MAX = 32,
 	SIZE_MAX_BYTES = 65535,
 	POUR_AT_ONCE = 16,
-	POUR_QUIET = 20, /* times 10 ms without anything, and it is over */
+	POUR_QUIET = 20, /* times 10 ms without an event end it */
 };
 
-/* A tunnel or a bound port. */
+/* A tunnel or a bound tunnel. */
 struct thing {
 	char name[32]; /* "": free */
 	struct culvert_tunnel *tunnel;
@@ -67,7 +67,7 @@ static void close_thing(struct thing *t)
 	*t = (struct thing){ .tunnel = NULL };
 }
 
-static void say(json_t *line)
+static void print_json(json_t *line)
 {
 	json_dumpf(line, stdout, JSON_COMPACT);
 	putchar('\n');
@@ -117,7 +117,7 @@ static void tell(const struct culvert_event *e)
 				list, json_string(culvert_address_format(&e->addresses[i], text)));
 		json_object_set_new(line, "addresses", list);
 	}
-	say(line);
+	print_json(line);
 }
 
 static void handle(const struct culvert_event *e)
@@ -189,7 +189,7 @@ static int send_size(char **words)
 	return culvert_tunnel_send(find(words[1])->tunnel, zeros, strtoul(words[2], NULL, 10));
 }
 
-/* Without a step in between.  Returns how many were taken before the first error. */
+/* Send without a step in between.  Returns how many were accepted before the first error. */
 static int flood(char **words)
 {
 	int count = atoi(words[2]), taken = 0;
@@ -205,20 +205,21 @@ static int close_it(char **words)
 		close_thing(find(words[1]));
 		return 0;
 	}
-	culvert_session_close(session); /* and what was opened on it */
+	culvert_session_close(session); /* and everything opened on it */
 	memset(things, 0, sizeof(things));
 	return 0;
 }
 
-static int say_stats(char **words)
+static int print_stats(char **words)
 {
 	struct culvert_stats stats;
 
 	(void)words;
 	culvert_stats(client, &stats);
-	say(json_pack("{s:I,s:I,s:I}", "received_dropped", (json_int_t)stats.received_dropped,
-		      "packets_in", (json_int_t)stats.packets_in, "packets_out",
-		      (json_int_t)stats.packets_out));
+	print_json(json_pack("{s:I,s:I,s:I}", "received_dropped",
+			     (json_int_t)stats.received_dropped, "packets_in",
+			     (json_int_t)stats.packets_in, "packets_out",
+			     (json_int_t)stats.packets_out));
 	return 0;
 }
 
@@ -267,7 +268,7 @@ static const struct {
 	{ "close", 2, close_it },
 	{ "mute", 2, mute },
 	{ "pour", 4, pour },
-	{ "stats", 1, say_stats },
+	{ "stats", 1, print_stats },
 };
 
 static void run(char *line)
@@ -280,7 +281,8 @@ static void run(char *line)
 	for (size_t i = 0; n && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(words[0], commands[i].word) || n < commands[i].words)
 			continue;
-		say(json_pack("{s:s,s:i}", "did", words[0], "error", commands[i].run(words)));
+		print_json(
+			json_pack("{s:s,s:i}", "did", words[0], "error", commands[i].run(words)));
 		return;
 	}
 	fprintf(stderr, "apidrive: what is %s\n", line);

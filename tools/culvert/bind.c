@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
+#include "tools/culvert/commands.h"
+#include "tools/culvert/peer.h"
+
 #include <jansson.h>
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "tools/culvert/commands.h"
-#include "tools/culvert/peer.h"
 
 enum {
 	LINE_MAX_BYTES = 128, /* of a remote's address on standard input */

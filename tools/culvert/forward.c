@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stdio.h>
-
 #include "tools/culvert/commands.h"
 #include "tools/culvert/peer.h"
+
+#include <stdio.h>
 
 static void print_ready(const struct peer *p, const struct culvert_forward *f)
 {

@@ -3,10 +3,10 @@
 #ifndef CULVERT_OPTIONS_H
 #define CULVERT_OPTIONS_H
 
+#include "control/library/culvert.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "control/library/culvert.h"
 
 enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND };
 

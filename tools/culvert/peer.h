@@ -8,11 +8,12 @@
 #ifndef CULVERT_PEER_H
 #define CULVERT_PEER_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tools/culvert/options.h"
+
 #include <uv.h>
 
-#include "tools/culvert/options.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 struct peer;
 

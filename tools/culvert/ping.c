@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
+#include "tools/culvert/commands.h"
+#include "tools/culvert/peer.h"
+
 #include <jansson.h>
+
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +12,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "tools/culvert/commands.h"
-#include "tools/culvert/peer.h"
 
 #define MSEC_NS UINT64_C(1000000)
 

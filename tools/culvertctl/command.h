@@ -8,13 +8,13 @@
 #ifndef CLV_CULVERTCTL_COMMAND_H
 #define CLV_CULVERTCTL_COMMAND_H
 
-#include <stdbool.h>
-#include <stdio.h>
+#include "control/xdp/load.h"
+#include "tools/culvertctl/table.h"
 
 #include <jansson.h>
 
-#include "control/xdp/load.h"
-#include "tools/culvertctl/table.h"
+#include <stdbool.h>
+#include <stdio.h>
 
 struct query;
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tools/culvertctl/query.h"
-
 #include "control/admin/ctl.h"
 #include "datapath/base/err.h"
+#include "tools/culvertctl/query.h"
 
 #include <errno.h>
 #include <stdio.h>

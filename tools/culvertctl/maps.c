@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tools/culvertctl/query.h"
-
 #include "control/xdp/load.h"
 #include "control/xdp/maps.h"
 #include "control/xdp/pins.h"
 #include "datapath/base/err.h"
+#include "tools/culvertctl/query.h"
 
 #include <bpf/bpf.h>
 

@@ -7,11 +7,11 @@
 #ifndef CLV_CULVERTCTL_QUERY_H
 #define CLV_CULVERTCTL_QUERY_H
 
-#include <stddef.h>
+#include "tools/culvertctl/command.h"
 
 #include <jansson.h>
 
-#include "tools/culvertctl/command.h"
+#include <stddef.h>
 
 struct query {
 	const struct command *command;

@@ -3,9 +3,9 @@
 #ifndef CLV_CULVERTCTL_TABLE_H
 #define CLV_CULVERTCTL_TABLE_H
 
-#include <stdio.h>
-
 #include <jansson.h>
+
+#include <stdio.h>
 
 enum {
 	TABLE_CELL_MAX = 192, /* bytes of a formatted number */

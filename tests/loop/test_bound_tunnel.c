@@ -3,13 +3,13 @@
  * The client's end of a bound tunnel, as an application without sockets uses it: our client, the relay,
  * and remotes that anybody may be.
  *
- *   bindpoint - client 198.18.0.2 - wire - relay 198.18.0.1, 2001:db8::1 - wire - remotes
+ *   bound tunnel - client 198.18.0.2 - wire - relay 198.18.0.1, 2001:db8::1 - wire - remotes
  */
 #include "tests/unit/check.h"
 
 #include <stdlib.h>
 
-#include "control/peer/bindpoint.h"
+#include "control/peer/bound_tunnel.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -29,7 +29,7 @@ struct remote {
 struct fixture {
 	struct world *w;
 	struct remote r4, s4, r6;
-	struct clv_bindpoint *b;
+	struct clv_bound_tunnel *b;
 	struct clv_endpoint ports[2]; /* the relay's: IPv4, IPv6 */
 	unsigned opened, ended, refused;
 	struct clv_endpoint last_refused;
@@ -100,7 +100,7 @@ static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8
 	f->last_from = *wire;
 }
 
-static const struct clv_bindpoint_ops ops = {
+static const struct clv_bound_tunnel_ops ops = {
 	.on_open = on_open,
 	.on_remote_refused = on_remote_refused,
 	.on_refused = on_refused,
@@ -143,7 +143,7 @@ static struct fixture *setup(const struct how *how)
 			  .context_idle_ns = how->relay_idle_ns },
 	};
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct clv_bindpoint_params params = {
+	struct clv_bound_tunnel_params params = {
 		.is_closed = how->is_closed,
 		.remotes_max = how->remotes_max ? how->remotes_max : 16,
 		.busy_per_sec = how->busy_per_sec,
@@ -160,20 +160,20 @@ static struct fixture *setup(const struct how *how)
 	remote_join(&f->s4, f->w, S4);
 	remote_join(&f->r6, f->w, R6);
 	assert_true(world_connect(f->w, 0));
-	assert_int_equal(clv_bindpoint_open(&params, &f->b), 0);
+	assert_int_equal(clv_bound_tunnel_open(&params, &f->b), 0);
 	return f;
 }
 
 /* The session is up: ask for the port, and wait until it is there. */
 static void begin(struct fixture *f)
 {
-	clv_bindpoint_set_session(f->b, f->w->clients[0].session);
+	clv_bound_tunnel_set_session(f->b, f->w->clients[0].session);
 	run(f);
 }
 
 static void teardown(struct fixture *f)
 {
-	clv_bindpoint_close(f->b);
+	clv_bound_tunnel_close(f->b);
 	run(f);
 	assert_int_equal(f->w->relay.egress_held, 0);
 	hostile_world_free(f->w);
@@ -192,7 +192,7 @@ static void name(struct fixture *f, const char *text)
 {
 	const struct clv_endpoint ep = endpoint(text);
 
-	assert_int_equal(clv_bindpoint_add(f->b, &ep), 0);
+	assert_int_equal(clv_bound_tunnel_permit(f->b, &ep), 0);
 }
 
 static void call(struct fixture *f, struct remote *r, unsigned times)
@@ -213,7 +213,7 @@ static void expect_from(struct fixture *f, const struct remote *r, unsigned time
 
 static int answer(struct fixture *f, struct remote *r)
 {
-	int err = clv_bindpoint_send(f->b, &r->endpoint, (const uint8_t *)"hello", 5);
+	int err = clv_bound_tunnel_send(f->b, &r->endpoint, (const uint8_t *)"hello", 5);
 
 	run(f);
 	return err;
@@ -353,7 +353,7 @@ static void test_sessions(void **state)
 	call(f, &f->r4, 10);
 	expect_from(f, &f->r4, 10);
 	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 2); /* and the uncompressed one */
-	clv_bindpoint_set_session(f->b, NULL);
+	clv_bound_tunnel_set_session(f->b, NULL);
 	clv_relay_session_close(f->w->clients[0].session);
 	world_run(f->w, 5 * CLV_SEC, NULL);
 	assert_int_equal(f->ended, 1);
@@ -403,14 +403,14 @@ static void wait(struct fixture *f, unsigned msec)
 	uint64_t next_ns;
 
 	while (f->w->wire.now_ns < until_ns) {
-		clv_bindpoint_step(f->b);
-		next_ns = clv_bindpoint_next_ns(f->b);
+		clv_bound_tunnel_step(f->b);
+		next_ns = clv_bound_tunnel_next_ns(f->b);
 		if (next_ns > until_ns)
 			next_ns = until_ns;
 		assert_true(next_ns > f->w->wire.now_ns);
 		world_run(f->w, next_ns - f->w->wire.now_ns, NULL);
 	}
-	clv_bindpoint_step(f->b);
+	clv_bound_tunnel_step(f->b);
 }
 
 static void test_silence_to_a_request(void **state)
