@@ -158,9 +158,6 @@ struct clv_daemon {
 	/* relay_host: where bound tunnels get their ports, as configured; [0] IPv4, [1] IPv6 */
 	bool has_bind_local[2];
 	uint8_t bind_local[2][16];
-
-	/* relay_host: the way that was asked for last, which a port is taken for next */
-	struct clv_route last_route;
 };
 
 /* Write "what: reason of err" to daemon->error.  Returns err; 0 is no error and writes nothing. */

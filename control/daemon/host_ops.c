@@ -64,11 +64,8 @@ static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
 	struct clv_daemon *daemon = host;
-	int err = clv_routes_lookup(daemon->routes, remote, out);
 
-	if (!err)
-		daemon->last_route = *out;
-	return err;
+	return clv_routes_lookup(daemon->routes, remote, out);
 }
 
 static int bind_source(void *host, bool is_v6, struct clv_route *out)
@@ -88,23 +85,15 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 		return CLV_EUNROUTABLE;
 	route.hop.via = clv_routes_is_served(daemon->routes, route.source) ? CLV_VIA_XSK
 									   : CLV_VIA_KERNEL;
-	daemon->last_route = route;
 	*out = route;
 	return 0;
 }
 
-/*
- * Control looks a target's route up and then takes a port on the route's source.  A port whose
- * packets AF_XDP receives is only held; all others are read by a worker.
- */
-static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
 {
 	struct clv_daemon *daemon = host;
-	bool is_asked = memcmp(daemon->last_route.source, source, 16) == 0;
-	bool is_reserved = is_asked ? daemon->last_route.hop.via == CLV_VIA_XSK
-				    : clv_routes_is_served(daemon->routes, source);
 
-	return clv_egress_take(daemon->egress, source, is_reserved, out);
+	return clv_egress_take(daemon->egress, route->source, route->hop.via == CLV_VIA_XSK, out);
 }
 
 static void egress_give(void *host, struct clv_egress *egress)

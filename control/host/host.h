@@ -81,17 +81,19 @@ struct clv_host_ops {
 	int (*route)(void *host, const uint8_t remote[16], struct clv_route *out);
 
 	/*
-	 * Our address of a family for remotes that are not known yet; asked before the egress_take
-	 * for it.  Fills source, and of the hop via and mtu.
+	 * Our address of a family for remotes that are not known yet.  Fills source, and of the hop
+	 * via.
 	 * Returns 0, or CLV_EUNROUTABLE (no address of that family here).
 	 */
 	int (*bind_source)(void *host, bool is_v6, struct clv_route *out);
 
 	/*
-	 * Take a free port of the configured range on address source and hold it from the kernel.
+	 * Take a free port of the configured range on the route's source address and hold it from
+	 * the kernel.  A route via AF_XDP only reserves the port; else a worker receives on its
+	 * socket.
 	 * Returns 0, CLV_EFULL (range used up) or -errno.
 	 */
-	int (*egress_take)(void *host, const uint8_t source[16], struct clv_egress *out);
+	int (*egress_take)(void *host, const struct clv_route *route, struct clv_egress *out);
 	void (*egress_give)(void *host, struct clv_egress *egress);
 
 	/*

@@ -17,7 +17,7 @@ static int take_port(const struct clv_requests_config *config, const struct clv_
 {
 	const struct clv_bind_settings *s = config->bind;
 	int i = !clv_addr_is_v4(route->source);
-	int err = config->host_ops->egress_take(config->host, route->source, &ports->egress[i]);
+	int err = config->host_ops->egress_take(config->host, route, &ports->egress[i]);
 
 	if (err)
 		return err;
@@ -45,7 +45,7 @@ static int take_ports(const struct clv_requests_config *config, const struct clv
 {
 	int err = CLV_EUNROUTABLE, last;
 
-	/* The target's first: the host expects a port to be taken on the way just asked for. */
+	/* The port of the target's family is on its route, which is known to work. */
 	if (route) {
 		err = take_port(config, route, ports);
 		if (err)

@@ -243,21 +243,14 @@ static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *t
 static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel, bool has_target)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
-	int err;
 
 	if (rq->wants_bound) {
-		err = take_bound_ports(rq, tunnel, has_target);
+		int err = take_bound_ports(rq, tunnel, has_target);
 		if (!err || !has_target)
 			return err;
-		/*
-		 * With a target an ordinary tunnel is an acceptable answer.  The host expects the
-		 * route to be looked up right before its port is taken.
-		 */
-		err = config->host_ops->route(config->host, tunnel->target.addr, &tunnel->route);
-		if (err)
-			return err;
+		/* With a target an ordinary tunnel is an acceptable answer. */
 	}
-	return config->host_ops->egress_take(config->host, tunnel->route.source, &tunnel->egress);
+	return config->host_ops->egress_take(config->host, &tunnel->route, &tunnel->egress);
 }
 
 /* Give back the ports of a tunnel that could not be opened. */

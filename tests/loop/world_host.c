@@ -124,14 +124,14 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 		     out);
 }
 
-static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
 {
 	struct world_relay *r = host;
 
 	if (r->egress_held >= r->world->egress_max)
 		return CLV_EFULL;
 	*out = (struct clv_egress){ .fd = 1000000 }; /* a number the wire's ports never touch */
-	memcpy(out->local.addr, source, 16);
+	memcpy(out->local.addr, route->source, 16);
 	out->local.port = htons(r->next_port++);
 	r->egress_held++;
 	return 0;

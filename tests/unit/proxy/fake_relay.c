@@ -18,6 +18,7 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	struct fake_relay *r = host;
 	bool v4 = clv_addr_is_v4(remote);
 
+	r->routed++;
 	if (v4 ? !r->has_v4 : !r->has_v6)
 		return CLV_EUNROUTABLE;
 	*out = (struct clv_route){ .hop = { .mtu = r->mtu, .state = r->hop_state, .via = r->via } };
@@ -76,14 +77,15 @@ static void binding_retire(void *host, const struct clv_endpoint *local)
 	tell(host, "-port%d ", clv_addr_is_v4(local->addr) ? 4 : 6);
 }
 
-static int egress_take(void *host, const uint8_t source[16], struct clv_egress *out)
+static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
 {
 	struct fake_relay *r = host;
 
 	if (r->egress_err)
 		return r->egress_err;
+	assert_int_equal(route->hop.via, r->via);
 	*out = (struct clv_egress){ .fd = -1 };
-	memcpy(out->local.addr, source, 16);
+	memcpy(out->local.addr, route->source, 16);
 	out->local.port = htons((uint16_t)(40000 + r->egress_held));
 	r->egress_held++;
 	return 0;

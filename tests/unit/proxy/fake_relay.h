@@ -43,6 +43,7 @@ struct fake_relay {
 	int egress_err, resolve_err;
 	int publish_err; /* of contexts */
 	unsigned egress_held;
+	unsigned routed;     /* look-ups, of sources for bound tunnels as well */
 	char resolving[256]; /* the name being looked up; "" when none */
 	clv_resolved_fn *resolved;
 	void *resolved_user;
