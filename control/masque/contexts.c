@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/masque/id_runs.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -15,12 +16,6 @@
 enum {
 	SLOTS_FIRST = 16,   /* room for contexts at first; doubled up to open_max */
 	ANSWERS_FIRST = 16, /* the same for marks of answers */
-	GAPS_FIRST = 4,
-};
-
-/* A run of IDs the peer used, both ends included, counted in steps of two: ID / 2. */
-struct run {
-	uint64_t first, last;
 };
 
 struct clv_contexts {
@@ -38,8 +33,7 @@ struct clv_contexts {
 	struct clv_table by_remote; /* endpoint -> slot; not the uncompressed one */
 	struct clv_contexts_entry *uncompressed;
 
-	struct run *runs; /* IDs of the peer, open or closed, ascending, never touching */
-	uint32_t runs_len, runs_room;
+	struct clv_id_runs used; /* the peer's IDs, open or closed; ID / 2 */
 
 	uint64_t *marks; /* ring of answers the peer does not have yet, oldest first */
 	uint32_t marks_first, marks_len, marks_room;
@@ -150,74 +144,6 @@ static void remove_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 	m->count--;
 	m->ours -= e->is_ours;
 	free(e);
-}
-
-/* ---- the peer's IDs, open and closed ---- */
-
-/* The first run that ends at or behind at. */
-static uint32_t find_run(const struct clv_contexts *m, uint64_t at)
-{
-	uint32_t low = 0, high = m->runs_len;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (m->runs[mid].last < at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static bool is_used_by_peer(const struct clv_contexts *m, uint64_t id)
-{
-	uint32_t i = find_run(m, id / 2);
-
-	return i < m->runs_len && m->runs[i].first <= id / 2;
-}
-
-static int make_run(struct clv_contexts *m, uint32_t i, uint64_t at)
-{
-	uint32_t max = m->p.limits.gaps_max;
-
-	if (m->runs_len >= max)
-		return CLV_EFULL;
-	if (m->runs_len == m->runs_room) {
-		uint32_t room = m->runs_room ? m->runs_room * 2 : GAPS_FIRST;
-		struct run *runs = realloc(m->runs, room * sizeof(*runs));
-
-		if (!runs)
-			return -ENOMEM;
-		m->runs = runs;
-		m->runs_room = room;
-	}
-	memmove(&m->runs[i + 1], &m->runs[i], (m->runs_len - i) * sizeof(m->runs[0]));
-	m->runs[i] = (struct run){ at, at };
-	m->runs_len++;
-	return 0;
-}
-
-/* Note that the peer used an ID for the first time.  Returns 0, CLV_EFULL or -ENOMEM. */
-static int mark_used(struct clv_contexts *m, uint64_t id)
-{
-	uint64_t at = id / 2;
-	uint32_t i = find_run(m, at);
-	bool joins_before = i > 0 && m->runs[i - 1].last + 1 == at;
-	bool joins_behind = i < m->runs_len && m->runs[i].first == at + 1;
-
-	if (joins_before && joins_behind) {
-		m->runs[i - 1].last = m->runs[i].last;
-		memmove(&m->runs[i], &m->runs[i + 1], (m->runs_len - i - 1) * sizeof(m->runs[0]));
-		m->runs_len--;
-	} else if (joins_before) {
-		m->runs[i - 1].last = at;
-	} else if (joins_behind) {
-		m->runs[i].first = at;
-	} else {
-		return make_run(m, i, at);
-	}
-	return 0;
 }
 
 /* ---- what we send ---- */
@@ -373,7 +299,7 @@ static int check_assign(const struct clv_contexts *m, const struct clv_capsule_a
 {
 	const struct clv_contexts_entry *e;
 
-	if (is_even(a->context_id) == m->is_even || is_used_by_peer(m, a->context_id))
+	if (is_even(a->context_id) == m->is_even || clv_id_runs_has(&m->used, a->context_id / 2))
 		return CLV_EPROTO;
 	if (a->ip_version == 0)
 		return m->p.role == CLV_CONTEXTS_CLIENT || m->uncompressed ? CLV_EPROTO : 0;
@@ -396,7 +322,7 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 		err = check_assign(m, &a);
 	if (err)
 		return err;
-	err = mark_used(m, a.context_id);
+	err = clv_id_runs_add(&m->used, a.context_id / 2, m->p.limits.gaps_max);
 	if (err) {
 		if (err == CLV_EFULL)
 			count(m, CLV_COUNT_CONTEXT_ABORT_GAPS);
@@ -566,7 +492,7 @@ void clv_contexts_free(struct clv_contexts *m)
 		free(m->slots[i]);
 	free(m->slots);
 	free(m->free);
-	free(m->runs);
+	clv_id_runs_fini(&m->used);
 	free(m->marks);
 	clv_table_fini(&m->by_id);
 	clv_table_fini(&m->by_remote);
@@ -602,6 +528,6 @@ enum clv_contexts_verdict clv_contexts_judge(const struct clv_contexts *m, uint6
 		return m->has_target ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_ABORT;
 	if (clv_table_find(&m->by_id, &id, NULL))
 		return CLV_CONTEXTS_OPEN;
-	is_used = is_even(id) == m->is_even ? id < m->next_id : is_used_by_peer(m, id);
+	is_used = is_even(id) == m->is_even ? id < m->next_id : clv_id_runs_has(&m->used, id / 2);
 	return is_used ? CLV_CONTEXTS_CLOSED : CLV_CONTEXTS_UNKNOWN;
 }
