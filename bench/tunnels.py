@@ -23,7 +23,7 @@ limits { conns-per-host = 100000  conns-per-net = 100000 }
 def config(datapath, workers=1, looks_on=True):
     """looks_on=False: a worker that is not saturated sleeps at once, so that its CPU time is work."""
     text = daemon.CONFIG % {"datapath": datapath} + UNGUARDED + f"workers = {workers}\n"
-    return text if looks_on else text + "io { look-usec = 0 }\n"
+    return text if looks_on else text + "io { spin-usec = 0 }\n"
 
 
 def ports_file(rig, target_family):

@@ -11,7 +11,7 @@
 #include "control/daemon/loop.h"
 #include "control/daemon/process.h"
 #include "control/daemon/threads.h"
-#include "control/host/folders.h"
+#include "control/host/directories.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -58,16 +58,16 @@ static int open_directories(struct clv_daemon *daemon)
 	const char *state = daemon->options.state_dir, *run = daemon->options.run_dir;
 	int err;
 
-	err = clv_folders_make(state, 0700);
+	err = clv_directories_make(state, 0700);
 	if (err)
 		return clv_daemon_fail(daemon, err, state);
-	err = clv_folders_make(run, 0755);
+	err = clv_directories_make(run, 0755);
 	if (err)
 		return clv_daemon_fail(daemon, err, run);
-	daemon->lock_fd = clv_folders_lock(run, daemon->error, sizeof(daemon->error));
+	daemon->lock_fd = clv_directories_lock(run, daemon->error, sizeof(daemon->error));
 	if (daemon->lock_fd < 0)
 		return daemon->lock_fd;
-	return clv_folders_secret(state, daemon->secret, daemon->error, sizeof(daemon->error));
+	return clv_directories_secret(state, daemon->secret, daemon->error, sizeof(daemon->error));
 }
 
 static int plan(struct clv_daemon *daemon)
@@ -93,8 +93,8 @@ static int open_routes(struct clv_daemon *daemon)
 			      &daemon->egress);
 	if (err)
 		return clv_daemon_fail(daemon, err, "egress ports");
-	err = clv_resolve_open(&daemon->loop.loop, daemon->config.names_pending_max,
-			       daemon->config.name_ns, &daemon->resolve);
+	err = clv_resolve_open(&daemon->loop.loop, daemon->config.dns_pending_max,
+			       daemon->config.dns_timeout_ns, &daemon->resolve);
 	return clv_daemon_fail(daemon, err, "resolver");
 }
 
@@ -244,7 +244,7 @@ static void stop(struct clv_daemon *daemon)
 	clv_routes_close(daemon->routes);
 	if (is_clean)
 		clv_resolve_free(daemon->resolve);
-	clv_folders_unlock(daemon->options.run_dir, daemon->lock_fd);
+	clv_directories_unlock(daemon->options.run_dir, daemon->lock_fd);
 	clv_policy_free(daemon->policy);
 	clv_config_fini(&daemon->config);
 	explicit_bzero(daemon->secret, sizeof(daemon->secret));

@@ -21,7 +21,7 @@ enum {
 };
 
 static const char help[] =
-	"usage: culvertctl [--run DIR] [--json] [--limit N] [--tunnel T] [--watch[=SEC]] COMMAND\n"
+	"usage: culvertctl [--run-dir DIR] [--json] [--limit N] [--tunnel T] [--watch[=SEC]] COMMAND\n"
 	"\n"
 	"  status     datapath mode of each interface and its reason, listeners, counters\n"
 	"  workers    core assignment and its reason, sockets and counters of each worker\n"
@@ -35,7 +35,8 @@ static const char help[] =
 	"  policy     allowed and denied targets, with the reason\n"
 	"  listeners  addresses that clients connect to\n"
 	"\n"
-	"  --run DIR    runtime directory of the relay (default " CLV_RUN_DIR_DEFAULT ")\n"
+	"  --run-dir DIR\n"
+	"               runtime directory of the relay (default " CLV_RUN_DIR_DEFAULT ")\n"
 	"  --json       print the answer as one JSON object\n"
 	"  --limit N    rows of a listing (default 1000; 0: all)\n"
 	"  --tunnel T   contexts, bindings: of this tunnel only; T as in the listing of tunnels\n"
@@ -149,7 +150,7 @@ static long parse_number(const char *option, const char *text, long min, long ma
 static int parse_options(int argc, char *argv[], struct arguments *a)
 {
 	static const struct option options[] = {
-		{ "run", required_argument, NULL, 'r' },
+		{ "run-dir", required_argument, NULL, 'r' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "limit", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },

@@ -80,8 +80,8 @@ static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
 	unsigned i;
 
 	begin(out, name, "counter",
-	      bytes ? "bytes of the frames that XDP saw, by what became of them"
-		    : "frames that XDP saw, by what became of them (seen: all)");
+	      bytes ? "bytes of the frames that XDP processed, by verdict"
+		    : "frames that XDP processed, by verdict (seen: all)");
 	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
 		fprintf(out, "culvert_%s{verdict=\"%s\"} %" PRIu64 "\n", name,
 			clv_xdp_counter_name((enum clv_xdp_counter)i) + strlen("xdp_"),
@@ -105,26 +105,26 @@ static void write_modes(FILE *out, const struct clv_daemon *daemon)
 	size_t i;
 	int mode;
 
-	begin(out, "interface_rung", "gauge",
-	      "1 for the rung of the ladder an interface stands on, 0 for the others");
+	begin(out, "interface_mode", "gauge",
+	      "1 for the datapath mode of an interface, 0 for the others");
 	for (i = 0; i < daemon->interfaces_len; i++)
 		for (mode = 0; mode < CLV_DATAPATH_MODES; mode++)
-			fprintf(out, "culvert_interface_rung{interface=\"%s\",rung=\"%s\"} %d\n",
+			fprintf(out, "culvert_interface_mode{interface=\"%s\",mode=\"%s\"} %d\n",
 				daemon->interfaces[i].nic.name,
 				clv_datapath_mode_name((enum clv_datapath_mode)mode),
 				daemon->interfaces[i].mode == (enum clv_datapath_mode)mode);
 }
 
-/* What the kernel counts for each AF_XDP socket. */
+/* The kernel's counters of each AF_XDP socket. */
 static const struct {
 	const char *name, *help;
 	size_t offset;
 } socket_figures[] = {
-	{ "xsk_rx_dropped_total", "frames an AF_XDP socket could not take",
+	{ "xsk_rx_dropped_total", "frames an AF_XDP socket dropped",
 	  offsetof(struct clv_xsk_info, rx_dropped) },
-	{ "xsk_rx_ring_full_total", "frames for which the receive ring had no room",
+	{ "xsk_rx_ring_full_total", "frames lost because the receive ring was full",
 	  offsetof(struct clv_xsk_info, rx_ring_full) },
-	{ "xsk_rx_fill_empty_total", "times the fill ring had no frame",
+	{ "xsk_rx_fill_empty_total", "times the fill ring was empty",
 	  offsetof(struct clv_xsk_info, rx_fill_empty) },
 	{ "xsk_rx_invalid_total", "fill descriptors the kernel refused",
 	  offsetof(struct clv_xsk_info, rx_invalid) },
@@ -168,7 +168,7 @@ static void write_sockets(FILE *out, const struct clv_daemon *daemon)
 	}
 }
 
-/* ---- the whole ---- */
+/* ---- all metrics ---- */
 
 static bool count_session(void *user, const struct clv_session_view *v)
 {
@@ -191,7 +191,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 
 	clv_control_each_session(daemon->control, count_session, sessions);
 	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
-	begin(out, "info", "gauge", "always 1; what runs");
+	begin(out, "info", "gauge", "always 1; labels describe the build and configuration");
 	fprintf(out, "culvert_info{version=\"%s\",aead=\"%s\",datapath=\"%s\"} 1\n", CLV_VERSION,
 		clv_aead_provider(),
 		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath));
@@ -199,13 +199,13 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	      (clv_clock_now_ns() - daemon->started_ns) / CLV_SEC);
 	gauge(out, "stopping", "1 while the relay closes its connections",
 	      daemon->loop.is_stopping);
-	gauge(out, "xdp_loaded", "1 with the XDP program, 0 where kernel sockets do all",
+	gauge(out, "xdp_loaded", "1 with the XDP program, 0 with kernel sockets only",
 	      daemon->bpf != NULL);
 	gauge(out, "workers", "packet threads", daemon->workers_len);
 	gauge(out, "connections", "established QUIC connections", sessions[0]);
-	gauge(out, "handshaking", "connections whose handshake is not done", sessions[1]);
+	gauge(out, "handshaking", "connections whose handshake is not complete", sessions[1]);
 	gauge(out, "tunnels", "open tunnels", tunnels);
-	gauge(out, "egress_ports", "UDP ports held toward targets",
+	gauge(out, "egress_ports", "UDP ports open for packets to targets",
 	      clv_egress_used(daemon->egress));
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);

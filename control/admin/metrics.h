@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * metrics - a relay's figures in Prometheus' text format (version 0.0.4).
+ * metrics - the relay's metrics in Prometheus' text format (version 0.0.4).
  *
- * Labels name threads, interfaces, queues, rungs and reasons: as many as the machine has, never a
+ * Labels name threads, interfaces, queues, modes and reasons: a bounded number, never a
  * client, a target or a tunnel.
  *
  * Threading: control.
@@ -15,7 +15,7 @@
 
 #include "control/daemon/daemon.h"
 
-/* All figures.  Returns text that the caller frees and its length, or NULL when out of memory. */
+/* All metrics.  Returns text that the caller frees and its length, or NULL when out of memory. */
 char *clv_metrics_text(const struct clv_daemon *daemon, size_t *len);
 
 /* Bytes that were allocated and not freed, in the whole process. */

@@ -97,15 +97,15 @@ static json_t *from_listeners(const struct clv_daemon *daemon)
 
 static json_t *from_interface(const struct clv_interface *interface)
 {
-	json_t *steps = json_array();
+	json_t *fallbacks = json_array();
 	int to = interface->mode, mode;
 
-	/* Each step led to the rung that was left next, and the last one to where it stands. */
+	/* Each fallback led to the mode that was left next, the last one to the current mode. */
 	for (mode = CLV_DATAPATH_MODES - 1; mode >= 0; mode--) {
 		if (!*interface->why[mode])
 			continue;
 		json_array_insert_new(
-			steps, 0,
+			fallbacks, 0,
 			json_pack("{s:s,s:s,s:s}", "from",
 				  clv_datapath_mode_name((enum clv_datapath_mode)mode), "to",
 				  clv_datapath_mode_name((enum clv_datapath_mode)to), "because",
@@ -113,13 +113,13 @@ static json_t *from_interface(const struct clv_interface *interface)
 		to = mode;
 	}
 	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", interface->nic.name,
-			 "ifindex", interface->nic.ifindex, "driver", interface->nic.driver, "rung",
+			 "ifindex", interface->nic.ifindex, "driver", interface->nic.driver, "mode",
 			 clv_datapath_mode_name(interface->mode), "xdp",
 			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
 			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
 								   : "none",
 			 "queues", (int)interface->queues, "mtu", (int)interface->nic.mtu,
-			 "numa_node", interface->nic.numa_node, "steps", steps);
+			 "numa_node", interface->nic.numa_node, "fallbacks", fallbacks);
 }
 
 static json_t *from_interfaces(const struct clv_daemon *daemon)

@@ -47,7 +47,7 @@ void clv_admit_init(struct clv_admit *a, const uint8_t secret[static 32],
 	*a = (struct clv_admit){
 		.resets = bucket_of(limits->resets_per_sec),
 		.retries = bucket_of(limits->retries_per_sec),
-		.versions = bucket_of(limits->versions_per_sec),
+		.versions = bucket_of(limits->version_negotiations_per_sec),
 		.refusals = bucket_of(limits->refusals_per_sec),
 		.guard = guard,
 		.rand = rand,

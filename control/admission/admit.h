@@ -26,7 +26,7 @@
 struct clv_admit_limits {
 	uint32_t resets_per_sec;
 	uint32_t retries_per_sec;
-	uint32_t versions_per_sec;
+	uint32_t version_negotiations_per_sec;
 	uint32_t refusals_per_sec; /* of connections and of Retry tokens */
 };
 

@@ -69,7 +69,7 @@ struct clv_control_limits {
 	uint32_t guard_net_per_sec, guard_net_burst;
 	uint32_t guard_sources;	   /* prefixes remembered at a time */
 	uint32_t given_up_per_sec; /* request streams a client may reset or stop; 1 or more */
-	uint32_t early_per_conn;   /* DATAGRAMs kept while a connection is handed over */
+	uint32_t handover_packets; /* DATAGRAMs kept while a connection is handed over */
 };
 
 /* The control side of one worker. */

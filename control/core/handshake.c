@@ -71,7 +71,7 @@ static void on_datagram(struct clv_conn *conn, const uint8_t *data, size_t len)
 {
 	struct clv_session *s = conn->env.owner;
 
-	if (s->pending_datagrams >= s->control->p.limits.early_per_conn) {
+	if (s->pending_datagrams >= s->control->p.limits.handover_packets) {
 		clv_count(&s->control->counters, CLV_COUNT_DROP_EARLY_FULL);
 		return;
 	}

@@ -40,10 +40,10 @@ static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
 	const uint8_t(*own)[16];
 	size_t i, n = 0, own_len;
 
-	if (daemon->config.names.len)
+	if (daemon->config.certificate_names.len)
 		return clv_certs_ensure(profile, daemon->options.state_dir,
-					(const char *const *)daemon->config.names.items,
-					daemon->config.names.len, out, daemon->error,
+					(const char *const *)daemon->config.certificate_names.items,
+					daemon->config.certificate_names.len, out, daemon->error,
 					sizeof(daemon->error));
 	names[n++] = clv_daemon_host_name();
 	own_len = clv_routes_own(daemon->routes, &own);

@@ -66,9 +66,43 @@ __attribute__((format(printf, 3, 4))) static int fail(int err, int line, const c
 	return err;
 }
 
+static bool is_in(const char *option_section, const char *section)
+{
+	return option_section && section ? strcmp(option_section, section) == 0
+					 : option_section == section;
+}
+
+/* The section of a key, as our tables have it: NULL outside of all. */
+static const char *section_of(const cfg_t *cfg)
+{
+	return strcmp(cfg->name, "root") == 0 ? NULL : cfg->name;
+}
+
+/* The new name of a key that was renamed, or NULL. */
+static const char *find_new_name(const char *section, const char *old_name)
+{
+	const struct clv_config_rename *r;
+	size_t i, n;
+
+	r = clv_config_renames(&n);
+	for (i = 0; i < n; i++, r++)
+		if (is_in(r->section, section) && strcmp(r->old_name, old_name) == 0)
+			return r->new_name;
+	return NULL;
+}
+
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	set_error(CLV_ESYNTAX, cfg ? cfg->line : 0, fmt, ap);
+	char what[256], key[64];
+	const char *new_name = NULL;
+
+	vsnprintf(what, sizeof(what), fmt, ap);
+	if (cfg && sscanf(what, "no such option '%63[^']'", key) == 1)
+		new_name = find_new_name(section_of(cfg), key);
+	if (new_name)
+		fail(CLV_ESYNTAX, cfg->line, "%s is now called %s", key, new_name);
+	else
+		fail(CLV_ESYNTAX, cfg ? cfg->line : 0, "%s", what);
 }
 
 /* ---- from our table to libconfuse's ---- */
@@ -80,8 +114,7 @@ static const struct clv_config_option *find_option(const char *section, const ch
 
 	o = clv_config_options(&n);
 	for (i = 0; i < n; i++, o++)
-		if (strcmp(o->name, name) == 0 &&
-		    (o->section ? strcmp(o->section, section) == 0 : strcmp(section, "root") == 0))
+		if (is_in(o->section, section) && strcmp(o->name, name) == 0)
 			return o;
 	return NULL;
 }
@@ -103,7 +136,7 @@ static int choice_of(const struct clv_config_option *o, const char *value)
 /* Called by the parser right after a value: the line is still known. */
 static int validate(cfg_t *cfg, cfg_opt_t *opt)
 {
-	const struct clv_config_option *o = find_option(cfg->name, opt->name);
+	const struct clv_config_option *o = find_option(section_of(cfg), opt->name);
 	const char *text;
 	long number;
 
@@ -153,13 +186,13 @@ static size_t section_options(const char *section, cfg_opt_t out[static SECTION_
 
 	o = clv_config_options(&n);
 	for (i = 0; i < n && used < SECTION_OPTIONS_MAX - 1; i++, o++)
-		if (section ? o->section && strcmp(o->section, section) == 0 : !o->section)
+		if (is_in(o->section, section))
 			out[used++] = to_confuse(o);
 	out[used] = (cfg_opt_t)CFG_END();
 	return used;
 }
 
-static void watch_values(cfg_t *cfg)
+static void validate_values(cfg_t *cfg)
 {
 	const struct clv_config_option *o;
 	char path[64];
@@ -195,7 +228,7 @@ static cfg_t *new_parser(void)
 	if (!cfg)
 		return NULL;
 	cfg_set_error_function(cfg, on_error);
-	watch_values(cfg);
+	validate_values(cfg);
 	return cfg;
 }
 
@@ -266,7 +299,7 @@ static int store_section(cfg_t *cfg, const char *section, void *base)
 
 	o = clv_config_options(&n);
 	for (i = 0; i < n && !err; i++, o++)
-		if (section ? o->section && strcmp(o->section, section) == 0 : !o->section)
+		if (is_in(o->section, section))
 			err = store(cfg, o, base);
 	return err;
 }
@@ -412,16 +445,58 @@ static int check_all(cfg_t *cfg, const struct clv_config *c)
 		if (!*c->interfaces.items[i] || strlen(c->interfaces.items[i]) >= IF_NAMESIZE)
 			return fail(CLV_ESYNTAX, 0, "interfaces: \"%s\" is no interface name",
 				    c->interfaces.items[i]);
-	for (i = 0; i < c->names.len; i++)
-		if (!*c->names.items[i] || !is_plain_name(c->names.items[i]))
-			return fail(CLV_ESYNTAX, 0, "names: \"%s\" is no DNS name or address",
-				    c->names.items[i]);
+	for (i = 0; i < c->certificate_names.len; i++)
+		if (!*c->certificate_names.items[i] ||
+		    !is_plain_name(c->certificate_names.items[i]))
+			return fail(CLV_ESYNTAX, 0,
+				    "certificate-names: \"%s\" is no DNS name or address",
+				    c->certificate_names.items[i]);
 	if (*c->metrics_listen && clv_endpoint_parse(c->metrics_listen, &metrics))
 		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "metrics")->line,
 			    "metrics: listen = \"%s\" is not ADDRESS:PORT", c->metrics_listen);
 	err = check_listeners(cfg, c);
 	err = err ? err : check_bind(cfg, c);
 	return err ? err : check_policy(cfg, c);
+}
+
+/* The end of the comment that starts at p, or p if none does. */
+static char *comment_end(char *p, bool is_word)
+{
+	char *end;
+
+	if (*p == '#' || (!is_word && p[0] == '/' && p[1] == '/'))
+		return strchrnul(p, '\n');
+	if (is_word || p[0] != '/' || p[1] != '*')
+		return p;
+	end = strstr(p + 2, "*/");
+	return end ? end + 2 : p; /* one that is not closed is for the parser to refuse */
+}
+
+/*
+ * Overwrite comments with blanks, but for their newlines: the library counts the lines of a comment
+ * more than once, and knows none inside of lists.
+ */
+static void blank_comments(char *text)
+{
+	bool is_word = false; /* where a slash is a character as any other */
+	char *p = text, *end, quote = 0;
+
+	while (*p) {
+		end = quote ? p : comment_end(p, is_word);
+		if (end > p) {
+			for (; p < end; p++)
+				*p = *p == '\n' ? '\n' : ' ';
+			is_word = false;
+			continue;
+		}
+		if (quote && *p == '\\' && p[1])
+			p++;
+		else if (quote ? *p == quote : *p == '"' || *p == '\'')
+			quote = quote ? 0 : *p;
+		else if (!quote)
+			is_word = !strchr(" \t\r\n={}(),+", *p);
+		p++;
+	}
 }
 
 /* Run the parser over text.  Returns 0, or an error number with parse->error filled. */
@@ -433,7 +508,8 @@ static int run_parser(cfg_t *cfg, struct parse *parse, const char *text)
 
 	if (!whole)
 		return -ENOMEM;
-	memcpy(whole, text, len);
+	memcpy(whole, text, len + 1);
+	blank_comments(whole);
 	memcpy(whole + len, END_LINE, sizeof(END_LINE));
 	parsed = cfg_parse_buf(cfg, whole);
 	free(whole);
@@ -551,7 +627,7 @@ void clv_config_fini(struct clv_config *config)
 		free(config->listeners[i].key_file);
 	}
 	fini_list(&config->interfaces);
-	fini_list(&config->names);
+	fini_list(&config->certificate_names);
 	fini_list(&config->bind_local);
 	fini_list(&config->bind_public);
 	fini_list(&config->allow);

@@ -19,12 +19,12 @@
 #include "control/core/control.h"
 #include "datapath/base/pace.h"
 
-/* Which rung of the ladder the operator asks for. */
+/* The datapath mode that the operator asks for. */
 enum clv_config_datapath {
-	CLV_CONFIG_DATAPATH_AUTO = 0, /* the best there is, each interface for itself */
+	CLV_CONFIG_DATAPATH_AUTO = 0, /* the best that each interface supports */
 	CLV_CONFIG_DATAPATH_ZEROCOPY, /* anything less is a start error */
 	CLV_CONFIG_DATAPATH_XDP, /* native XDP, zero-copy or copy; anything less is a start error */
-	CLV_CONFIG_DATAPATH_GENERIC, /* XDP behind the driver, on every interface */
+	CLV_CONFIG_DATAPATH_GENERIC, /* generic XDP, on every interface */
 	CLV_CONFIG_DATAPATH_SOCK,    /* kernel sockets, no XDP */
 };
 
@@ -44,11 +44,11 @@ struct clv_config {
 	int datapath;	  /* enum clv_config_datapath */
 	int log_level;	  /* enum clv_log_level */
 	char *proxy_name; /* owned; "": the host's name */
-	char *user;	  /* owned; whom to run as after set-up; "": stay */
+	char *user;	  /* owned; the user to run as after set-up; "": no change */
 	bool sandbox;
-	struct clv_config_list names; /* subject alternative names; empty: found out at start */
-	struct clv_config_list interfaces; /* empty: all that are up, but loopback */
-	uint16_t workers_max;		   /* 0: what the plan finds */
+	struct clv_config_list certificate_names; /* empty: host name and addresses */
+	struct clv_config_list interfaces;	  /* empty: all that are up, but loopback */
+	uint16_t workers_max;			  /* 0: what the plan finds */
 
 	struct clv_config_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;
@@ -62,12 +62,12 @@ struct clv_config {
 
 	struct clv_control_limits limits;
 	uint32_t buffers;
-	uint32_t tunnel_early_packets;
-	uint64_t tunnel_early_ns;
+	uint32_t early_packets;
+	uint64_t early_ns;
 	uint32_t hop_wait_packets;
 	uint32_t icmp_per_sec;
-	uint32_t names_pending_max;
-	uint64_t name_ns;
+	uint32_t dns_pending_max;
+	uint64_t dns_timeout_ns;
 
 	struct clv_pace_params pace; /* of the workers */
 	uint64_t slice_ns;
@@ -103,6 +103,14 @@ struct clv_config_option {
 	size_t offset; /* in struct clv_config, or clv_config_listener for that section */
 	size_t bytes;
 };
+
+/* A key that earlier versions called otherwise: an error that names the new one. */
+struct clv_config_rename {
+	const char *section; /* NULL: outside of sections */
+	const char *old_name, *new_name;
+};
+
+const struct clv_config_rename *clv_config_renames(size_t *len);
 
 /* The table; lives as long as the program. */
 const struct clv_config_option *clv_config_options(size_t *len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The options themselves, and the file that documents them. */
+/* The table of options, and the file that documents them. */
 #include "control/daemon/config.h"
 
 #include "datapath/base/clock.h"
@@ -16,30 +16,31 @@
 static const struct clv_config_option options[] = {
 	{ NULL, "datapath", CLV_CONFIG_CHOICE, .initial = "auto",
 	  .choices = "auto|zerocopy|xdp|generic|sock", MEMBER(datapath),
-	  .help = "How packets reach the workers.  auto takes the best each interface has: zero-copy,\n"
-		  "copy, generic XDP, plain sockets.  zerocopy and xdp (zero-copy or copy under native\n"
-		  "XDP) refuse to start on less; generic and sock ask for that rung." },
+	  .help = "How packets reach the workers.  auto uses the best mode each interface supports, falling\n"
+		  "back from AF_XDP zero-copy to copy, generic XDP and kernel sockets.  zerocopy and xdp\n"
+		  "(native XDP, zero-copy or copy) refuse to start with less; generic and sock use exactly\n"
+		  "that mode." },
 	{ NULL, "interfaces", CLV_CONFIG_LIST, .initial = "{}", MEMBER(interfaces),
 	  .help = "Interfaces that get the XDP program.  Empty: all Ethernet interfaces that are up." },
 	{ NULL, "workers", RANGE(0, CLV_WORKERS_MAX, "", "0"), MEMBER(workers_max),
-	  .help = "Packet threads, one a core.  0: as many as there are cores, less one for control,\n"
-		  "and receive queues (culvertd --plan shows it)." },
+	  .help = "Packet threads, one per core.  0: one for each core but one, which control gets, and no\n"
+		  "more than there are receive queues (culvertd --plan shows it)." },
 	{ NULL, "log-level", CLV_CONFIG_CHOICE, .initial = "info",
 	  .choices = "error|warn|info|debug", MEMBER(log_level), .is_reloadable = true,
-	  .help = "How much goes to the log.  No level joins a client with its target." },
+	  .help = "How much is logged.  No level logs a client together with its target." },
 	{ NULL, "proxy-name", CLV_CONFIG_TEXT, .initial = "\"\"", MEMBER(proxy_name),
-	  .help = "What the relay calls itself in Proxy-Status.  Empty: the host's name." },
-	{ NULL, "names", CLV_CONFIG_LIST, .initial = "{}", MEMBER(names),
-	  .help = "DNS names and addresses in the certificate made on first start.  Empty: the host's\n"
-		  "name and all its addresses." },
+	  .help = "The relay's name in Proxy-Status fields.  Empty: the host name." },
+	{ NULL, "certificate-names", CLV_CONFIG_LIST, .initial = "{}", MEMBER(certificate_names),
+	  .help = "DNS names and addresses in the certificate that is made on first start.  Empty: the\n"
+		  "host name and all its addresses." },
 
 	{ NULL, "user", CLV_CONFIG_TEXT, .initial = "culvert", MEMBER(user),
-	  .help = "Whom the daemon runs as once all is set up, with the few capabilities it still needs\n"
-		  "(culvertctl status shows them).  A user that does not exist is logged, and the\n"
-		  "capabilities go all the same.  Empty: whoever started it." },
+	  .help = "User to run as after set-up, with the few capabilities that are still needed\n"
+		  "(culvertctl status shows them).  If the user does not exist, that is logged and only\n"
+		  "the capabilities are dropped.  Empty: do not change the user." },
 	{ NULL, "sandbox", CLV_CONFIG_BOOL, .initial = "true", MEMBER(sandbox),
-	  .help = "Allow the system calls that serving takes, and no others.  One that is not allowed is\n"
-		  "logged by name and ends the daemon." },
+	  .help = "Allow only the system calls that serving needs.  Any other call is logged by name and\n"
+		  "ends the daemon." },
 
 	{ "listener", "port", RANGE(1, 65535, "", "443"), MEMBER_OF(clv_config_listener, port),
 	  .help = "UDP port, on every local address of both families." },
@@ -51,203 +52,239 @@ static const struct clv_config_option options[] = {
 	{ "listener", "cert", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, cert_file),
 	  .help = "Certificate chain (PEM, leaf first).  Empty: one made on first start, in the state\n"
-		  "folder." },
+		  "directory." },
 	{ "listener", "key", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, key_file), .help = "Its private key (PEM)." },
 
 	{ "policy", "allow", CLV_CONFIG_LIST, .initial = "{}", MEMBER(allow), .is_reloadable = true,
 	  .help = "Prefixes clients may reach although the table of special-use addresses refuses\n"
-		  "them, as {\"198.18.0.0/15\", \"fd00::/8\"}.  The longest prefix decides." },
+		  "them, as {\"198.18.0.0/15\", \"fd00::/8\"}.  The longest matching prefix decides." },
 	{ "policy", "deny", CLV_CONFIG_LIST, .initial = "{}", MEMBER(deny), .is_reloadable = true,
-	  .help = "Prefixes clients may not reach.  At equal length deny wins." },
+	  .help = "Prefixes clients may not reach.  Of equally long prefixes, deny wins." },
 
 	{ "egress", "port-min", RANGE(1, 65535, "", "20000"), MEMBER(egress_port_min),
-	  .help = "Ports toward targets: first and last of the range, for each local address." },
-	{ "egress", "port-max", RANGE(1, 65535, "", "59999"), MEMBER(egress_port_max), .help = "" },
+	  .help = "First local port for packets to targets, on each local address." },
+	{ "egress", "port-max", RANGE(1, 65535, "", "59999"), MEMBER(egress_port_max),
+	  .help = "Last local port for packets to targets." },
 
 	{ "bind", "offered", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_offered),
-	  .help = "Bound tunnels (CONNECT-UDP-bind): a client gets a port of each family for itself,\n"
-		  "and exchanges datagrams with whom it likes and policy allows." },
+	  .help = "Offer bound tunnels (CONNECT-UDP-bind): a client gets a port of each address family\n"
+		  "for itself and exchanges datagrams with any remote that policy allows." },
 	{ "bind", "local", CLV_CONFIG_LIST, .initial = "{}", MEMBER(bind_local),
-	  .help = "Addresses of this host that the ports are on, one of a family.  Empty: the source\n"
-		  "of the default route." },
+	  .help = "Addresses of this host on which the ports are bound, at most one per family.  Empty:\n"
+		  "the source address of the default route." },
 	{ "bind", "public", CLV_CONFIG_LIST, .initial = "{}", MEMBER(bind_public),
-	  .help = "What clients are told instead, one of a family: for a host behind a NAT that maps\n"
-		  "this address to it, port by port." },
+	  .help = "Public addresses to advertise to clients instead, at most one per family: for a host\n"
+		  "behind a 1:1 NAT that keeps ports." },
 	{ "bind", "uncompressed", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_uncompressed),
-	  .help = "Let a client be reached by anybody, if it asks for that.  false: by remotes alone\n"
-		  "that it registered." },
+	  .help = "Let any remote reach a client that asks for it (an uncompressed context).  false: only\n"
+		  "remotes that the client registered." },
 	{ "bind", "tunnels", RANGE(1, 1 << 20, "tunnels", "4096"), MEMBER(bind.tunnels_max),
-	  .help = "Bound at a time." },
+	  .help = "Bound tunnels open at a time." },
 	{ "bind", "contexts", RANGE(2, 1 << 20, "contexts, for each tunnel", "16384"),
 	  MEMBER(bind.contexts.open_max),
 	  .help = "Remotes that have a Context ID; the relay itself opens half of them at most." },
 	{ "bind", "registrations-per-sec", RANGE(0, 1000000, "registrations", "4096"),
 	  MEMBER(bind.registrations_per_sec),
-	  .help = "Remotes that one connection may name, with a Context ID or without, and as many at\n"
-		  "once; what comes faster is refused.  0: no limit." },
-	{ "bind", "answers", RANGE(1, 1 << 20, "answers", "16384"),
+	  .help = "Remotes that one connection may register per second, with a Context ID or without,\n"
+		  "and as many in one burst; more are refused.  0: no limit." },
+	{ "bind", "unacked-responses", RANGE(1, 1 << 20, "responses", "16384"),
 	  MEMBER(bind.contexts.answers_max),
-	  .help = "To registrations, that a client has not read; then its tunnel is aborted." },
-	{ "bind", "id-gaps", RANGE(1, 65536, "gaps", "256"), MEMBER(bind.contexts.gaps_max),
-	  .help = "In the Context IDs a client uses; then its tunnel is aborted." },
-	{ "bind", "busy-packets-per-sec", RANGE(0, 1000000, "packets", "50"),
+	  .help = "Responses to registrations that a client has not acknowledged; more abort its tunnel." },
+	{ "bind", "context-id-gaps", RANGE(1, 65536, "gaps", "256"), MEMBER(bind.contexts.gaps_max),
+	  .help = "Gaps in the Context IDs that a client uses; more abort its tunnel." },
+	{ "bind", "compress-above-packets-per-sec", RANGE(0, 1000000, "packets", "50"),
 	  MEMBER(bind.busy_per_sec),
-	  .help = "A remote without a Context ID that is as busy gets one.  0: never." },
+	  .help = "A remote without a Context ID that sends as much gets one.  0: never." },
 	{ "bind", "context-idle-sec", RANGE(0, 86400, "", "300"), .scale = CLV_SEC,
 	  MEMBER(bind.context_idle_ns),
-	  .help = "A silent remote loses its Context ID.  0: never." },
+	  .help = "An idle remote loses its Context ID after this time.  0: never." },
 	{ "bind", "tunnel-idle-sec", RANGE(0, 86400, "", "0"), .scale = CLV_SEC,
 	  MEMBER(bind.tunnel_idle_ns),
-	  .help = "A silent bound tunnel is closed after this.  0: it waits for callers as long as\n"
-		  "the client's connection lives." },
+	  .help = "An idle bound tunnel is closed after this time.  0: it stays open as long as the\n"
+		  "client's connection." },
 
 	{ "limits", "conns", RANGE(1, 1 << 20, "connections, for each worker", "16384"),
-	  MEMBER(limits.conns_max), .help = "" },
+	  MEMBER(limits.conns_max), .help = "Established connections." },
 	{ "limits", "conns-total", RANGE(1, 1 << 24, "connections", "65536"),
 	  MEMBER(limits.conns_total),
-	  .help = "Of all workers, half-open ones too.  Who comes beyond is told CONNECTION_REFUSED." },
+	  .help = "Connections of all workers, half-open ones included.  More are refused with\n"
+		  "CONNECTION_REFUSED." },
 	{ "limits", "conns-per-host", RANGE(1, 1 << 24, "connections", "2048"),
 	  MEMBER(limits.conns_per_host),
 	  .help = "From one source: an IPv4 address, which may be a carrier's NAT, or an IPv6 /64." },
 	{ "limits", "conns-per-net", RANGE(1, 1 << 24, "connections", "16384"),
 	  MEMBER(limits.conns_per_net), .help = "From one IPv4 /24 or IPv6 /48." },
 	{ "limits", "handshakes", RANGE(1, 1 << 20, "connections", "1024"),
-	  MEMBER(limits.handshakes_max), .help = "Half-open at a time." },
+	  MEMBER(limits.handshakes_max), .help = "Half-open connections at a time." },
 	{ "limits", "retry-above", RANGE(0, 1 << 20, "connections", "128"),
 	  MEMBER(limits.retry_above),
-	  .help = "With more half-open than this, clients must prove their address first (Retry)." },
+	  .help = "With more half-open connections, clients must first prove their address (Retry)." },
 	{ "limits", "tunnels", RANGE(1, 1 << 22, "tunnels, for each worker", "65536"),
-	  MEMBER(limits.tunnels_max), .help = "" },
+	  MEMBER(limits.tunnels_max), .help = "Open tunnels." },
 	{ "limits", "tunnels-total", RANGE(1, 1 << 24, "tunnels", "262144"),
-	  MEMBER(limits.tunnels_total), .help = "Of all workers." },
+	  MEMBER(limits.tunnels_total), .help = "Open tunnels of all workers." },
 	{ "limits", "requests-per-sec", RANGE(0, 1000000, "requests, for each connection", "2000"),
-	  MEMBER(limits.requests_per_sec),
-	  .help = "More are answered with status 429.  0: no limit." },
+	  MEMBER(limits.requests_per_sec), .help = "More requests get status 429.  0: no limit." },
 	{ "limits", "requests-burst", RANGE(1, 1 << 24, "requests", "16384"),
-	  MEMBER(limits.requests_burst), .help = "Of them, at once." },
+	  MEMBER(limits.requests_burst), .help = "Requests allowed in one burst." },
 	{ "limits", "tunnels-per-conn", RANGE(1, 1 << 22, "tunnels", "16384"),
-	  MEMBER(limits.tunnels_per_conn), .help = "" },
+	  MEMBER(limits.tunnels_per_conn), .help = "Open tunnels of one connection." },
 	{ "limits", "remotes", RANGE(0, 1 << 22, "remotes, for each worker", "65536"),
-	  MEMBER(limits.remotes_max), .help = "That bound tunnels talk to, all together." },
+	  MEMBER(limits.remotes_max), .help = "Remotes of all bound tunnels." },
 	{ "limits", "remotes-per-conn", RANGE(1, 1 << 22, "remotes", "16384"),
-	  MEMBER(limits.remotes_per_conn), .help = "Of them, for all tunnels of a connection." },
+	  MEMBER(limits.remotes_per_conn),
+	  .help = "Remotes of all bound tunnels of one connection." },
 	{ "limits", "remotes-per-tunnel", RANGE(1, 1 << 22, "remotes", "16384"),
 	  MEMBER(limits.remotes_per_tunnel),
-	  .help = "That a bound tunnel may reach at a time without registering them." },
-	{ "limits", "queue-packets", RANGE(1, 65536, "datagrams", "256"),
+	  .help = "Remotes that a bound tunnel may reach at a time without registering them." },
+	{ "limits", "send-queue-packets", RANGE(1, 65536, "datagrams", "256"),
 	  MEMBER(limits.queue_packets),
-	  .help = "Send queue of a connection: what congestion control holds back." },
+	  .help = "Send queue of a connection: datagrams that congestion control holds back." },
 	{ "limits", "sojourn-ms", RANGE(1, 10000, "", "50"), .scale = CLV_MSEC,
 	  MEMBER(limits.sojourn_ns),
-	  .help = "Longest wait in the send queue; then it is dropped." },
+	  .help = "Longest time a datagram waits in the send queue before it is dropped." },
 	{ "limits", "conn-idle-sec", RANGE(5, 86400, "", "120"), .scale = CLV_SEC,
-	  MEMBER(limits.conn_idle_ns), .help = "A silent connection is closed after this." },
+	  MEMBER(limits.conn_idle_ns), .help = "An idle connection is closed after this time." },
 	{ "limits", "tunnel-idle-sec", RANGE(5, 86400, "", "120"), .scale = CLV_SEC,
 	  MEMBER(limits.tunnel_idle_ns),
-	  .help = "A silent tunnel is closed after this.  RFC 4787 wants 120 or more." },
-	{ "limits", "handshake-sec", RANGE(1, 60, "", "10"), .scale = CLV_SEC,
-	  MEMBER(limits.handshake_ns), .help = "" },
+	  .help = "An idle tunnel is closed after this time.  RFC 4787 requires 120 or more." },
+	{ "limits", "handshake-timeout-sec", RANGE(1, 60, "", "10"), .scale = CLV_SEC,
+	  MEMBER(limits.handshake_ns), .help = "A handshake that takes longer is abandoned." },
 	{ "limits", "stream-window-kib", RANGE(16, 16384, "", "64"), .scale = 1024,
-	  MEMBER(limits.stream_window), .help = "Flow control of one request stream." },
+	  MEMBER(limits.stream_window), .help = "Flow control window of one request stream." },
 	{ "limits", "conn-window-kib", RANGE(16, 65536, "", "1024"), .scale = 1024,
-	  MEMBER(limits.conn_window), .help = "Flow control of all streams of a connection." },
+	  MEMBER(limits.conn_window),
+	  .help = "Flow control window of all streams of a connection." },
 	{ "limits", "buffered-kib", RANGE(1024, 1 << 24, "", "131072"), .scale = 1024,
 	  MEMBER(limits.buffered),
-	  .help = "Bytes of all streams and capsules that wait for a slow peer, for a tunnel or for a\n"
-		  "busy thread: for control, and for each worker.  Connections that hold many are closed\n"
-		  "with H3_EXCESSIVE_LOAD before it is reached." },
+	  .help = "Stream bytes and capsules that wait for a slow peer, a tunnel or a busy thread: one\n"
+		  "limit for control and one for each worker.  Connections that hold a large share are\n"
+		  "closed with H3_EXCESSIVE_LOAD before it is reached." },
 	{ "limits", "quic-memory-kib", RANGE(1024, 1u << 30, "", "2097152"), .scale = 1024,
 	  MEMBER(limits.quic_memory),
-	  .help = "Memory of the QUIC library, where wait what peers send with gaps and what they do not\n"
-		  "acknowledge: for connections being made, and for those of each worker.  Some 30 KiB for\n"
-		  "each.  Connections that hold much are given up before it is reached." },
+	  .help = "Memory of the QUIC library, which keeps what peers send out of order and what they do\n"
+		  "not acknowledge: one limit for handshakes and one for each worker.  A connection needs\n"
+		  "about 30 KiB.  Those that hold a large share are closed before it is reached." },
 	{ "limits", "capsule-backlog-kib", RANGE(4, 65536, "", "256"), .scale = 1024,
 	  MEMBER(limits.capsule_backlog),
-	  .help = "Datagram capsules a slow reader may leave waiting." },
-	{ "limits", "resets-per-sec", RANGE(0, 1000000, "packets", "100"),
-	  MEMBER(limits.answers.resets_per_sec), .help = "Stateless resets." },
+	  .help = "Datagram capsules that may wait for a slow reader." },
+	{ "limits", "stateless-resets-per-sec", RANGE(0, 1000000, "packets", "100"),
+	  MEMBER(limits.answers.resets_per_sec),
+	  .help = "Stateless resets sent for unknown connections." },
 	{ "limits", "retries-per-sec", RANGE(0, 1000000, "packets", "2000"),
-	  MEMBER(limits.answers.retries_per_sec), .help = "Retry packets." },
-	{ "limits", "versions-per-sec", RANGE(0, 1000000, "packets", "500"),
-	  MEMBER(limits.answers.versions_per_sec), .help = "Version Negotiation packets." },
+	  MEMBER(limits.answers.retries_per_sec), .help = "Retry packets sent." },
+	{ "limits", "version-negotiations-per-sec", RANGE(0, 1000000, "packets", "500"),
+	  MEMBER(limits.answers.version_negotiations_per_sec),
+	  .help = "Version Negotiation packets sent." },
 	{ "limits", "refusals-per-sec", RANGE(0, 1000000, "packets", "500"),
 	  MEMBER(limits.answers.refusals_per_sec),
-	  .help = "Refusals of connections beyond a ceiling and of Retry tokens that do not hold." },
-	{ "limits", "given-up-per-sec", RANGE(1, 1000000, "streams, for each connection", "1000"),
+	  .help = "Refusals sent for connections above a limit and for invalid Retry tokens." },
+	{ "limits", "stream-cancels-per-sec",
+	  RANGE(1, 1000000, "streams, for each connection", "1000"),
 	  MEMBER(limits.given_up_per_sec),
-	  .help = "Requests a client may reset or stop, ten seconds' worth at once.  Beyond, the\n"
-		  "connection is closed with H3_EXCESSIVE_LOAD." },
-	{ "limits", "early-per-conn", RANGE(0, 1024, "datagrams", "16"),
-	  MEMBER(limits.early_per_conn),
-	  .help = "Kept while a connection is handed to its worker." },
-	{ "limits", "early-per-tunnel", RANGE(0, 1024, "datagrams", "16"),
-	  MEMBER(tunnel_early_packets),
-	  .help = "Kept for tunnels to come: a client sends before its request is answered." },
-	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC,
-	  MEMBER(tunnel_early_ns), .help = "How long." },
+	  .help = "Request streams that a client may reset or stop, ten seconds' worth in one burst.\n"
+		  "More close the connection with H3_EXCESSIVE_LOAD." },
+	{ "limits", "handover-packets", RANGE(0, 1024, "datagrams, for each connection", "16"),
+	  MEMBER(limits.handover_packets),
+	  .help = "Kept while a connection is handed over to its worker." },
+	{ "limits", "early-packets", RANGE(0, 1024, "datagrams, for each connection", "16"),
+	  MEMBER(early_packets),
+	  .help = "Kept for tunnels that are not open yet: clients may send before the response." },
+	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC, MEMBER(early_ns),
+	  .help = "How long they are kept." },
 	{ "limits", "icmp-per-sec", RANGE(1, 100000, "messages", "100"), MEMBER(icmp_per_sec),
-	  .help = "ICMP errors: sent to targets whose datagrams do not fit their tunnel, by each\n"
-		  "worker, and looked at when they come." },
-	{ "limits", "hop-wait-packets", RANGE(1, 1024, "datagrams", "64"), MEMBER(hop_wait_packets),
-	  .help = "Kept for a next hop whose link address is being resolved." },
+	  .help = "ICMP errors: sent by each worker to targets whose datagrams do not fit their tunnel,\n"
+		  "and processed when received." },
+	{ "limits", "neighbour-queue-packets", RANGE(1, 1024, "datagrams", "64"),
+	  MEMBER(hop_wait_packets),
+	  .help = "Kept for a next hop while its link address is being resolved." },
 	{ "limits", "buffers", RANGE(64, 1 << 22, "buffers, for each worker", "16384"),
-	  MEMBER(buffers), .help = "For all datagrams that wait, 2 KiB each." },
-	{ "limits", "names-pending", RANGE(1, 65536, "names", "256"), MEMBER(names_pending_max),
-	  .help = "Being resolved at a time." },
-	{ "limits", "name-ms", RANGE(100, 60000, "", "5000"), .scale = CLV_MSEC, MEMBER(name_ns),
-	  .help = "Longest wait for a name." },
+	  MEMBER(buffers), .help = "2 KiB each, for all datagrams that wait." },
+	{ "limits", "dns-pending", RANGE(1, 65536, "names", "256"), MEMBER(dns_pending_max),
+	  .help = "Names being resolved at a time." },
+	{ "limits", "dns-timeout-ms", RANGE(100, 60000, "", "5000"), .scale = CLV_MSEC,
+	  MEMBER(dns_timeout_ns), .help = "Longest time to wait for a name." },
 
 	{ "guard", "host-per-sec", RANGE(0, 10000000, "packets", "500"),
 	  MEMBER(limits.guard_host_per_sec),
 	  .help = "Packets of no connection that one source (an IPv4 address, an IPv6 /64) may send:\n"
-		  "Initials, and apart from them what names unknown connections.  More is dropped, in\n"
-		  "XDP where there is XDP.  A handshake takes five to ten.  0: no limit." },
+		  "one limit for Initials, one for packets with unknown connection IDs.  More are dropped,\n"
+		  "by the XDP program where it runs.  A handshake takes five to ten.  0: no limit." },
 	{ "guard", "host-burst", RANGE(1, 1 << 24, "packets", "2000"),
-	  MEMBER(limits.guard_host_burst), .help = "Of them, at once after a silence." },
+	  MEMBER(limits.guard_host_burst), .help = "As many are allowed in one burst." },
 	{ "guard", "net-per-sec", RANGE(0, 10000000, "packets", "4000"),
 	  MEMBER(limits.guard_net_per_sec), .help = "The same for an IPv4 /24 and an IPv6 /48." },
 	{ "guard", "net-burst", RANGE(1, 1 << 24, "packets", "16000"),
-	  MEMBER(limits.guard_net_burst), .help = "" },
+	  MEMBER(limits.guard_net_burst), .help = "As many are allowed in one burst." },
 	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
-	  .help = "Remembered at a time, in the kernel and in the daemon each." },
+	  .help = "Sources tracked at a time, in the kernel and in the daemon each." },
 
-	{ "io", "look-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.look_ns),
-	  .help = "How long a worker looks on after it had something to do, before it sleeps.  Spares the\n"
-		  "time of a wake-up where answers follow soon; given up where they do not.  0: never." },
-	{ "io", "look-per-sec", RANGE(0, 10000000, "packets", "15000"), MEMBER(pace.look_per_sec),
-	  .help = "With more than this a worker sleeps at once: they come several at a time anyway." },
+	{ "io", "spin-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.look_ns),
+	  .help = "How long an idle worker polls before it sleeps.  Saves the time of a wake-up where\n"
+		  "responses follow soon; it stops by itself where they do not.  0: never." },
+	{ "io", "spin-below-packets-per-sec", RANGE(0, 10000000, "packets", "15000"),
+	  MEMBER(pace.look_per_sec),
+	  .help = "At higher rates an idle worker sleeps at once: packets arrive in batches anyway." },
 	{ "io", "batch-packets", RANGE(0, 64, "packets", "64"), MEMBER(pace.batch),
-	  .help = "With much traffic, but not enough to be busy all the time, a worker pauses until\n"
-		  "about so many packets are there, instead of waking for each.  0: never." },
+	  .help = "At high rates that do not keep it busy all the time, a worker pauses until about so\n"
+		  "many packets have arrived, instead of waking up for each.  0: never." },
 	{ "io", "pause-usec", RANGE(1, 1000, "", "250"), .scale = 1000, MEMBER(pace.pause_max_ns),
-	  .help = "Longest such pause: what a datagram may be late by.  Traffic that brings fewer than 8\n"
-		  "packets in that time knows no pauses." },
+	  .help = "Longest such pause, and so the delay it may add to a datagram.  A worker does not pause\n"
+		  "when fewer than 8 packets arrive in that time." },
 	{ "io", "slice-usec", RANGE(0, 100000, "", "100"), .scale = 1000, MEMBER(slice_ns),
-	  .help = "How long a worker computes before others on its core have a turn.  With short turns it\n"
-		  "waits less for them when packets come: for handshakes, where control shares the core.\n"
-		  "100 and more are kept, by Linux 6.12 and newer.  0: the system's default." },
+	  .help = "Scheduler time slice of a worker.  With short slices it gets the core back sooner when\n"
+		  "packets arrive while another thread computes, such as control in handshakes.  Linux\n"
+		  "6.12 and newer honour 100 or more.  0: the system's default." },
 	{ "io", "ring-packets", RANGE(64, 65536, "packets, a power of two", "2048"),
 	  MEMBER(ring_packets),
-	  .help = "Each AF_XDP ring.  A queue takes 8 KiB of memory for each." },
+	  .help = "Size of each AF_XDP ring.  A queue takes 8 KiB of memory per packet." },
 	{ "io", "verify-checksum", CLV_CONFIG_BOOL, .initial = "true", MEMBER(verify_checksum),
-	  .help = "Drop datagrams with a wrong UDP checksum.  false where senders on the same machine\n"
-		  "leave checksums to a device that is not there." },
+	  .help = "Drop datagrams with a wrong UDP checksum.  false: for senders on the same machine that\n"
+		  "leave checksums to hardware that does not exist (veth)." },
 	{ "io", "busy-poll-usec", RANGE(0, 1000, "", "0"), MEMBER(busy_poll_usec),
 	  .help = "Preferred busy polling on AF_XDP sockets; 0: off." },
 	{ "io", "busy-poll-packets", RANGE(1, 1024, "packets", "64"), MEMBER(busy_poll_packets),
-	  .help = "Its budget." },
-	{ "io", "socket-kib", RANGE(0, 65536, "", "4096"), .scale = 1024, MEMBER(socket_bytes),
+	  .help = "Budget of one busy poll." },
+	{ "io", "socket-buffer-kib", RANGE(0, 65536, "", "4096"), .scale = 1024,
+	  MEMBER(socket_bytes),
 	  .help = "Buffers of the listeners' kernel sockets; 0: the system's default." },
 
 	{ "metrics", "listen", CLV_CONFIG_TEXT, .initial = "127.0.0.1:9845", MEMBER(metrics_listen),
-	  .help = "TCP address of Prometheus' /metrics, without TLS or access control.  Empty: none." },
+	  .help = "TCP address of the Prometheus endpoint /metrics, without TLS or access control.  Empty:\n"
+		  "none." },
+};
+
+static const struct clv_config_rename renames[] = {
+	{ NULL, "names", "certificate-names" },
+	{ "bind", "answers", "unacked-responses" },
+	{ "bind", "id-gaps", "context-id-gaps" },
+	{ "bind", "busy-packets-per-sec", "compress-above-packets-per-sec" },
+	{ "limits", "queue-packets", "send-queue-packets" },
+	{ "limits", "handshake-sec", "handshake-timeout-sec" },
+	{ "limits", "resets-per-sec", "stateless-resets-per-sec" },
+	{ "limits", "versions-per-sec", "version-negotiations-per-sec" },
+	{ "limits", "given-up-per-sec", "stream-cancels-per-sec" },
+	{ "limits", "early-per-conn", "handover-packets" },
+	{ "limits", "early-per-tunnel", "early-packets" },
+	{ "limits", "hop-wait-packets", "neighbour-queue-packets" },
+	{ "limits", "names-pending", "dns-pending" },
+	{ "limits", "name-ms", "dns-timeout-ms" },
+	{ "io", "look-usec", "spin-usec" },
+	{ "io", "look-per-sec", "spin-below-packets-per-sec" },
+	{ "io", "socket-kib", "socket-buffer-kib" },
 };
 
 const struct clv_config_option *clv_config_options(size_t *len)
 {
 	*len = sizeof(options) / sizeof(options[0]);
 	return options;
+}
+
+const struct clv_config_rename *clv_config_renames(size_t *len)
+{
+	*len = sizeof(renames) / sizeof(renames[0]);
+	return renames;
 }
 
 const char *clv_config_datapath_name(enum clv_config_datapath datapath)
@@ -299,7 +336,7 @@ bool clv_config_is_same(const struct clv_config_option *option, const struct clv
 	return true;
 }
 
-/* Help text as comment lines, and behind it what the option takes. */
+/* Print the help text as comment lines, and after it the values that the option takes. */
 static void print_help(FILE *out, const struct clv_config_option *o, const char *indent)
 {
 	const char *line = o->help, *end;
@@ -339,7 +376,7 @@ void clv_config_print(FILE *out)
 	fputs("# SPDX-License-Identifier: GPL-3.0-or-later\n"
 	      "#\n"
 	      "# Culvert's configuration: every key with its default (culvertd --print-config).\n"
-	      "# Without this file the relay starts with all of them.  Lines of the form #key = value\n"
+	      "# Without this file the relay starts with all defaults.  Lines of the form #key = value\n"
 	      "# are settings to uncomment.  culvertd --check validates.\n"
 	      "#\n"
 	      "# A second listener, for clients without ML-DSA certificates:\n"

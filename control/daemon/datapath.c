@@ -26,7 +26,7 @@ void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_m
 	snprintf(interface->why[from], sizeof(interface->why[from]), "%.*s", CLV_REASON_MAX - 1,
 		 why);
 	interface->mode = to;
-	clv_log(CLV_LOG_WARN, "datapath_step_down", "if=%s from=%s to=%s because=\"%s\"",
+	clv_log(CLV_LOG_WARN, "datapath_fallback", "if=%s from=%s to=%s because=\"%s\"",
 		interface->nic.name, clv_datapath_mode_name(from), clv_datapath_mode_name(to), why);
 }
 

@@ -156,7 +156,7 @@ static int load(struct clv_daemon *daemon)
 		return err;
 	snprintf(daemon->no_bpf_why, sizeof(daemon->no_bpf_why), "%.*s", CLV_REASON_MAX - 1,
 		 daemon->error);
-	clv_log(CLV_LOG_WARN, "datapath_step_down", "from=xdp to=kernel because=\"%s\"",
+	clv_log(CLV_LOG_WARN, "datapath_fallback", "from=xdp to=kernel because=\"%s\"",
 		daemon->no_bpf_why);
 	daemon->interfaces_len = 0;
 	return 0;
@@ -179,7 +179,7 @@ int clv_interfaces_open(struct clv_daemon *daemon)
 	if (err)
 		return err;
 	for (i = 0; i < daemon->interfaces_len; i++)
-		clv_log(CLV_LOG_INFO, "datapath", "if=%s rung=%s queues=%u",
+		clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u",
 			daemon->interfaces[i].nic.name,
 			clv_datapath_mode_name(daemon->interfaces[i].mode),
 			daemon->interfaces[i].queues);
@@ -351,7 +351,7 @@ static void give_sockets(struct clv_daemon *daemon)
 
 		clv_routes_set_link(daemon->routes, interface->nic.ifindex,
 				    interface->mode < CLV_DATAPATH_KERNEL ? interface->number : -1);
-		clv_log(CLV_LOG_INFO, "datapath", "if=%s rung=%s queues=%u", interface->nic.name,
+		clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u", interface->nic.name,
 			clv_datapath_mode_name(interface->mode), interface->queues);
 	}
 }

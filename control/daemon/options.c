@@ -18,34 +18,47 @@ enum {
 	OPT_PLAN,
 	OPT_PRINT_CONFIG,
 	OPT_LOG,
+	OPT_RENAMED,
 };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
-	{ "state", required_argument, NULL, OPT_STATE },
-	{ "run", required_argument, NULL, OPT_RUN },
+	{ "state-dir", required_argument, NULL, OPT_STATE },
+	{ "run-dir", required_argument, NULL, OPT_RUN },
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "plan", no_argument, NULL, OPT_PLAN },
 	{ "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
-	{ "log", required_argument, NULL, OPT_LOG },
+	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
+	/* Options of earlier versions, which getopt would take for abbreviations: see renames. */
+	{ "state", optional_argument, NULL, OPT_RENAMED },
+	{ "run", optional_argument, NULL, OPT_RENAMED },
+	{ "log", optional_argument, NULL, OPT_RENAMED },
 	{ 0 },
+};
+
+static const struct clv_options_rename renames[] = {
+	{ "--state", "--state-dir" },
+	{ "--run", "--run-dir" },
+	{ "--log", "--log-level" },
 };
 
 static const char help[] =
 	"usage: culvertd [options]\n"
 	"\n"
 	"The Culvert relay.  Without a configuration file it serves on all interfaces with\n"
-	"everything on; a file is for limits, addresses and certificates.\n"
+	"all features; a file is for limits, addresses and certificates.\n"
 	"\n"
 	"  -c, --config FILE  configuration (default " CLV_CONFIG_FILE_DEFAULT ", if there)\n"
-	"      --state DIR    keys, certificates, secrets (default " CLV_STATE_DIR_DEFAULT ")\n"
-	"      --run DIR      control socket and lock; also names the folder of the pinned maps\n"
+	"      --state-dir DIR\n"
+	"                     keys, certificates, secrets (default " CLV_STATE_DIR_DEFAULT ")\n"
+	"      --run-dir DIR  control socket and lock; also names the directory of the pinned maps\n"
 	"                     (default " CLV_RUN_DIR_DEFAULT ")\n"
-	"      --log LEVEL    error, warn, info or debug; goes before what the file says\n"
+	"      --log-level LEVEL\n"
+	"                     error, warn, info or debug; overrides the configuration\n"
 	"      --check        validate the configuration and exit\n"
-	"      --plan         print which core would do what, and why, and exit\n"
+	"      --plan         print what each core would do, and why, and exit\n"
 	"      --print-config print a file with every key, its meaning and its default, and exit\n"
 	"  -V, --version\n"
 	"  -h, --help\n"
@@ -94,7 +107,7 @@ static int take(struct clv_options *o, int opt, const char *value, char *error, 
 		o->log_level = clv_log_level_parse(value);
 		if (o->log_level >= 0)
 			break;
-		snprintf(error, error_len, "--log: \"%s\" is not error, warn, info or debug",
+		snprintf(error, error_len, "--log-level: \"%s\" is not error, warn, info or debug",
 			 value);
 		return CLV_ESYNTAX;
 	case OPT_VERSION:
@@ -105,6 +118,19 @@ static int take(struct clv_options *o, int opt, const char *value, char *error, 
 		break;
 	}
 	return 0;
+}
+
+/* arg: as written, with or without "=VALUE". */
+static int refuse_renamed(const char *arg, char *error, size_t error_len)
+{
+	size_t i, len = strcspn(arg, "=");
+
+	for (i = 0; i < sizeof(renames) / sizeof(renames[0]); i++)
+		if (strlen(renames[i].old_name) == len &&
+		    strncmp(arg, renames[i].old_name, len) == 0)
+			snprintf(error, error_len, "%s is now called %s", renames[i].old_name,
+				 renames[i].new_name);
+	return CLV_ESYNTAX;
 }
 
 int clv_options_parse(int argc, char *const argv[], struct clv_options *out, char *error,
@@ -121,6 +147,8 @@ int clv_options_parse(int argc, char *const argv[], struct clv_options *out, cha
 	opterr = 0; /* messages are ours */
 	optind = 0; /* start over, whatever was parsed before */
 	while ((opt = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
+		if (opt == OPT_RENAMED)
+			return refuse_renamed(argv[optind - 1], error, error_len);
 		if (opt == ':' || opt == '?') {
 			snprintf(error, error_len, "%s: %s", argv[optind - 1],
 				 opt == ':' ? "needs a value" : "unknown option");
@@ -135,11 +163,18 @@ int clv_options_parse(int argc, char *const argv[], struct clv_options *out, cha
 		return CLV_ESYNTAX;
 	}
 	if (!*o.state_dir || !*o.run_dir) {
-		snprintf(error, error_len, "%s: needs a folder", *o.run_dir ? "--state" : "--run");
+		snprintf(error, error_len, "%s: needs a directory",
+			 *o.run_dir ? "--state-dir" : "--run-dir");
 		return CLV_ESYNTAX;
 	}
 	*out = o;
 	return 0;
+}
+
+const struct clv_options_rename *clv_options_renames(size_t *len)
+{
+	*len = sizeof(renames) / sizeof(renames[0]);
+	return renames;
 }
 
 const char *clv_options_help(void)

@@ -16,8 +16,8 @@
 
 enum clv_mode {
 	CLV_MODE_SERVE = 0,
-	CLV_MODE_CHECK,	       /* validate the configuration and say so */
-	CLV_MODE_PLAN,	       /* print which core would do what, and why */
+	CLV_MODE_CHECK,	       /* validate the configuration and exit */
+	CLV_MODE_PLAN,	       /* print what each core would do, and why */
 	CLV_MODE_PRINT_CONFIG, /* print a configuration file with every key and its default */
 	CLV_MODE_VERSION,
 	CLV_MODE_HELP,
@@ -30,7 +30,7 @@ struct clv_options {
 	bool is_config_given; /* a missing file is an error only then */
 	const char *state_dir;
 	const char *run_dir;
-	int log_level; /* enum clv_log_level, or -1: what the configuration says */
+	int log_level; /* enum clv_log_level, or -1: as configured */
 };
 
 /*
@@ -40,7 +40,15 @@ struct clv_options {
 int clv_options_parse(int argc, char *const argv[], struct clv_options *out, char *error,
 		      size_t error_len);
 
-/* What --help prints; lives as long as the program. */
+/* An option that earlier versions called otherwise: an error that names the new one. */
+struct clv_options_rename {
+	const char *old_name, *new_name; /* with their dashes */
+};
+
+/* All of them; lives as long as the program. */
+const struct clv_options_rename *clv_options_renames(size_t *len);
+
+/* The text that --help prints; lives as long as the program. */
 const char *clv_options_help(void);
 
 /* The number of a level's name ("error", "warn", "info", "debug"), or -1. */

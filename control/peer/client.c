@@ -181,7 +181,7 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 			.conn_window = 1 << 20,
 			.buffered = BUFFERED_MAX,
 			.capsule_backlog = 1 << 18,
-			.early_per_conn = 64,
+			.handover_packets = 64,
 		},
 		.on_new_remote = on_new_remote,
 		.on_socket_closed = on_socket_closed,

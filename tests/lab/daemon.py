@@ -26,15 +26,15 @@ policy {
 # and would look like a slow leak for minutes.
 EXACT_HEAP = ("env", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0")
 
-# Which data path the tests' relays are asked for, and the rung that the lab's veth then reach.
-RUNGS = {"xdp": "copy", "generic": "generic", "sock": "kernel"}
+# The datapath that a test's configuration asks for, and the mode that the lab's veth then get.
+MODES = {"xdp": "copy", "generic": "generic", "sock": "kernel"}
 
 
 def chosen_datapath():
     """The data path that CULVERT_DATAPATH has the whole suite run on, or None."""
     chosen = os.environ.get("CULVERT_DATAPATH") or None
-    if chosen and chosen not in RUNGS:
-        raise LabError(f"CULVERT_DATAPATH={chosen}: not one of {', '.join(RUNGS)}")
+    if chosen and chosen not in MODES:
+        raise LabError(f"CULVERT_DATAPATH={chosen}: not one of {', '.join(MODES)}")
     return chosen
 
 
@@ -72,8 +72,8 @@ class Relay:
     def start(self, timeout=20):
         config = ["--config", self.config] if self.config else []
         self.proc = self.host.start(
-            [*self.wrapper, self.program, *config, "--state", self.state,
-             "--run", self.run, *self.args], log=self.log)
+            [*self.wrapper, self.program, *config, "--state-dir", self.state,
+             "--run-dir", self.run, *self.args], log=self.log)
         self.proc.wait_line(r"^ready\b", timeout)
         found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
         self.fingerprint = found.group(1)
@@ -86,7 +86,7 @@ class Relay:
 
     def ctl(self, *words):
         """What culvertctl WORDS --json prints, parsed."""
-        return self.host.json([self.host.lab.build / "culvertctl", "--run", self.run, *words,
+        return self.host.json([self.host.lab.build / "culvertctl", "--run-dir", self.run, *words,
                                "--json"])
 
     def left_behind(self):

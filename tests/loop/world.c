@@ -146,10 +146,10 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(answers.resets_per_sec, 100);
 	FALLBACK(answers.retries_per_sec, 1000);
-	FALLBACK(answers.versions_per_sec, 100);
+	FALLBACK(answers.version_negotiations_per_sec, 100);
 	FALLBACK(answers.refusals_per_sec, 100);
 	FALLBACK(given_up_per_sec, 1000);
-	FALLBACK(early_per_conn, 16);
+	FALLBACK(handover_packets, 16);
 #undef FALLBACK
 	if (p->always_retry)
 		l.retry_above = 0;

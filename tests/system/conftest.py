@@ -5,7 +5,7 @@ A test module may say
     TOPOLOGY = topology.matrix(relay_queues=2)     what `lab` raises, instead of the plain matrix
     DATAPATHS = ("xdp", "sock")                    run its tests once on each; else on xdp
 which goes for the tests with a `relay` or a `datapath`.  CULVERT_DATAPATH=generic, or another of
-daemon.RUNGS, runs all tests with a relay on that one instead, but for those that demand one.
+daemon.MODES, runs all tests with a relay on that one instead, but for those that demand one.
 
 BUILD names the build folder (default: build in the repository).  Output of every daemon is kept
 under BUILD/test-logs/MODULE/.

@@ -33,8 +33,8 @@ def culvertd(lab, folder, *wrapper, config=LAB, host="relay-v4only", timeout=20)
     file = folder / "culvert.conf"
     if not file.exists() or config != LAB:
         file.write_text(config, encoding="ascii")
-    return lab[host].run([*wrapper, lab.build / "culvertd", "--config", file, "--state",
-                          folder / "state", "--run", folder / f"{lab.name}-crash"],
+    return lab[host].run([*wrapper, lab.build / "culvertd", "--config", file, "--state-dir",
+                          folder / "state", "--run-dir", folder / f"{lab.name}-crash"],
                          check=False, timeout=timeout)
 
 

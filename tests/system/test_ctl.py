@@ -99,7 +99,7 @@ def test_the_target_of_a_tunnel_is_its_context_0(relay, traffic, target):
 
 
 def test_a_watch_asks_again_until_the_relay_is_gone(lab, relay, traffic):
-    words = [lab.build / "culvertctl", "--run", relay.run, "--json", "--watch=1", "contexts"]
+    words = [lab.build / "culvertctl", "--run-dir", relay.run, "--json", "--watch=1", "contexts"]
     with lab["relay"].popen(words, stdout=subprocess.PIPE, text=True) as watch:
         try:
             answers = [json.loads(watch.stdout.readline()) for _ in range(2)]
@@ -144,7 +144,7 @@ def test_the_policy_is_listed_with_its_reasons(relay, traffic):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_text_for_people_has_the_same_in_it(lab, relay, traffic, command):
-    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, command]).stdout
+    said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, command]).stdout
     assert said.strip() and "{" not in said
     if command in ("tunnels", "contexts"):
         for address in traffic.values():
@@ -154,7 +154,7 @@ def test_the_text_for_people_has_the_same_in_it(lab, relay, traffic, command):
 def test_a_limit_cuts_the_list_and_says_so(lab, relay, traffic):
     answer = relay.ctl("--limit", "1", "tunnels")
     assert len(answer["tunnels"]) == 1 and answer["total"] == 2
-    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "--limit", 1,
+    said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "--limit", 1,
                              "tunnels"]).stdout
     assert "1 of 2" in said
 
@@ -170,7 +170,7 @@ def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
            if after[name] != before.get(name, 0)}
     if relay.uses_xdp:
         assert new == {"xdp_drop_unknown_remote": 100}
-        said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "drops"]).stdout
+        said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "drops"]).stdout
         assert re.search(r"^  xdp_drop_unknown_remote +\d+  [a-z]", said, re.M), said
     # The kernel's connected sockets take nothing from strangers in the first place.
     assert tunnel_to(relay, traffic["target-v4"])["to_peer_packets"] == COUNTS["target-v4"]
@@ -200,7 +200,7 @@ def test_what_the_kernel_knows_needs_no_daemon(lab, start_relay, forward, target
             assert answer["total"] and relay.ctl(name)["total"] == answer["total"], name
         dropped = relay.ctl("drops")["xdp"]
         assert dropped and all(name.startswith("xdp_drop_") for name in dropped)
-        done = lab["relay-v4only"].run([lab.build / "culvertctl", "--run", relay.run, "status"],
+        done = lab["relay-v4only"].run([lab.build / "culvertctl", "--run-dir", relay.run, "status"],
                                        check=False)
         assert done.returncode == 1 and done.stderr.startswith("culvertctl: ")
     finally:
@@ -210,7 +210,7 @@ def test_what_the_kernel_knows_needs_no_daemon(lab, start_relay, forward, target
 
 def test_a_relay_that_does_not_run_is_named(lab, tmp_path):
     for command in COMMANDS:
-        done = lab["relay"].run([lab.build / "culvertctl", "--run", tmp_path / "none", command],
+        done = lab["relay"].run([lab.build / "culvertctl", "--run-dir", tmp_path / "none", command],
                                 check=False)
         assert done.returncode == 1 and str(tmp_path / "none") in done.stderr, done.stderr
     done = lab["relay"].run([lab.build / "culvertctl", "everything"], check=False)

@@ -61,10 +61,10 @@ def test_each_interface_says_where_it_stands(relay):
     if relay.uses_xdp:
         assert sorted(links) == ["v4", "v6"]
         for link in links.values():
-            assert (link["rung"], link["xdp"], [s["from"] for s in link["steps"]]) == (
+            assert (link["mode"], link["xdp"], [s["from"] for s in link["fallbacks"]]) == (
                 ("copy", "native", ["zerocopy"]) if relay.datapath == "xdp" else
                 ("generic", "generic", []))
-            assert all(step["because"] for step in link["steps"])
+            assert all(one["because"] for one in link["fallbacks"])
         sockets = [s["interface"] for w in relay.ctl("workers")["workers"] for s in w["sockets"]]
         assert sorted(sockets) == ["v4", "v6"]
     else:

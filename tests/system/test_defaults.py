@@ -45,7 +45,7 @@ def test_a_relay_without_configuration_bridges_to_the_world_and_refuses_the_lab(
 def test_a_relay_without_configuration_has_everything_on(plain):
     status = plain.ctl("status")
     assert [link["name"] for link in status["interfaces"]] == ["v4", "v6"]
-    assert [link["rung"] for link in status["interfaces"]] == ["copy", "copy"]
+    assert [link["mode"] for link in status["interfaces"]] == ["copy", "copy"]
     listener, = status["listeners"]
     assert (listener["port"], listener["profile"], listener["families"]) == (443, "pqc", "both")
     assert "sha256:" + listener["ca_sha256"] == plain.fingerprint

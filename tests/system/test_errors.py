@@ -156,7 +156,7 @@ CONFIG = [
 def test_culvertd_says_what_is_wrong_with_its_configuration_and_where(lab, tmp_path, text, said):
     path = tmp_path / "bad.conf"
     path.write_text(text)
-    for words in (["--check"], ["--state", tmp_path / "state", "--run", tmp_path / "run"]):
+    for words in (["--check"], ["--state-dir", tmp_path / "state", "--run-dir", tmp_path / "run"]):
         done = lab["relay-v4only"].run([lab.build / "culvertd", "--config", path, *words],
                                        check=False, timeout=10)
         assert done.returncode == 1, done.stderr

@@ -80,8 +80,8 @@ def test_a_ping_slower_than_the_relays_patience_opens_its_tunnel_anew(lab, start
 
 def test_a_run_folder_in_use_is_refused(lab, start_relay):
     relay = start_relay()
-    done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state",
-                             relay.state, "--run", relay.run], check=False)
+    done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state-dir",
+                             relay.state, "--run-dir", relay.run], check=False)
     assert done.returncode != 0
     assert str(relay.run) in done.stderr
     assert relay.ctl("status")["state"] == "serving"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 DATAPATHS = ("xdp", "sock")
 COUNT = 300
 # What a label may be called.  None of them grows with clients, targets or tunnels.
-LABELS = {"thread", "reason", "verdict", "interface", "queue", "mode", "rung", "version", "aead",
+LABELS = {"thread", "reason", "verdict", "interface", "queue", "mode", "version", "aead",
           "datapath"}
 
 GET = """
@@ -75,13 +75,13 @@ def test_the_traffic_there_was_is_in_them(relay, samples):
         assert total(samples, "culvert_xdp_frames_total", verdict="steer_context") == COUNT
 
 
-def test_each_interface_stands_on_one_rung(relay, samples):
+def test_each_interface_has_one_datapath_mode(relay, samples):
     links = relay.ctl("status")["interfaces"]
     assert [link["name"] for link in links] == (["v4", "v6"] if relay.uses_xdp else [])
     for link in links:
-        mine = {dict(labels)["rung"]: value for (name, labels), value in samples.items()
-                if name == "culvert_interface_rung" and ("interface", link["name"]) in labels}
-        assert mine[link["rung"]] == 1 and sum(mine.values()) == 1 and len(mine) == 4
+        mine = {dict(labels)["mode"]: value for (name, labels), value in samples.items()
+                if name == "culvert_interface_mode" and ("interface", link["name"]) in labels}
+        assert mine[link["mode"]] == 1 and sum(mine.values()) == 1 and len(mine) == 4
 
 
 def test_labels_are_bounded_and_name_neither_clients_nor_targets(lab, relay, samples, traffic):
@@ -122,8 +122,8 @@ def test_slow_and_senseless_clients_do_not_keep_others_from_reading(relay, garba
 def test_an_address_that_is_taken_is_a_start_error_that_names_it(relay, lab, logs, tmp_path):
     other = daemon.Relay(lab["relay"], tmp_path, log=logs / "taken.log", config=(
         'datapath = "sock"\nlistener m { port = 4443 }\n'))
-    done = lab["relay"].run([lab.build / "culvertd", "--config", other.config, "--state",
-                             other.state, "--run", other.run], check=False)
+    done = lab["relay"].run([lab.build / "culvertd", "--config", other.config, "--state-dir",
+                             other.state, "--run-dir", other.run], check=False)
     assert done.returncode == 1
     assert "metrics: listen = 127.0.0.1:9845: Address already in use" in done.stderr
 

@@ -149,7 +149,7 @@ def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
         time.sleep(1)
         lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4)
         result = load_of(busy)
-        dropped = new_drops(drops, relay)    # a slow neighbour's, beyond limits.hop-wait-packets
+        dropped = new_drops(drops, relay)    # a slow neighbour's, beyond limits.neighbour-queue-packets
         assert dropped.keys() <= {"drop_no_neighbour"}
         assert result["lost"] <= BLINK_MAX + sum(dropped.values()), (result, dropped)
         assert heard(first) - counts[0] >= 500
@@ -201,8 +201,8 @@ def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay
         assert works(way)
     assert relay.ctl("status")["counters"]["handshakes"] == handshakes
     if relay.uses_xdp:
-        assert {one["rung"] for one in relay.ctl("status")["interfaces"]} == \
-            {daemon.RUNGS[relay.datapath]}
+        assert {one["mode"] for one in relay.ctl("status")["interfaces"]} == \
+            {daemon.MODES[relay.datapath]}
 
 
 def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
@@ -287,7 +287,7 @@ numrxqueues {queues} type veth peer name {port} netns {space} numtxqueues 2 numr
     return port
 
 
-def shown(relay, name, what="rung"):
+def shown(relay, name, what="mode"):
     """What the status shows of an interface, or None."""
     found = [one for one in relay.ctl("status")["interfaces"] if one["name"] == name]
     return found[0][what] if found else None
@@ -300,7 +300,7 @@ def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, t
     plug(lab, "late", "net4", "198.18.4.88/32")
     try:
         if relay.uses_xdp:
-            wait_until(lambda: shown(relay, "late") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "late") == daemon.MODES[relay.datapath])
         lab["relay"].ip("route", "replace", "198.18.4.10/32", "dev", "late", "src", "198.18.4.88")
         way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.88:443")
         assert works(way)
@@ -325,7 +325,7 @@ def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
     try:
         for _ in range(3):
             if relay.uses_xdp:
-                wait_until(lambda: shown(relay, "again") == daemon.RUNGS[relay.datapath])
+                wait_until(lambda: shown(relay, "again") == daemon.MODES[relay.datapath])
             way = forward("peer-v4", relay, targets["target-v6"])
             assert is_clean(load(way.peer, way.address, count=200))
             lab["relay"].ip("link", "del", "again")
@@ -334,7 +334,7 @@ def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
             assert works(way)
             plug(lab, "again", "net4", None)
         if relay.uses_xdp:
-            wait_until(lambda: shown(relay, "again") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "again") == daemon.MODES[relay.datapath])
             assert len([one for one in relay.ctl("status")["interfaces"]
                         if one["name"] == "again"]) == 1
     finally:
@@ -348,17 +348,17 @@ def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
     plug(lab, "first", "net4", None)
     try:
         if relay.uses_xdp:
-            wait_until(lambda: shown(relay, "first") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "first") == daemon.MODES[relay.datapath])
         host.ip("link", "set", "first", "down")
         host.ip("link", "set", "first", "name", "renamed")
         host.ip("link", "set", "renamed", "up")
         if relay.uses_xdp:
-            wait_until(lambda: shown(relay, "renamed") == daemon.RUNGS[relay.datapath])
+            wait_until(lambda: shown(relay, "renamed") == daemon.MODES[relay.datapath])
             assert shown(relay, "first") is None
         plug(lab, "second", "net4", None)
         if relay.uses_xdp:
-            wait_until(lambda: shown(relay, "second") == daemon.RUNGS[relay.datapath])
-            assert shown(relay, "renamed") == daemon.RUNGS[relay.datapath]
+            wait_until(lambda: shown(relay, "second") == daemon.MODES[relay.datapath])
+            assert shown(relay, "renamed") == daemon.MODES[relay.datapath]
         way = forward("peer-v4", relay, targets["target-v6"])
         assert works(way)
     finally:

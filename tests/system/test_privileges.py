@@ -59,7 +59,7 @@ def test_status_shows_the_user_the_capabilities_and_the_sandbox(relay):
     found = relay.ctl("status")["privileges"]
     assert found["user"] == "nobody" and found["sandbox"] is True
     assert set(found["capabilities"].split(", ")) == set(kept_by(relay))
-    text = relay.host.run([relay.host.lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+    text = relay.host.run([relay.host.lab.build / "culvertctl", "--run-dir", relay.run, "status"]).stdout
     assert "net_admin" in text and "nobody" in text
 
 
@@ -212,8 +212,8 @@ def test_the_capabilities_of_the_service_file_are_enough(
                      for name in demanded("CapabilityBoundingSet"))
     relay = start_relay("relay-v4only", config=LAB % datapath + 'user = "nobody"\n',
                         wrapper=("setpriv", f"--bounding-set=-all{bounds}", "--no-new-privs"))
-    assert {one["rung"] for one in relay.ctl("status")["interfaces"]} == \
-        ({daemon.RUNGS[datapath]} if datapath != "sock" else set())
+    assert {one["mode"] for one in relay.ctl("status")["interfaces"]} == \
+        ({daemon.MODES[datapath]} if datapath != "sock" else set())
     assert relay.ctl("status")["privileges"]["user"] == "nobody"
     way = forward("peer-v4", relay, targets["target-v4"])
     assert exchange(way.peer, way.address, 1200)["same"] == [1200]

@@ -65,8 +65,8 @@ class GuestRelay:
         text = text.replace("\n", "\\n")
         self.guest.run(f"printf '{text}' >/etc/culvert.conf; : >/run/log")
         self.guest.run(
-            "(sh -c 'echo $$ >/run/pid; exec culvertd --config /etc/culvert.conf --run /run/culvert"
-            " --state /var/lib/culvert'; echo ended with $?) >/run/log 2>&1 &")
+            "(sh -c 'echo $$ >/run/pid; exec culvertd --config /etc/culvert.conf --run-dir /run/culvert"
+            " --state-dir /var/lib/culvert'; echo ended with $?) >/run/log 2>&1 &")
         said = self.wait_log("^(ready|ended with)")
         if "ended with" in said:
             raise LabError(said)
@@ -88,10 +88,10 @@ class GuestRelay:
         return int(re.search(r"ended with (\d+)", self.wait_log("^ended with"))[1])
 
     def ctl(self, *words):
-        return self.guest.json(f"culvertctl --run /run/culvert {' '.join(words)} --json")
+        return self.guest.json(f"culvertctl --run-dir /run/culvert {' '.join(words)} --json")
 
-    def rungs(self):
-        return {link["name"]: link["rung"] for link in self.ctl("status")["interfaces"]}
+    def modes(self):
+        return {link["name"]: link["mode"] for link in self.ctl("status")["interfaces"]}
 
     def modes(self):
         return [(s["interface"], s["queue"], s["mode"])
@@ -222,8 +222,8 @@ def assert_row(lab, relay, forward, targets, row, count=300):
 
 
 def test_every_socket_is_a_zero_copy_one(relay):
-    assert relay.rungs() == {"eth0": "zerocopy", "eth1": "zerocopy"}
-    assert all(not link["steps"] for link in relay.ctl("status")["interfaces"])
+    assert relay.modes() == {"eth0": "zerocopy", "eth1": "zerocopy"}
+    assert all(not link["fallbacks"] for link in relay.ctl("status")["interfaces"])
     assert relay.modes() == [("eth0", 0, "zerocopy"), ("eth1", 0, "zerocopy")]
 
 
@@ -248,7 +248,7 @@ def test_a_driver_that_has_zero_copy_and_refuses_it_is_believed_only_by_a_bind(r
                                        "the driver takes no zero-copy socket: Invalid argument"):
         relay.start(interfaces=("eth2",))
     relay.start("auto", interfaces=("eth0", "eth1", "eth2"))
-    assert relay.rungs() == {"eth0": "zerocopy", "eth1": "zerocopy", "eth2": "copy"}
+    assert relay.modes() == {"eth0": "zerocopy", "eth1": "zerocopy", "eth2": "copy"}
     assert relay.end("TERM") == 0
     relay.start()
 
@@ -264,7 +264,7 @@ def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
         assert "xsk_unbind" not in relay.log()
         assert guest.run("ls /sys/fs/bpf/culvert").strip() == ""
         relay.start()
-        assert set(relay.rungs().values()) == {"zerocopy"}
+        assert set(relay.modes().values()) == {"zerocopy"}
         busy.kill()
         way.stop()
     assert_row(lab, relay, forward, targets, "bridge_4to6")
@@ -280,7 +280,7 @@ def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
         time.sleep(0.5)
         assert relay.end("KILL") == 137
         relay.start()
-        assert set(relay.rungs().values()) == {"zerocopy"}
+        assert set(relay.modes().values()) == {"zerocopy"}
         busy.kill()
         way.stop()
     assert_row(lab, relay, forward, targets, "bridge_6to4")
@@ -316,6 +316,6 @@ def test_queues_that_a_driver_adds_for_xdp_are_served_by_copy_until_they_are_the
     assert all(new_calls(guest, before)[name] == 0 for name in COPY)
     assert relay.end("TERM") == 0
     relay.start(workers=2)
-    assert set(relay.rungs().values()) == {"zerocopy"}
+    assert set(relay.modes().values()) == {"zerocopy"}
     assert_row(lab, relay, forward, targets, "same_v4", count=100)
     assert guest.complaints() == []

@@ -22,9 +22,10 @@ static int describe(int err, const char *run_dir, char *error, size_t error_len)
 	switch (err) {
 	case -ENOENT:
 	case -ECONNREFUSED:
-		snprintf(error, error_len,
-			 "no culvertd is running in %s (--run selects another runtime directory)",
-			 run_dir);
+		snprintf(
+			error, error_len,
+			"no culvertd is running in %s (--run-dir selects another runtime directory)",
+			run_dir);
 		break;
 	case -EACCES:
 	case -EPERM:

@@ -4,8 +4,8 @@
 static void show_interfaces(FILE *out, const json_t *interfaces)
 {
 	static const struct table_column columns[] = {
-		{ "name", "interface" }, { "rung", "data path" }, { "xdp", "xdp" },
-		{ "queues", "queues" },	 { "mtu", "mtu" },	  { "driver", "driver" },
+		{ "name", "interface" }, { "mode", "datapath" }, { "xdp", "xdp" },
+		{ "queues", "queues" },	 { "mtu", "mtu" },	 { "driver", "driver" },
 		{ NULL, NULL },
 	};
 	size_t i, k;
@@ -18,16 +18,16 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 	table_show(out, interfaces, columns);
 	for (i = 0; i < json_array_size(interfaces); i++) {
 		const json_t *nic = json_array_get(interfaces, i);
-		const json_t *steps = json_object_get(nic, "steps");
+		const json_t *fallbacks = json_object_get(nic, "fallbacks");
 
-		for (k = 0; k < json_array_size(steps); k++) {
-			const json_t *step = json_array_get(steps, k);
+		for (k = 0; k < json_array_size(fallbacks); k++) {
+			const json_t *one = json_array_get(fallbacks, k);
 
-			fprintf(out, "  %s: changed from %s to %s: %s\n",
+			fprintf(out, "  %s: fell back from %s to %s: %s\n",
 				json_string_value(json_object_get(nic, "name")),
-				json_string_value(json_object_get(step, "from")),
-				json_string_value(json_object_get(step, "to")),
-				json_string_value(json_object_get(step, "because")));
+				json_string_value(json_object_get(one, "from")),
+				json_string_value(json_object_get(one, "to")),
+				json_string_value(json_object_get(one, "because")));
 		}
 	}
 }

@@ -174,7 +174,7 @@ static int open_control(struct load *l, const uint8_t secret[static 32])
 			.buffered = BUFFERED_BYTES,
 			.capsule_backlog = 1 << 18,
 			.given_up_per_sec = 1000,
-			.early_per_conn = 64,
+			.handover_packets = 64,
 		},
 	};
 

@@ -51,12 +51,12 @@ static void an_empty_file_gives_the_defaults(void **state)
 static void every_kind_of_value_is_read(void **state)
 {
 	struct clv_config c = parse("datapath = xdp # a comment\n"
-				    "interfaces = {eth0, \"eth1\"}\n"
+				    "interfaces = {eth0, # a comment\n\"eth1\"}\n"
 				    "workers = 3\n"
 				    "proxy-name = relay.example\n"
-				    "listener main { port = 8443 }\n"
+				    "listener main { port = 8443 /* another */ }\n"
 				    "listener web { port = 4443 profile = hybrid\n"
-				    "  cert = /c.pem\n  key = \"/k.pem\" }\n"
+				    "  cert = /c//c.pem\n  key = \"/k#.pem\" }\n"
 				    "policy { allow = {\"198.18.0.0/15\"} deny = {2001:db8::1} }\n"
 				    "egress { port-min = 30000 port-max = 30001 }\n"
 				    "limits { sojourn-ms = 7 capsule-backlog-kib = 5 }\n"
@@ -72,7 +72,8 @@ static void every_kind_of_value_is_read(void **state)
 	assert_string_equal(c.listeners[0].name, "main");
 	assert_int_equal(c.listeners[0].port, 8443);
 	assert_int_equal(c.listeners[1].profile, CLV_PROFILE_HYBRID);
-	assert_string_equal(c.listeners[1].key_file, "/k.pem");
+	assert_string_equal(c.listeners[1].cert_file, "/c//c.pem");
+	assert_string_equal(c.listeners[1].key_file, "/k#.pem");
 	assert_int_equal(c.allow.len, 1);
 	assert_string_equal(c.deny.items[0], "2001:db8::1");
 	assert_int_equal(c.egress_port_max, 30001);
@@ -101,7 +102,17 @@ static const struct refusal {
 	{ "limits {\n", "f: a section or comment is not closed", CLV_ESYNTAX },
 	{ "workers = 1\n/* none\n", "f: a section or comment is not closed", CLV_ESYNTAX },
 	{ "workers =", "f:", CLV_ESYNTAX },
-	{ "names = {a,", "f:", CLV_ESYNTAX },
+	/* Comments count their lines once, whatever they are made of and wherever they stand. */
+	{ "# one\n#\n// three\n/* four\nfive */\nworkers = 65\n",
+	  "f:6: workers = 65 is outside 0 to 64", CLV_ERANGE },
+	{ "io { # one\n\t# two\n\tring-packets = 1\n}\n", "f:3: ring-packets = 1 is outside",
+	  CLV_ERANGE },
+	{ "interfaces = {a, # one\n/* two */ b} // two\nworkers = 65\n", "f:3: workers",
+	  CLV_ERANGE },
+	{ "listener a { cert = /a//b key = \"/*#\" }\nworkers = 65\n", "f:2: workers", CLV_ERANGE },
+	{ "proxy-name = \"\\\"#\"\nworkers = 65 # 'one\n", "f:2: workers", CLV_ERANGE },
+	{ "proxy-name = a#b\nworkers = 65\n", "f:2: workers", CLV_ERANGE },
+	{ "certificate-names = {a,", "f:", CLV_ESYNTAX },
 	{ "proxy-name = \"a", "f:", CLV_ESYNTAX },
 	{ "}", "f:1: ", CLV_ESYNTAX },
 	{ "workers 3\n", "f:1: ", CLV_ESYNTAX },
@@ -121,7 +132,7 @@ static const struct refusal {
 	{ "policy { allow = {\"10.0.0.0/33\"} }\n", "f:1: policy: ", CLV_ESYNTAX },
 	{ "proxy-name = \"a b\"\n", "f: proxy-name may have printable ASCII only", CLV_ESYNTAX },
 	{ "interfaces = {\"name-that-is-far-too-long\"}\n", "f: interfaces: ", CLV_ESYNTAX },
-	{ "names = {\"\"}\n", "f: names: ", CLV_ESYNTAX },
+	{ "certificate-names = {\"\"}\n", "f: certificate-names: ", CLV_ESYNTAX },
 };
 
 static void bad_files_are_refused_with_their_name_and_line(void **state)
@@ -139,6 +150,60 @@ static void bad_files_are_refused_with_their_name_and_line(void **state)
 		err = clv_config_parse("f", r->text, &c, error, sizeof(error));
 		if (err != r->err || strncmp(error, r->error, strlen(r->error)) != 0)
 			fail_msg("%s: %d %s", r->text, err, error);
+	}
+}
+
+/* Whatever stood behind an old key: its line is named, and the key to write instead. */
+static void old_keys_are_errors_that_name_the_new_ones(void **state)
+{
+	static const char *const values[] = { "5", "true", "word", "\"\"", "{}", "{\"a\"}" };
+	const struct clv_config_rename *r;
+	size_t i, k, n;
+
+	(void)state;
+	r = clv_config_renames(&n);
+	assert_true(n > 0);
+	for (i = 0; i < n; i++, r++) {
+		for (k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+			char text[200], want[200], error[300] = "";
+			struct clv_config c;
+
+			snprintf(text, sizeof(text), "# first\n%s%s%s = %s\n%s",
+				 r->section ? r->section : "", r->section ? " {\n" : "\n",
+				 r->old_name, values[k], r->section ? "}\n" : "");
+			snprintf(want, sizeof(want), "f:3: %s is now called %s", r->old_name,
+				 r->new_name);
+			assert_int_equal(clv_config_parse("f", text, &c, error, sizeof(error)),
+					 CLV_ESYNTAX);
+			assert_string_equal(error, want);
+		}
+	}
+}
+
+/* So that the error above leads to a key that works, and no key has two meanings. */
+static void new_names_are_options_and_old_ones_are_not(void **state)
+{
+	const struct clv_config_option *o;
+	const struct clv_config_rename *r;
+	size_t i, k, n, options;
+
+	(void)state;
+	o = clv_config_options(&options);
+	r = clv_config_renames(&n);
+	for (i = 0; i < n; i++) {
+		unsigned old_names = 0, new_names = 0;
+
+		for (k = 0; k < options; k++) {
+			if (o[k].section != r[i].section &&
+			    (!o[k].section || !r[i].section ||
+			     strcmp(o[k].section, r[i].section) != 0))
+				continue;
+			old_names += strcmp(o[k].name, r[i].old_name) == 0;
+			new_names += strcmp(o[k].name, r[i].new_name) == 0;
+		}
+		if (old_names || new_names != 1)
+			fail_msg("%s -> %s: %u, %u", r[i].old_name, r[i].new_name, old_names,
+				 new_names);
 	}
 }
 
@@ -291,6 +356,8 @@ int main(void)
 		cmocka_unit_test(an_empty_file_gives_the_defaults),
 		cmocka_unit_test(every_kind_of_value_is_read),
 		cmocka_unit_test(bad_files_are_refused_with_their_name_and_line),
+		cmocka_unit_test(old_keys_are_errors_that_name_the_new_ones),
+		cmocka_unit_test(new_names_are_options_and_old_ones_are_not),
 		cmocka_unit_test(more_listeners_than_fit_are_refused),
 		cmocka_unit_test(the_shipped_file_is_what_the_table_says),
 		cmocka_unit_test(documented_defaults_are_the_defaults),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "control/daemon/options.h"
@@ -46,8 +47,8 @@ static void without_options_the_defaults_hold(void **state)
 
 static void all_values_are_taken(void **state)
 {
-	const char *const args[] = { "--config", "c",	  "--state=s", "--run",
-				     "r",	 "--log", "debug",     NULL };
+	const char *const args[] = { "--config", "c",		"--state-dir=s", "--run-dir",
+				     "r",	 "--log-level", "debug",	 NULL };
 	struct clv_options o;
 	char error[200];
 
@@ -96,9 +97,9 @@ static const struct {
 	{ { "--nonsense" }, "--nonsense: unknown option" },
 	{ { "--config" }, "--config: needs a value" },
 	{ { "extra" }, "extra: unexpected argument" },
-	{ { "--log", "loud" }, "--log: \"loud\" is not error, warn, info or debug" },
-	{ { "--state", "" }, "--state: needs a folder" },
-	{ { "--run", "" }, "--run: needs a folder" },
+	{ { "--log-level", "loud" }, "--log-level: \"loud\" is not error, warn, info or debug" },
+	{ { "--state-dir", "" }, "--state-dir: needs a directory" },
+	{ { "--run-dir", "" }, "--run-dir: needs a directory" },
 };
 
 static void mistakes_are_named(void **state)
@@ -114,6 +115,33 @@ static void mistakes_are_named(void **state)
 	}
 }
 
+static void old_options_are_errors_that_name_the_new_ones(void **state)
+{
+	const struct clv_options_rename *r;
+	size_t i, k, n;
+
+	(void)state;
+	r = clv_options_renames(&n);
+	assert_true(n > 0);
+	for (i = 0; i < n; i++, r++) {
+		char with_value[64], want[100];
+		const char *const forms[][3] = { { r->old_name, "debug", NULL },
+						 { r->old_name, NULL },
+						 { with_value, NULL } };
+
+		snprintf(with_value, sizeof(with_value), "%s=debug", r->old_name);
+		snprintf(want, sizeof(want), "%s is now called %s", r->old_name, r->new_name);
+		for (k = 0; k < sizeof(forms) / sizeof(forms[0]); k++) {
+			struct clv_options o;
+			char error[200] = "";
+
+			assert_int_equal(parse(forms[k], &o, error, sizeof(error)), CLV_ESYNTAX);
+			assert_string_equal(error, want);
+		}
+		assert_non_null(strstr(clv_options_help(), r->new_name));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +149,7 @@ int main(void)
 		cmocka_unit_test(all_values_are_taken),
 		cmocka_unit_test(modes_are_known_and_in_the_help),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(old_options_are_errors_that_name_the_new_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

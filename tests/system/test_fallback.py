@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps down the ladder: each interface for itself, each with its reason, and traffic at the end."""
+"""Datapath modes: each interface falls back by itself, with a reason, and then carries traffic."""
 import sys
 
 import pytest
@@ -50,14 +50,14 @@ def links(relay):
     return {link["name"]: link for link in relay.ctl("status")["interfaces"]}
 
 
-def steps(link):
-    return [(step["from"], step["to"]) for step in link["steps"]]
+def fallbacks(link):
+    return [(one["from"], one["to"]) for one in link["fallbacks"]]
 
 
 def logged(relay, name):
-    """The steps down that the log has of an interface, in order."""
+    """The log lines of an interface's fallbacks, in order."""
     return [line for line in relay.proc.text().splitlines()
-            if "datapath_step_down" in line and f"if={name} " in line]
+            if "datapath_fallback" in line and f"if={name} " in line]
 
 
 def metrics(relay):
@@ -67,19 +67,19 @@ def metrics(relay):
                 if line and not line.startswith("#"))
 
 
-def assert_every_step_is_told(lab, relay):
-    told = metrics(relay)
-    assert told["culvert_xdp_loaded"] == "1"
-    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+def assert_every_fallback_is_reported(lab, relay):
+    reported = metrics(relay)
+    assert reported["culvert_xdp_loaded"] == "1"
+    said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "status"]).stdout
     for name, link in links(relay).items():
-        for rung in ("zerocopy", "copy", "generic", "kernel"):
-            assert told[f'culvert_interface_rung{{interface="{name}",rung="{rung}"}}'] == \
-                str(int(rung == link["rung"]))
-        assert len(logged(relay, name)) == len(link["steps"])
-        for step, line in zip(link["steps"], logged(relay, name)):
-            assert f'from={step["from"]} to={step["to"]} because="{step["because"]}"' in line
-            change = f'from {step["from"]} to {step["to"]}: {step["because"]}\n'
-            assert f"{name}: changed {change}" in said
+        for mode in ("zerocopy", "copy", "generic", "kernel"):
+            assert reported[f'culvert_interface_mode{{interface="{name}",mode="{mode}"}}'] == \
+                str(int(mode == link["mode"]))
+        assert len(logged(relay, name)) == len(link["fallbacks"])
+        for one, line in zip(link["fallbacks"], logged(relay, name)):
+            assert f'from={one["from"]} to={one["to"]} because="{one["because"]}"' in line
+            change = f'from {one["from"]} to {one["to"]}: {one["because"]}\n'
+            assert f"{name}: fell back {change}" in said
 
 
 def assert_all_pairs_work(lab, relay, forward, targets):
@@ -93,10 +93,10 @@ def assert_all_pairs_work(lab, relay, forward, targets):
 def test_a_driver_without_zero_copy_leaves_its_interface_on_copy(lab, start_relay):
     relay = start_relay(config=config("auto"))
     for link in links(relay).values():
-        assert (link["rung"], link["queues"]) == ("copy", 2)
-        assert steps(link) == [("zerocopy", "copy")]
-        assert "the driver takes no zero-copy socket" in link["steps"][0]["because"]
-    assert_every_step_is_told(lab, relay)
+        assert (link["mode"], link["queues"]) == ("copy", 2)
+        assert fallbacks(link) == [("zerocopy", "copy")]
+        assert "the driver takes no zero-copy socket" in link["fallbacks"][0]["because"]
+    assert_every_fallback_is_reported(lab, relay)
 
 
 @pytest.fixture
@@ -121,10 +121,10 @@ def test_an_interface_without_native_xdp_runs_the_generic_kind(
         lab[peer].ip("neigh", "flush", "dev", "v4")
     relay = start_relay(config=config("auto", (without_native_xdp, "v6")))
     found = links(relay)
-    assert {name: link["rung"] for name, link in found.items()} == {"mac0": "generic", "v6": "copy"}
-    assert steps(found["mac0"]) == [("zerocopy", "generic")]
-    assert "no native XDP" in found["mac0"]["steps"][0]["because"]
-    assert_every_step_is_told(lab, relay)
+    assert {name: link["mode"] for name, link in found.items()} == {"mac0": "generic", "v6": "copy"}
+    assert fallbacks(found["mac0"]) == [("zerocopy", "generic")]
+    assert "no native XDP" in found["mac0"]["fallbacks"][0]["because"]
+    assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
     with pytest.raises(LabError, match="datapath = xdp, but mac0 only reaches generic; "
@@ -137,10 +137,10 @@ def test_an_interface_that_another_program_has_is_left_to_the_kernels_sockets(
     start_relay(config=config("xdp", ("v4",)))
     relay = start_relay(config=config("auto", port=4443), port=4443)
     found = links(relay)
-    assert {name: link["rung"] for name, link in found.items()} == {"v4": "kernel", "v6": "copy"}
-    assert steps(found["v4"]) == [("zerocopy", "generic"), ("generic", "kernel")]
-    assert all("another XDP program" in s["because"] for s in found["v4"]["steps"])
-    assert_every_step_is_told(lab, relay)
+    assert {name: link["mode"] for name, link in found.items()} == {"v4": "kernel", "v6": "copy"}
+    assert fallbacks(found["v4"]) == [("zerocopy", "generic"), ("generic", "kernel")]
+    assert all("another XDP program" in s["because"] for s in found["v4"]["fallbacks"])
+    assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     for datapath in ("zerocopy", "xdp", "generic"):
         with pytest.raises(LabError, match=f"datapath = {datapath}, but v4 only reaches kernel; "
@@ -154,10 +154,10 @@ def test_packet_memory_that_may_not_be_locked_leaves_the_kernels_sockets(
         lab, start_relay, forward, targets):
     relay = start_relay(config=config("auto"), wrapper=RAISED)
     for link in links(relay).values():
-        assert link["rung"] == "kernel" and link["steps"][-1]["to"] == "kernel"
+        assert link["mode"] == "kernel" and link["fallbacks"][-1]["to"] == "kernel"
         assert "1024 KiB of packet memory may be locked (RLIMIT_MEMLOCK" in \
-            link["steps"][-1]["because"]
-    assert_every_step_is_told(lab, relay)
+            link["fallbacks"][-1]["because"]
+    assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
     with pytest.raises(LabError, match="datapath = xdp, but v4 only reaches .*RLIMIT_MEMLOCK"):
@@ -169,10 +169,10 @@ def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets
     relay = start_relay(config=config("auto"), wrapper=UNPRIVILEGED)
     status = relay.ctl("status")
     assert status["interfaces"] == [] and "CAP_BPF" in status["no_xdp_because"]
-    said = lab["relay"].run([lab.build / "culvertctl", "--run", relay.run, "status"]).stdout
+    said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "status"]).stdout
     assert f'no XDP:        {status["no_xdp_because"]}' in said
     assert metrics(relay)["culvert_xdp_loaded"] == "0"
-    assert relay.proc.text().count("datapath_step_down") == 1
+    assert relay.proc.text().count("datapath_fallback") == 1
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
     for datapath in ("zerocopy", "xdp", "generic"):
@@ -180,21 +180,21 @@ def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets
             start_relay(config=config(datapath), wrapper=UNPRIVILEGED)
 
 
-def test_a_queue_that_somebody_else_has_takes_the_whole_interface_down_the_ladder(
+def test_a_queue_that_somebody_else_has_makes_the_whole_interface_fall_back(
         lab, start_relay, forward, targets):
     holder = lab["relay"].start([sys.executable, "-c", HOLD, "v6", 1], name="holder")
     holder.wait_line("^ready")
     relay = start_relay(config=config("auto"))
     found = links(relay)
-    assert {name: link["rung"] for name, link in found.items()} == {"v4": "copy", "v6": "kernel"}
-    assert steps(found["v6"]) == [("zerocopy", "copy"), ("copy", "generic"), ("generic", "kernel")]
-    assert "queue 1: Device or resource busy" in found["v6"]["steps"][1]["because"]
-    assert_every_step_is_told(lab, relay)
+    assert {name: link["mode"] for name, link in found.items()} == {"v4": "copy", "v6": "kernel"}
+    assert fallbacks(found["v6"]) == [("zerocopy", "copy"), ("copy", "generic"), ("generic", "kernel")]
+    assert "queue 1: Device or resource busy" in found["v6"]["fallbacks"][1]["because"]
+    assert_every_fallback_is_reported(lab, relay)
     # No socket of the first try is left to swallow what now is the kernel's.
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
     holder.kill()
-    assert {link["rung"] for link in links(start_relay(config=config("auto"))).values()} == {"copy"}
+    assert {link["mode"] for link in links(start_relay(config=config("auto"))).values()} == {"copy"}
 
 
 def test_tunnel_packets_on_a_queue_without_a_socket_are_counted_and_nobody_elses(

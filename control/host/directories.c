@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/host/folders.h"
+#include "control/host/directories.h"
 
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
@@ -22,7 +22,7 @@ enum {
 	SECRET_TEXT_LEN = 2 * CLV_SECRET_LEN,
 };
 
-int clv_folders_make(const char *path, unsigned mode)
+int clv_directories_make(const char *path, unsigned mode)
 {
 	char part[PATH_MAX];
 	struct stat st;
@@ -74,7 +74,7 @@ static int open_locked(const char *path)
 	}
 }
 
-int clv_folders_lock(const char *run_dir, char *error, size_t error_len)
+int clv_directories_lock(const char *run_dir, char *error, size_t error_len)
 {
 	char path[PATH_MAX], text[24];
 	int err, fd, n;
@@ -84,8 +84,8 @@ int clv_folders_lock(const char *run_dir, char *error, size_t error_len)
 	fd = open_locked(path);
 	if (fd == -EBUSY)
 		snprintf(error, error_len,
-			 "another culvertd runs on %s: stop it, or give this one a --run and "
-			 "--state of its own",
+			 "another culvertd runs on %s: stop it, or give this one a --run-dir "
+			 "and --state-dir of its own",
 			 run_dir);
 	else if (fd < 0)
 		snprintf(error, error_len, "%s: %s", path, clv_strerror(fd));
@@ -102,7 +102,7 @@ int clv_folders_lock(const char *run_dir, char *error, size_t error_len)
 	return fd;
 }
 
-void clv_folders_unlock(const char *run_dir, int lock_fd)
+void clv_directories_unlock(const char *run_dir, int lock_fd)
 {
 	char path[PATH_MAX];
 
@@ -177,8 +177,8 @@ static int write_secret(const char *path, const uint8_t secret[static CLV_SECRET
 	return err;
 }
 
-int clv_folders_secret(const char *state_dir, uint8_t secret[static CLV_SECRET_LEN], char *error,
-		       size_t error_len)
+int clv_directories_secret(const char *state_dir, uint8_t secret[static CLV_SECRET_LEN],
+			   char *error, size_t error_len)
 {
 	uint8_t fresh[CLV_SECRET_LEN];
 	struct clv_rand rand;

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/host/folders.h"
+#include "control/host/directories.h"
 #include "datapath/base/err.h"
 
 static char top[64], deep[96], secret_file[96], lock_file[96];
@@ -26,7 +26,7 @@ static char top[64], deep[96], secret_file[96], lock_file[96];
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(top, "/tmp/clv-test-folders-XXXXXX");
+	strcpy(top, "/tmp/clv-test-directories-XXXXXX");
 	if (!mkdtemp(top))
 		return -1;
 	snprintf(deep, sizeof(deep), "%s/a/b", top);
@@ -48,35 +48,35 @@ static int teardown(void **state)
 	return rmdir(top);
 }
 
-static void folders_are_made_with_those_above(void **state)
+static void directories_are_made_with_their_parents(void **state)
 {
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(clv_folders_make(deep, 0700), 0);
-	assert_int_equal(clv_folders_make(deep, 0700), 0);
+	assert_int_equal(clv_directories_make(deep, 0700), 0);
+	assert_int_equal(clv_directories_make(deep, 0700), 0);
 	assert_int_equal(stat(deep, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
-	assert_int_equal(clv_folders_make("/dev/null", 0700), -ENOTDIR);
-	assert_int_equal(clv_folders_make("/dev/null/x", 0700), -ENOTDIR);
+	assert_int_equal(clv_directories_make("/dev/null", 0700), -ENOTDIR);
+	assert_int_equal(clv_directories_make("/dev/null/x", 0700), -ENOTDIR);
 }
 
-static void one_daemon_has_a_run_folder(void **state)
+static void one_daemon_has_a_run_directory(void **state)
 {
 	char error[200] = "";
 	int first, second;
 
 	(void)state;
-	first = clv_folders_lock(top, error, sizeof(error));
+	first = clv_directories_lock(top, error, sizeof(error));
 	assert_true(first >= 0);
-	second = clv_folders_lock(top, error, sizeof(error));
+	second = clv_directories_lock(top, error, sizeof(error));
 	assert_int_equal(second, -EBUSY);
 	assert_non_null(strstr(error, "another culvertd runs on"));
-	clv_folders_unlock(top, first);
+	clv_directories_unlock(top, first);
 	assert_int_equal(access(lock_file, F_OK), -1);
-	second = clv_folders_lock(top, error, sizeof(error));
+	second = clv_directories_lock(top, error, sizeof(error));
 	assert_true(second >= 0);
-	clv_folders_unlock(top, second);
+	clv_directories_unlock(top, second);
 }
 
 static void a_killed_daemon_holds_no_lock(void **state)
@@ -88,14 +88,14 @@ static void a_killed_daemon_holds_no_lock(void **state)
 	(void)state;
 	pid = fork();
 	if (pid == 0) {
-		clv_folders_lock(top, error, sizeof(error));
+		clv_directories_lock(top, error, sizeof(error));
 		kill(getpid(), SIGKILL);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(access(lock_file, F_OK), 0);
-	fd = clv_folders_lock(top, error, sizeof(error));
+	fd = clv_directories_lock(top, error, sizeof(error));
 	assert_true(fd >= 0);
-	clv_folders_unlock(top, fd);
+	clv_directories_unlock(top, fd);
 }
 
 enum {
@@ -114,19 +114,19 @@ static void compete(struct rivalry *r)
 	int fd;
 
 	while (atomic_fetch_add(&r->turns, 1) < TURNS) {
-		fd = clv_folders_lock(top, error, sizeof(error));
+		fd = clv_directories_lock(top, error, sizeof(error));
 		if (fd < 0)
 			continue;
 		if (atomic_fetch_add(&r->holders, 1))
 			atomic_fetch_add(&r->both, 1);
 		usleep(1);
 		atomic_fetch_sub(&r->holders, 1);
-		clv_folders_unlock(top, fd);
+		clv_directories_unlock(top, fd);
 	}
 }
 
 /* Who opened the file before its owner removed it has a lock on nothing. */
-static void daemons_that_come_and_go_never_have_the_folder_together(void **state)
+static void daemons_that_come_and_go_never_share_the_directory(void **state)
 {
 	struct rivalry *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -148,12 +148,12 @@ static void daemons_that_come_and_go_never_have_the_folder_together(void **state
 	munmap(r, sizeof(*r));
 }
 
-static void a_missing_run_folder_is_an_error(void **state)
+static void a_missing_run_directory_is_an_error(void **state)
 {
 	char error[200] = "";
 
 	(void)state;
-	assert_int_equal(clv_folders_lock("/nonexistent", error, sizeof(error)), -ENOENT);
+	assert_int_equal(clv_directories_lock("/nonexistent", error, sizeof(error)), -ENOENT);
 	assert_non_null(strstr(error, "/nonexistent/culvertd.lock"));
 }
 
@@ -164,13 +164,13 @@ static void the_secret_is_made_once_and_for_the_owner_alone(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(clv_folders_secret(top, first, error, sizeof(error)), 0);
-	assert_int_equal(clv_folders_secret(top, again, error, sizeof(error)), 0);
+	assert_int_equal(clv_directories_secret(top, first, error, sizeof(error)), 0);
+	assert_int_equal(clv_directories_secret(top, again, error, sizeof(error)), 0);
 	assert_memory_equal(first, again, sizeof(first));
 	assert_int_equal(stat(secret_file, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	unlink(secret_file);
-	assert_int_equal(clv_folders_secret(top, other, error, sizeof(error)), 0);
+	assert_int_equal(clv_directories_secret(top, other, error, sizeof(error)), 0);
 	assert_memory_not_equal(first, other, sizeof(first));
 }
 
@@ -188,23 +188,24 @@ static void a_damaged_secret_is_left_alone(void **state)
 		assert_int_equal(write(fd, damage[i], strlen(damage[i])),
 				 (ssize_t)strlen(damage[i]));
 		close(fd);
-		assert_int_equal(clv_folders_secret(top, secret, error, sizeof(error)),
+		assert_int_equal(clv_directories_secret(top, secret, error, sizeof(error)),
 				 CLV_ESYNTAX);
 		assert_non_null(strstr(error, "damaged"));
 	}
 	assert_int_equal(access(secret_file, F_OK), 0);
 	unlink(secret_file);
-	assert_int_equal(clv_folders_secret("/nonexistent", secret, error, sizeof(error)), -ENOENT);
+	assert_int_equal(clv_directories_secret("/nonexistent", secret, error, sizeof(error)),
+			 -ENOENT);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(folders_are_made_with_those_above),
-		cmocka_unit_test(one_daemon_has_a_run_folder),
+		cmocka_unit_test(directories_are_made_with_their_parents),
+		cmocka_unit_test(one_daemon_has_a_run_directory),
 		cmocka_unit_test(a_killed_daemon_holds_no_lock),
-		cmocka_unit_test(daemons_that_come_and_go_never_have_the_folder_together),
-		cmocka_unit_test(a_missing_run_folder_is_an_error),
+		cmocka_unit_test(daemons_that_come_and_go_never_share_the_directory),
+		cmocka_unit_test(a_missing_run_directory_is_an_error),
 		cmocka_unit_test(the_secret_is_made_once_and_for_the_owner_alone),
 		cmocka_unit_test(a_damaged_secret_is_left_alone),
 	};
