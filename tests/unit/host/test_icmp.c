@@ -12,6 +12,7 @@
 
 #include "datapath/base/err.h"
 #include "datapath/io/packet.h"
+#include "tests/unit/hex.h"
 
 /* Quoted: 192.0.2.10:40000 -> 198.51.100.20:443, UDP of 1464 bytes; 2001:db8::a -> 2001:db8:1::14. */
 #define IP4   "4500 05b8 1c46 4000 40 11 0000 c000020a c6336414"
@@ -19,25 +20,6 @@
 #define PORTS "9c40 01bb"
 
 enum { MAX = 200 };
-
-static size_t unhex(const char *hex, uint8_t out[static MAX])
-{
-	size_t len = 0;
-
-	while (*hex) {
-		unsigned byte;
-
-		if (*hex == ' ') {
-			hex++;
-			continue;
-		}
-		assert_int_equal(sscanf(hex, "%2x", &byte), 1);
-		assert_true(len < MAX);
-		out[len++] = (uint8_t)byte;
-		hex += 2;
-	}
-	return len;
-}
 
 static const struct icmp_case {
 	const char *name;

@@ -184,6 +184,17 @@ static struct clv_http_stream *request(struct pair *p)
 	return s;
 }
 
+/* A request that the server answered; its stream stays open. */
+static struct clv_http_stream *request_answered(struct pair *p)
+{
+	struct clv_http_stream *s;
+
+	p->server.answer = true;
+	s = request(p);
+	pipe_run(&p->pipe);
+	return s;
+}
+
 static void test_a_request_and_its_answer_pass_in_pieces_of_any_size(void **state)
 {
 	static const size_t chunks[] = { 1, 2, 3, 7, 100, 100000 };
@@ -234,9 +245,7 @@ static void test_large_bodies_are_cut_to_the_transports_chunks(void **state)
 	(void)state;
 	for (size_t i = 0; i < len; i++)
 		data[i] = (uint8_t)(i * 7 + (i >> 8));
-	p->server.answer = true;
-	s = request(p);
-	pipe_run(&p->pipe);
+	s = request_answered(p);
 	assert_int_equal(clv_http_send(s, data, 10, data + 10, len - 10, false), 0);
 	pipe_run(&p->pipe);
 	assert_int_equal(p->server.body_len, len);
@@ -275,9 +284,7 @@ static void test_an_abort_reaches_the_other_side_once(void **state)
 	struct clv_http_stream *s;
 
 	(void)state;
-	p->server.answer = true;
-	s = request(p);
-	pipe_run(&p->pipe);
+	s = request_answered(p);
 	assert_trace(&p->client, "headers 0 status 200 :status=200;");
 	p->server.used = 0;
 	clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
@@ -297,9 +304,7 @@ static void test_stopping_a_stream_leaves_our_half_open(void **state)
 	struct clv_http_stream *s;
 
 	(void)state;
-	p->server.answer = true;
-	s = request(p);
-	pipe_run(&p->pipe);
+	s = request_answered(p);
 	p->server.used = p->client.used = 0;
 	clv_http_stop(p->server.last, CLV_H3_NO_ERROR);
 	assert_int_equal(clv_http_send(s, (const uint8_t *)"x", 1, NULL, 0, false), 0);
@@ -368,9 +373,7 @@ static void test_goaway_refuses_new_requests_and_keeps_old_ones(void **state)
 	struct clv_http_stream *s, *late;
 
 	(void)state;
-	p->server.answer = true;
-	s = request(p);
-	pipe_run(&p->pipe);
+	s = request_answered(p);
 	request(p); /* crosses the GOAWAY */
 	p->client.used = p->server.used = 0;
 	pipe_goaway(p->server.h3);

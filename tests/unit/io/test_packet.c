@@ -14,6 +14,7 @@
 #include "datapath/base/bytes.h"
 #include "datapath/base/err.h"
 #include "datapath/io/packet.h"
+#include "tests/unit/hex.h"
 
 #define ETHER  "0200000000010200000000020800"
 #define ETHER6 "02000000000102000000000286dd"
@@ -29,18 +30,6 @@
 	"6010000000101140"                                                                         \
 	"20010db800000000000000000000000a20010db8000100000000000000000014"
 #define UDP6 "9c4001bb00105cc263756c7665727421"
-
-static size_t unhex(const char *hex, uint8_t *out)
-{
-	size_t n = strlen(hex) / 2, i;
-	unsigned byte;
-
-	for (i = 0; i < n; i++) {
-		assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
-		out[i] = (uint8_t)byte;
-	}
-	return n;
-}
 
 static struct clv_endpoint endpoint(const char *text)
 {

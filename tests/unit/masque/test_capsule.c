@@ -14,6 +14,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+#include "tests/unit/hex.h"
 
 enum {
 	WIRE_MAX = 256,
@@ -25,21 +26,6 @@ struct report {
 	size_t used;
 	int answer; /* what callbacks return */
 };
-
-static size_t unhex(const char *hex, uint8_t *out)
-{
-	size_t n = 0;
-	unsigned byte;
-
-	for (; *hex; hex++) {
-		if (*hex == ' ')
-			continue;
-		assert_int_equal(sscanf(hex, "%2x", &byte), 1);
-		out[n++] = (uint8_t)byte;
-		hex++;
-	}
-	return n;
-}
 
 static void write_hex(struct report *r, const uint8_t *data, size_t len)
 {

@@ -21,6 +21,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+#include "tests/unit/hex.h"
 
 #define UNCOMPRESSED_2 "<11020200 >120102 "
 #define T4	       "c000022a c350"	   /* 192.0.2.42:50000 */
@@ -412,13 +413,8 @@ static int feed(struct world *w, const char *hex, uint64_t now_ns)
 	uint8_t wire[64];
 	const uint8_t *p = wire;
 	uint64_t type, len;
-	size_t n = 0;
-	unsigned byte;
+	size_t n = unhex(hex, wire);
 
-	for (; *hex; hex += 2) {
-		assert_int_equal(sscanf(hex, "%2x", &byte), 1);
-		wire[n++] = (uint8_t)byte;
-	}
 	assert_int_equal(clv_varint_read(&p, wire + n, &type), 0);
 	assert_int_equal(clv_varint_read(&p, wire + n, &len), 0);
 	/* A row may lie about the length only where that is its point; then the parser decides. */

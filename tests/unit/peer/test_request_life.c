@@ -60,15 +60,21 @@ static void test_what_cannot_be_asked_is_refused_at_once(void **state)
 	client_teardown(f);
 }
 
+/* Two requests before the relay's SETTINGS, of which the first is closed. */
+static void begin_two_and_close_one(struct fixture *f, struct told *a, struct told *b)
+{
+	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, a, &a->rq), 0);
+	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, b, &b->rq), 0);
+	clv_client_request_close(a->rq);
+}
+
 static void test_a_waiting_request_may_be_closed_or_outlived(void **state)
 {
 	struct fixture *f = client_setup(true);
 	struct told a = { 0 }, b = { 0 };
 
 	(void)state;
-	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &a, &a.rq), 0);
-	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &b, &b.rq), 0);
-	clv_client_request_close(a.rq);
+	begin_two_and_close_one(f, &a, &b);
 	clv_client_requests_free(f->client);
 	f->client = NULL;
 	assert_int_equal(a.results, 0);
@@ -117,9 +123,7 @@ static void test_silence_before_the_settings_is_given_up_too(void **state)
 	struct told a = { 0 }, b = { 0 };
 
 	(void)state;
-	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &a, &a.rq), 0);
-	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, &b, &b.rq), 0);
-	clv_client_request_close(a.rq);
+	begin_two_and_close_one(f, &a, &b);
 	clv_client_requests_step(f->client, 1);
 	clv_client_requests_step(f->client, 1 + CLIENT_ANSWER_NS);
 	assert_int_equal(a.results, 0);

@@ -2,6 +2,7 @@
 #include "tests/unit/proxy/bind_fixture.h"
 
 #include "tests/unit/check.h"
+#include "tests/unit/hex.h"
 
 struct fixture *bind_setup(void)
 {
@@ -47,16 +48,8 @@ void bind_ask(struct fixture *f, const char *path)
 void bind_say(struct fixture *f, const char *hex)
 {
 	uint8_t wire[256];
-	size_t n = 0;
-	unsigned byte;
+	size_t n = unhex(hex, wire);
 
-	for (; *hex; hex++) {
-		if (*hex == ' ')
-			continue;
-		assert_int_equal(sscanf(hex, "%2x", &byte), 1);
-		wire[n++] = (uint8_t)byte;
-		hex++;
-	}
 	assert_int_equal(clv_http_send(f->stream, wire, n, NULL, 0, false), 0);
 	pipe_run(&f->pipe);
 }

@@ -262,6 +262,19 @@ static void test_idle(void **state)
 	request_teardown(f);
 }
 
+/* Register contexts of one remote, one after the other, with even IDs from first on. */
+static void open_and_close(struct fixture *f, unsigned first, unsigned end)
+{
+	for (unsigned id = first; id < end; id += 2) {
+		char hex[32];
+
+		snprintf(hex, sizeof(hex), "110940%02x04" G4_HEX, id);
+		bind_say(f, hex);
+		snprintf(hex, sizeof(hex), "130240%02x", id);
+		bind_say(f, hex);
+	}
+}
+
 static void test_rate(void **state)
 {
 	struct fixture *f = bind_setup();
@@ -269,28 +282,14 @@ static void test_rate(void **state)
 	(void)state;
 	for (int tunnel = 0; tunnel < 2; tunnel++) {
 		bind_ask(f, ANY);
-		for (unsigned id = 4; id < 64; id += 2) {
-			char hex[32];
-
-			snprintf(hex, sizeof(hex), "1108%02x04080808080035", id);
-			bind_say(f, hex);
-			snprintf(hex, sizeof(hex), "1301%02x", id);
-			bind_say(f, hex);
-		}
+		open_and_close(f, 4, 64);
 	}
 	/* 60 on two tunnels of one connection, at one moment */
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 40);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_RATE), 20);
 	f->relay.now_ns += 100000000;
 	bind_forget(f);
-	for (unsigned id = 64; id < 128; id += 2) {
-		char hex[32];
-
-		snprintf(hex, sizeof(hex), "110940%02x04080808080035", id);
-		bind_say(f, hex);
-		snprintf(hex, sizeof(hex), "130240%02x", id);
-		bind_say(f, hex);
-	}
+	open_and_close(f, 64, 128);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
 	/* a remote without a context is as much work */
 	f->relay.now_ns += 50000000;
