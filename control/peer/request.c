@@ -19,7 +19,7 @@ enum {
 
 enum client_state {
 	CLIENT_WAITING = 1, /* for the relay's SETTINGS; no stream yet */
-	CLIENT_ASKED,
+	CLIENT_REQUESTED,
 	CLIENT_OPEN,
 };
 
@@ -27,28 +27,28 @@ struct clv_client_request {
 	struct clv_client_requests *cs;
 	struct clv_http_stream *stream; /* NULL while WAITING */
 	struct clv_client_request *prev, *next;
-	struct clv_client_request *younger, *older; /* in the line of those without an answer */
-	uint64_t until_ns; /* of those: when it is given up; 0: not known yet */
+	struct clv_client_request *younger, *older; /* among the unanswered, by age */
+	uint64_t until_ns; /* of those: when it is cancelled; 0: not known yet */
 	void *user;
 	enum client_state state;
 	struct clv_template_uri uri;
 	struct clv_capsule_parser capsules;
-	bool is_bind; /* asked for a bound socket */
-	bool busy;    /* inside a call upward: close leaves the memory to the caller */
-	bool gone;    /* closed meanwhile */
+	bool wants_bound; /* asks for a bound tunnel */
+	bool busy;	  /* inside a call of the ops: close leaves the memory to the caller */
+	bool gone;	  /* closed inside that call */
 };
 
 struct clv_client_requests {
 	struct clv_client_requests_params params;
 	struct clv_client_request *first;
-	struct clv_client_request *oldest, *youngest; /* without an answer */
+	struct clv_client_request *oldest, *youngest; /* unanswered */
 	uint32_t count;
 	char uri_template[CLV_TEMPLATE_URI_MAX];
 };
 
 /* ---- the life of a request ---- */
 
-static void wait_in_line(struct clv_client_request *rq)
+static void join_unanswered(struct clv_client_request *rq)
 {
 	struct clv_client_requests *cs = rq->cs;
 
@@ -60,8 +60,8 @@ static void wait_in_line(struct clv_client_request *rq)
 	cs->youngest = rq;
 }
 
-/* It has its answer, or needs none any more; once more does nothing. */
-static void leave_line(struct clv_client_request *rq)
+/* It is answered, or over.  Of one that is not in the list nothing is done. */
+static void leave_unanswered(struct clv_client_request *rq)
 {
 	struct clv_client_requests *cs = rq->cs;
 
@@ -82,7 +82,7 @@ static void unlink_request(struct clv_client_request *rq)
 {
 	struct clv_client_requests *cs = rq->cs;
 
-	leave_line(rq);
+	leave_unanswered(rq);
 	if (rq->stream)
 		rq->stream->user = NULL;
 	rq->stream = NULL;
@@ -101,8 +101,8 @@ static void free_request(struct clv_client_request *rq)
 	free(rq);
 }
 
-/* Tell the owner how it went.  Returns false when the owner closed the request in the call. */
-static bool tell_result(struct clv_client_request *rq, const struct clv_client_result *result)
+/* Give the owner the result.  Returns false when the owner closed the request in the call. */
+static bool notify_result(struct clv_client_request *rq, const struct clv_client_result *result)
 {
 	bool was_busy = rq->busy;
 
@@ -112,7 +112,7 @@ static bool tell_result(struct clv_client_request *rq, const struct clv_client_r
 	return !rq->gone;
 }
 
-/* It is over: say so and forget it.  The owner had its result. */
+/* Report the end of a request that had its result, and free it. */
 static void finish(struct clv_client_request *rq, int err)
 {
 	struct clv_client_requests *cs = rq->cs;
@@ -122,32 +122,32 @@ static void finish(struct clv_client_request *rq, int err)
 	free_request(rq);
 }
 
-/* Finish a request that may not have had its answer yet. */
-static void settle(struct clv_client_request *rq, const struct clv_client_result *result)
+/* The same for a request that may have no result yet: it is reported first. */
+static void end_request(struct clv_client_request *rq, const struct clv_client_result *result)
 {
-	if (rq->state != CLIENT_OPEN && !tell_result(rq, result)) {
+	if (rq->state != CLIENT_OPEN && !notify_result(rq, result)) {
 		free_request(rq);
 		return;
 	}
 	finish(rq, result->err);
 }
 
-static void settle_err(struct clv_client_request *rq, int err)
+static void end_err(struct clv_client_request *rq, int err)
 {
-	settle(rq, &(struct clv_client_result){ .err = err,
-						.stream_id = rq->stream ? rq->stream->id : -1 });
+	end_request(rq, &(struct clv_client_result){
+				.err = err, .stream_id = rq->stream ? rq->stream->id : -1 });
 }
 
 /* The relay broke the protocol on this stream. */
-static void fail_malformed(struct clv_client_request *rq, uint64_t code)
+static void abort_malformed(struct clv_client_request *rq, uint64_t code)
 {
 	clv_http_abort(rq->stream, code);
-	settle_err(rq, CLV_EPROTO);
+	end_err(rq, CLV_EPROTO);
 }
 
-/* ---- asking ---- */
+/* ---- sending the request ---- */
 
-static int ask(struct clv_client_request *rq)
+static int send_request(struct clv_client_request *rq)
 {
 	const struct clv_http_field fields[] = {
 		clv_http_field_text(":method", "CONNECT"),
@@ -158,13 +158,13 @@ static int ask(struct clv_client_request *rq)
 		clv_http_field_text("capsule-protocol", "?1"),
 		clv_http_field_text("connect-udp-bind", "?1"),
 	};
-	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->is_bind;
+	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->wants_bound;
 	int err;
 
 	err = clv_http_request(rq->cs->params.http, fields, n, &rq->stream);
 	if (err < 0)
 		return err;
-	rq->state = CLIENT_ASKED;
+	rq->state = CLIENT_REQUESTED;
 	rq->stream->user = rq;
 	return 0;
 }
@@ -176,17 +176,17 @@ static void on_settings(void *user, const struct clv_http_settings *settings)
 	int err;
 
 	/*
-	 * The list is searched anew each time: an owner told of a failure may close others.  Every
-	 * turn takes one request out of WAITING.
+	 * The list is searched anew each time, because the owner of one that failed may close
+	 * others.  Every turn takes one request out of WAITING.
 	 */
 	do {
 		for (rq = cs->first; rq && rq->state != CLIENT_WAITING; rq = rq->next)
 			;
 		if (!rq)
 			break;
-		err = settings->extended_connect ? ask(rq) : CLV_EPROTO;
+		err = settings->extended_connect ? send_request(rq) : CLV_EPROTO;
 		if (err < 0)
-			settle_err(rq, err);
+			end_err(rq, err);
 	} while (true);
 }
 
@@ -206,18 +206,18 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 	if (!rq || head->status < 200)
 		return;
 	if (clv_answer_is_malformed(head)) {
-		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
+		abort_malformed(rq, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
-	if (clv_answer_read(head, rq->is_bind, &result)) {
+	if (clv_answer_read(head, rq->wants_bound, &result)) {
 		clv_http_abort(s, head->status < 300 ? CLV_H3_MESSAGE_ERROR
 						     : CLV_H3_REQUEST_CANCELLED);
-		settle(rq, &result);
+		end_request(rq, &result);
 		return;
 	}
 	rq->state = CLIENT_OPEN;
-	leave_line(rq);
-	if (!tell_result(rq, &result))
+	leave_unanswered(rq);
+	if (!notify_result(rq, &result))
 		free_request(rq);
 }
 
@@ -280,17 +280,17 @@ static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, 
 		return;
 	rq->busy = true;
 	err = clv_capsule_parser_feed(&rq->capsules, data, len,
-				      rq->is_bind ? &bound_capsule_ops : &capsule_ops, rq);
+				      rq->wants_bound ? &bound_capsule_ops : &capsule_ops, rq);
 	rq->busy = false;
 	if (rq->gone)
 		free_request(rq);
 	else if (err < 0) {
 		clv_http_abort(rq->stream, clv_capsule_h3_error(err));
-		settle_err(rq, err == -ENOMEM ? err : CLV_EPROTO);
+		end_err(rq, err == -ENOMEM ? err : CLV_EPROTO);
 	}
 }
 
-/* ---- the stream's end ---- */
+/* ---- the end of the stream ---- */
 
 static void on_end(void *user, struct clv_http_stream *s)
 {
@@ -300,7 +300,7 @@ static void on_end(void *user, struct clv_http_stream *s)
 	if (!rq)
 		return;
 	if (rq->state != CLIENT_OPEN || clv_capsule_parser_end(&rq->capsules) < 0) {
-		fail_malformed(rq, CLV_H3_MESSAGE_ERROR);
+		abort_malformed(rq, CLV_H3_MESSAGE_ERROR);
 		return;
 	}
 	if (clv_http_finish(s) < 0)
@@ -317,15 +317,15 @@ static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 	if (!rq)
 		return;
 	clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
-	settle_err(rq, CLV_ECLOSED);
+	end_err(rq, CLV_ECLOSED);
 }
 
-/* STOP_SENDING before the answer may go with a refusal still to come: RFC 9114 section 4.1. */
+/* STOP_SENDING may precede a refusal that is still to come: RFC 9114 section 4.1. */
 static void on_stop(void *user, struct clv_http_stream *s, uint64_t code)
 {
 	struct clv_client_request *rq = s->user;
 
-	if (!rq || (code == CLV_H3_NO_ERROR && rq->state == CLIENT_ASKED))
+	if (!rq || (code == CLV_H3_NO_ERROR && rq->state == CLIENT_REQUESTED))
 		return;
 	on_reset(user, s, code);
 }
@@ -337,7 +337,7 @@ static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 	(void)user;
 	(void)code;
 	if (rq)
-		settle_err(rq, CLV_ECLOSED);
+		end_err(rq, CLV_ECLOSED);
 }
 
 static const struct clv_http_event_ops event_ops = {
@@ -367,7 +367,7 @@ static int set_template(struct clv_client_requests *cs)
 			     params->authority, CLV_TEMPLATE_DEFAULT_PATH);
 	if (n < 0 || (size_t)n >= sizeof(cs->uri_template))
 		return CLV_ESYNTAX;
-	/* Any target does to find out whether the template is sound. */
+	/* Expand it for any target, to find out whether the template is valid. */
 	if (clv_template_expand(cs->uri_template, "192.0.2.1", 1, &uri, &why) < 0)
 		return CLV_ESYNTAX;
 	return 0;
@@ -399,14 +399,13 @@ void clv_client_requests_free(struct clv_client_requests *cs)
 {
 	if (!cs)
 		return;
-	clv_http_free(
-		cs->params.http); /* closes every stream, and with it every request that has one */
+	clv_http_free(cs->params.http); /* ends every request that has a stream */
 	while (cs->first)
-		settle_err(cs->first, CLV_ECLOSED);
+		end_err(cs->first, CLV_ECLOSED);
 	free(cs);
 }
 
-/* host NULL: a bound socket. */
+/* host NULL: a bound tunnel. */
 static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
 			struct clv_client_request **out)
 {
@@ -430,11 +429,12 @@ static int open_request(struct clv_client_requests *cs, const char *host, uint16
 	rq->cs = cs;
 	rq->user = user;
 	rq->state = CLIENT_WAITING;
-	rq->is_bind = !host;
-	clv_capsule_parser_init(&rq->capsules, CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
-						       (rq->is_bind ? CLV_DGRAM_REMOTE_MAX : 0));
+	rq->wants_bound = !host;
+	clv_capsule_parser_init(&rq->capsules,
+				CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
+					(rq->wants_bound ? CLV_DGRAM_REMOTE_MAX : 0));
 	if (settings) {
-		err = ask(rq);
+		err = send_request(rq);
 		if (err < 0)
 			goto free_rq;
 	}
@@ -443,7 +443,7 @@ static int open_request(struct clv_client_requests *cs, const char *host, uint16
 		cs->first->prev = rq;
 	cs->first = rq;
 	cs->count++;
-	wait_in_line(rq);
+	join_unanswered(rq);
 	*out = rq;
 	return 0;
 
@@ -469,7 +469,7 @@ void *clv_client_request_user(const struct clv_client_request *rq)
 	return rq->user;
 }
 
-/* New ones are at the young end. */
+/* Those made since the last step are at the young end: set their time limit. */
 static void set_times(struct clv_client_requests *cs, uint64_t now_ns)
 {
 	for (struct clv_client_request *rq = cs->youngest; rq && !rq->until_ns; rq = rq->older)
@@ -484,10 +484,10 @@ void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns)
 	while (cs->oldest && cs->oldest->until_ns <= now_ns) {
 		struct clv_client_request *rq = cs->oldest;
 
-		leave_line(rq);
+		leave_unanswered(rq);
 		if (rq->stream)
 			clv_http_abort(rq->stream, CLV_H3_REQUEST_CANCELLED);
-		settle_err(rq, CLV_ETIMEOUT);
+		end_err(rq, CLV_ETIMEOUT);
 		set_times(cs, now_ns);
 	}
 }
@@ -516,7 +516,7 @@ void clv_client_request_close(struct clv_client_request *rq)
 
 void clv_client_request_abort(struct clv_client_request *rq, uint64_t code)
 {
-	fail_malformed(rq, code);
+	abort_malformed(rq, code);
 }
 
 int clv_client_request_send_capsule(struct clv_client_request *rq, const uint8_t *capsule,

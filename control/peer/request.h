@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * client_request - the client's half of CONNECT-UDP: asks a relay for tunnels over one connection,
- * to one target each or bound to a port of the relay.
+ * request - the client's CONNECT-UDP requests on one connection to a relay: tunnels with one target
+ * each, and bound tunnels.
  *
  * Order: 1. new, and only then start the connection  2. open, once or often; requests wait for the
- * relay's SETTINGS by themselves  3. close each, or be told on_closed  4. free
+ * relay's SETTINGS by themselves  3. close each, or wait for its on_closed  4. free
  * Spec: RFC 9298 sections 2, 3.4 and 3.5, RFC 9297 section 3, RFC 9209,
  * draft-ietf-masque-connect-udp-listen-13 sections 2, 6 and 7.
  * Threading: control.
@@ -33,16 +33,16 @@ enum {
 struct clv_client_result {
 	int err; /* 0: the tunnel is open; else why not: CLV_EDENIED, CLV_EUNROUTABLE, CLV_ENONAME,
 			    CLV_ENAMETIME, CLV_EFULL, CLV_EPROTO, CLV_EHTTP, CLV_ECLOSED;
-			    CLV_ETIMEOUT, with status 0 the relay's silence */
+			    CLV_ETIMEOUT; with status 0, no answer came */
 	unsigned status; /* HTTP status; 0 when none came */
 	int64_t stream_id;
 	bool capsules; /* the relay takes no DATAGRAM frames: send with clv_client_request_send */
 	bool capsule_protocol; /* the relay confirmed capsule-protocol: extensions may be used */
-	bool is_bound;	       /* asked for by bind, and granted */
+	bool is_bound;	       /* a bound tunnel was asked for and granted */
 	struct clv_endpoint public_addrs[CLV_CLIENT_PUBLIC_MAX]; /* with is_bound: where remotes
 								    reach us */
 	unsigned public_len;
-	struct clv_proxy_status_read proxy; /* what Proxy-Status said */
+	struct clv_proxy_status_read proxy; /* of Proxy-Status */
 };
 
 struct clv_client_request_ops {
@@ -100,11 +100,11 @@ int clv_client_request_bind(struct clv_client_requests *cs, void *user,
 void *clv_client_request_user(const struct clv_client_request *rq);
 
 /*
- * Give up the requests that had no answer for too long since the first step after they were made.
+ * Cancel the requests that had no answer for too long since the first step after they were made.
  * Their on_result and on_closed may open and close others, and must not free cs.
  */
 void clv_client_requests_step(struct clv_client_requests *cs, uint64_t now_ns);
-/* When the next has waited too long; UINT64_MAX: none.  Good after a step, until the next open. */
+/* When the next will have waited too long; UINT64_MAX: none.  Valid from a step to the next open. */
 uint64_t clv_client_requests_next_ns(const struct clv_client_requests *cs);
 
 /* End the request.  rq: takes; no further events.  Not from inside of on_closed. */
