@@ -41,9 +41,9 @@ struct clv_egress {
 struct clv_bind_ports {
 	bool is_held[2];
 	struct clv_egress egress[2];
-	struct clv_endpoint shown[2]; /* as others see it: behind a 1:1 NAT another address */
-	enum clv_nexthop_via via[2];  /* XSK: the egress socket only keeps the port */
-	uint32_t busy_per_sec;	      /* see struct clv_cmd_tunnel_add */
+	struct clv_endpoint advertised[2]; /* local, or its public address at a 1:1 NAT */
+	enum clv_nexthop_via via[2];	   /* XSK: the egress socket only keeps the port */
+	uint32_t busy_per_sec;		   /* see struct clv_cmd_tunnel_add */
 	uint64_t context_idle_ns;
 };
 

@@ -520,7 +520,7 @@ uint32_t clv_contexts_count(const struct clv_contexts *m)
 	return m->count;
 }
 
-enum clv_contexts_verdict clv_contexts_judge(const struct clv_contexts *m, uint64_t id)
+enum clv_contexts_verdict clv_contexts_classify(const struct clv_contexts *m, uint64_t id)
 {
 	bool is_used;
 

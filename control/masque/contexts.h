@@ -146,6 +146,6 @@ enum clv_contexts_verdict {
 };
 
 /* What to do with a datagram of the peer. */
-enum clv_contexts_verdict clv_contexts_judge(const struct clv_contexts *m, uint64_t id);
+enum clv_contexts_verdict clv_contexts_classify(const struct clv_contexts *m, uint64_t id);
 
 #endif

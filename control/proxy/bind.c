@@ -10,7 +10,7 @@
 #include "datapath/base/err.h"
 
 enum {
-	ENDPOINTS_EACH = 4, /* of a tunnel: two families, local and shown */
+	ENDPOINTS_EACH = 4, /* of a tunnel: two families, local and advertised */
 };
 
 int clv_bind_settings_set_public(struct clv_bind_settings *s, char *const *texts, size_t len,
@@ -76,7 +76,7 @@ int clv_binds_put(struct clv_binds *all, struct clv_bind *b)
 		if (!b->ports.is_held[i])
 			continue;
 		clv_table_insert(&all->by_endpoint, &b->ports.egress[i].local, (uintptr_t)b);
-		clv_table_insert(&all->by_endpoint, &b->ports.shown[i], (uintptr_t)b);
+		clv_table_insert(&all->by_endpoint, &b->ports.advertised[i], (uintptr_t)b);
 	}
 	b->next = all->first;
 	if (b->next)
@@ -92,7 +92,7 @@ void clv_binds_drop(struct clv_binds *all, struct clv_bind *b)
 		if (!b->ports.is_held[i])
 			continue;
 		clv_table_remove(&all->by_endpoint, &b->ports.egress[i].local);
-		clv_table_remove(&all->by_endpoint, &b->ports.shown[i]);
+		clv_table_remove(&all->by_endpoint, &b->ports.advertised[i]);
 	}
 	if (b->prev)
 		b->prev->next = b->next;
@@ -104,9 +104,9 @@ void clv_binds_drop(struct clv_binds *all, struct clv_bind *b)
 	all->count--;
 }
 
-struct clv_bind *clv_binds_find(const struct clv_binds *all, const struct clv_endpoint *wire)
+struct clv_bind *clv_binds_find(const struct clv_binds *all, const struct clv_endpoint *port)
 {
 	uint64_t b;
 
-	return clv_table_find(&all->by_endpoint, wire, &b) ? (struct clv_bind *)(uintptr_t)b : NULL;
+	return clv_table_find(&all->by_endpoint, port, &b) ? (struct clv_bind *)(uintptr_t)b : NULL;
 }

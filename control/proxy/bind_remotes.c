@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Order everywhere: a worker hears of a mapping before the kernel's tables name it, and the tables
- * forget it before the worker does; so no datagram is steered to what is not there.
+ * Everywhere here the worker gets a mapping before the kernel's tables name it, and loses it after
+ * they did, so that no datagram is steered to what is not there.
  */
 #include "control/proxy/bind_remotes.h"
 
@@ -13,7 +13,7 @@
 #include "datapath/base/err.h"
 
 enum {
-	REJECTED_MAX = 3, /* after so many the peer does not want contexts of ours */
+	REJECTED_MAX = 3, /* contexts of ours that a client refuses before we offer no more */
 };
 
 static bool is_v6(const struct clv_endpoint *ep)
@@ -21,7 +21,8 @@ static bool is_v6(const struct clv_endpoint *ep)
 	return !clv_addr_is_v4(ep->addr);
 }
 
-static void tell(struct clv_bind *b, enum clv_command type, const void *head, size_t head_len)
+static void send_command(struct clv_bind *b, enum clv_command type, const void *head,
+			 size_t head_len)
 {
 	const struct clv_requests_params *p = &b->rq->rs->params;
 
@@ -30,7 +31,7 @@ static void tell(struct clv_bind *b, enum clv_command type, const void *head, si
 
 /* ---- the kernel's tables ---- */
 
-/* A hairpin never comes by the wire, and what the kernel receives is not in the tables either. */
+/* Hairpins do not arrive from the network, and what the kernel receives needs no table. */
 static bool is_steered(const struct clv_bind *b, const struct clv_remote *r)
 {
 	return !(r->flags & CLV_REMOTE_HAIRPIN) && b->ports.via[is_v6(&r->wire)] == CLV_VIA_XSK;
@@ -82,48 +83,49 @@ void clv_bind_retire_ports(struct clv_bind *b)
 			config->host_ops->binding_retire(config->host, &b->ports.egress[i].local);
 }
 
-/* ---- ways ---- */
+/* ---- policy and routes ---- */
 
 /*
- * Whether the tunnel may send to an address, and how.  Fills *r; *far: the tunnel here whose port it
- * is, or NULL.  Returns 0, CLV_EDENIED or CLV_EUNROUTABLE.
+ * Whether the tunnel may send to a remote, and by which next hop.  Fills *r.  *peer_tunnel: the
+ * bound tunnel here whose port the remote is (a hairpin); else NULL.
+ * Returns 0, CLV_EDENIED or CLV_EUNROUTABLE.
  */
-static int find_way(struct clv_bind *b, const struct clv_endpoint *wire, struct clv_remote *r,
-		    struct clv_bind **far)
+static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struct clv_remote *r,
+		    struct clv_bind **peer_tunnel)
 {
 	struct clv_route route;
-	bool v6 = is_v6(wire);
+	bool v6 = is_v6(remote);
 	const char *why;
 	int err;
 
-	*r = (struct clv_remote){ .wire = *wire, .remote = *wire };
-	*far = NULL;
+	*r = (struct clv_remote){ .wire = *remote, .remote = *remote };
+	*peer_tunnel = NULL;
 	if (!b->ports.is_held[v6])
 		return CLV_EUNROUTABLE;
 	r->local = b->ports.egress[v6].local;
-	/* A port of a tunnel here is as good as its peer: no address of ours is a target by that. */
-	*far = clv_binds_find(b->all, wire);
-	if (*far == b)
+	/* The port of another tunnel stands for that tunnel's client: it is no service of ours. */
+	*peer_tunnel = clv_binds_find(b->all, remote);
+	if (*peer_tunnel == b)
 		return CLV_EDENIED;
-	if (*far) {
+	if (*peer_tunnel) {
 		r->flags = CLV_REMOTE_HAIRPIN;
-		r->far = (*far)->rq->ref;
+		r->far = (*peer_tunnel)->rq->ref;
 		return 0;
 	}
-	err = clv_reach(clv_bind_config(b), wire->addr, &route, &why);
+	err = clv_reach(clv_bind_config(b), remote->addr, &route, &why);
 	if (err)
 		return err;
-	/* The port is where the worker listens for answers; a route via elsewhere is none. */
+	/* Replies arrive at the tunnel's port: a route via another datapath would miss them. */
 	if (route.hop.via != b->ports.via[v6])
 		return CLV_EUNROUTABLE;
 	r->hop = route.hop;
 	return 0;
 }
 
-/* ---- the remotes' list ---- */
+/* ---- the list of remotes ---- */
 
 static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_remote *r,
-					   struct clv_bind *far)
+					   struct clv_bind *peer_tunnel)
 {
 	uint32_t *of_worker = &b->all->remotes[b->rq->ref.worker];
 	struct clv_requests *rs = b->rq->rs;
@@ -138,9 +140,9 @@ static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_
 	e = clv_remote_list_add(&b->remotes, r);
 	if (!e)
 		return NULL;
-	e->far = far;
-	if (far)
-		far->hairpins_in++;
+	e->peer_tunnel = peer_tunnel;
+	if (peer_tunnel)
+		peer_tunnel->hairpins_in++;
 	(*of_worker)++;
 	rs->remotes++;
 	return e;
@@ -148,38 +150,38 @@ static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_
 
 static void drop_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
-	if (e->far)
-		e->far->hairpins_in--;
+	if (e->peer_tunnel)
+		e->peer_tunnel->hairpins_in--;
 	b->all->remotes[b->rq->ref.worker]--;
 	b->rq->rs->remotes--;
 	clv_remote_list_remove(&b->remotes, e);
 }
 
-static void send_remote(struct clv_bind *b, const struct clv_remote_entry *e)
+static void update_remote(struct clv_bind *b, const struct clv_remote_entry *e)
 {
 	const struct clv_cmd_remote cmd = { .ref = b->rq->ref, .remote = e->remote };
 
-	tell(b, CLV_CMD_REMOTE_ADD, &cmd, sizeof(cmd));
+	send_command(b, CLV_CMD_REMOTE_ADD, &cmd, sizeof(cmd));
 }
 
-static void refuse_remote(struct clv_bind *b, const struct clv_endpoint *wire)
+static void send_remote_remove(struct clv_bind *b, const struct clv_endpoint *remote)
 {
-	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .wire = *wire };
+	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .wire = *remote };
 
-	tell(b, CLV_CMD_REMOTE_REMOVE, &cmd, sizeof(cmd));
+	send_command(b, CLV_CMD_REMOTE_REMOVE, &cmd, sizeof(cmd));
 }
 
-/* Forget one that has no context. */
+/* Remove a remote that has no context. */
 static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
-	refuse_remote(b, &e->remote.wire);
+	send_remote_remove(b, &e->remote.wire);
 	drop_remote(b, e);
 }
 
 /* ---- contexts ---- */
 
-static void send_context(struct clv_bind *b, const struct clv_contexts_entry *e,
-			 const struct clv_remote *r)
+static void send_context_open(struct clv_bind *b, const struct clv_contexts_entry *e,
+			      const struct clv_remote *r)
 {
 	struct clv_cmd_context_open cmd = { .ref = b->rq->ref, .context_id = e->id };
 
@@ -189,14 +191,14 @@ static void send_context(struct clv_bind *b, const struct clv_contexts_entry *e,
 		cmd.flags |= CLV_CONTEXT_UNACKED;
 	if (r)
 		cmd.remote = *r;
-	tell(b, CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
+	send_command(b, CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
 }
 
 static void send_context_close(struct clv_bind *b, uint64_t id)
 {
 	const struct clv_cmd_context_close cmd = { .ref = b->rq->ref, .context_id = id };
 
-	tell(b, CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
+	send_command(b, CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
 }
 
 static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry *e)
@@ -205,7 +207,7 @@ static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry
 
 	if (!b->all->settings->is_uncompressed)
 		return CLV_EDENIED;
-	send_context(b, e, NULL);
+	send_context_open(b, e, NULL);
 	err = clv_bind_publish_ports(b, CLV_BINDING_UNCOMPRESSED);
 	if (err) {
 		clv_bind_publish_ports(b, 0);
@@ -216,22 +218,22 @@ static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry
 
 int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 {
-	struct clv_bind *b = user, *far;
+	struct clv_bind *b = user, *peer_tunnel;
 	struct clv_remote_entry *known;
 	struct clv_remote r;
 	int err;
 
 	if (e->is_uncompressed)
 		return open_uncompressed(b, e);
-	err = find_way(b, &e->remote, &r, &far);
+	err = find_hop(b, &e->remote, &r, &peer_tunnel);
 	if (err)
 		return err;
 	known = clv_remote_list_find(&b->remotes, &e->remote);
 	if (!known)
-		known = add_remote(b, &r, far);
+		known = add_remote(b, &r, peer_tunnel);
 	if (!known)
 		return CLV_EFULL;
-	send_context(b, e, &r);
+	send_context_open(b, e, &r);
 	err = e->is_acked ? publish_context(b, &r, e->id) : 0;
 	if (err) {
 		send_context_close(b, e->id);
@@ -248,8 +250,8 @@ void clv_bind_context_acked(void *user, const struct clv_contexts_entry *e)
 	struct clv_bind *b = user;
 	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &e->remote);
 
-	send_context(b, e, &known->remote);
-	/* The manager must not be called from here. */
+	send_context_open(b, e, &known->remote);
+	/* No call of the context manager is allowed here: clv_bind_undo closes it. */
 	if (publish_context(b, &known->remote, e->id))
 		b->undo_id = e->id;
 }
@@ -287,7 +289,7 @@ void clv_bind_undo(struct clv_bind *b)
 		clv_contexts_close(b->contexts, id);
 }
 
-/* Let a remote go, and its context with it.  A stream that cannot be told is ending anyway. */
+/* Remove a remote, and its context with it.  A stream that takes no capsule is ending anyway. */
 static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
 	if (e->context_id)
@@ -296,37 +298,37 @@ static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
 		forget_remote(b, e);
 }
 
-/* ---- what the worker tells ---- */
+/* ---- events of the worker ---- */
 
 static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
 	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
 	enum clv_counter why = CLV_COUNT_REMOTE_REFUSED_FULL;
-	struct clv_bind *far;
+	struct clv_bind *peer_tunnel;
 	struct clv_remote r;
 	int err;
 
-	/* The context it came by was closed meanwhile: the worker forgot the remote with it. */
+	/* The uncompressed context was closed since: the worker forgot its remotes with it. */
 	if (!known && !clv_contexts_uncompressed(b->contexts))
 		return;
 	if (!known &&
 	    !clv_contexts_rate_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
 		why = CLV_COUNT_REMOTE_REFUSED_RATE;
 	} else if (!known) {
-		err = find_way(b, &evt->wire, &r, &far);
+		err = find_hop(b, &evt->wire, &r, &peer_tunnel);
 		if (!err)
-			known = add_remote(b, &r, far);
+			known = add_remote(b, &r, peer_tunnel);
 		else
 			why = err == CLV_EDENIED ? CLV_COUNT_REMOTE_REFUSED_POLICY
 						 : CLV_COUNT_REMOTE_REFUSED_FAMILY;
 	}
-	/* One that has a context by now crossed with this: the answer is the same. */
+	/* It may have got a context in the meantime; the response is the same. */
 	if (known) {
-		send_remote(b, known);
+		update_remote(b, known);
 		return;
 	}
 	clv_bind_count(b, why);
-	refuse_remote(b, &evt->wire);
+	send_remote_remove(b, &evt->wire);
 }
 
 static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
@@ -335,12 +337,12 @@ static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 
 	if ((known && known->context_id) || b->rejected >= REJECTED_MAX)
 		return;
-	/* It may be one that only ever sent to us.  Where there is no room it stays uncompressed. */
+	/* It may be unknown, having only sent to us.  Without room it stays uncompressed. */
 	if (clv_contexts_open(b->contexts, &evt->wire, NULL) == CLV_EFULL)
 		clv_bind_count(b, CLV_COUNT_CONTEXTS_NOT_OFFERED);
 }
 
-/* Silent for long, or the worker had no room for it. */
+/* It was silent for long, or the worker had no room for it. */
 static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
 	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
@@ -348,8 +350,7 @@ static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 	if (!known || known->context_id != evt->context_id)
 		return;
 	if (!known->context_id) {
-		/* The worker has forgotten it already; unless another way for it crossed with this,
-		 * which made it anew. */
+		/* The worker removed it, unless a new next hop crossed the event and added it again. */
 		if (known->is_resent)
 			forget_remote(b, known);
 		else
@@ -374,18 +375,18 @@ void clv_bind_remote_event(struct clv_bind *b, enum clv_event type, const struct
 	}
 }
 
-/* ---- the world changes ---- */
+/* ---- changes of policy and routes ---- */
 
 void clv_bind_recheck_remotes(struct clv_bind *b)
 {
-	struct clv_bind *far;
+	struct clv_bind *peer_tunnel;
 	struct clv_remote r;
 
-	/* From behind: closing one puts the last in its place. */
+	/* Backwards: the last one takes the place of one that is closed. */
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
 
-		if (find_way(b, &e->remote.wire, &r, &far) != CLV_EDENIED)
+		if (find_hop(b, &e->remote.wire, &r, &peer_tunnel) != CLV_EDENIED)
 			continue;
 		clv_bind_count(b, CLV_COUNT_REMOTES_REVOKED);
 		close_remote(b, e);
@@ -396,12 +397,12 @@ void clv_bind_reroute_remotes(struct clv_bind *b)
 {
 	for (uint32_t i = 0; i < b->remotes.len; i++) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
-		struct clv_bind *far;
+		struct clv_bind *peer_tunnel;
 		struct clv_remote r;
 
-		if (e->far)
+		if (e->peer_tunnel)
 			continue;
-		if (find_way(b, &e->remote.wire, &r, &far)) {
+		if (find_hop(b, &e->remote.wire, &r, &peer_tunnel)) {
 			r.hop = e->remote.hop;
 			r.hop.state = CLV_HOP_UNREACHABLE;
 		}
@@ -409,16 +410,16 @@ void clv_bind_reroute_remotes(struct clv_bind *b)
 			continue;
 		e->remote.hop = r.hop;
 		e->is_resent = true;
-		send_remote(b, e);
+		update_remote(b, e);
 	}
 }
 
-/* Other tunnels' remotes that are ports of this one lead nowhere now. */
-static void drop_hairpins(struct clv_bind *gone)
+/* Close other tunnels' remotes that are ports of this one. */
+static void close_hairpins(struct clv_bind *gone)
 {
 	for (struct clv_bind *b = gone->all->first; b && gone->hairpins_in; b = b->next)
 		for (uint32_t i = b->remotes.len; i-- > 0;)
-			if (b->remotes.slots[i]->far == gone)
+			if (b->remotes.slots[i]->peer_tunnel == gone)
 				close_remote(b, b->remotes.slots[i]);
 }
 
@@ -433,5 +434,5 @@ void clv_bind_retire(struct clv_bind *b)
 		drop_remote(b, e);
 	}
 	clv_binds_drop(b->all, b);
-	drop_hairpins(b);
+	close_hairpins(b);
 }

@@ -23,10 +23,11 @@ static int take_port(const struct clv_requests_config *config, const struct clv_
 		return err;
 	ports->is_held[i] = true;
 	ports->via[i] = (enum clv_nexthop_via)route->hop.via;
-	ports->shown[i] = ports->egress[i].local;
+	ports->advertised[i] = ports->egress[i].local;
 	/* A 1:1 NAT translates the address and leaves the port. */
 	if (s->has_public[i])
-		memcpy(ports->shown[i].addr, s->public_addr[i], sizeof(ports->shown[i].addr));
+		memcpy(ports->advertised[i].addr, s->public_addr[i],
+		       sizeof(ports->advertised[i].addr));
 	return 0;
 }
 
@@ -194,7 +195,7 @@ void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIN
 
 		if (!ports->is_held[i])
 			continue;
-		clv_endpoint_format(&ports->shown[i], text, sizeof(text));
+		clv_endpoint_format(&ports->advertised[i], text, sizeof(text));
 		used += (size_t)snprintf(buf + used, CLV_BIND_PUBLIC_MAX - used, "%s\"%s\"",
 					 used ? ", " : "", text);
 	}
@@ -232,5 +233,5 @@ int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const u
 
 enum clv_contexts_verdict clv_bind_classify(const struct clv_request *rq, uint64_t context_id)
 {
-	return clv_contexts_judge(rq->bound->contexts, context_id);
+	return clv_contexts_classify(rq->bound->contexts, context_id);
 }

@@ -5,14 +5,15 @@
 #include <stdlib.h>
 
 enum {
-	ROOM_FIRST = 16, /* doubled as they come; whoever adds knows the ceiling */
+	ROOM_FIRST = 16, /* doubled as needed; the caller limits their number */
 };
 
 int clv_remote_list_init(struct clv_remote_list *r, const uint64_t seed[static 2])
 {
 	*r = (struct clv_remote_list){ .room = ROOM_FIRST };
 	r->slots = calloc(r->room, sizeof(*r->slots));
-	if (r->slots && !clv_table_init(&r->by_wire, sizeof(struct clv_endpoint), r->room, seed))
+	if (r->slots &&
+	    !clv_table_init(&r->by_endpoint, sizeof(struct clv_endpoint), r->room, seed))
 		return 0;
 	clv_remote_list_fini(r);
 	return -ENOMEM;
@@ -23,16 +24,16 @@ void clv_remote_list_fini(struct clv_remote_list *r)
 	for (uint32_t i = 0; i < r->len; i++)
 		free(r->slots[i]);
 	free(r->slots);
-	clv_table_fini(&r->by_wire);
+	clv_table_fini(&r->by_endpoint);
 	*r = (struct clv_remote_list){ 0 };
 }
 
 struct clv_remote_entry *clv_remote_list_find(const struct clv_remote_list *r,
-					      const struct clv_endpoint *wire)
+					      const struct clv_endpoint *remote)
 {
 	uint64_t slot;
 
-	return clv_table_find(&r->by_wire, wire, &slot) ? r->slots[slot] : NULL;
+	return clv_table_find(&r->by_endpoint, remote, &slot) ? r->slots[slot] : NULL;
 }
 
 /* Twice the room.  Nothing is lost when it fails. */
@@ -44,7 +45,7 @@ static int grow(struct clv_remote_list *r)
 	if (!slots)
 		return -ENOMEM;
 	r->slots = slots;
-	if (clv_table_grow(&r->by_wire, room))
+	if (clv_table_grow(&r->by_endpoint, room))
 		return -ENOMEM;
 	r->room = room;
 	return 0;
@@ -61,7 +62,7 @@ struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
 	if (!e)
 		return NULL;
 	*e = (struct clv_remote_entry){ .remote = *remote };
-	clv_table_insert(&r->by_wire, &e->remote.wire, r->len);
+	clv_table_insert(&r->by_endpoint, &e->remote.wire, r->len);
 	r->slots[r->len++] = e;
 	return e;
 }
@@ -71,11 +72,11 @@ void clv_remote_list_remove(struct clv_remote_list *r, struct clv_remote_entry *
 	struct clv_remote_entry *last = r->slots[--r->len];
 	uint64_t slot = 0;
 
-	clv_table_find(&r->by_wire, &e->remote.wire, &slot);
-	clv_table_remove(&r->by_wire, &e->remote.wire);
+	clv_table_find(&r->by_endpoint, &e->remote.wire, &slot);
+	clv_table_remove(&r->by_endpoint, &e->remote.wire);
 	if (last != e) {
 		r->slots[slot] = last;
-		clv_table_insert(&r->by_wire, &last->remote.wire, slot);
+		clv_table_insert(&r->by_endpoint, &last->remote.wire, slot);
 	}
 	free(e);
 }

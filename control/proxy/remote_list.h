@@ -18,26 +18,26 @@ struct clv_bind;
 
 struct clv_remote_entry {
 	struct clv_remote remote;
-	uint64_t context_id;  /* 0: by the uncompressed context */
-	bool is_resent;	      /* the worker was told its way unasked */
-	struct clv_bind *far; /* the tunnel here whose port it is; else NULL */
+	uint64_t context_id;	      /* 0: it uses the uncompressed context */
+	bool is_resent;		      /* the worker got a new next hop without having asked */
+	struct clv_bind *peer_tunnel; /* hairpin: the bound tunnel here whose port it is */
 };
 
 /* Initialise with clv_remote_list_init; all else is the implementation's. */
 struct clv_remote_list {
 	struct clv_remote_entry **slots; /* dense: the last one fills a gap */
 	uint32_t len, room;
-	struct clv_table by_wire; /* wire -> slot */
+	struct clv_table by_endpoint; /* remote.wire -> slot */
 };
 
 /* seed: copies; 16 random bytes.  Returns 0 or -ENOMEM. */
 int clv_remote_list_init(struct clv_remote_list *r, const uint64_t seed[static 2]);
 void clv_remote_list_fini(struct clv_remote_list *r);
 
-/* NULL when there is none.  Lends until it is removed. */
+/* The entry of a remote; NULL: it has none.  Lends until it is removed. */
 struct clv_remote_entry *clv_remote_list_find(const struct clv_remote_list *r,
-					      const struct clv_endpoint *wire);
-/* Put in one that is not there: remote.wire is set.  Returns NULL when out of memory. */
+					      const struct clv_endpoint *remote);
+/* Add a remote that is not in the list; remote->wire is set.  Returns NULL without memory. */
 struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
 					     const struct clv_remote *remote);
 /* e: takes. */

@@ -71,7 +71,7 @@ struct clv_bind {
 /* All bound tunnels of a relay. */
 struct clv_binds {
 	const struct clv_bind_settings *settings;
-	struct clv_table by_endpoint; /* bound endpoint, local and shown -> struct clv_bind */
+	struct clv_table by_endpoint; /* bound endpoint, local and advertised -> struct clv_bind */
 	struct clv_bind *first;
 	uint32_t count;
 	uint32_t remotes[CLV_WORKERS_MAX];

@@ -248,7 +248,7 @@ static void check_agreement(const struct side *s)
 	CHECK((clv_contexts_uncompressed(s->m) != NULL) == s->has_uncompressed);
 	for (uint64_t id = 1; id < 64 && id <= s->top + 4; id++) {
 		const struct id_state *i = &s->ids[id];
-		enum clv_contexts_verdict v = clv_contexts_judge(s->m, id);
+		enum clv_contexts_verdict v = clv_contexts_classify(s->m, id);
 		const struct clv_contexts_entry *e = clv_contexts_by_id(s->m, id);
 
 		CHECK((v == CLV_CONTEXTS_OPEN) == i->is_open);
@@ -443,7 +443,7 @@ static void play_alone(const uint8_t *data, size_t size)
 		if (!err)
 			check_agreement(s);
 	}
-	CHECK(clv_contexts_judge(s->m, 0) ==
+	CHECK(clv_contexts_classify(s->m, 0) ==
 	      (data[0] & 2 ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_ABORT));
 	clv_contexts_free(s->m);
 	free(s);

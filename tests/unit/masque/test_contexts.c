@@ -457,7 +457,7 @@ static int say(struct world *w, char sign, const char *text, const char *rest, u
 		CHECK_ROW(w->name, clv_contexts_count(w->m) == strtoul(text, NULL, 10));
 		return 0;
 	case '?':
-		CHECK_ROW(w->name, (int)clv_contexts_judge(w->m, strtoull(text, NULL, 10)) ==
+		CHECK_ROW(w->name, (int)clv_contexts_classify(w->m, strtoull(text, NULL, 10)) ==
 					   word(w->name, rest));
 		return 0;
 	default:
