@@ -207,7 +207,7 @@ int clv_fields_read_member(struct clv_fields_cursor *c, struct clv_item *out)
 			return CLV_ESYNTAX;
 		skip(&at, " \t");
 	}
-	/* A comma promises another member: an empty rest fails here. */
+	/* After a comma a member must follow: an empty rest fails here. */
 	if (read_bare_item(&at, out) < 0)
 		return CLV_ESYNTAX;
 	at.begun = true;
@@ -223,7 +223,7 @@ size_t clv_fields_copy_text(const struct clv_item *item, char *buf, size_t len)
 		return 0;
 	for (size_t i = 0; i < item->text_len && n + 1 < len; i++) {
 		if (item->type == CLV_ITEM_STRING && item->text[i] == '\\')
-			i++; /* the reader saw that a byte follows */
+			i++; /* the reader checked that a byte follows */
 		buf[n++] = item->text[i];
 	}
 	buf[n] = '\0';
@@ -259,7 +259,7 @@ bool clv_fields_is_true(const char *value, size_t len)
 
 	if (clv_fields_read_member(&c, &item) != 1 || item.type != CLV_ITEM_BOOLEAN)
 		return false;
-	/* Anything behind it makes it a list or garbage, which an item field cannot be. */
+	/* More after it is a list or garbage, which an item field cannot be. */
 	if (clv_fields_read_member(&c, &more) != 0)
 		return false;
 	return item.boolean;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * fields - reading structured field values of HTTP, as far as tunnels need them.
+ * fields - read structured field values of HTTP, as far as tunnels need them.
  *
  *   list = member *( "," member )     member = item *( ";" key [ "=" item ] )
  *
- * Inner lists are not read: no field of ours has one, and a value that does is not in our form.
+ * Inner lists are a syntax error: no field of ours has one.
  *
  * Spec: RFC 8941 section 4.2.
  * Threading: pure functions; any thread.

@@ -255,7 +255,7 @@ void h3_set_read_callbacks(nghttp3_callbacks *callbacks)
 	callbacks->recv_settings2 = on_recv_settings;
 }
 
-/* The stream error that an error of nghttp3 stands for, or 0 when it breaks the connection. */
+/* The stream error for an error of nghttp3; 0 when it is one of the connection. */
 static uint64_t stream_error(int liberr)
 {
 	switch (liberr) {

@@ -87,7 +87,7 @@ int h3_fail(struct clv_h3 *h, int liberr)
 {
 	uint64_t code = nghttp3_err_infer_quic_app_error_code(liberr);
 
-	/* A field beyond what the library buffers is the peer's doing. */
+	/* The peer sent a field longer than the library buffers. */
 	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE)
 		code = CLV_H3_EXCESSIVE_LOAD;
 	clv_h3_close(h, code, nghttp3_strerror(liberr));

@@ -10,12 +10,12 @@
 #include "datapath/base/varint.h"
 #include "datapath/quic/h3_code.h"
 
-/* What the bytes now coming in are.  HEAD is zero: a zeroed parser starts with a capsule's type. */
+/* What the next bytes are.  HEAD is zero, so that a zeroed parser starts with a capsule's type. */
 enum parser_state {
 	STATE_HEAD = 0, /* type or length */
 	STATE_WHOLE,	/* a value that is delivered whole */
 	STATE_PEEK,	/* the first bytes of a DATAGRAM that is too long */
-	STATE_SKIP,	/* a value nobody wants */
+	STATE_SKIP,	/* a value that is ignored */
 };
 
 static size_t min_size(size_t a, uint64_t b)

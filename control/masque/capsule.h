@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * capsule - the Capsule Protocol on a request stream: a streaming parser, the encoders, and the
- * values of the capsules that register contexts of a bound tunnel.
+ * capsule - the Capsule Protocol on a request stream: a streaming parser, encoders, and the values of
+ * the capsules that register contexts of a bound tunnel.
  *
  *   capsule             = type (varint) | length (varint) | value
  *   COMPRESSION_ASSIGN  = context ID (varint) | IP version (1) [| address (4 or 16) | port (2)]
@@ -10,9 +10,8 @@
  *
  * IP version 0 registers the uncompressed context, without address and port.
  *
- * The parser never holds more than one value of a known type, and that only when the value is cut
- * by a chunk's end.  Capsules of unknown type and DATAGRAM capsules above the bound pass through it
- * without being stored, whatever their length.
+ * The parser stores at most one value, and only when a chunk ends inside it.  Capsules of unknown
+ * type and DATAGRAM capsules above the bound are skipped without being stored, whatever their length.
  *
  * Spec: RFC 9297 sections 1.1 (varints need not be minimal), 3.2, 3.3, 3.5;
  * draft-ietf-masque-connect-udp-listen-13 sections 3.1 to 3.3.
@@ -27,7 +26,7 @@
 #include "bpf/abi.h"
 #include "datapath/base/budget.h"
 
-/* Every capsule type we read or write; the one place that knows the numbers. */
+/* Every capsule type we read or write. */
 enum clv_capsule_type {
 	CLV_CAPSULE_DATAGRAM = 0x00, /* context ID (varint) and payload */
 	CLV_CAPSULE_COMPRESSION_ASSIGN = 0x11,
@@ -40,7 +39,7 @@ enum {
 	CLV_CAPSULE_PEEK_MAX = 8,  /* first bytes of a skipped DATAGRAM that are still reported */
 	CLV_CAPSULE_CONTEXT_VALUE_MAX = 27, /* the longest COMPRESSION_* value: ASSIGN of an IPv6
 					       remote, with an 8-byte Context ID */
-	CLV_CAPSULE_CONTEXT_MAX = 29,	    /* what we write of it, type and length in front */
+	CLV_CAPSULE_CONTEXT_MAX = 29,	    /* the longest such capsule we write */
 };
 
 struct clv_capsule_ops {
@@ -53,8 +52,8 @@ struct clv_capsule_ops {
 	 */
 	int (*on_skipped)(void *user, uint64_t len, const uint8_t *head, size_t head_len);
 	/*
-	 * One whole value of a COMPRESSION_* capsule.  NULL: this request has no contexts, such
-	 * capsules are unknown and skipped.  value: borrows.  Returns as on_datagram.
+	 * One whole value of a COMPRESSION_* capsule.  NULL: this request has no contexts, and such
+	 * capsules are skipped.  value: borrows.  Returns as on_datagram.
 	 */
 	int (*on_context)(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len);
 };
@@ -68,9 +67,9 @@ struct clv_capsule_parser {
 	uint64_t length; /* of it */
 	uint64_t left;	 /* bytes of it still to come */
 	size_t bound;	 /* longest DATAGRAM value that is delivered */
-	uint8_t *value;	 /* a value cut by a chunk's end; NULL otherwise */
+	uint8_t *value;	 /* the stored part of a value that is incomplete; else NULL */
 	size_t value_len;
-	struct clv_budget *budget; /* borrows; what a stored value draws on; NULL: no limit */
+	struct clv_budget *budget; /* borrows; limits what is stored; NULL: no limit */
 	bool is_refused;	   /* by the budget */
 };
 
@@ -84,13 +83,13 @@ void clv_capsule_parser_set_bound(struct clv_capsule_parser *p, size_t bound);
 /*
  * Feed the next bytes of the stream.  data: borrows.
  * Returns 0; -ENOMEM; CLV_EPROTO (a COMPRESSION_* capsule longer than any can be: the message is
- * malformed); or whatever negative number a callback returned.  After an error the parser is not
+ * malformed); or the negative number that a callback returned.  After an error the parser is not
  * fed again.
  */
 int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
 			    const struct clv_capsule_ops *ops, void *user);
 
-/* The HTTP/3 error that a stream is reset with for what feed returned. */
+/* The HTTP/3 error code to reset the stream with, for what feed returned. */
 uint64_t clv_capsule_h3_error(int err);
 
 /* The stream ended.  Returns 0, or CLV_EPROTO inside a capsule: the message is malformed. */
@@ -104,12 +103,12 @@ size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV
 
 /* ---- contexts of a bound tunnel ---- */
 
-/* What a COMPRESSION_ASSIGN says. */
+/* A COMPRESSION_ASSIGN. */
 struct clv_capsule_assign {
 	uint64_t context_id;
 	uint8_t ip_version;	    /* 4, 6, or 0: the uncompressed context */
-	struct clv_endpoint remote; /* zero for version 0.  Version 6 may still hold ::ffff:a.b.c.d:
-				       whoever uses it decides about that. */
+	struct clv_endpoint remote; /* zero for version 0.  Version 6 may still hold ::ffff:a.b.c.d;
+				       the caller decides about that. */
 };
 
 /*

@@ -14,8 +14,8 @@
 #include "datapath/quic/dgram.h"
 
 enum {
-	SLOTS_FIRST = 16,   /* room for contexts at first; doubled up to open_max */
-	ANSWERS_FIRST = 16, /* the same for marks of answers */
+	SLOTS_FIRST = 16, /* room for contexts at first; doubled up to open_max */
+	MARKS_FIRST = 16, /* the same for unacked responses */
 };
 
 struct clv_contexts {
@@ -35,7 +35,7 @@ struct clv_contexts {
 
 	struct clv_id_runs used; /* the peer's IDs, open or closed; ID / 2 */
 
-	uint64_t *marks; /* ring of answers the peer does not have yet, oldest first */
+	uint64_t *marks; /* ring: offsets after responses not acknowledged yet, oldest first */
 	uint32_t marks_first, marks_len, marks_room;
 };
 
@@ -87,7 +87,7 @@ static int grow_slots(struct clv_contexts *m)
 	return 0;
 }
 
-/* Put a context in.  The caller saw that open_max is not reached. */
+/* Add a context; the caller has checked open_max. */
 static int add_entry(struct clv_contexts *m, uint64_t id, const struct clv_endpoint *remote,
 		     bool is_ours, struct clv_contexts_entry **out)
 {
@@ -151,7 +151,7 @@ static void remove_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 static int grow_marks(struct clv_contexts *m)
 {
 	uint32_t max = m->p.limits.answers_max;
-	uint32_t room = m->marks_room ? m->marks_room : ANSWERS_FIRST / 2;
+	uint32_t room = m->marks_room ? m->marks_room : MARKS_FIRST / 2;
 	uint64_t *marks;
 
 	room = room > max / 2 ? max : room * 2;
@@ -176,10 +176,10 @@ static int send_id(struct clv_contexts *m, enum clv_capsule_type type, uint64_t 
 }
 
 /*
- * Answer an ASSIGN.  A peer that registers without reading what comes back makes answers pile up
- * (draft section 3.1).  A CLOSE of our own accord cannot: it needs a context that was open.
+ * Respond to an ASSIGN.  Responses pile up when a peer registers without reading them (draft section
+ * 3.1), so they are limited.  A CLOSE on our own initiative needs no limit: its context was open.
  */
-static int answer(struct clv_contexts *m, enum clv_capsule_type type, uint64_t id)
+static int respond(struct clv_contexts *m, enum clv_capsule_type type, uint64_t id)
 {
 	uint64_t mark = 0;
 	int err;
@@ -206,7 +206,7 @@ void clv_contexts_delivered(struct clv_contexts *m, uint64_t mark)
 	}
 }
 
-/* Forget an open context, then say so. */
+/* Remove an open context, then send the CLOSE. */
 static int close_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 {
 	uint64_t id = e->id, mark;
@@ -228,7 +228,7 @@ bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns)
 	each_ns = CLV_SEC / rate->per_sec;
 	if (rate->at_ns < now_ns)
 		rate->at_ns = now_ns;
-	/* at_ns runs ahead of the clock by what came at once: a second's worth at most. */
+	/* at_ns is ahead of the clock by the burst so far: a second's worth at most. */
 	if (rate->at_ns + each_ns > now_ns + CLV_SEC)
 		return false;
 	rate->at_ns += each_ns;
@@ -238,7 +238,7 @@ bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns)
 static int refuse(struct clv_contexts *m, uint64_t id, enum clv_counter why)
 {
 	count(m, why);
-	return answer(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
+	return respond(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
 }
 
 static enum clv_counter refusal_of(int err)
@@ -255,16 +255,16 @@ static enum clv_counter refusal_of(int err)
 	}
 }
 
-/* Whether datagrams of a remote can have a context of their own. */
+/* Whether a remote can have a context of its own. */
 static bool is_usable(const struct clv_contexts *m, const struct clv_endpoint *remote)
 {
 	if (remote->port == 0 || clv_addr_is_any(remote->addr))
 		return false;
-	/* Its datagrams have an ID already, which no capsule can close. */
+	/* The target has Context ID 0, which no capsule can close. */
 	return !(m->has_target && clv_endpoint_equal(remote, &m->target));
 }
 
-/* Everything is in order: save the mapping, and only then acknowledge it. */
+/* Add the mapping, and only then acknowledge it. */
 static int accept_assign(struct clv_contexts *m, uint64_t id, const struct clv_endpoint *remote)
 {
 	struct clv_contexts_entry *e;
@@ -278,7 +278,7 @@ static int accept_assign(struct clv_contexts *m, uint64_t id, const struct clv_e
 		return refuse(m, id, refusal_of(err));
 	}
 	count(m, CLV_COUNT_CONTEXTS_OPENED);
-	return answer(m, CLV_CAPSULE_COMPRESSION_ACK, id);
+	return respond(m, CLV_CAPSULE_COMPRESSION_ACK, id);
 }
 
 /* Both sides opened a context for one remote: the relay's is closed (draft section 3). */
@@ -289,7 +289,7 @@ static int on_crossing(struct clv_contexts *m, struct clv_contexts_entry *ours, 
 
 	count(m, CLV_COUNT_CONTEXTS_CROSSED);
 	if (m->p.role == CLV_CONTEXTS_CLIENT)
-		return answer(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
+		return respond(m, CLV_CAPSULE_COMPRESSION_CLOSE, id);
 	err = close_entry(m, ours);
 	return err ? err : accept_assign(m, id, remote);
 }
@@ -314,8 +314,8 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 	int err = clv_capsule_decode_assign(value, len, &a);
 
 	if (!err && a.ip_version == 6 && clv_addr_is_v4(a.remote.addr)) {
-		/* An IPv4 address in disguise is no remote of ours, whatever IPv4 remotes there are:
-		 * an address that no entry can have. */
+		/* An IPv4-mapped address must not match an IPv4 remote: replace it by one that no
+		 * entry can have. */
 		memset(a.remote.addr, 0, sizeof(a.remote.addr));
 	}
 	if (!err)
@@ -330,7 +330,7 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 	}
 	if (!clv_contexts_rate_take(m->p.rate, now_ns))
 		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_RATE);
-	/* Our probes of the path's MTU go by these IDs: a datagram would be taken for one. */
+	/* These IDs are of our path MTU probes. */
 	if (a.context_id >= CLV_DGRAM_CONTEXT_PROBE_CLIENT)
 		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_ERROR);
 	if (a.ip_version != 0 && !is_usable(m, &a.remote))
@@ -353,7 +353,7 @@ static int on_ack(struct clv_contexts *m, const uint8_t *value, size_t len)
 		return err;
 	if (is_even(id) != m->is_even || id >= m->next_id)
 		return CLV_EPROTO;
-	/* One that is closed by now crossed with our CLOSE. */
+	/* If it is closed, the ACK crossed our CLOSE. */
 	e = find(m, &m->by_id, &id);
 	if (e && !e->is_acked) {
 		e->is_acked = true;
@@ -403,7 +403,7 @@ int clv_contexts_capsule(struct clv_contexts *m, enum clv_capsule_type type, con
 	return err;
 }
 
-/* ---- wishes of our own ---- */
+/* ---- contexts of our own ---- */
 
 static int may_open(const struct clv_contexts *m, const struct clv_endpoint *remote)
 {
@@ -416,7 +416,7 @@ static int may_open(const struct clv_contexts *m, const struct clv_endpoint *rem
 		return CLV_ERANGE;
 	if (m->count >= m->p.limits.open_max || m->next_id > CLV_VARINT_MAX)
 		return CLV_EFULL;
-	/* Strangers' traffic makes the relay open contexts; it must leave room for the client's. */
+	/* Unknown sources make the relay open contexts; half of the room is the client's. */
 	if (is_relay && m->ours >= m->p.limits.open_max / 2)
 		return CLV_EFULL;
 	return 0;
@@ -460,7 +460,7 @@ int clv_contexts_close(struct clv_contexts *m, uint64_t id)
 	return e ? close_entry(m, e) : 0;
 }
 
-/* ---- life and questions ---- */
+/* ---- the manager ---- */
 
 int clv_contexts_new(const struct clv_contexts_params *params, struct clv_contexts **out)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * contexts - which Context ID stands for which remote of one bound tunnel: the rules of
- * COMPRESSION_ASSIGN, ACK and CLOSE, for the relay and for its client.
+ * contexts - the Context IDs of one bound tunnel, each for one remote: the rules of
+ * COMPRESSION_ASSIGN, ACK and CLOSE, for the relay and for the client.
  *
- * A state machine without I/O.  Capsules of the peer and wishes of our own go in; capsules to send,
- * mappings to save and to forget come out by the ops.  Whoever owns the request stream aborts it
- * when a function here says so.
+ * A state machine without I/O.  The peer's capsules and our own requests go in; capsules to send, and
+ * mappings to add and remove, come out through the ops.  The owner of the request stream aborts it
+ * when a function here returns an error that says so.
  *
  *   the client opens even Context IDs, the relay odd ones; an ID is never used twice in a request
  *   one open ID for each remote; where both sides opened one for the same remote, the relay's goes
@@ -51,32 +51,32 @@ struct clv_contexts_limits {
 	uint32_t gaps_max;    /* runs of IDs the peer used; one, if it counts without gaps */
 };
 
-/* Registrations a peer may ask for, over all tunnels of its connection.  Zeroed: none so far. */
+/* Limits the registrations of a peer, over all tunnels of its connection.  Zeroed: none so far. */
 struct clv_contexts_rate {
 	uint32_t per_sec; /* 0: no limit; also how many may come at once */
 	uint64_t at_ns;	  /* when the next one would be due if they came evenly */
 };
 
-/* Take one of what a peer may ask for.  rate: NULL, there is no limit.  Returns false: too fast. */
+/* Account for one registration.  rate: NULL, there is no limit.  Returns false: too fast. */
 bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns);
 
 /* None may call back into the manager. */
 struct clv_contexts_ops {
 	/*
-	 * Save the mapping: from now on datagrams come by this ID, and, unless the ID is ours and
-	 * not acknowledged yet, may go by it.  e: borrows, until closed.
+	 * Add the mapping: from now on datagrams arrive with this ID, and, unless the ID is ours and
+	 * not acknowledged yet, may be sent with it.  e: borrows, until closed.
 	 * For an ID of the peer: 0, and the ACK is sent when this has returned; CLV_EDENIED (policy),
 	 * CLV_EUNROUTABLE (a family we have no address of), CLV_EFULL (no room for it) or any other
-	 * error, and the peer is told that it is refused.  For an ID of ours: 0, or an error for
+	 * error, and the registration is refused.  For an ID of ours: 0, or an error for
 	 * clv_contexts_open to return.
 	 */
 	int (*open)(void *user, const struct clv_contexts_entry *e);
 	/* The peer accepted an ID of ours. */
 	void (*acked)(void *user, const struct clv_contexts_entry *e);
-	/* Forget the mapping, now: no datagram may go by it any more. */
+	/* Remove the mapping: no datagram may be sent with it any more. */
 	void (*close)(void *user, const struct clv_contexts_entry *e);
 	/*
-	 * Send a capsule.  capsule: copies.  *mark: how far the stream's bytes go with it, for
+	 * Send a capsule.  capsule: copies.  *mark: the stream's offset after it, for
 	 * clv_contexts_delivered.  Returns 0 or an error that ends the stream.
 	 */
 	int (*send)(void *user, const uint8_t *capsule, size_t len, uint64_t *mark);
@@ -110,7 +110,7 @@ int clv_contexts_capsule(struct clv_contexts *m, enum clv_capsule_type type, con
 			 size_t len, uint64_t now_ns);
 
 /*
- * Open a context of ours and tell the peer.  remote: borrows; NULL for the uncompressed context.
+ * Open a context of ours and register it with the peer.  remote: borrows; NULL for the uncompressed context.
  * Returns 0 and fills *id (may be NULL), or, leaving everything as it was:
  *   CLV_ERANGE   the remote, or the uncompressed context, has an ID already; or the remote is
  *                ::, port 0 or the target of Context ID 0
@@ -122,12 +122,12 @@ int clv_contexts_capsule(struct clv_contexts *m, enum clv_capsule_type type, con
 int clv_contexts_open(struct clv_contexts *m, const struct clv_endpoint *remote, uint64_t *id);
 
 /*
- * Close a context, whoever opened it, and tell the peer.  What is not open is fine.
+ * Close a context of either side and send the CLOSE.  One that is not open is fine.
  * Returns 0 or the error of send, which ends the stream.
  */
 int clv_contexts_close(struct clv_contexts *m, uint64_t id);
 
-/* The peer has the stream's bytes up to mark. */
+/* The peer acknowledged our half of the stream up to offset mark. */
 void clv_contexts_delivered(struct clv_contexts *m, uint64_t mark);
 
 /* Open contexts.  NULL when there is none. */
@@ -138,10 +138,10 @@ const struct clv_contexts_entry *clv_contexts_uncompressed(const struct clv_cont
 uint32_t clv_contexts_count(const struct clv_contexts *m);
 
 enum clv_contexts_verdict {
-	CLV_CONTEXTS_OPEN = 1, /* by an open context */
+	CLV_CONTEXTS_OPEN = 1, /* of an open context */
 	CLV_CONTEXTS_ZERO,     /* Context ID 0, to or from the real target */
 	CLV_CONTEXTS_CLOSED,   /* that ID was used and closed: discard silently */
-	CLV_CONTEXTS_UNKNOWN,  /* not used so far: drop, or keep for a round trip */
+	CLV_CONTEXTS_UNKNOWN,  /* not used yet: drop, or keep for a round trip */
 	CLV_CONTEXTS_ABORT,    /* Context ID 0 without a target: abort the stream */
 };
 

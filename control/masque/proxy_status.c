@@ -146,7 +146,7 @@ int clv_proxy_status_parse(const char *value, size_t len, struct clv_proxy_statu
 	struct clv_item item;
 	int r;
 
-	/* Members are in the order from the target to us: the last that speaks is the nearest. */
+	/* Members are in the order from the target to us: the last with an error is nearest. */
 	while ((r = clv_fields_read_member(&c, &item)) > 0) {
 		if (parse_member(&c, &m) < 0)
 			return CLV_ESYNTAX;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * proxy_status - the Proxy-Status field: why a proxy answered as it did.
+ * proxy_status - write and read the Proxy-Status field: why a proxy responded as it did.
  *
  *   "culvert"; error=dns_error; rcode="NXDOMAIN"; next-hop="target.example"; details="..."
  *
@@ -41,7 +41,7 @@ enum clv_proxy_error {
 #define X(symbol, token, status, error) CLV_PROXY_##symbol,
 	CLV_PROXY_ERRORS(X)
 #undef X
-		CLV_PROXY_UNKNOWN, /* read only: a token of somebody else's */
+		CLV_PROXY_UNKNOWN, /* read only: a token not in the list */
 };
 
 enum {
@@ -72,7 +72,7 @@ int clv_proxy_error_to_err(enum clv_proxy_error error);
 int clv_proxy_status_write(const char *proxy_name, const struct clv_proxy_status *ps, char *buf,
 			   size_t len);
 
-/* What a client wants of the field. */
+/* What a client reads of the field. */
 struct clv_proxy_status_read {
 	enum clv_proxy_error error; /* of the proxy nearest to us that reports one, else OK */
 	char next_hop[CLV_PROXY_DETAILS_MAX];

@@ -112,7 +112,7 @@ static bool is_dns_name(const char *host, size_t len)
 	return label > 0;
 }
 
-/* Judge a decoded host.  Fills kind, addr and host of *out. */
+/* Classify a decoded host.  Fills kind, addr and host of *out. */
 static int read_host(const char *host, size_t len, struct clv_target *out, const char **why)
 {
 	if (len == 0)

@@ -23,7 +23,7 @@ enum {
 enum clv_target_kind {
 	CLV_TARGET_NAME = 1, /* host is a reg-name to be resolved */
 	CLV_TARGET_ADDRESS,  /* addr holds the literal */
-	CLV_TARGET_ANY,	     /* both host and port were "*": a request for a bound socket */
+	CLV_TARGET_ANY,	     /* host and port are "*": a bound tunnel without a target */
 };
 
 struct clv_target {
@@ -36,9 +36,9 @@ struct clv_target {
 /*
  * Read a :path made by the default template.  path: borrows, not zero-terminated.
  * Returns 0 and fills *out, or, leaving *out untouched:
- *   CLV_ENONAME  not a path of this template: nothing of ours lives there
- *   CLV_ESYNTAX  the template's path with a bad host or port: malformed; *why says what
- *   CLV_EDENIED  an IPv6 literal that hides an IPv4 address as ::ffff:a.b.c.d; *why says so
+ *   CLV_ENONAME  not a path of this template
+ *   CLV_ESYNTAX  the template's path with a bad host or port; *why names the fault
+ *   CLV_EDENIED  an IPv4 address written as IPv6, ::ffff:a.b.c.d; *why names it
  * why: lends, lives as long as the program; may be NULL.
  */
 int clv_target_parse(const char *path, size_t path_len, struct clv_target *out, const char **why);
@@ -52,9 +52,9 @@ struct clv_template_uri {
 
 /*
  * Expand an absolute URI template for one target.  host: a name or a literal, without brackets;
- * NULL, with port 0: "*" for both, a bound socket without a target.
+ * NULL, with port 0: "*" for both, a bound tunnel without a target.
  * Returns 0 and fills *out, or, leaving *out untouched:
- *   CLV_ESYNTAX  the template breaks a rule of RFC 9298 section 2; *why says which
+ *   CLV_ESYNTAX  the template breaks a rule of RFC 9298 section 2; *why names it
  *   CLV_ERANGE   port 0, an empty or overlong host, or the result is too long
  * why: as above.
  */
