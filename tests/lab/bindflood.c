@@ -3,17 +3,20 @@
  * bindflood - many bound tunnels on one connection, and as many registrations as one likes.
  *
  *   bindflood --relay ADDRESS:PORT --pin HEX --tunnels N [--registrations M] [--flood]
- *            [--remote ADDRESS] [--seconds S]
+ *            [--remote ADDRESS]
  *
- * Opens N tunnels, each with its uncompressed context, and says so in a line of JSON: "opened",
- * "refused", and "ports", the public endpoints of each.  Then M remotes are registered on each, ports
- * 1 to M of --remote; with --flood again and again, never the same, as fast as the relay reads.
- * After S seconds another line: "accepted", "rejected", "ended" (tunnels), and "heard": for each
- * datagram from somebody new, the number of the tunnel and who sent it.
+ * Opens N tunnels, each with its uncompressed context, and prints a line of JSON: "opened", "refused",
+ * and "ports", the public endpoints of each.  Then it registers M remotes on each, ports 1 to M of
+ * --remote; with --flood again and again, never the same, as fast as the relay reads.
+ *
+ * SIGTERM ends it: once nothing came for QUIET_NS it prints another line, "accepted", "rejected",
+ * "ended" (tunnels), and "heard": for each datagram of a new remote, the tunnel's number and the
+ * remote.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +38,8 @@ enum {
 	FIRST_ID = 4,
 };
 
+#define QUIET_NS (CLV_SEC / 2)
+
 struct tunnel {
 	struct load *load;
 	struct clv_relay_tunnel *tunnel; /* NULL: ended */
@@ -49,11 +54,20 @@ struct load {
 	struct clv_relay_session *session;
 	unsigned wanted, asked, opened, refused, ended;
 	uint64_t registrations, accepted, rejected;
+	uint64_t last_ns; /* when an answer or a datagram came */
 	bool is_flood, is_down, is_stopping;
 	struct clv_endpoint remote;
 	json_t *ports, *heard;
 	struct tunnel tunnels[TUNNELS_MAX];
 };
+
+static volatile sig_atomic_t is_told_to_end;
+
+static void on_end(int number)
+{
+	(void)number;
+	is_told_to_end = 1;
+}
 
 static void die(const char *what, int err)
 {
@@ -112,6 +126,7 @@ static int on_context(void *user, enum clv_capsule_type type, const uint8_t *val
 	    clv_capsule_decode_context_id(value, len, &id) || id == UNCOMPRESSED_ID)
 		return 0;
 	t->answered++;
+	t->load->last_ns = clv_clock_now_ns();
 	if (type == CLV_CAPSULE_COMPRESSION_ACK)
 		t->load->accepted++;
 	else
@@ -129,6 +144,7 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 	(void)len;
 	if (type != CLV_EVT_REMOTE_NEW)
 		return;
+	t->load->last_ns = clv_clock_now_ns();
 	json_array_append_new(t->load->heard,
 			      json_pack("[i,o]", (int)t->number, endpoint_json(&evt->wire)));
 	clv_relay_tunnel_command(t->tunnel, CLV_CMD_REMOTE_REMOVE, &remove, sizeof(remove), NULL,
@@ -273,14 +289,12 @@ int main(int argc, char **argv)
 		{ "tunnels", required_argument, NULL, 'n' },
 		{ "registrations", required_argument, NULL, 'm' },
 		{ "remote", required_argument, NULL, 'a' },
-		{ "seconds", required_argument, NULL, 's' },
 		{ "flood", no_argument, NULL, 'f' },
 		{ 0 },
 	};
 	static struct load l = { .wanted = 1 };
 	const char *relay = "", *pin = "", *remote = "198.18.4.20";
-	double seconds = 5;
-	uint64_t end_ns;
+	const struct sigaction end = { .sa_handler = on_end };
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -300,9 +314,6 @@ int main(int argc, char **argv)
 		case 'a':
 			remote = optarg;
 			break;
-		case 's':
-			seconds = atof(optarg);
-			break;
 		case 'f':
 			l.is_flood = true;
 			break;
@@ -312,6 +323,7 @@ int main(int argc, char **argv)
 	}
 	if (l.wanted > TUNNELS_MAX || clv_addr_parse(remote, l.remote.addr))
 		die("a bad number or address", 0);
+	sigaction(SIGTERM, &end, NULL);
 	clv_log_set_level(CLV_LOG_WARN);
 	l.ports = json_array();
 	l.heard = json_array();
@@ -322,11 +334,13 @@ int main(int argc, char **argv)
 	}
 	print(json_pack("{s:i,s:i,s:O}", "opened", (int)l.opened, "refused", (int)l.refused,
 			"ports", l.ports));
-	end_ns = clv_clock_now_ns() + (uint64_t)(seconds * 1e9);
-	while (!l.is_down && clv_clock_now_ns() < end_ns) {
+	while (!l.is_down && !is_told_to_end) {
 		turn(&l);
 		register_remotes(&l);
 	}
+	l.last_ns = clv_clock_now_ns();
+	while (!l.is_down && !l.is_flood && clv_clock_now_ns() < l.last_ns + QUIET_NS)
+		turn(&l);
 	print(json_pack("{s:I,s:I,s:i,s:O}", "accepted", (json_int_t)l.accepted, "rejected",
 			(json_int_t)l.rejected, "ended", (int)l.ended, "heard", l.heard));
 	l.is_stopping = true;

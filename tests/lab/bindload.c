@@ -10,7 +10,8 @@
  *
  *   register ADDRESS:PORT N     contexts for N successive ports of ADDRESS
  *   send COUNT SIZE RATE        that many datagrams, to all open contexts in turn; the remotes echo.
- *                               Ends when all are back, or nothing came for two seconds
+ *                               Ends when all are back, or nothing came for two seconds.
+ *                               "dropped": what this client had no room or time for
  *   close N                     the contexts opened last
  *   shut                        the uncompressed context
  *
@@ -27,6 +28,7 @@
 #include "control/peer/client.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
+#include "datapath/base/counters.h"
 #include "datapath/base/err.h"
 #include "datapath/base/table.h"
 
@@ -366,10 +368,22 @@ static void send_one(uint32_t i, size_t size)
 				 size);
 }
 
+/* All datagrams that this client dropped. */
+static uint64_t dropped(void)
+{
+	const struct clv_counters *c = clv_client_counters(client);
+	uint64_t sum = 0;
+
+	for (int i = 0; i < CLV_COUNTER_MAX; i++)
+		if (!strncmp(clv_counter_name(i), "drop_", 5))
+			sum += clv_count_read(c, i);
+	return sum;
+}
+
 static void do_send(unsigned count, unsigned size, unsigned rate)
 {
 	uint64_t begun_ns = clv_clock_now_ns();
-	uint64_t come = received;
+	uint64_t come = received, lost = dropped();
 	uint32_t at = 0;
 
 	if (size < sizeof(uint32_t) || size > SIZE_MAX_BYTES || !rate || !opened)
@@ -384,9 +398,10 @@ static void do_send(unsigned count, unsigned size, unsigned rate)
 	last_ns = clv_clock_now_ns();
 	while (received - come < count && clv_clock_now_ns() < last_ns + SILENCE_SEC * CLV_SEC)
 		run(never, clv_clock_now_ns() + 10 * CLV_MSEC);
-	printf("{\"sent\": %u, \"received\": %llu, \"corrupted\": %llu, \"misnamed\": %llu}\n",
+	printf("{\"sent\": %u, \"received\": %llu, \"corrupted\": %llu, \"misnamed\": %llu, "
+	       "\"dropped\": %llu}\n",
 	       count, (unsigned long long)(received - come), (unsigned long long)corrupted,
-	       (unsigned long long)misnamed);
+	       (unsigned long long)misnamed, (unsigned long long)(dropped() - lost));
 }
 
 static void command(const char *line)

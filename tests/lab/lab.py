@@ -71,7 +71,7 @@ class LabHost:
             process = self.popen(argv, stdout=out, stderr=subprocess.STDOUT, **options)
         return Proc(process, f"{name} on {self.name}", log)
 
-    def run(self, argv, check=True, timeout=30, text=None, **options):
+    def run(self, argv, check=True, timeout=60, text=None, **options):
         """Run a command to its end; returns a CompletedProcess with text output."""
         process = self.popen(argv, stdin=subprocess.PIPE if text else subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
@@ -110,9 +110,20 @@ class LabHost:
         (self.folder / "etc/hosts").write_text(
             "127.0.0.1 localhost\n::1 localhost\n" + "".join(lines), encoding="ascii")
 
+    def heard(self):
+        """How many datagrams its programs were given."""
+        counters = self.counters()
+        return counters["Udp.InDatagrams"] + counters.get("Udp6InDatagrams", 0)
+
+    def wait_heard(self, more, timeout=60):
+        """Wait until its programs were given so many datagrams more."""
+        enough = self.heard() + more
+        netns.wait_until(lambda: self.heard() >= enough, timeout,
+                         f"{self.name} was not given {more} datagrams")
+
     def counters(self):
         """The host kernel's IP, UDP and ICMP counters, {"Udp.InDatagrams": n, "Udp6In...": n}."""
-        text = self.run(["cat", "/proc/net/snmp", "/proc/net/snmp6"], check=False).stdout
+        text = netns.read_in(self.netns, "snmp", "snmp6")
         found, header = {}, None
         for line in text.splitlines():
             words = line.split()
@@ -169,6 +180,7 @@ class Lab:
         self.owner = os.getpid()
         self.folder = netns.STATE / self.name
         self.started = []
+        self.relays = set()     # runtime directories of the relays started in it
         self.hosts = {h.name: LabHost(self, h) for h in self.spec.hosts}
         self.hops = {(h.name, l.name): Hop(self, h.name, l)
                      for h in self.spec.hosts for l in h.links if l.hop is not None}
@@ -235,7 +247,7 @@ class Lab:
         netns.remove(self.name)
         _open_labs.discard(self)
 
-    def _spaces(self):
+    def spaces(self):
         """Namespace of every host, network and hop, by its short name."""
         names = [*self.hosts, *(n.name for n in self.spec.networks),
                  *(hop.name for hop in self.hops.values())]
@@ -251,7 +263,7 @@ class Lab:
                 "owner_start": netns.start_time(self.owner) if self.owner else 0}
 
     def _raise(self):
-        spaces = self._spaces()
+        spaces = self.spaces()
         self._write_files()
         with netns.locked():
             netns.mount_bpffs()

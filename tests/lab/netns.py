@@ -6,6 +6,7 @@ A lab NAME owns the namespaces clv-NAME-*, the folder /run/clv-lab/NAME and the 
 killed owner leaves behind can be found and removed by anyone: remove(NAME), remove_stale().
 """
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -15,11 +16,13 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 STATE = Path("/run/clv-lab")
 NETNS = Path("/run/netns")
 BPFFS = Path("/sys/fs/bpf")
+CLONE_NEWNET = 0x40000000
 TOOLS = ("ip", "bridge", "nft", "ethtool", "sysctl", "nsenter", "unshare", "taskset")
 
 
@@ -141,6 +144,33 @@ def owner_lives(record):
     return record["owner"] == 0 or start_time(record["owner"]) == record["owner_start"]
 
 
+def read_in(name, *files):
+    """Text of files under /proc/net as a namespace has them, one after the other: read_in(name,
+    "snmp").  A file that is not there reads as empty."""
+
+    def read():
+        with open(NETNS / name, "rb") as space:
+            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"cannot enter {name}")
+        paths = [Path("/proc/thread-self/net", file) for file in files]
+        return "".join(path.read_text(encoding="ascii") for path in paths if path.exists())
+
+    # A namespace is a thread's own, and this thread ends with the call.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(read).result()
+
+
+def wait_until(question, timeout=60, what="late"):
+    """Wait until question() is true, and return what it returned; LabError when that takes longer.
+    what: words for the error, or a function that returns them."""
+    until = time.monotonic() + timeout
+    while not (answer := question()):
+        if time.monotonic() > until:
+            raise LabError(f"after {timeout} s: {what() if callable(what) else what}")
+        time.sleep(0.02)
+    return answer
+
+
 def processes_in(namespaces):
     """IDs of all processes whose network namespace is one of these names."""
     wanted = set()
@@ -230,7 +260,7 @@ class Proc:
     def text(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_line(self, pattern, timeout=10):
+    def wait_line(self, pattern, timeout=30):
         """Wait for a line that matches; returns the match.  LabError when it dies or is late."""
         until = time.monotonic() + timeout
         wanted = re.compile(pattern, re.MULTILINE)
@@ -249,7 +279,7 @@ class Proc:
         if self.alive:
             self.popen.send_signal(number)
 
-    def stop(self, number=signal.SIGTERM, timeout=5):
+    def stop(self, number=signal.SIGTERM, timeout=20):
         """Signal it and wait; returns its exit code.  Killed, and LabError, when that is late."""
         self.send(number)
         try:

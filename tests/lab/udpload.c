@@ -9,6 +9,7 @@
  * Prints one line of JSON.  Times are round trips, or in a sink one way (the sender's clock must be
  * the same: the same machine).  Payloads below 8 bytes carry no number: they are only counted, and
  * have no times; duplicates then show as fewer lost.  Exit 0 when it ran, whatever was lost.
+ * SIGTERM and SIGINT end sending; what is on its way is still waited for, until a second signal.
  */
 #include "tests/lab/udp.h"
 
@@ -31,7 +32,7 @@ static const char usage[] =
 	"  --count N    datagrams (default 1000; a sink ends after them)\n"
 	"  --rate N     datagrams per second (default 1000); 0: as answers come back, --window out\n"
 	"  --window N   see --rate 0 (default 64)\n"
-	"  --wait MS    how long to wait for more after the last (default 1000; a sink waits for\n"
+	"  --wait MS    how long to wait for more after the last (default 2000; a sink waits for\n"
 	"               the first without end)\n"
 	"  --seed N     of the content (default 1); a sink needs the sender's\n"
 	"  --bind HOST:PORT  local address\n"
@@ -41,7 +42,7 @@ static struct {
 	bool oneway, sink, df;
 	const char *bind, *remote;
 	uint64_t size, count, rate, window, wait_ms, seed;
-} opt = { .size = 1200, .count = 1000, .rate = 1000, .window = 64, .wait_ms = 1000, .seed = 1 };
+} opt = { .size = 1200, .count = 1000, .rate = 1000, .window = 64, .wait_ms = 2000, .seed = 1 };
 
 static struct {
 	uint64_t sent, send_errors, refused;
@@ -55,13 +56,13 @@ static bool *seen;
 static uint32_t *time_ns; /* result.unique of them, in order of arrival */
 static bool has_times;
 
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping; /* signals so far: 1 ends sending, 2 the wait for the rest */
 static sigset_t sink_waiting; /* a sink takes signals only while it waits: none is missed */
 
 static void on_stop(int number)
 {
 	(void)number;
-	stopping = 1;
+	stopping++;
 }
 
 static int open_socket(void)
@@ -280,9 +281,9 @@ static void run_sender(int fd)
 		result.last_ns = now_ns;
 		return;
 	}
-	/* Until all are back, or nothing came for the time to wait. */
+	/* Until all are back, nothing came for the time to wait, or a second signal. */
 	end_ns = now_ns + opt.wait_ms * 1000000u;
-	while (result.unique < result.sent && now_ns < end_ns && !stopping) {
+	while (result.unique < result.sent && now_ns < end_ns && stopping < 2) {
 		uint64_t before = result.received;
 
 		wait_for(fd, POLLIN, end_ns);

@@ -11,15 +11,19 @@ import pytest
 
 import daemon
 import topology
-from daemon import is_clean, load, load_of, start_load
+from daemon import end_load, is_clean, load, start_load
+from losses import RELAY_OVERFLOWS
+from netns import wait_until
 
 # Two queues: a peer whose address changes may come in by another worker's.
 TOPOLOGY = topology.matrix(relay_queues=2)
 DATAPATHS = ("xdp", "sock")
 UNCOUNTED_MAX = 60    # at 1000 a second: what was in the air, and what the lab's switch took
-# Lost by a blink of whoever changes; a standstill is as long as the machine is busy, so that this
-# tells it from one that does not end.
+# Lost by a change that takes a moment, beside what is in counters.
 BLINK_MAX = 500
+AGE_SEC = 6           # of a tunnel that is replaced at once when it ends: culvert waits else
+FLOW = 500            # datagrams that show that traffic flows
+WITHOUT_END = 10**6   # datagrams: until end_load
 
 
 @pytest.fixture
@@ -37,17 +41,15 @@ def new_drops(before, relay, *expected):
             if n != before.get(name, 0) and name not in expected}
 
 
-def wait_until(question, timeout=15):
-    until = time.monotonic() + timeout
-    while not question():
-        assert time.monotonic() < until, "late"
-        time.sleep(0.1)
-
-
-def works(way, count=200, timeout=15):
+def works(way, count=200):
     """Wait until everything comes back, then make sure that it goes on."""
-    wait_until(lambda: is_clean(load(way.peer, way.address, count=10, wait=200)), timeout)
+    wait_until(lambda: is_clean(load(way.peer, way.address, count=10, wait=500)))
     return is_clean(load(way.peer, way.address, count=count))
+
+
+def lost_beyond_queues(figures):
+    """What was lost other than by a full queue, on a machine that may be busy."""
+    return max(figures["lost"] - sum(figures["overflows"].values()), 0)
 
 
 # ---- the peer's side ----
@@ -77,16 +79,17 @@ def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, rela
     """As a host does that roams with both networks up for a moment."""
     peer = way.peer
     drops = drops_of(relay)
-    busy = start_load(peer, way.address, count=4000, rate=1000, wait=2000)
-    time.sleep(1)
+    busy = start_load(peer, way.address, count=WITHOUT_END, rate=1000)
+    lab["target-v6"].wait_heard(FLOW)
     peer.ip("addr", "add", "198.18.4.112/32", "dev", "v4")
     peer.ip("route", "replace", "198.18.4.1/32", "dev", "v4", "src", "198.18.4.112")
     try:
-        result = load_of(busy)
-        assert result["lost"] <= BLINK_MAX, result
-        assert new_drops(drops, relay) == {}
-        assert [c["peer"].rpartition(":")[0] for c in relay.ctl("conns")["conns"]] == \
-            ["198.18.4.112"]
+        wait_until(lambda: [c["peer"].rpartition(":")[0] for c in relay.ctl("conns")["conns"]]
+                   == ["198.18.4.112"])
+        lab["target-v6"].wait_heard(FLOW)
+        result = end_load(busy)
+        assert lost_beyond_queues(result) <= BLINK_MAX, result
+        assert new_drops(drops, relay, *RELAY_OVERFLOWS) == {}
     finally:
         peer.ip("route", "del", "198.18.4.1/32", "dev", "v4")
         peer.ip("addr", "del", "198.18.4.112/32", "dev", "v4")
@@ -135,30 +138,26 @@ def target_of_two(lab):
             host.ip("addr", "del", "198.18.20.9/32", "dev", "lo")
 
 
-def heard(host):
-    return host.counters()["Udp.InDatagrams"]
-
-
 def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
     with target_of_two(lab) as (first, second):
         way = forward("peer-v4", relay, "198.18.20.9:7009")
         assert is_clean(load(way.peer, way.address, count=100))
-        counts = heard(first), heard(second)
         drops = drops_of(relay)
-        busy = start_load(way.peer, way.address, count=3000, rate=1000, wait=2000)
-        time.sleep(1)
+        busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+        first.wait_heard(FLOW)
         lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4)
-        result = load_of(busy)
-        dropped = new_drops(drops, relay)    # a slow neighbour's, beyond limits.neighbour-queue-packets
+        second.wait_heard(FLOW)
+        result = end_load(busy)
+        # a slow neighbour's, beyond limits.neighbour-queue-packets
+        dropped = new_drops(drops, relay, *RELAY_OVERFLOWS)
         assert dropped.keys() <= {"drop_no_neighbour"}
-        assert result["lost"] <= BLINK_MAX + sum(dropped.values()), (result, dropped)
-        assert heard(first) - counts[0] >= 500
-        assert heard(second) - counts[1] >= 500
+        assert lost_beyond_queues(result) <= BLINK_MAX + sum(dropped.values()), (result, dropped)
 
         lab["relay"].ip("route", "del", "198.18.20.9/32")
         result = load(way.peer, way.address, count=50, rate=500, wait=300)
         assert result["received"] == 0
-        assert new_drops(drops, relay).keys() <= {"drop_no_route", "drop_send_error"}
+        assert new_drops(drops, relay, *RELAY_OVERFLOWS).keys() <= {
+            "drop_no_neighbour", "drop_no_route", "drop_send_error"}
         lab["relay"].ip("route", "add", "198.18.20.9/32", "via", first.addr4)
         assert works(way)
 
@@ -183,7 +182,7 @@ def test_a_target_that_was_gone_is_found_again(lab, relay, forward, targets):
     load(way.peer, way.address, count=300, rate=200, wait=100)
     target.ip("link", "set", "v6", "up")
     target.ip("addr", "add", "2001:db8:6::20/64", "dev", "v6", "nodad")
-    assert works(way, timeout=25)    # the kernel's own patience with a neighbour is in it
+    assert works(way)    # the kernel's own patience with a neighbour is in it
 
 
 # ---- the relay's links ----
@@ -210,16 +209,17 @@ def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
     way = forward("peer-v4", relay, targets["target-v6"])
     assert is_clean(load(way.peer, way.address, count=100))
     drops = drops_of(relay)
-    busy = start_load(way.peer, way.address, count=6000, rate=1000, wait=500)
-    time.sleep(1)
+    busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+    lab["target-v6"].wait_heard(FLOW)
     lab["relay"].ip("link", "set", "v6", "down")
-    time.sleep(1)
+    wait_until(lambda: sum(new_drops(drops, relay).values()) >= FLOW)
     lab["relay"].ip("link", "set", "v6", "up")
     lab["relay"].ip("addr", "add", "2001:db8:6::1/64", "dev", "v6", "nodad")
-    result = load_of(busy)
-    assert result["received"] > 2000, result
-    # Counted, not lost in silence: all but what the switch had yet to learn.
-    assert sum(new_drops(drops, relay).values()) >= result["lost"] - UNCOUNTED_MAX
+    lab["target-v6"].wait_heard(FLOW)
+    result = end_load(busy)
+    # Counted, not lost silently: all but what the switch had yet to learn.
+    dropped = sum(new_drops(drops, relay, *RELAY_OVERFLOWS).values())
+    assert dropped >= lost_beyond_queues(result) - UNCOUNTED_MAX, (dropped, result)
     assert works(way)
 
 
@@ -237,7 +237,7 @@ def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, t
         host.ip("link", "set", "v4", "mtu", "1400")
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "v4", "mtu") == 1400)
-        busy = start_load(way.peer, way.address, count=10**6, rate=200, size=1430)
+        busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=200, size=1430)
         wait_until(lambda: payload_of(way) < 1400 - 28)
         busy.kill()
         wait_until(lambda: 1400 - 28 - 32 - 16 <= payload_of(way) <= 1400 - 28 - 32)
@@ -296,7 +296,7 @@ def shown(relay, name, what="mode"):
 def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, targets):
     old = forward("peer-v6", relay, targets["target-v4"])
     assert is_clean(load(old.peer, old.address, count=100))
-    busy = start_load(old.peer, old.address, count=5000, rate=1000, wait=1000)
+    busy = start_load(old.peer, old.address, count=WITHOUT_END, rate=1000)
     plug(lab, "late", "net4", "198.18.4.88/32")
     try:
         if relay.uses_xdp:
@@ -308,9 +308,9 @@ def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, t
             before = relay.ctl("status")["counters"]["rx_kernel_packets"]
             assert is_clean(load(way.peer, way.address, count=500))
             assert relay.ctl("status")["counters"]["rx_kernel_packets"] - before < 50
-        result = load_of(busy)
+        result = end_load(busy)
         # The workers stood still for a moment, which others on this machine may make longer.
-        assert result["lost"] <= result["sent"] / 2, result
+        assert lost_beyond_queues(result) <= BLINK_MAX, result
         assert works(old)
     finally:
         lab["relay"].ip("link", "del", "late")    # and its route
@@ -375,13 +375,13 @@ def test_a_route_that_leaves_by_an_interface_without_af_xdp_is_followed(lab, rel
         with target_of_two(lab) as (first, second):
             way = forward("peer-v4", relay, "198.18.20.9:7009")
             assert is_clean(load(way.peer, way.address, count=100))
-            counts = heard(first), heard(second)
-            busy = start_load(way.peer, way.address, count=8000, rate=1000, wait=1000)
-            time.sleep(6)    # a forward that was ended sooner waits before it asks again
+            busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+            first.wait_heard(FLOW)
+            time.sleep(AGE_SEC)
             lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4, "dev",
                             "wide", "onlink", "src", "198.18.4.89")
-            load_of(busy)    # and another tunnel had to be opened
-            assert heard(first) - counts[0] < 7500 and heard(second) - counts[1] > 500
+            second.wait_heard(FLOW)    # by another tunnel, which had to be opened
+            busy.kill()
             assert works(way)
     finally:
         lab["relay"].ip("link", "del", "wide")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a busy machine loses of a lab's traffic, by the counters of full queues.
+
+All hosts of a lab share a few CPUs.  Where other work takes the time of a process, what comes for
+it meanwhile overflows a queue: a socket's, an AF_XDP ring, a veth ring, a send queue of the relay.
+Every such queue has a counter.  A datagram that is in none of them was lost silently.
+
+    watch = losses.Watch(lab)
+    ...                                         # traffic
+    assert watch.accounts_for(sent, arrived)    # arrived == sent where nothing overflowed
+"""
+import json
+import socket
+from pathlib import Path
+
+import netns
+
+# Of one traffic, what may overflow before the machine is too busy to show anything.
+EXCUSED_MAX = 1 / 4
+# Of a relay: what it drops for want of time or room.  Whatever else it drops it means to drop.
+RELAY_OVERFLOWS = ("drop_queue_full", "drop_sojourn", "drop_no_frame", "drop_tx_ring",
+                   "drop_handoff_full")
+
+
+def ask(run, command):
+    """The answer to a command of the relay whose runtime directory is run, as culvertctl gets it;
+    None where no relay answers."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+            one.settimeout(5)
+            one.connect(str(Path(run) / "control.sock"))
+            one.sendall(json.dumps({"cmd": command}).encode() + b"\n")
+            with one.makefile("rb") as answer:
+                return json.loads(answer.readline())
+    except (OSError, ValueError):
+        return None
+
+
+def _of_sockets(lab):
+    """UDP sockets of hosts without room for a datagram."""
+    return {f"{host.name} {name}": n for host in lab.hosts.values()
+            for name, n in host.counters().items() if name in ("Udp.RcvbufErrors",
+                                                               "Udp6RcvbufErrors")}
+
+
+def _of_links(lab):
+    """Frames that an end of a link had no room for."""
+    found = {}
+    for space in lab.spaces().values():
+        for line in netns.read_in(space, "dev").splitlines()[2:]:
+            name, _, numbers = line.partition(":")
+            words = numbers.split()
+            found[f"{space} {name.strip()} rx"] = int(words[3])
+            found[f"{space} {name.strip()} tx"] = int(words[11])
+    return found
+
+
+def _of_hops(lab):
+    """Frames that came faster than an impairment hop ran."""
+    found = {}
+    for hop in lab.hops.values():
+        if hop.proc and hop.proc.alive:
+            for direction, counters in hop.stats().items():
+                found[f"{hop.name} {hop.proc.pid} {direction}"] = counters["missed"]
+    return found
+
+
+def _of_relay(run):
+    status, workers = ask(run, "status"), ask(run, "workers")
+    if not status or not workers:
+        return {}
+    # A relay that is started again counts from 0.
+    name = f"relay {status['pid']}"
+    found = {f"{name} {key}": status["counters"].get(key, 0) for key in RELAY_OVERFLOWS}
+    for worker in workers["workers"]:
+        for number, one in enumerate(worker.get("sockets") or []):
+            for key in ("rx_dropped", "rx_ring_full"):
+                found[f"{name} worker {worker['id']} socket {number} {key}"] = one[key]
+    return found
+
+
+class Watch:
+    """The overflows of a lab since it was made."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.before = self._now()
+
+    def _now(self):
+        found = {**_of_sockets(self.lab), **_of_links(self.lab), **_of_hops(self.lab)}
+        for run in self.lab.relays:
+            found.update(_of_relay(run))
+        return found
+
+    def since(self):
+        """{where: how many}, without those that stood still."""
+        return {where: n - self.before.get(where, 0) for where, n in self._now().items()
+                if n > self.before.get(where, 0)}
+
+    def accounts_for(self, sent, arrived):
+        """Whether all that did not arrive is in a counter of a full queue, and is not too much."""
+        return excuses(sent - arrived, sent, self.since())
+
+
+def excuses(lost, sent, overflows):
+    """Whether overflows explain that so many of sent are missing."""
+    return 0 <= lost <= min(sum(overflows.values()), sent * EXCUSED_MAX)
