@@ -145,7 +145,7 @@ def storm(bench):
             made = (rig.counters()["handshakes"] - before) / (time.monotonic() - start)
             bench.keep("storm_p99", got["p99_us"], lost=got["sent"] - got["received"],
                        handshakes_per_sec=round(made))
-            daemon.load_of(strangers)
+            daemon.result_of(strangers)
         app.stop()
         way.stop()
         target.stop()

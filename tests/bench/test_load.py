@@ -12,6 +12,7 @@ import time
 import balance
 import pytest
 import tunnels
+from netns import wait_until
 from rig import LOAD_PORTS, PORT, Rig, build_folder, topology
 from lab import Lab
 
@@ -20,7 +21,7 @@ CONNS, TUNNELS = 10, 5
 CALM, TOO_MUCH = 20000, 10**6   # datagrams a second
 MSEC = 400
 UDP_GRO_MOST = 64               # datagrams that the kernel counts as one when a socket is full
-SETTLE_SEC = 0.25               # longer than anything waits in a queue
+REST_SEC = 0.25                 # longer than anything waits in a queue
 
 
 @pytest.fixture(scope="module", params=("xdp", "sock"))
@@ -63,7 +64,15 @@ def losses(rig, family):
 
 
 def take(rig, load):
-    time.sleep(SETTLE_SEC)
+    """A reading, once nothing moves any more."""
+    seen = []
+
+    def is_at_rest():
+        seen.append((balance.take(rig.relay), rig.far6.ask("count"), load.ask("count")))
+        time.sleep(REST_SEC)
+        return len(seen) > 1 and seen[-1] == seen[-2]
+
+    wait_until(is_at_rest)
     client = load.ask("count")
     return {"relay": balance.take(rig.relay), "far": rig.far6.ask("count"),
             "lost": {"4": losses(rig, 4) + client.pop("lost_before_us"), "6": losses(rig, 6)},

@@ -216,15 +216,20 @@ def start_load(host, address, **options):
     return proc
 
 
-def load_of(proc, timeout=120):
+def result_of(proc, timeout=120):
+    """The line of JSON that a program ends with."""
     try:
         code = proc.popen.wait(timeout)
     except subprocess.TimeoutExpired:
         raise LabError(f"{proc.name} still runs after {timeout} s: {proc.text()}") from None
     if code:
         raise LabError(f"{proc.name} ended with {code}: {proc.text()}")
-    figures = json.loads(proc.text().splitlines()[-1])
-    return {**figures, "overflows": proc.watch.since()}
+    return json.loads(proc.text().splitlines()[-1])
+
+
+def load_of(proc, timeout=120):
+    """The figures of a load of start_load, once it ended."""
+    return {**result_of(proc, timeout), "overflows": proc.watch.since()}
 
 
 def end_load(proc):

@@ -294,7 +294,10 @@ class Lab:
         """What must be said before interfaces appear: they inherit it."""
         host = self.hosts.get(name)
         v6 = host and any(l.v6 for l in host.spec.links)
-        values = {"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0}
+        # An interface answers for its own addresses: what answered for its neighbour's would be
+        # remembered, and sought, after it was unplugged.
+        values = {"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
+                  "net.ipv4.conf.all.arp_ignore": 1}
         for scope in ("all", "default"):
             base = f"net.ipv6.conf.{scope}"
             values |= {f"{base}.accept_dad": 0, f"{base}.dad_transmits": 0,

@@ -23,9 +23,10 @@ from pathlib import Path
 import balance
 import daemon
 import leaks
+import losses
 import topology
 from lab import Lab
-from netns import LabError
+from netns import LabError, wait_until
 
 CONFIG = """\
 datapath = "%s"
@@ -151,10 +152,7 @@ class Soak:
 
     def holds(self):
         """What the relay has when only the steady peers are there."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until and \
-                len(self.relay.ctl("conns")["conns"]) > len(self.steady):
-            time.sleep(0.2)
+        wait_until(lambda: len(self.relay.ctl("conns")["conns"]) <= len(self.steady))
         held = leaks.held_by(self.relay.proc.pid)
         status = self.relay.ctl("status")
         return {"fds": held.fds, "threads": held.threads, "maps": len(held.ids["map"]),
@@ -176,7 +174,7 @@ class Soak:
         self.relay.start()
         capacity = self.capacity()
         self.round()    # what is made once
-        before, overflows = balance.take(self.relay), self.overflows()
+        before, watch = balance.take(self.relay), losses.Watch(self.lab)
         self.start_steady(capacity / 2)
         began = time.monotonic()
         self.round()
@@ -190,7 +188,7 @@ class Soak:
         after = balance.take(self.relay)
         self.judge(first, last, before, after)
         self.judge_losses(figures, sum(balance.drops(before, after).values()),
-                          self.overflows() - overflows)
+                          sum(watch.since().values()))
         self.relay.stop()
         return {**self.said, "capacity_per_sec": int(capacity), "seconds": self.seconds,
                 "steady": figures, "first": first, "last": last,
@@ -205,31 +203,26 @@ class Soak:
         way.stop()
         return {"capsules": is_capsules, **{k: figures[k] for k in ("sent", "received", "lost")}}
 
-    def overflows(self):
-        """What sockets of peers and targets had no room for."""
-        return sum(n for name in ("peer-v4", "peer-v6", "peer-n", "target-v4", "target-v6")
-                   for key, n in self.lab[name].counters().items() if key.endswith("RcvbufErrors"))
-
     def judge_losses(self, figures, dropped, overflows):
         """Where all hosts share few cores, others take the relay's time, and what waited too long is
         dropped.  All of that is in counters; the rest is what a rebinding had in the air."""
         sent, lost = (sum(one[name] for one in figures) for name in ("sent", "lost"))
         if lost - dropped - overflows > sent / 50 + 100:
             self.wrong.append(f"{lost} of {sent} lost: {dropped} dropped by the relay, {overflows} "
-                              "by sockets")
+                              "by full queues")
         for one in figures:
             if one["received"] < one["sent"] / 4:
                 self.wrong.append(f"a steady tunnel lost too much: {one}")
 
     def empty(self):
         """Wait until nothing is left of anyone: killed peers idle out."""
-        until = time.monotonic() + 40
-        while time.monotonic() < until:
+        def is_empty():
             status = self.relay.ctl("status")
-            if not (status["connections"] or status["tunnels"] or status["handshaking"]):
-                break
-            time.sleep(0.2)
-        else:
+            return not (status["connections"] or status["tunnels"] or status["handshaking"])
+
+        try:
+            wait_until(is_empty)
+        except LabError:
             self.wrong.append("connections that do not end")
         if self.relay.ctl("status")["egress_ports"]:
             self.wrong.append("egress ports are held though there are no tunnels")

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * storm - strangers at a relay's door, at a rate.
+ * storm - packets and handshakes of unknown sources to a relay, at a rate.
  *
  *   storm --kind initials|halfopen|handshakes --rate N --seconds N [--pin HEX] HOST:PORT
  *
- *   initials    a datagram that looks like a client's first and holds noise
- *   halfopen    the first flight of a real handshake, and never a word more
- *   handshakes  a whole handshake, checked against the pin, and a close
+ *   initials    datagrams that look like a client's first and hold noise
+ *   halfopen    the first flight of a real handshake, and nothing after it
+ *   handshakes  whole handshakes, checked against the pin, each closed at once
  *
- * rate: of Initials, or of handshakes (of four Initials and more each), in a second.  Prints one
- * line of JSON.  Exit 0 when it ran, whatever the relay said.
+ * rate: Initials per second, or handshakes (of four Initials and more each).  Ends after the seconds
+ * or at SIGTERM, and prints one line of JSON.  Exit 0 when it ran, whatever the relay answered.
  */
 #include "tests/lab/udp.h"
 
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -307,16 +308,24 @@ static bool is_busy(void)
 	return false;
 }
 
+static volatile sig_atomic_t is_told_to_end;
+
+static void on_end(int number)
+{
+	(void)number;
+	is_told_to_end = 1;
+}
+
 static double run(void)
 {
 	uint64_t began_ns = udp_clock_ns(), end_ns = began_ns + opt.seconds * CLV_SEC, now_ns;
 	int fd = new_socket();
 	double took;
 
-	for (uint64_t n = 0; (now_ns = udp_clock_ns()) < end_ns; n++) {
+	for (uint64_t n = 0; (now_ns = udp_clock_ns()) < end_ns && !is_told_to_end; n++) {
 		uint64_t due_ns = began_ns + n * CLV_SEC / opt.rate;
 
-		while ((now_ns = udp_clock_ns()) < due_ns)
+		while ((now_ns = udp_clock_ns()) < due_ns && !is_told_to_end)
 			wait_until(due_ns);
 		out.fd = fd;
 		if (opt.kind == INITIALS)
@@ -394,9 +403,11 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	const struct sigaction end = { .sa_handler = on_end };
 	double took;
 
 	parse_options(argc, argv);
+	sigaction(SIGTERM, &end, NULL);
 	clv_rand_init(&rnd, 0);
 	clv_endpoint_from_sockaddr((struct sockaddr *)&opt.remote, &remote);
 	out.port = (struct clv_port){ &port_ops, &out.counters };

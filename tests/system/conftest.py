@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 import daemon  # noqa: E402 (the path above finds them)
 import netns  # noqa: E402
+import quiet  # noqa: E402
 import topology  # noqa: E402
 from lab import Lab, build_folder  # noqa: E402
 
@@ -139,6 +140,19 @@ def bind(lab, logs, request):
     for one in reversed(started):
         if one.proc.alive:
             assert one.stop() == 0, one.proc.text()
+
+
+@pytest.fixture
+def when_quiet():
+    """when_quiet(condition, what) asserts a condition on times or rates.  Where it does not hold and
+    other work has the machine, the case is skipped for that reason: it showed nothing."""
+    def check(condition, what):
+        reason = None if condition else quiet.why_not()
+        if reason:
+            pytest.skip(f"{reason}; {what}")
+        assert condition, what
+
+    return check
 
 
 @pytest.fixture(scope="module")

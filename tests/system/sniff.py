@@ -2,7 +2,6 @@
 """What a host really sends, read off the switches: AF_XDP frames pass by the host's own taps."""
 import os
 import subprocess
-import time
 
 import netns
 from lab import port_of
@@ -46,10 +45,7 @@ class Watch:
             # Whatever the host sent before this ping is written down before it.
             pings = proc.text().count("echo request")
             self.host.run(["ping", "-n", "-c1", "-W2", beyond])
-            until = time.monotonic() + 5
-            while proc.text().count("echo request") == pings:
-                assert proc.alive and time.monotonic() < until, proc.text()
-                time.sleep(0.005)
+            netns.wait_until(lambda: proc.text().count("echo request") > pings, what=proc.text)
             lines = [line for line in proc.text().splitlines() if "UDP" in line]
             found += lines[told:]
             watched[2] = len(lines)

@@ -7,11 +7,11 @@ import errno
 import json
 import re
 import subprocess
-import time
 
 import pytest
 
 import daemon
+from netns import wait_until
 
 DATAPATHS = ("xdp", "sock")
 EDENIED, ECLOSED, EUNTRUSTED = -2007, -2017, -2014
@@ -28,18 +28,18 @@ class Drive:
     def lines(self):
         return [json.loads(line) for line in self.proc.text().split("\n")[:-1]]
 
-    def wait(self, timeout=20, **wanted):
+    def wait(self, timeout=60, **wanted):
         """The next line that has all that is wanted; what came before it is gone."""
-        until = time.monotonic() + timeout
-        while True:
-            lines = self.lines()
-            for number in range(self.read, len(lines)):
-                if wanted.items() <= lines[number].items():
+        def found():
+            alive = self.proc.alive
+            for number, line in enumerate(self.lines()[self.read:], self.read):
+                if wanted.items() <= line.items():
                     self.read = number + 1
-                    return lines[number]
-            assert self.proc.alive and time.monotonic() < until, \
-                f"no {wanted} in {lines[self.read:]}, {self.proc.text()[-500:]}"
-            time.sleep(0.01)
+                    return line
+            assert alive, self.proc.text()[-500:]
+            return None
+
+        return wait_until(found, timeout, lambda: f"no {wanted} in {self.lines()[self.read:]}")
 
     def at_once(self, *lines):
         """Without a step in between.  Returns what the functions returned."""
@@ -53,12 +53,7 @@ class Drive:
 
     def until(self, *words, answer=0):
         """Tell it until it returns answer."""
-        for _ in range(500):
-            got = self.tell(*words)
-            if got == answer:
-                return
-            time.sleep(0.02)
-        assert got == answer
+        wait_until(lambda: self.tell(*words) == answer)
 
     def open_session(self, relay, *words):
         self.at = relay.address(4), relay.fingerprint
@@ -80,7 +75,7 @@ class Drive:
 
     def end(self):
         self.proc.popen.stdin.close()
-        assert self.proc.popen.wait(10) == 0, self.proc.text()[-2000:]
+        assert self.proc.popen.wait(60) == 0, self.proc.text()[-2000:]
 
 
 @pytest.fixture
@@ -110,10 +105,13 @@ def test_each_tunnel_has_its_own_answers(drive, relay, targets):
 def test_the_largest_datagram_goes_and_a_larger_one_is_refused(drive, relay, targets):
     app = drive().open_session(relay)
     app.open_tunnel("t", targets["target-v4"])
-    most = 0
-    while app.tell("size", "t", most + 1) == 0:    # as long as the way is being found out
-        most = max(line["max"] for line in app.lines() if line.get("event") == "payload_max")
-        time.sleep(0.1)
+
+    def largest():
+        return max((line["max"] for line in app.lines() if line.get("event") == "payload_max"),
+                   default=0)
+
+    wait_until(lambda: app.tell("size", "t", largest() + 1))    # the path's MTU is searched for
+    most = largest()
     assert app.tell("size", "t", most) == 0
     app.wait(event="datagram", len=most)
     assert app.tell("size", "t", most + 1) == -errno.EMSGSIZE
@@ -133,11 +131,12 @@ def test_who_sends_without_stepping_is_told_to_step(drive, relay, targets):
     app = drive().open_session(relay)
     app.open_tunnel("t", targets["target-v4"])
     assert app.tell("flood", "t", 1000) == 256    # then -EAGAIN
-    deadline = time.monotonic() + 20    # the flood may still be in its way
-    while not any(line.get("text") == "after" for line in app.lines()):
-        assert app.proc.alive and time.monotonic() < deadline
+
+    def comes_back():
         assert app.tell("send", "t", "after") == 0
-        time.sleep(0.2)
+        return any(line.get("text") == "after" for line in app.lines())
+
+    wait_until(comes_back)    # the flood may still be on its way
 
 
 @pytest.mark.parametrize("size", (0, 1000))

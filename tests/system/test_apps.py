@@ -3,6 +3,7 @@
 import pytest
 
 import apps
+import losses
 from daemon import endpoint
 
 DATAPATHS = ("xdp", "sock")
@@ -15,11 +16,13 @@ def test_iperf_sends_datagrams_to_its_server(lab, relay, forward, peer, target):
     host = lab[target]
     server = apps.serve_iperf(host)
     way = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001))
+    watch = losses.Watch(lab)
     found = apps.iperf(lab[peer], way.address, server, megabits=10, seconds=1)
     server.stop()
-    # The relay passed all on; iperf's own socket is small, and may lose some to a busy machine.
-    assert relay.ctl("tunnels")["tunnels"][-1]["to_target_packets"] >= found["sent"] > 500
-    assert found["received"] >= 0.98 * found["sent"], found
+    # iperf's own socket is small, and may lose some to a busy machine.
+    assert found["sent"] > 500 and watch.accounts_for(found["sent"], found["received"]), (
+        found, watch.since())
+    assert relay.ctl("tunnels")["tunnels"][-1]["to_target_packets"] >= found["received"]
 
 
 @pytest.mark.parametrize("peer, target", WAYS)

@@ -12,7 +12,9 @@ import time
 import pytest
 
 import daemon
+import losses
 from daemon import CONFIG, is_clean, load
+from netns import wait_until
 
 DATAPATHS = ("xdp", "sock")
 TUNNELS = 1000
@@ -33,7 +35,7 @@ def count(relay, name):
 
 
 class Bindflood:
-    """tests/lab/bindflood.c on a peer; `first` is what it says when its tunnels are open."""
+    """tests/lab/bindflood.c on a peer; `first` is its line once its tunnels are open."""
 
     def __init__(self, lab, host, relay, *args):
         family = 4 if lab[host].addr4 else 6
@@ -41,10 +43,10 @@ class Bindflood:
                                      "--pin", relay.fingerprint, *args])
         self.first = json.loads(self.proc.wait_line(r'^\{"opened.*\n', 60).group(0))
 
-    def end(self, timeout=60):
-        last = json.loads(self.proc.wait_line(r'^\{"accepted.*\n', timeout).group(0))
-        assert self.proc.popen.wait(10) == 0, self.proc.text()
-        return last
+    def end(self):
+        """Its last line, once no more comes for it."""
+        assert self.proc.stop(timeout=60) == 0, self.proc.text()
+        return json.loads(self.proc.wait_line(r'^\{"accepted.*\n').group(0))
 
 
 class Bind:
@@ -55,7 +57,7 @@ class Bind:
         words = ["--app", app] if app else []
         self.proc = lab[host].start([lab.build / "culvert", "bind", "--relay", at, "--pin",
                                      relay.fingerprint, "--json", *words, *args])
-        line = self.proc.wait_line(r'^\{"event": ?"public".*\n', 20).group(0)
+        line = self.proc.wait_line(r'^\{"event": ?"public".*\n', 60).group(0)
         self.public = json.loads(line)["addresses"]
 
     def stop(self):
@@ -64,44 +66,43 @@ class Bind:
 
 def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", TUNNELS, "--seconds", 12)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", TUNNELS)
     assert (crowd.first["opened"], crowd.first["refused"]) == (TUNNELS, 0)
     ports = crowd.first["ports"]
     assert len({p for tunnel in ports for p in tunnel[:2]}) == 2 * TUNNELS
     assert all(p[0].startswith("198.18.4.1:") and p[1].startswith("[2001:db8:6::1]:")
                for p in ports)
+    watch = losses.Watch(lab)
     for host, family, which in (("target-v4", "4", 0), ("target-v6", "6", 1)):
         lab[host].run(["python3", "-c", CALLS, family, 20000, *[p[which] for p in ports]])
     heard = {(number, caller) for number, caller in crowd.end()["heard"]}
-    for which, caller in enumerate(("198.18.4.20", "[2001:db8:6::20]")):
-        wanted = {(p[2], f"{caller}:{20000 + i}") for i, p in enumerate(ports)}
-        got = {h for h in heard if h[1].startswith(caller)}
-        assert not got - wanted     # no call came to another tunnel
-        assert len(got) > 0.95 * TUNNELS, (which, len(got))
+    wanted = {(p[2], f"{caller}:{20000 + i}") for i, p in enumerate(ports)
+              for caller in ("198.18.4.20", "[2001:db8:6::20]")}
+    assert not heard - wanted     # no call came to another tunnel
+    assert watch.accounts_for(len(wanted), len(heard)), (len(heard), watch.since())
     assert count(relay, "bound_tunnels") == TUNNELS
 
 
 def test_the_ceiling_of_bound_tunnels_is_a_refusal(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { tunnels = 10 }\n")
-    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 15, "--seconds", 0.1)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 15)
     assert (crowd.first["opened"], crowd.first["refused"]) == (10, 5)
     crowd.end()
     assert count(relay, "bind_refused") == 5
-    until = time.monotonic() + 10    # a closed connection is remembered for a moment
-    while relay.ctl("tunnels")["total"]:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    again = Bindflood(lab, "peer-v4", relay, "--tunnels", 10, "--seconds", 0.1)
+    # A closed connection is remembered for a moment.
+    wait_until(lambda: not relay.ctl("tunnels")["total"])
+    again = Bindflood(lab, "peer-v4", relay, "--tunnels", 10)
     assert again.first["opened"] == 10
     again.end()
 
 
 def test_many_registrations_are_all_accepted(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    done = Bindflood(lab, "peer-v4", relay, "--tunnels", 20, "--registrations", 100,
-                    "--seconds", 3).end()
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 20, "--registrations", 100)
+    # and an uncompressed one each
+    wait_until(lambda: count(relay, "contexts_opened") == 2000 + 20)
+    done = crowd.end()
     assert (done["accepted"], done["rejected"], done["ended"]) == (2000, 0, 0)
-    assert count(relay, "contexts_opened") == 2000 + 20    # and an uncompressed one each
 
 
 def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, forward, targets,
@@ -110,31 +111,33 @@ def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, 
                         + "bind { registrations-per-sec = 500 }\n")
     way = forward("peer-v6", relay, targets["target-v4"])
     assert is_clean(load(lab["peer-v6"], way.address, count=50))
-    flood = Bindflood(lab, "peer-v4", relay, "--tunnels", 2, "--flood", "--seconds", 4)
-    figures = load(lab["peer-v6"], way.address, count=600, rate=300, wait=1000)
+    began = time.monotonic()
+    flood = Bindflood(lab, "peer-v4", relay, "--tunnels", 2, "--flood")
+    wait_until(lambda: count(relay, "context_refused_rate") > 0)
+    figures = load(lab["peer-v6"], way.address, count=600, rate=300)
     done = flood.end()
     assert done["rejected"] > 0
-    assert done["accepted"] <= 500 * 8    # a second's worth at once, then the rate
-    assert count(relay, "context_refused_rate") > 0
-    assert figures["received"] > 0.9 * figures["sent"]
+    # a second's worth at once, then the rate
+    assert done["accepted"] <= 500 * (time.monotonic() - began + 2)
+    assert is_clean(figures), figures
     assert is_clean(load(lab["peer-v6"], way.address, count=50))
 
 
 def test_policy_holds_for_registrations(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
-    done = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1",
-                    "--seconds", 1).end()
+    crowd = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1")
+    wait_until(lambda: count(relay, "context_refused_policy") == 10)
+    done = crowd.end()
     assert (done["accepted"], done["rejected"]) == (0, 10)
-    assert count(relay, "context_refused_policy") == 10
-    own = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "198.18.4.1",
-                   "--seconds", 1).end()
-    assert own["accepted"] == 0
+    own = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "198.18.4.1")
+    wait_until(lambda: count(relay, "context_refused_policy") == 20)
+    assert own.end()["accepted"] == 0
 
 
 def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
     bind = Bind(lab, "peer-v4", relay, "--permit", "10.0.0.1:7000")
-    bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000", 10)
+    bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000")
     bind.stop()
     assert count(relay, "context_refused_policy") > 0
 
@@ -143,19 +146,15 @@ def test_a_new_policy_closes_what_it_denies(lab, start_relay, datapath):
     # The user nobody may not read pytest's folders, and a reload reads the file anew.
     config = (CONFIG % {"datapath": datapath}).replace('user = "nobody"\n', "")
     relay = start_relay(config=config)
-    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 5, "--registrations", 10,
-                      "--seconds", 8)
-    until = time.monotonic() + 6
-    while count(relay, "contexts_opened") < 55:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 5, "--registrations", 10)
+    wait_until(lambda: count(relay, "contexts_opened") == 55)
     relay.config.write_text(relay.config.read_text().replace(
         "policy {", 'policy { deny = {"198.18.4.20/32"}'))
     relay.proc.send(signal.SIGHUP)
     relay.proc.wait_line(r"\breloaded\b")
+    wait_until(lambda: count(relay, "remotes_revoked") == 50)
     done = crowd.end()
     assert (done["accepted"], done["rejected"], done["ended"]) == (50, 50, 0)
-    assert count(relay, "remotes_revoked") == 50
 
 
 def test_the_operators_public_address_is_what_peers_are_told(lab, start_relay, datapath):
@@ -172,16 +171,16 @@ def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
     bind = Bind(lab, "peer-v4", relay)
     assert len(bind.public) == 1 and bind.public[0].startswith("198.18.4.2:")
     bind.stop()
-    done = Bindflood(lab, "peer-v4", relay, "--registrations", 5, "--remote", "2001:db8:6::20",
-                    "--seconds", 1).end()
+    crowd = Bindflood(lab, "peer-v4", relay, "--registrations", 5, "--remote", "2001:db8:6::20")
+    wait_until(lambda: count(relay, "context_refused_family") == 5)
+    done = crowd.end()
     assert (done["accepted"], done["rejected"]) == (0, 5)
-    assert count(relay, "context_refused_family") == 5
 
 
 def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay, targets, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { uncompressed = false }\n")
     bind = Bind(lab, "peer-v4", relay, "--permit", targets["target-v4"])
-    bind.proc.wait_line(r'^\{"event": ?"refused", ?"remote": ?"any"\}\n', 10)
+    bind.proc.wait_line(r'^\{"event": ?"refused", ?"remote": ?"any"\}\n')
     assert bind.proc.text().count("refused") == 1
     bind.stop()
     assert count(relay, "context_refused_policy") == 1
@@ -190,7 +189,7 @@ def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay,
 def test_a_relay_may_not_offer_them(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { offered = false }\n")
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4),
-                               "--pin", relay.fingerprint], check=False, timeout=20)
+                               "--pin", relay.fingerprint], check=False)
     assert done.returncode != 0
     assert "refused a bound tunnel" in done.stderr
 
@@ -203,6 +202,6 @@ def test_a_bad_address_is_found_before_the_start(build, tmp_path, text, said):
     config = tmp_path / "culvert.conf"
     config.write_text(text + "\n")
     done = subprocess.run([build / "culvertd", "--check", "--config", config],
-                          capture_output=True, text=True, timeout=20, check=False)
+                          capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert said in done.stderr

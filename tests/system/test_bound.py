@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon import load
+import losses
+from daemon import is_count_of, load
+from netns import wait_until
 from sniff import Watch
 
 DATAPATHS = ("xdp", "sock")
@@ -28,7 +30,7 @@ class BindLoad:
                                 "--pin", relay.fingerprint, *args],
                                name="bindload", log=log, stdin=subprocess.PIPE)
         self.answers = 1
-        self.proc.wait_line(r"^\{", timeout=20)
+        self.proc.wait_line(r"^\{", timeout=60)
         self.public = json.loads(self.lines()[0])["public"]
 
     def lines(self):
@@ -38,10 +40,9 @@ class BindLoad:
         """Give it a command; its answer."""
         self.proc.popen.stdin.write((" ".join(map(str, words)) + "\n").encode())
         self.proc.popen.stdin.flush()
-        until = time.monotonic() + timeout
-        while len(self.lines()) == self.answers:
-            assert self.proc.alive and time.monotonic() < until, self.proc.text()
-            time.sleep(0.02)
+        wait_until(lambda: len(self.lines()) > self.answers or not self.proc.alive, timeout,
+                   self.proc.text)
+        assert self.proc.alive, self.proc.text()
         self.answers += 1
         return json.loads(self.lines()[self.answers - 1])
 
@@ -51,7 +52,7 @@ class BindLoad:
 
     def stop(self):
         self.proc.popen.stdin.close()
-        return self.proc.popen.wait(10)
+        return self.proc.popen.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def many(lab):
     for name in ("target-v4", "target-v6"):
         address = lab[name].addr4 or lab[name].addr6
         proc = lab[name].start([sys.executable, script, address, FIRST_PORT, each])
-        proc.wait_line(r"^ready", timeout=30)
+        proc.wait_line(r"^ready", timeout=60)
         started.append(proc)
         addresses.append(daemon.endpoint(address, FIRST_PORT))
     yield addresses
@@ -111,7 +112,12 @@ def drops(relay, name):
     return status["counters"].get(name, 0), xdp
 
 
-def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(relay, client, many):
+def all_came(watch, found):
+    """Whether what a bindload sent came back, but for what full queues lost, its own included."""
+    return watch.accounts_for(found["sent"], found["received"] + found["dropped"])
+
+
+def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(lab, relay, client, many):
     peer = client()
     for address in many:
         answer = peer.ask("register", address, CONTEXTS // 2)
@@ -119,10 +125,10 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(relay, client,
     assert answer["open"] == CONTEXTS
     tunnel = bound_tunnel(relay, peer)
 
+    watch = losses.Watch(lab)
     found = peer.ask("send", CONTEXTS, 700, 4000)
     assert found["corrupted"] == found["misnamed"] == 0, found
-    # Nothing sends again what a busy machine loses.
-    assert found["received"] >= 0.99 * CONTEXTS, found
+    assert all_came(watch, found), (found, watch.since())
 
     listed = contexts_of(relay, tunnel)["contexts"]
     assert len(listed) == CONTEXTS
@@ -130,9 +136,9 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(relay, client,
     assert {c["state"] for c in listed} == {"open"}
     assert len({c["context_id"] for c in listed}) == len({c["remote"] for c in listed}) == CONTEXTS
     assert sum(c["family"] == "ipv6" for c in listed) == CONTEXTS // 2
-    # One datagram each way on each; those lost are in the counters of drops, or never arrived.
+    # One datagram each way on each.
     assert max(c["to_remote_packets"] for c in listed) == 1
-    assert sum(c["to_remote_packets"] for c in listed) >= 0.99 * CONTEXTS
+    assert sum(c["to_remote_packets"] for c in listed) >= found["received"]
     assert sum(c["to_peer_packets"] for c in listed) >= found["received"]
     assert {c["to_peer_bytes"] for c in listed} <= {0, 700}
     if relay.uses_xdp:
@@ -144,8 +150,9 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(relay, client,
     assert contexts_of(relay, tunnel)["total"] == CONTEXTS // 2
     if relay.uses_xdp:
         assert contexts_of(relay, tunnel, "--maps")["total"] == CONTEXTS // 2
+    watch = losses.Watch(lab)
     found = peer.ask("send", 500, 100, 2000)
-    assert found["received"] >= 495 and found["misnamed"] == 0, found
+    assert all_came(watch, found) and found["misnamed"] == 0, (found, watch.since())
 
 
 def wake_ups(relay):
@@ -160,7 +167,8 @@ def wake_ups(relay):
 
 
 @pytest.mark.parametrize("family", (4, 6))
-def test_remotes_nobody_permitted_are_dropped_where_they_arrive(lab, relay, client, targets, family):
+def test_remotes_nobody_permitted_are_dropped_where_they_arrive(
+        lab, relay, client, targets, family, when_quiet):
     target = lab[f"target-v{family}"]
     friend = targets[f"target-v{family}"]
     peer = client()
@@ -174,16 +182,20 @@ def test_remotes_nobody_permitted_are_dropped_where_they_arrive(lab, relay, clie
     quiet = wake_ups(relay) - before
 
     dropped, before = drops(relay, "drop_unknown_remote"), wake_ups(relay)
+    watch = losses.Watch(lab)
     load(target, peer.port(family), size=200, count=count, rate=rate, oneway=True)
-    time.sleep(1)
+
+    def new():
+        return [now - was for now, was in zip(drops(relay, "drop_unknown_remote"), dropped)]
+
+    wait_until(lambda: watch.accounts_for(count, sum(new())), what=lambda: (new(), watch.since()))
     woken = wake_ups(relay) - before
-    worker, xdp = (now - was for now, was in
-                   zip(drops(relay, "drop_unknown_remote"), dropped))
+    worker, xdp = new()
     if relay.uses_xdp:
-        assert (worker, xdp) == (0, count)
-        assert woken <= quiet + 50, (woken, quiet)
+        assert worker == 0
+        when_quiet(woken <= quiet + 50, f"{woken} wake-ups, {quiet} without a flood")
     else:
-        assert xdp == 0 and 0.95 * count <= worker <= count
+        assert xdp == 0
     # Who was permitted comes through as before.
     assert peer.ask("send", 10, 100, 1000)["received"] == 10
 
@@ -201,16 +213,17 @@ def test_the_uncompressed_context_lets_anybody_in_until_it_is_closed(lab, relay,
         return [binding["uncompressed"] for binding in answer["bindings"]]
 
     assert set(listed()) == {"any", friend} and uncompressed() == [True, True]
+    watch = losses.Watch(lab)
     load(lab["target-v4"], peer.port(4), size=200, count=100, rate=1000, oneway=True)
     load(lab["target-v6"], peer.port(6), size=200, count=50, rate=1000, oneway=True)
-    assert listed()["any"]["to_peer_packets"] == 150
-    assert listed()["any"]["to_peer_bytes"] == 150 * 200
+    wait_until(lambda: watch.accounts_for(150, listed()["any"]["to_peer_packets"]), what=listed)
+    assert listed()["any"]["to_peer_bytes"] == listed()["any"]["to_peer_packets"] * 200
 
     peer.ask("shut")
     assert set(listed()) == {friend} and uncompressed() == [False, False]
-    before = sum(drops(relay, "drop_unknown_remote"))
+    before, watch = sum(drops(relay, "drop_unknown_remote")), losses.Watch(lab)
     load(lab["target-v4"], peer.port(4), size=200, count=100, rate=1000, oneway=True)
-    assert sum(drops(relay, "drop_unknown_remote")) - before == 100
+    wait_until(lambda: watch.accounts_for(100, sum(drops(relay, "drop_unknown_remote")) - before))
     assert peer.ask("send", 10, 100, 1000)["received"] == 10
 
 
@@ -228,12 +241,13 @@ def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, re
     after, leaked = relay.ctl("status")["counters"], watch.leaked()
     watch.stop()
     echo.stop()
-    assert daemon.is_clean(figures) and figures["received"] == 500
+    assert daemon.is_clean(figures), figures
     assert leaked == []
-    assert after["hairpin_packets"] - before["hairpin_packets"] == 1000
+    there = after["hairpin_packets"] - before["hairpin_packets"] - figures["received"]
+    assert is_count_of(figures, there)
     rows = [c for c in relay.ctl("contexts")["contexts"] if c["hairpin"]]
     assert {c["family"] for c in rows} == {f"ipv{family}"}
-    assert sum(c["to_remote_bytes"] for c in rows) >= 2 * 500 * 900
+    assert sum(c["to_remote_bytes"] for c in rows) >= 2 * figures["received"] * 900
 
 
 def test_whom_policy_denies_an_open_port_does_not_let_in(lab, start_relay, datapath):
@@ -242,11 +256,11 @@ def test_whom_policy_denies_an_open_port_does_not_let_in(lab, start_relay, datap
     relay = start_relay("relay-v4only", config=config, datapath=datapath)
     peer = BindLoad(lab["peer-v4"], relay, "--open")
     tunnel = bound_tunnel(relay, peer)
+    watch = losses.Watch(lab)
     load(lab["target-v4"], peer.port(4), size=200, count=300, rate=1000, oneway=True)
-    until = time.monotonic() + 10
-    while sum(drops(relay, "drop_denied")) < 300 and time.monotonic() < until:
-        time.sleep(0.1)
-    assert drops(relay, "drop_denied") == ((0, 300) if relay.uses_xdp else (300, 0))
+    wait_until(lambda: watch.accounts_for(300, sum(drops(relay, "drop_denied"))))
+    worker, xdp = drops(relay, "drop_denied")
+    assert (worker if relay.uses_xdp else xdp) == 0
     anybody, = contexts_of(relay, tunnel)["contexts"]
     assert (anybody["remote"], anybody["to_peer_packets"]) == ("any", 0)
     assert peer.stop() == 0

@@ -12,13 +12,12 @@ import pytest
 
 import daemon
 import leaks
-import netns
 from daemon import is_clean, load
-from netns import LabError
+from netns import LabError, wait_until
 
 DATAPATHS = ("xdp", "sock")
 KILLS, SEED = 8, 20260
-STOP_SEC = 5     # 3 for peers, 1 for the resolver's threads, and some for a busy machine
+STOP_SEC = 10    # 3 for peers, 1 for the resolver's threads, and some for a busy machine
 LAB = 'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n'
 
 
@@ -28,7 +27,7 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("c")
 
 
-def culvertd(lab, folder, *wrapper, config=LAB, host="relay-v4only", timeout=20):
+def culvertd(lab, folder, *wrapper, config=LAB, host="relay-v4only", timeout=60):
     """Run a daemon that is not expected to start; returns its CompletedProcess."""
     file = folder / "culvert.conf"
     if not file.exists() or config != LAB:
@@ -81,9 +80,8 @@ def test_killed_at_any_moment_under_traffic_it_starts_again_and_works(
     fresh = forward("peer-v4", relay, targets["target-v4"])
     assert is_clean(load(fresh.peer, fresh.address, count=200))
     for way in ways:    # a handshake that was cut off and the waits after it take their time
-        until = time.monotonic() + 60
-        while not is_clean(load(way.peer, way.address, count=20, wait=300)):
-            assert time.monotonic() < until, way.proc.text()
+        wait_until(lambda: is_clean(load(way.peer, way.address, count=20, wait=500)), 90,
+                   way.proc.text)
     held.add(leaks.held_by(relay.proc.pid))
     relay.stop()
     assert leaks.remains(held) == []
@@ -112,14 +110,14 @@ def test_a_stop_is_told_to_every_peer_and_ends_in_time(lab, start_relay, forward
     relay = start_relay(datapath=datapath)
     ways = [forward(peer, relay, targets["target-v6"]) for peer in ("peer-v4", "peer-v6") * 4]
     for way in ways:
-        assert is_clean(load(way.peer, way.address, count=5, wait=200))
+        assert is_clean(load(way.peer, way.address, count=5))
     # One of them is frozen, and will not acknowledge anything.
     os.kill(ways[0].proc.pid, signal.SIGSTOP)
     began = time.monotonic()
     relay.stop(timeout=STOP_SEC)
     assert time.monotonic() - began < STOP_SEC
     for way in ways[1:]:
-        said = way.proc.wait_line(r"relay_lost .*", 5).group()
+        said = way.proc.wait_line(r"relay_lost .*").group()
         assert "closed by the relay" in said
     os.kill(ways[0].proc.pid, signal.SIGCONT)
 
@@ -166,7 +164,7 @@ def test_with_too_few_descriptors_it_says_so_or_works(lab, start_relay, place, d
         except LabError:
             text = relay.proc.text()
             outcomes.append("refused")
-            assert relay.proc.popen.wait(5) in (1, 127), text   # 127: not even its libraries
+            assert relay.proc.popen.wait(60) in (1, 127), text   # 127: not even its libraries
             said = [line for line in text.splitlines() if line.startswith("culvertd: ")]
             assert relay.proc.popen.returncode == 127 or re.search("(?i)open files|descriptor",
                                                                    said[-1]), text
@@ -191,7 +189,7 @@ def test_with_too_little_memory_it_says_so_or_works(lab, place, datapath):
         except LabError:
             text = relay.proc.text()
             outcomes.append("refused")
-            assert relay.proc.popen.wait(5) in (1, 127), text
+            assert relay.proc.popen.wait(60) in (1, 127), text
             assert re.search("(?i)cannot allocate memory|out of memory|resource temporarily", text), text
         else:
             outcomes.append("served")
@@ -225,7 +223,7 @@ def started_at(lab, state, folder):
     try:
         relay.start()
     except LabError:
-        assert relay.proc.popen.wait(5) == 1
+        assert relay.proc.popen.wait(60) == 1
         return [line for line in relay.proc.text().splitlines() if line.startswith("culvertd: ")][-1]
     relay.stop()
     return None

@@ -6,7 +6,7 @@ import pytest
 
 import apps
 import daemon
-from daemon import endpoint, is_clean, load
+from daemon import endpoint, is_clean, is_count_of, load
 from test_matrix import ROWS
 
 DATAPATHS = ("xdp", "generic", "sock")
@@ -41,17 +41,18 @@ def test_tunnel_packets_take_the_data_path_that_was_asked_for(
 
     kernel = udp(lab["relay"])
     before = steered(relay) if relay.uses_xdp else None
-    assert is_clean(load(lab[peer], way.address, count=COUNT, rate=2000, **one))
+    figures = load(lab[peer], way.address, count=COUNT, rate=2000, **one)
+    assert is_clean(figures), figures
     if relay.uses_xdp:
         assert udp(lab["relay"]) == kernel    # it stood still
         conn, context = (after - b for after, b in zip(steered(relay), before))
-        assert conn >= COUNT and context == COUNT
+        assert conn >= figures["received"] and is_count_of(figures, context)
     else:
         after = udp(lab["relay"])
         came = sum(after[k] - kernel[k] for k in ("Udp.InDatagrams", "Udp6InDatagrams"))
         left = sum(after[k] - kernel[k] for k in ("Udp.OutDatagrams", "Udp6OutDatagrams"))
         # Several may leave in one call (UDP_SEGMENT), and count once.
-        assert came >= 2 * COUNT and left >= COUNT / SEGMENTS_MAX
+        assert came >= 2 * figures["received"] and left >= figures["received"] / SEGMENTS_MAX
         assert relay.ctl("status")["xdp"] is None
 
 
@@ -119,7 +120,7 @@ while True:
 TALK = """
 import json, os, socket, sys
 data, got = os.urandom(1 << 20), b""
-with socket.create_connection((sys.argv[1], 2222), timeout=5) as one:
+with socket.create_connection((sys.argv[1], 2222), timeout=60) as one:
     for i in range(0, len(data), 65536):
         one.sendall(data[i:i + 65536])
         while len(got) < i + 65536:
@@ -134,7 +135,7 @@ def test_tcp_to_the_host_is_the_hosts(lab, relay, peer):
     server = host.start(["/usr/bin/python3", "-c", SERVE], name="tcp")
     server.wait_line("^ready")
     address = host.addr4 if lab[peer].addr4 else host.addr6
-    done = lab[peer].run(["/usr/bin/python3", "-c", TALK, address], timeout=20)
+    done = lab[peer].run(["/usr/bin/python3", "-c", TALK, address])
     assert json.loads(done.stdout) is True
     server.stop()
     assert lab[peer].reaches(address, 1400)

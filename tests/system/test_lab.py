@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import daemon
+import losses
 import nat
 import netns
 import topology
 from daemon import is_clean, load
 from lab import Lab
+from netns import wait_until
 
 LAB = Path(netns.__file__).with_name("lab")
 
@@ -34,7 +36,7 @@ print(lab.name, flush=True)
 
 
 def cli(*words):
-    return subprocess.run([LAB, *words], text=True, capture_output=True, timeout=20)
+    return subprocess.run([LAB, *words], text=True, capture_output=True, timeout=60)
 
 
 def start_owner(build, then="time.sleep(1000)"):
@@ -81,9 +83,15 @@ def test_hosts_know_each_other_by_name(lab):
     lab["relay"].set_names({"both.example": ["198.18.4.20", "2001:db8:6::20"]})
     both = lab["relay"].run(["getent", "ahosts", "both.example"]).stdout
     assert "198.18.4.20" in both and "2001:db8:6::20" in both
-    before = time.monotonic()
-    assert lab["peer-v4"].run(["getent", "ahosts", "nobody.example"], check=False).returncode != 0
-    assert time.monotonic() - before < 1
+
+    def seconds_to_fail():
+        began = time.monotonic()
+        done = lab["peer-v4"].run(["getent", "ahosts", "nobody.example"], check=False)
+        assert done.returncode != 0
+        return time.monotonic() - began
+
+    # At once: a name server that did not answer would take a second or more each time.
+    assert min(seconds_to_fail() for _ in range(3)) < 1
 
 
 def test_ipv6_is_off_where_there_is_none(lab):
@@ -154,8 +162,7 @@ def test_redirected_frames_arrive_beyond_the_relays_links(lab):
         lab["peer-v4"].ip("neigh", "replace", "198.18.4.99", "lladdr", "ff:ff:ff:ff:ff:ff", "dev",
                           "v4")
         load(lab["peer-v4"], "198.18.4.99:9", oneway=True, count=100, size=1200)
-        time.sleep(0.1)
-        assert received() - before >= 100 * 1242
+        wait_until(lambda: received() - before >= 100 * 1242)
     finally:
         relay.run(["ip", "link", "set", "dev", "v4", "xdpdrv", "off"])
         relay.run(["rm", "-f", pin])
@@ -185,10 +192,9 @@ def test_a_wrong_udp_checksum_is_noticed(lab):
     echo = target.start([lab.tool("udpecho"), "--port", 9999])
     echo.wait_line("^ready")
     lab["relay"].run(["/usr/bin/python3", "-c", SEND_BAD_CHECKSUM, mac])
-    time.sleep(0.1)
+    wait_until(lambda: target.counters()["Udp.InCsumErrors"] == before + 1)
     echo.stop()
     assert '"received": 0' in echo.text()
-    assert target.counters()["Udp.InCsumErrors"] == before + 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 8, 15, 16, 17, 1200, 1472, 9000, 65507])
@@ -222,8 +228,57 @@ while True:
 
 def test_load_notices_every_kind_of_harm(lab):
     lab["target-v4"].start(["/usr/bin/python3", "-c", MANGLER]).wait_line("^ready")
-    figures = load(lab["peer-v4"], "198.18.4.20:7001", count=20, wait=200)
+    figures = load(lab["peer-v4"], "198.18.4.20:7001", count=20, wait=500)
     assert (figures["corrupted"], figures["duplicated"], figures["lost"]) == (2, 1, 3), figures
+
+
+# Has room for a few datagrams and takes none before a line comes.
+SLOW_READER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(sys.argv[1]))
+s.bind(("", 7003))
+print("ready", flush=True)
+sys.stdin.readline()
+s.setblocking(False)
+n = 0
+try:
+    while True:
+        s.recv(65536)
+        n += 1
+except BlockingIOError:
+    print("got", n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("count, is_excused", [(60, True), (400, False)])
+def test_what_overflows_a_socket_is_excused_up_to_a_quarter(lab, count, is_excused):
+    reader = lab["target-v4"].start(["/usr/bin/python3", "-c", SLOW_READER, 20000],
+                                    stdin=subprocess.PIPE)
+    reader.wait_line("^ready")
+    watch = losses.Watch(lab)
+    load(lab["peer-v4"], "198.18.4.20:7003", oneway=True, count=count, size=100)
+    wait_until(watch.since)
+    reader.popen.stdin.write(b"\n")
+    reader.popen.stdin.flush()
+    got = int(reader.wait_line(r"^got (\d+)").group(1))
+    assert 0 < got < count and sum(watch.since().values()) == count - got
+    assert watch.accounts_for(count, got) == is_excused
+    assert not watch.accounts_for(count, got - 1) and not watch.accounts_for(count, count + 1)
+
+
+def test_what_vanishes_without_a_counter_is_not_excused(lab):
+    """Dropped by a packet filter, which stands for any way to lose a datagram silently."""
+    target = lab["target-v4"]
+    echo = daemon.echo(target, 7004)
+    target.run(["nft", "-f", "-"], text="table ip lose { chain c { type filter hook input priority"
+               " 0; udp dport 7004 numgen inc mod 50 == 0 drop; }; }\n")
+    try:
+        figures = load(lab["peer-v4"], "198.18.4.20:7004", count=100, wait=500)
+    finally:
+        target.run(["nft", "delete", "table", "ip", "lose"])
+        echo.stop()
+    assert figures["lost"] == 2 and not is_clean(figures), figures
 
 
 def test_a_sink_checks_what_is_sent_one_way(lab):
@@ -237,7 +292,7 @@ def test_a_sink_checks_what_is_sent_one_way(lab):
 
 
 def test_a_dead_target_is_told_from_a_silent_one(lab):
-    figures = load(lab["peer-v4"], "198.18.4.20:7999", count=5, wait=100)
+    figures = load(lab["peer-v4"], "198.18.4.20:7999", count=5, wait=500)
     assert figures["refused"] > 0 and figures["lost"] == 5
 
 
@@ -276,7 +331,7 @@ class TestHop:
         hop = lab.hop(peer, peer[-2:])
         hop.set(*options)
         at = "198.18.4.20:7000" if peer == "peer-v4" else "[2001:db8:6::20]:7000"
-        return load(lab[peer], at, **{"wait": 300, **load_options}), hop.stats()
+        return load(lab[peer], at, **{"wait": 500, **load_options}), hop.stats()
 
     def test_carries_everything_when_told_nothing(self, lab):
         figures, hop = self.load(lab, count=5000, rate=10000)
@@ -289,18 +344,24 @@ class TestHop:
             mac = lab[other].run(["cat", "/sys/class/net/v4/address"]).stdout.strip()
             lab[host].ip("neigh", "replace", lab[other].addr4, "lladdr", mac, "dev", "v4",
                          "nud", "permanent")
-        runs = [self.load(lab, "--loss", 0.1, "--seed", seed, count=2000, rate=10000)
-                for seed in (7, 7, 8)]
-        lost = [(hop["out"]["lost"], hop["in"]["lost"]) for _, hop in runs]
-        assert lost[0] == lost[1] != lost[2]
-        for (figures, hop), (out, back) in zip(runs, lost):
+        def run(seed):
+            """One in which the hop saw every frame: one more or less would move the dice, too."""
+            while True:
+                figures, hop = self.load(lab, "--loss", 0.1, "--seed", seed, count=2000, rate=4000)
+                if not figures["overflows"]:
+                    return figures, hop["out"]["lost"], hop["in"]["lost"]
+
+        runs = [run(seed) for seed in (7, 7, 8)]
+        assert runs[0][1:] == runs[1][1:] != runs[2][1:]
+        for figures, out, back in runs:
             assert 130 < out < 270 and 130 < back < 270
             assert figures["lost"] == out + back and figures["corrupted"] == 0
 
-    def test_delays_by_what_it_is_told(self, lab):
+    def test_delays_by_what_it_is_told(self, lab, when_quiet):
         figures, _ = self.load(lab, "--delay", 20, count=200)
         assert is_clean(figures), figures
-        assert 40_000 <= figures["p50_us"] < 60_000
+        assert figures["p50_us"] >= 40_000
+        when_quiet(figures["p50_us"] < 60_000, figures)
 
     def test_jitter_keeps_the_order(self, lab):
         figures, hop = self.load(lab, "--delay", 10, "--jitter", 5, count=500)
@@ -310,14 +371,18 @@ class TestHop:
     def test_reorders_and_duplicates(self, lab):
         figures, hop = self.load(lab, "--reorder", 0.1, "--duplicate", 0.05, count=1000)
         twice = hop["out"]["duplicated"] + hop["in"]["duplicated"]
-        assert figures["lost"] == 0 and figures["corrupted"] == 0
-        assert figures["duplicated"] == twice > 50
+        overflows = figures["overflows"]
+        assert losses.excuses(figures["lost"], 1000, overflows) and not figures["corrupted"]
+        assert twice - sum(overflows.values()) <= figures["duplicated"] <= twice
+        assert twice > 50
         assert hop["out"]["reordered"] > 50
 
-    def test_has_a_bottleneck_and_a_bounded_queue(self, lab):
+    def test_has_a_bottleneck_and_a_bounded_queue(self, lab, when_quiet):
         figures, hop = self.load(lab, "--rate", "8M", "--queue", 20, count=1000, rate=2000)
-        assert 6e6 < figures["goodput_bps"] < 8.1e6
-        assert hop["out"]["queue_full"] == figures["lost"] > 300
+        full = hop["out"]["queue_full"]
+        assert full > 300 and losses.excuses(figures["lost"] - full, 1000, figures["overflows"])
+        assert figures["goodput_bps"] < 8.1e6
+        when_quiet(figures["goodput_bps"] > 6e6, figures)
 
     @pytest.mark.parametrize("peer, head", [("peer-v4", 28), ("peer-v6", 48)])
     def test_drops_above_its_mtu_and_says_so_if_told(self, lab, peer, head):
@@ -466,7 +531,7 @@ def test_leaves_nothing_however_its_owner_ends(root, build, end):
     if then.startswith("time"):
         assert netns.left_of(name)
         owner.send_signal(getattr(signal, f"SIG{end}"))
-    owner.wait(5)
+    owner.wait(60)
     assert not netns.left_of(name)
     if end in ("TERM", "HUP"):
         assert owner.returncode == -getattr(signal, f"SIG{end}")
@@ -504,5 +569,5 @@ def test_a_lab_raised_by_hand_stays_until_told(root):
 
 def test_the_lab_needs_root_and_says_so(root):
     done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", LAB, "up"], text=True,
-                          capture_output=True, timeout=10)
+                          capture_output=True, timeout=60)
     assert done.returncode == 1 and "needs root" in done.stderr

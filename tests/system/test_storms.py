@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Storms of strangers: an established tunnel loses nothing, and stays as quick as it was."""
+"""Storms of packets from unknown sources: an established tunnel loses nothing and stays as quick as
+it was."""
 import os
 import statistics
+import time
 
 import pytest
 
 import daemon
 from daemon import is_clean, load
+from netns import wait_until
 
 # The guard off: every packet of a storm reaches control, which is the worst case.
 UNGUARDED = """\
@@ -22,6 +25,7 @@ PHASE_SEC = 2
 RATE = 500          # of the tunnel
 RATIO = 1.5
 TRIES = 4
+GUARD_RATE, GUARD_BURST = 50, 100
 
 
 def away_from_workers(lab, relay):
@@ -48,7 +52,7 @@ def unpinned(lab):
 
 
 def start_storm(lab, relay, kind, seconds, rate=None):
-    """From another host than the tunnel's, and behind everybody else on its core."""
+    """From another host than the tunnel's, and after everybody else on its core."""
     peer = lab["peer-v6"]
     return peer.start(["nice", "-n", "19", lab.tool("storm"), "--kind", kind, "--rate",
                        rate or STORMS[kind], "--seconds", seconds, "--pin",
@@ -57,7 +61,7 @@ def start_storm(lab, relay, kind, seconds, rate=None):
 
 def phase(way, seconds):
     """Paced traffic for so long; nothing of it is lost."""
-    figures = load(way.peer, way.address, rate=RATE, count=RATE * seconds, size=600, wait=500)
+    figures = load(way.peer, way.address, rate=RATE, count=RATE * seconds, size=600, wait=1000)
     assert is_clean(figures), figures
     return figures
 
@@ -66,8 +70,10 @@ def in_a_storm(lab, relay, way, kind, seconds):
     """The tunnel's figures while a storm goes on, and what the storm was."""
     storm = start_storm(lab, relay, kind, seconds)
     figures = phase(way, seconds)
-    seen = daemon.load_of(storm)
-    assert seen["initials"] / seen["seconds"] >= 300, seen
+    seen = daemon.result_of(storm)
+    way.when_quiet(seen["initials"] / seen["seconds"] >= 300, f"the storm was weak: {seen}")
+    if kind == "handshakes":
+        way.when_quiet(seen["completed"] > 0.9 * seen["started"], f"handshakes failed: {seen}")
     return figures, seen
 
 
@@ -82,13 +88,13 @@ def measure(lab, relay, way, kind):
 
 
 @pytest.fixture
-def way(lab, start_relay, forward, unpinned):
+def way(lab, start_relay, forward, unpinned, when_quiet):
     """A tunnel through a relay without a guard, which is way.relay."""
     relay = start_relay(config=UNGUARDED % (daemon.chosen_datapath() or "xdp"))
     away_from_workers(lab, relay)
     echo = daemon.echo(lab["target-v4"], 7001)    # as the ends are now
     one = forward("peer-v4", relay, daemon.endpoint(lab["target-v4"].addr4, 7001))
-    one.relay = relay
+    one.relay, one.when_quiet = relay, when_quiet
     phase(one, 1)
     yield one
     echo.stop()
@@ -102,13 +108,11 @@ def test_an_established_tunnel_loses_nothing_in_a_storm_and_stays_quick(lab, way
     while len(seen) < TRIES and not (seen and seen[-1][1] <= RATIO * seen[-1][0]):
         seen.append(measure(lab, way.relay, way, kind))
     print(f"{kind}: p99 in us, quiet and in a storm: {seen}, of {STORM_SEC} s: {storm}")
-    if kind == "handshakes":
-        assert storm["completed"] > 0.9 * storm["started"], storm
-    else:
+    if kind != "handshakes":
         assert counters["handshakes"] == 1    # the tunnel's own
     if kind == "halfopen":
         assert counters["retries"] > 0        # above the configured load
-    assert seen[-1][1] <= RATIO * seen[-1][0], seen
+    way.when_quiet(seen[-1][1] <= RATIO * seen[-1][0], f"p99 in us: {seen}")
 
 
 @pytest.fixture
@@ -118,8 +122,7 @@ def one_core(lab, unpinned):
 
 def test_nothing_is_lost_where_handshakes_have_the_workers_core(lab, one_core, way):
     """It is slower there: a datagram may wait for a signature."""
-    _, storm = in_a_storm(lab, way.relay, way, "handshakes", STORM_SEC)
-    assert storm["completed"] > 0.9 * storm["started"], storm
+    in_a_storm(lab, way.relay, way, "handshakes", STORM_SEC)
 
 
 def test_a_flood_from_one_source_ends_in_xdp_and_others_are_let_in(
@@ -127,27 +130,37 @@ def test_a_flood_from_one_source_ends_in_xdp_and_others_are_let_in(
     if daemon.chosen_datapath() == "sock":
         pytest.skip("without XDP the guard is in user space: the next test")
     relay = start_relay(config=guarded("xdp"))
-    flood_and_visit(lab, relay, forward, targets)
-    xdp = relay.ctl("status")["xdp"]
-    assert xdp["xdp_drop_guard"]["packets"] > 500, xdp
-    assert xdp["xdp_pass_long_header"]["packets"] < 600, xdp
+
+    def count(name):
+        return relay.ctl("status")["xdp"][name]["packets"]
+
+    seconds = flood_and_visit(lab, relay, forward, targets, lambda: count("xdp_drop_guard"))
+    # Of the flood the burst and the rate, and as much of the tunnel's.
+    assert count("xdp_pass_long_header") < 2 * (GUARD_BURST + GUARD_RATE * (seconds + 1))
 
 
 def test_and_in_user_space_where_there_is_no_xdp(lab, start_relay, forward, targets):
     relay = start_relay(config=guarded("sock"))
-    flood_and_visit(lab, relay, forward, targets)
-    assert relay.ctl("status")["counters"]["drop_guard"] > 500
+    flood_and_visit(lab, relay, forward, targets,
+                    lambda: relay.ctl("status")["counters"]["drop_guard"])
 
 
 def guarded(datapath):
-    return (UNGUARDED % datapath).replace("host-per-sec = 0", "host-per-sec = 50 host-burst = 100")
+    return (UNGUARDED % datapath).replace(
+        "host-per-sec = 0", f"host-per-sec = {GUARD_RATE} host-burst = {GUARD_BURST}")
 
 
-def flood_and_visit(lab, relay, forward, targets):
-    storm = start_storm(lab, relay, "initials", 2, rate=1000)
-    way = forward("peer-v4", relay, targets["target-v6"])    # while it goes on
+def flood_and_visit(lab, relay, forward, targets, dropped):
+    """Returns the seconds of a flood in which a peer opened a tunnel and used it."""
+    began = time.monotonic()
+    storm = start_storm(lab, relay, "initials", 600, rate=1000)
+    wait_until(lambda: dropped() > 10)
+    way = forward("peer-v4", relay, targets["target-v6"])
     assert is_clean(load(way.peer, way.address, count=200))
-    assert daemon.load_of(storm)["initials"] > 1000
+    wait_until(lambda: dropped() > 500)
+    assert storm.stop() == 0
+    seconds = time.monotonic() - began
     rows = {(row["source"], row["kind"]): row for row in relay.ctl("guard")["guard"]}
     assert rows["2001:db8:6::/64", "initial"]["full_in_ms"] > 0
     assert ("198.18.4.10/32", "initial") in rows
+    return seconds

@@ -9,6 +9,7 @@ import pytest
 
 import daemon
 from daemon import exchange
+from netns import wait_until
 
 DATAPATHS = ("xdp", "sock")
 TARGETS = ("target-v4", "target-v6")
@@ -229,9 +230,7 @@ def test_a_narrow_way_to_the_target_is_heard_of(tap, target):
     too_big = "ICMPv6PacketTooBig(mtu=1280)" if one.is_v6 else "ICMP(type=3, code=4, nexthopmtu=700)"
     before = one.count("icmp_too_big")
     one.send(f"{one.head()} / {too_big} / {one.quoted}")
-    until = time.monotonic() + 5
-    while one.count("icmp_too_big") == before and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: one.count("icmp_too_big") > before)
     assert one.count("icmp_too_big") == before + 1
     one.marker()
     one.works()
@@ -259,7 +258,7 @@ with socket.socket(family, socket.SOCK_DGRAM) as one:
     one.setsockopt(level, discover, 2)    # never fragment, and remember
     headers = 48 if is_v6 else 28
     one.send(bytes(1500 - headers))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while path_mtu(relay) == 1500 and time.monotonic() < until:
         time.sleep(0.02)
     fits = path_mtu(relay) - headers
@@ -286,7 +285,7 @@ def test_the_target_is_told_what_fits_the_tunnel(lab, relay, forward, target):
     daemon.load(lab["peer-v4"], way.address, size=64, count=100)
     way.proc.wait_line(r"^max payload 1[4-9]\d\d$")
     app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, way.address], name="tap")
-    fits = int(teller.wait_line(r"^fits (\d+)$", 10).group(1))
+    fits = int(teller.wait_line(r"^fits (\d+)$", 90).group(1))
     headers = 48 if is_v6 else 28
     assert 1200 <= fits < 1500 - headers
     # What it was told is true: a datagram of that very size comes through.

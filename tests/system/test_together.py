@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two peers, each with a port at a relay, meet there: across families, relays, and unasked."""
-import time
-
 import pytest
 
 import apps
 import daemon
+import losses
 import topology
-from daemon import echo, endpoint, exchange, is_clean, load
+from daemon import echo, endpoint, exchange, is_clean, is_count_of, load
+from netns import wait_until
 
 TOPOLOGY = topology.together()
 DATAPATHS = ("xdp", "sock")
@@ -75,10 +75,12 @@ def test_iperf_crosses_between_two_bound_peers(lab, relays, bind, pair):
     host = lab[pair[0]]
     server = apps.serve_iperf(host)
     _, _, address = meet(bind, relays, pair, "127.0.0.1:5001" if host.addr4 else "[::1]:5001")
+    watch = losses.Watch(lab)
     found = apps.iperf(lab[pair[1]], address, server, megabits=5, seconds=1, size=1150)
     server.stop()
     # iperf's own socket is small, and may lose some to a busy machine.
-    assert found["sent"] > 250 and found["received"] >= 0.97 * found["sent"], found
+    assert found["sent"] > 250 and watch.accounts_for(found["sent"], found["received"]), (
+        found, watch.since())
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="->".join)
@@ -94,9 +96,11 @@ def test_between_tunnels_of_one_relay_no_packet_leaves_it(lab, relay, bind, echo
     _, _, address = meet(bind, (relay, relay), ("peer-v4", "peer-v6"), app)
     exchange(lab["peer-v6"], address, 100)
     before = relay.ctl("status")["counters"]
-    assert is_clean(load(lab["peer-v6"], address, size=500, count=400, rate=2000))
+    figures = load(lab["peer-v6"], address, size=500, count=400, rate=2000)
+    assert is_clean(figures), figures
     after = relay.ctl("status")["counters"]
-    assert after["hairpin_packets"] - before["hairpin_packets"] == 800
+    there = after["hairpin_packets"] - before["hairpin_packets"] - figures["received"]
+    assert is_count_of(figures, there)
     for name in ("tx_target_packets", "rx_target_packets"):
         assert after[name] == before[name]
 
@@ -153,8 +157,8 @@ def test_a_remote_that_is_silent_is_let_go_and_comes_back(lab, relay, bind, echo
     app = echoes("peer-v4")
     serving = bind("peer-v4", relay, "--idle", 1, app=app)
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
-    serving.proc.wait_line(r"^remote 198\.18\.4\.20:\d+ local ", 5)
-    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ", 10)
+    serving.proc.wait_line(r"^remote 198\.18\.4\.20:\d+ local ")
+    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ")
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
 
 
@@ -164,10 +168,7 @@ def test_a_named_remote_gets_in_however_long_it_was_silent(lab, bind, start_rela
     app = echoes("peer-v4")
     remote = endpoint(lab["target-v4"].addr4, 7300)
     serving = bind("peer-v4", relay, "--closed", "--permit", remote, app=app)
-    until = time.monotonic() + 20
-    while relay.ctl("status")["counters"].get("contexts_idle", 0) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: relay.ctl("status")["counters"].get("contexts_idle", 0) >= 2)
     assert exchange(lab["target-v4"], serving.public(4), 100, 100, 100, port=7300)["same"]
     assert "refused" not in serving.proc.text()
 
@@ -179,8 +180,8 @@ def test_a_remote_that_stays_away_after_a_new_session_is_let_go(lab, bind, start
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
     relay.stop()
     relay.start()
-    serving.proc.wait_line(r"(?s)public .*public ", 30)
-    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ", 20)
+    serving.proc.wait_line(r"(?s)public .*public ", 60)
+    serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ")
 
 
 def test_after_the_relay_came_back_so_does_the_port(lab, bind, start_relay, echoes):
@@ -190,9 +191,7 @@ def test_after_the_relay_came_back_so_does_the_port(lab, bind, start_relay, echo
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
     relay.stop()
     relay.start()
-    until = time.monotonic() + 30
-    while serving.proc.text().count("public ") < 2 and time.monotonic() < until:
-        time.sleep(0.2)
+    serving.proc.wait_line(r"(?s)public .*public ", 60)
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
 
 
@@ -203,13 +202,13 @@ def test_a_relay_of_one_family_gives_a_port_of_that_family(lab, bind, start_rela
     assert serving.public(4).startswith("198.18.4.2:") and "public [" not in said
     # One of the other family is not even asked for.
     other = bind("peer-v4", relay, "--permit", "[2001:db8:6::20]:9")
-    other.proc.wait_line(r"^refused \[2001:db8:6::20\]:9$", 5)
+    other.proc.wait_line(r"^refused \[2001:db8:6::20\]:9$")
     assert relay.ctl("status")["counters"].get("context_refused_family", 0) == 0
 
 
 def test_a_denied_remote_is_refused_in_words(lab, relay, bind):
     serving = bind("peer-v4", relay, "--permit", "127.0.0.1:9")
-    serving.proc.wait_line(r"^refused 127\.0\.0\.1:9$", 5)
+    serving.proc.wait_line(r"^refused 127\.0\.0\.1:9$")
 
 
 @pytest.mark.parametrize("args, words", [

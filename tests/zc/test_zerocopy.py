@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import daemon  # noqa: E402
 import machine  # noqa: E402
 import netns  # noqa: E402
 import topology  # noqa: E402
-from daemon import exchange, is_clean, load  # noqa: E402
+from daemon import exchange, is_clean, load, start_load  # noqa: E402
 from lab import Lab, build_folder  # noqa: E402
 from netns import LabError  # noqa: E402
 
@@ -75,12 +74,9 @@ class GuestRelay:
         self.guest.run("while grep -q 0 /sys/class/net/eth[01]/carrier; do usleep 100000; done")
 
     def wait_log(self, pattern, timeout=60):
-        until = time.monotonic() + timeout
-        while not re.search(pattern, said := self.log(), re.MULTILINE):
-            if time.monotonic() > until:
-                raise LabError(f"culvertd in the guest: no {pattern!r} after {timeout} s:\n{said}")
-            time.sleep(0.1)
-        return said
+        netns.wait_until(lambda: re.search(pattern, self.log(), re.MULTILINE), timeout,
+                         lambda: f"culvertd in the guest: no {pattern!r}:\n{self.log()}")
+        return self.log()
 
     def end(self, signal):
         """Signal it; returns its exit code."""
@@ -257,9 +253,8 @@ def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
         lab, guest, relay, forward, targets):
     for _ in range(3):
         way = forward("peer-v4", relay, targets["target-v6"])
-        busy = lab["peer-v4"].start([lab.tool("udpload"), "--count", 100000, "--rate", 500,
-                                     "--wait", 100, way.address])
-        time.sleep(0.5)
+        busy = start_load(lab["peer-v4"], way.address, count=10**6, rate=500)
+        lab["target-v6"].wait_heard(100)
         assert relay.end("TERM") == 0
         assert "xsk_unbind" not in relay.log()
         assert guest.run("ls /sys/fs/bpf/culvert").strip() == ""
@@ -275,9 +270,8 @@ def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
         lab, guest, relay, forward, targets):
     for _ in range(2):
         way = forward("peer-v6", relay, targets["target-v4"])
-        busy = lab["peer-v6"].start([lab.tool("udpload"), "--count", 100000, "--rate", 500,
-                                     "--wait", 100, way.address])
-        time.sleep(0.5)
+        busy = start_load(lab["peer-v6"], way.address, count=10**6, rate=500)
+        lab["target-v4"].wait_heard(100)
         assert relay.end("KILL") == 137
         relay.start()
         assert set(relay.modes().values()) == {"zerocopy"}
