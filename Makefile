@@ -247,7 +247,7 @@ $(OUT)/tests/unit/xdp/test_policy_reload: private CULVERT_LDFLAGS += \
 
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
 fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
-fuzz_connection_helpers := $(addprefix tests/loop/,world.c world_host.c wire.c raw.c raw_h3.c)
+fuzz_connection_helpers := $(addprefix tests/loop/,world.c world_host.c wire.c raw.c raw_h3.c raw_read.c)
 fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))
 $(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$(f).c \
 	$(if $(FUZZER),,tests/fuzz/replay.c) $(fuzz_helpers) $($(f)_helpers))))

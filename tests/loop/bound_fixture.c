@@ -6,6 +6,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/quic/dgram.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 #include "tests/unit/check.h"
 
@@ -33,43 +34,11 @@ struct clv_bind_settings bound_settings(void)
 
 /* ---- remotes ---- */
 
-static bool remote_deliver(void *self, const struct wire_packet *p)
-{
-	struct remote *r = self;
-
-	if (!clv_endpoint_equal(&p->to, &r->endpoint))
-		return false;
-	r->received++;
-	r->heard = p->from;
-	snprintf(r->last, sizeof(r->last), "%.*s", (int)p->len, (const char *)p->bytes);
-	return true;
-}
-
-void remote_join(struct remote *r, struct world *w, const char *endpoint)
-{
-	*r = (struct remote){ .w = w, .end = { .deliver = remote_deliver, .self = r } };
-	assert_int_equal(clv_endpoint_parse(endpoint, &r->endpoint), 0);
-	wire_join(&w->wire, &r->end);
-}
-
-void remote_send(struct remote *r, const struct clv_endpoint *to, const char *text)
-{
-	wire_send(&r->w->wire, &r->endpoint, to, 0, (const uint8_t *)text, strlen(text));
-}
-
 void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
 		 const char *text)
 {
 	remote_send(r, to, text);
 	bound_run(f);
-}
-
-void remote_expect(struct remote *r, const struct clv_endpoint *from, const char *text)
-{
-	assert_int_equal(r->received, 1);
-	assert_string_equal(r->last, text);
-	assert_memory_equal(&r->heard, from, sizeof(*from));
-	r->received = 0;
 }
 
 /* ---- the world ---- */
@@ -87,7 +56,7 @@ struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bi
 		p.bind = *bind;
 	if (limits)
 		p.limits = *limits;
-	f->w = hostile_world(&p);
+	f->w = world_new(&p);
 	remote_join(&f->r4, f->w, R4);
 	remote_join(&f->s4, f->w, S4);
 	remote_join(&f->r6, f->w, R6);
@@ -99,13 +68,22 @@ struct fixture *bound_setup(const struct variant *v, const struct clv_bind_setti
 	return bound_setup_limited(v, bind, NULL);
 }
 
-struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind)
+static struct fixture *with_tunnel(struct fixture *f)
 {
-	struct fixture *f = bound_setup(v, bind);
-
 	peer_connect(f, &f->a, 0);
 	peer_bind(f, &f->a, ANY);
 	return f;
+}
+
+struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind)
+{
+	return with_tunnel(bound_setup(v, bind));
+}
+
+struct fixture *bound_setup_peer_limited(const struct variant *v,
+					 const struct clv_control_limits *limits)
+{
+	return with_tunnel(bound_setup_limited(v, NULL, limits));
 }
 
 void bound_teardown(struct fixture *f)
@@ -123,7 +101,7 @@ void bound_teardown(struct fixture *f)
 		assert_false(w->relay.contexts.rows[i].used);
 		assert_false(w->relay.bindings.rows[i].used);
 	}
-	hostile_world_free(w);
+	world_free(w);
 	free(f);
 }
 

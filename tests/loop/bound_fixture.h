@@ -11,15 +11,10 @@
 #define LOOP_BOUND_FIXTURE_H
 
 #include "tests/loop/raw.h"
+#include "tests/loop/remote.h"
 #include "tests/loop/world.h"
 
-#define ANY    "/.well-known/masque/udp/%2A/%2A/"
-#define R4     "198.18.5.1:9000"
-#define R4_HEX "c6120501 2328"
-#define S4     "198.18.5.2:9000"
-#define S4_HEX "c6120502 2328"
-#define R6     "[2001:db8:5::1]:9000"
-#define R6_HEX "20010db8000500000000000000000001 2328"
+#define ANY "/.well-known/masque/udp/%2A/%2A/"
 
 enum { BOUND_VARIANTS = 4 };
 
@@ -38,15 +33,6 @@ extern const struct variant bound_variants[BOUND_VARIANTS];
 struct clv_bind_settings bound_settings(void);
 /* The relay opens contexts for busy remotes soon, and closes idle ones soon. */
 extern const struct clv_bind_settings bound_eager;
-
-/* Somebody with a UDP port. */
-struct remote {
-	struct world *w;
-	struct wire_end end;
-	struct clv_endpoint endpoint, heard; /* heard: who sent last */
-	unsigned received;
-	char last[64]; /* its payload */
-};
 
 struct peer {
 	struct raw *raw;
@@ -68,6 +54,8 @@ struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bi
 				    const struct clv_control_limits *limits);
 /* And peer a has a bound tunnel, on stream 0. */
 struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind);
+struct fixture *bound_setup_peer_limited(const struct variant *v,
+					 const struct clv_control_limits *limits);
 /* Whatever was held must be free when the connections are gone. */
 void bound_teardown(struct fixture *f);
 /* Until everybody has had a word. */
@@ -94,13 +82,8 @@ void peer_expect(struct peer *p, const char *hex);
 void peer_expect_reset(struct fixture *f, struct peer *p, uint64_t code);
 void peer_expect_alive(struct peer *p);
 
-/* One more than the fixture's, on the wire from now on. */
-void remote_join(struct remote *r, struct world *w, const char *endpoint);
-/* Without a turn of the world, and with one. */
-void remote_send(struct remote *r, const struct clv_endpoint *to, const char *text);
+/* A remote sends, and the world moves on. */
 void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
 		 const char *text);
-/* It got one datagram since the last look, this one. */
-void remote_expect(struct remote *r, const struct clv_endpoint *from, const char *text);
 
 #endif

@@ -9,21 +9,7 @@
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
-
-struct world *hostile_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	return w;
-}
-
-void hostile_world_free(struct world *w)
-{
-	world_close(w);
-	free(w);
-}
+#include "tests/loop/fixture.h"
 
 struct raw *hostile_peer(struct world *w, unsigned number)
 {
@@ -40,9 +26,17 @@ void hostile_peer_free(struct raw *r)
 	free(r);
 }
 
-static bool app0_answered(struct world *w)
+void hostile_report(const char *name, const char *section, const struct raw *r, int64_t id,
+		    uint64_t wanted)
 {
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
+	const struct raw_stream *s = &r->streams[id / 4 % RAW_STREAMS_MAX];
+
+	print_error("%s (%s): closed=%d app=%d code=0x%lx, reset=%d 0x%lx, stopped=%d 0x%lx, "
+		    "status=%u; not 0x%lx\n",
+		    name, section, r->is_closed, r->close_is_app, (unsigned long)r->close_code,
+		    s->was_reset, (unsigned long)s->reset_code, s->was_stopped,
+		    (unsigned long)s->stop_code, id & 3 ? 0 : raw_status(r, id),
+		    (unsigned long)wanted);
 }
 
 void hostile_assert_serves(struct world *w)
@@ -52,9 +46,7 @@ void hostile_assert_serves(struct world *w)
 
 	if (!w->clients[0].is_up) {
 		*app = (struct world_app){ 0 };
-		assert_true(world_connect(w, 0));
-		assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-		assert_true(world_run(w, 5 * CLV_SEC, app0_answered));
+		world_open_tunnel(w);
 		before = 0;
 	}
 	world_app_send(w, 0, 0, 1000, 1);

@@ -5,11 +5,12 @@
 
 #include "tests/loop/raw.h"
 
-struct world *hostile_world(const struct world_params *p);
-void hostile_world_free(struct world *w);
 /* A hand-made peer, not connected. */
 struct raw *hostile_peer(struct world *w, unsigned number);
 void hostile_peer_free(struct raw *r);
+/* Print what became of a case, its stream and its connection; wanted: the code it should have. */
+void hostile_report(const char *name, const char *section, const struct raw *r, int64_t id,
+		    uint64_t wanted);
 /* The relay is as good as new: client 0 connects, opens a tunnel and gets its bytes back. */
 void hostile_assert_serves(struct world *w);
 

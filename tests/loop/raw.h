@@ -18,6 +18,7 @@ enum {
 	RAW_STREAM_BYTES = 4096,
 	RAW_PACKETS_MAX = 1 << 16, /* packet numbers remembered for acknowledgements */
 	RAW_PACKET_MAX = 1400,
+	RAW_PN_LEN = 4, /* bytes of a packet number */
 	RAW_CIDS_MAX = 64,
 };
 
@@ -131,5 +132,12 @@ void raw_datagram(struct raw *r, int64_t id, uint64_t context_id, const void *pa
 
 /* Connect, start HTTP/3 and open a tunnel to the target on stream 0. */
 bool raw_tunnel(struct raw *r);
+
+/* ---- inside of raw: raw.c and raw_read.c ---- */
+
+/* The nonce of a packet number (RFC 9001 section 5.3). */
+void raw_nonce(const struct clv_aead_keys *keys, uint64_t pn, uint8_t nonce[static 12]);
+/* Open a packet of the relay and note what its frames say. */
+void raw_read(struct raw *r, const struct wire_packet *p);
 
 #endif

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
-#include "tests/loop/world.h"
+#include "tests/loop/fixture.h"
 
 enum {
 	WARM_UP = 3000,
@@ -51,17 +51,9 @@ void *realloc(void *p, size_t len)
 }
 #endif
 
-static bool app0_answered(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
-}
-
 static void echo_many(struct world *w, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		world_app_send(w, 0, 0, 1000, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, n, 1000);
 }
 
 static void test_no_allocation_for_a_datagram(void **state)
@@ -73,13 +65,9 @@ static void test_no_allocation_for_a_datagram(void **state)
 		print_message("the sanitizer owns malloc: counted in the plain build\n");
 		skip();
 	}
-	w = malloc(sizeof(*w));
-	assert_non_null(w);
-	world_open(w, &(struct world_params){ 0 });
+	w = world_new(&(struct world_params){ 0 });
 	calls = 0;
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
+	world_open_tunnel(w);
 	assert_true(calls > 0); /* the counter counts: streams and first pools cost some */
 	echo_many(w, WARM_UP);
 	calls = 0;
@@ -87,8 +75,7 @@ static void test_no_allocation_for_a_datagram(void **state)
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[0].received, WARM_UP + COUNTED);
 	assert_int_equal(calls, 0);
-	world_close(w);
-	free(w);
+	world_free(w);
 }
 
 int main(void)

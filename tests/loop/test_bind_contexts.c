@@ -236,10 +236,8 @@ static void test_way_after_the_close(void **state)
 	(void)state;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+		struct fixture *f = bound_setup_peer_limited(v, &limits);
 
-		peer_connect(f, &f->a, 0);
-		peer_bind(f, &f->a, ANY);
 		peer_say(f, &f->a, "11020200", "120102");
 		f->w->is_control_stuck = true;
 		raw_capsules(f->a.raw, 0, "11080404" R4_HEX "130102");

@@ -12,17 +12,32 @@
 
 /* ---- policy ---- */
 
-static void test_policy(void **state)
+/*
+ * Give the relay a policy that allows the networks of the remotes (is_v4_only: of the IPv4 ones) except
+ * for the first.  The caller frees it.
+ */
+static struct clv_policy *deny_first(struct fixture *f, bool is_v4_only)
 {
 	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
 	static const char *const deny = "198.18.5.1";
 	struct clv_policy *policy;
 	char error[128];
 
+	assert_int_equal(
+		clv_policy_new(allow, is_v4_only ? 1 : 2, &deny, 1, &policy, error, sizeof(error)),
+		0);
+	world_set_policy(f->w, policy);
+	bound_run(f);
+	return policy;
+}
+
+static void test_policy(void **state)
+{
 	(void)state;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
+		struct clv_policy *policy;
 
 		peer_say(f, &f->a, "11020200 11080404" DENIED "11080604" R4_HEX,
 			 "120102130104120106");
@@ -36,10 +51,7 @@ static void test_policy(void **state)
 		/* an address is denied while it is in use, with a context and without */
 		peer_send(f, &f->a, 2, "06" R6_HEX, "x");
 		f->r6.received = 0;
-		assert_int_equal(clv_policy_new(allow, 1, &deny, 1, &policy, error, sizeof(error)),
-				 0);
-		world_set_policy(f->w, policy);
-		bound_run(f);
+		policy = deny_first(f, true);
 		peer_expect_capsules(&f->a, "130106");
 		peer_send(f, &f->a, 6, "", "x");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
@@ -67,15 +79,11 @@ static uint64_t denied(const struct fixture *f)
 
 static void test_policy_inwards(void **state)
 {
-	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
-	static const char *const deny = "198.18.5.1";
-	struct clv_policy *policy;
-	char error[128];
-
 	(void)state;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
+		struct clv_policy *policy;
 		struct remote private;
 
 		remote_join(&private, f->w, "10.0.0.1:9000");
@@ -102,10 +110,7 @@ static void test_policy_inwards(void **state)
 		remote_expect(&f->r4, &f->a.ports[0], "x");
 		remote_come(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050123 28 78");
-		assert_int_equal(clv_policy_new(allow, 2, &deny, 1, &policy, error, sizeof(error)),
-				 0);
-		world_set_policy(f->w, policy);
-		bound_run(f);
+		policy = deny_first(f, false);
 		remote_come(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "");
 		assert_int_equal(denied(f), 6);
@@ -246,10 +251,8 @@ static void test_remotes_of_a_tunnel(void **state)
 	(void)state;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+		struct fixture *f = bound_setup_peer_limited(v, &limits);
 
-		peer_connect(f, &f->a, 0);
-		peer_bind(f, &f->a, ANY);
 		peer_say(f, &f->a, "11020200", "120102");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
 		remote_expect(&f->r4, &f->a.ports[0], "x");
@@ -290,10 +293,8 @@ static void test_remotes_of_a_connection(void **state)
 	(void)state;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_limited(v, NULL, &limits);
+		struct fixture *f = bound_setup_peer_limited(v, &limits);
 
-		peer_connect(f, &f->a, 0);
-		peer_bind(f, &f->a, ANY);
 		raw_connect_bind(f->a.raw, 4, ANY);
 		bound_run(f);
 		assert_int_equal(raw_status(f->a.raw, 4), 200);

@@ -16,6 +16,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"
 #include "datapath/quic/dgram.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 enum {
@@ -531,7 +532,7 @@ static void open_game(struct game *g, uint64_t seed, bool kernel_path)
 		.seed = seed,
 	};
 
-	*g = (struct game){ .w = hostile_world(&p) };
+	*g = (struct game){ .w = world_new(&p) };
 	clv_rand_init(&g->rand, seed);
 	for (unsigned i = 0; i < REMOTES; i++) {
 		struct remote *r = &g->remotes[i];
@@ -579,7 +580,7 @@ static void play(uint64_t seed, bool kernel_path)
 	assert_true(g->up > 100 && g->down > 100 && g->hairpins > 10 && g->of_relay > 10);
 	for (unsigned i = 0; i < PEERS; i++)
 		hostile_peer_free(g->peers[i].raw);
-	hostile_world_free(g->w);
+	world_free(g->w);
 	free(g);
 }
 

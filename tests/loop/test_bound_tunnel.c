@@ -13,18 +13,11 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
+#include "tests/loop/remote.h"
 
-#define R4     "198.18.5.1:9000"
-#define S4     "198.18.5.2:9000"
-#define R6     "[2001:db8:5::1]:9000"
 #define DENIED "10.0.0.1:9000"
-
-struct remote {
-	struct wire_end end;
-	struct clv_endpoint endpoint, heard; /* heard: who sent last */
-	unsigned received;
-};
 
 struct fixture {
 	struct world *w;
@@ -42,17 +35,6 @@ struct fixture {
 };
 
 /* ---- what is heard ---- */
-
-static bool remote_deliver(void *self, const struct wire_packet *p)
-{
-	struct remote *r = self;
-
-	if (!clv_endpoint_equal(&p->to, &r->endpoint))
-		return false;
-	r->received++;
-	r->heard = p->from;
-	return true;
-}
 
 static void on_open(void *user, const struct clv_client_result *result)
 {
@@ -110,13 +92,6 @@ static const struct clv_bound_tunnel_ops ops = {
 
 /* ---- the world ---- */
 
-static void remote_join(struct remote *r, struct world *w, const char *endpoint)
-{
-	*r = (struct remote){ .end = { .deliver = remote_deliver, .self = r } };
-	assert_int_equal(clv_endpoint_parse(endpoint, &r->endpoint), 0);
-	wire_join(&w->wire, &r->end);
-}
-
 static void run(struct fixture *f)
 {
 	world_run(f->w, 300 * CLV_MSEC, NULL);
@@ -154,7 +129,7 @@ static struct fixture *setup(const struct how *how)
 	};
 
 	assert_non_null(f);
-	f->w = hostile_world(&p);
+	f->w = world_new(&p);
 	params.now_ns = &f->w->wire.now_ns;
 	remote_join(&f->r4, f->w, R4);
 	remote_join(&f->s4, f->w, S4);
@@ -176,7 +151,7 @@ static void teardown(struct fixture *f)
 	clv_bound_tunnel_close(f->b);
 	run(f);
 	assert_int_equal(f->w->relay.egress_held, 0);
-	hostile_world_free(f->w);
+	world_free(f->w);
 	free(f);
 }
 

@@ -14,7 +14,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "tests/loop/world.h"
+#include "tests/loop/fixture.h"
 
 enum {
 	HOUR = 3600,
@@ -42,45 +42,21 @@ static void jump(struct world *w, int64_t sec)
 	w->wall_skew_sec = sec;
 }
 
-static struct world *open_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	skew_sec = 0;
-	world_open(w, p);
-	return w;
-}
-
 static void shut(struct world *w)
 {
-	world_close(w);
-	free(w);
+	world_free(w);
 	skew_sec = 0;
-}
-
-static bool is_answered(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
-}
-
-static void open_tunnel(struct world *w)
-{
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, is_answered));
-	assert_int_equal(w->clients[0].apps[0].opened, 1);
 }
 
 static const int64_t jumps[] = { 3 * HOUR, -3 * HOUR, 5 * HOUR, 0, 300 * DAY, -2 * YEAR, 40 * YEAR };
 
 static void test_tunnels_do_not_notice(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .workers = 2 });
+	struct world *w = world_new(&(struct world_params){ .workers = 2 });
 	uint64_t sent = 0;
 
 	(void)state;
-	open_tunnel(w);
+	world_open_tunnel(w);
 	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
 		jump(w, jumps[i]);
 		for (uint32_t k = 0; k < 20; k++, sent++) {
@@ -97,11 +73,11 @@ static void test_tunnels_do_not_notice(void **state)
 /* Idle times are neither over at once nor never. */
 static void test_idle_times_are_kept(void **state)
 {
-	struct world *w = open_world(&(struct world_params){
+	struct world *w = world_new(&(struct world_params){
 		.limits = { .tunnel_idle_ns = 5 * CLV_SEC, .conn_idle_ns = 60 * CLV_SEC } });
 
 	(void)state;
-	open_tunnel(w);
+	world_open_tunnel(w);
 	jump(w, 6 * HOUR);
 	world_run(w, 4 * CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[0].closed, 0);
@@ -114,7 +90,7 @@ static void test_idle_times_are_kept(void **state)
 
 static void test_handshakes_go_on(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .workers = 2, .clients = 2 });
+	struct world *w = world_new(&(struct world_params){ .workers = 2, .clients = 2 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
@@ -147,7 +123,7 @@ static void connect_with_retry(struct world *w, int64_t sec)
 
 static struct world *world_with_retry(void)
 {
-	return open_world(&(struct world_params){ .always_retry = true });
+	return world_new(&(struct world_params){ .always_retry = true });
 }
 
 static void test_token_in_time(void **state)
@@ -186,7 +162,7 @@ static void test_token_from_the_future(void **state)
 
 static void refused_in(int64_t sec)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	jump(w, sec);
 	assert_false(world_connect(w, 0));

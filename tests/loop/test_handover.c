@@ -11,34 +11,19 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/worker/state.h"
-#include "tests/loop/world.h"
+#include "tests/loop/fixture.h"
 
 enum {
 	SENT = 40,
 };
 
-static struct world *open_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	return w;
-}
-
-static void shut_world(struct world *w)
+static void shut(struct world *w)
 {
 	for (uint16_t i = 0; i < w->p.workers; i++) {
 		assert_int_equal(w->relay.xsk[i].taken, 0);
 		assert_int_equal(w->relay.sock[i].taken, 0);
 	}
-	world_close(w);
-	free(w);
-}
-
-static bool app0_answered(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
+	world_free(w);
 }
 
 /* Connect, open a tunnel, echo SENT datagrams while time goes on. */
@@ -46,10 +31,7 @@ static void run_echo(struct world *w)
 {
 	struct world_app *app = &w->clients[0].apps[0];
 
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
-	assert_int_equal(app->opened, 1);
+	world_open_tunnel(w);
 	for (uint32_t i = 0; i < SENT; i++) {
 		world_app_send(w, 0, 0, 100 + i * 20, i);
 		world_run(w, 2 * CLV_MSEC, NULL);
@@ -62,7 +44,7 @@ static void test_reordered_packets(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 20; seed++) {
-		struct world *w = open_world(&(struct world_params){ .seed = seed, .workers = 2 });
+		struct world *w = world_new(&(struct world_params){ .seed = seed, .workers = 2 });
 
 		w->wire.jitter_ns = 12 *
 				    CLV_MSEC; /* twice the delay: anything overtakes anything */
@@ -70,13 +52,13 @@ static void test_reordered_packets(void **state)
 		assert_int_equal(w->clients[0].apps[0].received, SENT);
 		assert_int_equal(world_count(w, CLV_COUNT_DROP_STALE), 0);
 		assert_int_equal(world_count(w, CLV_COUNT_EVENT_NOMEM), 0);
-		shut_world(w);
+		shut(w);
 	}
 }
 
 static void test_doubled_packets(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .seed = 5, .workers = 2 });
+	struct world *w = world_new(&(struct world_params){ .seed = 5, .workers = 2 });
 
 	(void)state;
 	w->wire.duplicate_permille = 500;
@@ -84,27 +66,27 @@ static void test_doubled_packets(void **state)
 	run_echo(w);
 	/* the UDP legs are doubled as the wire does it; nothing of it is lost */
 	assert_true(w->clients[0].apps[0].received >= SENT);
-	shut_world(w);
+	shut(w);
 }
 
 static void test_lossy_link(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 10; seed++) {
-		struct world *w = open_world(&(struct world_params){ .seed = seed, .workers = 2 });
+		struct world *w = world_new(&(struct world_params){ .seed = seed, .workers = 2 });
 
 		w->wire.loss_permille = 100;
 		w->wire.jitter_ns = 3 * CLV_MSEC;
 		run_echo(w);
 		assert_true(w->clients[0].apps[0].received > SENT / 3);
-		shut_world(w);
+		shut(w);
 	}
 }
 
 /* Frames of the peer arrive on worker 0's queue, the connection lives in worker 1. */
 static void test_frames_on_another_queue(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .seed = 3, .workers = 2 });
+	struct world *w = world_new(&(struct world_params){ .seed = 3, .workers = 2 });
 
 	(void)state;
 	w->relay.flow_worker = 1;
@@ -113,26 +95,23 @@ static void test_frames_on_another_queue(void **state)
 	assert_int_equal(w->clients[0].apps[0].received, SENT);
 	assert_true(world_count(w, CLV_COUNT_HANDOFF_OUT) > SENT);
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_HANDOFF_FULL), 0);
-	shut_world(w);
+	shut(w);
 }
 
 /* Once the IDs are published no tunnel packet takes the way through control. */
 static void test_control_is_out_of_the_way(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .seed = 4 });
+	struct world *w = world_new(&(struct world_params){ .seed = 4 });
 	uint64_t before;
 
 	(void)state;
 	run_echo(w);
 	before = w->relay.to_kernel;
-	for (uint32_t i = 0; i < SENT; i++) {
-		world_app_send(w, 0, 0, 500, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, SENT, 500);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->relay.to_kernel, before);
 	assert_int_equal(w->clients[0].apps[0].received, 2 * SENT);
-	shut_world(w);
+	shut(w);
 }
 
 /* On a busy core a worker goes on with the time of long before, and with commands of just now. */
@@ -140,40 +119,35 @@ static void test_a_worker_that_was_kept_waiting_takes_a_connection_of_later(void
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 5; seed++) {
-		struct world *w = open_world(
+		struct world *w = world_new(
 			&(struct world_params){ .seed = seed, .workers = 2, .late_workers = true });
 
 		w->wire.jitter_ns = CLV_MSEC;
 		run_echo(w);
 		assert_int_equal(w->clients[0].apps[0].received, SENT);
-		shut_world(w);
+		shut(w);
 	}
 }
 
 /* The first packet after an ID was issued may come before the kernel's table has it. */
 static void test_packets_by_the_kernel_reach_the_worker(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .seed = 6 });
+	struct world *w = world_new(&(struct world_params){ .seed = 6 });
 	struct world_app *app = &w->clients[0].apps[0];
 
 	(void)state;
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
+	world_open_tunnel(w);
 	memset(&w->relay.conns, 0, sizeof(w->relay.conns)); /* the table forgets everything */
-	for (uint32_t i = 0; i < SENT; i++) {
-		world_app_send(w, 0, 0, 500, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, SENT, 500);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(app->received, SENT);
 	assert_int_equal(world_count(w, CLV_COUNT_RESET_SENT), 0);
-	shut_world(w);
+	shut(w);
 }
 
 static void test_relay_full_of_connections(void **state)
 {
-	struct world *w = open_world(
+	struct world *w = world_new(
 		&(struct world_params){ .clients = 2, .limits = { .conns_max = 1 } });
 
 	(void)state;
@@ -184,7 +158,7 @@ static void test_relay_full_of_connections(void **state)
 	assert_true(w->clients[1].is_down);
 	assert_int_equal(w->clients[1].down.code, NGTCP2_CONNECTION_REFUSED);
 	assert_true(w->clients[0].is_up);
-	shut_world(w);
+	shut(w);
 }
 
 int main(void)

@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -17,6 +16,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/varint.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 enum {
@@ -213,7 +213,7 @@ static bool run_case(struct world *w, unsigned number)
 
 static void test_a_breach_in_the_first_packet_leaves_nothing_behind(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	unsigned failed = 0;
 
 	(void)state;
@@ -221,12 +221,12 @@ static void test_a_breach_in_the_first_packet_leaves_nothing_behind(void **state
 		failed += !run_case(w, i);
 	assert_int_equal(failed, 0);
 	hostile_assert_serves(w);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw_bytes frames = { .len = 0 };
 	uint8_t packet[DATAGRAM_LEN];
 	struct stranger s;
@@ -245,7 +245,7 @@ static void test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing(voi
 	assert_int_equal(w->relay.control->handshaking, 0);
 	stranger_close(&s);
 	hostile_assert_serves(w);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 int main(void)

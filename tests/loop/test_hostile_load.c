@@ -6,7 +6,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,6 +13,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/quic/h3_code.h"
 #include "datapath/worker/state.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 enum {
@@ -33,7 +33,7 @@ struct flood {
 
 static struct flood begin(const struct world_params *p)
 {
-	struct flood f = { .w = hostile_world(p) };
+	struct flood f = { .w = world_new(p) };
 
 	hostile_assert_serves(f.w); /* a client whose tunnel must live through it */
 	f.r = hostile_peer(f.w, 0);
@@ -59,7 +59,7 @@ static void end(struct flood *f)
 	assert_int_equal(f->w->relay.workers[0]->cids.count, 0);
 	if (raw_memory() > f->before + (64 << 10))
 		fail_msg("%zu bytes stay behind", raw_memory() - f->before);
-	hostile_world_free(f->w);
+	world_free(f->w);
 }
 
 static void fill(struct raw_bytes *b, const char *hex, size_t room)
@@ -279,7 +279,7 @@ static void send_all_but_the_first(struct raw *r, const struct clv_heap *heap)
 static void test_what_the_quic_library_keeps_for_all_has_a_ceiling(void **state)
 {
 	enum { PEERS = 8 };
-	struct world *w = hostile_world(
+	struct world *w = world_new(
 		&(struct world_params){ .limits = { .quic_memory = QUIC_MEMORY } });
 	const struct clv_heap *heap = &w->relay.workers[0]->heap;
 	struct raw *peers[PEERS];
@@ -311,7 +311,7 @@ static void test_what_the_quic_library_keeps_for_all_has_a_ceiling(void **state)
 		hostile_peer_free(peers[i]);
 	world_run(w, 200 * CLV_SEC, NULL); /* silent ones are forgotten */
 	assert_true(heap->used <= 2 * before);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_tunnels_opened_and_closed_rapidly(void **state)
@@ -395,7 +395,7 @@ static void test_a_slow_reader_of_capsules(void **state)
 
 static void test_noise_of_every_length(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	uint8_t bytes[1472];
 	size_t before;
@@ -419,7 +419,7 @@ static void test_noise_of_every_length(void **state)
 	raw_run(r, 70 * CLV_SEC); /* the client has idled out as well */
 	assert_in_range(raw_memory(), 0, before + (64 << 10));
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 int main(void)

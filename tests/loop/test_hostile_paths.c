@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,6 +10,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/worker/state.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 enum { RESET_LEN = 43 };
@@ -40,7 +40,7 @@ static void send_as(struct raw *r, const struct clv_endpoint *from, const uint8_
 static void test_a_packet_that_does_not_decrypt_changes_no_path(void **state)
 {
 	static const uint8_t ping[] = { 0x01, 0, 0, 0 };
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	struct clv_endpoint from = stranger();
 	struct clv_paths paths;
@@ -86,7 +86,7 @@ static void test_a_packet_that_does_not_decrypt_changes_no_path(void **state)
 	raw_run(r, 50 * CLV_MSEC);
 	assert_memory_equal(&relay_conn(w)->paths, &paths, sizeof(paths));
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 /* The relay uses a connection ID of ours that came with a token. */
@@ -115,7 +115,7 @@ static void send_reset(struct raw *r, const uint8_t *token)
 
 static void reset_ends(const struct world_params *p)
 {
-	struct world *w = hostile_world(p);
+	struct world *w = world_new(p);
 	struct raw *r = hostile_peer(w, 0);
 	uint8_t token[CLV_CID_TOKEN_LEN];
 	uint64_t packets;
@@ -133,7 +133,7 @@ static void reset_ends(const struct world_params *p)
 	assert_int_equal(r->packets, packets); /* RFC 9000 section 10.3.1: not one more */
 	hostile_assert_serves(w);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_a_stateless_reset_ends_the_connection(void **state)
@@ -145,7 +145,7 @@ static void test_a_stateless_reset_ends_the_connection(void **state)
 
 static void test_noise_and_old_tokens_reset_nothing(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	uint8_t token[CLV_CID_TOKEN_LEN], old[CLV_CID_TOKEN_LEN];
 	struct clv_endpoint from = stranger();
@@ -168,12 +168,12 @@ static void test_noise_and_old_tokens_reset_nothing(void **state)
 	raw_run(r, 100 * CLV_MSEC);
 	assert_int_equal(r->datagrams, datagrams + 1);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_resets_to_and_fro_come_to_an_end(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	uint8_t unknown[1200] = { 0x40 };
 	size_t len = sizeof(unknown);
@@ -194,7 +194,7 @@ static void test_resets_to_and_fro_come_to_an_end(void **state)
 	assert_in_range(rounds, 1, 1200 - 21);
 	assert_int_equal(world_count(w, CLV_COUNT_RESET_SENT), rounds);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 int main(void)

@@ -6,12 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 enum { /* RFC 9000 section 20.1 */
@@ -136,7 +136,7 @@ static bool run_case(struct world *w, const struct quic_case *c)
 
 static void test_each_breach_ends_in_the_error_the_rfc_names(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	unsigned failed = 0;
 
 	(void)state;
@@ -144,12 +144,12 @@ static void test_each_breach_ends_in_the_error_the_rfc_names(void **state)
 		failed += !run_case(w, &cases[i]);
 	assert_int_equal(failed, 0);
 	hostile_assert_serves(w);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_reserved_bits_are_a_protocol_violation(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 
 	(void)state;
@@ -160,12 +160,12 @@ static void test_reserved_bits_are_a_protocol_violation(void **state)
 	assert_true(r->is_closed);
 	assert_int_equal(r->close_code, PROTOCOL_VIOLATION);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_a_peer_that_forgot_connects_anew_from_the_same_port(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
@@ -174,7 +174,7 @@ static void test_a_peer_that_forgot_connects_anew_from_the_same_port(void **stat
 		assert_true(raw_tunnel(r));
 		hostile_peer_free(r);
 	}
-	hostile_world_free(w);
+	world_free(w);
 }
 
 int main(void)

@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -11,38 +10,7 @@
 #include "datapath/base/err.h"
 #include "datapath/quic/dgram.h"
 #include "datapath/worker/state.h"
-#include "tests/loop/world.h"
-
-static struct world *open_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	return w;
-}
-
-static void shut_world(struct world *w)
-{
-	world_close(w);
-	free(w);
-}
-
-static bool app0_answered(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
-}
-
-static struct world *with_tunnel(const struct world_params *p)
-{
-	struct world *w = open_world(p);
-
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
-	assert_int_equal(w->clients[0].apps[0].opened, 1);
-	return w;
-}
+#include "tests/loop/fixture.h"
 
 static void echo(struct world *w, unsigned n, size_t len)
 {
@@ -67,7 +35,7 @@ static struct clv_conn *conn_of(struct clv_worker *worker)
 
 static void test_key_update(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 
 	(void)state;
 	echo(w, 10, 200);
@@ -81,12 +49,12 @@ static void test_key_update(void **state)
 		world_run(w, 2 * CLV_SEC, NULL); /* the old keys are let go */
 	}
 	assert_int_equal(world_count(w, CLV_COUNT_KEY_UPDATES), 3);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_many_tunnels(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .workers = 2 });
+	struct world *w = world_new(&(struct world_params){ .workers = 2 });
 	struct world_client *c = &w->clients[0];
 
 	(void)state;
@@ -108,12 +76,12 @@ static void test_many_tunnels(void **state)
 		clv_relay_tunnel_close(c->apps[a].tunnel);
 	world_run(w, 2 * CLV_SEC, NULL);
 	assert_int_equal(w->relay.egress_held, 0); /* every port came back */
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_tunnel_idles_out(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){
+	struct world *w = world_with_tunnel(&(struct world_params){
 		.limits = { .tunnel_idle_ns = 5 * CLV_SEC, .conn_idle_ns = 60 * CLV_SEC } });
 
 	(void)state;
@@ -125,12 +93,12 @@ static void test_tunnel_idles_out(void **state)
 	assert_int_equal(w->clients[0].apps[0].closed, 1);
 	assert_true(w->clients[0].is_up);
 	assert_int_equal(w->relay.egress_held, 0);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_connection_idles_out(void **state)
 {
-	struct world *w = with_tunnel(
+	struct world *w = world_with_tunnel(
 		&(struct world_params){ .limits = { .conn_idle_ns = 3 * CLV_SEC } });
 
 	(void)state;
@@ -140,12 +108,12 @@ static void test_connection_idles_out(void **state)
 	assert_int_equal(w->clients[0].apps[0].closed, 1);
 	assert_int_equal(w->relay.egress_held, 0);
 	assert_null(conn_of(w->relay.workers[0]));
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_client_closes(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 
 	(void)state;
 	clv_relay_session_close(w->clients[0].session);
@@ -154,7 +122,7 @@ static void test_client_closes(void **state)
 	assert_null(conn_of(w->relay.workers[0]));
 	assert_null(conn_of(w->clients[0].worker));
 	assert_int_equal(w->relay.egress_held, 0);
-	shut_world(w);
+	world_free(w);
 }
 
 static bool is_stopped(struct world *w)
@@ -164,7 +132,7 @@ static bool is_stopped(struct world *w)
 
 static void test_relay_stops(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	clv_control_stop(w->relay.control, w->wire.now_ns);
@@ -173,13 +141,13 @@ static void test_relay_stops(void **state)
 	assert_true(w->clients[0].is_down); /* it was told, and need not wait */
 	assert_true(w->clients[0].down.is_remote);
 	assert_int_equal(w->relay.egress_held, 0);
-	shut_world(w);
+	world_free(w);
 }
 
 /* A relay that lost its state says so at once, by the token the client has of it. */
 static void test_relay_restarts(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	echo(w, 3, 100);
@@ -191,13 +159,13 @@ static void test_relay_restarts(void **state)
 	world_run(w, 2 * CLV_SEC, NULL);
 	assert_true(w->clients[0].is_down);
 	assert_true(world_connect(w, 0)); /* and takes the client again */
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_denied_target(void **state)
 {
 	static const char *const denied[] = { "127.0.0.1", "10.1.2.3", "198.18.0.1", "224.0.0.1" };
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
@@ -211,12 +179,12 @@ static void test_denied_target(void **state)
 		assert_int_equal(app->error, CLV_EDENIED);
 	}
 	assert_int_equal(w->relay.egress_held, 0);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_family_the_relay_lacks(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct world_app *app = &w->clients[0].apps[0];
 
 	(void)state;
@@ -226,12 +194,12 @@ static void test_family_the_relay_lacks(void **state)
 	assert_int_equal(app->closed, 1);
 	assert_int_equal(app->error, CLV_EUNROUTABLE);
 	assert_int_equal(app->status, 502);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_ports_used_up(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	const struct world_app *refused;
 
 	(void)state;
@@ -244,19 +212,17 @@ static void test_ports_used_up(void **state)
 	assert_int_equal(w->clients[0].apps[0].opened + w->clients[0].apps[1].opened, 1);
 	assert_int_equal(refused->error, CLV_EFULL);
 	assert_int_equal(refused->status, 503);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_next_hop_resolves_late(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .hop_wait_packets = 4 });
+	struct world *w = world_new(&(struct world_params){ .hop_wait_packets = 4 });
 	struct world_app *app = &w->clients[0].apps[0];
 
 	(void)state;
 	w->hop_state = CLV_HOP_RESOLVING;
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
+	world_open_tunnel(w);
 	for (uint32_t i = 0; i < 6; i++)
 		world_app_send(w, 0, 0, 50, i);
 	world_run(w, 100 * CLV_MSEC, NULL);
@@ -266,13 +232,13 @@ static void test_next_hop_resolves_late(void **state)
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(app->received, 4); /* what the bound allowed, the rest is counted */
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_NO_NEIGHBOUR), 2);
-	shut_world(w);
+	world_free(w);
 }
 
 /* Datagrams the client sends before its request was answered are kept, within bounds. */
 static void test_early_datagrams(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .early_per_conn = 4 });
+	struct world *w = world_new(&(struct world_params){ .early_per_conn = 4 });
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX];
 	struct clv_conn *conn;
 	size_t len;
@@ -297,13 +263,13 @@ static void test_early_datagrams(void **state)
 			       w->wire.now_ns);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_EARLY_EXPIRED), 1);
-	shut_world(w);
+	world_free(w);
 }
 
 /* The NAT in front of a client picks another port: same IDs, new 4-tuple. */
 static void test_nat_rebinding(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	echo(w, 5, 300);
@@ -315,13 +281,13 @@ static void test_nat_rebinding(void **state)
 	}
 	assert_int_equal(world_count(w, CLV_COUNT_PATH_CHANGES), 3);
 	assert_true(w->clients[0].is_up);
-	shut_world(w);
+	world_free(w);
 }
 
 /* A closed congestion window: the queue is short, and what it refuses is counted. */
 static void test_send_queue_is_bounded(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){
+	struct world *w = world_with_tunnel(&(struct world_params){
 		.limits = { .queue_packets = 8, .sojourn_ns = 20 * CLV_MSEC } });
 	uint64_t in = 400, out;
 
@@ -336,12 +302,12 @@ static void test_send_queue_is_bounded(void **state)
 	in -= clv_count_read(clv_worker_counters(w->clients[0].worker), CLV_COUNT_DROP_SOJOURN);
 	in -= world_count(w, CLV_COUNT_DROP_QUEUE_FULL) + world_count(w, CLV_COUNT_DROP_SOJOURN);
 	assert_int_equal(out, in); /* every datagram arrived or is in a counter */
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_path_mtu(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 
 	(void)state;
 	world_run(w, 3 * CLV_SEC, NULL);
@@ -354,23 +320,21 @@ static void test_path_mtu(void **state)
 	assert_int_equal(clv_count_read(clv_worker_counters(w->clients[0].worker),
 					CLV_COUNT_DROP_TOO_BIG_PEER),
 			 1);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_small_path_mtu(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	w->wire.mtu = 1300;
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, app0_answered));
+	world_open_tunnel(w);
 	world_run(w, 30 * CLV_SEC, NULL);
 	assert_true(w->clients[0].max_payload <= 1300 - 32);
 	assert_true(w->clients[0].max_payload >= 1252 - 32);
 	echo(w, 5, 1200);
-	shut_world(w);
+	world_free(w);
 }
 
 int main(void)

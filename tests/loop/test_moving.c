@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,31 +12,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/worker/state.h"
-#include "tests/loop/world.h"
-
-static bool is_answered(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
-}
-
-static struct world *with_tunnel(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 20 * CLV_SEC, is_answered));
-	assert_int_equal(w->clients[0].apps[0].opened, 1);
-	return w;
-}
-
-static void shut(struct world *w)
-{
-	world_close(w);
-	free(w);
-}
+#include "tests/loop/fixture.h"
 
 static struct clv_endpoint at(const char *text)
 {
@@ -60,10 +35,7 @@ static void rebind(struct world *w, const char *outside)
 /* n datagrams, one each millisecond. */
 static void traffic(struct world *w, unsigned n, size_t len)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		world_app_send(w, 0, 0, len, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, n, len);
 }
 
 static void expect_all_back(struct world *w, uint64_t sent)
@@ -82,7 +54,7 @@ static uint64_t path_changes(const struct world *w)
 
 static void test_rebinding_under_traffic(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -97,12 +69,12 @@ static void test_rebinding_under_traffic(void **state)
 		assert_int_equal(path_changes(w), i);
 	}
 	expect_all_back(w, 450);
-	shut(w);
+	world_free(w);
 }
 
 static void test_migration_under_traffic(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -113,13 +85,14 @@ static void test_migration_under_traffic(void **state)
 	traffic(w, 60, 1200);
 	expect_all_back(w, 150);
 	assert_int_equal(path_changes(w), 2);
-	shut(w);
+	world_free(w);
 }
 
 /* The relay on kernel sockets learns the way back from the packet alone. */
 static void test_migration_over_kernel_sockets(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2, .kernel_path = true });
+	struct world *w = world_with_tunnel(
+		&(struct world_params){ .workers = 2, .kernel_path = true });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -128,12 +101,12 @@ static void test_migration_over_kernel_sockets(void **state)
 	traffic(w, 60, 1200);
 	expect_all_back(w, 90);
 	assert_int_equal(path_changes(w), 1);
-	shut(w);
+	world_free(w);
 }
 
 static void test_migration_across_workers(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 4 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 4 });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -148,13 +121,13 @@ static void test_migration_across_workers(void **state)
 	expect_all_back(w, 360);
 	assert_int_equal(path_changes(w), 12);
 	assert_true(world_count(w, CLV_COUNT_HANDOFF_OUT) > 100);
-	shut(w);
+	world_free(w);
 }
 
 /* Each packet on another queue than the one before, also those of the validation. */
 static void test_migration_while_queues_alternate(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 3 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 3 });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -167,12 +140,12 @@ static void test_migration_while_queues_alternate(void **state)
 	}
 	expect_all_back(w, 200);
 	assert_int_equal(path_changes(w), 1);
-	shut(w);
+	world_free(w);
 }
 
 static void test_migration_across_families(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	world_run(w, 2 * CLV_SEC, NULL);
@@ -186,13 +159,13 @@ static void test_migration_across_families(void **state)
 	traffic(w, 60, 1200);
 	expect_all_back(w, 160);
 	assert_int_equal(path_changes(w), 2);
-	shut(w);
+	world_free(w);
 }
 
 /* An IPv6 header is 20 bytes longer: the largest packet over IPv4 does not fit the same link. */
 static void test_packets_shrink_for_ipv6(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 	uint64_t before;
 
 	(void)state;
@@ -210,13 +183,13 @@ static void test_packets_shrink_for_ipv6(void **state)
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[0].received, before + 1);
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 1);
-	shut(w);
+	world_free(w);
 }
 
 /* Only the target sends: the client's acknowledgements are all that tells of its new place. */
 static void test_rebinding_of_a_client_that_listens(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 	const uint8_t payload[600] = { 0 };
 
 	(void)state;
@@ -236,12 +209,12 @@ static void test_rebinding_of_a_client_that_listens(void **state)
 	assert_int_equal(w->clients[0].apps[0].received, 300);
 	assert_int_equal(world_drops(w), 0);
 	assert_int_equal(path_changes(w), 2);
-	shut(w);
+	world_free(w);
 }
 
 static void test_going_back_and_forth(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	for (unsigned i = 0; i < 10; i++) {
@@ -250,7 +223,7 @@ static void test_going_back_and_forth(void **state)
 	}
 	expect_all_back(w, 400);
 	assert_int_equal(path_changes(w), 9);
-	shut(w);
+	world_free(w);
 }
 
 /* The former place is heard of again by packets that took longer. */
@@ -258,7 +231,7 @@ static void test_rebinding_with_reordering(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 10; seed++) {
-		struct world *w = with_tunnel(&(struct world_params){ .seed = seed });
+		struct world *w = world_with_tunnel(&(struct world_params){ .seed = seed });
 
 		w->wire.jitter_ns = 8 * CLV_MSEC;
 		rebind(w, "198.18.0.2:40000");
@@ -268,7 +241,7 @@ static void test_rebinding_with_reordering(void **state)
 		}
 		expect_all_back(w, 240);
 		assert_true(path_changes(w) >= 4);
-		shut(w);
+		world_free(w);
 	}
 }
 
@@ -292,7 +265,7 @@ static bool copy(void *user, const struct wire_packet *p)
 /* Copies from an address that answers no challenge leave the tunnel where it is. */
 static void test_copies_move_nothing(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 	uint64_t drops;
 
 	(void)state;
@@ -315,7 +288,7 @@ static void test_copies_move_nothing(void **state)
 	assert_int_equal(w->clients[0].apps[0].received, 50);
 	assert_int_equal(world_drops(w), drops);
 	assert_int_equal(path_changes(w), 0);
-	shut(w);
+	world_free(w);
 }
 
 /* Garbage with the right connection ID, from ever new places, while the client really moves. */
@@ -339,7 +312,7 @@ static bool add_garbage(void *user, const struct wire_packet *p)
 
 static void test_garbage_does_not_hinder_a_move(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 
 	(void)state;
 	rebind(w, "198.18.0.2:40000");
@@ -356,7 +329,7 @@ static void test_garbage_does_not_hinder_a_move(void **state)
 	/* the garbage itself, and nothing of the tunnel's */
 	assert_true(world_count(w, CLV_COUNT_DROP_QUIC) > 0);
 	assert_int_equal(world_drops(w), world_count(w, CLV_COUNT_DROP_QUIC));
-	shut(w);
+	world_free(w);
 }
 
 static struct clv_conn *conn_of(struct clv_worker *worker)
@@ -370,7 +343,7 @@ static struct clv_conn *conn_of(struct clv_worker *worker)
 /* What control and the worker know of the peer stays, until the new place answered. */
 static void test_validation_comes_first(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 	struct clv_conn *conn = conn_of(w->relay.workers[0]);
 	struct clv_endpoint before = conn->flow.remote;
 
@@ -387,13 +360,13 @@ static void test_validation_comes_first(void **state)
 	assert_int_equal(path_changes(w), 1);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[0].received, 1);
-	shut(w);
+	world_free(w);
 }
 
 /* A client whose host got another address goes on from it: no new session, no new tunnel. */
 static void test_client_takes_another_address(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 	struct world_client *c = &w->clients[0];
 
 	(void)state;
@@ -411,13 +384,13 @@ static void test_client_takes_another_address(void **state)
 	assert_int_equal(clv_count_read(clv_worker_counters(c->worker), CLV_COUNT_PATH_CHANGES), 5);
 	assert_int_equal(world_count(w, CLV_COUNT_REQUESTS), 1);
 	assert_int_equal(world_count(w, CLV_COUNT_HANDSHAKES), 1);
-	shut(w);
+	world_free(w);
 }
 
 /* A router on the way got a smaller link and says nothing: found out, and the client told. */
 static void test_path_shrinks_under_traffic(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 	struct world_client *c = &w->clients[0];
 
 	(void)state;
@@ -436,7 +409,7 @@ static void test_path_shrinks_under_traffic(void **state)
 	traffic(w, 50, 1300);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(c->apps[0].received, 50);
-	shut(w);
+	world_free(w);
 }
 
 /* Loss alone is no smaller path. */
@@ -444,7 +417,7 @@ static void test_loss_does_not_shrink_packets(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 5; seed++) {
-		struct world *w = with_tunnel(&(struct world_params){ .seed = seed });
+		struct world *w = world_with_tunnel(&(struct world_params){ .seed = seed });
 		struct world_client *c = &w->clients[0];
 
 		world_run(w, 2 * CLV_SEC, NULL);
@@ -455,14 +428,14 @@ static void test_loss_does_not_shrink_packets(void **state)
 			world_run(w, 10 * CLV_MSEC, NULL);
 			assert_int_equal(c->max_payload, 1440);
 		}
-		shut(w);
+		world_free(w);
 	}
 }
 
 /* A path that grew is found by the next look, ten minutes later at most. */
 static void test_path_grows_again(void **state)
 {
-	struct world *w = with_tunnel(
+	struct world *w = world_with_tunnel(
 		&(struct world_params){ .limits = { .tunnel_idle_ns = 3600 * CLV_SEC } });
 
 	(void)state;
@@ -477,13 +450,13 @@ static void test_path_grows_again(void **state)
 		world_run(w, 10 * CLV_SEC, NULL);
 	}
 	assert_int_equal(w->clients[0].max_payload, 1440);
-	shut(w);
+	world_free(w);
 }
 
 /* The relay's own link got another MTU: what it sends fits from then on. */
 static void test_link_mtu_changes(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 	struct clv_conn *conn = conn_of(w->relay.workers[0]);
 
 	(void)state;
@@ -499,14 +472,14 @@ static void test_link_mtu_changes(void **state)
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(conn->pmtu.confirmed, 1472);
 	expect_all_back(w, 20);
-	shut(w);
+	world_free(w);
 }
 
 /* The neighbour toward the peer is being looked up again: its own frames say where it is. */
 /* The way to the target leaves by an interface without AF_XDP: no tunnel goes on by the former. */
 static void test_way_leaves_af_xdp(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ .workers = 2 });
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
 	struct world_app *app = &w->clients[0].apps[0];
 
 	(void)state;
@@ -518,12 +491,12 @@ static void test_way_leaves_af_xdp(void **state)
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(app->closed, 1);
 	assert_true(w->clients[0].is_up);
-	shut(w);
+	world_free(w);
 }
 
 static void test_neighbour_in_doubt_costs_nothing(void **state)
 {
-	struct world *w = with_tunnel(&(struct world_params){ 0 });
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
 
 	(void)state;
 	traffic(w, 20, 600);
@@ -535,7 +508,7 @@ static void test_neighbour_in_doubt_costs_nothing(void **state)
 	clv_control_routes_changed(w->relay.control);
 	traffic(w, 20, 600);
 	expect_all_back(w, 40);
-	shut(w);
+	world_free(w);
 }
 
 #define CASE(text, function)                                                                       \

@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,26 +12,11 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/worker/state.h"
-#include "tests/loop/world.h"
+#include "tests/loop/fixture.h"
 
 enum {
 	FLIGHT_MAX = 8,
 };
-
-static struct world *open_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	return w;
-}
-
-static void shut_world(struct world *w)
-{
-	world_close(w);
-	free(w);
-}
 
 static bool from_client(const struct world *w, const struct wire_packet *p)
 {
@@ -98,7 +82,7 @@ static bool next_order(unsigned *order, unsigned n)
 /* Returns how many datagrams the flight had; fails unless the session came up. */
 static unsigned connect_in_order(const unsigned *order, uint64_t gap_ns, bool always_retry)
 {
-	struct world *w = open_world(&(struct world_params){ .always_retry = always_retry });
+	struct world *w = world_new(&(struct world_params){ .always_retry = always_retry });
 	struct held h = { .w = w, .holding = true };
 	unsigned n;
 
@@ -120,7 +104,7 @@ static unsigned connect_in_order(const unsigned *order, uint64_t gap_ns, bool al
 				 gap_ns / CLV_MSEC);
 	}
 	w->wire.tap = NULL;
-	shut_world(w);
+	world_free(w);
 	return n;
 }
 
@@ -181,7 +165,7 @@ static void an_address_that_is_not_proven_gets_three_times_its_bytes_at_most(voi
 	(void)state;
 	for (unsigned i = 0; i < sizeof(ins) / sizeof(ins[0]); i++) {
 		for (int retry = 0; retry < 2; retry++) {
-			struct world *w = open_world(
+			struct world *w = world_new(
 				&(struct world_params){ .always_retry = retry });
 			struct bytes b = { .w = w, .in_max = ins[i] };
 
@@ -193,7 +177,7 @@ static void an_address_that_is_not_proven_gets_three_times_its_bytes_at_most(voi
 			assert_int_equal(
 				w->relay.control ? world_count(w, CLV_COUNT_HANDSHAKES) : 1, 0);
 			w->wire.tap = NULL;
-			shut_world(w);
+			world_free(w);
 		}
 	}
 }
@@ -207,7 +191,7 @@ static void disconnect(struct world *w, unsigned i)
 
 static void a_known_client_skips_the_retry(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .always_retry = true, .clients = 2 });
+	struct world *w = world_new(&(struct world_params){ .always_retry = true, .clients = 2 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
@@ -230,7 +214,7 @@ static void a_known_client_skips_the_retry(void **state)
 	/* but a stranger has to prove itself */
 	assert_true(world_connect(w, 1));
 	assert_true(world_count(w, CLV_COUNT_RETRY_SENT) > 0);
-	shut_world(w);
+	world_free(w);
 }
 
 /* The first two clients never hear the relay. */
@@ -244,7 +228,7 @@ static bool two_hear_nothing(void *user, const struct wire_packet *p)
 
 static void addresses_must_be_proven_above_the_configured_load_only(void **state)
 {
-	struct world *w = open_world(
+	struct world *w = world_new(
 		&(struct world_params){ .clients = 4, .limits = { .retry_above = 2 } });
 	uint64_t retries;
 
@@ -264,14 +248,14 @@ static void addresses_must_be_proven_above_the_configured_load_only(void **state
 	assert_true(world_connect(w, 3));
 	assert_int_equal(world_count(w, CLV_COUNT_RETRY_SENT), retries);
 	w->wire.tap = NULL;
-	shut_world(w);
+	world_free(w);
 }
 
 /* ---- ceilings ---- */
 
 static void expect_second_refused(const struct clv_control_limits *limits, enum clv_counter counter)
 {
-	struct world *w = open_world(&(struct world_params){ .clients = 2, .limits = *limits });
+	struct world *w = world_new(&(struct world_params){ .clients = 2, .limits = *limits });
 
 	assert_true(world_connect(w, 0));
 	assert_false(world_connect(w, 1));
@@ -284,7 +268,7 @@ static void expect_second_refused(const struct clv_control_limits *limits, enum 
 	/* the first leaves, and there is room */
 	disconnect(w, 0);
 	assert_true(world_connect(w, 1));
-	shut_world(w);
+	world_free(w);
 }
 
 static void connections_have_a_ceiling_in_total(void **state)
@@ -304,13 +288,13 @@ static void connections_have_a_ceiling_for_each_source_prefix(void **state)
 /* Those of another host of the same network are not meant by the narrower ceiling. */
 static void the_ceiling_of_a_host_is_not_its_neighbours(void **state)
 {
-	struct world *w = open_world(
+	struct world *w = world_new(
 		&(struct world_params){ .clients = 2, .limits = { .conns_per_host = 1 } });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
 	assert_true(world_connect(w, 1));
-	shut_world(w);
+	world_free(w);
 }
 
 /* Ask for n tunnels; returns how many opened, the others were answered with status. */
@@ -334,7 +318,7 @@ static unsigned open_tunnels(struct world *w, unsigned n, unsigned status)
 
 static void tunnels_have_a_ceiling_in_total(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ .limits = { .tunnels_total = 3 } });
+	struct world *w = world_new(&(struct world_params){ .limits = { .tunnels_total = 3 } });
 
 	(void)state;
 	assert_int_equal(open_tunnels(w, 5, 503), 3);
@@ -346,12 +330,12 @@ static void tunnels_have_a_ceiling_in_total(void **state)
 	assert_int_equal(world_tunnel(w, 0, 9, "198.18.1.1", 7000), 0);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[9].opened, 1);
-	shut_world(w);
+	world_free(w);
 }
 
 static void requests_that_come_too_fast_are_answered_429(void **state)
 {
-	struct world *w = open_world(
+	struct world *w = world_new(
 		&(struct world_params){ .limits = { .requests_per_sec = 1, .requests_burst = 4 } });
 
 	(void)state;
@@ -361,7 +345,7 @@ static void requests_that_come_too_fast_are_answered_429(void **state)
 	assert_int_equal(world_tunnel(w, 0, 9, "198.18.1.1", 7000), 0);
 	world_run(w, CLV_SEC, NULL);
 	assert_int_equal(w->clients[0].apps[9].opened, 1);
-	shut_world(w);
+	world_free(w);
 }
 
 /* ---- bytes that wait ---- */
@@ -380,7 +364,7 @@ static uint64_t waiting(const struct world *w)
 static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
 {
 	enum { CEILING = 65536, TUNNELS = 8 };
-	struct world *w = open_world(&(struct world_params){
+	struct world *w = world_new(&(struct world_params){
 		.no_datagrams = true,
 		.limits = { .buffered = CEILING, .capsule_backlog = CEILING } });
 	uint64_t peak = 0;
@@ -409,7 +393,7 @@ static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
 	assert_true(w->clients[0].is_down); /* told why */
 	assert_int_equal(w->clients[0].down.code, CLV_H3_EXCESSIVE_LOAD);
 	assert_int_equal(waiting(w), 0);
-	shut_world(w);
+	world_free(w);
 }
 
 static uint64_t given_up_by_control(const struct world *w)
@@ -423,13 +407,13 @@ static void expect_told_of_load(struct world *w)
 	assert_true(given_up_by_control(w) > 0);
 	assert_true(w->clients[0].is_down);
 	assert_int_equal(w->clients[0].down.code, CLV_H3_EXCESSIVE_LOAD);
-	shut_world(w);
+	world_free(w);
 }
 
 /* What comes before the hand-over; here there is no room for a single byte. */
 static void bytes_that_wait_for_the_hand_over_count(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	w->relay.control->budget.max = 1;
@@ -440,7 +424,7 @@ static void bytes_that_wait_for_the_hand_over_count(void **state)
 /* What control writes and a worker has not taken. */
 static void bytes_that_control_writes_count(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));

@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,6 +10,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/worker/state.h"
+#include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
 static struct clv_tunnel *tunnel_of(struct world *w)
@@ -32,7 +32,7 @@ static void from_target(struct world *w, size_t len)
 
 static void what_does_not_fit(const struct world_params *p)
 {
-	struct world *w = hostile_world(p);
+	struct world *w = world_new(p);
 	struct raw *r = hostile_peer(w, 0);
 	uint32_t fits;
 
@@ -59,7 +59,7 @@ static void what_does_not_fit(const struct world_params *p)
 	assert_int_equal(r->datagrams, 1);
 	assert_int_equal(w->too_big.count, 2);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void test_the_target_hears_what_fits_the_tunnel(void **state)
@@ -71,7 +71,7 @@ static void test_the_target_hears_what_fits_the_tunnel(void **state)
 
 static void test_errors_to_targets_are_limited(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){ .icmp_per_sec = 10 });
+	struct world *w = world_new(&(struct world_params){ .icmp_per_sec = 10 });
 	struct raw *r = hostile_peer(w, 0);
 
 	(void)state;
@@ -85,7 +85,7 @@ static void test_errors_to_targets_are_limited(void **state)
 	assert_int_equal(w->too_big.count + world_count(w, CLV_COUNT_ICMP_LIMITED), 200);
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 200);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu)
@@ -98,7 +98,7 @@ static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu
 
 static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **state)
 {
-	struct world *w = hostile_world(&(struct world_params){
+	struct world *w = world_new(&(struct world_params){
 		.limits = { .conn_idle_ns = 3600 * CLV_SEC, .tunnel_idle_ns = 3600 * CLV_SEC } });
 	struct raw *r = hostile_peer(w, 0);
 	static const uint8_t payload[1300];
@@ -132,7 +132,7 @@ static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **sta
 	raw_run(r, 100 * CLV_MSEC);
 	assert_int_equal(w->target_received, 3);
 	hostile_peer_free(r);
-	hostile_world_free(w);
+	world_free(w);
 }
 
 int main(void)

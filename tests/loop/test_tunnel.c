@@ -3,54 +3,30 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "datapath/base/clock.h"
-#include "tests/loop/world.h"
-
-static struct world *open_world(const struct world_params *p)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, p);
-	return w;
-}
-
-static void shut_world(struct world *w)
-{
-	world_close(w);
-	free(w);
-}
-
-static bool app0_opened(struct world *w)
-{
-	return w->clients[0].apps[0].opened || w->clients[0].apps[0].closed;
-}
+#include "tests/loop/fixture.h"
 
 static void test_handshake_and_hand_over(void **state)
 {
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
 	world_run(w, 100 * CLV_MSEC, NULL); /* the Finished message is on its way */
 	assert_int_equal(world_count(w, CLV_COUNT_HANDSHAKES), 1);
-	shut_world(w);
+	world_free(w);
 }
 
 static void echo_sizes(const struct world_params *p)
 {
 	static const size_t sizes[] = { 0, 1, 100, 1200 };
-	struct world *w = open_world(p);
+	struct world *w = world_new(p);
 	struct world_app *app = &w->clients[0].apps[0];
 
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
-	assert_int_equal(app->opened, 1);
+	world_open_tunnel(w);
 	assert_int_equal(app->status, 200);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		world_app_send(w, 0, 0, sizes[i], (uint32_t)i);
@@ -59,7 +35,7 @@ static void echo_sizes(const struct world_params *p)
 		assert_int_equal(app->last_len, sizes[i]);
 	}
 	assert_int_equal(app->wrong, 0);
-	shut_world(w);
+	world_free(w);
 }
 
 static void test_echo(void **state)
@@ -84,43 +60,35 @@ static void test_echo_in_capsules(void **state)
 static void test_no_packet_for_an_ack_that_can_ride_along(void **state)
 {
 	enum { QUESTIONS = 200 };
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	struct world_app *app = &w->clients[0].apps[0];
 	uint64_t before;
 
 	(void)state;
-	assert_true(world_connect(w, 0));
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
+	world_open_tunnel(w);
 	world_run(w, CLV_SEC, NULL); /* the path is known */
 	before = world_count(w, CLV_COUNT_TX_PEER);
-	for (uint32_t i = 0; i < QUESTIONS; i++) {
-		world_app_send(w, 0, 0, 200, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, QUESTIONS, 200);
 	world_run(w, 100 * CLV_MSEC, NULL);
 	assert_int_equal(app->received, QUESTIONS);
 	assert_in_range(world_count(w, CLV_COUNT_TX_PEER) - before, QUESTIONS,
 			QUESTIONS + QUESTIONS / 4);
-	shut_world(w);
+	world_free(w);
 }
 
 /* One way, ten datagrams in a millisecond: an ACK is for eight of them, or for a millisecond. */
 static void test_acks_are_few_where_nothing_comes_back(void **state)
 {
 	enum { DATAGRAMS = 800 };
-	struct world *w = open_world(&(struct world_params){ 0 });
+	struct world *w = world_new(&(struct world_params){ 0 });
 	uint64_t before;
 
 	(void)state;
 	assert_true(world_connect(w, 0));
 	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.2", 7000), 0);
-	assert_true(world_run(w, 5 * CLV_SEC, app0_opened));
+	assert_true(world_run(w, 5 * CLV_SEC, world_is_answered));
 	w->wire.delay_ns = CLV_MSEC / 20; /* a short path: the delay ngtcp2 takes is next to none */
-	for (uint32_t i = 0; i < 50; i++) {
-		world_app_send(w, 0, 0, 200, i);
-		world_run(w, CLV_MSEC, NULL);
-	}
+	world_app_send_many(w, 50, 200);
 	world_run(w, CLV_SEC, NULL);
 	before = world_count(w, CLV_COUNT_TX_PEER);
 	for (uint32_t i = 0; i < DATAGRAMS; i++) {
@@ -130,7 +98,7 @@ static void test_acks_are_few_where_nothing_comes_back(void **state)
 	world_run(w, 100 * CLV_MSEC, NULL);
 	assert_in_range(world_count(w, CLV_COUNT_TX_PEER) - before, DATAGRAMS / 16,
 			DATAGRAMS / 8 + DATAGRAMS / 10 + 20);
-	shut_world(w);
+	world_free(w);
 }
 
 int main(void)
