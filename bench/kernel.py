@@ -58,9 +58,9 @@ def shares(bench, size):
             load.answer()
 
         with program_times():
-            for name, device, way in (("conn", "v4", to_target), ("context", "v6", to_peer)):
+            for name, device, direction in (("conn", "v4", to_target), ("context", "v6", to_peer)):
                 before = runs(rig, device)
-                way()
+                direction()
                 count, took = (b - a for a, b in zip(before, runs(rig, device)))
                 if not count:
                     raise BenchError("the kernel does not count what XDP programs take")

@@ -4,7 +4,7 @@
     core 0: the peer's host: the application and its client; the relay's control
     core 1: the relay's worker or the forwarder, and the target
 
-A switch from core to core costs about the same as the whole rest here, so each way has the same
+A switch from core to core costs about the same as the whole rest here, so each path has the same
 number of them.  Nothing spins beyond what the programs do by themselves.
 """
 import contextlib
@@ -52,10 +52,10 @@ def tunnel(rig, target):
     """Our client beside the application.  Returns it and where the application sends."""
     peer = rig.lab["peer-v4"]
     peer.pin_cpu = PEER_CORE
-    way = daemon.Forward(peer, rig.relay.address(4), target, rig.relay.fingerprint).wait()
+    client = daemon.Forward(peer, rig.relay.address(4), target, rig.relay.fingerprint).wait()
     peer.pin_cpu = None
-    prefer(way.proc.popen.pid)
-    return way
+    prefer(client.proc.popen.pid)
+    return client
 
 
 def start_relay(rig):
@@ -89,9 +89,9 @@ def relayed(bench, suffix=""):
     with bench.scene():
         target, address = echo(rig)
         start_relay(rig)
-        way = tunnel(rig, address)
-        measure(bench, f"latency_relayed{suffix}", way.address)
-        way.stop()
+        client = tunnel(rig, address)
+        measure(bench, f"latency_relayed{suffix}", client.address)
+        client.stop()
         target.stop()
 
 
@@ -105,11 +105,11 @@ def loaded(bench, rate, suffix=""):
         tunnels.ends(rig, 4, 6)
         load = rig.load_tunnel(4, (6, PORT), "--conns", tunnels.CONNS, "--tunnels", 1,
                                cpu=PEER_CORE)
-        way = tunnel(rig, address)
+        client = tunnel(rig, address)
         load.tell("send", 1200, rate, rig.msec * LONGER + 3000)
-        measure(bench, f"latency_loaded{suffix}", way.address)
+        measure(bench, f"latency_loaded{suffix}", client.address)
         load.answer()
-        way.stop()
+        client.stop()
         target.stop()
 
 
@@ -125,8 +125,8 @@ def storm(bench):
             relay = rig.start_relay(config=tunnels.config("xdp"), cpu=RELAY_CORE,
                                     others=PEER_CORE, batch=False)
             prefer(relay.pid)
-            way = tunnel(rig, address)
-            app = rig.start(peer, rig.tools / "load/load_udp", way.address, cpu=PEER_CORE)
+            client = tunnel(rig, address)
+            app = rig.start(peer, rig.tools / "load/load_udp", client.address, cpu=PEER_CORE)
         finally:
             peer.ahead = False
         app.ask("send", SIZE, RATE, WARM_UP_MSEC)
@@ -147,11 +147,11 @@ def storm(bench):
                        handshakes_per_sec=round(made))
             daemon.result_of(strangers)
         app.stop()
-        way.stop()
+        client.stop()
         target.stop()
 
 
-def ways(bench, rate, suffix=""):
+def paths(bench, rate, suffix=""):
     direct(bench, suffix)
     forwarder(bench, suffix)
     relayed(bench, suffix)
@@ -160,7 +160,7 @@ def ways(bench, rate, suffix=""):
 
 @contextlib.contextmanager
 def far_away(bench):
-    """In it, the peer has a link of 5 ms each way."""
+    """In it, the peer has a link of 5 ms in each direction."""
     near = bench.rig
     spec = topology.matrix().tuned("peer-v4", "v4", hop=("--delay", DELAY_MS))
     with Lab(spec, build=near.lab.build) as lab:

@@ -219,15 +219,15 @@ class Report:
                 f"{what}_{size}" for what in ("floor_xsk", "floor_udp", "tunnel_to_target",
                                               "tunnel_to_peer") for size in sizes]),
             "families": self.bars("Families of peer and target, 1200 bytes", [
-                f"families_{a}{b}_{way}_1200" for a in (4, 6) for b in (4, 6)
-                for way in ("to_target", "to_peer")]),
+                f"families_{a}{b}_{direction}_1200" for a in (4, 6) for b in (4, 6)
+                for direction in ("to_target", "to_peer")]),
             "scale": self.bars("CPU for each datagram, by number of tunnels", [
                 f"scale_tunnels_{n}" for n in (1, 100, 1000, 10000)]),
             "conns": self.bars("CPU for each datagram, by number of connections", [
-                f"scale_conns_{n}_{way}_1200" for n in (10, 100, 1000)
-                for way in ("to_target", "to_peer")]),
+                f"scale_conns_{n}_{direction}_1200" for n in (10, 100, 1000)
+                for direction in ("to_target", "to_peer")]),
             "latency": self.bars("Round trip of 200 bytes", [
-                f"latency_{way}_{p}" for way in ("direct", "forwarder", "relayed", "loaded")
+                f"latency_{path}_{p}" for path in ("direct", "forwarder", "relayed", "loaded")
                 for p in ("p50", "p90", "p99", "p999")], log_from=10),
         }
         return {stem: text for stem, text in lines.items() if text}

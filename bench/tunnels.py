@@ -159,11 +159,11 @@ def wire(bench, size, rate):
             return came + near.ask("count")["frame_bytes"]
 
         found = {}
-        for way, elsewhere in ((to_target, 0), (to_peer, size + PLAIN_HEADERS6)):
+        for direction, elsewhere in ((to_target, 0), (to_peer, size + PLAIN_HEADERS6)):
             before = frame_bytes()
-            done = way()
+            done = direction()
             if not done:
                 raise BenchError("wire overhead: nothing got through")
             added = frame_bytes() - before - done * (size + PLAIN_HEADERS + elsewhere)
-            found[way.__name__] = round(added / (done * size), 4)
+            found[direction.__name__] = round(added / (done * size), 4)
         bench.keep(f"wire_overhead_{size}", max(found.values()), "", rate=rate, **found)

@@ -99,9 +99,9 @@ def test_a_short_run_measures_the_tunnel_and_says_how_it_is(root, tmp_path):
     assert found["not_measured"] == {}, done.stdout
     assert set(found["ratios"]) == set(report.GOALS)
     assert 0 < found["ratios"]["tunnel_1200_vs_xsk_floor"] < 10
-    for way in ("to_target", "to_peer"):
-        assert found["medians"][f"tunnel_{way}_1200"]["median"] > 0
+    for direction in ("to_target", "to_peer"):
+        assert found["medians"][f"tunnel_{direction}_1200"]["median"] > 0
         # at saturation it shares its core; what it costs without company is beside it
-        (one,) = found["samples"][f"tunnel_{way}_1200"]
+        (one,) = found["samples"][f"tunnel_{direction}_1200"]
         assert one["alone"] > 0
     assert found["about"]["commands"]

@@ -108,29 +108,30 @@ class Soak:
     def capacity(self):
         """Datagrams a second that one tunnel carries there and back, as long as they wait for
         each other."""
-        way = self.forward("peer-v4", 6)
-        figures = daemon.load(way.peer, way.address, count=20000, rate=0, size=600, wait=300)
-        way.stop()
+        client = self.forward("peer-v4", 6)
+        figures = daemon.load(client.peer, client.address, count=20000, rate=0, size=600, wait=300)
+        client.stop()
         return figures["received"] / figures["seconds"]
 
     def start_steady(self, rate):
         plan = (("peer-v4", 6, ()), ("peer-v6", 4, ()), ("peer-n", 6, ()),
                 ("peer-v4", 4, ("--capsules",)))
         for number, (peer, family, args) in enumerate(plan):
-            way = self.forward(peer, family, *args)
+            client = self.forward(peer, family, *args)
             share = rate / len(plan) / (10 if args else 1)
-            load = daemon.start_load(way.peer, way.address, size=SIZES[number % len(SIZES)],
+            load = daemon.start_load(client.peer, client.address, size=SIZES[number % len(SIZES)],
                                      rate=int(share), count=int(share * self.seconds), wait=2000)
-            self.steady.append((way, load, bool(args)))
+            self.steady.append((client, load, bool(args)))
 
     def visitors(self):
         """Peers that open tunnels, use them and leave; one of them dies instead."""
-        ways = [self.forward(*self.random.choice((("peer-v4", 6), ("peer-v6", 4), ("peer-n", 4))))
-                for _ in range(3)]
-        loads = [daemon.start_load(way.peer, way.address, count=100, rate=400, wait=200,
-                                   size=self.random.choice(SIZES)) for way in ways for _ in range(3)]
+        pairs = (("peer-v4", 6), ("peer-v6", 4), ("peer-n", 4))
+        clients = [self.forward(*self.random.choice(pairs)) for _ in range(3)]
+        loads = [daemon.start_load(client.peer, client.address, count=100, rate=400, wait=200,
+                                   size=self.random.choice(SIZES))
+                 for client in clients for _ in range(3)]
         time.sleep(self.random.uniform(0.1, 0.4))
-        ways[0].proc.kill()
+        clients[0].proc.kill()
         self.said["killed"] += 1
         for one in loads[3:]:
             figures = daemon.load_of(one)
@@ -138,8 +139,8 @@ class Soak:
                 self.wrong.append(f"a visitor's payloads: {figures}")
         for one in loads[:3]:
             one.stop()
-        for way in ways[1:]:
-            way.stop()
+        for client in clients[1:]:
+            client.stop()
             self.said["left"] += 1
 
     def rebind(self):
@@ -194,13 +195,13 @@ class Soak:
                 "steady": figures, "first": first, "last": last,
                 "drops": balance.drops(before, after), "wrong": self.wrong}
 
-    def end_of(self, way, load, is_capsules):
+    def end_of(self, client, load, is_capsules):
         figures = daemon.load_of(load, self.seconds + 30)
         if figures["corrupted"] or figures["duplicated"] or not figures["received"]:
             self.wrong.append(f"payloads of a steady tunnel: {figures}")
-        if way.proc.text().count("ready") != 1:
-            self.wrong.append(f"a steady session was lost: {way.proc.text()}")
-        way.stop()
+        if client.proc.text().count("ready") != 1:
+            self.wrong.append(f"a steady session was lost: {client.proc.text()}")
+        client.stop()
         return {"capsules": is_capsules, **{k: figures[k] for k in ("sent", "received", "lost")}}
 
     def judge_losses(self, figures, dropped, overflows):

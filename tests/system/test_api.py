@@ -190,10 +190,11 @@ def test_tunnels_may_be_closed_from_inside_of_their_events(drive, relay, targets
 
 
 def test_what_is_dropped_inside_of_a_client_has_a_reason(lab, forward, relay, targets):
-    way = forward("peer-v4", relay, targets["target-v4"], "--log", "info")
-    assert daemon.load(lab["peer-v4"], way.address, size=1472, count=7, wait=200)["received"] == 0
-    way.stop()
-    dropped, = re.findall(r"^info dropped reason=(\w+) count=7 meaning=", way.proc.text(), re.M)
+    client = forward("peer-v4", relay, targets["target-v4"], "--log", "info")
+    figures = daemon.load(lab["peer-v4"], client.address, size=1472, count=7, wait=200)
+    assert figures["received"] == 0
+    client.stop()
+    dropped, = re.findall(r"^info dropped reason=(\w+) count=7 meaning=", client.proc.text(), re.M)
     assert "too_big" in dropped
 
 

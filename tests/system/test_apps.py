@@ -15,9 +15,9 @@ WAYS = [("peer-v4", "target-v6"), ("peer-v6", "target-v4")]
 def test_iperf_sends_datagrams_to_its_server(lab, relay, forward, peer, target):
     host = lab[target]
     server = apps.serve_iperf(host)
-    way = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001))
+    client = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001))
     watch = losses.Watch(lab)
-    found = apps.iperf(lab[peer], way.address, server, megabits=10, seconds=1)
+    found = apps.iperf(lab[peer], client.address, server, megabits=10, seconds=1)
     server.stop()
     # iperf's own socket is small, and may lose some to a busy machine.
     assert found["sent"] > 500 and watch.accounts_for(found["sent"], found["received"]), (
@@ -31,8 +31,8 @@ def test_names_are_looked_up_in_a_name_server_of_the_other_family(
     host = lab[target]
     records = {"six.example": "2001:db8:6::77", "four.example": "192.0.2.77"}
     server = apps.serve_dns(host, records)
-    way = forward(peer, relay, endpoint(host.addr4 or host.addr6, 53))
-    found = apps.lookup(lab[peer], way.address, records, times=3)
+    client = forward(peer, relay, endpoint(host.addr4 or host.addr6, 53))
+    found = apps.lookup(lab[peer], client.address, records, times=3)
     server.stop()
     assert found["received"] == found["sent"] == 6, found
 
@@ -42,7 +42,7 @@ def test_a_quic_client_downloads_a_file_from_a_quic_server(
         lab, relay, forward, tmp_path, peer, target):
     host = lab[target]
     server = apps.serve_quic(host, tmp_path / "quic")
-    way = forward(peer, relay, endpoint(host.addr4 or host.addr6, 4433))
-    found = apps.fetch(lab[peer], way.address, tmp_path / "quic", times=2)
+    client = forward(peer, relay, endpoint(host.addr4 or host.addr6, 4433))
+    found = apps.fetch(lab[peer], client.address, tmp_path / "quic", times=2)
     server.stop()
     assert found["received"] == found["sent"] == 2, found

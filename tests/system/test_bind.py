@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-import daemon
 import losses
 from daemon import CONFIG, is_clean, load
 from netns import wait_until
@@ -109,18 +108,18 @@ def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, 
                                                               datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath}
                         + "bind { registrations-per-sec = 500 }\n")
-    way = forward("peer-v6", relay, targets["target-v4"])
-    assert is_clean(load(lab["peer-v6"], way.address, count=50))
+    client = forward("peer-v6", relay, targets["target-v4"])
+    assert is_clean(load(lab["peer-v6"], client.address, count=50))
     began = time.monotonic()
     flood = Bindflood(lab, "peer-v4", relay, "--tunnels", 2, "--flood")
     wait_until(lambda: count(relay, "context_refused_rate") > 0)
-    figures = load(lab["peer-v6"], way.address, count=600, rate=300)
+    figures = load(lab["peer-v6"], client.address, count=600, rate=300)
     done = flood.end()
     assert done["rejected"] > 0
     # a second's worth at once, then the rate
     assert done["accepted"] <= 500 * (time.monotonic() - began + 2)
     assert is_clean(figures), figures
-    assert is_clean(load(lab["peer-v6"], way.address, count=50))
+    assert is_clean(load(lab["peer-v6"], client.address, count=50))
 
 
 def test_policy_holds_for_registrations(lab, start_relay, datapath):

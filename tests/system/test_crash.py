@@ -60,9 +60,10 @@ def test_killed_at_any_moment_under_traffic_it_starts_again_and_works(
     host = lab["relay"]
     before = leaks.of_host(host)
     relay = start_relay(datapath=datapath)
-    ways = [forward("peer-v4", relay, targets["target-v6"]),
+    clients = [forward("peer-v4", relay, targets["target-v6"]),
             forward("peer-v6", relay, targets["target-v4"])]
-    busy = [daemon.start_load(way.peer, way.address, count=10**6, rate=3000) for way in ways]
+    busy = [daemon.start_load(client.peer, client.address, count=10**6, rate=3000)
+            for client in clients]
     held = leaks.held_by(relay.proc.pid)
     for _ in range(KILLS):
         time.sleep(moments.uniform(0, 1.2))
@@ -79,9 +80,9 @@ def test_killed_at_any_moment_under_traffic_it_starts_again_and_works(
         one.stop(signal.SIGKILL)
     fresh = forward("peer-v4", relay, targets["target-v4"])
     assert is_clean(load(fresh.peer, fresh.address, count=200))
-    for way in ways:    # a handshake that was cut off and the waits after it take their time
-        wait_until(lambda: is_clean(load(way.peer, way.address, count=20, wait=500)), 90,
-                   way.proc.text)
+    for client in clients:    # a handshake that was cut off and the waits after it take their time
+        wait_until(lambda: is_clean(load(client.peer, client.address, count=20, wait=500)), 90,
+                   client.proc.text)
     held.add(leaks.held_by(relay.proc.pid))
     relay.stop()
     assert leaks.remains(held) == []
@@ -108,18 +109,18 @@ def test_killed_while_it_starts_for_the_first_time_it_starts_the_next_time(lab, 
 
 def test_a_stop_is_told_to_every_peer_and_ends_in_time(lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
-    ways = [forward(peer, relay, targets["target-v6"]) for peer in ("peer-v4", "peer-v6") * 4]
-    for way in ways:
-        assert is_clean(load(way.peer, way.address, count=5))
+    clients = [forward(peer, relay, targets["target-v6"]) for peer in ("peer-v4", "peer-v6") * 4]
+    for client in clients:
+        assert is_clean(load(client.peer, client.address, count=5))
     # One of them is frozen, and will not acknowledge anything.
-    os.kill(ways[0].proc.pid, signal.SIGSTOP)
+    os.kill(clients[0].proc.pid, signal.SIGSTOP)
     began = time.monotonic()
     relay.stop(timeout=STOP_SEC)
     assert time.monotonic() - began < STOP_SEC
-    for way in ways[1:]:
-        said = way.proc.wait_line(r"relay_lost .*").group()
+    for client in clients[1:]:
+        said = client.proc.wait_line(r"relay_lost .*").group()
         assert "closed by the relay" in said
-    os.kill(ways[0].proc.pid, signal.SIGCONT)
+    os.kill(clients[0].proc.pid, signal.SIGCONT)
 
 
 def test_a_second_relay_on_an_interface_is_told_who_is_there(lab, start_relay, place, datapath):

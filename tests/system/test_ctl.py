@@ -21,17 +21,17 @@ COUNTS = {"target-v4": 400, "target-v6": 300}
 @pytest.fixture(scope="module")
 def traffic(lab, relay, targets):
     """A peer with two tunnels on two connections, and known traffic on them."""
-    peer, ways = lab["peer-v4"], {}
+    peer, clients = lab["peer-v4"], {}
     for target, address in targets.items():
-        way = daemon.Forward(peer, relay.address(4), address, relay.fingerprint).wait()
+        client = daemon.Forward(peer, relay.address(4), address, relay.fingerprint).wait()
         # So few at a time that no queue overflows: the counters are exact.
-        figures = load(peer, way.address, size=SIZES[target], count=COUNTS[target], rate=0,
+        figures = load(peer, client.address, size=SIZES[target], count=COUNTS[target], rate=0,
                        window=8)
         assert daemon.is_clean(figures) and not figures["lost"], figures
-        ways[target] = way
+        clients[target] = client
     yield targets
-    for way in ways.values():
-        way.stop()
+    for client in clients.values():
+        client.stop()
 
 
 def tunnel_to(relay, address):
@@ -179,10 +179,10 @@ def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
 
 
 def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
-    way = forward("peer-v6", relay, traffic["target-v4"])
-    assert daemon.is_clean(load(lab["peer-v6"], way.address, count=10))
+    client = forward("peer-v6", relay, traffic["target-v4"])
+    assert daemon.is_clean(load(lab["peer-v6"], client.address, count=10))
     assert relay.ctl("tunnels")["total"] == 3
-    assert way.stop() == 0
+    assert client.stop() == 0
     for name in ("tunnels", "contexts", "bindings", "conns"):
         # A closed connection drains for a while, three times its probe timeout.
         wait_until(lambda: relay.ctl(name)["total"] == 2, what=lambda: relay.ctl(name))
@@ -190,8 +190,8 @@ def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
 
 def test_what_the_kernel_knows_needs_no_daemon(lab, start_relay, forward, targets):
     relay = start_relay("relay-v4only", datapath="xdp")
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert daemon.is_clean(load(way.peer, way.address, count=10))
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert daemon.is_clean(load(client.peer, client.address, count=10))
     told = {name: relay.ctl(name) for name in ("bindings", "ids", "guard")}
     relay.proc.kill()
     try:

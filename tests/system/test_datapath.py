@@ -35,13 +35,13 @@ def sender(peer):
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
 def test_tunnel_packets_take_the_data_path_that_was_asked_for(
         lab, relay, forward, targets, peer, target):
-    way = forward(peer, relay, targets[target])
+    client = forward(peer, relay, targets[target])
     one = {"bind": sender(lab[peer]), "size": 1200}
-    assert is_clean(load(lab[peer], way.address, count=200, rate=1000, **one))
+    assert is_clean(load(lab[peer], client.address, count=200, rate=1000, **one))
 
     kernel = udp(lab["relay"])
     before = steered(relay) if relay.uses_xdp else None
-    figures = load(lab[peer], way.address, count=COUNT, rate=2000, **one)
+    figures = load(lab[peer], client.address, count=COUNT, rate=2000, **one)
     assert is_clean(figures), figures
     if relay.uses_xdp:
         assert udp(lab["relay"]) == kernel    # it stood still
@@ -88,14 +88,14 @@ def test_udp_to_other_ports_of_the_host_is_the_hosts(lab, relay, peer):
 def test_the_hosts_own_udp_from_ports_of_the_relays_range_is_the_hosts(
         lab, relay, forward, targets, target):
     # While a tunnel leads to the very same target.
-    way = forward("peer-v4", relay, targets[target])
-    assert is_clean(load(lab["peer-v4"], way.address, count=10))
+    client = forward("peer-v4", relay, targets[target])
+    assert is_clean(load(lab["peer-v4"], client.address, count=10))
     host = lab["relay"]
     own = endpoint(host.addr4 if target == "target-v4" else host.addr6, 0)
     for port in (20000, 40001, 59999, 0):
         figures = load(host, targets[target], bind=own[:-1] + str(port), count=200, rate=2000)
         assert is_clean(figures), (port, figures)
-    assert is_clean(load(lab["peer-v4"], way.address, count=10))
+    assert is_clean(load(lab["peer-v4"], client.address, count=10))
 
 
 @pytest.mark.parametrize("target", ["target-v4", "target-v6"])

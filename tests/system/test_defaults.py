@@ -33,8 +33,8 @@ def test_a_relay_without_configuration_bridges_to_the_world_and_refuses_the_lab(
         lab, plain, forward, targets, world):
     for peer in ("peer-v4", "peer-v6"):
         for target, address in world.items():
-            way = forward(peer, plain, address)
-            figures = load(lab[peer], way.address, size=1200, count=300)
+            client = forward(peer, plain, address)
+            figures = load(lab[peer], client.address, size=1200, count=300)
             assert is_clean(figures), (peer, target, figures)
         for address in [*targets.values(), "target-v4:7000", "target-v6:7000"]:
             done = daemon.ping(lab[peer], plain.address(4 if peer == "peer-v4" else 6), address,

@@ -84,10 +84,10 @@ def assert_every_fallback_is_reported(lab, relay):
 
 def assert_all_pairs_work(lab, relay, forward, targets):
     for peer, target in ROWS.values():
-        way = forward(peer, relay, targets[target])
-        figures = load(lab[peer], way.address, size=1000, count=300, rate=3000)
+        client = forward(peer, relay, targets[target])
+        figures = load(lab[peer], client.address, size=1000, count=300, rate=3000)
         assert is_clean(figures), (peer, target, figures)
-        way.stop()
+        client.stop()
 
 
 def test_a_driver_without_zero_copy_leaves_its_interface_on_copy(lab, start_relay):
@@ -202,8 +202,8 @@ def test_tunnel_packets_on_a_queue_without_a_socket_are_counted_and_nobody_elses
     relay = start_relay(config=config("xdp"))
     one = forward("peer-v4", relay, targets["target-v4"])
     other = forward("peer-v6", relay, targets["target-v6"])
-    for way in (one, other):
-        assert is_clean(load(way.peer, way.address, count=50))
+    for client in (one, other):
+        assert is_clean(load(client.peer, client.address, count=50))
 
     # As after ethtool -L, which not every driver lets happen under XDP.
     xsks, = [pin for pin in netns.pins_named(relay.run.name) if pin.name == "xsks"]

@@ -373,7 +373,8 @@ class TestHop:
         twice = hop["out"]["duplicated"] + hop["in"]["duplicated"]
         overflows = figures["overflows"]
         assert losses.excuses(figures["lost"], 1000, overflows) and not figures["corrupted"]
-        assert twice - sum(overflows.values()) <= figures["duplicated"] <= twice
+        # The load does not wait for copies of the last ones.
+        assert twice - 5 - sum(overflows.values()) <= figures["duplicated"] <= twice
         assert twice > 50
         assert hop["out"]["reordered"] > 50
 

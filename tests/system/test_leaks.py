@@ -30,10 +30,10 @@ def test_a_relay_that_worked_and_stopped_leaves_nothing_in_the_kernel(
     held = leaks.held_by(relay.proc.pid)
     assert held.ids["map"] and held.ids["prog"]
     assert bool(held.ids["link"]) == relay.uses_xdp
-    ways = [forward("peer-v4", relay, targets["target-v6"]),
+    clients = [forward("peer-v4", relay, targets["target-v6"]),
             forward("peer-v6", relay, targets["target-v4"])]
-    for way in ways:
-        assert is_clean(*loads(way.peer, way.address, 4, count=200))
+    for client in clients:
+        assert is_clean(*loads(client.peer, client.address, 4, count=200))
     held.add(leaks.held_by(relay.proc.pid))
     relay.stop()
     assert leaks.remains(held) == []
@@ -47,9 +47,9 @@ def test_tunnels_that_come_and_go_leave_the_relay_as_it_was(
 
     def round_of_traffic():
         """Until all of it is over."""
-        way = forward("peer-v4", relay, targets["target-v6"])
-        assert is_clean(*loads(lab["peer-v4"], way.address, 8, count=50))
-        assert way.stop() == 0
+        client = forward("peer-v4", relay, targets["target-v6"])
+        assert is_clean(*loads(lab["peer-v4"], client.address, 8, count=50))
+        assert client.stop() == 0
         wait_until(lambda: not relay.ctl("conns")["conns"])
 
     def heap():
@@ -83,8 +83,8 @@ def asan(build):
 def test_the_heap_is_empty_when_a_relay_ends(
         lab, start_relay, forward, targets, datapath, asan, reachable):
     relay = start_relay(datapath=datapath, program=asan, folder=reachable)
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(*loads(lab["peer-v4"], way.address, 4, count=50, rate=100))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(*loads(lab["peer-v4"], client.address, 4, count=50, rate=100))
     for target in ("10.0.0.1:7", "nobody.example:7", "127.0.0.1:7"):
         assert daemon.ping(lab["peer-v4"], relay.address(4), target,
                            relay.fingerprint).returncode != 0

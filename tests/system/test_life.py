@@ -18,9 +18,9 @@ BOTH = ('datapath = "%s"\ninterfaces = {"%s"}\nlistener main { port = %d }\n'
 def test_a_stopped_relay_leaves_nothing_even_in_mid_traffic(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
-    way = forward("peer-v4", relay, targets["target-v6"])
-    busy = start_load(lab["peer-v4"], way.address, count=10**6, rate=5000)
-    assert is_clean(load(lab["peer-v4"], way.address, count=500))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    busy = start_load(lab["peer-v4"], client.address, count=10**6, rate=5000)
+    assert is_clean(load(lab["peer-v4"], client.address, count=500))
     relay.stop()    # asserts exit 0, no XDP program, no pin
     busy.kill()
     assert not netns.processes_in([lab["relay"].netns])
@@ -32,14 +32,14 @@ def test_a_stopped_relay_leaves_nothing_even_in_mid_traffic(
 
 def test_a_peer_comes_back_to_a_relay_that_was_restarted(lab, start_relay, forward, targets):
     relay = start_relay()
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(lab["peer-v4"], way.address, count=10))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(lab["peer-v4"], client.address, count=10))
     fingerprint = relay.fingerprint
     relay.stop()
     relay.start()
     assert relay.fingerprint == fingerprint    # the state folder keeps it
-    way.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
-    assert is_clean(load(lab["peer-v4"], way.address, count=100))
+    client.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
+    assert is_clean(load(lab["peer-v4"], client.address, count=100))
 
 
 def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward, targets):
@@ -47,23 +47,23 @@ def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward
     relay.proc.kill()
     relay.proc = None
     relay.start()
-    way = forward("peer-v6", relay, targets["target-v4"])
-    assert is_clean(load(lab["peer-v6"], way.address, count=100))
+    client = forward("peer-v6", relay, targets["target-v4"])
+    assert is_clean(load(lab["peer-v6"], client.address, count=100))
 
 
 def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
     peer = lab["peer-v4"]
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(peer, way.address, count=10))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(peer, client.address, count=10))
     relay.proc.kill()
     relay.proc = None
     relay.start()
     # Without a stateless reset the peer would wait for its idle timeout of a minute.
-    load(peer, way.address, count=50, rate=50)
-    way.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
-    assert is_clean(load(peer, way.address, count=100))
+    load(peer, client.address, count=50, rate=50)
+    client.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
+    assert is_clean(load(peer, client.address, count=100))
     assert relay.ctl("status")["counters"]["stateless_resets"] > 0
 
 
@@ -97,10 +97,10 @@ def test_two_relays_live_on_one_host(lab, start_relay, forward, targets, datapat
     one = start_relay(config=BOTH % (datapath, "v4", 443, 9845))
     two = start_relay(config=BOTH % (datapath, "v6", 4443, 9846), port=4443)
     assert one.fingerprint != two.fingerprint
-    ways = [forward("peer-v4", one, targets["target-v4"]),
+    clients = [forward("peer-v4", one, targets["target-v4"]),
             forward("peer-v6", two, targets["target-v6"])]
     # Both relays at a time; each counts its own.
-    busy = [start_load(way.peer, way.address, count=500) for way in ways]
+    busy = [start_load(client.peer, client.address, count=500) for client in clients]
     figures = [load_of(one) for one in busy]
     assert is_clean(*figures), figures
     for relay, sent in zip((one, two), figures):
@@ -108,7 +108,7 @@ def test_two_relays_live_on_one_host(lab, start_relay, forward, targets, datapat
         assert is_count_of(sent, tunnel["to_target_packets"])
         assert is_count_of(sent, tunnel["to_peer_packets"])
     two.stop()
-    assert is_clean(load(lab["peer-v4"], ways[0].address, count=100))
+    assert is_clean(load(lab["peer-v4"], clients[0].address, count=100))
 
 
 def test_an_interrupt_stops_it_too(lab, start_relay):

@@ -43,15 +43,15 @@ def test_a_tunnel_through_the_hybrid_listener(lab, targets, two_listeners):
 
 def test_the_listing_of_connections_tells_a_hybrid_one_from_a_post_quantum_one(
         lab, targets, two_listeners):
-    ways = [daemon.Forward(lab["peer-v4"], f"198.18.4.1:{port}", targets["target-v6"], pin, args)
+    clients = [daemon.Forward(lab["peer-v4"], f"198.18.4.1:{port}", targets["target-v6"], pin, args)
             for port, pin, args in (
                 (443, two_listeners.fingerprint, ()),
                 (8443, two_listeners.hybrid_fingerprint, ("--profile", "hybrid")))]
-    for way in ways:
-        way.wait()
+    for client in clients:
+        client.wait()
     groups = {conn["profile"]: conn["group"] for conn in two_listeners.ctl("conns")["conns"]}
-    for way in ways:
-        assert way.stop() == 0
+    for client in clients:
+        assert client.stop() == 0
     assert groups["pqc"] == "MLKEM768"
     assert groups["hybrid"] in ("X25519MLKEM768", "SecP256r1MLKEM768")
 

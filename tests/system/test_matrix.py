@@ -24,8 +24,8 @@ def v4_only(start_relay):
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
 def test_datagrams_cross_and_come_back_unharmed(lab, relay, forward, targets, peer, target):
-    way = forward(peer, relay, targets[target])
-    figures = load(lab[peer], way.address, size=1200, count=1000, rate=2000)
+    client = forward(peer, relay, targets[target])
+    figures = load(lab[peer], client.address, size=1200, count=1000, rate=2000)
     assert is_clean(figures), figures
     tunnel = relay.ctl("tunnels")["tunnels"][-1]
     assert tunnel["target"] == targets[target]
@@ -35,8 +35,8 @@ def test_datagrams_cross_and_come_back_unharmed(lab, relay, forward, targets, pe
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
 def test_many_senders_have_a_tunnel_each(lab, relay, forward, targets, peer, target):
-    way = forward(peer, relay, targets[target])
-    senders = [start_load(lab[peer], way.address, count=100, size=64, seed=seed)
+    client = forward(peer, relay, targets[target])
+    senders = [start_load(lab[peer], client.address, count=100, size=64, seed=seed)
                for seed in range(8)]
     figures = [load_of(sender) for sender in senders]
     assert is_clean(*figures), figures

@@ -36,13 +36,13 @@ def get(host, path="/metrics", method="GET"):
 
 @pytest.fixture(scope="module")
 def traffic(lab, relay, targets):
-    way = daemon.Forward(lab["peer-v4"], relay.address(4), targets["target-v6"],
+    client = daemon.Forward(lab["peer-v4"], relay.address(4), targets["target-v6"],
                          relay.fingerprint).wait()
     # So few at a time that no queue overflows: the counters are exact.
-    figures = load(way.peer, way.address, count=COUNT, rate=0, window=8)
+    figures = load(client.peer, client.address, count=COUNT, rate=0, window=8)
     assert daemon.is_clean(figures) and not figures["lost"], figures
     yield targets
-    way.stop()
+    client.stop()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ WITHOUT_END = 10**6   # datagrams: until end_load
 
 
 @pytest.fixture
-def way(relay, forward, targets):
+def client(relay, forward, targets):
     return forward("peer-v4", relay, targets["target-v6"])
 
 
@@ -41,10 +41,10 @@ def new_drops(before, relay, *expected):
             if n != before.get(name, 0) and name not in expected}
 
 
-def works(way, count=200):
+def works(client, count=200):
     """Wait until everything comes back, then make sure that it goes on."""
-    wait_until(lambda: is_clean(load(way.peer, way.address, count=10, wait=500)))
-    return is_clean(load(way.peer, way.address, count=count))
+    wait_until(lambda: is_clean(load(client.peer, client.address, count=10, wait=500)))
+    return is_clean(load(client.peer, client.address, count=count))
 
 
 def lost_beyond_queues(figures):
@@ -60,26 +60,26 @@ def lost_beyond_queues(figures):
 ])
 def test_a_peer_that_gets_another_address_keeps_its_tunnels(
         lab, relay, forward, targets, name, old, new):
-    way = forward(name, relay, targets["target-v4" if name == "peer-v6" else "target-v6"])
-    peer, dev = way.peer, lab[name].spec.links[0].name
+    client = forward(name, relay, targets["target-v4" if name == "peer-v6" else "target-v6"])
+    peer, dev = client.peer, lab[name].spec.links[0].name
     nodad = ["nodad"] if ":" in old else []
-    assert is_clean(load(peer, way.address, count=100))
+    assert is_clean(load(peer, client.address, count=100))
     before = relay.ctl("status")["counters"]
     for gone, come in ((old, new), (new, old)):
         peer.ip("addr", "del", gone, "dev", dev)
         peer.ip("addr", "add", come, "dev", dev, *nodad)
-        assert works(way)
+        assert works(client)
     after = relay.ctl("status")["counters"]
     assert after["path_changes"] - before["path_changes"] == 2
     assert after["handshakes"] == before["handshakes"]
-    assert way.proc.text().count("ready") == 1
+    assert client.proc.text().count("ready") == 1
 
 
-def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, relay, way):
+def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, relay, client):
     """As a host does that roams with both networks up for a moment."""
-    peer = way.peer
+    peer = client.peer
     drops = drops_of(relay)
-    busy = start_load(peer, way.address, count=WITHOUT_END, rate=1000)
+    busy = start_load(peer, client.address, count=WITHOUT_END, rate=1000)
     lab["target-v6"].wait_heard(FLOW)
     peer.ip("addr", "add", "198.18.4.112/32", "dev", "v4")
     peer.ip("route", "replace", "198.18.4.1/32", "dev", "v4", "src", "198.18.4.112")
@@ -93,7 +93,7 @@ def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, rela
     finally:
         peer.ip("route", "del", "198.18.4.1/32", "dev", "v4")
         peer.ip("addr", "del", "198.18.4.112/32", "dev", "v4")
-    assert works(way)
+    assert works(client)
 
 
 # ---- the relay's addresses ----
@@ -110,8 +110,8 @@ def test_an_address_added_to_the_relay_is_served_at_once(lab, relay, forward, ta
     host = lab["relay"]
     host.ip("addr", "add", "198.18.4.77/24", "dev", "v4")
     try:
-        way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.77:443")
-        assert is_clean(load(way.peer, way.address, count=300))
+        client = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.77:443")
+        assert is_clean(load(client.peer, client.address, count=300))
         assert not relay.uses_xdp or is_listened_on(relay, "198.18.4.77")
     finally:
         host.ip("addr", "del", "198.18.4.77/24", "dev", "v4")
@@ -140,10 +140,10 @@ def target_of_two(lab):
 
 def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
     with target_of_two(lab) as (first, second):
-        way = forward("peer-v4", relay, "198.18.20.9:7009")
-        assert is_clean(load(way.peer, way.address, count=100))
+        client = forward("peer-v4", relay, "198.18.20.9:7009")
+        assert is_clean(load(client.peer, client.address, count=100))
         drops = drops_of(relay)
-        busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+        busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
         first.wait_heard(FLOW)
         lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4)
         second.wait_heard(FLOW)
@@ -154,50 +154,50 @@ def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward):
         assert lost_beyond_queues(result) <= BLINK_MAX + sum(dropped.values()), (result, dropped)
 
         lab["relay"].ip("route", "del", "198.18.20.9/32")
-        result = load(way.peer, way.address, count=50, rate=500, wait=300)
+        result = load(client.peer, client.address, count=50, rate=500, wait=300)
         assert result["received"] == 0
         assert new_drops(drops, relay, *RELAY_OVERFLOWS).keys() <= {
             "drop_no_neighbour", "drop_no_route", "drop_send_error"}
         lab["relay"].ip("route", "add", "198.18.20.9/32", "via", first.addr4)
-        assert works(way)
+        assert works(client)
 
 
 def test_a_target_with_another_link_address_is_found_again(lab, relay, forward, targets):
     target = lab["target-v4"]
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert is_clean(load(way.peer, way.address, count=100))
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert is_clean(load(client.peer, client.address, count=100))
     for address in ("02:00:00:00:99:01", "02:00:00:00:99:02"):
         target.ip("link", "set", "v4", "down")
         target.ip("link", "set", "v4", "address", address)
         target.ip("link", "set", "v4", "up")
         target.reaches(lab["relay"].addr4)    # it speaks up, as a host that was booted does
-        assert works(way)
+        assert works(client)
 
 
 def test_a_target_that_was_gone_is_found_again(lab, relay, forward, targets):
     target = lab["target-v6"]
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=100))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(client.peer, client.address, count=100))
     target.ip("link", "set", "v6", "down")
-    load(way.peer, way.address, count=300, rate=200, wait=100)
+    load(client.peer, client.address, count=300, rate=200, wait=100)
     target.ip("link", "set", "v6", "up")
     target.ip("addr", "add", "2001:db8:6::20/64", "dev", "v6", "nodad")
-    assert works(way)    # the kernel's own patience with a neighbour is in it
+    assert works(client)    # the kernel's own patience with a neighbour is in it
 
 
 # ---- the relay's links ----
 
 def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay, forward, targets):
     """The peers' one; their sessions sit it out."""
-    way = forward("peer-v4", relay, targets["target-v6"])
+    client = forward("peer-v4", relay, targets["target-v6"])
     other = forward("peer-v6", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=100))
+    assert is_clean(load(client.peer, client.address, count=100))
     handshakes = relay.ctl("status")["counters"]["handshakes"]
     for _ in range(2):
         lab["relay"].ip("link", "set", "v4", "down")
         assert is_clean(load(other.peer, other.address, count=300))    # which the other side is
         lab["relay"].ip("link", "set", "v4", "up")
-        assert works(way)
+        assert works(client)
     assert relay.ctl("status")["counters"]["handshakes"] == handshakes
     if relay.uses_xdp:
         assert {one["mode"] for one in relay.ctl("status")["interfaces"]} == \
@@ -206,10 +206,10 @@ def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay
 
 def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
     """Its IPv6 addresses go with it, and come back."""
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=100))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(client.peer, client.address, count=100))
     drops = drops_of(relay)
-    busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+    busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
     lab["target-v6"].wait_heard(FLOW)
     lab["relay"].ip("link", "set", "v6", "down")
     wait_until(lambda: sum(new_drops(drops, relay).values()) >= FLOW)
@@ -220,45 +220,46 @@ def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
     # Counted, not lost silently: all but what the switch had yet to learn.
     dropped = sum(new_drops(drops, relay, *RELAY_OVERFLOWS).values())
     assert dropped >= lost_beyond_queues(result) - UNCOUNTED_MAX, (dropped, result)
-    assert works(way)
+    assert works(client)
 
 
-def payload_of(way):
-    return int(re.findall(r"^max payload (\d+)", way.proc.text(), re.M)[-1])
+def payload_of(client):
+    return int(re.findall(r"^max payload (\d+)", client.proc.text(), re.M)[-1])
 
 
 def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, targets):
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=10))    # the search takes an open tunnel
-    wait_until(lambda: payload_of(way) == 1440)
-    assert is_clean(load(way.peer, way.address, count=100, size=1400))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    # The search takes an open tunnel.
+    assert is_clean(load(client.peer, client.address, count=10))
+    wait_until(lambda: payload_of(client) == 1440)
+    assert is_clean(load(client.peer, client.address, count=100, size=1400))
     host = lab["relay"]
     try:
         host.ip("link", "set", "v4", "mtu", "1400")
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "v4", "mtu") == 1400)
-        busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=200, size=1430)
-        wait_until(lambda: payload_of(way) < 1400 - 28)
+        busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=200, size=1430)
+        wait_until(lambda: payload_of(client) < 1400 - 28)
         busy.kill()
-        wait_until(lambda: 1400 - 28 - 32 - 16 <= payload_of(way) <= 1400 - 28 - 32)
-        assert is_clean(load(way.peer, way.address, count=200, size=payload_of(way)))
+        wait_until(lambda: 1400 - 28 - 32 - 16 <= payload_of(client) <= 1400 - 28 - 32)
+        assert is_clean(load(client.peer, client.address, count=200, size=payload_of(client)))
     finally:
         host.ip("link", "set", "v4", "mtu", "1500")
-    assert works(way)
+    assert works(client)
 
 
 def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets):
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=10))
-    wait_until(lambda: payload_of(way) == 1440)
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(client.peer, client.address, count=10))
+    wait_until(lambda: payload_of(client) == 1440)
     try:
-        way.peer.ip("link", "set", "v4", "mtu", "1300")
-        wait_until(lambda: payload_of(way) == 1300 - 28 - 32)
-        assert is_clean(load(way.peer, way.address, count=200, size=1200))
+        client.peer.ip("link", "set", "v4", "mtu", "1300")
+        wait_until(lambda: payload_of(client) == 1300 - 28 - 32)
+        assert is_clean(load(client.peer, client.address, count=200, size=1200))
     finally:
-        way.peer.ip("link", "set", "v4", "mtu", "1500")
-    wait_until(lambda: payload_of(way) == 1440)
-    assert is_clean(load(way.peer, way.address, count=200, size=1400))
+        client.peer.ip("link", "set", "v4", "mtu", "1500")
+    wait_until(lambda: payload_of(client) == 1440)
+    assert is_clean(load(client.peer, client.address, count=200, size=1400))
 
 
 # ---- interfaces that were not there at the start ----
@@ -302,11 +303,11 @@ def test_an_interface_that_appears_is_attached_and_serves(lab, relay, forward, t
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "late") == daemon.MODES[relay.datapath])
         lab["relay"].ip("route", "replace", "198.18.4.10/32", "dev", "late", "src", "198.18.4.88")
-        way = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.88:443")
-        assert works(way)
+        client = forward("peer-v4", relay, targets["target-v6"], relay_at="198.18.4.88:443")
+        assert works(client)
         if relay.uses_xdp:    # and it is AF_XDP that carries it
             before = relay.ctl("status")["counters"]["rx_kernel_packets"]
-            assert is_clean(load(way.peer, way.address, count=500))
+            assert is_clean(load(client.peer, client.address, count=500))
             assert relay.ctl("status")["counters"]["rx_kernel_packets"] - before < 50
         result = end_load(busy)
         # The workers stood still for a moment, which others on this machine may make longer.
@@ -326,12 +327,12 @@ def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
         for _ in range(3):
             if relay.uses_xdp:
                 wait_until(lambda: shown(relay, "again") == daemon.MODES[relay.datapath])
-            way = forward("peer-v4", relay, targets["target-v6"])
-            assert is_clean(load(way.peer, way.address, count=200))
+            client = forward("peer-v4", relay, targets["target-v6"])
+            assert is_clean(load(client.peer, client.address, count=200))
             lab["relay"].ip("link", "del", "again")
             if relay.uses_xdp:
                 wait_until(lambda: shown(relay, "again") == "kernel")
-            assert works(way)
+            assert works(client)
             plug(lab, "again", "net4", None)
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "again") == daemon.MODES[relay.datapath])
@@ -359,8 +360,8 @@ def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "second") == daemon.MODES[relay.datapath])
             assert shown(relay, "renamed") == daemon.MODES[relay.datapath]
-        way = forward("peer-v4", relay, targets["target-v6"])
-        assert works(way)
+        client = forward("peer-v4", relay, targets["target-v6"])
+        assert works(client)
     finally:
         for name in ("first", "renamed", "second"):
             host.run(["ip", "link", "del", name], check=False)
@@ -373,15 +374,15 @@ def test_a_route_that_leaves_by_an_interface_without_af_xdp_is_followed(lab, rel
         if relay.uses_xdp:
             wait_until(lambda: shown(relay, "wide") == "kernel")
         with target_of_two(lab) as (first, second):
-            way = forward("peer-v4", relay, "198.18.20.9:7009")
-            assert is_clean(load(way.peer, way.address, count=100))
-            busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+            client = forward("peer-v4", relay, "198.18.20.9:7009")
+            assert is_clean(load(client.peer, client.address, count=100))
+            busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
             first.wait_heard(FLOW)
             time.sleep(AGE_SEC)
             lab["relay"].ip("route", "replace", "198.18.20.9/32", "via", second.addr4, "dev",
                             "wide", "onlink", "src", "198.18.4.89")
             second.wait_heard(FLOW)    # by another tunnel, which had to be opened
             busy.kill()
-            assert works(way)
+            assert works(client)
     finally:
         lab["relay"].ip("link", "del", "wide")

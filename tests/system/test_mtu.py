@@ -11,11 +11,11 @@ DATAPATHS = ("xdp", "generic", "sock")
 
 @pytest.mark.parametrize("target", ["target-v4", "target-v6"])
 def test_1200_bytes_pass_over_an_ipv6_link_of_mtu_1280(lab, relay, forward, targets, target):
-    way = forward("peer-v6", relay, targets[target])
-    way.proc.wait_line(r"^max payload 1200$")
-    figures = load(lab["peer-v6"], way.address, size=1200, count=1000, rate=1000)
+    client = forward("peer-v6", relay, targets[target])
+    client.proc.wait_line(r"^max payload 1200$")
+    figures = load(lab["peer-v6"], client.address, size=1200, count=1000, rate=1000)
     assert is_clean(figures), figures
-    assert exchange(lab["peer-v6"], way.address, 0, 1, 1200, 1201, 1200) == {
+    assert exchange(lab["peer-v6"], client.address, 0, 1, 1200, 1201, 1200) == {
         "same": [0, 1, 1200, 1200], "different": [], "missing": [1201]}
     # Longer than what the path takes was probed, but never believed.
-    assert "max payload 1200" == way.proc.text().strip().splitlines()[-1]
+    assert "max payload 1200" == client.proc.text().strip().splitlines()[-1]

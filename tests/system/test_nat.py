@@ -28,7 +28,7 @@ def echo(lab):
 
 
 @pytest.fixture
-def way(relay, forward, echo):
+def client(relay, forward, echo):
     return forward("peer-b", relay, TARGET)
 
 
@@ -63,10 +63,10 @@ def lost_beyond_queues(result):
     return result["lost"] - sum(result["overflows"].values())
 
 
-def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay, way):
-    assert is_clean(load(way.peer, way.address, count=100))
+def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay, client):
+    assert is_clean(load(client.peer, client.address, count=100))
     moves, handshakes, drops = figures(relay)
-    busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+    busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
     for move in range(4):
         lab["target-v4"].wait_heard(FLOW)
         forget(lab)
@@ -79,24 +79,24 @@ def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay,
     assert 4 <= after[0] - moves <= 8    # what was on its way may be seen to move once more
     assert after[1] == handshakes
     assert difference(drops, after[2]) == {}    # the relay lost nothing
-    assert is_clean(load(way.peer, way.address, count=500))
-    assert way.proc.text().count("ready") == 1
+    assert is_clean(load(client.peer, client.address, count=500))
+    assert client.proc.text().count("ready") == 1
 
 
-def test_a_silent_peer_is_found_again_when_it_speaks(lab, relay, way):
+def test_a_silent_peer_is_found_again_when_it_speaks(lab, relay, client):
     """The mapping goes while nothing is sent, as boxes do after half a minute."""
-    assert is_clean(load(way.peer, way.address, count=10))
+    assert is_clean(load(client.peer, client.address, count=10))
     moves = figures(relay)[0]
     forget(lab)
-    assert is_clean(load(way.peer, way.address, count=200))
+    assert is_clean(load(client.peer, client.address, count=200))
     assert figures(relay)[0] == moves + 1
-    assert way.proc.text().count("ready") == 1
+    assert client.proc.text().count("ready") == 1
 
 
-def test_a_box_that_gets_another_address_takes_its_peers_along(lab, relay, way):
-    assert is_clean(load(way.peer, way.address, count=100))
+def test_a_box_that_gets_another_address_takes_its_peers_along(lab, relay, client):
+    assert is_clean(load(client.peer, client.address, count=100))
     moves, handshakes, drops = figures(relay)
-    busy = start_load(way.peer, way.address, count=WITHOUT_END, rate=1000)
+    busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
     lab["target-v4"].wait_heard(FLOW)
     move_box(lab, "198.18.4.102", "198.18.4.150")
     wait_until(lambda: figures(relay)[0] > moves)
@@ -108,7 +108,7 @@ def test_a_box_that_gets_another_address_takes_its_peers_along(lab, relay, way):
     after = figures(relay)
     assert after[0] - moves >= 1 and after[1] == handshakes
     assert difference(drops, after[2]) == {}
-    assert is_clean(load(way.peer, way.address, count=500))
+    assert is_clean(load(client.peer, client.address, count=500))
     peers = {one["peer"].rpartition(":")[0] for one in relay.ctl("conns")["conns"]}
     assert peers == {"198.18.4.102"}
-    assert way.proc.text().count("ready") == 1
+    assert client.proc.text().count("ready") == 1

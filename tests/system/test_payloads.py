@@ -8,11 +8,11 @@ from test_matrix import ROWS
 DATAPATHS = ("xdp", "generic", "sock")
 
 
-def max_payload(way, at_least=1400):
+def max_payload(client, at_least=1400):
     """What `culvert forward` says fits, once traffic made it find out what the path takes."""
-    load(way.peer, way.address, size=64, count=100)
-    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")
-    said = [line for line in way.proc.text().splitlines() if line.startswith("max payload ")]
+    load(client.peer, client.address, size=64, count=100)
+    client.proc.wait_line(r"^max payload 1[4-9]\d\d$")
+    said = [line for line in client.proc.text().splitlines() if line.startswith("max payload ")]
     largest = int(said[-1].split()[-1])
     assert at_least <= largest <= 1472
     return largest
@@ -21,25 +21,25 @@ def max_payload(way, at_least=1400):
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
 def test_payloads_from_none_to_the_largest_are_the_same_after_the_way_and_back(
         lab, relay, forward, targets, peer, target):
-    way = forward(peer, relay, targets[target])
-    largest = max_payload(way)
+    client = forward(peer, relay, targets[target])
+    largest = max_payload(client)
     sizes = [0, 1, 2, 7, 64, 1199, 1200, 1201, largest - 1, largest, 0, 1]
-    assert exchange(lab[peer], way.address, *sizes) == {
+    assert exchange(lab[peer], client.address, *sizes) == {
         "same": sizes, "different": [], "missing": []}
 
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
 def test_a_payload_beyond_the_largest_is_lost_alone(lab, relay, forward, targets, peer, target):
-    way = forward(peer, relay, targets[target])
-    largest = max_payload(way)
-    assert exchange(lab[peer], way.address, 1, largest + 1, largest) == {
+    client = forward(peer, relay, targets[target])
+    largest = max_payload(client)
+    assert exchange(lab[peer], client.address, 1, largest + 1, largest) == {
         "same": [1, largest], "different": [], "missing": [largest + 1]}
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 1200])
 def test_a_thousand_of_one_size_arrive_once_each(lab, relay, forward, targets, size):
-    way = forward("peer-v4", relay, targets["target-v6"])
-    figures = load(lab["peer-v4"], way.address, size=size, count=1000, rate=2000)
+    client = forward("peer-v4", relay, targets["target-v6"])
+    figures = load(lab["peer-v4"], client.address, size=size, count=1000, rate=2000)
     assert is_clean(figures), figures
     tunnel = relay.ctl("tunnels")["tunnels"][-1]
     for direction in ("to_target", "to_peer"):
@@ -48,9 +48,9 @@ def test_a_thousand_of_one_size_arrive_once_each(lab, relay, forward, targets, s
 
 
 def test_a_peer_without_datagram_frames_is_served_by_capsules(lab, relay, forward, targets):
-    way = forward("peer-v4", relay, targets["target-v6"], "--capsules")
+    client = forward("peer-v4", relay, targets["target-v6"], "--capsules")
     sizes = [0, 1, 64, 1200, 1400]
-    assert exchange(lab["peer-v4"], way.address, *sizes) == {
+    assert exchange(lab["peer-v4"], client.address, *sizes) == {
         "same": sizes, "different": [], "missing": []}
-    assert is_clean(load(lab["peer-v4"], way.address, size=500, count=500, rate=500))
+    assert is_clean(load(lab["peer-v4"], client.address, size=500, count=500, rate=500))
     assert relay.ctl("tunnels")["tunnels"][-1]["capsules"]

@@ -99,13 +99,13 @@ def test_a_longer_prefix_decides(lab, start_relay, targets):
 
 def test_a_reload_applies_to_open_tunnels_too(lab, start_relay, forward, targets):
     relay = start_relay("relay-v4only", config='policy { allow = {"198.18.4.20/32"} }\n')
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert is_clean(load(lab["peer-v4"], way.address, count=10))
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert is_clean(load(lab["peer-v4"], client.address, count=10))
 
     relay.config.write_text('policy { allow = {"2001:db8::/32"} deny = {"198.18.4.20/32"} }\n')
     relay.proc.send(signal.SIGHUP)
     relay.proc.wait_line(r"\breloaded\b")
-    figures = load(lab["peer-v4"], way.address, count=10, wait=200)
+    figures = load(lab["peer-v4"], client.address, count=10, wait=200)
     assert figures["received"] == 0
     done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v4"], relay.fingerprint)
     assert done.returncode == DENIED_CODE, done.stderr

@@ -68,16 +68,16 @@ def test_a_user_that_does_not_exist_is_logged_and_the_capabilities_go_all_the_sa
     for thread in threads_of(relay):
         assert thread["Uid"].split() == ["0"] * 4
         assert int(thread["CapEff"], 16) == sum(1 << bit for bit in kept_by(relay).values())
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(client.peer, client.address, 1200)["same"] == [1200]
 
 
 def test_low_egress_ports_keep_the_capability_for_them(start_relay, forward, targets):
     relay = start_relay("relay-v4only", config=LAB % "sock" + 'user = "nobody"\n'
                         'egress { port-min = 900 port-max = 910 }\nlistener m { port = 443 }\n')
     assert "net_bind_service" in relay.ctl("status")["privileges"]["capabilities"]
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert exchange(way.peer, way.address, 100)["same"] == [100]
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(client.peer, client.address, 100)["same"] == [100]
     tunnel, = relay.ctl("tunnels")["tunnels"]
     assert 900 <= int(tunnel["local"].rsplit(":", 1)[1]) <= 910
 
@@ -185,8 +185,8 @@ def test_the_service_file_lets_through_all_that_a_relay_does(
     calls = tmp_path / "calls"
     relay = start_relay("relay-v4only", config=LAB % datapath + 'user = "nobody"\n',
                         wrapper=("strace", "-D", "-f", "-qq", "-o", calls))
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(client.peer, client.address, 1200)["same"] == [1200]
     assert daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7",
                        relay.fingerprint).returncode != 0    # the resolver's threads
     relay.stop()
@@ -213,5 +213,5 @@ def test_the_capabilities_of_the_service_file_are_enough(
     assert {one["mode"] for one in relay.ctl("status")["interfaces"]} == \
         ({daemon.MODES[datapath]} if datapath != "sock" else set())
     assert relay.ctl("status")["privileges"]["user"] == "nobody"
-    way = forward("peer-v4", relay, targets["target-v4"])
-    assert exchange(way.peer, way.address, 1200)["same"] == [1200]
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert exchange(client.peer, client.address, 1200)["same"] == [1200]

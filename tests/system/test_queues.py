@@ -14,9 +14,9 @@ CONFIG = ('datapath = "%s"\nworkers = 2\n'
 def test_every_pair_of_families_works_over_two_workers_at_once(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(config=CONFIG % datapath)
-    ways = [forward(peer, relay, targets[target]) for peer, target in ROWS.values()]
-    senders = [start_load(way.peer, way.address, count=300, size=600, rate=500, seed=seed)
-               for way in ways for seed in range(4)]
+    clients = [forward(peer, relay, targets[target]) for peer, target in ROWS.values()]
+    senders = [start_load(client.peer, client.address, count=300, size=600, rate=500, seed=seed)
+               for client in clients for seed in range(4)]
     figures = [load_of(sender) for sender in senders]
     assert is_clean(*figures), figures
     workers = relay.ctl("workers")["workers"]

@@ -59,37 +59,38 @@ def start_storm(lab, relay, kind, seconds, rate=None):
                        relay.fingerprint.partition(":")[2], relay.address(6)], name="storm")
 
 
-def phase(way, seconds):
+def phase(client, seconds):
     """Paced traffic for so long; nothing of it is lost."""
-    figures = load(way.peer, way.address, rate=RATE, count=RATE * seconds, size=600, wait=1000)
+    figures = load(client.peer, client.address, rate=RATE, count=RATE * seconds, size=600,
+                   wait=1000)
     assert is_clean(figures), figures
     return figures
 
 
-def in_a_storm(lab, relay, way, kind, seconds):
+def in_a_storm(lab, relay, client, kind, seconds):
     """The tunnel's figures while a storm goes on, and what the storm was."""
     storm = start_storm(lab, relay, kind, seconds)
-    figures = phase(way, seconds)
+    figures = phase(client, seconds)
     seen = daemon.result_of(storm)
-    way.when_quiet(seen["initials"] / seen["seconds"] >= 300, f"the storm was weak: {seen}")
+    client.when_quiet(seen["initials"] / seen["seconds"] >= 300, f"the storm was weak: {seen}")
     if kind == "handshakes":
-        way.when_quiet(seen["completed"] > 0.9 * seen["started"], f"handshakes failed: {seen}")
+        client.when_quiet(seen["completed"] > 0.9 * seen["started"], f"handshakes failed: {seen}")
     return figures, seen
 
 
-def measure(lab, relay, way, kind):
+def measure(lab, relay, client, kind):
     """p99 in quiet phases and in storms: of each the lower quartile, which is the least disturbed
     by the machine's other business.  A storm that does harm does so in every phase."""
     quiet, stormy = [], []
     for _ in range(PAIRS):
-        quiet.append(phase(way, PHASE_SEC)["p99_us"])
-        stormy.append(in_a_storm(lab, relay, way, kind, PHASE_SEC)[0]["p99_us"])
+        quiet.append(phase(client, PHASE_SEC)["p99_us"])
+        stormy.append(in_a_storm(lab, relay, client, kind, PHASE_SEC)[0]["p99_us"])
     return [statistics.quantiles(p99s, n=4)[0] for p99s in (quiet, stormy)]
 
 
 @pytest.fixture
-def way(lab, start_relay, forward, unpinned, when_quiet):
-    """A tunnel through a relay without a guard, which is way.relay."""
+def client(lab, start_relay, forward, unpinned, when_quiet):
+    """A tunnel through a relay without a guard, which is client.relay."""
     relay = start_relay(config=UNGUARDED % (daemon.chosen_datapath() or "xdp"))
     away_from_workers(lab, relay)
     echo = daemon.echo(lab["target-v4"], 7001)    # as the ends are now
@@ -101,18 +102,18 @@ def way(lab, start_relay, forward, unpinned, when_quiet):
 
 
 @pytest.mark.parametrize("kind", STORMS)
-def test_an_established_tunnel_loses_nothing_in_a_storm_and_stays_quick(lab, way, kind):
-    _, storm = in_a_storm(lab, way.relay, way, kind, STORM_SEC)
-    counters = way.relay.ctl("status")["counters"]
+def test_an_established_tunnel_loses_nothing_in_a_storm_and_stays_quick(lab, client, kind):
+    _, storm = in_a_storm(lab, client.relay, client, kind, STORM_SEC)
+    counters = client.relay.ctl("status")["counters"]
     seen = []
     while len(seen) < TRIES and not (seen and seen[-1][1] <= RATIO * seen[-1][0]):
-        seen.append(measure(lab, way.relay, way, kind))
+        seen.append(measure(lab, client.relay, client, kind))
     print(f"{kind}: p99 in us, quiet and in a storm: {seen}, of {STORM_SEC} s: {storm}")
     if kind != "handshakes":
         assert counters["handshakes"] == 1    # the tunnel's own
     if kind == "halfopen":
         assert counters["retries"] > 0        # above the configured load
-    way.when_quiet(seen[-1][1] <= RATIO * seen[-1][0], f"p99 in us: {seen}")
+    client.when_quiet(seen[-1][1] <= RATIO * seen[-1][0], f"p99 in us: {seen}")
 
 
 @pytest.fixture
@@ -120,9 +121,9 @@ def one_core(lab, unpinned):
     lab["relay"].pin_cpu = min(os.sched_getaffinity(0))
 
 
-def test_nothing_is_lost_where_handshakes_have_the_workers_core(lab, one_core, way):
+def test_nothing_is_lost_where_handshakes_have_the_workers_core(lab, one_core, client):
     """It is slower there: a datagram may wait for a signature."""
-    in_a_storm(lab, way.relay, way, "handshakes", STORM_SEC)
+    in_a_storm(lab, client.relay, client, "handshakes", STORM_SEC)
 
 
 def test_a_flood_from_one_source_ends_in_xdp_and_others_are_let_in(
@@ -155,8 +156,8 @@ def flood_and_visit(lab, relay, forward, targets, dropped):
     began = time.monotonic()
     storm = start_storm(lab, relay, "initials", 600, rate=1000)
     wait_until(lambda: dropped() > 10)
-    way = forward("peer-v4", relay, targets["target-v6"])
-    assert is_clean(load(way.peer, way.address, count=200))
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(client.peer, client.address, count=200))
     wait_until(lambda: dropped() > 500)
     assert storm.stop() == 0
     seconds = time.monotonic() - began

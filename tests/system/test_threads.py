@@ -50,8 +50,8 @@ def test_two_workers_and_control_share_nothing_they_should_not(
         for family, target in ((4, "target-v6"), (6, "target-v4")):
             peer = f"peer-v{family}"
             for number in range(3):
-                way = forward(peer, relay, targets[target])
-                loads = [start_load(way.peer, way.address, count=150, rate=150, size=600)
+                client = forward(peer, relay, targets[target])
+                loads = [start_load(client.peer, client.address, count=150, rate=150, size=600)
                          for _ in range(3)]
                 if number == 1:
                     relay.proc.send(signal.SIGHUP)
@@ -59,7 +59,7 @@ def test_two_workers_and_control_share_nothing_they_should_not(
                 # How much a relay carries that is slowed down so much is not the question.
                 assert all(one["received"] and daemon.is_whole(one) for one in figures), figures
                 if number == 2:
-                    way.proc.kill()
+                    client.proc.kill()
     finally:
         stop_asking.set()
         asking.join()

@@ -209,12 +209,12 @@ def forward(lab, request):
 
 def assert_row(lab, relay, forward, targets, row, count=300):
     peer, target = ROWS[row]
-    way = forward(peer, relay, targets[target])
-    found = exchange(lab[peer], way.address, *SIZES)
+    client = forward(peer, relay, targets[target])
+    found = exchange(lab[peer], client.address, *SIZES)
     assert found == {"same": list(SIZES), "different": [], "missing": []}
-    figures = load(lab[peer], way.address, size=1200, count=count, rate=400, wait=3000)
+    figures = load(lab[peer], client.address, size=1200, count=count, rate=400, wait=3000)
     assert is_clean(figures), figures
-    return way
+    return client
 
 
 def test_every_socket_is_a_zero_copy_one(relay):
@@ -252,8 +252,8 @@ def test_a_driver_that_has_zero_copy_and_refuses_it_is_believed_only_by_a_bind(r
 def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
         lab, guest, relay, forward, targets):
     for _ in range(3):
-        way = forward("peer-v4", relay, targets["target-v6"])
-        busy = start_load(lab["peer-v4"], way.address, count=10**6, rate=500)
+        client = forward("peer-v4", relay, targets["target-v6"])
+        busy = start_load(lab["peer-v4"], client.address, count=10**6, rate=500)
         lab["target-v6"].wait_heard(100)
         assert relay.end("TERM") == 0
         assert "xsk_unbind" not in relay.log()
@@ -261,7 +261,7 @@ def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
         relay.start()
         assert set(relay.modes().values()) == {"zerocopy"}
         busy.kill()
-        way.stop()
+        client.stop()
     assert_row(lab, relay, forward, targets, "bridge_4to6")
     assert guest.complaints() == []
 
@@ -269,14 +269,14 @@ def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
 def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
         lab, guest, relay, forward, targets):
     for _ in range(2):
-        way = forward("peer-v6", relay, targets["target-v4"])
-        busy = start_load(lab["peer-v6"], way.address, count=10**6, rate=500)
+        client = forward("peer-v6", relay, targets["target-v4"])
+        busy = start_load(lab["peer-v6"], client.address, count=10**6, rate=500)
         lab["target-v4"].wait_heard(100)
         assert relay.end("KILL") == 137
         relay.start()
         assert set(relay.modes().values()) == {"zerocopy"}
         busy.kill()
-        way.stop()
+        client.stop()
     assert_row(lab, relay, forward, targets, "bridge_6to4")
     assert relay.end("TERM") == 0
     assert guest.complaints() == []

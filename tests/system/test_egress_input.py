@@ -13,7 +13,7 @@ from netns import wait_until
 
 DATAPATHS = ("xdp", "sock")
 TARGETS = ("target-v4", "target-v6")
-STRAY = Path(daemon.__file__).with_name("stray.py")
+INJECT = Path(daemon.__file__).with_name("inject.py")
 
 # An application that opens a tunnel and then writes down all that comes through it.
 TAP = """
@@ -34,8 +34,8 @@ class Tap:
     def __init__(self, lab, relay, forward, target, address):
         self.lab, self.relay, self.target = lab, relay, lab[target]
         others = self.ports(relay)    # tunnels of the test before may not be gone yet
-        self.way = forward("peer-v4", relay, address)
-        self.app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, self.way.address],
+        self.client = forward("peer-v4", relay, address)
+        self.app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, self.client.address],
                                         name="tap")
         self.app.wait_line(f"^got {b'hello'.hex()}$")
         (self.port,) = self.ports(relay) - others
@@ -64,7 +64,7 @@ class Tap:
                 f" / Raw({payload!r})")
 
     def send(self, *expressions):
-        sent = self.target.json([sys.executable, STRAY, self.link, self.mac],
+        sent = self.target.json([sys.executable, INJECT, self.link, self.mac],
                                 text="\n".join(expressions) + "\n")
         assert sent >= len(expressions)
 
@@ -88,7 +88,7 @@ class Tap:
         return sum(self.lab["relay"].counters().get(name, 0) for name in names)
 
     def works(self):
-        assert exchange(self.lab["peer-v4"], self.way.address, 1, 500, 0) == {
+        assert exchange(self.lab["peer-v4"], self.client.address, 1, 500, 0) == {
             "same": [1, 500, 0], "different": [], "missing": []}
 
 
@@ -171,14 +171,14 @@ def test_fragments_do_not_end_a_tunnel(tap, target):
 
 
 def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, targets):
-    way = forward("peer-v4", relay, targets["target-v4"])
-    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
-    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")    # the largest fits once the path is known
+    client = forward("peer-v4", relay, targets["target-v4"])
+    daemon.load(lab["peer-v4"], client.address, size=64, count=100)
+    client.proc.wait_line(r"^max payload 1[4-9]\d\d$")    # the largest fits once the path is known
     watch = lab["target-v4"].start(
         ["tcpdump", "-nlv", "--immediate-mode", "-Q", "in", "-c", "3", "-i", "v4",
          "udp and dst port 7000"], name="tcpdump")
     watch.wait_line("listening on")
-    result = daemon.load(lab["peer-v4"], way.address, size=1200, count=50)
+    result = daemon.load(lab["peer-v4"], client.address, size=1200, count=50)
     assert result["received"], (result, relay.ctl("drops")["total"])
     watch.wait_line(r"(?s)(flags \[DF\].*){3}")
     watch.stop()
@@ -280,11 +280,11 @@ def test_the_target_is_told_what_fits_the_tunnel(lab, relay, forward, target):
     before = relay.ctl("status")["counters"].get("icmp_too_big_sent", 0)
     teller = host.start(["/usr/bin/python3", "-c", TELL, "6" if is_v6 else "4", port], name="tell")
     teller.wait_line("^ready")
-    way = forward("peer-v4", relay, daemon.endpoint(host.addr6 or host.addr4, port))
+    client = forward("peer-v4", relay, daemon.endpoint(host.addr6 or host.addr4, port))
     # Before it is known what the path takes, IPv6 could only be told of its minimum.
-    daemon.load(lab["peer-v4"], way.address, size=64, count=100)
-    way.proc.wait_line(r"^max payload 1[4-9]\d\d$")
-    app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, way.address], name="tap")
+    daemon.load(lab["peer-v4"], client.address, size=64, count=100)
+    client.proc.wait_line(r"^max payload 1[4-9]\d\d$")
+    app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, client.address], name="tap")
     fits = int(teller.wait_line(r"^fits (\d+)$", 90).group(1))
     headers = 48 if is_v6 else 28
     assert 1200 <= fits < 1500 - headers
