@@ -35,19 +35,32 @@ void clv_guard_fini(struct clv_guard *g)
 	*g = (struct clv_guard){ 0 };
 }
 
-/* The entry of a key; a fresh one when it was forgotten or never there. */
-static struct clv_guard_entry *find(struct clv_guard *g, const struct clv_guard_key *key)
+/* The first entry that a key may lie in. */
+static struct clv_guard_entry *ways_of(struct clv_guard *g, const struct clv_guard_key *key)
 {
-	size_t at = clv_hash(g->seed, key, sizeof(*key)) & (g->entries_len - 1) &
-		    ~(size_t)(WAYS - 1);
-	struct clv_guard_entry *ways = &g->entries[at], *fullest = ways;
+	return &g->entries[clv_hash(g->seed, key, sizeof(*key)) & (g->entries_len - 1) &
+			   ~(size_t)(WAYS - 1)];
+}
 
-	for (int i = 0; i < WAYS; i++) {
+/* The entry of a key among its ways, NULL when it was forgotten or never there. */
+static struct clv_guard_entry *find(struct clv_guard_entry *ways, const struct clv_guard_key *key)
+{
+	for (int i = 0; i < WAYS; i++)
 		if (ways[i].full_ns && !memcmp(&ways[i].key, key, sizeof(*key)))
 			return &ways[i];
+	return NULL;
+}
+
+/* The entry of a key; where there is none, a fresh one in the place of the fullest bucket. */
+static struct clv_guard_entry *find_or_make(struct clv_guard *g, const struct clv_guard_key *key)
+{
+	struct clv_guard_entry *ways = ways_of(g, key), *fullest = ways, *entry = find(ways, key);
+
+	if (entry)
+		return entry;
+	for (int i = 1; i < WAYS; i++)
 		if (ways[i].full_ns < fullest->full_ns)
 			fullest = &ways[i];
-	}
 	*fullest = (struct clv_guard_entry){ .key = *key };
 	return fullest;
 }
@@ -60,7 +73,7 @@ static bool take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_gu
 	if (!rate->interval_ns)
 		return true;
 	clv_guard_key_of(&key, addr, kind, width);
-	return clv_bucket_take(&find(g, &key)->full_ns, rate, now_ns);
+	return clv_bucket_take(&find_or_make(g, &key)->full_ns, rate, now_ns);
 }
 
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
@@ -68,6 +81,29 @@ bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv
 {
 	return take(g, addr, kind, CLV_GUARD_HOST, &g->limits.host, now_ns) &&
 	       take(g, addr, kind, CLV_GUARD_NET, &g->limits.net, now_ns);
+}
+
+static void give(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
+		 enum clv_guard_width width, const struct clv_rate *rate, uint64_t now_ns)
+{
+	struct clv_guard_entry *entry;
+	struct clv_guard_key key;
+
+	if (!rate->interval_ns)
+		return;
+	clv_guard_key_of(&key, addr, kind, width);
+	entry = find(ways_of(g, &key), &key); /* one that was forgotten is full */
+	if (entry && entry->full_ns > now_ns + rate->interval_ns)
+		entry->full_ns -= rate->interval_ns;
+	else if (entry)
+		*entry = (struct clv_guard_entry){ 0 };
+}
+
+void clv_guard_give(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
+		    uint64_t now_ns)
+{
+	give(g, addr, kind, CLV_GUARD_HOST, &g->limits.host, now_ns);
+	give(g, addr, kind, CLV_GUARD_NET, &g->limits.net, now_ns);
 }
 
 const char *clv_guard_source(const struct clv_guard_key *key, char buf[static CLV_GUARD_TEXT_MAX])

@@ -41,6 +41,9 @@ void clv_guard_fini(struct clv_guard *g);
 /* Whether a packet of that kind from addr may be looked at; takes from its buckets. */
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
 		    uint64_t now_ns);
+/* Undo a successful clv_guard_take for the same addr and kind. */
+void clv_guard_give(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
+		    uint64_t now_ns);
 
 enum {
 	CLV_GUARD_TEXT_MAX = 64,
