@@ -197,7 +197,7 @@ void clv_access_cancel(struct clv_access *a, struct clv_access_check *check);
 
 /*
  * Whether a grant is still valid, to be asked at its expires_sec and after the users or the
- * configuration changed.  The grant may be that of an earlier instance with the same secret. 
+ * configuration changed.  The grant may be that of an earlier instance with the same secret.
  * Updates its limits and expires_sec.
  */
 bool clv_access_renew(const struct clv_access *a, struct clv_access_grant *grant,

@@ -5,7 +5,7 @@
  *   $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH      base64 without padding
  *
  * A check takes about 20 to 50 ms of CPU time and 19 MiB by design.  It must run neither on a
- * worker nor in the control loop, and its caller must bound the number of pending checks. 
+ * worker nor in the control loop, and its caller must bound the number of pending checks.
  * Hashes made by other programs are accepted up to the memory of CLV_PASSWORD_KIB_MAX and the
  * work of CLV_PASSWORD_WORK_MAX.
  *

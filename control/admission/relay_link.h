@@ -6,8 +6,8 @@
  *
  * HOST is a name, an IPv4 address or an IPv6 address in brackets; PORT defaults to 443.  pin is
  * the SHA-256 of the SubjectPublicKeyInfo of the relay's key and token is a bearer token; both
- * are optional and allowed once.  Unknown parameters are ignored.  Values may be percent-
- * encoded.  A link has no user part, no path other than "/" and no fragment.
+ * are optional and allowed once.  Unknown parameters are ignored.  Values may be
+ * percent-encoded.  A link has no user part, no path other than "/" and no fragment.
  *
  * A link with a token is a secret: it must appear in no log, and error texts quote nothing of it.
  *

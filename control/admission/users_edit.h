@@ -26,7 +26,7 @@ enum {
  *   CLV_EFULL    the line or the file would become too long
  *   -EBUSY       another edit is in progress
  *   -errno       the file cannot be read or written
- * words: what follows the name in the file, "mbit=20 expires=2027-01-31", without a comment. 
+ * words: what follows the name in the file, "mbit=20 expires=2027-01-31", without a comment.
  * Messages quote none of them.
  */
 
