@@ -41,6 +41,7 @@ struct end {
 
 struct pair {
 	struct end client, server;
+	struct clv_rand rand; /* both connections keep a pointer to it */
 	uint64_t now_ns;
 	uint8_t payload[1200];
 	size_t payload_len;
@@ -262,14 +263,13 @@ static const struct clv_conn_ops conn_ops = {
 	.datagram = on_datagram,
 };
 
-static void open_end(struct pair *p, struct end *e, struct clv_conn_params *params,
-		     struct clv_rand *rand)
+static void open_end(struct pair *p, struct end *e, struct clv_conn_params *params)
 {
 	static const uint8_t reset_secret[CLV_CID_SECRET_LEN];
 	const struct clv_conn_env env = {
 		.ops = &conn_ops,
 		.owner = e,
-		.rand = rand,
+		.rand = &p->rand,
 		.counters = &e->counters,
 		.reset_secret = reset_secret,
 	};
@@ -321,23 +321,22 @@ static void open_pair(struct pair *p)
 		.conn_window = 65536,
 		.now_ns = CLV_SEC,
 	};
-	struct clv_rand rand;
 	struct clv_cid cid;
 
 	p->now_ns = CLV_SEC;
-	clv_rand_init(&rand, 1);
+	clv_rand_init(&p->rand, 1);
 	for (int i = 0; i < 2; i++)
 		p->addresses[i] = (struct clv_endpoint){
 			.addr = { 0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)i },
 			.port = 443,
 		};
-	clv_cid_random(&rand, &cid);
+	clv_cid_random(&p->rand, &cid);
 	ngtcp2_cid_init(&params.client_dcid, cid.id, sizeof(cid.id));
 	p->client.other = &p->server;
 	p->server.other = &p->client;
-	open_end(p, &p->client, &params, &rand);
+	open_end(p, &p->client, &params);
 	ngtcp2_conn_get_scid2(p->client.conn->qc, &params.client_scid);
-	open_end(p, &p->server, &params, &rand);
+	open_end(p, &p->server, &params);
 	clv_conn_output(p->client.conn, &p->client.port, p->now_ns);
 	for (int i = 0; i < HANDSHAKE_STEPS; i++)
 		step(p);
