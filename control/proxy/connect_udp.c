@@ -12,13 +12,12 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+#include "datapath/io/packet.h"
 #include "datapath/quic/dgram.h"
 
 enum {
 	VARINT_BYTES_MAX = 8,
 	BOUND_PREFIX_MAX = 27, /* Context ID, IP version, address and port before the payload */
-	V4_HEADERS = 28,       /* IP and UDP headers */
-	V6_HEADERS = 48,
 };
 
 /* ---- the life of a request ---- */
@@ -175,7 +174,7 @@ static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, co
  */
 static size_t datagram_max(const struct clv_request *rq, const struct clv_request_tunnel *tunnel)
 {
-	size_t headers = clv_addr_is_v4(tunnel->target.addr) ? V4_HEADERS : V6_HEADERS;
+	size_t headers = clv_packet_ip_udp_len(clv_addr_is_v4(tunnel->target.addr));
 	size_t mtu = tunnel->route.hop.mtu;
 
 	if (rq->bound)

@@ -52,10 +52,16 @@ bool clv_packet_checksum_ok(const struct clv_rx *rx);
  */
 size_t clv_packet_encode(uint8_t *payload, size_t len, const struct clv_flow *flow, uint8_t ecn);
 
-/* Length of the IP packet encode makes of len payload bytes for flow: what an MTU limits. */
+/* Bytes of IP and UDP header ahead of a payload. */
+static inline uint16_t clv_packet_ip_udp_len(bool is_v4)
+{
+	return is_v4 ? 20 + 8 : 40 + 8;
+}
+
+/* Length of the IP packet that encode makes of len payload bytes for flow: what an MTU limits. */
 static inline size_t clv_packet_ip_len(const struct clv_flow *flow, size_t len)
 {
-	return len + 8 + (clv_addr_is_v4(flow->remote.addr) ? 20 : 40);
+	return len + clv_packet_ip_udp_len(clv_addr_is_v4(flow->remote.addr));
 }
 
 /*

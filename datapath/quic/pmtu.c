@@ -3,10 +3,9 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/timers.h"
+#include "datapath/io/packet.h"
 
 enum {
-	IP_UDP_V4 = 28,
-	IP_UDP_V6 = 48,
 	MTU_FLOOR = 1280,   /* every IPv6 link carries it (RFC 8200 section 5) */
 	MTU_CEILING = 1500, /* larger ones gain little, and cost frames their room */
 	STEP_MIN = 16,	    /* a gain below this is not worth a probe */
@@ -18,11 +17,6 @@ enum {
 #define RETRY_NS (CLV_SEC / 10)
 #define BAD_NS	 CLV_SEC
 #define RAISE_NS (600 * CLV_SEC) /* RFC 8899 section 5.1.1, PMTU_RAISE_TIMER */
-
-static uint16_t overhead_of(bool is_v4)
-{
-	return is_v4 ? IP_UDP_V4 : IP_UDP_V6;
-}
 
 /* Look for more than what is confirmed: the first link's size first, most paths carry it. */
 static void search(struct clv_pmtu *p, uint64_t now_ns)
@@ -53,10 +47,10 @@ static void verify(struct clv_pmtu *p, uint64_t now_ns)
 static void set_path(struct clv_pmtu *p, bool is_v4, uint16_t mtu)
 {
 	p->is_v4 = is_v4;
-	p->base = MTU_FLOOR - overhead_of(is_v4);
+	p->base = MTU_FLOOR - clv_packet_ip_udp_len(is_v4);
 	if (mtu && mtu < MTU_FLOOR)
 		mtu = MTU_FLOOR;
-	p->top = (!mtu || mtu > MTU_CEILING ? MTU_CEILING : mtu) - overhead_of(is_v4);
+	p->top = (!mtu || mtu > MTU_CEILING ? MTU_CEILING : mtu) - clv_packet_ip_udp_len(is_v4);
 }
 
 void clv_pmtu_init(struct clv_pmtu *p, bool is_v4, uint16_t mtu)
@@ -69,10 +63,10 @@ void clv_pmtu_init(struct clv_pmtu *p, bool is_v4, uint16_t mtu)
 
 void clv_pmtu_move(struct clv_pmtu *p, bool is_v4, uint16_t mtu, uint64_t now_ns)
 {
-	uint16_t packet = p->confirmed + overhead_of(p->is_v4);
+	uint16_t packet = p->confirmed + clv_packet_ip_udp_len(p->is_v4);
 
 	set_path(p, is_v4, mtu);
-	p->confirmed = packet - overhead_of(is_v4);
+	p->confirmed = packet - clv_packet_ip_udp_len(is_v4);
 	if (p->confirmed > p->top)
 		p->confirmed = p->top;
 	search(p, now_ns);
