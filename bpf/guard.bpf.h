@@ -47,7 +47,7 @@ static __always_inline bool guard_take(const __u8 addr[16], enum clv_guard_kind 
 	clv_guard_key_of(&key, addr, kind, width);
 	full_ns = bpf_map_lookup_elem(&guard, &key);
 	if (full_ns)
-		return clv_bucket_take(full_ns, rate, now_ns);
+		return clv_rate_take(rate, full_ns, now_ns);
 	first_ns = now_ns + rate->interval_ns;
 	bpf_map_update_elem(&guard, &key, &first_ns, BPF_ANY);
 	return true;

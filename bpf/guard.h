@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * guard - token buckets for packets of strangers: the arithmetic that XDP and control share.
+ * guard - which token bucket a packet of no connection takes from; shared by XDP and control.
  *
- * A bucket is one number, the time at which it will be full again, so that taking a token is one
- * comparison and one addition, and an entry that was forgotten is a full bucket.
+ * Such packets come from unvalidated sources.  Each source prefix has one bucket for each kind.
  *
  * Threading: pure functions; any thread.
  */
@@ -13,33 +12,7 @@
 #include <stdbool.h>
 
 #include "bpf/abi.h"
-
-#define CLV_GUARD_SEC_NS 1000000000ull
-
-/* A rate in the form buckets want it.  per_sec 0: no limit.  burst: tokens of a full bucket. */
-static inline struct clv_rate clv_rate_of(__u32 per_sec, __u32 burst)
-{
-	struct clv_rate rate = { 0, 0 };
-
-	if (per_sec) {
-		rate.interval_ns = CLV_GUARD_SEC_NS / per_sec;
-		rate.burst_ns = rate.interval_ns * (burst ? burst : 1);
-	}
-	return rate;
-}
-
-/* Take a token.  full_ns: the bucket; 0 is a full one.  Returns whether there was one. */
-static inline bool clv_bucket_take(__u64 *full_ns, const struct clv_rate *rate, __u64 now_ns)
-{
-	__u64 from_ns = *full_ns > now_ns ? *full_ns : now_ns;
-
-	if (!rate->interval_ns)
-		return true;
-	if (from_ns + rate->interval_ns > now_ns + rate->burst_ns)
-		return false;
-	*full_ns = from_ns + rate->interval_ns;
-	return true;
-}
+#include "bpf/bucket.h"
 
 enum {
 	CLV_GUARD_V1 = 0x00000001,

@@ -35,9 +35,9 @@ void clv_admit_reset_secret(const uint8_t secret[static 32], uint8_t out[static 
 }
 
 /* A second's worth at once. */
-static struct clv_admit_bucket bucket_of(uint32_t per_sec)
+static struct clv_bucket bucket_of(uint32_t per_sec)
 {
-	return (struct clv_admit_bucket){ .rate = clv_rate_of(per_sec, per_sec) };
+	return clv_bucket_of(per_sec, per_sec);
 }
 
 void clv_admit_init(struct clv_admit *a, const uint8_t secret[static 32],
@@ -89,13 +89,14 @@ static void answer(struct judge *j, ngtcp2_ssize len, enum clv_counter why,
 	j->out->answer_len = (size_t)len;
 }
 
-static bool take(struct clv_admit_bucket *bucket, uint64_t now_ns)
+/* Here a rate of 0 is none at all. */
+static bool take(struct clv_bucket *bucket, uint64_t now_ns)
 {
-	return bucket->rate.interval_ns && clv_bucket_take(&bucket->full_ns, &bucket->rate, now_ns);
+	return clv_bucket_has_limit(bucket) && clv_bucket_take(bucket, now_ns);
 }
 
 /* Whether one more answer of this kind may go out; if not, the packet is dropped for it. */
-static bool may_answer(struct judge *j, struct clv_admit_bucket *bucket, enum clv_counter why_not)
+static bool may_answer(struct judge *j, struct clv_bucket *bucket, enum clv_counter why_not)
 {
 	if (take(bucket, j->now_ns))
 		return true;

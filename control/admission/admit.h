@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "control/admission/guard.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/counters.h"
 #include "datapath/base/rand.h"
 #include "datapath/io/port.h"
@@ -30,15 +31,10 @@ struct clv_admit_limits {
 	uint32_t refusals_per_sec; /* of connections and of Retry tokens */
 };
 
-struct clv_admit_bucket {
-	struct clv_rate rate;
-	__u64 full_ns;
-};
-
 struct clv_admit {
 	uint8_t token_secret[32]; /* of Retry and NEW_TOKEN tokens */
 	uint8_t reset_secret[32];
-	struct clv_admit_bucket resets, retries, versions, refusals;
+	struct clv_bucket resets, retries, versions, refusals;
 	struct clv_guard *guard; /* borrows; NULL: none */
 	struct clv_rand *rand;	 /* borrows */
 	struct clv_counters *counters;

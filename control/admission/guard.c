@@ -73,7 +73,7 @@ static bool take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_gu
 	if (!rate->interval_ns)
 		return true;
 	clv_guard_key_of(&key, addr, kind, width);
-	return clv_bucket_take(&find_or_make(g, &key)->full_ns, rate, now_ns);
+	return clv_rate_take(rate, &find_or_make(g, &key)->full_ns, now_ns);
 }
 
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,

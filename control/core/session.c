@@ -6,15 +6,13 @@
 #include <string.h>
 
 #include "control/core/state.h"
-#include "datapath/base/clock.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/err.h"
 
 enum {
 	STREAM_BIDI_STEP = 4,
+	CANCEL_BURST_SEC = 10, /* of cancelled streams at once: all tunnels may end */
 };
-
-/* So much of the allowance for streams given up may be used at once: all tunnels may end. */
-#define GIVEN_UP_BURST (10 * CLV_SEC)
 
 /* ---- connection IDs ---- */
 
@@ -187,22 +185,15 @@ static void stream_command(struct clv_session *s, enum clv_command type, int64_t
 }
 
 /*
- * Whether the client may give up another stream.  Opening and resetting costs it nothing, and us a
+ * Whether the client may cancel another stream.  Opening and resetting costs it nothing, and us a
  * request each (RFC 9114 section 10.5).
  */
-static bool may_give_up(struct clv_session *s)
+static bool may_cancel(struct clv_session *s)
 {
-	const struct clv_control *c = s->control;
-	uint64_t each_ns = CLV_SEC / c->p.limits.given_up_per_sec;
-	uint64_t earliest = c->now_ns > GIVEN_UP_BURST ? c->now_ns - GIVEN_UP_BURST : 0;
+	const uint32_t per_sec = s->control->p.limits.given_up_per_sec;
+	const struct clv_rate rate = clv_rate_of(per_sec, CANCEL_BURST_SEC * per_sec);
 
-	/* the time up to which the allowance is used; never so old that more than a burst is left */
-	if (s->given_up_ns < earliest)
-		s->given_up_ns = earliest;
-	if (s->given_up_ns + each_ns > c->now_ns)
-		return false;
-	s->given_up_ns += each_ns;
-	return true;
+	return clv_rate_take(&rate, &s->cancel_full_ns, s->control->now_ns);
 }
 
 void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
@@ -211,7 +202,7 @@ void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint
 	if (!s->h3 || s->closing)
 		return;
 	if ((type == CLV_EVT_STREAM_RESET || type == CLV_EVT_STREAM_STOP) && s->is_server &&
-	    !may_give_up(s)) {
+	    !may_cancel(s)) {
 		clv_count(&s->control->counters, CLV_COUNT_STREAM_FLOODS);
 		clv_h3_close(s->h3, CLV_H3_EXCESSIVE_LOAD, "too many requests given up");
 		return;

@@ -77,7 +77,7 @@ struct clv_session {
 	int64_t next_uni, next_bidi;
 	struct pending *pending, *pending_last;
 	uint32_t pending_datagrams;
-	uint64_t given_up_ns; /* allowance for streams given up is used to here */
+	__u64 cancel_full_ns; /* bucket of streams the client may cancel */
 	uint32_t tunnels;
 	uint32_t payload_max;
 	struct clv_nexthop hop;

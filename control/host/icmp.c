@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "datapath/base/addr.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/bytes.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -31,9 +32,8 @@ enum {
 enum { RAW_ICMP_FILTER = 1 };
 
 struct clv_icmp {
-	int fd4, fd6; /* -1: the host lacks the family */
-	uint32_t per_sec, left;
-	uint64_t second_ns;
+	int fd4, fd6;		    /* -1: the host lacks the family */
+	struct clv_bucket messages; /* that are looked at; no limit: none is */
 	struct clv_counters *counters;
 };
 
@@ -153,7 +153,7 @@ int clv_icmp_open(uint32_t per_sec, struct clv_counters *counters, struct clv_ic
 	if (!icmp)
 		return -ENOMEM;
 	icmp->fd4 = icmp->fd6 = -1;
-	icmp->per_sec = per_sec;
+	icmp->messages = clv_bucket_of(per_sec, per_sec);
 	icmp->counters = counters;
 	ICMP6_FILTER_SETBLOCKALL(&filter6);
 	ICMP6_FILTER_SETPASS(ICMP6_DST_UNREACH, &filter6);
@@ -193,16 +193,10 @@ int clv_icmp_fd(const struct clv_icmp *icmp, int family)
 
 static bool may_look(struct clv_icmp *icmp, uint64_t now_ns)
 {
-	if (now_ns - icmp->second_ns >= CLV_SEC) {
-		icmp->second_ns = now_ns;
-		icmp->left = icmp->per_sec;
-	}
-	if (!icmp->left) {
-		clv_count(icmp->counters, CLV_COUNT_ICMP_LIMITED);
-		return false;
-	}
-	icmp->left--;
-	return true;
+	if (clv_bucket_has_limit(&icmp->messages) && clv_bucket_take(&icmp->messages, now_ns))
+		return true;
+	clv_count(icmp->counters, CLV_COUNT_ICMP_LIMITED);
+	return false;
 }
 
 /* An IPv4 raw socket hands over the IP header too; the kernel has checked it. */

@@ -219,22 +219,6 @@ static int close_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 
 /* ---- capsules of the peer ---- */
 
-bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns)
-{
-	uint64_t each_ns;
-
-	if (!rate || !rate->per_sec)
-		return true;
-	each_ns = CLV_SEC / rate->per_sec;
-	if (rate->at_ns < now_ns)
-		rate->at_ns = now_ns;
-	/* at_ns is ahead of the clock by the burst so far: a second's worth at most. */
-	if (rate->at_ns + each_ns > now_ns + CLV_SEC)
-		return false;
-	rate->at_ns += each_ns;
-	return true;
-}
-
 static int refuse(struct clv_contexts *m, uint64_t id, enum clv_counter why)
 {
 	count(m, why);
@@ -328,7 +312,7 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 			count(m, CLV_COUNT_CONTEXT_ABORT_GAPS);
 		return err;
 	}
-	if (!clv_contexts_rate_take(m->p.rate, now_ns))
+	if (m->p.rate && !clv_bucket_take(m->p.rate, now_ns))
 		return refuse(m, a.context_id, CLV_COUNT_CONTEXT_REFUSED_RATE);
 	/* These IDs are of our path MTU probes. */
 	if (a.context_id >= CLV_DGRAM_CONTEXT_PROBE_CLIENT)

@@ -25,6 +25,7 @@
 
 #include "bpf/abi.h"
 #include "control/masque/capsule.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/counters.h"
 
 struct clv_contexts;
@@ -50,15 +51,6 @@ struct clv_contexts_limits {
 				 stream is aborted */
 	uint32_t gaps_max;    /* runs of IDs the peer used; one, if it counts without gaps */
 };
-
-/* Limits the registrations of a peer, over all tunnels of its connection.  Zeroed: none so far. */
-struct clv_contexts_rate {
-	uint32_t per_sec; /* 0: no limit; also how many may come at once */
-	uint64_t at_ns;	  /* when the next one would be due if they came evenly */
-};
-
-/* Account for one registration.  rate: NULL, there is no limit.  Returns false: too fast. */
-bool clv_contexts_rate_take(struct clv_contexts_rate *rate, uint64_t now_ns);
 
 /* None may call back into the manager. */
 struct clv_contexts_ops {
@@ -87,7 +79,8 @@ struct clv_contexts_params {
 	const struct clv_endpoint *target; /* copies; the real target, whose datagrams have Context
 					      ID 0; NULL for "*" */
 	struct clv_contexts_limits limits;
-	struct clv_contexts_rate *rate; /* borrows for life; NULL: no limit */
+	/* registrations of one connection; borrows for life; NULL: no limit */
+	struct clv_bucket *rate;
 	const struct clv_contexts_ops *ops;
 	void *user;
 	struct clv_counters *counters; /* borrows for life */

@@ -311,8 +311,7 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 	/* The uncompressed context was closed since: the worker forgot its remotes with it. */
 	if (!known && !clv_contexts_uncompressed(b->contexts))
 		return;
-	if (!known &&
-	    !clv_contexts_rate_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
+	if (!known && !clv_bucket_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
 		why = CLV_COUNT_REMOTE_REFUSED_RATE;
 	} else if (!known) {
 		err = find_hop(b, &evt->wire, &r, &peer_tunnel);

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpf/guard.h"
 #include "control/http/fields.h"
 #include "control/masque/template.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/respond.h"
 #include "control/proxy/state.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/err.h"
 
 /* ---- reading a request ---- */
@@ -124,8 +124,8 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 	const struct clv_http_field *method = clv_http_find_only(head, ":method");
 	const struct clv_http_field *protocol = clv_http_find_only(head, ":protocol");
 
-	if (!clv_bucket_take(&rs->rate_full_ns, &rs->params.config->request_rate,
-			     *rs->params.config->now_ns)) {
+	if (!clv_rate_take(&rs->params.config->request_rate, &rs->rate_full_ns,
+			   *rs->params.config->now_ns)) {
 		clv_requests_count(rs, CLV_COUNT_REFUSED_RATE);
 		clv_respond_refusal(
 			rs, s, 429,
@@ -216,7 +216,8 @@ int clv_requests_new(const struct clv_requests_params *params, struct clv_reques
 	}
 	rs->params = *params;
 	rs->http = params->http;
-	rs->registrations.per_sec = params->config->bind->registrations_per_sec;
+	rs->registrations = clv_bucket_of(params->config->bind->registrations_per_sec,
+					  params->config->bind->registrations_per_sec);
 	clv_http_set_events(rs->http, &event_ops, rs);
 	*out = rs;
 	return 0;

@@ -50,9 +50,9 @@ struct clv_requests {
 	struct clv_http *http;
 	struct clv_request *first;
 	uint32_t count;
-	struct clv_contexts_rate registrations; /* of contexts, on all tunnels */
-	uint32_t remotes;			/* of all bound tunnels */
-	__u64 rate_full_ns;			/* bucket of config->request_rate */
+	struct clv_bucket registrations; /* of contexts, on all tunnels */
+	uint32_t remotes;		 /* of all bound tunnels */
+	__u64 rate_full_ns;		 /* bucket of config->request_rate */
 };
 
 /* A bound tunnel. */

@@ -19,6 +19,7 @@
 #ifndef CLV_WORKER_STATE_H
 #define CLV_WORKER_STATE_H
 
+#include "datapath/base/bucket.h"
 #include "datapath/base/pool.h"
 #include "datapath/base/rand.h"
 #include "datapath/base/table.h"
@@ -69,9 +70,9 @@ struct clv_worker {
 	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
 	uint32_t *open_numbers;
 	uint32_t open_len;
-	uint64_t icmp_ns; /* allowance for ICMP errors is used to here */
-	uint8_t *quote;	  /* room for the packet that an error is about */
-	unsigned work;	  /* done in this step */
+	struct clv_bucket icmp; /* ICMP errors to targets */
+	uint8_t *quote;		/* room for the packet that an error is about */
+	unsigned work;		/* done in this step */
 	bool stopping, stopped;
 };
 

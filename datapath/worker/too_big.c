@@ -29,19 +29,6 @@ static bool is_unicast(const struct clv_endpoint *remote)
 	return a[0] != 0xff && !clv_addr_is_any(a);
 }
 
-static bool may_say(struct clv_worker *w)
-{
-	uint64_t each_ns = CLV_SEC / w->p.icmp_per_sec;
-	uint64_t earliest = w->now_ns > CLV_SEC ? w->now_ns - CLV_SEC : 0;
-
-	if (w->icmp_ns < earliest)
-		w->icmp_ns = earliest;
-	if (w->icmp_ns + each_ns > w->now_ns)
-		return false;
-	w->icmp_ns += each_ns;
-	return true;
-}
-
 /* The packet as the remote sent it, but for what routers change and we did not keep. */
 static void tell(struct clv_worker *w, const struct clv_flow *sent, const uint8_t *payload,
 		 size_t len, size_t room)
@@ -59,7 +46,7 @@ static void tell(struct clv_worker *w, const struct clv_flow *sent, const uint8_
 		evt.mtu = MTU_MIN6;
 	if (clv_packet_ip_len(sent, len) <= evt.mtu)
 		return;
-	if (!may_say(w)) {
+	if (!clv_bucket_take(&w->icmp, w->now_ns)) {
 		clv_count(&w->counters, CLV_COUNT_ICMP_LIMITED);
 		return;
 	}

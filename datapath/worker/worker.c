@@ -28,6 +28,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	memset(w, 0, sizeof(*w));
 	w->p = *params;
 	w->heap = (struct clv_heap){ .max = params->quic_memory_max, .counters = &w->counters };
+	w->icmp = clv_bucket_of(params->icmp_per_sec, params->icmp_per_sec);
 	clv_rand_init(&w->rand, params->rand_seed);
 	seed[0] = clv_rand_u64(&w->rand);
 	seed[1] = clv_rand_u64(&w->rand);

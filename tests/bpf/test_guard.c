@@ -25,7 +25,7 @@ static struct clv_rate rate(uint32_t per_sec, uint32_t burst)
 /* A token an hour. */
 static struct clv_rate slow(uint32_t burst)
 {
-	return (struct clv_rate){ 3600 * CLV_GUARD_SEC_NS, 3600 * CLV_GUARD_SEC_NS * burst };
+	return (struct clv_rate){ 3600 * CLV_BUCKET_SEC_NS, 3600 * CLV_BUCKET_SEC_NS * burst };
 }
 
 static void set_limits(struct clv_rate host, struct clv_rate net)
@@ -137,7 +137,7 @@ static void tokens_come_back_with_time(void **state)
 	/* as if two hours had passed */
 	assert_int_equal(bpf_map_get_next_key(fd, NULL, &key), 0);
 	assert_int_equal(bpf_map_lookup_elem(fd, &key, &full_ns), 0);
-	full_ns -= 2 * 3600 * CLV_GUARD_SEC_NS;
+	full_ns -= 2 * 3600 * CLV_BUCKET_SEC_NS;
 	assert_int_equal(bpf_map_update_elem(fd, &key, &full_ns, BPF_EXIST), 0);
 	assert_int_equal(passed(initial4, "203.0.113.7", 10), 2);
 }

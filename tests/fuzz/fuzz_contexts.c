@@ -22,6 +22,7 @@ enum {
 	OPEN_MAX = 8,
 	ANSWERS_MAX = 5,
 	GAPS_MAX = 6,
+	PER_SEC = 4,
 };
 
 struct capsule {
@@ -39,7 +40,7 @@ struct id_state {
 struct side {
 	struct clv_contexts *m;
 	struct clv_counters counters;
-	struct clv_contexts_rate rate;
+	struct clv_bucket rate; /* PER_SEC, or no limit */
 	enum clv_contexts_role role;
 	struct id_state ids[IDS];
 	uint64_t top; /* IDs above were neither opened nor refused */
@@ -105,8 +106,8 @@ static int on_open(void *user, const struct clv_contexts_entry *e)
 		CHECK(s->assigned == e->id);
 		s->must_ack = e->id;
 		s->accepted++;
-		CHECK(!s->rate.per_sec ||
-		      s->accepted <= s->rate.per_sec * (1 + s->now_ns / CLV_SEC) + 1);
+		CHECK(!clv_bucket_has_limit(&s->rate) ||
+		      s->accepted <= PER_SEC * (1 + s->now_ns / CLV_SEC) + 1);
 	}
 	return 0;
 }
@@ -343,7 +344,7 @@ static int say_assign(struct side *s, uint64_t id, const struct clv_endpoint *re
 
 	check_result(is_wrong, true, err);
 	/* of two that cross the relay's goes */
-	if (ours && !err && !s->rate.per_sec)
+	if (ours && !err && !clv_bucket_has_limit(&s->rate))
 		CHECK(s->ids[ours].is_open == (s->role == CLV_CONTEXTS_CLIENT));
 	return err;
 }
@@ -413,7 +414,7 @@ static void play_alone(const uint8_t *data, size_t size)
 	int err = 0;
 
 	CHECK(s);
-	s->rate.per_sec = data[0] & 4 ? 4 : 0;
+	s->rate = clv_bucket_of(data[0] & 4 ? PER_SEC : 0, PER_SEC);
 	begin(s, data[0] & 1 ? CLV_CONTEXTS_RELAY : CLV_CONTEXTS_CLIENT,
 	      data[0] & 2 ? &target : NULL, ANSWERS_MAX);
 	for (p++; !err && end - p >= 3;) {

@@ -334,7 +334,7 @@ struct world {
 	const char *name;
 	struct clv_contexts *m;
 	struct clv_counters counters;
-	struct clv_contexts_rate rate;
+	struct clv_bucket rate;
 	char out[OUT_MAX]; /* capsules sent, hex */
 	uint64_t sent;
 	uint32_t mapped; /* mappings saved */
@@ -486,7 +486,7 @@ static void read_text(const char **at, char *text, size_t room, bool joins)
 static void run(const struct rule *r)
 {
 	struct clv_endpoint target = { 0 };
-	struct world w = { .name = r->name, .rate = { .per_sec = r->rate } };
+	struct world w = { .name = r->name, .rate = clv_bucket_of(r->rate, r->rate) };
 	struct clv_contexts_params p = {
 		.role = r->role,
 		.target = r->target ? &target : NULL,
