@@ -145,38 +145,45 @@ struct clv_count {
 };
 
 /*
- * X(symbol, exported name, help): one entry for each way out of the XDP program, and SEEN.
- * The sum of all but SEEN equals SEEN.
+ * X(symbol, action, exported name, help): one entry for each way out of the XDP program.  action is
+ * what the kernel then does with the frame, XDP_<action>; a reason without one does not compile.
  */
-#define CLV_XDP_COUNTERS(X)                                                                        \
-	X(SEEN, "xdp_seen", "frames the program looked at")                                        \
-	X(PASS_NOT_IP, "xdp_pass_not_ip", "neither IPv4 nor IPv6, left to the kernel")             \
-	X(PASS_OPTIONS, "xdp_pass_options",                                                        \
+#define CLV_XDP_VERDICTS(X)                                                                        \
+	X(PASS_NOT_IP, PASS, "xdp_pass_not_ip", "neither IPv4 nor IPv6, left to the kernel")       \
+	X(PASS_OPTIONS, PASS, "xdp_pass_options",                                                  \
 	  "IPv4 options or IPv6 extension headers, left to the kernel")                            \
-	X(PASS_FRAGMENT, "xdp_pass_fragment", "fragments, left to the kernel")                     \
-	X(PASS_NOT_UDP, "xdp_pass_not_udp", "not UDP, left to the kernel")                         \
-	X(PASS_MALFORMED, "xdp_pass_malformed",                                                    \
+	X(PASS_FRAGMENT, PASS, "xdp_pass_fragment", "fragments, left to the kernel")               \
+	X(PASS_NOT_UDP, PASS, "xdp_pass_not_udp", "not UDP, left to the kernel")                   \
+	X(PASS_MALFORMED, PASS, "xdp_pass_malformed",                                              \
 	  "lengths and headers disagree, left to the kernel to judge")                             \
-	X(PASS_FOREIGN, "xdp_pass_foreign", "UDP to endpoints that are not the relay's")           \
-	X(PASS_LONG_HEADER, "xdp_pass_long_header",                                                \
+	X(PASS_FOREIGN, PASS, "xdp_pass_foreign", "UDP to endpoints that are not the relay's")     \
+	X(PASS_LONG_HEADER, PASS, "xdp_pass_long_header",                                          \
 	  "QUIC long headers, left to the control plane")                                          \
-	X(PASS_UNKNOWN_CID, "xdp_pass_unknown_cid",                                                \
+	X(PASS_UNKNOWN_CID, PASS, "xdp_pass_unknown_cid",                                          \
 	  "short headers with no connection of ours, left to the control plane")                   \
-	X(STEER_CONN, "xdp_steer_conn", "tunnel packets handed to a worker")                       \
-	X(STEER_CONTEXT, "xdp_steer_context", "datagrams of a known remote handed to a worker")    \
-	X(STEER_UNCOMPRESSED, "xdp_steer_uncompressed",                                            \
+	X(STEER_CONN, REDIRECT, "xdp_steer_conn", "tunnel packets handed to a worker")             \
+	X(STEER_CONTEXT, REDIRECT, "xdp_steer_context",                                            \
+	  "datagrams of a known remote handed to a worker")                                        \
+	X(STEER_UNCOMPRESSED, REDIRECT, "xdp_steer_uncompressed",                                  \
 	  "datagrams of any remote to an open binding handed to a worker")                         \
-	X(DROP_UNKNOWN_REMOTE, "xdp_drop_unknown_remote",                                          \
+	X(DROP_UNKNOWN_REMOTE, DROP, "xdp_drop_unknown_remote",                                    \
 	  "to a relay port from a remote its tunnel did not ask for")                              \
-	X(DROP_DENIED, "xdp_drop_denied", "to a relay port from an address the policy denies")     \
-	X(DROP_ZERO_CHECKSUM6, "xdp_drop_zero_checksum6", "UDP over IPv6 without a checksum")      \
-	X(DROP_GUARD, "xdp_drop_guard",                                                            \
+	X(DROP_DENIED, DROP, "xdp_drop_denied",                                                    \
+	  "to a relay port from an address the policy denies")                                     \
+	X(DROP_ZERO_CHECKSUM6, DROP, "xdp_drop_zero_checksum6",                                    \
+	  "UDP over IPv6 without a checksum")                                                      \
+	X(DROP_GUARD, DROP, "xdp_drop_guard",                                                      \
 	  "of no connection, and its source sent too many of those: [guard] in the configuration") \
-	X(DROP_NO_SOCKET, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")           \
-	X(DROP_NO_META, "xdp_drop_no_meta", "no room for metadata in front of the frame")
+	X(DROP_NO_SOCKET, DROP, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")     \
+	X(DROP_NO_META, DROP, "xdp_drop_no_meta", "no room for metadata in front of the frame")
+
+/* SEEN counts every frame; the sum of the verdicts equals it. */
+#define CLV_XDP_COUNTERS(X)                                                                        \
+	X(SEEN, ABORTED, "xdp_seen", "frames the program looked at")                               \
+	CLV_XDP_VERDICTS(X)
 
 enum clv_xdp_counter {
-#define X(symbol, name, help) CLV_XDP_##symbol,
+#define X(symbol, action, name, help) CLV_XDP_##symbol,
 	CLV_XDP_COUNTERS(X)
 #undef X
 		CLV_XDP_COUNTER_MAX

@@ -28,21 +28,21 @@ static __always_inline void count(__u32 counter, __u32 frame_bytes)
 /* What the kernel does with a frame that left by this counter. */
 static __always_inline int action_of(enum clv_xdp_counter exit)
 {
-	switch (exit) {
-	case CLV_XDP_STEER_CONN:
-	case CLV_XDP_STEER_CONTEXT:
-	case CLV_XDP_STEER_UNCOMPRESSED:
-		return XDP_REDIRECT;
-	case CLV_XDP_DROP_UNKNOWN_REMOTE:
-	case CLV_XDP_DROP_DENIED:
-	case CLV_XDP_DROP_ZERO_CHECKSUM6:
-	case CLV_XDP_DROP_GUARD:
-	case CLV_XDP_DROP_NO_SOCKET:
-	case CLV_XDP_DROP_NO_META:
-		return XDP_DROP;
-	default:
-		return XDP_PASS;
-	}
+#define X(symbol, action, name, help) | (__u64)(XDP_##action == XDP_REDIRECT) << CLV_XDP_##symbol
+	const __u64 redirects = 0 CLV_XDP_VERDICTS(X);
+#undef X
+#define X(symbol, action, name, help) | (__u64)(XDP_##action == XDP_PASS) << CLV_XDP_##symbol
+	const __u64 passes = 0 CLV_XDP_VERDICTS(X);
+#undef X
+#define X(symbol, action, name, help)                                                              \
+	_Static_assert(XDP_##action == XDP_PASS || XDP_##action == XDP_DROP ||                     \
+			       XDP_##action == XDP_REDIRECT,                                       \
+		       #symbol ": action_of does not know this action");
+	CLV_XDP_VERDICTS(X)
+#undef X
+	const __u64 bit = 1ull << exit;
+
+	return bit & redirects ? XDP_REDIRECT : bit & passes ? XDP_PASS : XDP_DROP;
 }
 
 SEC("xdp")

@@ -13,8 +13,6 @@ enum {
 	REF_TEXT_MAX = 40, /* three numbers and their dots */
 };
 
-#define DROP_PREFIX "xdp_drop_"
-
 void clv_listing_start(struct clv_listing *l, const struct clv_daemon *daemon,
 		       const json_t *request)
 {
@@ -88,7 +86,7 @@ json_t *clv_listing_xdp(const struct clv_bpf_maps *maps, bool drops_only)
 	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
 		const char *name = clv_xdp_counter_name((enum clv_xdp_counter)i);
 
-		if (drops_only && strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) != 0)
+		if (drops_only && !clv_xdp_counter_is_drop((enum clv_xdp_counter)i))
 			continue;
 		json_object_set_new(object, name,
 				    json_pack("{s:I,s:I}", "packets", (json_int_t)counts[i].packets,

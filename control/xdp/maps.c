@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -287,8 +288,9 @@ int clv_maps_counters(const struct clv_bpf_maps *fds, struct clv_count out[CLV_X
 
 static const struct {
 	const char *name, *help;
+	enum xdp_action action;
 } xdp_counters[] = {
-#define X(symbol, name, help) [CLV_XDP_##symbol] = { name, help },
+#define X(symbol, action, name, help) [CLV_XDP_##symbol] = { name, help, XDP_##action },
 	CLV_XDP_COUNTERS(X)
 #undef X
 };
@@ -301,4 +303,9 @@ const char *clv_xdp_counter_name(enum clv_xdp_counter which)
 const char *clv_xdp_counter_help(enum clv_xdp_counter which)
 {
 	return (unsigned)which < CLV_XDP_COUNTER_MAX ? xdp_counters[which].help : "";
+}
+
+bool clv_xdp_counter_is_drop(enum clv_xdp_counter which)
+{
+	return (unsigned)which < CLV_XDP_COUNTER_MAX && xdp_counters[which].action == XDP_DROP;
 }

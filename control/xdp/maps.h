@@ -74,5 +74,7 @@ int clv_maps_counters(const struct clv_bpf_maps *fds, struct clv_count out[CLV_X
 /* Exported name and help of an XDP counter; live as long as the program. */
 const char *clv_xdp_counter_name(enum clv_xdp_counter which);
 const char *clv_xdp_counter_help(enum clv_xdp_counter which);
+/* Whether the kernel drops the frames that it counts. */
+bool clv_xdp_counter_is_drop(enum clv_xdp_counter which);
 
 #endif

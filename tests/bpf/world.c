@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -167,6 +168,12 @@ struct clv_count world_count(const struct world *w, enum clv_xdp_counter counter
 	return sum;
 }
 
+static const uint32_t action_of[] = {
+#define X(symbol, action, name, help) [CLV_XDP_##symbol] = XDP_##action,
+	CLV_XDP_VERDICTS(X)
+#undef X
+};
+
 static enum clv_xdp_counter find_counted(const struct world *w, const struct clv_count *before,
 					 size_t frame_len)
 {
@@ -215,6 +222,7 @@ void world_run(const struct world *w, const uint8_t *frame, size_t len, unsigned
 
 	out->action = run.retval;
 	out->counted = find_counted(w, before, len);
+	assert_int_equal(out->action, action_of[out->counted]);
 	out->meta_len = ctx_out.data;
 	out->frame_len = run.data_size_out - ctx_out.data;
 	assert_true(out->meta_len <= sizeof(out->meta) && out->frame_len <= sizeof(out->frame));

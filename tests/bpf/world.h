@@ -70,7 +70,8 @@ struct clv_count world_count(const struct world *w, enum clv_xdp_counter counter
 
 /*
  * Run one frame of at least 14 bytes, meta_len bytes of metadata in front of it.  Asserts what holds
- * for every frame: SEEN and exactly one other counter grew by one packet and the frame's bytes.
+ * for every frame: SEEN and exactly one other counter grew by one packet and the frame's bytes, and
+ * the action is the one that abi.h lists for that counter.
  */
 void world_run(const struct world *w, const uint8_t *frame, size_t len, unsigned meta_len,
 	       struct outcome *out);

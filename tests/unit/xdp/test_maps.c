@@ -134,6 +134,23 @@ static void every_counter_has_a_name(void **state)
 	assert_string_equal(clv_xdp_counter_name(CLV_XDP_COUNTER_MAX), "unknown");
 }
 
+static void a_drop_is_one_by_its_action_and_by_its_name(void **state)
+{
+	unsigned drops = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < CLV_XDP_COUNTER_MAX; i++) {
+		bool is_drop = clv_xdp_counter_is_drop((enum clv_xdp_counter)i);
+
+		assert_int_equal(is_drop, !strncmp(clv_xdp_counter_name((enum clv_xdp_counter)i),
+						   "xdp_drop_", 9));
+		drops += is_drop;
+	}
+	assert_true(drops > 0);
+	assert_false(clv_xdp_counter_is_drop(CLV_XDP_SEEN));
+	assert_false(clv_xdp_counter_is_drop(CLV_XDP_COUNTER_MAX));
+}
+
 static void connection_ids_come_and_go_and_have_a_ceiling(void **state)
 {
 	struct clv_ref ref = { .slot = 3, .generation = 9, .worker = 1 }, got;
@@ -514,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_maps_writing_does_nothing),
 		cmocka_unit_test(every_counter_has_a_name),
+		cmocka_unit_test(a_drop_is_one_by_its_action_and_by_its_name),
 		cmocka_unit_test(connection_ids_come_and_go_and_have_a_ceiling),
 		cmocka_unit_test(contexts_and_bindings_come_and_go),
 		cmocka_unit_test(listeners_follow_addresses),
