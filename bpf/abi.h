@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	2u /* bump on any change of layout or meaning; the loader refuses others,
+	3u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -63,7 +63,10 @@ enum clv_binding_flag {
 	CLV_BINDING_UNCOMPRESSED = 1u << 0, /* remotes without a context of their own may come in */
 };
 
-/* Value of `contexts`: the tunnel and Context ID that one remote's datagrams belong to. */
+/*
+ * Value of `contexts`: the tunnel that one remote's datagrams belong to.  The Context ID is for
+ * listings; the worker looks it up itself, since the map may lag behind it.
+ */
 struct clv_context {
 	struct clv_ref tunnel;
 	__u32 pad;
@@ -123,7 +126,7 @@ struct clv_link {
 enum clv_kind {
 	CLV_KIND_UNKNOWN = 0, /* not classified: the worker looks up itself */
 	CLV_KIND_CONN = 1,    /* short header with a known connection ID: ref is a connection */
-	CLV_KIND_CONTEXT = 2, /* from a remote with a context: ref is a tunnel, context_id set */
+	CLV_KIND_CONTEXT = 2, /* from a remote with a context: ref is a tunnel */
 	CLV_KIND_UNCOMPRESSED = 3, /* to a binding open for any remote: ref is a tunnel */
 };
 
@@ -133,8 +136,6 @@ struct clv_meta {
 	__u8 kind;   /* enum clv_kind */
 	__u8 pad[3];
 	struct clv_ref ref;
-	__u32 pad2;
-	__u64 context_id;
 };
 #define CLV_META_MAGIC (0xc1f70000u | CLV_ABI_VERSION)
 
@@ -201,7 +202,7 @@ CLV_ABI_SIZE(struct clv_guard_key, 20);
 CLV_ABI_SIZE(struct clv_rate, 16);
 CLV_ABI_SIZE(struct clv_guard_limits, 32);
 CLV_ABI_SIZE(struct clv_link, 4);
-CLV_ABI_SIZE(struct clv_meta, 32);
+CLV_ABI_SIZE(struct clv_meta, 20);
 CLV_ABI_SIZE(struct clv_count, 16);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * steer - whose datagram it is: a connection's, a tunnel's, the control plane's or none of ours.
  *
- * Each function returns the counter that says so.  For the STEER ones it has filled kind, ref and
- * context_id of *meta, and the frame waits for clv_hand_over.
+ * Each function returns the verdict.  For the STEER ones it has filled kind and ref of *meta, and the
+ * frame waits for clv_hand_over.
  */
 #ifndef CLV_STEER_BPF_H
 #define CLV_STEER_BPF_H
@@ -105,7 +105,6 @@ static __always_inline enum clv_xdp_counter steer_target(const struct clv_udp_vi
 		return CLV_XDP_DROP_DENIED;
 	meta->kind = CLV_KIND_CONTEXT;
 	meta->ref = context->tunnel;
-	meta->context_id = context->context_id;
 	return CLV_XDP_STEER_CONTEXT;
 }
 

@@ -40,7 +40,6 @@ struct clv_rx {
 	uint16_t link;	 /* xsk: the link it came in by, for clv_l2; sock: 0 */
 	uint32_t socket; /* sock: number of the socket it came in by; xsk: 0 */
 	struct clv_ref ref;
-	uint64_t context_id;
 	struct clv_l2 l2; /* xsk: how to answer on the same link; sock: all zero */
 	uint64_t frame;	  /* the port's own */
 };

@@ -135,13 +135,11 @@ static void read_meta(const struct clv_xsk_port *x, uint64_t addr, struct clv_rx
 		goto unknown;
 	rx->kind = meta.kind;
 	rx->ref = meta.ref;
-	rx->context_id = meta.context_id;
 	return;
 
 unknown:
 	rx->kind = CLV_KIND_UNKNOWN;
 	rx->ref = (struct clv_ref){ 0 };
-	rx->context_id = 0;
 }
 
 /* Returns whether the frame holds a datagram for the worker. */

@@ -134,7 +134,6 @@ static bool receive(struct source *s, uint64_t number, uint8_t payload[static PA
 		.payload_len = PAYLOAD_LEN,
 		.kind = meta.kind,
 		.ref = meta.ref,
-		.context_id = meta.context_id,
 	};
 	return true;
 }

@@ -23,7 +23,6 @@ const uint8_t unknown_cid[CLV_CID_LEN] = { 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0
 const struct clv_ref known_conn = { .slot = 17, .generation = 0x01020304, .worker = 3 };
 const struct clv_ref open_tunnel = { .slot = 21, .generation = 5, .worker = 1 };
 const struct clv_ref closed_tunnel = { .slot = 22, .generation = 6, .worker = 2 };
-const uint64_t known_context_id = UINT64_C(0x1122334455667788);
 
 void need_root(void)
 {
@@ -58,8 +57,8 @@ static void put_relay(const struct world *w, const char *relay, const char *remo
 	const struct clv_listener listener = { .id = 1 };
 	const struct clv_binding open_binding = { open_tunnel, CLV_BINDING_UNCOMPRESSED };
 	const struct clv_binding closed_binding = { closed_tunnel, 0 };
-	const struct clv_context context = { closed_tunnel, .context_id = known_context_id };
-	const struct clv_context open_context = { open_tunnel, .context_id = known_context_id };
+	const struct clv_context context = { closed_tunnel, .context_id = 2 };
+	const struct clv_context open_context = { open_tunnel, .context_id = 2 };
 	const struct clv_tuple at_open = {
 		.local = frame_endpoint(relay, PORT_OPEN),
 		.remote = frame_endpoint(remote, 7002),

@@ -33,7 +33,6 @@ enum {
 
 extern const uint8_t known_cid[CLV_CID_LEN], unknown_cid[CLV_CID_LEN];
 extern const struct clv_ref known_conn, open_tunnel, closed_tunnel;
-extern const uint64_t known_context_id;
 
 struct world {
 	struct culvert_bpf *skel;

@@ -240,7 +240,7 @@ static bool deliver(void *self, const struct wire_packet *p)
 	if (!clv_endpoint_equal(&p->to, &r->endpoint))
 		return false;
 	if (r->conn) {
-		wire_port_push(&r->port, p, 0, CLV_KIND_UNKNOWN, NULL, 0);
+		wire_port_push(&r->port, p, 0, CLV_KIND_UNKNOWN, NULL);
 		return true;
 	}
 	r->packets++;

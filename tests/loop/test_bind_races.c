@@ -471,7 +471,7 @@ static void check_tables(struct game *g, unsigned steered)
 		memcpy(&tuple, row->key, sizeof(tuple));
 		c = open_context(g, &tuple.local, &tuple.remote);
 		assert_non_null(c);
-		assert_int_equal(c->id, row->context_id);
+		assert_int_equal(c->id, row->value);
 		rows++;
 	}
 	assert_int_equal(rows, g->w->p.kernel_path ? 0 : steered);

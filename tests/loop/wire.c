@@ -264,7 +264,7 @@ void wire_port_init(struct wire_port *p, struct wire *w)
 }
 
 void wire_port_push(struct wire_port *p, const struct wire_packet *packet, uint32_t socket,
-		    enum clv_kind kind, const struct clv_ref *ref, uint64_t context_id)
+		    enum clv_kind kind, const struct clv_ref *ref)
 {
 	struct clv_rx *rx = &p->queue[(p->head + p->len) % WIRE_QUEUE_MAX];
 	uint8_t *copy;
@@ -285,7 +285,6 @@ void wire_port_push(struct wire_port *p, const struct wire_packet *packet, uint3
 		.ecn = packet->ecn,
 		.kind = (uint8_t)kind,
 		.socket = socket,
-		.context_id = context_id,
 		.frame = (uintptr_t)copy,
 	};
 	if (ref)

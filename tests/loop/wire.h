@@ -84,9 +84,9 @@ struct wire_port {
 };
 
 void wire_port_init(struct wire_port *p, struct wire *w);
-/* Queue a datagram as received. kind, ref, context_id as XDP would have set them. */
+/* Queue a datagram as received. kind and ref as XDP would have set them. */
 void wire_port_push(struct wire_port *p, const struct wire_packet *packet, uint32_t socket,
-		    enum clv_kind kind, const struct clv_ref *ref, uint64_t context_id);
+		    enum clv_kind kind, const struct clv_ref *ref);
 /* Number of the socket bound to an endpoint (or to its port on any address), or -1. */
 int wire_port_socket(const struct wire_port *p, const struct clv_endpoint *local);
 

@@ -83,11 +83,11 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 			      : NULL;
 		if (!row) {
 			r->to_kernel++;
-			wire_port_push(&r->control_port, p, 0, CLV_KIND_UNKNOWN, NULL, 0);
+			wire_port_push(&r->control_port, p, 0, CLV_KIND_UNKNOWN, NULL);
 		} else if (w->p.kernel_path) {
-			wire_port_push(&r->sock[row->ref.worker], p, 0, CLV_KIND_UNKNOWN, NULL, 0);
+			wire_port_push(&r->sock[row->ref.worker], p, 0, CLV_KIND_UNKNOWN, NULL);
 		} else {
-			wire_port_push(arrival, p, 0, CLV_KIND_CONN, &row->ref, 0);
+			wire_port_push(arrival, p, 0, CLV_KIND_CONN, &row->ref);
 		}
 		return true;
 	}
@@ -97,7 +97,7 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 
 			if (socket < 0)
 				continue;
-			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL, 0);
+			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
 			return true;
 		}
 		return false;
@@ -106,15 +106,15 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 	if (row) {
 		if (is_denied(r, p->from.addr))
 			return true;
-		wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref, row->context_id);
+		wire_port_push(arrival, p, 0, CLV_KIND_CONTEXT, &row->ref);
 		return true;
 	}
 	row = world_table_find(&r->bindings, &p->to, sizeof(p->to));
-	if (!row || !(row->context_id & CLV_BINDING_UNCOMPRESSED))
+	if (!row || !(row->value & CLV_BINDING_UNCOMPRESSED))
 		return false;
 	if (is_denied(r, p->from.addr))
 		return true;
-	wire_port_push(arrival, p, 0, CLV_KIND_UNCOMPRESSED, &row->ref, 0);
+	wire_port_push(arrival, p, 0, CLV_KIND_UNCOMPRESSED, &row->ref);
 	return true;
 }
 
@@ -287,7 +287,7 @@ static bool client_deliver(void *self, const struct wire_packet *p)
 	socket = wire_port_socket(&c->sock, &p->to);
 	if (socket < 0)
 		return false;
-	wire_port_push(&c->sock, p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL, 0);
+	wire_port_push(&c->sock, p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
 	return true;
 }
 

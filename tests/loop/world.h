@@ -26,7 +26,7 @@ struct world_row { /* of a published table */
 	uint8_t key[40];
 	size_t key_len;
 	struct clv_ref ref;
-	uint64_t context_id; /* of bindings: their flags */
+	uint64_t value; /* of contexts: Context ID; of bindings: flags */
 	bool used;
 };
 

@@ -22,7 +22,7 @@ const struct world_row *world_table_find(struct world_table *t, const void *key,
 }
 
 static int row_put(struct world_table *t, const void *key, size_t len, const struct clv_ref *ref,
-		   uint64_t context_id)
+		   uint64_t value)
 {
 	struct world_row *row = row_find(t, key, len);
 
@@ -34,7 +34,7 @@ static int row_put(struct world_table *t, const void *key, size_t len, const str
 	memcpy(row->key, key, len);
 	row->key_len = len;
 	row->ref = *ref;
-	row->context_id = context_id;
+	row->value = value;
 	row->used = true;
 	return 0;
 }

@@ -58,7 +58,7 @@ static struct clv_rx datagram(uint8_t *payload, uint32_t len, uint64_t number)
 		.kind = CLV_KIND_CONTEXT,
 		.link = 3,
 		.ref = { .slot = 4, .generation = 5, .worker = 1 },
-		.context_id = number,
+		.frame = number,
 		.l2 = { .dst_mac = { 2 }, .vlan_id = { 9 } },
 	};
 
@@ -138,7 +138,7 @@ static void senders_take_turns(void **state)
 		static const uint64_t order[] = { 0, 5, 1, 6, 2, 7, 3, 4 };
 
 		assert_true(clv_handoff_peek(handoff, 1, &out));
-		assert_int_equal(out.context_id, order[i]);
+		assert_int_equal(out.frame, order[i]);
 		clv_handoff_release(handoff, 1);
 	}
 }
@@ -230,10 +230,10 @@ static void nothing_is_lost_between_threads_and_no_wakeup(void **state)
 			slept++;
 			continue;
 		}
-		assert_int_equal(out.payload_len, out.context_id % 64);
+		assert_int_equal(out.payload_len, out.frame % 64);
 		if (out.payload_len)
-			assert_int_equal(out.payload[out.payload_len - 1], out.context_id & 0xff);
-		assert_int_equal(out.context_id, next[out.link]++);
+			assert_int_equal(out.payload[out.payload_len - 1], out.frame & 0xff);
+		assert_int_equal(out.frame, next[out.link]++);
 		clv_handoff_release(handoff, 1);
 		total++;
 	}

@@ -23,7 +23,6 @@ static const uint8_t peer_mac[6] = { 2, 0, 0, 0, 0, 1 }, relay_mac[6] = { 2, 0, 
 const struct clv_ref world_tunnel = { .slot = 5, .generation = 6, .worker = 7 };
 const struct clv_ref world_conn = { .slot = 8, .generation = 9, .worker = 7 };
 const struct clv_cid world_cid = { "\1\2\3\4\5\6\7\10" };
-const uint64_t world_context_id = 1234567890123;
 
 struct xsk_world world = { .xdp_flags = XDP_FLAGS_DRV_MODE };
 
@@ -68,8 +67,7 @@ static int fill_maps(void)
 {
 	const struct clv_binding binding = { .tunnel = world_tunnel,
 					     .flags = CLV_BINDING_UNCOMPRESSED };
-	const struct clv_context context = { .tunnel = world_tunnel,
-					     .context_id = world_context_id };
+	const struct clv_context context = { .tunnel = world_tunnel, .context_id = 2 };
 	const struct clv_listener listener = { .id = 1 };
 	struct clv_endpoint ep = endpoint(LOCAL4);
 	struct clv_tuple tuple = { .local = ep, .remote = endpoint(REMOTE4) };

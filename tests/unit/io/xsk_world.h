@@ -50,7 +50,6 @@ extern struct xsk_world world;
 /* What the maps say of LOCAL4 and LOCAL6, of REMOTE4 to LOCAL4, and of a connection ID. */
 extern const struct clv_ref world_tunnel, world_conn;
 extern const struct clv_cid world_cid;
-extern const uint64_t world_context_id;
 
 /* Of a group of cases, and of each case: a port with both queues of both links. */
 int world_make(void **state);
