@@ -9,7 +9,7 @@ bool clv_answer_is_malformed(const struct clv_http_head *head)
 {
 	if (head->status >= 300)
 		return false;
-	/* RFC 9297 section 3.2: these say that there is no content, but capsules are. */
+	/* RFC 9297 section 3.2: they exclude or describe content, and capsules are none. */
 	if (head->status == 204 || head->status == 205 || head->status == 206)
 		return true;
 	return clv_http_find_field(head, "content-length", NULL) ||

@@ -60,7 +60,7 @@ static int take_ports(const struct clv_requests_config *config, const struct clv
 		last = config->host_ops->bind_source(config->host, i == 1, &source);
 		if (!last)
 			last = take_port(config, &source, ports);
-		/* One family is enough; where there is none, a port that lacks says most. */
+		/* One family is enough.  Without any, lack of ports is the better reason. */
 		if (!last || (err && last != CLV_EUNROUTABLE))
 			err = last;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * request - what the relay does with the requests of one HTTP connection: CONNECT-UDP, and a page
- * that says what this is.
+ * that describes the relay.
  *
  * Order: 1. new, and only then start the connection  2. free
  * Spec: RFC 9298 sections 3 and 7, RFC 9297 section 3, RFC 9209, RFC 9220.

@@ -20,7 +20,7 @@ void clv_respond(struct clv_requests *rs, struct clv_http_stream *s, unsigned st
 void clv_respond_refusal(struct clv_requests *rs, struct clv_http_stream *s, unsigned status,
 			 const struct clv_proxy_status *why);
 
-/* The page that says what this server is; with_body false: its fields alone, for HEAD. */
+/* The page that describes the relay; with_body false: its fields alone, for HEAD. */
 void clv_respond_page(struct clv_requests *rs, struct clv_http_stream *s, bool with_body);
 
 #endif

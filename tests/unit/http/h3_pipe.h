@@ -28,7 +28,7 @@ struct pipe_end {
 	struct pipe *pipe;
 	int side;
 	struct clv_h3 *h3;		/* made by pipe_make */
-	struct pipe_event *head, *tail; /* on the way to the other end */
+	struct pipe_event *head, *tail; /* in flight to the other end */
 	int64_t next_bidi, next_uni;
 	bool hold_acks;		     /* the other end's acknowledgements are lost */
 	bool write_fails;	     /* no memory */
@@ -55,7 +55,7 @@ struct clv_http *pipe_make(struct pipe *p, int side, bool quic_datagrams, uint32
 			   struct clv_rand *rand);
 /* Deliver everything both ways until nothing moves. */
 void pipe_run(struct pipe *p);
-/* Announce that no new requests are taken (GOAWAY), which our ends only hear. */
+/* Send GOAWAY, which our ends receive but never send by themselves. */
 void pipe_goaway(struct clv_h3 *h);
 /* Put raw bytes into a stream as if the end had sent them. */
 void pipe_inject(struct pipe_end *e, int64_t id, const void *data, size_t len, bool fin);

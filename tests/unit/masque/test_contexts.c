@@ -147,7 +147,7 @@ static const struct rule rules[] = {
 	  AS_CLIENT,
 	  .dialogue = "+" T4_TEXT ">11080204" T4 " <11080104" T4
 		      " >130101 <120102 #1 ?2 OPEN ?1 CLOSED" },
-	{ .name = "crossing: what the other side says of the closed one is late, not wrong",
+	{ .name = "crossing: capsules about the closed context are late, not wrong",
 	  AS_RELAY,
 	  .dialogue = UNCOMPRESSED_2 "+" T4_TEXT ">11080104" T4 " <11080404" T4
 				     " >130101 >120104 <120101 <130101 #2" },
@@ -203,8 +203,8 @@ static const struct rule rules[] = {
 	{ .name = "a CLOSE for an ID never used is fine",
 	  AS_RELAY,
 	  .dialogue = "<130108 <130107 #0" },
-	{ .name = "closing what is not open says nothing", AS_RELAY, .dialogue = "-4 -1 #0" },
-	{ .name = "a datagram on a closed ID is discarded, whoever closed it",
+	{ .name = "closing what is not open sends nothing", AS_RELAY, .dialogue = "-4 -1 #0" },
+	{ .name = "a datagram on a closed ID is discarded, whichever side closed it",
 	  AS_RELAY,
 	  .dialogue = UNCOMPRESSED_2 "<11080404" U4
 				     " >120104 <130104 -2 >130102 ?4 CLOSED ?2 CLOSED" },

@@ -5,12 +5,12 @@
 
 #include "tests/unit/check.h"
 
-/* ---- what the owner is told ---- */
+/* ---- what the client reports ---- */
 
 static void on_result(void *user, struct clv_client_request *rq,
 		      const struct clv_client_result *result)
 {
-	struct told *t = clv_client_request_user(rq);
+	struct outcome *t = clv_client_request_user(rq);
 
 	(void)user;
 	assert_int_equal(t->closed, 0);
@@ -23,7 +23,7 @@ static void on_result(void *user, struct clv_client_request *rq,
 static void on_datagram(void *user, struct clv_client_request *rq, uint64_t context_id,
 			const uint8_t *payload, size_t len)
 {
-	struct told *t = clv_client_request_user(rq);
+	struct outcome *t = clv_client_request_user(rq);
 	struct fixture *f = user;
 	size_t used = strlen(f->got);
 
@@ -38,7 +38,7 @@ static void on_datagram(void *user, struct clv_client_request *rq, uint64_t cont
 
 static void on_closed(void *user, struct clv_client_request *rq, int err)
 {
-	struct told *t = clv_client_request_user(rq);
+	struct outcome *t = clv_client_request_user(rq);
 
 	(void)user;
 	assert_int_equal(t->results, 1);
@@ -56,7 +56,7 @@ static int on_context(void *user, struct clv_client_request *rq, enum clv_capsul
 	for (size_t i = 0; i < len; i++)
 		used += (size_t)snprintf(f->got + used, sizeof(f->got) - used, "%02x", value[i]);
 	snprintf(f->got + used, sizeof(f->got) - used, ";");
-	return ((struct told *)clv_client_request_user(rq))->context_err;
+	return ((struct outcome *)clv_client_request_user(rq))->context_err;
 }
 
 const struct clv_client_request_ops client_ops = {
@@ -178,13 +178,13 @@ void client_teardown(struct fixture *f)
 	free(f);
 }
 
-void client_open_tunnel(struct fixture *f, const char *host, struct told *t)
+void client_open_tunnel(struct fixture *f, const char *host, struct outcome *t)
 {
 	assert_int_equal(clv_client_request_open(f->client, host, 53, t, &t->rq), 0);
 	pipe_run(&f->pipe);
 }
 
-void client_bind_tunnel(struct fixture *f, struct told *t)
+void client_bind_tunnel(struct fixture *f, struct outcome *t)
 {
 	assert_int_equal(clv_client_request_bind(f->client, t, &t->rq), 0);
 	pipe_run(&f->pipe);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * client_request_fixture - the client's requests before a fake relay (fake_relay.h), or before a
+ * request_fixture - the client's requests before a fake relay (fake_relay.h), or before a
  * script: a server that answers everything with one prepared response.
  */
 #ifndef CLV_TEST_PEER_REQUEST_FIXTURE_H
@@ -15,8 +15,8 @@ enum {
 	STREAMS = 8, /* that the relay allows the client */
 };
 
-/* What the client's owner was told, by request. */
-struct told {
+/* What the client reported about one request. */
+struct outcome {
 	struct clv_client_request *rq;
 	unsigned results, closed;
 	struct clv_client_result result;
@@ -42,7 +42,7 @@ struct fixture {
 	size_t big_len;
 };
 
-/* Their user is a struct fixture, that of a request a struct told. */
+/* Their user is a struct fixture, that of a request a struct outcome. */
 extern const struct clv_client_request_ops client_ops;
 
 struct fixture *client_setup(bool quic_datagrams);
@@ -52,7 +52,7 @@ struct fixture *client_setup_script(unsigned status, const struct clv_http_field
 void client_teardown(struct fixture *f);
 
 /* Ask, and run until nothing moves. */
-void client_open_tunnel(struct fixture *f, const char *host, struct told *t);
-void client_bind_tunnel(struct fixture *f, struct told *t);
+void client_open_tunnel(struct fixture *f, const char *host, struct outcome *t);
+void client_bind_tunnel(struct fixture *f, struct outcome *t);
 
 #endif

@@ -9,7 +9,7 @@
 static void test_a_tunnel_opens_over_a_real_server(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told a = { 0 }, b = { 0 };
+	struct outcome a = { 0 }, b = { 0 };
 
 	(void)state;
 	/* Asked before SETTINGS came: it waits by itself. */
@@ -59,7 +59,7 @@ static void test_refusals_are_told_apart(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fixture *f = client_setup(true);
-		struct told t = { 0 };
+		struct outcome t = { 0 };
 
 		f->relay.has_v6 = !cases[i].no_v6;
 		client_open_tunnel(f, cases[i].host, &t);
@@ -133,7 +133,7 @@ static void test_answers_of_any_relay_are_understood(void **state)
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		struct fixture *f = client_setup_script(answers[i].status, answers[i].fields,
 							answers[i].len);
-		struct told t = { 0 };
+		struct outcome t = { 0 };
 
 		client_open_tunnel(f, "8.8.8.8", &t);
 		if (t.results != 1 || t.result.err != answers[i].err)
@@ -148,7 +148,7 @@ static void test_answers_of_any_relay_are_understood(void **state)
 static void test_an_interim_answer_is_not_the_answer(void **state)
 {
 	struct fixture *f = client_setup_script(0, NULL, 0);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 
 	(void)state;
 	client_open_tunnel(f, "8.8.8.8", &t);
@@ -166,7 +166,7 @@ static void test_an_interim_answer_is_not_the_answer(void **state)
 static void test_a_reset_before_the_answer_is_an_answer(void **state)
 {
 	struct fixture *f = client_setup_script(0, NULL, 0);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 
 	(void)state;
 	client_open_tunnel(f, "8.8.8.8", &t);
@@ -182,7 +182,7 @@ static void test_a_reset_before_the_answer_is_an_answer(void **state)
 static void test_a_server_without_connect_udp_is_recognised(void **state)
 {
 	struct fixture *f = client_setup_script(200, NULL, 0);
-	struct told t = { 0 }, closing = { .close_on_result = true }, late = { 0 };
+	struct outcome t = { 0 }, closing = { .close_on_result = true }, late = { 0 };
 
 	(void)state;
 	/* SETTINGS of a plain HTTP/3 server instead of the relay's, which never arrive. */
@@ -207,7 +207,7 @@ static void test_a_server_without_connect_udp_is_recognised(void **state)
 static void test_a_bound_tunnel_opens_over_a_real_server(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 	char text[CLV_ADDR_TEXT_MAX];
 
 	(void)state;
@@ -223,7 +223,7 @@ static void test_a_bound_tunnel_opens_over_a_real_server(void **state)
 			 0);
 	pipe_run(&f->pipe);
 	assert_string_equal(f->got, "12:02;");
-	/* what the relay may not say costs the stream */
+	/* what a relay must not send costs the stream */
 	t.context_err = CLV_EPROTO;
 	assert_int_equal(clv_client_request_send_capsule(t.rq,
 							 (const uint8_t *)"\x13\1\2"
@@ -281,7 +281,7 @@ static void test_a_bound_tunnel_needs_to_be_granted_with_an_address(void **state
 		const struct clv_http_field *fields = bound_answers[i].fields;
 		unsigned n = bound_answers[i].public_len;
 		struct fixture *f;
-		struct told t = { 0 };
+		struct outcome t = { 0 };
 		size_t len = 0;
 
 		while (fields[len].name)

@@ -36,7 +36,7 @@ static void test_a_bad_template_is_refused(void **state)
 static void test_what_cannot_be_asked_is_refused_at_once(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told t[9];
+	struct outcome t[9];
 
 	(void)state;
 	memset(t, 0, sizeof(t));
@@ -61,7 +61,7 @@ static void test_what_cannot_be_asked_is_refused_at_once(void **state)
 }
 
 /* Two requests before the relay's SETTINGS, of which the first is closed. */
-static void begin_two_and_close_one(struct fixture *f, struct told *a, struct told *b)
+static void begin_two_and_close_one(struct fixture *f, struct outcome *a, struct outcome *b)
 {
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, a, &a->rq), 0);
 	assert_int_equal(clv_client_request_open(f->client, "8.8.8.8", 53, b, &b->rq), 0);
@@ -71,7 +71,7 @@ static void begin_two_and_close_one(struct fixture *f, struct told *a, struct to
 static void test_a_waiting_request_may_be_closed_or_outlived(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told a = { 0 }, b = { 0 };
+	struct outcome a = { 0 }, b = { 0 };
 
 	(void)state;
 	begin_two_and_close_one(f, &a, &b);
@@ -84,10 +84,10 @@ static void test_a_waiting_request_may_be_closed_or_outlived(void **state)
 	client_teardown(f);
 }
 
-static void test_silence_is_given_up_in_its_order(void **state)
+static void test_silence_is_cancelled_in_its_order(void **state)
 {
 	struct fixture *f = client_setup_script(0, NULL, 0);
-	struct told first = { 0 }, second = { .close_on_result = true }, third = { 0 };
+	struct outcome first = { 0 }, second = { .close_on_result = true }, third = { 0 };
 
 	(void)state;
 	assert_int_equal(clv_client_requests_next_ns(f->client), UINT64_MAX);
@@ -117,10 +117,10 @@ static void test_silence_is_given_up_in_its_order(void **state)
 	client_teardown(f);
 }
 
-static void test_silence_before_the_settings_is_given_up_too(void **state)
+static void test_silence_before_the_settings_is_cancelled_too(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told a = { 0 }, b = { 0 };
+	struct outcome a = { 0 }, b = { 0 };
 
 	(void)state;
 	begin_two_and_close_one(f, &a, &b);
@@ -138,7 +138,7 @@ static void test_silence_before_the_settings_is_given_up_too(void **state)
 static void test_an_answer_in_time_is_an_answer(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told a = { 0 };
+	struct outcome a = { 0 };
 
 	(void)state;
 	client_open_tunnel(f, "8.8.8.8", &a);
@@ -155,7 +155,7 @@ static void test_an_answer_in_time_is_an_answer(void **state)
 static void test_datagrams_travel_in_capsules_where_frames_cannot(void **state)
 {
 	struct fixture *f = client_setup(false);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 	static uint8_t up[1 + 65527] = { 0, 'y' };
 
 	(void)state;
@@ -185,7 +185,7 @@ static void test_datagrams_travel_in_capsules_where_frames_cannot(void **state)
 static void test_a_slow_relay_loses_what_exceeds_the_backlog(void **state)
 {
 	struct fixture *f = client_setup(false);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 	uint8_t payload[1000] = { 0 };
 
 	(void)state;
@@ -207,7 +207,7 @@ static void test_a_slow_relay_loses_what_exceeds_the_backlog(void **state)
 static void test_a_datagram_that_may_not_be_aborts_the_request(void **state)
 {
 	struct fixture *f = client_setup(true);
-	struct told t = { 0 };
+	struct outcome t = { 0 };
 
 	(void)state;
 	client_bind_tunnel(f, &t);
@@ -243,7 +243,7 @@ static void test_the_relay_may_end_the_tunnel(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fixture *f = client_setup_script(200, NULL, 0);
-		struct told t = { 0 };
+		struct outcome t = { 0 };
 
 		client_open_tunnel(f, "8.8.8.8", &t);
 		assert_int_equal(t.results, 1);
@@ -266,8 +266,8 @@ static void test_the_relay_may_end_the_tunnel(void **state)
 static void test_the_owner_may_close_from_inside_any_call(void **state)
 {
 	struct fixture *f = client_setup(false);
-	struct told a = { .close_on_result = true }, b = { .close_on_datagram = true };
-	struct told c = { .close_on_result = true };
+	struct outcome a = { .close_on_result = true }, b = { .close_on_datagram = true };
+	struct outcome c = { .close_on_result = true };
 
 	(void)state;
 	client_open_tunnel(f, "8.8.8.8", &a);
@@ -298,8 +298,8 @@ int main(void)
 		cmocka_unit_test(test_the_owner_may_close_from_inside_any_call),
 		cmocka_unit_test(test_what_cannot_be_asked_is_refused_at_once),
 		cmocka_unit_test(test_a_waiting_request_may_be_closed_or_outlived),
-		cmocka_unit_test(test_silence_is_given_up_in_its_order),
-		cmocka_unit_test(test_silence_before_the_settings_is_given_up_too),
+		cmocka_unit_test(test_silence_is_cancelled_in_its_order),
+		cmocka_unit_test(test_silence_before_the_settings_is_cancelled_too),
 		cmocka_unit_test(test_an_answer_in_time_is_an_answer),
 		cmocka_unit_test(test_a_bad_template_is_refused),
 	};

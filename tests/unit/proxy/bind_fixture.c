@@ -26,7 +26,7 @@ struct fixture *bind_setup_uncompressed(void)
 {
 	struct fixture *f = bind_setup_open();
 
-	bind_say(f, "11020200");
+	bind_send(f, "11020200");
 	EXPECT(f, "120102", "+ctx2* +port4* +port6* ");
 	return f;
 }
@@ -45,7 +45,7 @@ void bind_ask(struct fixture *f, const char *path)
 	bind_ask_with(f, path, (const char *const[]){ "?1", NULL });
 }
 
-void bind_say(struct fixture *f, const char *hex)
+void bind_send(struct fixture *f, const char *hex)
 {
 	uint8_t wire[256];
 	size_t n = unhex(hex, wire);
@@ -75,5 +75,5 @@ const char *bind_capsules(struct fixture *f)
 void bind_forget(struct fixture *f)
 {
 	f->answer.body_len = 0;
-	f->relay.story[0] = '\0';
+	f->relay.trace[0] = '\0';
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * bind_fixture - bound tunnels at the relay's request layer: what is asked, what is answered, and what
- * worker and kernel tables are told, in which order.  The story, word by word:
+ * bind_fixture - bound tunnels at the relay's request layer: requests, answers, and the trace of what
+ * workers and the kernel's tables get, in order:
  *
  *   +tunnel -tunnel       opened at its worker, closed        +port4 +port4* -port4  binding, open for all
  *   +ctx4=ADDR +ctx1~=ADDR +ctx2*   a context: open, ours and not acknowledged, uncompressed
  *   -ctx4   +map ADDR=4 -map ADDR   +remote=ADDR -remote=ADDR   send4
- *   ADDR! is a hairpin, ADDR? has no way now
+ *   ADDR! is a hairpin, ADDR? is unreachable now
  */
 #ifndef CLV_TEST_PROXY_BIND_FIXTURE_H
 #define CLV_TEST_PROXY_BIND_FIXTURE_H
@@ -32,22 +32,22 @@ struct fixture *bind_setup_uncompressed(void);
 /* values: of connect-udp-bind, one field each; NULL-terminated. */
 void bind_ask_with(struct fixture *f, const char *path, const char *const *values);
 void bind_ask(struct fixture *f, const char *path);
-/* Send bytes on the stream; blanks in hex are for the reader. */
-void bind_say(struct fixture *f, const char *hex);
-/* A worker's word about a remote of a tunnel. */
+/* Send bytes of the body, in hexadecimal with blanks anywhere. */
+void bind_send(struct fixture *f, const char *hex);
+/* An event of the worker about a remote of a tunnel. */
 void bind_event(struct fixture *f, unsigned tunnel, enum clv_event type, const char *wire,
 		uint64_t id);
 
-/* The capsules that came since the last look, in hex without blanks; lends, until the next call. */
+/* The capsules that came since the last check, in hex without blanks; lends, until the next call. */
 const char *bind_capsules(struct fixture *f);
-void bind_forget(struct fixture *f); /* capsules and story */
+void bind_forget(struct fixture *f); /* capsules and trace */
 
-/* Since the last look: the capsules and the story. */
-#define EXPECT(f, hex, story_)                                                                     \
+/* Since the last check: the capsules and the trace. */
+#define EXPECT(f, hex, trace_)                                                                     \
 	do {                                                                                       \
 		assert_string_equal(bind_capsules(f), hex);                                        \
-		assert_string_equal((f)->relay.story, story_);                                     \
-		(f)->relay.story[0] = '\0';                                                        \
+		assert_string_equal((f)->relay.trace, trace_);                                     \
+		(f)->relay.trace[0] = '\0';                                                        \
 	} while (0)
 
 #endif

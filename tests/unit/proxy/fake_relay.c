@@ -33,15 +33,15 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 	return route(host, is_v6 ? any_v6 : any_v4, out);
 }
 
-static void tell(struct fake_relay *r, const char *format, ...)
+static void record(struct fake_relay *r, const char *format, ...)
 {
-	size_t used = strlen(r->story);
+	size_t used = strlen(r->trace);
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(r->story + used, sizeof(r->story) - used, format, args);
+	vsnprintf(r->trace + used, sizeof(r->trace) - used, format, args);
 	va_end(args);
-	assert_true(strlen(r->story) + 1 < sizeof(r->story));
+	assert_true(strlen(r->trace) + 1 < sizeof(r->trace));
 }
 
 static int context_publish(void *host, const struct clv_tuple *tuple,
@@ -52,8 +52,8 @@ static int context_publish(void *host, const struct clv_tuple *tuple,
 
 	if (r->publish_err)
 		return r->publish_err;
-	tell(r, "+map %s=%u ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)),
-	     (unsigned)context->context_id);
+	record(r, "+map %s=%u ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)),
+	       (unsigned)context->context_id);
 	return 0;
 }
 
@@ -61,20 +61,20 @@ static void context_retire(void *host, const struct clv_tuple *tuple)
 {
 	char remote[CLV_ADDR_TEXT_MAX];
 
-	tell(host, "-map %s ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)));
+	record(host, "-map %s ", clv_endpoint_format(&tuple->remote, remote, sizeof(remote)));
 }
 
 static int binding_publish(void *host, const struct clv_endpoint *local,
 			   const struct clv_binding *binding)
 {
-	tell(host, "+port%d%s ", clv_addr_is_v4(local->addr) ? 4 : 6,
-	     binding->flags & CLV_BINDING_UNCOMPRESSED ? "*" : "");
+	record(host, "+port%d%s ", clv_addr_is_v4(local->addr) ? 4 : 6,
+	       binding->flags & CLV_BINDING_UNCOMPRESSED ? "*" : "");
 	return 0;
 }
 
 static void binding_retire(void *host, const struct clv_endpoint *local)
 {
-	tell(host, "-port%d ", clv_addr_is_v4(local->addr) ? 4 : 6);
+	record(host, "-port%d ", clv_addr_is_v4(local->addr) ? 4 : 6);
 }
 
 static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
@@ -156,7 +156,7 @@ static int tunnel_open(void *session, struct clv_request *rq,
 	if (tunnel->bind) {
 		r->tunnels[r->opened].bind = *tunnel->bind;
 		r->tunnels[r->opened].ports = tunnel->bind->is_held[0] + tunnel->bind->is_held[1];
-		tell(r, "+tunnel ");
+		record(r, "+tunnel ");
 	}
 	*ref = (struct clv_ref){ .slot = r->opened++, .generation = 1 };
 	return 0;
@@ -172,7 +172,7 @@ static void tunnel_close(void *session, struct clv_request *rq, const struct clv
 	r->closed++;
 	r->egress_held -= t->ports;
 	if (t->params.bind)
-		tell(r, "-tunnel ");
+		record(r, "-tunnel ");
 }
 
 static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t context_id,
@@ -182,7 +182,7 @@ static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t conte
 	size_t used = strlen(r->sent_text);
 
 	if (context_id)
-		tell(r, "send%u ", (unsigned)context_id);
+		record(r, "send%u ", (unsigned)context_id);
 	assert_non_null(r->tunnels[ref->slot].rq);
 	assert_true(len <= sizeof(r->last_sent));
 	memcpy(r->last_sent, payload, len);
@@ -193,13 +193,13 @@ static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t conte
 			 (const char *)payload);
 }
 
-static void tell_remote(struct fake_relay *r, const struct clv_remote *remote)
+static void record_remote(struct fake_relay *r, const struct clv_remote *remote)
 {
 	char text[CLV_ADDR_TEXT_MAX];
 
-	tell(r, "=%s%s%s ", clv_endpoint_format(&remote->wire, text, sizeof(text)),
-	     remote->flags & CLV_REMOTE_HAIRPIN ? "!" : "",
-	     remote->hop.state == CLV_HOP_UNREACHABLE ? "?" : "");
+	record(r, "=%s%s%s ", clv_endpoint_format(&remote->wire, text, sizeof(text)),
+	       remote->flags & CLV_REMOTE_HAIRPIN ? "!" : "",
+	       remote->hop.state == CLV_HOP_UNREACHABLE ? "?" : "");
 }
 
 static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
@@ -217,22 +217,22 @@ static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_co
 	assert_memory_equal(&open->ref, ref, sizeof(*ref));
 	switch (type) {
 	case CLV_CMD_CONTEXT_OPEN:
-		tell(r, "+ctx%u%s", (unsigned)open->context_id,
-		     open->flags & CLV_CONTEXT_UNACKED ? "~" : "");
+		record(r, "+ctx%u%s", (unsigned)open->context_id,
+		       open->flags & CLV_CONTEXT_UNACKED ? "~" : "");
 		if (open->flags & CLV_CONTEXT_UNCOMPRESSED)
-			tell(r, "* ");
+			record(r, "* ");
 		else
-			tell_remote(r, &open->remote);
+			record_remote(r, &open->remote);
 		break;
 	case CLV_CMD_CONTEXT_CLOSE:
-		tell(r, "-ctx%u ", (unsigned)close->context_id);
+		record(r, "-ctx%u ", (unsigned)close->context_id);
 		break;
 	case CLV_CMD_REMOTE_ADD:
-		tell(r, "+remote");
-		tell_remote(r, &add->remote);
+		record(r, "+remote");
+		record_remote(r, &add->remote);
 		break;
 	case CLV_CMD_REMOTE_REMOVE:
-		tell(r, "-remote=%s ", clv_endpoint_format(&remove->wire, text, sizeof(text)));
+		record(r, "-remote=%s ", clv_endpoint_format(&remove->wire, text, sizeof(text)));
 		break;
 	default:
 		fail_msg("command %u", type);

@@ -57,8 +57,8 @@ struct fake_relay {
 	uint8_t last_sent[FAKE_SENT];
 	size_t last_sent_len;
 	char sent_text[512]; /* short payloads, one after the other, with ';' */
-	/* what workers and the kernel's tables are told about bound tunnels, in order, in words */
-	char story[4096];
+	/* commands to workers and changes of the kernel's tables for bound tunnels, in order */
+	char trace[4096];
 };
 
 /* allow: one prefix for the policy, or NULL. */
@@ -67,7 +67,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 void fake_relay_fini(struct fake_relay *r);
 /* Answer the pending look-up with addresses separated by spaces, or with err. */
 void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs);
-/* The worker of a tunnel says something about a remote. */
+/* An event of a tunnel's worker about a remote. */
 void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,
 		      uint64_t context_id);
 uint64_t fake_relay_count(const struct fake_relay *r, enum clv_counter which);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the relay answers who asks for a bound tunnel. */
+/* The relay's answers to requests for bound tunnels. */
 #include "tests/unit/check.h"
 
 #include "datapath/base/err.h"
@@ -83,7 +83,7 @@ static void test_not_offered(void **state)
 	assert_string_equal(f->answer.bind, "");
 	assert_string_equal(f->answer.public_address, "");
 	/* then the capsules mean nothing here */
-	bind_say(f, "11020000 11020200 130100");
+	bind_send(f, "11020000 11020200 130100");
 	EXPECT(f, "", "");
 	assert_int_equal(f->answer.reset_code, 0);
 	request_teardown(f);
@@ -98,19 +98,19 @@ static void test_families(void **state)
 	bind_ask(f, ANY);
 	assert_string_equal(f->answer.public_address, "\"198.18.0.1:40000\"");
 	EXPECT(f, "", "+tunnel +port4 ");
-	bind_say(f, "11140206" G6_HEX);
+	bind_send(f, "11140206" G6_HEX);
 	EXPECT(f, "130102", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_FAMILY), 1);
-	bind_say(f, "11020400");
+	bind_send(f, "11020400");
 	EXPECT(f, "120104", "+ctx4* +port4* ");
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G6, 0);
 	EXPECT(f, "", "-remote=" G6 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FAMILY), 1);
 
-	/* a way that comes later makes no port of that family */
+	/* a route that comes later adds no port of that family */
 	f->relay.has_v6 = true;
 	f->relay.via = CLV_VIA_KERNEL;
-	bind_say(f, "11140606" G6_HEX);
+	bind_send(f, "11140606" G6_HEX);
 	EXPECT(f, "130106", "");
 	f->relay.via = CLV_VIA_XSK;
 	f->relay.has_v4 = false;
@@ -146,11 +146,11 @@ static void test_public_address(void **state)
 			    "\"9.9.9.5:40002\", \"[2001:db8:5::5]:40003\"");
 	EXPECT(f, "", "+tunnel " PORTS "+tunnel " PORTS);
 	/* The other tunnel's port as everybody sees it, and as it is; no other port of that address. */
-	bind_say(f, "11080204 09090905 9c40");
+	bind_send(f, "11080204 09090905 9c40");
 	EXPECT(f, "120102", "+ctx2=9.9.9.5:40000! ");
-	bind_say(f, "11080404 c6120001 9c40");
+	bind_send(f, "11080404 c6120001 9c40");
 	EXPECT(f, "120104", "+ctx4=198.18.0.1:40000! ");
-	bind_say(f, "11080604 09090905 9c4a");
+	bind_send(f, "11080604 09090905 9c4a");
 	EXPECT(f, "130106", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
 	/* it is ours for an ordinary tunnel, too */
@@ -210,7 +210,8 @@ int main(void)
 		CASE("where bound tunnels are not offered a real target gets an ordinary one",
 		     test_not_offered),
 		CASE("a relay with one family lists one and refuses the other", test_families),
-		CASE("the operator's public address is told instead of ours", test_public_address),
+		CASE("the operator's public address is advertised instead of ours",
+		     test_public_address),
 		CASE("bound tunnels have a ceiling", test_ceiling_of_tunnels),
 		CASE("without ports, or a tunnel, nothing is held", test_without_ports),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Contexts and remotes of a bound tunnel: who gets one, who keeps it, who is told. */
+/* Contexts and remotes of a bound tunnel: when they open and close, and who is informed. */
 #include "tests/unit/check.h"
 
 #include "datapath/base/err.h"
@@ -13,15 +13,15 @@ static void test_contexts(void **state)
 
 	(void)state;
 	/* worker, kernel, peer: in that order; and back in the other */
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
-	bind_say(f, "11140606" G6_HEX);
+	bind_send(f, "11140606" G6_HEX);
 	EXPECT(f, "120106", "+ctx6=" G6 " +map " G6 "=6 ");
-	bind_say(f, "130104");
+	bind_send(f, "130104");
 	EXPECT(f, "", "-map " G4 " -ctx4 ");
-	bind_say(f, "11020800");
+	bind_send(f, "11020800");
 	EXPECT(f, "120108", "+ctx8* +port4* +port6* ");
-	bind_say(f, "130108");
+	bind_send(f, "130108");
 	EXPECT(f, "", PORTS "-ctx8 ");
 	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
@@ -37,13 +37,13 @@ static void test_kernel_path(void **state)
 	f->relay.via = CLV_VIA_KERNEL;
 	bind_ask(f, ANY);
 	EXPECT(f, "", "+tunnel ");
-	bind_say(f, "11020200 11080404" G4_HEX);
+	bind_send(f, "11020200 11080404" G4_HEX);
 	EXPECT(f, "120102120104", "+ctx2* +ctx4=" G4 " ");
-	/* a way by an interface that the port is not on */
+	/* a route via an interface that the port is not on */
 	f->relay.via = CLV_VIA_XSK;
-	bind_say(f, "11080604" H4_HEX);
+	bind_send(f, "11080604" H4_HEX);
 	EXPECT(f, "130106", "");
-	bind_say(f, "130104");
+	bind_send(f, "130104");
 	EXPECT(f, "", "-ctx4 ");
 	request_teardown(f);
 }
@@ -53,7 +53,7 @@ static void test_policy(void **state)
 	struct fixture *f = bind_setup_uncompressed();
 
 	(void)state;
-	bind_say(f, "11080404" PRIV);
+	bind_send(f, "11080404" PRIV);
 	EXPECT(f, "130104", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "10.0.0.1:53", 0);
@@ -72,7 +72,7 @@ static void test_policy_reload(void **state)
 	char error[128];
 
 	(void)state;
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "8.8.8.9:1", 0);
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bind_forget(f);
@@ -92,7 +92,7 @@ static void test_routes(void **state)
 	struct fixture *f = bind_setup_uncompressed();
 
 	(void)state;
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bind_forget(f);
 	clv_connect_udp_routes_changed(f->relay.requests);
@@ -117,9 +117,9 @@ static void test_no_uncompressed(void **state)
 	f->relay.bind.is_uncompressed = false;
 	bind_ask(f, ANY);
 	EXPECT(f, "", "+tunnel " PORTS);
-	bind_say(f, "11020200");
+	bind_send(f, "11020200");
 	EXPECT(f, "130102", "");
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
 	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
@@ -137,7 +137,7 @@ static void test_uncompressed_remotes(void **state)
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	EXPECT(f, "", "+remote=" G4 " ");
 	/* it gets a context */
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "+remote=" H4 " ");
@@ -146,11 +146,11 @@ static void test_uncompressed_remotes(void **state)
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "+remote=" H4 " ");
 	/* with the context that they came by they go; others stay */
-	bind_say(f, "130102");
+	bind_send(f, "130102");
 	EXPECT(f, "", PORTS "-ctx2 -remote=" H4 " ");
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0); /* crossed with it */
 	EXPECT(f, "", "");
-	bind_say(f, "130104");
+	bind_send(f, "130104");
 	EXPECT(f, "", "-map " G4 " -ctx4 ");
 	request_teardown(f);
 }
@@ -166,11 +166,11 @@ static void test_ceiling_of_remotes(void **state)
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "-remote=" H4 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FULL), 1);
-	bind_say(f, "11080404" H4_HEX);
+	bind_send(f, "11080404" H4_HEX);
 	EXPECT(f, "130104", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_FULL), 1);
 	/* one that is there already may have its context */
-	bind_say(f, "11080604" G4_HEX);
+	bind_send(f, "11080604" G4_HEX);
 	EXPECT(f, "120106", "+ctx6=" G4 " +map " G4 "=6 ");
 	request_teardown(f);
 }
@@ -181,13 +181,13 @@ static void test_full_map(void **state)
 
 	(void)state;
 	f->relay.publish_err = CLV_EFULL;
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "130104", "+ctx4=" G4 " -ctx4 ");
 	/* ours, where it shows only when the peer has accepted */
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, H4, 0);
 	EXPECT(f, "11080104090909090035", "+remote=" H4 " +ctx1~=" H4 " ");
-	bind_say(f, "120101");
+	bind_send(f, "120101");
 	EXPECT(f, "130101", "+ctx1=" H4 " -map " H4 " -ctx1 ");
 	f->relay.publish_err = 0;
 	request_teardown(f);
@@ -203,10 +203,10 @@ static void test_busy(void **state)
 	EXPECT(f, "11080104080808080035", "+remote=" G4 " +ctx1~=" G4 " ");
 	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
-	bind_say(f, "120101");
+	bind_send(f, "120101");
 	EXPECT(f, "", "+ctx1=" G4 " +map " G4 "=1 ");
 	/* crossing: the client's comes in its place */
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "130101120104", "-map " G4 " -ctx1 +ctx4=" G4 " +map " G4 "=4 ");
 	request_teardown(f);
 }
@@ -236,11 +236,11 @@ static void test_rejected(void **state)
 		bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 		assert_string_not_equal(bind_capsules(f), "");
 		snprintf(close, sizeof(close), "1301%02x", id);
-		bind_say(f, close);
+		bind_send(f, close);
 		f->answer.body_len = 0;
 	}
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
-	f->relay.story[0] = '\0';
+	f->relay.trace[0] = '\0';
 	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_REJECTED), 3);
@@ -252,7 +252,7 @@ static void test_idle(void **state)
 	struct fixture *f = bind_setup_open();
 
 	(void)state;
-	bind_say(f, "11080404" G4_HEX);
+	bind_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
 	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 6); /* of one that was before */
 	EXPECT(f, "", "");
@@ -269,9 +269,9 @@ static void open_and_close(struct fixture *f, unsigned first, unsigned end)
 		char hex[32];
 
 		snprintf(hex, sizeof(hex), "110940%02x04" G4_HEX, id);
-		bind_say(f, hex);
+		bind_send(f, hex);
 		snprintf(hex, sizeof(hex), "130240%02x", id);
-		bind_say(f, hex);
+		bind_send(f, hex);
 	}
 }
 
@@ -293,7 +293,7 @@ static void test_rate(void **state)
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
 	/* a remote without a context is as much work */
 	f->relay.now_ns += 50000000;
-	bind_say(f, "1103408000");
+	bind_send(f, "1103408000");
 	bind_forget(f);
 	bind_event(f, 1, CLV_EVT_REMOTE_NEW, G4, 0);
 	bind_event(f, 1, CLV_EVT_REMOTE_NEW, H4, 0);

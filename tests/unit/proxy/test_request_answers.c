@@ -15,7 +15,7 @@ static void assert_status(struct fixture *f, unsigned status, const char *proxy_
 			 status, proxy_status);
 }
 
-/* A refusal ends the stream, asks for nothing more, and holds nothing. */
+/* A refusal ends the stream, stops the client, and holds nothing. */
 static void assert_refused(struct fixture *f, unsigned status, const char *proxy_status)
 {
 	assert_status(f, status, proxy_status);

@@ -74,7 +74,7 @@ static void test_datagram_capsules_reach_the_tunnel(void **state)
 	request_teardown(f);
 }
 
-static void test_capsules_larger_than_the_way_are_skipped_and_counted(void **state)
+static void test_capsules_larger_than_the_path_mtu_are_skipped_and_counted(void **state)
 {
 	static const uint8_t head[] = { 0x00, 0x80, 0x01, 0x00, 0x00, 0x00 };	 /* 65536 bytes */
 	static const uint8_t foreign[] = { 0x00, 0x80, 0x02, 0x00, 0x00, 0x02 }; /* context 2 */
@@ -114,7 +114,7 @@ static void test_a_full_size_payload_passes_where_the_link_allows(void **state)
 
 	(void)state;
 	f->pipe.chunk = 5000;
-	f->relay.mtu = 0; /* the kernel's way did not say */
+	f->relay.mtu = 0; /* a route of the kernel without an MTU */
 	request_ask(f, UDP "8.8.8.8/53/");
 	request_body(f, capsule, sizeof(capsule), false);
 	assert_int_equal(f->relay.sent, 1);
@@ -195,7 +195,7 @@ int main(void)
 		cmocka_unit_test(test_a_peer_without_datagram_frames_gets_capsules),
 		cmocka_unit_test(test_a_slow_reader_of_capsules_loses_what_exceeds_the_backlog),
 		cmocka_unit_test(test_datagram_capsules_reach_the_tunnel),
-		cmocka_unit_test(test_capsules_larger_than_the_way_are_skipped_and_counted),
+		cmocka_unit_test(test_capsules_larger_than_the_path_mtu_are_skipped_and_counted),
 		cmocka_unit_test(test_a_full_size_payload_passes_where_the_link_allows),
 		cmocka_unit_test(test_capsules_before_the_tunnel_are_kept_within_a_bound),
 		cmocka_unit_test(test_bytes_that_wait_draw_on_one_budget),
