@@ -135,7 +135,8 @@ static void open_side(struct side *side, const char *name, const char *mac, uint
 	side->queues = count_queues(name); /* attaching may add some */
 }
 
-static struct clv_port *open_port(const struct options *options, struct clv_counters *counters)
+static struct clv_port *open_port(const struct options *options,
+				  struct clv_worker_counters *counters)
 {
 	struct clv_xsk_port_params params = { .counters = counters };
 	struct clv_port *port;
@@ -278,7 +279,7 @@ int main(int argc, char **argv)
 {
 	struct options options = { .batch = 32, .xdp_flags = XDP_FLAGS_DRV_MODE };
 	struct sigaction action = { .sa_handler = on_signal };
-	static struct clv_counters counters;
+	static struct clv_worker_counters counters;
 	struct totals totals = { 0 };
 	struct clv_port *port;
 	unsigned s;

@@ -65,7 +65,7 @@ static void answer(struct far_bpf *b)
 
 static struct drain {
 	bool is_wanted, is_over;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_port *port;
 	pthread_t thread;
 } drain;

@@ -59,11 +59,6 @@ static uint64_t cpu_ns(void)
 
 static void print_counters(void)
 {
-	static const char *const names[] = {
-#define X(symbol, name, help) name,
-		CLV_COUNTERS(X)
-#undef X
-	};
 	struct clv_xsk_info xsk = { 0 };
 	uint64_t n;
 
@@ -74,7 +69,8 @@ static void print_counters(void)
 		n = clv_count_read(clv_worker_counters(load.worker), i) +
 		    clv_count_read(clv_control_counters(load.control), i) +
 		    clv_count_read(&load.request_counters, i);
-		printf(", \"%s\": %llu", names[i], (unsigned long long)n);
+		printf(", \"%s\": %llu", clv_counter_name((enum clv_counter)i),
+		       (unsigned long long)n);
 	}
 	printf("}\n");
 }

@@ -28,7 +28,7 @@ enum {
 /* One end, with a port whose packets lie in memory until the other end takes them. */
 struct end {
 	struct clv_port port;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_conn *conn;
 	struct end *other;
 	bool is_server;

@@ -15,7 +15,7 @@ struct subject {
 	struct clv_spsc *ring;
 	struct clv_mailbox *mailbox;
 	struct clv_handoff *handoff;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_rx rx;
 	uint8_t bytes[2048];
 	size_t len;

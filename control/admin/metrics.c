@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DROP_PREFIX "drop_"
-
 static void begin(FILE *out, const char *name, const char *type, const char *help)
 {
 	fprintf(out, "# HELP culvert_%s %s\n# TYPE culvert_%s %s\n", name, help, name, type);
@@ -27,12 +25,7 @@ static void gauge(FILE *out, const char *name, const char *help, uint64_t value)
 
 /* ---- counters of the threads ---- */
 
-static bool is_drop(enum clv_counter which)
-{
-	return strncmp(clv_counter_name(which), DROP_PREFIX, strlen(DROP_PREFIX)) == 0;
-}
-
-/* One line for each thread. */
+/* One line for each thread that may count it. */
 static void write_counter(FILE *out, const struct clv_daemon *daemon, enum clv_counter which,
 			  const char *name, const char *reason)
 {
@@ -40,7 +33,7 @@ static void write_counter(FILE *out, const struct clv_daemon *daemon, enum clv_c
 
 	fprintf(out, "culvert_%s_total{%sthread=\"control\"} %" PRIu64 "\n", name, reason,
 		clv_count_read(clv_control_counters(daemon->control), which));
-	for (i = 0; i < daemon->workers_len; i++)
+	for (i = 0; which < CLV_WORKER_COUNTER_MAX && i < daemon->workers_len; i++)
 		fprintf(out, "culvert_%s_total{%sthread=\"worker-%u\"} %" PRIu64 "\n", name, reason,
 			i, clv_count_read(clv_worker_counters(daemon->workers[i].worker), which));
 }
@@ -53,7 +46,7 @@ static void write_counters(FILE *out, const struct clv_daemon *daemon)
 	for (i = 0; i < CLV_COUNTER_MAX; i++) {
 		enum clv_counter which = (enum clv_counter)i;
 
-		if (is_drop(which))
+		if (clv_counter_class(which) == CLV_CLASS_DROP)
 			continue;
 		snprintf(name, sizeof(name), "%s_total", clv_counter_name(which));
 		begin(out, name, "counter", clv_counter_help(which));
@@ -64,10 +57,9 @@ static void write_counters(FILE *out, const struct clv_daemon *daemon)
 	for (i = 0; i < CLV_COUNTER_MAX; i++) {
 		enum clv_counter which = (enum clv_counter)i;
 
-		if (!is_drop(which))
+		if (clv_counter_class(which) != CLV_CLASS_DROP)
 			continue;
-		snprintf(reason, sizeof(reason), "reason=\"%s\",",
-			 clv_counter_name(which) + strlen(DROP_PREFIX));
+		snprintf(reason, sizeof(reason), "reason=\"%s\",", clv_counter_reason(which));
 		write_counter(out, daemon, which, "drops", reason);
 	}
 }

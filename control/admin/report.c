@@ -17,48 +17,64 @@
 
 /* ---- pieces ---- */
 
-static void add_counters(const struct clv_counters *counters, uint64_t sums[CLV_COUNTER_MAX])
+/* Also what stands for packets lost in messages to control. */
+static bool is_drop(enum clv_counter which)
 {
-	unsigned i;
-
-	for (i = 0; i < CLV_COUNTER_MAX; i++)
-		sums[i] += clv_count_read(counters, (enum clv_counter)i);
+	return clv_counter_class(which) == CLV_CLASS_DROP || which == CLV_COUNT_EVENT_NOMEM;
 }
 
-static bool is_drop(const char *name)
-{
-	return strncmp(name, "drop_", 5) == 0 || strcmp(name, "events_lost") == 0;
-}
-
-static json_t *from_sums(const uint64_t sums[CLV_COUNTER_MAX], bool drops_only)
+/* values: of the first len counters. */
+static json_t *from_values(const uint64_t *values, unsigned len, bool drops_only)
 {
 	json_t *object = json_object();
 	unsigned i;
 
-	for (i = 0; i < CLV_COUNTER_MAX; i++) {
-		const char *name = clv_counter_name((enum clv_counter)i);
+	for (i = 0; i < len; i++) {
+		enum clv_counter which = (enum clv_counter)i;
 
-		if (!drops_only || is_drop(name))
-			json_object_set_new(object, name, json_integer((json_int_t)sums[i]));
+		if (!drops_only || is_drop(which))
+			json_object_set_new(object, clv_counter_name(which),
+					    json_integer((json_int_t)values[i]));
 	}
 	return object;
 }
 
-static json_t *from_counters(const struct clv_counters *counters, bool drops_only)
+static json_t *counters_of_control(const struct clv_daemon *daemon, bool drops_only)
 {
-	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
+	const struct clv_counters *counters = clv_control_counters(daemon->control);
+	uint64_t values[CLV_COUNTER_MAX];
+	unsigned i;
 
-	add_counters(counters, sums);
-	return from_sums(sums, drops_only);
+	for (i = 0; i < CLV_COUNTER_MAX; i++)
+		values[i] = clv_count_read(counters, (enum clv_counter)i);
+	return from_values(values, CLV_COUNTER_MAX, drops_only);
 }
 
-static void sum_all(const struct clv_daemon *daemon, uint64_t sums[CLV_COUNTER_MAX])
+static json_t *counters_of_worker(const struct clv_worker *worker, bool drops_only)
 {
-	uint16_t i;
+	const struct clv_worker_counters *counters = clv_worker_counters(worker);
+	uint64_t values[CLV_WORKER_COUNTER_MAX];
+	unsigned i;
 
-	add_counters(clv_control_counters(daemon->control), sums);
-	for (i = 0; i < daemon->workers_len; i++)
-		add_counters(clv_worker_counters(daemon->workers[i].worker), sums);
+	for (i = 0; i < CLV_WORKER_COUNTER_MAX; i++)
+		values[i] = clv_count_read(counters, (enum clv_counter)i);
+	return from_values(values, CLV_WORKER_COUNTER_MAX, drops_only);
+}
+
+static json_t *counters_of_all(const struct clv_daemon *daemon, bool drops_only)
+{
+	uint64_t sums[CLV_COUNTER_MAX];
+	unsigned i, w;
+
+	for (i = 0; i < CLV_COUNTER_MAX; i++) {
+		enum clv_counter which = (enum clv_counter)i;
+
+		sums[i] = clv_count_read(clv_control_counters(daemon->control), which);
+		for (w = 0; w < daemon->workers_len; w++)
+			sums[i] += clv_count_read(clv_worker_counters(daemon->workers[w].worker),
+						  which);
+	}
+	return from_values(sums, CLV_COUNTER_MAX, drops_only);
 }
 
 /* The XDP program's counters, or null without it. */
@@ -159,11 +175,9 @@ static json_t *from_privileges(const struct clv_daemon *daemon)
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
-	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
 	json_int_t sessions[2] = { 0 }, tunnels = 0;
 
 	(void)request;
-	sum_all(daemon, sums);
 	clv_control_each_session(daemon->control, count_session, sessions);
 	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
 	return json_pack(
@@ -180,8 +194,8 @@ static json_t *answer_status(void *user, const json_t *request)
 		from_listeners(daemon), "interfaces", from_interfaces(daemon), "workers",
 		daemon->workers_len, "connections", sessions[0], "handshaking", sessions[1],
 		"tunnels", tunnels, "egress_ports", (int)clv_egress_used(daemon->egress),
-		"counters", from_sums(sums, false), "xdp", from_xdp(daemon, false), "heap_bytes",
-		(json_int_t)clv_metrics_heap_bytes());
+		"counters", counters_of_all(daemon, false), "xdp", from_xdp(daemon, false),
+		"heap_bytes", (json_int_t)clv_metrics_heap_bytes());
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)
@@ -222,7 +236,7 @@ static json_t *from_worker(const struct clv_daemon *daemon, uint16_t id)
 	return json_pack("{s:i,s:i,s:i,s:s,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
 			 plan->numa_node, "why", plan->why, "sockets",
 			 from_sockets(daemon, thread->xsk_seen), "counters",
-			 from_counters(clv_worker_counters(thread->worker), false));
+			 counters_of_worker(thread->worker, false));
 }
 
 static json_t *answer_workers(void *user, const json_t *request)
@@ -236,8 +250,7 @@ static json_t *answer_workers(void *user, const json_t *request)
 		json_array_append_new(array, from_worker(daemon, i));
 	return json_pack("{s:s,s:o,s:{s:i,s:s,s:o}}", "why", daemon->plan.why, "workers", array,
 			 "control", "cpu", (int)daemon->plan.control.cpu, "why",
-			 daemon->plan.control.why, "counters",
-			 from_counters(clv_control_counters(daemon->control), false));
+			 daemon->plan.control.why, "counters", counters_of_control(daemon, false));
 }
 
 /* ---- connections and tunnels ---- */
@@ -310,19 +323,15 @@ static json_t *answer_guard(void *user, const json_t *request)
 static json_t *answer_drops(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
-	uint64_t sums[CLV_COUNTER_MAX] = { 0 };
 	json_t *workers = json_array();
 	uint16_t i;
 
 	(void)request;
 	for (i = 0; i < daemon->workers_len; i++)
-		json_array_append_new(
-			workers,
-			from_counters(clv_worker_counters(daemon->workers[i].worker), true));
-	sum_all(daemon, sums);
-	return json_pack("{s:o,s:o,s:o,s:o}", "total", from_sums(sums, true), "workers", workers,
-			 "control", from_counters(clv_control_counters(daemon->control), true),
-			 "xdp", from_xdp(daemon, true));
+		json_array_append_new(workers, counters_of_worker(daemon->workers[i].worker, true));
+	return json_pack("{s:o,s:o,s:o,s:o}", "total", counters_of_all(daemon, true), "workers",
+			 workers, "control", counters_of_control(daemon, true), "xdp",
+			 from_xdp(daemon, true));
 }
 
 static json_t *from_prefix(const struct clv_prefix *prefix)

@@ -56,12 +56,13 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 		.now_ns = &c->now_ns,
 	};
 	c->budget.max = params->limits.buffered;
-	c->heap = (struct clv_heap){ .max = params->limits.quic_memory, .counters = &c->counters };
+	c->heap = (struct clv_heap){ .max = params->limits.quic_memory,
+				     .counters = &c->counters.worker };
 	c->bind = params->bind;
 	c->bind.remotes_max = params->limits.remotes_max;
 	c->bind.remotes_per_conn = params->limits.remotes_per_conn;
 	if (params->port)
-		params->port->counters = &c->counters;
+		params->port->counters = &c->counters.worker;
 	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
 	    clv_sources_init(&c->sources, params->limits.conns_per_host,
 			     params->limits.conns_per_net,

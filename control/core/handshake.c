@@ -209,7 +209,7 @@ int handshake_new(struct clv_control *c, const struct handshake_params *p, struc
 		.ops = &conn_ops,
 		.owner = s,
 		.rand = &c->rand,
-		.counters = &c->counters,
+		.counters = &c->counters.worker,
 		.reset_secret = c->admit.reset_secret,
 		.heap = &c->heap,
 	};

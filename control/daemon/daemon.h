@@ -86,9 +86,9 @@ struct clv_worker_thread {
 	uint16_t id;
 	int wake_fd; /* eventfd */
 	struct clv_mailbox *commands, *events;
-	struct clv_port *sock, *xsk;	 /* until the worker takes them */
-	const struct clv_port *xsk_seen; /* for clv_xsk_info, as long as the worker lives */
-	struct clv_counters unused;	 /* the ports count here before they have a worker */
+	struct clv_port *sock, *xsk;	   /* until the worker takes them */
+	const struct clv_port *xsk_seen;   /* for clv_xsk_info, as long as the worker lives */
+	struct clv_worker_counters unused; /* the ports count here before they have a worker */
 	struct clv_worker *worker;
 	pthread_t thread;
 	bool is_running;
@@ -141,7 +141,7 @@ struct clv_daemon {
 	size_t listeners_len;
 	bool is_steered;       /* by the BPF program; else by the classic filter, with one worker */
 	struct clv_port *port; /* control's */
-	struct clv_counters port_counters;
+	struct clv_worker_counters port_counters;
 	int wake_fd; /* control's eventfd */
 	struct clv_worker_thread workers[CLV_WORKERS_MAX];
 	uint16_t workers_len;

@@ -180,12 +180,12 @@ int culvert_timeout_msec(const struct culvert *c)
 
 void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 {
-	const struct clv_counters *n = clv_client_counters(c->client);
+	const struct clv_worker_counters *n = clv_client_counters(c->client);
 
 	*out = (struct culvert_stats){
 		.received_dropped = c->received_dropped,
-		.packets_in = n->slot[CLV_COUNT_RX_PEER],
-		.packets_out = n->slot[CLV_COUNT_TX_PEER],
+		.packets_in = clv_count_read(n, CLV_COUNT_RX_PEER),
+		.packets_out = clv_count_read(n, CLV_COUNT_TX_PEER),
 		.spins = c->pace.looks,
 		.spins_useful = c->pace.looks_found,
 	};
@@ -193,17 +193,14 @@ void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 
 bool culvert_drop(const struct culvert *c, unsigned index, struct culvert_drop *out)
 {
-	static const char prefix[] = "drop_";
-
 	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++) {
 		enum clv_counter which = (enum clv_counter)i;
-		const char *name = clv_counter_name(which);
 		uint64_t count = clv_client_count(c->client, which);
 
-		if (!count || strncmp(name, prefix, sizeof(prefix) - 1) || index-- > 0)
+		if (!count || clv_counter_class(which) != CLV_CLASS_DROP || index-- > 0)
 			continue;
 		*out = (struct culvert_drop){
-			.reason = name + sizeof(prefix) - 1,
+			.reason = clv_counter_reason(which),
 			.meaning = clv_counter_help(which),
 			.count = count,
 		};

@@ -94,7 +94,7 @@ static const struct clv_host_ops host_ops = {
 static int open_sockets(struct clv_client *c)
 {
 	struct clv_sock_params sp = {
-		.counters = &c->request_counters, /* until the worker has it */
+		.counters = &c->request_counters.worker, /* until the worker has it */
 		.sockets_max = 1 + c->fds_max,
 	};
 	struct clv_sock_bind_params bp = {
@@ -368,7 +368,7 @@ bool clv_client_is_stopped(const struct clv_client *c)
 	return clv_control_is_stopped(c->control);
 }
 
-const struct clv_counters *clv_client_counters(const struct clv_client *c)
+const struct clv_worker_counters *clv_client_counters(const struct clv_client *c)
 {
 	return clv_worker_counters(c->worker);
 }

@@ -83,7 +83,7 @@ void clv_client_stop(struct clv_client *c, uint64_t now_ns);
 bool clv_client_is_stopped(const struct clv_client *c);
 
 /* Counters of the worker. */
-const struct clv_counters *clv_client_counters(const struct clv_client *c);
+const struct clv_worker_counters *clv_client_counters(const struct clv_client *c);
 /* Sum over the worker, control, the sockets and the requests. */
 uint64_t clv_client_count(const struct clv_client *c, enum clv_counter which);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * counters - what a worker and the control plane count; one list feeds slots, names and help.
+ * counters - what workers and the control plane count; the lists give slots, classes, names and help.
  *
  * Every datagram that enters leaves, or is in exactly one DROP counter.
  *
@@ -9,170 +9,267 @@
 #ifndef CLV_BASE_COUNTERS_H
 #define CLV_BASE_COUNTERS_H
 
+#include <assert.h>
 #include <stdint.h>
 
-/* X(symbol, exported name, help) */
-#define CLV_COUNTERS(X)                                                                            \
-	X(RX_PEER, "rx_peer_packets", "QUIC packets received from peers")                          \
-	X(RX_TARGET, "rx_target_packets", "UDP packets received from targets")                     \
-	X(TX_PEER, "tx_peer_packets", "QUIC packets sent to peers")                                \
-	X(TX_TARGET, "tx_target_packets", "UDP packets sent to targets")                           \
-	X(DGRAM_IN, "datagrams_in", "HTTP datagrams received from peers")                          \
-	X(DGRAM_OUT, "datagrams_out", "HTTP datagrams sent to peers")                              \
-	X(CAPSULES_IN, "capsules_in", "HTTP datagrams received from peers in capsules")            \
-	X(CAPSULES_OUT, "capsules_out", "HTTP datagrams given to control for capsules to peers")   \
-	X(RX_KERNEL, "rx_kernel_packets",                                                          \
-	  "of those from peers and targets, what came by a kernel socket")                         \
-	X(HANDOFF_OUT, "handoff_packets", "packets passed to the worker that owns them")           \
-	X(HANDSHAKES, "handshakes", "handshakes completed")                                        \
-	X(REQUESTS, "requests", "HTTP requests answered")                                          \
-	X(KEY_UPDATES, "key_updates", "QUIC key updates")                                          \
-	X(PATH_CHANGES, "path_changes", "validated changes of a peer's address")                   \
-	X(EARLY_HELD, "early_held", "datagrams kept until their tunnel was ready")                 \
-	X(DROP_MALFORMED, "drop_malformed", "frames whose lengths or headers disagree")            \
-	X(DROP_CHECKSUM, "drop_checksum", "wrong UDP checksum")                                    \
-	X(DROP_MTU, "drop_mtu", "larger than the link they were to leave by")                      \
-	X(DROP_STALE, "drop_stale", "for a connection or tunnel that is gone")                     \
-	X(DROP_UNKNOWN, "drop_unknown", "for no connection or tunnel of ours")                     \
-	X(DROP_WRONG_REMOTE, "drop_wrong_remote", "from another address than the tunnel's target") \
-	X(DROP_QUIC, "drop_quic", "packets the QUIC library discarded")                            \
-	X(DROP_DGRAM_MALFORMED, "drop_datagram_malformed", "HTTP datagrams cut short")             \
-	X(DROP_UNKNOWN_STREAM, "drop_unknown_stream", "HTTP datagrams of no open tunnel")          \
-	X(DROP_UNKNOWN_CONTEXT, "drop_unknown_context", "HTTP datagrams of an unknown Context ID") \
-	X(DROP_CLOSED_CONTEXT, "drop_closed_context", "HTTP datagrams of a closed Context ID")     \
-	X(DROP_BAD_REMOTE, "drop_bad_remote", "uncompressed datagrams that name no usable remote") \
-	X(DROP_UNKNOWN_REMOTE, "drop_unknown_remote",                                              \
-	  "to a bound tunnel from a remote that its peer did not permit")                          \
-	X(DROP_DENIED, "drop_denied",                                                              \
-	  "by a kernel socket to a bound tunnel, from an address the policy denies")               \
-	X(DROP_REFUSED_REMOTE, "drop_refused_remote",                                              \
-	  "uncompressed datagrams to a remote that was refused, or is not known in time")          \
-	X(DROP_REMOTES_FULL, "drop_remotes_full", "for a remote beyond the ceiling of remotes")    \
-	X(DROP_REMOTES_CONN, "drop_remotes_of_connection",                                         \
-	  "for a remote beyond the ceiling of one connection")                                     \
-	X(HAIRPIN, "hairpin_packets", "datagrams between two tunnels of this relay")               \
-	X(DROP_EARLY_FULL, "drop_early_full", "early datagrams beyond the bound")                  \
-	X(DROP_EARLY_EXPIRED, "drop_early_expired", "early datagrams whose tunnel never came")     \
-	X(DROP_TOO_BIG_PEER, "drop_too_big_peer", "from targets, larger than a datagram frame")    \
-	X(DROP_TOO_BIG_TARGET, "drop_too_big_target",                                              \
-	  "from peers, larger than the way to the target")                                         \
-	X(DROP_QUEUE_FULL, "drop_queue_full", "send queue of a connection full")                   \
-	X(DROP_SOJOURN, "drop_sojourn", "waited too long in a send queue")                         \
-	X(DROP_CLOSED, "drop_closed", "for a connection that was closing")                         \
-	X(DROP_CLOSING, "drop_closing", "QUIC packets of a connection that was closing")           \
-	X(DROP_NO_FRAME, "drop_no_frame", "no free packet buffer")                                 \
-	X(DROP_TX_RING, "drop_tx_ring", "transmit ring full")                                      \
-	X(DROP_NO_NEIGHBOUR, "drop_no_neighbour", "next hop did not resolve or too many waited")   \
-	X(DROP_NO_ROUTE, "drop_no_route", "no route or link down")                                 \
-	X(DROP_HANDOFF_FULL, "drop_handoff_full", "hand-off ring of the owner full")               \
-	X(DROP_SEND_ERROR, "drop_send_error", "the kernel refused to send")                        \
-	X(DROP_CAPSULE_BACKLOG, "drop_capsule_backlog",                                            \
-	  "datagram capsules a slow reader left waiting")                                          \
-	X(DROP_INITIAL_SHORT, "drop_initial_short", "Initials below 1200 bytes")                   \
-	X(DROP_VERSION, "drop_version", "unknown QUIC version, too short to answer")               \
-	X(DROP_CONNS_FULL, "drop_connections_full", "new connections beyond the ceiling")          \
-	X(DROP_SOURCE_FULL, "drop_source_full",                                                    \
-	  "new connections beyond the ceiling of their source's prefix")                           \
-	X(DROP_GUARD, "drop_guard", "of no connection, from a source that sent too many of those") \
-	X(DROP_RESET_LIMIT, "drop_reset_limit", "would have had a stateless reset; rate limited")  \
-	X(DROP_RETRY_LIMIT, "drop_retry_limit", "would have had a Retry; rate limited")            \
-	X(DROP_VERSION_LIMIT, "drop_version_limit",                                                \
-	  "would have had a Version Negotiation; rate limited")                                    \
-	X(DROP_REFUSAL_LIMIT, "drop_refusal_limit",                                                \
-	  "Retry tokens that would have been refused in words; rate limited")                      \
-	X(DROP_NOT_INITIAL, "drop_not_initial", "long headers of no connection")                   \
-	X(RESET_SENT, "stateless_resets", "stateless resets sent")                                 \
-	X(RETRY_SENT, "retries", "Retry packets sent")                                             \
-	X(REFUSED_TUNNELS_CONN, "refused_tunnels_of_connection",                                   \
-	  "tunnels refused beyond the ceiling of one connection")                                  \
-	X(REFUSED_TUNNELS, "refused_tunnels", "tunnels refused beyond the ceiling of all")         \
-	X(REFUSED_REMOTES_CONN, "refused_remotes_of_connection",                                   \
-	  "remotes refused beyond the ceiling of one connection, with a context or without")       \
-	X(REFUSED_RATE, "refused_request_rate", "requests refused that came too fast")             \
-	X(REFUSED_NAMES, "refused_names", "requests refused while too many names are resolved")    \
-	X(BUFFERED_FULL, "buffered_full",                                                          \
-	  "connections, streams and capsules given up: too many bytes would wait")                 \
-	X(QUIC_MEMORY_FULL, "quic_memory_full",                                                    \
-	  "memory for connections that the QUIC library was refused: too much is held")            \
-	X(CONNS_REFUSED, "connections_refused", "refusals sent to clients beyond a ceiling")       \
-	X(TOKENS_TAKEN, "tokens_taken", "address tokens that spared a client the Retry")           \
-	X(TOKEN_REFUSED, "tokens_refused", "Retry tokens that were forged, moved or too old")      \
-	X(VERSION_SENT, "version_negotiations", "Version Negotiation packets sent")                \
-	X(HANDSHAKE_FAILED, "handshakes_failed", "handshakes that did not complete")               \
-	X(CONTEXTS_OPENED, "contexts_opened", "contexts of bound tunnels that peers registered")   \
-	X(CONTEXTS_OFFERED, "contexts_offered", "contexts of bound tunnels registered at peers")   \
-	X(CONTEXTS_CLOSED, "contexts_closed", "contexts of bound tunnels closed, by either side")  \
-	X(CONTEXTS_REJECTED, "contexts_rejected", "contexts offered to a peer that it refused")    \
-	X(CONTEXTS_CROSSED, "contexts_crossed", "remotes that both sides registered at a time")    \
-	X(CONTEXT_REFUSED_POLICY, "context_refused_policy", "registrations that policy denies")    \
-	X(CONTEXT_REFUSED_FAMILY, "context_refused_family",                                        \
-	  "registrations of remotes that no route or address of ours leads to")                    \
-	X(CONTEXT_REFUSED_ADDRESS, "context_refused_address",                                      \
-	  "registrations of port 0, of ::, of IPv4 as IPv6, or of the target of Context ID 0")     \
-	X(CONTEXT_REFUSED_FULL, "context_refused_full", "registrations beyond the ceiling")        \
-	X(CONTEXT_REFUSED_RATE, "context_refused_rate", "registrations that came too fast")        \
-	X(CONTEXT_REFUSED_ERROR, "context_refused_error",                                          \
-	  "registrations that failed for want of something else")                                  \
-	X(CONTEXT_ABORT_MALFORMED, "context_abort_malformed",                                      \
-	  "bound tunnels aborted: capsules that break a rule")                                     \
-	X(CONTEXT_ABORT_ANSWERS, "context_abort_answers",                                          \
-	  "bound tunnels aborted: too many answers that the peer does not read")                   \
-	X(CONTEXT_ABORT_GAPS, "context_abort_gaps",                                                \
-	  "bound tunnels aborted: Context IDs all over the place")                                 \
-	X(ICMP_TOO_BIG_SENT, "icmp_too_big_sent",                                                  \
-	  "errors to targets: larger than the tunnel takes")                                       \
-	X(ICMP_SEEN, "icmp_seen", "ICMP errors received about UDP of this host")                   \
-	X(ICMP_IGNORED, "icmp_ignored", "ICMP errors that were malformed or not about UDP")        \
-	X(ICMP_LIMITED, "icmp_limited", "ICMP errors not sent or not looked at, beyond the limit") \
-	X(ICMP_TOO_BIG, "icmp_too_big", "ways to targets said to be narrower than thought")        \
-	X(ICMP_UNREACHABLE, "icmp_unreachable", "targets said to be unreachable; ends nothing")    \
-	X(STREAM_FLOODS, "stream_floods", "connections closed for giving up too many requests")    \
-	X(CONTEXT_ABORT_ZERO, "context_abort_zero",                                                \
-	  "bound tunnels aborted: a datagram by Context ID 0 without a target")                    \
-	X(CONTEXTS_NOT_OFFERED, "contexts_not_offered",                                            \
-	  "busy remotes without a context, for want of room")                                      \
-	X(CONTEXTS_IDLE, "contexts_idle", "contexts of bound tunnels closed for being idle")       \
-	X(REMOTES_REVOKED, "remotes_revoked", "remotes of bound tunnels that a new policy denies") \
-	X(BOUND_TUNNELS, "bound_tunnels", "bound tunnels opened")                                  \
-	X(BIND_REFUSED, "bind_refused", "bound tunnels that could not be opened")                  \
-	X(REMOTE_REFUSED_POLICY, "remote_refused_policy",                                          \
-	  "remotes without a context that policy denies")                                          \
-	X(REMOTE_REFUSED_FAMILY, "remote_refused_family",                                          \
-	  "remotes without a context that no route or address of ours leads to")                   \
-	X(REMOTE_REFUSED_RATE, "remote_refused_rate",                                              \
-	  "remotes without a context that came too fast")                                          \
-	X(REMOTE_REFUSED_FULL, "remote_refused_full",                                              \
-	  "remotes without a context, beyond the ceiling")                                         \
-	X(EVENT_NOMEM, "events_lost", "messages to control lost for want of memory; must stay 0")
+/* What an increment means; metrics and reports select by it. */
+enum clv_counter_class {
+	CLV_CLASS_TRAFFIC, /* a packet or datagram came or went */
+	CLV_CLASS_DROP,	   /* one did not: its reason; named drop_<reason> */
+	CLV_CLASS_REFUSAL, /* a connection, request, context or memory was denied or ended */
+	CLV_CLASS_EVENT,   /* anything else that happened */
+};
 
+/*
+ * X(symbol, class, exported name, help): what datapath/ counts.  Workers have these alone; control
+ * has them too, for its own port and for connections that no worker owns yet.
+ */
+#define CLV_WORKER_COUNTERS(X)                                                                     \
+	X(RX_PEER, TRAFFIC, "rx_peer_packets", "QUIC packets received from peers")                 \
+	X(RX_TARGET, TRAFFIC, "rx_target_packets", "UDP packets received from targets")            \
+	X(TX_PEER, TRAFFIC, "tx_peer_packets", "QUIC packets sent to peers")                       \
+	X(TX_TARGET, TRAFFIC, "tx_target_packets", "UDP packets sent to targets")                  \
+	X(DGRAM_IN, TRAFFIC, "datagrams_in", "HTTP datagrams received from peers")                 \
+	X(DGRAM_OUT, TRAFFIC, "datagrams_out", "HTTP datagrams sent to peers")                     \
+	X(CAPSULES_IN, TRAFFIC, "capsules_in", "HTTP datagrams received from peers in capsules")   \
+	X(CAPSULES_OUT, TRAFFIC, "capsules_out",                                                   \
+	  "HTTP datagrams passed to control for capsules to peers")                                \
+	X(RX_KERNEL, TRAFFIC, "rx_kernel_packets",                                                 \
+	  "of those from peers and targets, received from a kernel socket")                        \
+	X(HANDOFF_OUT, TRAFFIC, "handoff_packets", "packets passed to the worker that owns them")  \
+	X(HAIRPIN, TRAFFIC, "hairpin_packets", "datagrams between two tunnels of this relay")      \
+	X(DROP_MALFORMED, DROP, "drop_malformed", "frames whose lengths or headers disagree")      \
+	X(DROP_CHECKSUM, DROP, "drop_checksum", "wrong UDP checksum")                              \
+	X(DROP_MTU, DROP, "drop_mtu", "larger than the link they were to leave by")                \
+	X(DROP_STALE, DROP, "drop_stale", "for a connection or tunnel that no longer exists")      \
+	X(DROP_UNKNOWN, DROP, "drop_unknown", "for no connection or tunnel of ours")               \
+	X(DROP_WRONG_REMOTE, DROP, "drop_wrong_remote",                                            \
+	  "from another address than the tunnel's target")                                         \
+	X(DROP_QUIC, DROP, "drop_quic", "packets the QUIC library discarded")                      \
+	X(DROP_DGRAM_MALFORMED, DROP, "drop_datagram_malformed", "HTTP datagrams cut short")       \
+	X(DROP_UNKNOWN_STREAM, DROP, "drop_unknown_stream", "HTTP datagrams of no open tunnel")    \
+	X(DROP_UNKNOWN_CONTEXT, DROP, "drop_unknown_context",                                      \
+	  "HTTP datagrams of an unknown Context ID")                                               \
+	X(DROP_CLOSED_CONTEXT, DROP, "drop_closed_context",                                        \
+	  "HTTP datagrams of a closed Context ID")                                                 \
+	X(DROP_BAD_REMOTE, DROP, "drop_bad_remote",                                                \
+	  "uncompressed datagrams that name no usable remote")                                     \
+	X(DROP_UNKNOWN_REMOTE, DROP, "drop_unknown_remote",                                        \
+	  "to a bound tunnel from a remote that its peer did not permit")                          \
+	X(DROP_DENIED, DROP, "drop_denied",                                                        \
+	  "received from a kernel socket for a bound tunnel, from an address the policy denies")   \
+	X(DROP_REFUSED_REMOTE, DROP, "drop_refused_remote",                                        \
+	  "uncompressed datagrams to a remote that was refused, or is not known in time")          \
+	X(DROP_REMOTES_FULL, DROP, "drop_remotes_full",                                            \
+	  "for a remote beyond the ceiling of remotes")                                            \
+	X(DROP_REMOTES_CONN, DROP, "drop_remotes_of_connection",                                   \
+	  "for a remote beyond the ceiling of one connection")                                     \
+	X(DROP_EARLY_FULL, DROP, "drop_early_full", "early datagrams beyond the bound")            \
+	X(DROP_EARLY_EXPIRED, DROP, "drop_early_expired",                                          \
+	  "early datagrams whose tunnel never came")                                               \
+	X(DROP_TOO_BIG_PEER, DROP, "drop_too_big_peer",                                            \
+	  "from targets, larger than a datagram frame")                                            \
+	X(DROP_TOO_BIG_TARGET, DROP, "drop_too_big_target",                                        \
+	  "from peers, larger than the path to the target")                                        \
+	X(DROP_QUEUE_FULL, DROP, "drop_queue_full", "send queue of a connection full")             \
+	X(DROP_SOJOURN, DROP, "drop_sojourn", "waited too long in a send queue")                   \
+	X(DROP_CLOSED, DROP, "drop_closed", "for a connection that was closing")                   \
+	X(DROP_CLOSING, DROP, "drop_closing", "QUIC packets of a connection that was closing")     \
+	X(DROP_NO_FRAME, DROP, "drop_no_frame", "no free packet buffer")                           \
+	X(DROP_TX_RING, DROP, "drop_tx_ring", "transmit ring full")                                \
+	X(DROP_NO_NEIGHBOUR, DROP, "drop_no_neighbour",                                            \
+	  "next hop did not resolve or too many waited")                                           \
+	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no route or link down")                           \
+	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "hand-off ring of the owner full")         \
+	X(DROP_SEND_ERROR, DROP, "drop_send_error", "the kernel refused to send")                  \
+	X(DROP_CAPSULE_BACKLOG, DROP, "drop_capsule_backlog",                                      \
+	  "datagram capsules a slow reader left waiting")                                          \
+	X(BUFFERED_FULL, REFUSAL, "buffered_full",                                                 \
+	  "connections, streams and capsules ended: too many bytes would wait")                    \
+	X(QUIC_MEMORY_FULL, REFUSAL, "quic_memory_full",                                           \
+	  "memory for connections that the QUIC library was refused: too much is held")            \
+	X(KEY_UPDATES, EVENT, "key_updates", "QUIC key updates")                                   \
+	X(PATH_CHANGES, EVENT, "path_changes", "validated changes of a peer's address")            \
+	X(EARLY_HELD, EVENT, "early_held", "datagrams kept until their tunnel was ready")          \
+	X(ICMP_LIMITED, EVENT, "icmp_limited",                                                     \
+	  "ICMP errors not sent or not read, beyond the limit")                                    \
+	X(ICMP_TOO_BIG, EVENT, "icmp_too_big", "reports of a reduced path MTU to a target")        \
+	X(ICMP_UNREACHABLE, EVENT, "icmp_unreachable",                                             \
+	  "reports that a target is unreachable; they end nothing")                                \
+	X(EVENT_NOMEM, EVENT, "events_lost",                                                       \
+	  "messages to control lost for want of memory; must stay 0")
+
+/* What only control/ counts. */
+#define CLV_CONTROL_COUNTERS(X)                                                                    \
+	X(DROP_INITIAL_SHORT, DROP, "drop_initial_short", "Initials below 1200 bytes")             \
+	X(DROP_VERSION, DROP, "drop_version", "unknown QUIC version, too short to answer")         \
+	X(DROP_CONNS_FULL, DROP, "drop_connections_full", "new connections beyond the ceiling")    \
+	X(DROP_SOURCE_FULL, DROP, "drop_source_full",                                              \
+	  "new connections beyond the ceiling of their source's prefix")                           \
+	X(DROP_GUARD, DROP, "drop_guard",                                                          \
+	  "of no connection, from a source that sent too many of those")                           \
+	X(DROP_RESET_LIMIT, DROP, "drop_reset_limit",                                              \
+	  "would have had a stateless reset; rate limited")                                        \
+	X(DROP_RETRY_LIMIT, DROP, "drop_retry_limit", "would have had a Retry; rate limited")      \
+	X(DROP_VERSION_LIMIT, DROP, "drop_version_limit",                                          \
+	  "would have had a Version Negotiation; rate limited")                                    \
+	X(DROP_REFUSAL_LIMIT, DROP, "drop_refusal_limit",                                          \
+	  "Retry tokens that would have been refused with a reason; rate limited")                 \
+	X(DROP_NOT_INITIAL, DROP, "drop_not_initial", "long headers of no connection")             \
+	X(REFUSED_TUNNELS_CONN, REFUSAL, "refused_tunnels_of_connection",                          \
+	  "tunnels refused beyond the ceiling of one connection")                                  \
+	X(REFUSED_TUNNELS, REFUSAL, "refused_tunnels",                                             \
+	  "tunnels refused beyond the ceiling of all")                                             \
+	X(REFUSED_REMOTES_CONN, REFUSAL, "refused_remotes_of_connection",                          \
+	  "remotes refused beyond the ceiling of one connection, with a context or without")       \
+	X(REFUSED_RATE, REFUSAL, "refused_request_rate", "requests refused that came too fast")    \
+	X(REFUSED_NAMES, REFUSAL, "refused_names",                                                 \
+	  "requests refused while too many names are resolved")                                    \
+	X(CONNS_REFUSED, REFUSAL, "connections_refused",                                           \
+	  "refusals sent to clients beyond a ceiling")                                             \
+	X(TOKEN_REFUSED, REFUSAL, "tokens_refused",                                                \
+	  "Retry tokens that were forged, moved or too old")                                       \
+	X(CONTEXT_REFUSED_POLICY, REFUSAL, "context_refused_policy",                               \
+	  "registrations that policy denies")                                                      \
+	X(CONTEXT_REFUSED_FAMILY, REFUSAL, "context_refused_family",                               \
+	  "registrations of remotes that no route or address of ours leads to")                    \
+	X(CONTEXT_REFUSED_ADDRESS, REFUSAL, "context_refused_address",                             \
+	  "registrations of port 0, of ::, of IPv4 as IPv6, or of the target of Context ID 0")     \
+	X(CONTEXT_REFUSED_FULL, REFUSAL, "context_refused_full",                                   \
+	  "registrations beyond the ceiling")                                                      \
+	X(CONTEXT_REFUSED_RATE, REFUSAL, "context_refused_rate",                                   \
+	  "registrations that came too fast")                                                      \
+	X(CONTEXT_REFUSED_ERROR, REFUSAL, "context_refused_error",                                 \
+	  "registrations that failed for want of something else")                                  \
+	X(CONTEXT_ABORT_MALFORMED, REFUSAL, "context_abort_malformed",                             \
+	  "bound tunnels aborted: capsules that break a rule")                                     \
+	X(CONTEXT_ABORT_ANSWERS, REFUSAL, "context_abort_answers",                                 \
+	  "bound tunnels aborted: too many responses that the peer does not read")                 \
+	X(CONTEXT_ABORT_GAPS, REFUSAL, "context_abort_gaps",                                       \
+	  "bound tunnels aborted: too many gaps between Context IDs")                              \
+	X(STREAM_FLOODS, REFUSAL, "stream_floods",                                                 \
+	  "connections closed for cancelling too many requests")                                   \
+	X(CONTEXT_ABORT_ZERO, REFUSAL, "context_abort_zero",                                       \
+	  "bound tunnels aborted: a datagram by Context ID 0 without a target")                    \
+	X(CONTEXTS_NOT_OFFERED, REFUSAL, "contexts_not_offered",                                   \
+	  "busy remotes without a context, for want of room")                                      \
+	X(REMOTES_REVOKED, REFUSAL, "remotes_revoked",                                             \
+	  "remotes of bound tunnels that a new policy denies")                                     \
+	X(BIND_REFUSED, REFUSAL, "bind_refused", "bound tunnels that could not be opened")         \
+	X(REMOTE_REFUSED_POLICY, REFUSAL, "remote_refused_policy",                                 \
+	  "remotes without a context that policy denies")                                          \
+	X(REMOTE_REFUSED_FAMILY, REFUSAL, "remote_refused_family",                                 \
+	  "remotes without a context that no route or address of ours leads to")                   \
+	X(REMOTE_REFUSED_RATE, REFUSAL, "remote_refused_rate",                                     \
+	  "remotes without a context that came too fast")                                          \
+	X(REMOTE_REFUSED_FULL, REFUSAL, "remote_refused_full",                                     \
+	  "remotes without a context, beyond the ceiling")                                         \
+	X(HANDSHAKES, EVENT, "handshakes", "handshakes completed")                                 \
+	X(REQUESTS, EVENT, "requests", "HTTP requests answered")                                   \
+	X(RESET_SENT, EVENT, "stateless_resets", "stateless resets sent")                          \
+	X(RETRY_SENT, EVENT, "retries", "Retry packets sent")                                      \
+	X(TOKENS_TAKEN, EVENT, "tokens_taken", "address tokens that spared a client the Retry")    \
+	X(VERSION_SENT, EVENT, "version_negotiations", "Version Negotiation packets sent")         \
+	X(HANDSHAKE_FAILED, EVENT, "handshakes_failed", "handshakes that did not complete")        \
+	X(CONTEXTS_OPENED, EVENT, "contexts_opened",                                               \
+	  "contexts of bound tunnels that peers registered")                                       \
+	X(CONTEXTS_OFFERED, EVENT, "contexts_offered",                                             \
+	  "contexts of bound tunnels registered at peers")                                         \
+	X(CONTEXTS_CLOSED, EVENT, "contexts_closed",                                               \
+	  "contexts of bound tunnels closed, by either side")                                      \
+	X(CONTEXTS_REJECTED, EVENT, "contexts_rejected",                                           \
+	  "contexts offered to a peer that it refused")                                            \
+	X(CONTEXTS_CROSSED, EVENT, "contexts_crossed",                                             \
+	  "remotes that both sides registered at the same time")                                   \
+	X(ICMP_TOO_BIG_SENT, EVENT, "icmp_too_big_sent",                                           \
+	  "ICMP errors sent to targets: larger than the tunnel takes")                             \
+	X(ICMP_SEEN, EVENT, "icmp_seen", "ICMP errors received about UDP of this host")            \
+	X(ICMP_IGNORED, EVENT, "icmp_ignored", "ICMP errors that were malformed or not about UDP") \
+	X(CONTEXTS_IDLE, EVENT, "contexts_idle",                                                   \
+	  "contexts of bound tunnels closed because they were idle")                               \
+	X(BOUND_TUNNELS, EVENT, "bound_tunnels", "bound tunnels opened")
+
+#define CLV_COUNTERS(X) CLV_WORKER_COUNTERS(X) CLV_CONTROL_COUNTERS(X)
+
+#define X(symbol, class, name, help) CLV_COUNT_##symbol,
 enum clv_counter {
-#define X(symbol, name, help) CLV_COUNT_##symbol,
-	CLV_COUNTERS(X)
+	CLV_WORKER_COUNTERS(X) CLV_WORKER_COUNTER_MAX,
+	CLV_WORKER_COUNTER_LAST = CLV_WORKER_COUNTER_MAX - 1, /* so that control's follow at once */
+	CLV_CONTROL_COUNTERS(X) CLV_COUNTER_MAX
+};
 #undef X
-		CLV_COUNTER_MAX
+
+struct clv_worker_counters {
+	_Alignas(64) uint64_t slot[CLV_WORKER_COUNTER_MAX];
 };
 
 struct clv_counters {
-	_Alignas(64) uint64_t slot[CLV_COUNTER_MAX];
+	union {
+		struct clv_worker_counters worker; /* for what datapath/ counts on control's behalf */
+		_Alignas(64) uint64_t slot[CLV_COUNTER_MAX];
+	};
 };
 
-static inline void clv_count_add(struct clv_counters *c, enum clv_counter which, uint64_t n)
+/* Not defined: a call that remains means that datapath/ counts what only control may. */
+#ifndef __clang__
+void clv_count_not_a_workers(void) __attribute__((error("not one of CLV_WORKER_COUNTERS")));
+#endif
+
+static inline void clv_count_in(uint64_t *slot, uint64_t n)
 {
-	__atomic_store_n(&c->slot[which], c->slot[which] + n, __ATOMIC_RELAXED);
+	__atomic_store_n(slot, *slot + n, __ATOMIC_RELAXED);
 }
 
-static inline void clv_count(struct clv_counters *c, enum clv_counter which)
+static inline void clv_count_worker(struct clv_worker_counters *c, enum clv_counter which,
+				    uint64_t n)
 {
-	clv_count_add(c, which, 1);
+#if defined(__OPTIMIZE__) && !defined(__clang__)
+	if (__builtin_constant_p(which) && which >= CLV_WORKER_COUNTER_MAX)
+		clv_count_not_a_workers();
+#endif
+	assert(which < CLV_WORKER_COUNTER_MAX);
+	clv_count_in(&c->slot[which], n);
 }
 
-static inline uint64_t clv_count_read(const struct clv_counters *c, enum clv_counter which)
+static inline void clv_count_any(struct clv_counters *c, enum clv_counter which, uint64_t n)
+{
+	clv_count_in(&c->slot[which], n);
+}
+
+static inline uint64_t clv_count_read_worker(const struct clv_worker_counters *c,
+					     enum clv_counter which)
+{
+	return which < CLV_WORKER_COUNTER_MAX ? __atomic_load_n(&c->slot[which], __ATOMIC_RELAXED)
+					      : 0;
+}
+
+static inline uint64_t clv_count_read_any(const struct clv_counters *c, enum clv_counter which)
 {
 	return __atomic_load_n(&c->slot[which], __ATOMIC_RELAXED);
 }
 
+/* counters: a worker's or control's. */
+/* clang-format off */
+#define clv_count_add(counters, which, n) \
+	_Generic((counters), \
+		struct clv_worker_counters *: clv_count_worker, \
+		struct clv_counters *: clv_count_any)(counters, which, n)
+#define clv_count(counters, which) clv_count_add(counters, which, 1)
+
+/* What was counted; 0 for what a worker does not count. */
+#define clv_count_read(counters, which) \
+	_Generic((counters), \
+		struct clv_worker_counters *: clv_count_read_worker, \
+		const struct clv_worker_counters *: clv_count_read_worker, \
+		struct clv_counters *: clv_count_read_any, \
+		const struct clv_counters *: clv_count_read_any)(counters, which)
+/* clang-format on */
+
+enum clv_counter_class clv_counter_class(enum clv_counter which);
 /* Exported name and help text of a counter; live as long as the program. */
 const char *clv_counter_name(enum clv_counter which);
 const char *clv_counter_help(enum clv_counter which);
+/* The name of a drop without "drop_". */
+const char *clv_counter_reason(enum clv_counter which);
 
 #endif

@@ -84,7 +84,7 @@ void clv_handoff_free(struct clv_handoff *h)
 }
 
 bool clv_handoff_send(struct clv_handoff *h, uint16_t from, uint16_t to, const struct clv_rx *rx,
-		      struct clv_counters *counters)
+		      struct clv_worker_counters *counters)
 {
 	struct record *record = NULL;
 

@@ -39,7 +39,7 @@ void clv_handoff_free(struct clv_handoff *h);
  * Returns true and counts HANDOFF_OUT, or false and counts DROP_HANDOFF_FULL.
  */
 bool clv_handoff_send(struct clv_handoff *h, uint16_t from, uint16_t to, const struct clv_rx *rx,
-		      struct clv_counters *counters);
+		      struct clv_worker_counters *counters);
 /* Wake the owners that sleep and were sent something since the last flush. */
 void clv_handoff_flush(struct clv_handoff *h, uint16_t from);
 

@@ -110,7 +110,7 @@ struct clv_port_ops {
 /* First member of every port. */
 struct clv_port {
 	const struct clv_port_ops *ops;
-	struct clv_counters *counters; /* borrows for the port's life */
+	struct clv_worker_counters *counters; /* borrows for the port's life */
 };
 
 #endif

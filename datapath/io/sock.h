@@ -24,8 +24,8 @@ enum {
 };
 
 struct clv_sock_params {
-	struct clv_counters *counters; /* borrows for the port's life */
-	uint32_t sockets_max;	       /* memory for all is reserved here */
+	struct clv_worker_counters *counters; /* borrows for the port's life */
+	uint32_t sockets_max;		      /* memory for all is reserved here */
 };
 
 /*

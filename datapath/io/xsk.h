@@ -33,8 +33,8 @@ enum clv_xsk_mode {
 };
 
 struct clv_xsk_port_params {
-	struct clv_umem umem;	       /* takes; at least clv_xsk_frames() for each socket */
-	struct clv_counters *counters; /* borrows for the port's life */
+	struct clv_umem umem;		      /* takes; at least clv_xsk_frames() for each socket */
+	struct clv_worker_counters *counters; /* borrows for the port's life */
 	uint32_t ring_size; /* entries of each ring, a power of two; 0: CLV_XSK_RING_DEFAULT */
 	/*
 	 * Mark what is not tunnel packets (those prove themselves) as unverified.  Off only where

@@ -72,7 +72,7 @@ struct clv_conn_env {
 	const struct clv_conn_ops *ops;
 	void *owner;
 	struct clv_rand *rand;
-	struct clv_counters *counters;
+	struct clv_worker_counters *counters;
 	struct clv_pool *pool; /* buffers of the send queue; NULL in control: nothing is queued */
 	const uint8_t *reset_secret; /* CLV_CID_SECRET_LEN bytes */
 	struct clv_heap *heap;	     /* what QUIC's memory draws on; NULL: no ceiling */

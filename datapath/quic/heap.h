@@ -23,7 +23,7 @@ enum {
 /* Of one owner: the sum of all its connections. */
 struct clv_heap {
 	uint64_t used, max; /* bytes; max 0: no ceiling */
-	struct clv_counters *counters;
+	struct clv_worker_counters *counters;
 };
 
 /* Of one connection.  Does not move: the library keeps the address of mem. */

@@ -50,7 +50,7 @@ struct early {
 
 struct clv_worker {
 	struct clv_worker_params p;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_rand rand;
 	struct clv_pool pool;
 	uint64_t now_ns; /* of the step in progress */

@@ -329,7 +329,7 @@ int clv_worker_xsk_fd(const struct clv_worker *w)
 	return w->p.xsk ? w->p.xsk->ops->poll_fd(w->p.xsk) : -1;
 }
 
-const struct clv_counters *clv_worker_counters(const struct clv_worker *w)
+const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w)
 {
 	return &w->counters;
 }

@@ -83,7 +83,7 @@ bool clv_worker_may_sleep(struct clv_worker *w);
 int clv_worker_sock_fd(const struct clv_worker *w);
 int clv_worker_xsk_fd(const struct clv_worker *w);
 
-const struct clv_counters *clv_worker_counters(const struct clv_worker *w);
+const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w);
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
 /* Remotes of bound tunnels are in slots 0 to this - 1, with holes. */
 uint32_t clv_worker_bound_slots(const struct clv_worker *w);

@@ -86,7 +86,7 @@ struct source {
 	struct clv_mailbox *events;
 	_Atomic uint64_t begun, done; /* frame numbers */
 	uint64_t steered, dropped, torn;
-	struct clv_counters none;
+	struct clv_worker_counters none;
 };
 
 static struct source source;
@@ -523,7 +523,7 @@ static void adopt_conn(void)
 	static const struct clv_conn_ops ops = { .cid_added = take_cid, .cid_removed = drop_cid };
 	static const uint8_t secret[CLV_CID_SECRET_LEN];
 	static struct clv_rand rand;
-	static struct clv_counters counters;
+	static struct clv_worker_counters counters;
 	const struct clv_conn_env env = {
 		.ops = &ops, .rand = &rand, .counters = &counters, .reset_secret = secret
 	};

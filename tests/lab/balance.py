@@ -29,26 +29,29 @@ STEERED_MAYBE = ("drop_stale", "drop_malformed", "drop_checksum", "drop_handoff_
 
 
 def take(relay):
-    """A reading: counters of the relay, of XDP, and of the kernel's AF_XDP sockets."""
+    """A reading: counters of the relay, of XDP, and of the kernel's AF_XDP sockets; and the names of
+    those that are drops."""
     status, sockets = relay.ctl("status"), {"rx_dropped": 0, "rx_ring_full": 0}
+    dropped = relay.ctl("drops")
     for worker in relay.ctl("workers")["workers"]:
         for one in worker.get("sockets") or []:
             for name in sockets:
                 sockets[name] += one[name]
     return {"relay": status["counters"], "sockets": sockets,
-            "xdp": {name: one["packets"] for name, one in (status["xdp"] or {}).items()}}
+            "xdp": {name: one["packets"] for name, one in (status["xdp"] or {}).items()},
+            "drops": {*dropped["total"], *(dropped["xdp"] or {})}}
 
 
 def difference(before, after):
     return {part: {name: n - before[part].get(name, 0) for name, n in after[part].items()}
-            for part in after}
+            for part in after if part != "drops"}
 
 
 def drops(before, after):
     """What was dropped in between, {"drop_sojourn": 3, "xdp_drop_denied": 1}."""
     both = difference(before, after)
     return {name: n for part in ("relay", "xdp") for name, n in both[part].items()
-            if "drop_" in name and n}
+            if n and name in after["drops"]}
 
 
 def _frames(d):

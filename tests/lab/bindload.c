@@ -371,11 +371,11 @@ static void send_one(uint32_t i, size_t size)
 /* All datagrams that this client dropped. */
 static uint64_t dropped(void)
 {
-	const struct clv_counters *c = clv_client_counters(client);
+	const struct clv_worker_counters *c = clv_client_counters(client);
 	uint64_t sum = 0;
 
-	for (int i = 0; i < CLV_COUNTER_MAX; i++)
-		if (!strncmp(clv_counter_name(i), "drop_", 5))
+	for (int i = 0; i < CLV_WORKER_COUNTER_MAX; i++)
+		if (clv_counter_class(i) == CLV_CLASS_DROP)
 			sum += clv_count_read(c, i);
 	return sum;
 }

@@ -54,7 +54,7 @@ static struct {
 /* A port that only sends, on the socket of the handshake whose turn it is. */
 static struct {
 	struct clv_port port;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	uint8_t buffer[DATAGRAM];
 	int fd;
 } out;

@@ -44,7 +44,7 @@ struct raw {
 	struct wire_port port;
 	struct clv_conn *conn; /* the handshake's; NULL after it */
 	struct clv_rand rand;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	uint8_t reset_secret[CLV_CID_SECRET_LEN];
 	bool handshake_done;
 	struct clv_aead_keys tx, rx;

@@ -649,7 +649,7 @@ uint64_t world_drops(const struct world *w)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++)
-		if (!strncmp(clv_counter_name((enum clv_counter)i), "drop_", 5))
+		if (clv_counter_class((enum clv_counter)i) == CLV_CLASS_DROP)
 			sum += world_count(w, (enum clv_counter)i);
 	return sum;
 }

@@ -97,7 +97,8 @@ static void spread_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 
 static int open_xsk(struct load *l)
 {
-	struct clv_xsk_port_params p = { .counters = &l->control_counters, .ring_size = RING };
+	struct clv_xsk_port_params p = { .counters = &l->control_counters.worker,
+					 .ring_size = RING };
 	struct clv_xsk_params add = {
 		.ifname = l->o.ifname,
 		.mode = CLV_XSK_COPY,

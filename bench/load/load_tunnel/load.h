@@ -47,7 +47,7 @@ struct load_options {
 struct app_port {
 	struct clv_port port;
 	struct load *load;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	uint8_t payload[CLV_PORT_BATCH][LOAD_PAYLOAD_MAX];
 	uint8_t pattern[LOAD_PAYLOAD_MAX];
 	uint8_t out[LOAD_PAYLOAD_MAX];

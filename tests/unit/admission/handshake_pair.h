@@ -24,7 +24,7 @@ enum {
 
 struct pair_port {
 	struct clv_port port; /* first */
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	uint8_t data[PAIR_WIRE][PAIR_DATAGRAM];
 	size_t len[PAIR_WIRE];
 	unsigned count;

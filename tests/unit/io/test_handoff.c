@@ -20,7 +20,7 @@ enum {
 	RING_BYTES = 65536,
 };
 
-static struct clv_counters counters[WORKERS];
+static struct clv_worker_counters counters[WORKERS];
 static int wake_fds[WORKERS];
 static struct clv_handoff *handoff;
 

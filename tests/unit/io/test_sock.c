@@ -30,7 +30,7 @@ enum {
 };
 
 struct end {
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_port *port;
 	int fds[SOCKETS_MAX];
 	struct clv_endpoint local[SOCKETS_MAX];

@@ -38,7 +38,7 @@ enum {
 struct xsk_world {
 	const char *why_not; /* the reason that all tests are skipped for */
 	struct culvert_bpf *program;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 	struct clv_port *port;
 	int peers[3];	    /* raw sockets, by link */
 	uint32_t xdp_flags; /* from the next start on, as the next one */

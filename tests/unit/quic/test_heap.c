@@ -18,7 +18,7 @@ enum {
 
 struct owner {
 	struct clv_heap heap;
-	struct clv_counters counters;
+	struct clv_worker_counters counters;
 };
 
 static void open_owner(struct owner *o)
