@@ -19,7 +19,6 @@ enum {
 	REPEAT = 100000,
 	TABLE_FILL = 50000,
 	FRAME_MAX = 2048,
-
 };
 
 static const uint8_t cid[CLV_CID_LEN] = "culvert!";
@@ -32,12 +31,15 @@ struct path {
 	uint32_t action; /* what the program must decide, else another path would be timed */
 };
 
+#define OPEN_PORT "192.0.2.1:20001"
+
 static const struct path paths[] = {
 	{ "connection IPv4", "192.0.2.1:443", "198.51.100.7:4000", 0x40, XDP_REDIRECT },
 	{ "connection IPv6", "[2001:db8::1]:443", "[2001:db8:7::7]:4000", 0x40, XDP_REDIRECT },
 	{ "context IPv4", "192.0.2.1:20000", "198.51.100.7:53", 0, XDP_REDIRECT },
 	{ "context IPv6", "[2001:db8::1]:20000", "[2001:db8:7::7]:53", 0, XDP_REDIRECT },
 	{ "unknown remote", "192.0.2.1:20000", "198.51.100.7:54", 0, XDP_DROP },
+	{ "open port", OPEN_PORT, "198.51.100.7:54", 0, XDP_REDIRECT },
 	{ "long header", "192.0.2.1:443", "198.51.100.7:4000", 0xc0, XDP_PASS },
 	{ "somebody else's", "192.0.2.1:9999", "198.51.100.7:53", 0, XDP_PASS },
 };
@@ -86,6 +88,8 @@ static void fill(void)
 {
 	const struct clv_listener listener = { .id = 0 };
 	const struct clv_binding binding = { 0 };
+	const struct clv_binding open = { .flags = CLV_BINDING_UNCOMPRESSED };
+	const struct clv_endpoint open_port = endpoint(OPEN_PORT);
 	const struct clv_ref ref = { 0 };
 	uint8_t other[CLV_CID_LEN] = "fill";
 
@@ -99,6 +103,7 @@ static void fill(void)
 		put(skel->maps.conns, other, sizeof(other), &ref, sizeof(ref));
 	}
 	put(skel->maps.conns, cid, sizeof(cid), &ref, sizeof(ref));
+	put(skel->maps.bindings, &open_port, sizeof(open_port), &open, sizeof(open));
 	for (size_t i = 0; i < 2; i++) {
 		struct clv_endpoint at = endpoint(paths[i].local),
 				    port = endpoint(paths[2 + i].local),
