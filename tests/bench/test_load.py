@@ -133,7 +133,7 @@ def test_toward_peers_every_datagram_arrives_or_is_counted(rig, load, command):
 
 
 @pytest.mark.parametrize("rate", (CALM, TOO_MUCH))
-def test_there_and_back_every_datagram_comes_whole_or_is_counted(rig, echoed, rate):
+def test_every_echoed_datagram_returns_intact_or_is_counted(rig, echoed, rate):
     before, received = take(rig, echoed), 0
     for size in (64, 512, 1200):
         got = echoed.ask("send", size, rate, MSEC)

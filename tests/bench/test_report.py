@@ -43,7 +43,7 @@ def test_ratios_compare_what_one_round_measured():
     assert ratios["tunnel_64_vs_tunnel_1200"] == pytest.approx(ours / 1.2, abs=1e-3)
 
 
-def test_a_goal_says_whether_it_is_met():
+def test_a_goal_reports_whether_it_is_met():
     goals = made_of(COSTS).json()["goals"]
     assert goals["tunnel_1200_vs_udp_forwarder"]["met"] is True
     assert goals["tunnel_1200_vs_xsk_floor"]["met"] is False
@@ -90,7 +90,7 @@ def test_the_command_line_knows_its_parts():
     assert "no such part: nonsense" in run("nonsense").stderr
 
 
-def test_a_short_run_measures_the_tunnel_and_says_how_it_is(root, tmp_path):
+def test_a_short_run_measures_the_tunnel_and_reports_it(root, tmp_path):
     done = subprocess.run(
         [sys.executable, BENCH / "run", "--rounds", "1", "--seconds", "0.1", "--sizes", "1200",
          "--out", tmp_path, "tunnel"], capture_output=True, text=True, check=False, timeout=300)

@@ -123,7 +123,7 @@ def test_every_outcome_is_expected_by_some_test(outcomes):
     assert set(outcomes) == set(ANSWERS) | set(VIOLATIONS) | set(HARMLESS)
 
 
-def test_after_all_that_the_relay_serves_as_before(masque_go, lab, relay, targets, outcomes):
+def test_the_relay_still_serves_afterwards(masque_go, lab, relay, targets, outcomes):
     found = run(masque_go, lab, relay, "exchange", "-target", targets["target-v4"], "-sizes",
                 "1200")
     assert found["sizes"] == {"same": [1200]}
@@ -161,7 +161,7 @@ def test_the_post_quantum_listener_refuses_any_other_key_exchange(
 
 
 @pytest.mark.parametrize("groups", CLASSICAL)
-def test_the_hybrid_listener_never_falls_to_a_classical_group(masque_go, lab, relay, groups):
+def test_the_hybrid_listener_never_negotiates_a_classical_group(masque_go, lab, relay, groups):
     found = shake(masque_go, lab, relay, PORT, groups)
     assert found.pop("error") in REFUSED
     assert found.pop("failed") >= 1    # an Initial that was sent again meanwhile is another

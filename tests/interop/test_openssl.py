@@ -65,7 +65,7 @@ def shake(openssl, lab, relay, port, *options, family=4):
 
 
 @pytest.mark.parametrize("family", (4, 6))
-def test_a_post_quantum_client_of_another_make_gets_in_and_trusts_the_chain(
+def test_openssls_post_quantum_client_connects_and_verifies_the_chain(
         openssl, lab, relay, family):
     said, counted = shake(openssl, lab, relay, PQC, "-groups", "MLKEM768", *MLDSA, "-CAfile",
                           relay.pqc_ca, family=family)
@@ -77,13 +77,13 @@ def test_a_post_quantum_client_of_another_make_gets_in_and_trusts_the_chain(
 
 @pytest.mark.parametrize("groups", ("X25519:MLKEM768", "MLKEM768:X25519",
                                     "X25519MLKEM768:MLKEM768"))
-def test_a_client_that_offers_more_is_held_to_post_quantum(openssl, lab, relay, groups):
+def test_a_client_that_offers_more_groups_gets_the_post_quantum_one(openssl, lab, relay, groups):
     said, counted = shake(openssl, lab, relay, PQC, "-groups", groups, *MLDSA, "-CAfile",
                           relay.pqc_ca)
     assert said.returncode == 0 and counted["handshakes"] == 1, said
 
 
-def test_a_hybrid_client_of_another_make_gets_into_the_hybrid_listener(openssl, lab, relay):
+def test_openssls_hybrid_client_connects_to_the_hybrid_listener(openssl, lab, relay):
     said, counted = shake(openssl, lab, relay, HYBRID, "-groups", "X25519MLKEM768", "-CAfile",
                           relay.hybrid_ca)
     assert said.returncode == 0 and "Verification: OK" in said.stdout
@@ -91,7 +91,7 @@ def test_a_hybrid_client_of_another_make_gets_into_the_hybrid_listener(openssl, 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_weaker_than_its_profile_is_refused_before_any_request(openssl, lab, relay, name):
+def test_weaker_handshakes_are_refused_before_any_request(openssl, lab, relay, name):
     groups, options, port = REFUSED[name]
     said, counted = shake(openssl, lab, relay, port, "-groups", groups, *options)
     assert said.returncode != 0

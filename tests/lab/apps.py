@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unmodified programs that speak UDP, run over the lab: iperf 2, dig with dnsmasq, a QUIC pair.
+"""Unmodified UDP programs for the lab: iperf 2, dig with dnsmasq, ngtcp2's QUIC client and server.
 
 Servers run on targets, clients on peers, toward the address of a daemon.Forward.  Each client
 returns what it measured as a dict: sent, received, and round-trip times in microseconds.

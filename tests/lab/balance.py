@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The balance of a relay's counters: every datagram in is out, or in a counter that says why not.
+"""The balance of a relay's counters: every datagram received is sent, or in a counter of drops.
 
     before = balance.take(relay)
-    ...                                    # traffic, and then quiet: nothing waits in a queue
+    ...                                    # traffic, until no queue holds anything
     assert balance.errors(before, balance.take(relay)) == []
 
 Three equations over the difference of two readings:
 
-    frames      XDP sees a frame and leaves by one way: passed, steered, or dropped with a reason.
-    steered     What XDP steered arrives at a worker, or the kernel says that its ring was full.
-    datagrams   What came from peers and targets went to targets and peers, or was dropped.
+    frames      XDP passes, steers or drops each frame that it sees, and counts the verdict.
+    steered     Frames that XDP steered reach a worker, or the kernel counts a full ring.
+    datagrams   Datagrams from peers and targets go to targets and peers, or are dropped.
 
-A counter that a term of two equations may have moved, or that also counts things which are no
-datagram, cannot be exact: what is missing may be as much as these counters say, and not more.
-Where they did not move, and mostly they do not, the equation is exact.
+A counter that belongs to two equations, or that also counts other things than datagrams, cannot be
+exact: at most as much as these counters show may be missing.  Where they did not move, as is usual,
+the equation is exact.
 """
 
-# Each is of one tunnelled datagram, and of nothing else.
+# Each counts tunnelled datagrams and nothing else.
 DATAGRAM_DROPS = (
     "drop_wrong_remote", "drop_datagram_malformed", "drop_unknown_stream", "drop_unknown_context",
     "drop_closed_context", "drop_bad_remote", "drop_unknown_remote", "drop_refused_remote",
     "drop_remotes_full", "drop_early_full", "drop_early_expired", "drop_too_big_peer",
     "drop_too_big_target", "drop_queue_full", "drop_sojourn", "drop_closed", "drop_no_neighbour")
-# Of datagrams, but also of QUIC packets or of what is counted as in or out elsewhere.
+# Count datagrams, but also QUIC packets, or datagrams that are counted elsewhere.
 DATAGRAM_MAYBE = ("drop_no_frame", "drop_no_route", "drop_stale", "drop_capsule_backlog")
 STEERED_MAYBE = ("drop_stale", "drop_malformed", "drop_checksum", "drop_handoff_full",
                  "drop_unknown")
@@ -55,13 +55,13 @@ def drops(before, after):
 
 
 def _frames(d):
-    """xdp_seen = the sum of all ways out"""
-    ways = sum(n for name, n in d["xdp"].items() if name != "xdp_seen")
-    return d["xdp"].get("xdp_seen", 0) - ways, 0
+    """xdp_seen = the sum of all verdicts"""
+    verdicts = sum(n for name, n in d["xdp"].items() if name != "xdp_seen")
+    return d["xdp"].get("xdp_seen", 0) - verdicts, 0
 
 
 def _steered(d):
-    """steered = packets from peers and targets, less those that came by a kernel socket
+    """steered = packets from peers and targets, less those from kernel sockets
                  + frames the kernel dropped before a socket"""
     if not d["xdp"]:
         return 0, 0
@@ -75,14 +75,14 @@ def _steered(d):
 def _datagrams(d):
     """from peers + from targets = to peers + to targets + drops"""
     r = d["relay"]
-    came = r["datagrams_in"] + r["capsules_in"] + r["rx_target_packets"]
-    went = r["datagrams_out"] + r["capsules_out"] + r["tx_target_packets"]
-    return came - went - sum(r[name] for name in DATAGRAM_DROPS), \
+    received = r["datagrams_in"] + r["capsules_in"] + r["rx_target_packets"]
+    sent = r["datagrams_out"] + r["capsules_out"] + r["tx_target_packets"]
+    return received - sent - sum(r[name] for name in DATAGRAM_DROPS), \
         sum(r[name] for name in DATAGRAM_MAYBE)
 
 
 def datagram_errors(moved):
-    """The third equation alone, over counters of what is no relay but a client on its modules."""
+    """The third equation alone, over the counters of a client."""
     missing, maybe = _datagrams({"relay": moved})
     return [] if 0 <= missing <= maybe else [f"datagrams: {missing} missing, {maybe} may be"]
 
@@ -91,7 +91,7 @@ EQUATIONS = {"frames": _frames, "steered": _steered, "datagrams": _datagrams}
 
 
 def errors(before, after):
-    """The equations that do not hold, in words; empty when all is accounted for."""
+    """The equations that do not hold, as text; empty when all is accounted for."""
     d = difference(before, after)
     found = []
     for name, equation in EQUATIONS.items():

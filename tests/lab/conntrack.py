@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""conntrack.py   run on a NAT box: forget every flow, as a box does that was restarted.
+"""conntrack.py   run on a NAT: forget every flow, as a NAT does that was restarted.
 
 The conntrack tool's -F in one ctnetlink message.
 """

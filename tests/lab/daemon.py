@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Culvert's own programs on lab hosts, and the traffic that goes through them."""
+"""Culvert's programs on lab hosts, and traffic through them."""
 import itertools
 import json
 import os
@@ -14,7 +14,7 @@ import losses
 import netns
 from netns import LabError
 
-# The lab lives in special-use address space, which the default policy refuses as targets.
+# The lab uses special-use addresses, which the default policy refuses as targets.
 CONFIG = """\
 datapath = "%(datapath)s"
 user = "nobody"
@@ -23,8 +23,8 @@ policy {
 }
 """
 
-# Before a relay whose heap is weighed: freed memory that a thread keeps for itself counts as used,
-# and would look like a slow leak for minutes.
+# For a relay whose heap is measured: freed memory in a thread's own cache counts as used, and would
+# look like a slow leak for minutes.
 EXACT_HEAP = ("env", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0")
 
 # The datapath that a test's configuration asks for, and the mode that the lab's veth then get.
@@ -45,7 +45,7 @@ def endpoint(address, port):
 
 
 class Relay:
-    """A culvertd on a lab host.  start() returns when it serves, stop() when it left nothing."""
+    """A culvertd on a lab host.  start() returns when it serves, stop() when it ended cleanly."""
     numbers = itertools.count()
     serving = set()
 
@@ -55,14 +55,14 @@ class Relay:
         datapath: what the lab's configuration asks for; None: the suite's, or else xdp.
         wrapper: words before its command line, e.g. ("prlimit", "--nofile=64").
         program: another build of culvertd.
-        folder: where its state and run folders are or will be made."""
+        folder: the parent of its state and runtime directories."""
         self.host, self.args, self.port, self.wrapper = host, args, port, wrapper
         self.program = program or host.lab.build / "culvertd"
         self.datapath = datapath or chosen_datapath() or "xdp"
         self.uses_xdp = self.datapath != "sock"
         self.log = log
         self.state = Path(folder) / "state"
-        # The name of the run folder is the relay's own on this machine: it names the pins too.
+        # The name of the runtime directory is unique on this machine: it also names the pins.
         self.run = Path(folder) / f"{host.lab.name}-{host.name}-{next(self.numbers)}"
         self.config = None
         if config is not False:
@@ -101,7 +101,7 @@ class Relay:
         return found + [str(p) for p in netns.pins_named(self.run.name)]
 
     def stop(self, timeout=30):
-        """SIGTERM; LabError unless it ends with 0 in time and leaves nothing behind."""
+        """SIGTERM; LabError unless it ends with 0 in time and leaves nothing."""
         if self.proc is None:
             return
         proc, self.proc = self.proc, None
@@ -109,14 +109,14 @@ class Relay:
         self.host.lab.relays.discard(self.run)
         code = proc.stop(signal.SIGTERM, timeout)
         if code != 0:
-            raise LabError(f"{proc.name} ended with {code}; it said:\n{proc.text()[-4000:]}")
+            raise LabError(f"{proc.name} ended with {code}; its output:\n{proc.text()[-4000:]}")
         left = self.left_behind()
         if left:
             raise LabError(f"{proc.name} left behind: {', '.join(left)}")
 
 
 class Forward:
-    """A `culvert forward` on a peer: a local UDP port that leads to a target."""
+    """A `culvert forward` on a peer: a local UDP port that is forwarded to a target."""
     ports = itertools.count(17000)
 
     def __init__(self, peer, relay_at, target, pin=None, args=(), log=None):
@@ -140,7 +140,7 @@ class Bind:
     """A `culvert bind` on a peer: a port at a relay for a local application."""
 
     def __init__(self, peer, relay, *args, app=None, family=None, log=None):
-        """app: where the application is, ADDRESS:PORT; None: whoever sends first."""
+        """app: ADDRESS:PORT of the application; None: the first sender."""
         self.peer = peer
         at = relay.address(family or (4 if peer.addr4 else 6))
         self.proc = peer.start(
@@ -158,7 +158,7 @@ class Bind:
         return self
 
     def public(self, family):
-        """The relay's port that leads here, as peers of a family reach it."""
+        """The public endpoint at the relay for peers of a family."""
         last = re.findall(r"^public (.*)", self.proc.text(), re.M)[-1].split()
         return next(p for p in last if (p[0] == "[") == (family == 6))
 
@@ -172,7 +172,7 @@ class Bind:
 
 
 def ping(peer, relay_at, target, pin, *args, timeout=60):
-    """Run `culvert ping` to its end; returns its CompletedProcess, whatever it came to."""
+    """Run `culvert ping` to its end; returns its CompletedProcess, also of a failure."""
     return peer.run([peer.lab.build / "culvert", "ping", "--relay", relay_at, "--target", target,
                      "--pin", pin, "--interval", "0.01", "--count", 2, *args], check=False,
                     timeout=timeout)
@@ -202,7 +202,7 @@ def echo_targets(lab, port=7000):
 
 def load(host, address, timeout=120, **options):
     """Run udpload: load(peer, "198.18.4.20:7000", size=1200, count=500, df=True).  Its figures, and
-    as "overflows" what full queues of the lab lost meanwhile."""
+    as "overflows" what full queues of the lab dropped meanwhile."""
     return load_of(start_load(host, address, **options), timeout)
 
 
@@ -250,8 +250,9 @@ def is_whole(figures):
 
 
 def is_clean(*figures):
-    """Whether all that was sent came back once and unharmed, but for what full queues of the lab say
-    they lost: a busy machine's hosts have no time to empty them.  figures: of loads at one time."""
+    """Whether all that was sent came back once and intact, except for datagrams that full queues of
+    the lab dropped: hosts of a busy machine may lack the time to empty them.
+    figures: of loads that ran at the same time."""
     sent, lost = (sum(one[name] for one in figures) for name in ("sent", "lost"))
     overflows = {}
     for one in figures:
@@ -261,7 +262,7 @@ def is_clean(*figures):
 
 
 def is_count_of(figures, counted):
-    """Whether a counter of the datagrams of a load, on their way there or back, is right."""
+    """Whether counted agrees with a load, as the number of its datagrams in one direction."""
     return figures["sent"] - figures["lost"] <= counted <= figures["sent"]
 
 

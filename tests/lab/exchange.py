@@ -2,7 +2,7 @@
 """exchange.py HOST:PORT FROM SIZE...   one random payload of each size to an echo server and back.
 
 All from one socket on port FROM (0: any), one after the other; each answer is compared byte by byte.
-Prints the sizes by what came of them as JSON: {"same": [...], "different": [...], "missing": [...]}.
+Prints the sizes by their outcome as JSON: {"same": [...], "different": [...], "missing": [...]}.
 """
 import json
 import os

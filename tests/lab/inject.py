@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""inject.py INTERFACE MAC   send packets no honest host would: one scapy expression a line on stdin.
+"""inject.py INTERFACE MAC   send forged and malformed packets: one scapy expression per line of stdin.
 
 Each is put behind an Ethernet header to MAC and leaves by INTERFACE.  Prints how many went.
 """

@@ -6,10 +6,10 @@
         echo.wait_line("^ready")
         figures = lab["peer-v4"].json([lab.tool("udpload"), "198.18.4.20:7000"])
 
-What a lab guarantees: usable addresses (no duplicate address detection), full checksums on every
-frame (veth would hand over unfinished ones), no segmentation or receive offload on the ends in
-hosts, and bridge-side ends that accept redirected XDP frames.  Everything is removed on close, at
-exit and on SIGTERM; after kill -9 by `lab down --stale`.
+A lab guarantees usable addresses (no duplicate address detection), complete checksums in every
+frame (veth would pass partial ones), no segmentation or receive offload on the hosts' ends, and
+bridge-side ends that accept redirected XDP frames.  Everything is removed on close, at exit and on
+SIGTERM; after kill -9 by `lab down --stale`.
 """
 import argparse
 import atexit
@@ -37,18 +37,18 @@ def build_folder():
 
 
 class LabHost:
-    """A host of a raised lab: runs programs in its namespace."""
+    """A host of a raised lab, which runs programs in its namespace."""
 
     def __init__(self, lab, spec):
         self.lab, self.spec, self.name = lab, spec, spec.name
         self.netns = netns.namespace(lab.name, spec.name)
         self.folder = lab.folder / spec.name
         self.addr4, self.addr6 = spec.address(4), spec.address(6)
-        self.pin_cpu = None     # CPU list such as "0" or "0,1" for what is started from now on
-        self.ahead = False      # what is started from now on goes before all else on its CPU
+        self.pin_cpu = None     # CPU list such as "0" or "0,1" for programs started from now on
+        self.ahead = False      # programs started from now on preempt all others on their CPU
 
     def command(self, argv):
-        """The machine's command line for a command on this host; its process ID stays the same."""
+        """The machine's command line that runs a command on this host, with the same process ID."""
         pin = ["taskset", "-c", str(self.pin_cpu)] if self.pin_cpu is not None else []
         ahead = ["chrt", "-f", "10"] if self.ahead else []
         return [*ahead, *pin, "nsenter", f"--net={netns.NETNS / self.netns}",
@@ -63,7 +63,7 @@ class LabHost:
         return process
 
     def start(self, argv, name=None, log=None, **options):
-        """Start a program that runs on; its output goes to a file.  Returns a Proc."""
+        """Start a program that keeps running; its output goes to a file.  Returns a Proc."""
         name = name or Path(str(argv[0])).name
         log = Path(log) if log else self.lab.log_path(f"{self.name}-{name}")
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +102,8 @@ class LabHost:
                         check=False).returncode == 0
 
     def set_names(self, names):
-        """What this host's /etc/hosts says beside the lab's own names, {name: address or list of
-        addresses}; at once."""
+        """Put names into this host's /etc/hosts beside the lab's own, {name: address or list of
+        addresses}; they apply at once."""
         lines = [f"{address} {name}\n" for name, value in {**self.lab.names(), **names}.items()
                  for address in ([value] if isinstance(value, str) else value)]
         # In place: running processes have this very file mounted.
@@ -111,15 +111,15 @@ class LabHost:
             "127.0.0.1 localhost\n::1 localhost\n" + "".join(lines), encoding="ascii")
 
     def heard(self):
-        """How many datagrams its programs were given."""
+        """How many datagrams its sockets received."""
         counters = self.counters()
         return counters["Udp.InDatagrams"] + counters.get("Udp6InDatagrams", 0)
 
     def wait_heard(self, more, timeout=60):
-        """Wait until its programs were given so many datagrams more."""
+        """Wait until its sockets received so many more datagrams."""
         enough = self.heard() + more
         netns.wait_until(lambda: self.heard() >= enough, timeout,
-                         f"{self.name} was not given {more} datagrams")
+                         f"{self.name} did not receive {more} datagrams")
 
     def counters(self):
         """The host kernel's IP, UDP and ICMP counters, {"Udp.InDatagrams": n, "Udp6In...": n}."""
@@ -140,7 +140,7 @@ class LabHost:
 
 
 class Hop:
-    """The impairment hop on a link.  Direction out is away from the host, in is toward it."""
+    """The impairment hop of a link.  Direction out leads away from the host, in toward it."""
 
     def __init__(self, lab, host, link):
         self.lab, self.name = lab, f"hop-{host}-{link.name}"
@@ -148,7 +148,7 @@ class Hop:
         self.proc, self.options = None, link.hop
 
     def set(self, *options):
-        """Impair from now on: hop.set("--loss", 0.1, "--delay", 20).  Frames in it are lost."""
+        """Impair from now on: hop.set("--loss", 0.1, "--delay", 20).  Loses the frames it holds."""
         self.cut()
         self.options = options
         log = self.lab.folder / "log" / f"{self.name}.log"
@@ -156,7 +156,7 @@ class Hop:
         self.proc.wait_line("^ready")
 
     def cut(self):
-        """Stop carrying frames, as a pulled cable would without telling the ends."""
+        """Stop carrying frames, as a cable pulled out somewhere between the ends."""
         if self.proc:
             self.proc.stop()
             self.proc = None
@@ -202,7 +202,7 @@ class Lab:
         return path
 
     def log_path(self, stem):
-        """A file name nobody has used yet in this lab's log folder."""
+        """An unused file name in this lab's log directory."""
         folder = self.folder / "log"
         taken = 0
         while (folder / f"{stem}.{taken}.log").exists():
@@ -227,13 +227,13 @@ class Lab:
         return self
 
     def keep(self):
-        """Let the lab outlive this process; only `lab down` removes it."""
+        """Let the lab outlive this process: only `lab down` removes it."""
         self.owner = 0
         netns.write_record(self._record())
         _open_labs.discard(self)
 
     def close(self):
-        """Stop every process started here, politely first, and remove every trace."""
+        """Stop every process started here, by SIGTERM first, and remove the lab."""
         for process in self.started:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -286,16 +286,16 @@ class Lab:
             (host.folder / "etc").mkdir(parents=True)
             (host.folder / "sys").mkdir()
             host.set_names({})
-            # Nothing answers there: names that are not in the file fail at once.
+            # No server answers there: names that are not in the file fail at once.
             (host.folder / "etc/resolv.conf").write_text(
                 "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", encoding="ascii")
 
     def _settings(self, name):
-        """What must be said before interfaces appear: they inherit it."""
+        """Settings that interfaces inherit, so they come before them."""
         host = self.hosts.get(name)
         v6 = host and any(l.v6 for l in host.spec.links)
-        # An interface answers for its own addresses: what answered for its neighbour's would be
-        # remembered, and sought, after it was unplugged.
+        # An interface answers ARP for its own addresses only: neighbours would remember one that
+        # answered for another, and keep sending to it after it was unplugged.
         values = {"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
                   "net.ipv4.conf.all.arp_ignore": 1}
         for scope in ("all", "default"):
@@ -356,7 +356,7 @@ class Lab:
 
 
     def _settled(self, name):
-        """What has to come after every link is up, and wait until every link carries."""
+        """Settings that come after every link is up, and the wait until every link is usable."""
         host = self.hosts.get(name)
         if host:
             ends = [link.name for link in host.spec.links]
@@ -364,11 +364,11 @@ class Lab:
             ends = [port_of(h, l) for h in self.spec.hosts for l in h.links if l.network == name]
         else:
             ends = ["host", "net"]
-        # A veth end takes redirected XDP frames only while it polls, which receive offload turns
-        # on; the kernel tells the other end so only if this happens while both are up.
+        # A veth end takes redirected XDP frames only with NAPI, which receive offload turns on;
+        # the kernel notifies the other end only if this happens while both are up.
         poll = "" if host else "\n".join(f"ethtool -K {end} gro on" for end in ends)
-        # The kernel may put off telling that a link is up for a second, and a bridge port stays
-        # closed until then; asking for the link's state makes it tell at once.
+        # The kernel may delay the event that a link is up by a second, and a bridge port stays
+        # closed until then; a query of the link's state makes it report at once.
         ask = "; ".join(f"ethtool {end} >/dev/null" for end in ends)
         return f"""{poll}
 tries=0
@@ -382,7 +382,7 @@ done
 
 
 def port_of(host, link):
-    """Name of the switch-side end of a link."""
+    """The name of the switch-side end of a link."""
     others = [l for l in host.links if l.network == link.network]
     return (host.name if len(others) == 1 else f"{host.name}.{link.name}")[:15]
 

@@ -22,7 +22,7 @@ KINDS = {"map_id": "map", "prog_id": "prog", "link_id": "link"}
 
 @dataclass
 class Held:
-    """Objects of the kernel, {"map": {ids}, "prog": {ids}, "link": {ids}}, and numbers of a process."""
+    """Kernel objects, {"map": {ids}, "prog": {ids}, "link": {ids}}, and numbers of a process."""
     ids: dict = field(default_factory=lambda: {kind: set() for kind in KINDS.values()})
     fds: int = 0
     threads: int = 0
@@ -43,7 +43,7 @@ def held_by(pid):
             continue
         for line in text.splitlines():
             key, _, value = line.partition(":")
-            # A link names its program, and a program array its owner's type: all are held.
+            # A link has its program's ID too: both are held.
             if key in KINDS:
                 held.ids[KINDS[key]].add(int(value))
     held.threads = len(os.listdir(f"/proc/{pid}/task"))
@@ -67,7 +67,7 @@ def remains(held, timeout=5):
 
 
 def of_host(host):
-    """What a host has of all that a daemon makes; equal before and after."""
+    """Everything on a host that a daemon creates; the same before it and after it."""
     links = json.loads(host.ip("-j", "link", "show"))
     sockets = host.run(["ss", "-Hna", "-f", "inet"]).stdout + host.run(["ss", "-Hna", "-f",
                                                                        "inet6"]).stdout

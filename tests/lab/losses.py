@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a busy machine loses of a lab's traffic, by the counters of full queues.
+"""What full queues of a lab dropped, by their counters.
 
-All hosts of a lab share a few CPUs.  Where other work takes the time of a process, what comes for
-it meanwhile overflows a queue: a socket's, an AF_XDP ring, a veth ring, a send queue of the relay.
-Every such queue has a counter.  A datagram that is in none of them was lost silently.
+All hosts of a lab share a few CPUs.  Where other work delays a process, a queue in front of it
+overflows: a socket buffer, an AF_XDP ring, a veth ring, a send queue of the relay.  Every such
+queue has a counter.  A missing datagram that is in none of them was lost silently.
 
     watch = losses.Watch(lab)
     ...                                         # traffic
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import netns
 
-# Of one traffic, what may overflow before the machine is too busy to show anything.
+# The share of a traffic that may overflow before the machine is too busy for a result.
 EXCUSED_MAX = 1 / 4
-# Of a relay: what it drops for want of time or room.  Whatever else it drops it means to drop.
+# A relay's drops for lack of time or room.  All others are decisions.
 RELAY_OVERFLOWS = ("drop_queue_full", "drop_sojourn", "drop_no_frame", "drop_tx_ring",
                    "drop_handoff_full")
 

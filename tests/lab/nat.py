@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NAT boxes of the lab: nftables rules by kind.
 
-Every kind keeps a port of the inside as it is while it is free, except "symmetric", which takes a
-random one per destination.  What differs otherwise is which packets from outside come in:
+Every kind keeps an inside port number while it is free outside, except "symmetric", which takes a
+random one per destination.  The kinds also differ in the packets from outside that they let in:
 
     full-cone           from anyone, to a port an inside host has sent from
     address-restricted  from addresses that port has sent to

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Namespaces, processes in them, and the record by which a lab is found and removed.
+"""Namespaces, processes in them, and the records by which labs are found and removed.
 
-A lab NAME owns the namespaces clv-NAME-*, the folder /run/clv-lab/NAME and the record
-/run/clv-lab/NAME.json.  The record is written before the first namespace is made, so whatever a
-killed owner leaves behind can be found and removed by anyone: remove(NAME), remove_stale().
+A lab NAME owns the namespaces clv-NAME-*, the directory /run/clv-lab/NAME and the record
+/run/clv-lab/NAME.json.  The record is written before the first namespace is made, so the remains
+of a killed owner can be found and removed by any process: remove(NAME), remove_stale().
 """
 import contextlib
 import ctypes
@@ -27,7 +27,7 @@ TOOLS = ("ip", "bridge", "nft", "ethtool", "sysctl", "nsenter", "unshare", "task
 
 
 class LabError(Exception):
-    """The lab cannot be raised or a command in it failed; the text says which and why."""
+    """The lab cannot be raised, or a command in it failed; the text has the reason."""
 
 
 # In a mount namespace of its own: /sys of this network namespace, with the machine's bpffs and
@@ -45,7 +45,7 @@ exec "$@"
 
 
 def preflight():
-    """Raise LabError unless this process may and can build a lab."""
+    """Raise LabError unless this process has the privileges and programs for a lab."""
     if os.geteuid() != 0:
         raise LabError("the lab needs root: it makes network namespaces")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -55,7 +55,7 @@ def preflight():
 
 
 def call(argv, text=None):
-    """Run a set-up command on the machine; LabError with its words when it fails."""
+    """Run a set-up command on the machine; LabError with its output when it fails."""
     done = subprocess.run(argv, input=text, text=True, stdin=None if text else subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -70,15 +70,15 @@ def call_each(commands):
                for argv, text in commands]
     failed = []
     for argv, text, process in running:
-        said, _ = process.communicate(text)
+        output, _ = process.communicate(text)
         if process.returncode:
-            failed.append(f"{' '.join(argv)}: {said.strip()}\n{text}")
+            failed.append(f"{' '.join(argv)}: {output.strip()}\n{text}")
     if failed:
         raise LabError("\n".join(failed))
 
 
 def mount_bpffs():
-    """Mount bpffs at its usual place if nobody has; it stays."""
+    """Mount bpffs at its usual place if it is not mounted; it stays."""
     with open("/proc/self/mountinfo", encoding="ascii", errors="replace") as mounts:
         if any(f" {BPFFS} " in line and " - bpf " in line for line in mounts):
             return
@@ -187,24 +187,24 @@ def processes_in(namespaces):
 
 
 def pins_of(lab):
-    """Pinned things and folders of a lab's daemons, which carry its made-up name in theirs.
+    """Pins of a lab's daemons, which have its generated name in theirs.
 
-    A name given by hand may be part of anyone's."""
+    A name given by hand may be part of another's, so it has none."""
     if "-" not in lab:
         return []
     return pins_named(f"{lab}-")
 
 
 def pins_named(text):
-    """Pinned folders and what is in them, by a part of the run folder's name, sorted.
+    """Pinned directories and their contents, by a part of the runtime directory's name, sorted.
 
-    culvertd spells out what bpffs does not take in names, and '-'."""
+    culvertd encodes '-' and the characters that bpffs does not allow."""
     spelt = "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in text)
     return sorted(p for p in BPFFS.rglob("*") if spelt in str(p) or text in str(p))
 
 
 def left_of(lab):
-    """What exists of a lab: namespaces, files, pins, processes.  Empty when it is removed."""
+    """All that exists of a lab: namespaces, files, pins, processes.  Empty when it is removed."""
     prefix = namespace(lab, "")
     spaces = [n for n in (os.listdir(NETNS) if NETNS.is_dir() else []) if n.startswith(prefix)]
     files = [str(p) for p in (STATE / lab, STATE / f"{lab}.json") if p.exists()]
@@ -213,7 +213,7 @@ def left_of(lab):
 
 
 def remove(lab):
-    """Kill what runs in a lab and remove it.  Does nothing where nothing is left."""
+    """Kill the processes of a lab and remove it.  Does nothing where nothing is left."""
     prefix = namespace(lab, "")
     spaces = [n for n in (os.listdir(NETNS) if NETNS.is_dir() else []) if n.startswith(prefix)]
     for _ in range(50):
@@ -271,7 +271,7 @@ class Proc:
                 return found
             if not alive or time.monotonic() > until:
                 why = "is late" if alive else f"ended with {self.popen.returncode}"
-                raise LabError(f"{self.name} {why}, no line {pattern!r}; it said:\n"
+                raise LabError(f"{self.name} {why}, no line {pattern!r}; its output:\n"
                                + self.text()[-4000:])
             time.sleep(0.01)
 
@@ -287,7 +287,7 @@ class Proc:
         except subprocess.TimeoutExpired:
             self.kill()
             raise LabError(f"{self.name} did not stop within {timeout} s of signal {number}; "
-                           f"it said:\n{self.text()[-4000:]}") from None
+                           f"its output:\n{self.text()[-4000:]}") from None
 
     def kill(self):
         kill_group(self.popen)

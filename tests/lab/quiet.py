@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the machine has anything else to do: what times and rates mean depends on it."""
+"""Whether other work uses the machine, in which case measured times and rates mean nothing."""
 import os
 import time
 from pathlib import Path

@@ -3,14 +3,14 @@
 
     peer-v4, peer-v6 and peer-n (behind a NAT box)  ->  relay, two queues  ->  targets of both families
 
-All the time: a tunnel of each peer with datagrams of several sizes, one of them by capsules, at
+All the time: a tunnel of each peer with datagrams of several sizes, one of them in capsules, at
 about half of what one tunnel carries here.  In turns: peers that open tunnels, use them and leave;
-peers that are killed in mid-traffic; the NAT box forgets its flows; strangers send Initials that
+peers that are killed under traffic; the NAT forgets its flows; unknown sources send Initials that
 lead to nothing, and packets of connections that do not exist.
 
-Checked at the end: every byte is accounted for (balance.py), nothing was dropped without one of the
-reasons that this gives, no payload was harmed, and memory, descriptors and kernel objects are what
-they were after the first round.  Prints figures as JSON; exit 1 when something is wrong.
+Checked at the end: every datagram is accounted for (balance.py), nothing was dropped for a reason
+that is not expected, no payload was changed, and memory, descriptors and kernel objects are those
+after the first round.  Prints figures as JSON; exit 1 when something is wrong.
 """
 import json
 import os
@@ -37,7 +37,7 @@ SIZES = (64, 600, 1200)
 ROUND_SEC = 8             # at most, with the wait for those who left
 ROUNDS_MIN = 4            # on a busy machine they take longer
 HEAP_MARGIN = 256 << 10   # bytes; a connection keeps what its packets in flight once needed
-# What these goings-on may drop, and why.
+# Drops to be expected here, and why.
 EXPECTED = {
     "drop_closed": "a peer left or was killed, and its target still answers",
     "drop_closing": "the same, seen as packets",
@@ -47,22 +47,22 @@ EXPECTED = {
     "drop_unknown": "packets of connections that do not exist",
     "drop_reset_limit": "the same, beyond the rate of resets",
     "drop_quic": "packets of a peer that died, or that crossed with a key or path",
-    "drop_not_initial": "garbage of strangers",
-    "drop_initial_short": "garbage of strangers",
-    "drop_malformed": "garbage of strangers",
-    "drop_connections_full": "Initials of strangers",
-    "drop_source_full": "Initials of strangers",
-    "drop_guard": "Initials of strangers",
-    "xdp_drop_guard": "Initials of strangers",
-    "drop_retry_limit": "Initials of strangers",
+    "drop_not_initial": "garbage of unknown sources",
+    "drop_initial_short": "garbage of unknown sources",
+    "drop_malformed": "garbage of unknown sources",
+    "drop_connections_full": "Initials of unknown sources",
+    "drop_source_full": "Initials of unknown sources",
+    "drop_guard": "Initials of unknown sources",
+    "xdp_drop_guard": "Initials of unknown sources",
+    "drop_retry_limit": "Initials of unknown sources",
     "drop_queue_full": "a peer's window is closed while it moves, or it is dead",
     "drop_sojourn": "the same",
     "drop_early_full": "a tunnel's first datagrams, before it is open",
     "drop_early_expired": "the same",
     "drop_unknown_stream": "datagrams of a tunnel that was just closed",
 }
-# Initials that are none, and short headers of nobody; to a relay at argv[1], argv[2] of them.
-STRANGERS = """
+# Malformed Initials, and short headers of no connection; to a relay at argv[1], argv[2] of them.
+UNKNOWN_SOURCE = """
 import os, socket, sys, time
 host, _, port = sys.argv[1].rpartition(":")
 host = host.strip("[]")
@@ -76,7 +76,7 @@ for i in range(int(sys.argv[2])):
 
 
 def network():
-    """The matrix with two queues, and a peer behind a box that takes a random port each time."""
+    """The matrix with two queues, and a peer behind a NAT that takes a random port each time."""
     base = topology.matrix(relay_queues=2)
     box = topology.Host("nat-n", (topology.Link("in", "lan-n", "198.19.9.1/24"),
                                   topology.Link("out", "net4", "198.18.4.109/24")),
@@ -95,7 +95,7 @@ class Soak:
                                   log=self.folder / "culvertd.log", wrapper=daemon.EXACT_HEAP)
         self.targets = {4: daemon.endpoint(lab["target-v4"].addr4, 7000),
                         6: daemon.endpoint(lab["target-v6"].addr6, 7000)}
-        self.steady, self.said = [], {"rounds": 0, "killed": 0, "left": 0, "rebindings": 0}
+        self.steady, self.events = [], {"rounds": 0, "killed": 0, "left": 0, "rebindings": 0}
         self.wrong = []
 
     # ---- the parts ----
@@ -106,8 +106,7 @@ class Soak:
                               self.targets[family], self.relay.fingerprint, args).wait()
 
     def capacity(self):
-        """Datagrams a second that one tunnel carries there and back, as long as they wait for
-        each other."""
+        """Datagrams per second that one tunnel carries there and back with a limited window."""
         client = self.forward("peer-v4", 6)
         figures = daemon.load(client.peer, client.address, count=20000, rate=0, size=600, wait=300)
         client.stop()
@@ -124,7 +123,7 @@ class Soak:
             self.steady.append((client, load, bool(args)))
 
     def visitors(self):
-        """Peers that open tunnels, use them and leave; one of them dies instead."""
+        """Peers that open tunnels, use them and leave; one of them is killed instead."""
         pairs = (("peer-v4", 6), ("peer-v6", 4), ("peer-n", 4))
         clients = [self.forward(*self.random.choice(pairs)) for _ in range(3)]
         loads = [daemon.start_load(client.peer, client.address, count=100, rate=400, wait=200,
@@ -132,7 +131,7 @@ class Soak:
                  for client in clients for _ in range(3)]
         time.sleep(self.random.uniform(0.1, 0.4))
         clients[0].proc.kill()
-        self.said["killed"] += 1
+        self.events["killed"] += 1
         for one in loads[3:]:
             figures = daemon.load_of(one)
             if figures["corrupted"] or figures["duplicated"]:
@@ -141,18 +140,18 @@ class Soak:
             one.stop()
         for client in clients[1:]:
             client.stop()
-            self.said["left"] += 1
+            self.events["left"] += 1
 
     def rebind(self):
         self.lab["nat-n"].run([sys.executable, Path(__file__).with_name("conntrack.py")])
-        self.said["rebindings"] += 1
+        self.events["rebindings"] += 1
 
-    def strangers(self):
+    def unknown_source(self):
         peer = self.lab["peer-v6"]
-        peer.run([sys.executable, "-c", STRANGERS, self.relay.address(6), 300])
+        peer.run([sys.executable, "-c", UNKNOWN_SOURCE, self.relay.address(6), 300])
 
     def holds(self):
-        """What the relay has when only the steady peers are there."""
+        """What the relay holds when only the steady peers are left."""
         wait_until(lambda: len(self.relay.ctl("conns")["conns"]) <= len(self.steady))
         held = leaks.held_by(self.relay.proc.pid)
         status = self.relay.ctl("status")
@@ -163,9 +162,9 @@ class Soak:
     def round(self):
         self.rebind()
         self.visitors()
-        if self.said["rounds"] % 3 == 0:
-            self.strangers()
-        self.said["rounds"] += 1
+        if self.events["rounds"] % 3 == 0:
+            self.unknown_source()
+        self.events["rounds"] += 1
 
     # ---- the whole ----
 
@@ -174,24 +173,24 @@ class Soak:
             daemon.echo(self.lab[name])
         self.relay.start()
         capacity = self.capacity()
-        self.round()    # what is made once
+        self.round()    # for objects that are made once
         before, watch = balance.take(self.relay), losses.Watch(self.lab)
         self.start_steady(capacity / 2)
         began = time.monotonic()
         self.round()
         first = self.holds()
-        while self.said["rounds"] < ROUNDS_MIN or \
+        while self.events["rounds"] < ROUNDS_MIN or \
                 time.monotonic() - began < self.seconds - ROUND_SEC:
             self.round()
         last = self.holds()
         figures = [self.end_of(*one) for one in self.steady]
         self.empty()
         after = balance.take(self.relay)
-        self.judge(first, last, before, after)
-        self.judge_losses(figures, sum(balance.drops(before, after).values()),
+        self.check(first, last, before, after)
+        self.check_losses(figures, sum(balance.drops(before, after).values()),
                           sum(watch.since().values()))
         self.relay.stop()
-        return {**self.said, "capacity_per_sec": int(capacity), "seconds": self.seconds,
+        return {**self.events, "capacity_per_sec": int(capacity), "seconds": self.seconds,
                 "steady": figures, "first": first, "last": last,
                 "drops": balance.drops(before, after), "wrong": self.wrong}
 
@@ -204,9 +203,9 @@ class Soak:
         client.stop()
         return {"capsules": is_capsules, **{k: figures[k] for k in ("sent", "received", "lost")}}
 
-    def judge_losses(self, figures, dropped, overflows):
-        """Where all hosts share few cores, others take the relay's time, and what waited too long is
-        dropped.  All of that is in counters; the rest is what a rebinding had in the air."""
+    def check_losses(self, figures, dropped, overflows):
+        """Where all hosts share few cores, others delay the relay, and datagrams that waited too
+        long are dropped and counted.  The rest was in flight during a rebinding."""
         sent, lost = (sum(one[name] for one in figures) for name in ("sent", "lost"))
         if lost - dropped - overflows > sent / 50 + 100:
             self.wrong.append(f"{lost} of {sent} lost: {dropped} dropped by the relay, {overflows} "
@@ -216,7 +215,7 @@ class Soak:
                 self.wrong.append(f"a steady tunnel lost too much: {one}")
 
     def empty(self):
-        """Wait until nothing is left of anyone: killed peers idle out."""
+        """Wait until no connection is left: those of killed peers idle out."""
         def is_empty():
             status = self.relay.ctl("status")
             return not (status["connections"] or status["tunnels"] or status["handshaking"])
@@ -228,7 +227,7 @@ class Soak:
         if self.relay.ctl("status")["egress_ports"]:
             self.wrong.append("egress ports are held though there are no tunnels")
 
-    def judge(self, first, last, before, after):
+    def check(self, first, last, before, after):
         self.wrong += balance.errors(before, after)
         for name, count in balance.drops(before, after).items():
             if name not in EXPECTED:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures of the system tests: a lab, a relay in it, forwarders, echo servers.
 
-A test module may say
+A test module may set
     TOPOLOGY = topology.matrix(relay_queues=2)     what `lab` raises, instead of the plain matrix
     DATAPATHS = ("xdp", "sock")                    run its tests once on each; else on xdp
-which goes for the tests with a `relay` or a `datapath`.  CULVERT_DATAPATH=generic, or another of
-daemon.MODES, runs all tests with a relay on that one instead, but for those that demand one.
+which applies to the tests with a `relay` or a `datapath`.  CULVERT_DATAPATH=generic, or another of
+daemon.MODES, runs all tests with a relay on that one instead, except those that ask for one.
 
-BUILD names the build folder (default: build in the repository).  Output of every daemon is kept
-under BUILD/test-logs/MODULE/.
+BUILD names the build directory (default: build in the repository).  The output of every daemon is
+kept under BUILD/test-logs/MODULE/.
 """
 import os
 import sys
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """A run on one data path has only what a relay takes part in."""
+    """A run on one data path has only the tests with a relay."""
     if not daemon.chosen_datapath():
         return
     spared = [i for i in items if not {"relay", "start_relay", "datapath"} & set(i.fixturenames)]
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def root():
-    """The right and the programs to make namespaces."""
+    """The privilege and the programs to make network namespaces."""
     if os.geteuid() != 0:
         pytest.skip("needs root: the lab makes network namespaces")
     netns.preflight()
@@ -59,7 +59,7 @@ def build():
 
 @pytest.fixture(scope="module")
 def logs(build, request):
-    """The folder for this module's logs."""
+    """The directory for this module's logs."""
     folder = build / "test-logs" / request.module.__name__
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -144,8 +144,8 @@ def bind(lab, logs, request):
 
 @pytest.fixture
 def when_quiet():
-    """when_quiet(condition, what) asserts a condition on times or rates.  Where it does not hold and
-    other work has the machine, the case is skipped for that reason: it showed nothing."""
+    """when_quiet(condition, what) asserts a condition on times or rates.  Where it does not hold
+    while other work uses the machine, the case is skipped for that reason: it shows nothing."""
     def check(condition, what):
         reason = None if condition else quiet.why_not()
         if reason:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host really sends, read off the switches: AF_XDP frames pass by the host's own taps."""
+"""What a host really sends, captured at the switches: captures on the host miss AF_XDP frames."""
 import os
 import subprocess
 
@@ -38,16 +38,16 @@ class Watch:
         self.procs.append([proc, beyond, 0])
 
     def leaked(self):
-        """The packets since it was asked last, one text line each."""
+        """The packets since the last call, one line of text each."""
         found = []
         for watched in self.procs:
-            proc, beyond, told = watched
-            # Whatever the host sent before this ping is written down before it.
+            proc, beyond, reported = watched
+            # Whatever the host sent before this ping is in the capture before it.
             pings = proc.text().count("echo request")
             self.host.run(["ping", "-n", "-c1", "-W2", beyond])
             netns.wait_until(lambda: proc.text().count("echo request") > pings, what=proc.text)
             lines = [line for line in proc.text().splitlines() if "UDP" in line]
-            found += lines[told:]
+            found += lines[reported:]
             watched[2] = len(lines)
         return found
 

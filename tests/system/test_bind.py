@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bound tunnels at the relay: many of them, floods of registrations, policy, public addresses.
 
-    bindflood, culvert bind on a peer -- relay -- targets that call the ports the relay gave out
+    bindflood, culvert bind on a peer -- relay -- targets that send to the ports of the relay
 """
 import json
 import re
@@ -82,7 +82,7 @@ def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, dat
     assert count(relay, "bound_tunnels") == TUNNELS
 
 
-def test_the_ceiling_of_bound_tunnels_is_a_refusal(lab, start_relay, datapath):
+def test_bound_tunnels_beyond_the_ceiling_are_refused(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { tunnels = 10 }\n")
     crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 15)
     assert (crowd.first["opened"], crowd.first["refused"]) == (10, 5)
@@ -104,8 +104,8 @@ def test_many_registrations_are_all_accepted(lab, start_relay, datapath):
     assert (done["accepted"], done["rejected"], done["ended"]) == (2000, 0, 0)
 
 
-def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, forward, targets,
-                                                              datapath):
+def test_a_flood_of_registrations_is_refused_and_harms_no_other_tunnel(
+        lab, start_relay, forward, targets, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath}
                         + "bind { registrations-per-sec = 500 }\n")
     client = forward("peer-v6", relay, targets["target-v4"])
@@ -122,7 +122,7 @@ def test_a_flood_of_registrations_is_refused_and_hurts_nobody(lab, start_relay, 
     assert is_clean(load(lab["peer-v6"], client.address, count=50))
 
 
-def test_policy_holds_for_registrations(lab, start_relay, datapath):
+def test_the_policy_applies_to_registrations(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
     crowd = Bindflood(lab, "peer-v4", relay, "--registrations", 10, "--remote", "10.0.0.1")
     wait_until(lambda: count(relay, "context_refused_policy") == 10)
@@ -133,7 +133,7 @@ def test_policy_holds_for_registrations(lab, start_relay, datapath):
     assert own.end()["accepted"] == 0
 
 
-def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
+def test_the_policy_applies_to_permitted_remotes(lab, start_relay, datapath):
     relay = start_relay(datapath=datapath)
     bind = Bind(lab, "peer-v4", relay, "--permit", "10.0.0.1:7000")
     bind.proc.wait_line(r"refused.*10\.0\.0\.1:7000")
@@ -141,7 +141,7 @@ def test_policy_holds_for_remotes_that_are_named(lab, start_relay, datapath):
     assert count(relay, "context_refused_policy") > 0
 
 
-def test_a_new_policy_closes_what_it_denies(lab, start_relay, datapath):
+def test_a_new_policy_closes_the_contexts_it_denies(lab, start_relay, datapath):
     # The user nobody may not read pytest's folders, and a reload reads the file anew.
     config = (CONFIG % {"datapath": datapath}).replace('user = "nobody"\n', "")
     relay = start_relay(config=config)
@@ -156,7 +156,7 @@ def test_a_new_policy_closes_what_it_denies(lab, start_relay, datapath):
     assert (done["accepted"], done["rejected"], done["ended"]) == (50, 50, 0)
 
 
-def test_the_operators_public_address_is_what_peers_are_told(lab, start_relay, datapath):
+def test_peers_are_given_the_configured_public_address(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath}
                         + 'bind { public = {"203.0.113.5"} }\n')
     bind = Bind(lab, "peer-v4", relay)
@@ -176,7 +176,8 @@ def test_a_relay_with_one_family_lists_one(lab, start_relay, datapath):
     assert (done["accepted"], done["rejected"]) == (0, 5)
 
 
-def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay, targets, datapath):
+def test_a_relay_without_uncompressed_contexts_refuses_unknown_remotes(
+        lab, start_relay, targets, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { uncompressed = false }\n")
     bind = Bind(lab, "peer-v4", relay, "--permit", targets["target-v4"])
     bind.proc.wait_line(r'^\{"event": ?"refused", ?"remote": ?"any"\}\n')
@@ -185,7 +186,7 @@ def test_a_relay_that_lets_in_only_whom_a_client_named_says_so(lab, start_relay,
     assert count(relay, "context_refused_policy") == 1
 
 
-def test_a_relay_may_not_offer_them(lab, start_relay, datapath):
+def test_a_relay_may_refuse_bound_tunnels(lab, start_relay, datapath):
     relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { offered = false }\n")
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4),
                                "--pin", relay.fingerprint], check=False)
@@ -197,7 +198,7 @@ def test_a_relay_may_not_offer_them(lab, start_relay, datapath):
     ('bind { public = {"203.0.113.5", "203.0.113.6"} }', 'public = "203.0.113.6"'),
     ('bind { local = {"relay"} }', 'local = "relay"'),
 ])
-def test_a_bad_address_is_found_before_the_start(build, tmp_path, text, said):
+def test_a_bad_address_is_found_by_the_check_of_the_configuration(build, tmp_path, text, said):
     config = tmp_path / "culvert.conf"
     config.write_text(text + "\n")
     done = subprocess.run([build / "culvertd", "--check", "--config", config],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a bound tunnel costs and keeps out: ten thousand contexts, and remotes nobody asked for."""
+"""Bound tunnels at scale: ten thousand contexts, and datagrams of remotes without a permission."""
 import json
 import re
 import subprocess
@@ -37,7 +37,7 @@ class BindLoad:
         return [line for line in self.proc.text().splitlines() if line.startswith("{")]
 
     def ask(self, *words, timeout=120):
-        """Give it a command; its answer."""
+        """Send it a command; returns its answer."""
         self.proc.popen.stdin.write((" ".join(map(str, words)) + "\n").encode())
         self.proc.popen.stdin.flush()
         wait_until(lambda: len(self.lines()) > self.answers or not self.proc.alive, timeout,
@@ -117,7 +117,8 @@ def all_came(watch, found):
     return watch.accounts_for(found["sent"], found["received"] + found["dropped"])
 
 
-def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(lab, relay, client, many):
+def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own_datagrams(
+        lab, relay, client, many):
     peer = client()
     for address in many:
         answer = peer.ask("register", address, CONTEXTS // 2)
@@ -136,7 +137,7 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(lab, relay, cl
     assert {c["state"] for c in listed} == {"open"}
     assert len({c["context_id"] for c in listed}) == len({c["remote"] for c in listed}) == CONTEXTS
     assert sum(c["family"] == "ipv6" for c in listed) == CONTEXTS // 2
-    # One datagram each way on each.
+    # One datagram in each direction on each.
     assert max(c["to_remote_packets"] for c in listed) == 1
     assert sum(c["to_remote_packets"] for c in listed) >= found["received"]
     assert sum(c["to_peer_packets"] for c in listed) >= found["received"]
@@ -156,7 +157,7 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own(lab, relay, cl
 
 
 def wake_ups(relay):
-    """How often the worker threads were put to sleep and woken."""
+    """How often the worker threads went to sleep."""
     total, pid = 0, relay.ctl("status")["pid"]
     for task in Path(f"/proc/{pid}/task").iterdir():
         if (task / "comm").read_text(encoding="ascii").startswith("clv-worker"):
@@ -167,7 +168,7 @@ def wake_ups(relay):
 
 
 @pytest.mark.parametrize("family", (4, 6))
-def test_remotes_nobody_permitted_are_dropped_where_they_arrive(
+def test_datagrams_of_unpermitted_remotes_are_dropped_on_arrival(
         lab, relay, client, targets, family, when_quiet):
     target = lab[f"target-v{family}"]
     friend = targets[f"target-v{family}"]
@@ -175,7 +176,7 @@ def test_remotes_nobody_permitted_are_dropped_where_they_arrive(
     assert peer.ask("register", friend, 1)["open"] == 1
     assert peer.ask("send", 10, 100, 1000)["received"] == 10
 
-    # How often workers wake by themselves in the time the flood takes.
+    # How often workers wake without a flood in the time that it takes.
     count, rate = 6000, 3000
     before = wake_ups(relay)
     time.sleep(count / rate + 1)
@@ -196,11 +197,11 @@ def test_remotes_nobody_permitted_are_dropped_where_they_arrive(
         when_quiet(woken <= quiet + 50, f"{woken} wake-ups, {quiet} without a flood")
     else:
         assert xdp == 0
-    # Who was permitted comes through as before.
+    # The permitted remote is served as before.
     assert peer.ask("send", 10, 100, 1000)["received"] == 10
 
 
-def test_the_uncompressed_context_lets_anybody_in_until_it_is_closed(lab, relay, client, targets):
+def test_the_uncompressed_context_admits_any_remote_until_it_is_closed(lab, relay, client, targets):
     peer, friend = client("--open"), targets["target-v4"]
     assert peer.ask("register", friend, 1)["open"] == 1
     tunnel = bound_tunnel(relay, peer)
@@ -228,7 +229,7 @@ def test_the_uncompressed_context_lets_anybody_in_until_it_is_closed(lab, relay,
 
 
 @pytest.mark.parametrize("family", (4, 6))
-def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, relay, bind, logs,
+def test_no_packet_leaves_the_relay_between_two_of_its_tunnels(lab, relay, bind, logs,
                                                                          family):
     echo = daemon.echo(lab["peer-v4"], 7100)
     serving = bind("peer-v4", relay, app=daemon.endpoint(lab["peer-v4"].addr4, 7100))
@@ -250,7 +251,7 @@ def test_what_two_tunnels_of_one_relay_say_leaves_no_packet_between_them(lab, re
     assert sum(c["to_remote_bytes"] for c in rows) >= 2 * figures["received"] * 900
 
 
-def test_whom_policy_denies_an_open_port_does_not_let_in(lab, start_relay, datapath):
+def test_an_open_port_drops_remotes_that_the_policy_denies(lab, start_relay, datapath):
     config = (CONFIG % {"datapath": datapath}).replace("policy {",
                                                        'policy { deny = {"198.18.4.20/32"}')
     relay = start_relay("relay-v4only", config=config, datapath=datapath)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Death at any moment, and a machine without room: what is said, and what is left."""
+"""A relay killed at any moment, and one without resources: what it reports and what it leaves."""
 import os
 import random
 import re
@@ -23,7 +23,7 @@ LAB = 'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n'
 
 @pytest.fixture
 def place(tmp_path_factory):
-    """A folder with a short name: a socket's path has room for 107 bytes."""
+    """A directory with a short name: the path of a socket has room for 107 bytes."""
     return tmp_path_factory.mktemp("c")
 
 
@@ -38,7 +38,7 @@ def culvertd(lab, folder, *wrapper, config=LAB, host="relay-v4only", timeout=60)
 
 
 def complaint(done):
-    """The one line in which a daemon says why it did not start."""
+    """The one line in which a daemon reports why it did not start."""
     assert done.returncode == 1, done
     lines = [line for line in done.stderr.splitlines() if line.startswith("culvertd: ")]
     assert len(lines) == 1, done.stderr
@@ -46,7 +46,7 @@ def complaint(done):
 
 
 def left_in(lab, folder, host="relay-v4only"):
-    """What a daemon that did not start may not leave: pins, programs, sockets, drafts of files."""
+    """What a daemon that did not start must not leave: pins, programs, sockets, temporary files."""
     found = leaks.of_host(lab[host])
     drafts = [str(path) for path in folder.rglob("*") if re.search(r"\.(new|tmp)", path.name)]
     return found["xdp"] + found["sockets"] + found["pins"] + drafts
@@ -54,7 +54,7 @@ def left_in(lab, folder, host="relay-v4only"):
 
 # ---- killed ----
 
-def test_killed_at_any_moment_under_traffic_it_starts_again_and_works(
+def test_a_relay_killed_under_traffic_restarts_and_works(
         lab, start_relay, forward, targets, datapath):
     moments = random.Random(SEED)
     host = lab["relay"]
@@ -89,12 +89,12 @@ def test_killed_at_any_moment_under_traffic_it_starts_again_and_works(
     assert leaks.of_host(host) == before
 
 
-def test_killed_while_it_starts_for_the_first_time_it_starts_the_next_time(lab, place):
+def test_a_relay_killed_during_its_first_start_starts_the_next_time(lab, place):
     moments = random.Random(SEED)
     for number in range(10):
         folder = place / str(number)
         folder.mkdir()
-        with pytest.raises(LabError):    # the limit of 20 ms and the like is its end
+        with pytest.raises(LabError):    # it is killed at the time limit
             culvertd(lab, folder, timeout=moments.uniform(0.02, 0.25))
         relay = daemon.Relay(lab["relay-v4only"], folder, config=LAB, log=folder / "log")
         relay.run = folder / f"{lab.name}-crash"
@@ -107,12 +107,12 @@ def test_killed_while_it_starts_for_the_first_time_it_starts_the_next_time(lab, 
 
 # ---- stopped ----
 
-def test_a_stop_is_told_to_every_peer_and_ends_in_time(lab, start_relay, forward, targets, datapath):
+def test_a_stop_closes_every_session_and_ends_in_time(lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
     clients = [forward(peer, relay, targets["target-v6"]) for peer in ("peer-v4", "peer-v6") * 4]
     for client in clients:
         assert is_clean(load(client.peer, client.address, count=5))
-    # One of them is frozen, and will not acknowledge anything.
+    # One of them is frozen and acknowledges nothing.
     os.kill(clients[0].proc.pid, signal.SIGSTOP)
     began = time.monotonic()
     relay.stop(timeout=STOP_SEC)
@@ -123,7 +123,7 @@ def test_a_stop_is_told_to_every_peer_and_ends_in_time(lab, start_relay, forward
     os.kill(clients[0].proc.pid, signal.SIGCONT)
 
 
-def test_a_second_relay_on_an_interface_is_told_who_is_there(lab, start_relay, place, datapath):
+def test_a_second_relay_on_an_interface_reports_the_conflict(lab, start_relay, place, datapath):
     if datapath == "sock":
         config = f'datapath = "sock"\n{LAB}'
         said = "UDP port 443: Address already in use"
@@ -136,8 +136,8 @@ def test_a_second_relay_on_an_interface_is_told_who_is_there(lab, start_relay, p
     assert leaks.of_host(lab["relay-v4only"]) == before
 
 
-def test_started_without_standard_files_it_does_not_take_others_for_them(lab, place, datapath):
-    """What it logs would go to whatever it opened in their place."""
+def test_closed_standard_files_are_not_taken_by_others(lab, place, datapath):
+    """Or its log would go to whatever it opened in their place."""
     relay = daemon.Relay(lab["relay-v4only"], place, config=f'datapath = "{datapath}"\n{LAB}',
                          log=place / "log",
                          wrapper=("sh", "-c", 'exec "$@" 0<&- 2>&-', "sh"))
@@ -151,7 +151,7 @@ def test_started_without_standard_files_it_does_not_take_others_for_them(lab, pl
 
 # ---- no room ----
 
-def test_with_too_few_descriptors_it_says_so_or_works(lab, start_relay, place, datapath):
+def test_with_few_descriptors_it_works_or_reports_the_limit(lab, start_relay, place, datapath):
     """Every limit from hopeless to enough: an error in one line, or a relay that serves."""
     config = f'datapath = "{datapath}"\n{LAB}'
     outcomes = []
@@ -174,10 +174,10 @@ def test_with_too_few_descriptors_it_says_so_or_works(lab, start_relay, place, d
             relay.stop()
         assert left_in(lab, folder) == []
     assert outcomes[0] == "refused" and outcomes[-1] == "served", outcomes
-    assert outcomes == sorted(outcomes)    # no limit works that is below one that does not
+    assert outcomes == sorted(outcomes)    # no limit works below one that does not
 
 
-def test_with_too_little_memory_it_says_so_or_works(lab, place, datapath):
+def test_with_little_memory_it_works_or_reports_the_lack(lab, place, datapath):
     config = f'datapath = "{datapath}"\n{LAB}'
     outcomes = []
     for mib in (48, 64, 96, 128, 160, 192, 256, 384, 1024):
@@ -217,7 +217,7 @@ def small_disk(place):
 
 
 def started_at(lab, state, folder):
-    """Start a daemon whose state is there; None when it serves and was stopped, or its complaint."""
+    """Start a daemon with this state directory: None when it served and was stopped, or its error."""
     relay = daemon.Relay(lab["relay-v4only"], folder, config='datapath = "sock"\n' + LAB,
                          log=folder / "log")
     relay.state = state
@@ -231,7 +231,7 @@ def started_at(lab, state, folder):
 
 
 def test_a_full_disk_leaves_nothing_half_made(lab, place, small_disk):
-    """Every size from none to enough: what is there after a refusal is whole, and used later."""
+    """Every size from none to enough: the files left by a refusal are complete, and used later."""
     outcomes = []
     for kib in range(4, 60, 4):
         folder = place / f"k{kib}"
@@ -264,7 +264,7 @@ def test_a_disk_without_inodes_leaves_nothing_half_made(lab, place, small_disk):
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["empty", "in use before"])
-def test_a_read_only_state_folder_serves_if_all_is_there_and_says_so_if_not(
+def test_a_read_only_state_directory_serves_if_it_is_complete(
         lab, place, small_disk, is_old):
     disk = small_disk("size=1m")
     if is_old:
@@ -277,7 +277,7 @@ def test_a_read_only_state_folder_serves_if_all_is_there_and_says_so_if_not(
         assert "Read-only file system" in said and str(disk / "state") in said
 
 
-def test_a_run_folder_that_cannot_be_written_is_named(lab, place, small_disk):
+def test_a_runtime_directory_that_cannot_be_written_is_named(lab, place, small_disk):
     disk = small_disk("size=1m")
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     relay = daemon.Relay(lab["relay-v4only"], place, config=LAB, log=place / "log")
@@ -288,10 +288,10 @@ def test_a_run_folder_that_cannot_be_written_is_named(lab, place, small_disk):
     assert "Read-only file system" in relay.proc.text()
 
 
-# ---- what is written down ----
+# ---- files ----
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_keys_and_secrets_are_the_owners_alone_whatever_the_umask(lab, place, umask):
+def test_keys_and_secrets_are_private_whatever_the_umask(lab, place, umask):
     relay = daemon.Relay(lab["relay-v4only"], place, config=LAB, log=place / "log",
                          wrapper=("sh", "-c", f'umask {umask:o}; exec "$@"', "sh"))
     relay.start()
@@ -308,11 +308,11 @@ def test_keys_and_secrets_are_the_owners_alone_whatever_the_umask(lab, place, um
             assert mode == 0o600, path
         else:
             assert not mode & 0o022, path    # nobody else writes it
-    assert secrets == 3    # of the authority, of the relay, and the tokens'
+    assert secrets == 3    # keys of the authority and the relay, and the token secret
     assert stat.S_IMODE(relay.state.stat().st_mode) == 0o700
 
 
-def test_a_state_folder_open_to_all_does_not_open_the_keys(lab, place):
+def test_keys_are_private_in_a_world_writable_state_directory(lab, place):
     (place / "state").mkdir(mode=0o777)
     os.chmod(place / "state", 0o777)
     relay = daemon.Relay(lab["relay-v4only"], place, config=LAB, log=place / "log")
@@ -325,7 +325,7 @@ def test_a_state_folder_open_to_all_does_not_open_the_keys(lab, place):
 
 
 def test_a_state_file_is_replaced_whole_or_not_at_all(lab, place):
-    """A reader sees the old or the new one: the name never leads to a file that is written to."""
+    """A reader sees the old file or the new one: a file is never written under its final name."""
     relay = daemon.Relay(lab["relay-v4only"], place, config=LAB, log=place / "log",
                          wrapper=("strace", "-D", "-f", "-o", place / "calls", "-e",
                                   "trace=openat,open,creat,rename,renameat,renameat2,fsync"))

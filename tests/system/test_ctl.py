@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What culvertctl tells agrees with the traffic there was."""
+"""What culvertctl reports agrees with the traffic."""
 import json
 import re
 import subprocess
@@ -59,7 +59,7 @@ def test_nothing_was_dropped(relay, traffic):
     assert drops(relay) == {}
 
 
-def test_a_connection_says_who_and_how_safe(lab, relay, traffic):
+def test_a_connection_is_listed_with_its_peer_and_cipher(lab, relay, traffic):
     answer = relay.ctl("conns")
     assert answer["total"] == len(answer["conns"]) == 2
     for conn in answer["conns"]:
@@ -100,7 +100,7 @@ def test_the_target_of_a_tunnel_is_its_context_0(relay, traffic, target):
     assert relay.ctl("--tunnel", "9.9.9", "contexts")["contexts"] == []
 
 
-def test_a_watch_asks_again_until_the_relay_is_gone(lab, relay, traffic):
+def test_a_watch_repeats_the_command(lab, relay, traffic):
     words = [lab.build / "culvertctl", "--run-dir", relay.run, "--json", "--watch=1", "contexts"]
     with lab["relay"].popen(words, stdout=subprocess.PIPE, text=True) as watch:
         try:
@@ -129,7 +129,7 @@ def test_the_sums_agree_with_the_tunnels(relay, traffic):
     if relay.uses_xdp:
         xdp = {name: count["packets"] for name, count in status["xdp"].items()}
         assert xdp["xdp_steer_context"] == total
-        # What came before the kernel knew the connection went the other way to the worker.
+        # Packets before the kernel knew the connection reached the worker by the socket.
         assert total <= xdp["xdp_steer_conn"] <= counters["rx_peer_packets"]
         assert xdp.pop("xdp_seen") == sum(xdp.values())
 
@@ -145,7 +145,7 @@ def test_the_policy_is_listed_with_its_reasons(relay, traffic):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_text_for_people_has_the_same_in_it(lab, relay, traffic, command):
+def test_the_human_readable_text_has_the_same_content(lab, relay, traffic, command):
     said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, command]).stdout
     assert said.strip() and "{" not in said
     if command in ("tunnels", "contexts"):
@@ -153,7 +153,7 @@ def test_the_text_for_people_has_the_same_in_it(lab, relay, traffic, command):
             assert re.search(rf"(^|\s){re.escape(address)}(\s|$)", said)
 
 
-def test_a_limit_cuts_the_list_and_says_so(lab, relay, traffic):
+def test_a_limit_cuts_the_list_and_reports_it(lab, relay, traffic):
     answer = relay.ctl("--limit", "1", "tunnels")
     assert len(answer["tunnels"]) == 1 and answer["total"] == 2
     said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "--limit", 1,
@@ -161,12 +161,12 @@ def test_a_limit_cuts_the_list_and_says_so(lab, relay, traffic):
     assert "1 of 2" in said
 
 
-def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
+def test_a_datagram_from_an_unknown_source_is_dropped_and_counted(lab, relay, traffic):
     host, port = tunnel_to(relay, traffic["target-v4"])["local"].rsplit(":", 1)
     before = drops(relay)
-    # From the target's address, but another port; and from a host nobody asked for.
-    for stranger in ("target-v4", "relay-v4only"):
-        load(lab[stranger], f"{host}:{port}", size=64, count=50, oneway=True)
+    # From another port of the target, and from another host.
+    for sender in ("target-v4", "relay-v4only"):
+        load(lab[sender], f"{host}:{port}", size=64, count=50, oneway=True)
     after = drops(relay)
     new = {name: after[name] - before.get(name, 0) for name in after
            if after[name] != before.get(name, 0)}
@@ -174,11 +174,11 @@ def test_a_datagram_from_a_stranger_is_dropped_and_counted(lab, relay, traffic):
         assert new == {"xdp_drop_unknown_remote": 100}
         said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "drops"]).stdout
         assert re.search(r"^  xdp_drop_unknown_remote +\d+  [a-z]", said, re.M), said
-    # The kernel's connected sockets take nothing from strangers in the first place.
+    # The kernel's connected sockets receive nothing from other sources in the first place.
     assert tunnel_to(relay, traffic["target-v4"])["to_peer_packets"] == COUNTS["target-v4"]
 
 
-def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
+def test_a_closed_tunnel_is_no_longer_listed(lab, relay, forward, traffic):
     client = forward("peer-v6", relay, traffic["target-v4"])
     assert daemon.is_clean(load(lab["peer-v6"], client.address, count=10))
     assert relay.ctl("tunnels")["total"] == 3
@@ -188,14 +188,14 @@ def test_what_ended_is_no_longer_listed(lab, relay, forward, traffic):
         wait_until(lambda: relay.ctl(name)["total"] == 2, what=lambda: relay.ctl(name))
 
 
-def test_what_the_kernel_knows_needs_no_daemon(lab, start_relay, forward, targets):
+def test_the_kernels_tables_are_listed_without_a_daemon(lab, start_relay, forward, targets):
     relay = start_relay("relay-v4only", datapath="xdp")
     client = forward("peer-v4", relay, targets["target-v4"])
     assert daemon.is_clean(load(client.peer, client.address, count=10))
-    told = {name: relay.ctl(name) for name in ("bindings", "ids", "guard")}
+    before = {name: relay.ctl(name) for name in ("bindings", "ids", "guard")}
     relay.proc.kill()
     try:
-        for name, answer in told.items():
+        for name, answer in before.items():
             assert answer["total"] and relay.ctl(name)["total"] == answer["total"], name
         dropped = relay.ctl("drops")["xdp"]
         assert dropped and all(name.startswith("xdp_drop_") for name in dropped)

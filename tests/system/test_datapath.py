@@ -56,7 +56,7 @@ def test_tunnel_packets_take_the_data_path_that_was_asked_for(
         assert relay.ctl("status")["xdp"] is None
 
 
-def test_each_interface_says_where_it_stands(relay):
+def test_each_interface_reports_its_datapath_mode(relay):
     status = relay.ctl("status")
     links = {link["name"]: link for link in status["interfaces"]}
     if relay.uses_xdp:
@@ -74,7 +74,7 @@ def test_each_interface_says_where_it_stands(relay):
 
 
 @pytest.mark.parametrize("peer", ["peer-v4", "peer-v6"])
-def test_udp_to_other_ports_of_the_host_is_the_hosts(lab, relay, peer):
+def test_udp_to_other_ports_reaches_the_host(lab, relay, peer):
     host = lab["relay"]
     echo = daemon.echo(host, 9000)
     address = endpoint(host.addr4 if lab[peer].addr4 else host.addr6, 9000)
@@ -85,7 +85,7 @@ def test_udp_to_other_ports_of_the_host_is_the_hosts(lab, relay, peer):
 
 
 @pytest.mark.parametrize("target", ["target-v4", "target-v6"])
-def test_the_hosts_own_udp_from_ports_of_the_relays_range_is_the_hosts(
+def test_the_hosts_own_udp_from_the_egress_port_range_reaches_the_host(
         lab, relay, forward, targets, target):
     # While a tunnel leads to the very same target.
     client = forward("peer-v4", relay, targets[target])
@@ -130,7 +130,7 @@ print(json.dumps(got == data))
 
 
 @pytest.mark.parametrize("peer", ["peer-v4", "peer-v6"])
-def test_tcp_to_the_host_is_the_hosts(lab, relay, peer):
+def test_tcp_reaches_the_host(lab, relay, peer):
     host = lab["relay"]
     server = host.start(["/usr/bin/python3", "-c", SERVE], name="tcp")
     server.wait_line("^ready")

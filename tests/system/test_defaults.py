@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Without any configuration: everything is on, the world is allowed, special-use ranges are not."""
+"""Without a configuration file all features are on, and only public targets are allowed."""
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ DENIED = 15
 
 @pytest.fixture
 def world(lab):
-    """Hosts of the world behind the targets, and the relay's routes to them."""
+    """Public addresses on the target hosts, and the relay's routes to them."""
     lab["target-v4"].ip("addr", "replace", f"{WORLD4}/32", "dev", "lo")
     lab["target-v6"].ip("addr", "replace", f"{WORLD6}/128", "dev", "lo")
     lab["relay"].ip("route", "replace", f"{WORLD4}/32", "via", lab["target-v4"].addr4)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What comes to egress ports besides answers: forgeries, broken checksums, fragments, ICMP."""
+"""Unexpected packets at egress ports: forged sources, wrong checksums, fragments, ICMP errors."""
 import re
 import sys
 import time
@@ -15,7 +15,7 @@ DATAPATHS = ("xdp", "sock")
 TARGETS = ("target-v4", "target-v6")
 INJECT = Path(daemon.__file__).with_name("inject.py")
 
-# An application that opens a tunnel and then writes down all that comes through it.
+# An application that opens a tunnel and prints all that comes through it.
 TAP = """
 import socket, sys
 host, _, port = sys.argv[1].rpartition(":")
@@ -29,7 +29,7 @@ with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SO
 
 
 class Tap:
-    """A tunnel from peer-v4 to a target's echo server, and its ends as strangers may name them."""
+    """A tunnel from peer-v4 to a target's echo server, and the addresses that a forger needs."""
 
     def __init__(self, lab, relay, forward, target, address):
         self.lab, self.relay, self.target = lab, relay, lab[target]
@@ -46,7 +46,7 @@ class Tap:
         shown = lab["relay"].ip("link", "show", "dev", self.link)
         self.mac = re.search(r"link/ether (\S+)", str(shown)).group(1)
         self.ip = "IPv6" if self.is_v6 else "IP"
-        # the relay's packet to the target, as errors quote it
+        # The relay's packet to the target, as errors quote it.
         self.quoted = (f"{self.ip}(src={self.here!r}, dst={self.there!r})"
                        f" / UDP(sport={self.port}, dport=7000) / Raw(b'q' * 1300)")
 
@@ -69,12 +69,12 @@ class Tap:
         assert sent >= len(expressions)
 
     def marker(self):
-        """What was sent before has been dealt with when this comes out."""
+        """Wait until everything sent before has been handled: it arrives in order."""
         mark = f"mark{time.monotonic_ns()}".encode()
         self.send(self.datagram(mark))
         self.app.wait_line(f"^got {mark.hex()}$")
 
-    def heard(self):
+    def received(self):
         return {bytes.fromhex(line[4:]) for line in self.app.text().splitlines()
                 if line.startswith("got ")}
 
@@ -103,7 +103,7 @@ def tap(lab, relay, forward, targets):
     yield make
     for one in made:
         one.app.kill()
-    for family in "-4", "-6":    # the kernel believes what was said of narrow paths, too
+    for family in "-4", "-6":    # the kernel keeps the reduced path MTUs, too
         lab["relay"].ip(family, "route", "flush", "cache")
 
 
@@ -116,14 +116,14 @@ def test_a_wrong_checksum_is_dropped_and_counted(tap, relay, target):
     one.send(one.datagram(b"wrong", chksum=0x1234), one.datagram(b"wronger", chksum=1))
     one.marker()
     assert counted() == before + 2
-    assert not one.heard() & {b"wrong", b"wronger"}
+    assert not one.received() & {b"wrong", b"wronger"}
 
 
 def test_no_checksum_is_legal_over_ipv4(tap):
     one = tap("target-v4")
     one.send(one.datagram(b"unsummed", chksum=0))
     one.marker()
-    assert b"unsummed" in one.heard()
+    assert b"unsummed" in one.received()
 
 
 def test_no_checksum_over_ipv6_is_dropped_and_counted(tap, relay):
@@ -134,7 +134,7 @@ def test_no_checksum_over_ipv6_is_dropped_and_counted(tap, relay):
     one.send(one.datagram(b"unsummed", chksum=0))
     one.marker()
     assert counted() == before + 1
-    assert b"unsummed" not in one.heard()
+    assert b"unsummed" not in one.received()
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -142,18 +142,18 @@ def test_only_the_target_itself_reaches_the_tunnel(tap, relay, target):
     one = tap(target)
     name = "xdp_drop_unknown_remote" if relay.uses_xdp else "drop_wrong_remote"
     before = one.count(name)
-    stranger = "2001:db8:6::99" if one.is_v6 else "198.18.4.99"
+    forger = "2001:db8:6::99" if one.is_v6 else "198.18.4.99"
     forged = [b"port", b"address", b"both"]
-    one.send(one.datagram(forged[0], sport=7001), one.datagram(forged[1], source=stranger),
-             one.datagram(forged[2], source=stranger, sport=53))
+    one.send(one.datagram(forged[0], sport=7001), one.datagram(forged[1], source=forger),
+             one.datagram(forged[2], source=forger, sport=53))
     one.marker()
     assert one.count(name) == before + 3
-    assert not one.heard() & set(forged)
+    assert not one.received() & set(forged)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_fragments_do_not_end_a_tunnel(tap, target):
-    """The kernel puts them together; whoever gets them, nobody says "port unreachable"."""
+    """The kernel reassembles them, and must not answer "port unreachable"."""
     one = tap(target)
     name = "Icmp6InDestUnreachs" if one.is_v6 else "Icmp.InDestUnreachs"
     came = "Ip6ReasmOKs" if one.is_v6 else "Ip.ReasmOKs"
@@ -184,9 +184,9 @@ def test_packets_to_ipv4_targets_must_not_be_fragmented(lab, relay, forward, tar
     watch.stop()
 
 
-# From here on the way to the targets is taken to be narrow, for all tunnels.
+# From here on the relay assumes a reduced path MTU to the targets, for all tunnels.
 def icmp_of_every_kind(one):
-    """Every type with every code that means something, about the tunnel, about others, cut short."""
+    """Every type with every defined code, about the tunnel and about others, also truncated."""
     if one.is_v6:
         for kind in range(256):
             yield f"{one.head()} / ICMPv6Unknown(type={kind}, code=0) / Raw(bytes(4)) / {one.quoted}"
@@ -224,9 +224,9 @@ def test_icmp_of_every_kind_does_no_harm(tap, target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_narrow_way_to_the_target_is_heard_of(tap, target):
+def test_a_reduced_path_mtu_to_the_target_is_counted(tap, target):
     one = tap(target)
-    # What the relay makes of it is tested where ten minutes pass at once: tests/loop.
+    # What the relay does then is tested in tests/loop, where ten minutes pass at once.
     too_big = "ICMPv6PacketTooBig(mtu=1280)" if one.is_v6 else "ICMP(type=3, code=4, nexthopmtu=700)"
     before = one.count("icmp_too_big")
     one.send(f"{one.head()} / {too_big} / {one.quoted}")
@@ -236,14 +236,14 @@ def test_a_narrow_way_to_the_target_is_heard_of(tap, target):
     one.works()
 
 
-TELL = """
+PROBE = """
 import socket, sys, time
 is_v6, port = sys.argv[1] == "6", int(sys.argv[2])
 family = socket.AF_INET6 if is_v6 else socket.AF_INET
 level = socket.IPPROTO_IPV6 if is_v6 else socket.IPPROTO_IP
 discover, mtu = (23, 24) if is_v6 else (10, 14)
 
-def path_mtu(relay):    # a socket that is connected keeps what it knew
+def path_mtu(relay):    # a connected socket keeps its former path MTU
     with socket.socket(family, socket.SOCK_DGRAM) as fresh:
         fresh.connect(relay)
         return fresh.getsockopt(level, mtu)
@@ -265,30 +265,30 @@ with socket.socket(family, socket.SOCK_DGRAM) as one:
     print("fits", fits, flush=True)
     try:
         one.send(b"f" * fits)
-    except OSError:    # an error that was kept
+    except OSError:    # a pending error
         one.send(b"f" * fits)
     time.sleep(1)
 """
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_target_is_told_what_fits_the_tunnel(lab, relay, forward, target):
+def test_icmp_too_big_reports_the_payload_that_fits_the_tunnel(lab, relay, forward, target):
     host = lab[target]
     port = 7200 + (DATAPATHS.index(relay.datapath) if relay.datapath in DATAPATHS else 2)
     is_v6 = host.addr6 is not None
-    host.ip("-6" if is_v6 else "-4", "route", "flush", "cache")    # what it was told before
+    host.ip("-6" if is_v6 else "-4", "route", "flush", "cache")    # what it learned before
     before = relay.ctl("status")["counters"].get("icmp_too_big_sent", 0)
-    teller = host.start(["/usr/bin/python3", "-c", TELL, "6" if is_v6 else "4", port], name="tell")
-    teller.wait_line("^ready")
+    probe = host.start(["/usr/bin/python3", "-c", PROBE, "6" if is_v6 else "4", port], name="probe")
+    probe.wait_line("^ready")
     client = forward("peer-v4", relay, daemon.endpoint(host.addr6 or host.addr4, port))
-    # Before it is known what the path takes, IPv6 could only be told of its minimum.
+    # Before the path MTU is known, IPv6 could only be given its minimum.
     daemon.load(lab["peer-v4"], client.address, size=64, count=100)
     client.proc.wait_line(r"^max payload 1[4-9]\d\d$")
     app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, client.address], name="tap")
-    fits = int(teller.wait_line(r"^fits (\d+)$", 90).group(1))
+    fits = int(probe.wait_line(r"^fits (\d+)$", 90).group(1))
     headers = 48 if is_v6 else 28
     assert 1200 <= fits < 1500 - headers
-    # What it was told is true: a datagram of that very size comes through.
+    # The reported size is right: a datagram of that size comes through.
     app.wait_line(f"^got {(b'f' * fits).hex()}$")
     assert relay.ctl("status")["counters"]["icmp_too_big_sent"] > before
     app.kill()

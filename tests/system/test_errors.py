@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What went wrong is said in words that name the cause, and by an exit code of its own."""
+"""Errors name their cause, and each kind has an exit status of its own."""
 import re
 
 import pytest
@@ -60,7 +60,7 @@ def test_a_name_that_does_not_exist_is_not_found(lab, relay, targets):
     assert "culvert: the relay cannot find the name nobody.example" in done.stderr
 
 
-def test_a_name_server_that_is_not_there_is_told_from_a_name_that_is_not(lab, relay):
+def test_an_unreachable_name_server_is_distinguished_from_an_unknown_name(lab, relay):
     done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint)
     assert done.returncode == NO_NAME
     assert "resolver did not answer for nobody.example (status 504" in done.stderr
@@ -75,7 +75,7 @@ time.sleep(60)
 """
 
 
-def test_a_request_that_the_relay_does_not_answer_in_time_is_given_up(lab, relay):
+def test_a_request_without_a_timely_answer_is_cancelled(lab, relay):
     server = lab["relay"].start(["python3", "-c", SILENT_SERVER])
     server.wait_line(r"^ready")
     done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint,
@@ -131,7 +131,7 @@ def test_a_former_option_is_an_error_that_names_the_new_one(lab, old, new, form)
 
 
 @pytest.mark.parametrize("words, said", USAGE)
-def test_culvert_says_what_is_wrong_with_its_command_line(lab, words, said):
+def test_culvert_reports_what_is_wrong_with_its_command_line(lab, words, said):
     done = lab["peer-v4"].run([lab.build / "culvert", *words], check=False)
     assert done.returncode == 2
     assert said in done.stderr and done.stdout == ""
@@ -153,7 +153,7 @@ CONFIG = [
 
 
 @pytest.mark.parametrize("text, said", CONFIG)
-def test_culvertd_says_what_is_wrong_with_its_configuration_and_where(lab, tmp_path, text, said):
+def test_culvertd_reports_what_is_wrong_with_its_configuration_and_where(lab, tmp_path, text, said):
     path = tmp_path / "bad.conf"
     path.write_text(text)
     for words in (["--check"], ["--state-dir", tmp_path / "state", "--run-dir", tmp_path / "run"]):
@@ -165,7 +165,7 @@ def test_culvertd_says_what_is_wrong_with_its_configuration_and_where(lab, tmp_p
     assert not (tmp_path / "state").exists()
 
 
-def test_culvertd_misses_a_configuration_that_was_named(lab, tmp_path):
+def test_a_missing_configuration_file_is_an_error(lab, tmp_path):
     done = lab["relay"].run([lab.build / "culvertd", "--config", tmp_path / "none", "--check"],
                             check=False)
     assert done.returncode == 1 and str(tmp_path / "none") in done.stderr

@@ -132,7 +132,7 @@ def test_an_interface_without_native_xdp_runs_the_generic_kind(
         start_relay(config=config("xdp", (without_native_xdp,)))
 
 
-def test_an_interface_that_another_program_has_is_left_to_the_kernels_sockets(
+def test_an_interface_with_another_xdp_program_falls_back_to_kernel_sockets(
         lab, start_relay, forward, targets):
     start_relay(config=config("xdp", ("v4",)))
     relay = start_relay(config=config("auto", port=4443), port=4443)
@@ -150,7 +150,7 @@ def test_an_interface_that_another_program_has_is_left_to_the_kernels_sockets(
                          count=100))
 
 
-def test_packet_memory_that_may_not_be_locked_leaves_the_kernels_sockets(
+def test_without_lockable_packet_memory_the_relay_uses_kernel_sockets(
         lab, start_relay, forward, targets):
     relay = start_relay(config=config("auto"), wrapper=RAISED)
     for link in links(relay).values():
@@ -164,7 +164,7 @@ def test_packet_memory_that_may_not_be_locked_leaves_the_kernels_sockets(
         start_relay(config=config("xdp"), wrapper=RAISED)
 
 
-def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets(
+def test_a_relay_that_may_not_load_programs_falls_back_to_kernel_sockets(
         lab, start_relay, forward, targets):
     relay = start_relay(config=config("auto"), wrapper=UNPRIVILEGED)
     status = relay.ctl("status")
@@ -180,7 +180,7 @@ def test_a_relay_that_may_not_load_programs_says_so_and_uses_the_kernels_sockets
             start_relay(config=config(datapath), wrapper=UNPRIVILEGED)
 
 
-def test_a_queue_that_somebody_else_has_makes_the_whole_interface_fall_back(
+def test_a_queue_held_by_another_program_makes_the_whole_interface_fall_back(
         lab, start_relay, forward, targets):
     holder = lab["relay"].start([sys.executable, "-c", HOLD, "v6", 1], name="holder")
     holder.wait_line("^ready")
@@ -197,7 +197,7 @@ def test_a_queue_that_somebody_else_has_makes_the_whole_interface_fall_back(
     assert {link["mode"] for link in links(start_relay(config=config("auto"))).values()} == {"copy"}
 
 
-def test_tunnel_packets_on_a_queue_without_a_socket_are_counted_and_nobody_elses(
+def test_tunnel_packets_on_a_queue_without_a_socket_are_dropped_and_counted(
         lab, start_relay, forward, targets):
     relay = start_relay(config=config("xdp"))
     one = forward("peer-v4", relay, targets["target-v4"])

@@ -21,7 +21,7 @@ from netns import wait_until
 
 LAB = Path(netns.__file__).with_name("lab")
 
-# A child that raises a lab with something running in it, says its name and waits.
+# A child that raises a lab with something running in it, prints its name and waits.
 OWNER = """
 import sys, time
 sys.path.insert(0, {folder!r})
@@ -291,7 +291,7 @@ def test_a_sink_checks_what_is_sent_one_way(lab):
     assert got["p50_us"] > 0
 
 
-def test_a_dead_target_is_told_from_a_silent_one(lab):
+def test_a_dead_target_is_distinguished_from_a_silent_one(lab):
     figures = load(lab["peer-v4"], "198.18.4.20:7999", count=5, wait=500)
     assert figures["refused"] > 0 and figures["lost"] == 5
 
@@ -303,7 +303,7 @@ wire.bind(("v4", 0))
 wire.send(b"\\xff" * 6 + b"\\x02" * 6 + b"\\x81\\0\\0\\x05\\x88\\xb5" + b"tagged".ljust(60))
 """
 
-# The kernel takes the tag out and tells it beside the frame (struct tpacket_auxdata).
+# The kernel removes the tag and passes it beside the frame (struct tpacket_auxdata).
 RECEIVE_TAG = """
 import socket, struct
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -333,7 +333,7 @@ class TestHop:
         at = "198.18.4.20:7000" if peer == "peer-v4" else "[2001:db8:6::20]:7000"
         return load(lab[peer], at, **{"wait": 500, **load_options}), hop.stats()
 
-    def test_carries_everything_when_told_nothing(self, lab):
+    def test_carries_everything_without_options(self, lab):
         figures, hop = self.load(lab, count=5000, rate=10000)
         assert is_clean(figures), figures
         assert hop["out"]["forwarded"] >= 5000 and hop["in"]["forwarded"] >= 5000
@@ -357,7 +357,7 @@ class TestHop:
             assert 130 < out < 270 and 130 < back < 270
             assert figures["lost"] == out + back and figures["corrupted"] == 0
 
-    def test_delays_by_what_it_is_told(self, lab, when_quiet):
+    def test_delays_by_the_configured_time(self, lab, when_quiet):
         figures, _ = self.load(lab, "--delay", 20, count=200)
         assert is_clean(figures), figures
         assert figures["p50_us"] >= 40_000
@@ -386,13 +386,13 @@ class TestHop:
         when_quiet(figures["goodput_bps"] > 6e6, figures)
 
     @pytest.mark.parametrize("peer, head", [("peer-v4", 28), ("peer-v6", 48)])
-    def test_drops_above_its_mtu_and_says_so_if_told(self, lab, peer, head):
+    def test_drops_frames_above_its_mtu_and_sends_too_big_if_configured(self, lab, peer, head):
         mtu = 1300
         for size, clean in ((mtu - head, True), (mtu - head + 1, False)):
             figures, hop = self.load(lab, "--mtu", mtu, peer=peer, size=size, count=10, df=True)
             assert is_clean(figures) == clean
             assert hop["out"]["over_mtu"] == (0 if clean else 10)
-        # The first comes back as too-big, and once the kernel heard it refuses the rest.
+        # The first is answered by too-big, after which the kernel refuses the rest.
         figures, hop = self.load(lab, "--mtu", mtu, "--icmp", peer=peer, size=1400, count=10,
                                  df=True)
         assert 0 < hop["out"]["icmp_sent"] < 10
@@ -445,7 +445,7 @@ except TimeoutError:
     print("done", flush=True)
 """
 
-# Answers from the port asked and from another; its log says who asked.
+# Answers from the port asked and from another; prints who asked.
 ANSWER = """
 import socket
 s, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
@@ -461,12 +461,12 @@ other.sendto(b"other port", peer)
 SPEAK = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.sendto(b"stranger", ("198.18.4.101", 5000))
+s.sendto(b"unknown", ("198.18.4.101", 5000))
 """
 
 NAT_KINDS = [
-    # kind, heard inside, one mapping for all destinations
-    ("full-cone", {"same port", "other port", "stranger"}, True),
+    # kind, received inside, one mapping for all destinations
+    ("full-cone", {"same port", "other port", "unknown"}, True),
     ("address-restricted", {"same port", "other port"}, True),
     ("port-restricted", {"same port"}, True),
     ("symmetric", {"same port"}, False),
@@ -475,21 +475,21 @@ NAT_KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind, heard, one_mapping", NAT_KINDS)
-def test_nat_boxes_are_of_their_kind(root, build, kind, heard, one_mapping):
+@pytest.mark.parametrize("kind, received, one_mapping", NAT_KINDS)
+def test_nat_boxes_are_of_their_kind(root, build, kind, received, one_mapping):
     assert {k for k, *_ in NAT_KINDS} - {"cgnat"} == set(nat.KINDS)
     with Lab(topology.nat_pair(kind, "port-restricted"), build=build) as lab:
         answers = [lab[h].start(["/usr/bin/python3", "-c", ANSWER]) for h in ("target-v4", "relay")]
         for answer in answers:
             answer.wait_line("^ready")
         peer = lab["peer-a"].start(["/usr/bin/python3", "-c", STUN])
-        if heard:
+        if received:
             for answer in answers:
                 answer.wait_line("^asked")
         lab["nat-b"].run(["/usr/bin/python3", "-c", SPEAK])
         peer.wait_line("^done")
-        assert set(peer.text().splitlines()) - {"done"} == heard
-        if heard:
+        assert set(peer.text().splitlines()) - {"done"} == received
+        if received:
             asked = [a.wait_line(r"^asked by (\S+) (\d+)$").groups() for a in answers]
             assert {address for address, _ in asked} == {"198.18.4.101"}
             assert (asked[0] == asked[1]) == one_mapping
@@ -552,7 +552,7 @@ def test_a_killed_owners_lab_is_removed_as_stale_and_no_other(lab, root, build):
     assert lab["peer-v4"].reaches("198.18.4.20")
 
 
-def test_a_lab_raised_by_hand_stays_until_told(root):
+def test_a_lab_raised_by_hand_stays_until_lab_down(root):
     name = f"t{os.getpid()}"
     try:
         assert cli("up", "--name", name).stdout == name + "\n"
@@ -568,7 +568,7 @@ def test_a_lab_raised_by_hand_stays_until_told(root):
     assert cli("down", name).returncode == 1
 
 
-def test_the_lab_needs_root_and_says_so(root):
+def test_the_lab_reports_that_it_needs_root(root):
     done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", LAB, "up"], text=True,
                           capture_output=True, timeout=60)
     assert done.returncode == 1 and "needs root" in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel and the process hold, counted before, while and after a relay works."""
+"""What the kernel and the process hold before, during and after a relay's work."""
 import itertools
 import signal
 import time
@@ -17,7 +17,7 @@ FOLDERS = itertools.count()
 
 @pytest.fixture
 def reachable(lab):
-    """A folder that the user whom the relay becomes can reach, as /run is."""
+    """A directory that the user whom the relay becomes can reach, as /run is."""
     folder = lab.folder / f"r{next(FOLDERS)}"    # short: a socket's path has room for 107 bytes
     folder.mkdir()
     return folder
@@ -95,5 +95,5 @@ def test_the_heap_is_empty_when_a_relay_ends(
         relay.config.write_text(text, encoding="ascii")
         relay.proc.send(signal.SIGHUP)
         relay.proc.wait_line(rf"\b({said})\b")
-    relay.stop(timeout=60)      # LeakSanitizer makes the exit status another, and says what
+    relay.stop(timeout=60)      # LeakSanitizer changes the exit status and reports what leaked
     assert "Sanitizer" not in relay.log.read_text(encoding="utf-8", errors="replace")

@@ -87,7 +87,7 @@ def test_the_example_moves_datagrams_through_a_relay(lab, relay, targets, echo, 
     assert done.stderr == ""
 
 
-def test_the_example_says_why_it_could_not(lab, relay, targets, echo):
+def test_the_example_reports_why_it_failed(lab, relay, targets, echo):
     for words, said in [
             ((relay.address(4), "sha256:" + 64 * "0", targets["target-v6"]), "not trusted"),
             ((relay.address(4), relay.fingerprint, "127.0.0.1:7"), "status 502 own address"),
@@ -99,7 +99,7 @@ def test_the_example_says_why_it_could_not(lab, relay, targets, echo):
         assert done.returncode == 1 and said in done.stderr, done.stderr
 
 
-def test_an_application_may_have_the_names_the_library_has_inside(
+def test_an_application_may_define_the_librarys_internal_names(
         lab, relay, targets, installed, compile_with, tmp_path):
     (tmp_path / "neighbour.c").write_text(NEIGHBOUR)
     program = compile_with("cc", example(installed), tmp_path / "neighbour.c")
@@ -107,7 +107,7 @@ def test_an_application_may_have_the_names_the_library_has_inside(
     assert done.stdout.endswith("datagram 10\n")
 
 
-def test_the_library_shows_the_names_of_its_header_and_no_other(installed):
+def test_the_library_exports_the_names_of_its_header_and_no_other(installed):
     names = subprocess.run(["nm", "--defined-only", "--extern-only", "--format=just-symbols",
                             installed / "usr/lib/libculvert.a"],
                            capture_output=True, text=True, check=True).stdout.split()

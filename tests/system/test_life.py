@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start, stop and neighbours: what a relay leaves behind, and several on one host."""
+"""Start and stop: what a relay leaves, how peers return, and several relays on one host."""
 import signal
 
 import pytest
@@ -15,7 +15,7 @@ BOTH = ('datapath = "%s"\ninterfaces = {"%s"}\nlistener main { port = %d }\n'
         'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 
 
-def test_a_stopped_relay_leaves_nothing_even_in_mid_traffic(
+def test_a_relay_stopped_under_traffic_leaves_nothing(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
     client = forward("peer-v4", relay, targets["target-v6"])
@@ -37,12 +37,12 @@ def test_a_peer_comes_back_to_a_relay_that_was_restarted(lab, start_relay, forwa
     fingerprint = relay.fingerprint
     relay.stop()
     relay.start()
-    assert relay.fingerprint == fingerprint    # the state folder keeps it
+    assert relay.fingerprint == fingerprint    # the state directory keeps it
     client.proc.wait_line(r"\A(?s:.*)^ready(?s:.*)^ready", 20)
     assert is_clean(load(lab["peer-v4"], client.address, count=100))
 
 
-def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward, targets):
+def test_a_killed_relay_starts_again_over_its_remains(lab, start_relay, forward, targets):
     relay = start_relay()
     relay.proc.kill()
     relay.proc = None
@@ -51,7 +51,7 @@ def test_a_killed_relay_starts_again_over_what_it_left(lab, start_relay, forward
     assert is_clean(load(lab["peer-v6"], client.address, count=100))
 
 
-def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
+def test_a_restarted_relay_sends_stateless_resets_and_peers_reconnect(
         lab, start_relay, forward, targets, datapath):
     relay = start_relay(datapath=datapath)
     peer = lab["peer-v4"]
@@ -67,7 +67,7 @@ def test_a_relay_that_lost_its_connections_says_so_and_peers_come_back(
     assert relay.ctl("status")["counters"]["stateless_resets"] > 0
 
 
-def test_a_ping_slower_than_the_relays_patience_opens_its_tunnel_anew(lab, start_relay, targets):
+def test_a_ping_slower_than_the_idle_timeout_reopens_its_tunnel(lab, start_relay, targets):
     relay = start_relay(config=daemon.CONFIG % {"datapath": "xdp"}
                         + "limits { tunnel-idle-sec = 5 }\n")
     done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v6"], relay.fingerprint,
@@ -77,7 +77,7 @@ def test_a_ping_slower_than_the_relays_patience_opens_its_tunnel_anew(lab, start
     assert done.returncode == 0
 
 
-def test_a_run_folder_in_use_is_refused(lab, start_relay):
+def test_a_runtime_directory_in_use_is_refused(lab, start_relay):
     relay = start_relay()
     done = lab["relay"].run([lab.build / "culvertd", "--config", relay.config, "--state-dir",
                              relay.state, "--run-dir", relay.run], check=False)

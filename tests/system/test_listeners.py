@@ -41,7 +41,7 @@ def test_a_tunnel_through_the_hybrid_listener(lab, targets, two_listeners):
     assert "sent 20 received 20 loss 0.0% wrong 0" in done.stdout
 
 
-def test_the_listing_of_connections_tells_a_hybrid_one_from_a_post_quantum_one(
+def test_the_listing_distinguishes_hybrid_from_post_quantum_connections(
         lab, targets, two_listeners):
     clients = [daemon.Forward(lab["peer-v4"], f"198.18.4.1:{port}", targets["target-v6"], pin, args)
             for port, pin, args in (

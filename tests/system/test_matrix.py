@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every pair of address families: what passes, and with what words the rest is refused."""
+"""Every pair of address families: what passes, and the errors for what cannot."""
 import pytest
 
 import daemon
@@ -49,21 +49,21 @@ def test_without_a_relay_the_families_do_not_meet(lab, targets):
     assert "Cannot assign requested address" in done.stderr    # the peer has none of that family
 
 
-def test_no_relay_in_a_family_of_the_peer_is_no_route(lab, targets):
+def test_a_relay_in_a_family_the_peer_lacks_is_no_route(lab, targets):
     done = daemon.ping(lab["peer-v4"], "[2001:db8:6::1]:443", targets["target-v6"],
                        "sha256:" + 64 * "0")
     assert done.returncode == NO_ROUTE
     assert done.stderr == "culvert: no route to relay [2001:db8:6::1]:443\n"
 
 
-def test_no_relay_where_one_should_be_is_no_answer_after_ten_seconds(lab, targets):
+def test_a_silent_relay_is_no_answer_after_ten_seconds(lab, targets):
     done = daemon.ping(lab["peer-v4"], "198.18.4.20:443", targets["target-v6"],
                        "sha256:" + 64 * "0")
     assert done.returncode == NO_ANSWER
     assert done.stderr == "culvert: no answer from relay 198.18.4.20:443 within 10 s\n"
 
 
-def test_a_relay_without_the_family_of_the_target_says_so(lab, v4_only, targets):
+def test_a_relay_without_the_targets_family_reports_it(lab, v4_only, targets):
     for target in (targets["target-v6"], "target-v6:7000"):
         done = daemon.ping(lab["peer-v4"], v4_only.address(4), target, v4_only.fingerprint)
         assert done.returncode == NO_FAMILY, done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/metrics, read by a parser that is not ours, agrees with what culvertctl says."""
+"""/metrics, read by the Prometheus project's parser, agrees with what culvertctl reports."""
 import sys
 
 import pytest
@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 DATAPATHS = ("xdp", "sock")
 COUNT = 300
-# What a label may be called.  None of them grows with clients, targets or tunnels.
+# Names of labels.  The number of their values does not grow with clients, targets or tunnels.
 LABELS = {"thread", "reason", "verdict", "interface", "queue", "mode", "version", "aead",
           "datapath"}
 
@@ -69,7 +69,7 @@ def test_counters_are_those_of_culvertctl(relay, samples):
         assert 0 <= value - found <= (5 if name in ("rx_peer_packets", "tx_peer_packets") else 0), name
 
 
-def test_the_traffic_there_was_is_in_them(relay, samples):
+def test_the_counters_contain_the_traffic(relay, samples):
     assert total(samples, "culvert_tx_target_packets_total") == COUNT
     assert total(samples, "culvert_tunnels") == total(samples, "culvert_connections") == 1
     assert total(samples, "culvert_egress_ports") == 1
@@ -97,11 +97,11 @@ def test_labels_are_bounded_and_name_neither_clients_nor_targets(lab, relay, sam
 @pytest.mark.parametrize("method, path, status", [
     ("HEAD", "/metrics", 200), ("GET", "/", 404), ("GET", "/metrics/x", 404),
     ("POST", "/metrics", 405), ("DELETE", "/metrics", 405)])
-def test_other_requests_are_told_what_is_there(relay, method, path, status):
+def test_other_requests_get_404_or_405(relay, method, path, status):
     assert get(relay.host, path, method)[0] == status
 
 
-# Many at a time, some of which say something; whoever is not served waits in the kernel's queue.
+# Many at a time, some of which send something; the rest wait in the kernel's queue.
 TALK = """
 import socket, sys, time
 kept = [socket.socket() for _ in range(40)]
@@ -116,12 +116,12 @@ time.sleep(0.3)
 
 
 @pytest.mark.parametrize("garbage", [[], ["yes"]])
-def test_slow_and_senseless_clients_do_not_keep_others_from_reading(relay, garbage):
+def test_slow_and_malformed_clients_do_not_block_others(relay, garbage):
     relay.host.run([sys.executable, "-c", TALK, *garbage])
     assert get(relay.host)[0] == 200
 
 
-def test_an_address_that_is_taken_is_a_start_error_that_names_it(relay, lab, logs, tmp_path):
+def test_an_address_in_use_is_a_start_error_that_names_it(relay, lab, logs, tmp_path):
     other = daemon.Relay(lab["relay"], tmp_path, log=logs / "taken.log", config=(
         'datapath = "sock"\nlistener m { port = 4443 }\n'))
     done = lab["relay"].run([lab.build / "culvertd", "--config", other.config, "--state-dir",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses, routes, neighbours and links change under tunnels in use, on either side of the relay."""
+"""Addresses, routes, neighbours and links change under open tunnels, on both sides of the relay."""
 import contextlib
 import json
 import re
@@ -76,7 +76,7 @@ def test_a_peer_that_gets_another_address_keeps_its_tunnels(
 
 
 def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, relay, client):
-    """As a host does that roams with both networks up for a moment."""
+    """As on a host that roams, with both networks up for a moment."""
     peer = client.peer
     drops = drops_of(relay)
     busy = start_load(peer, client.address, count=WITHOUT_END, rate=1000)
@@ -99,7 +99,7 @@ def test_a_peer_whose_new_address_is_added_first_loses_next_to_nothing(lab, rela
 # ---- the relay's addresses ----
 
 def is_listened_on(relay, address):
-    """Whether XDP knows the address for the listener's."""
+    """Whether XDP has the address as one of the listener."""
     pin = next(path for path in daemon.netns.pins_named(relay.run.name) if path.name == "listeners")
     rows = json.loads(relay.host.run(["bpftool", "-j", "map", "dump", "pinned", pin]).stdout)
     mapped = bytes(10) + b"\xff\xff" + ip_address(address).packed
@@ -118,7 +118,7 @@ def test_an_address_added_to_the_relay_is_served_at_once(lab, relay, forward, ta
     wait_until(lambda: not relay.uses_xdp or not is_listened_on(relay, "198.18.4.77"))
 
 
-# ---- the way to the target ----
+# ---- the route to the target ----
 
 @contextlib.contextmanager
 def target_of_two(lab):
@@ -188,7 +188,7 @@ def test_a_target_that_was_gone_is_found_again(lab, relay, forward, targets):
 # ---- the relay's links ----
 
 def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay, forward, targets):
-    """The peers' one; their sessions sit it out."""
+    """The interface to the peers; their sessions survive."""
     client = forward("peer-v4", relay, targets["target-v6"])
     other = forward("peer-v6", relay, targets["target-v6"])
     assert is_clean(load(client.peer, client.address, count=100))
@@ -205,7 +205,7 @@ def test_an_interface_that_goes_down_and_up_takes_its_tunnels_with_it(lab, relay
 
 
 def test_the_targets_interface_goes_down_and_up(lab, relay, forward, targets):
-    """Its IPv6 addresses go with it, and come back."""
+    """Its IPv6 addresses are removed and added again."""
     client = forward("peer-v4", relay, targets["target-v6"])
     assert is_clean(load(client.peer, client.address, count=100))
     drops = drops_of(relay)
@@ -227,7 +227,7 @@ def payload_of(client):
     return int(re.findall(r"^max payload (\d+)", client.proc.text(), re.M)[-1])
 
 
-def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, targets):
+def test_a_smaller_link_mtu_is_discovered_and_the_payload_reported(lab, relay, forward, targets):
     client = forward("peer-v4", relay, targets["target-v6"])
     # The search takes an open tunnel.
     assert is_clean(load(client.peer, client.address, count=10))
@@ -248,7 +248,7 @@ def test_a_smaller_link_is_found_out_and_the_payload_told(lab, relay, forward, t
     assert works(client)
 
 
-def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets):
+def test_a_smaller_mtu_of_the_peers_own_link_is_reported_at_once(lab, relay, forward, targets):
     client = forward("peer-v4", relay, targets["target-v6"])
     assert is_clean(load(client.peer, client.address, count=10))
     wait_until(lambda: payload_of(client) == 1440)
@@ -267,7 +267,7 @@ def test_the_peers_own_smaller_link_is_told_at_once(lab, relay, forward, targets
 def plug(lab, name, network, address, host="relay", queues=2):
     """A new interface of a host, on a switch of the lab.
 
-    One name is one card: plugged in again, it has the link address that neighbours still remember."""
+    A name always has the same link address, as a card that is unplugged and plugged in again."""
     space = daemon.netns.namespace(lab.name, network)
     port = f"{name}-port"
     card = "02:99:" + crc32(name.encode()).to_bytes(4, "big").hex(":")
@@ -342,9 +342,9 @@ def test_an_interface_that_is_deleted_and_made_again_is_attached_again(
         lab["relay"].ip("link", "del", "again")
 
 
-def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
+def test_a_renamed_interface_keeps_its_datapath_mode_when_others_appear(
         lab, relay, forward, targets):
-    """The sockets of all are made anew then, and bound by name."""
+    """All sockets are opened again then, and bound by name."""
     host = lab["relay"]
     plug(lab, "first", "net4", None)
     try:
@@ -368,7 +368,7 @@ def test_an_interface_that_is_renamed_keeps_its_rung_when_others_come(
 
 
 def test_a_route_that_leaves_by_an_interface_without_af_xdp_is_followed(lab, relay, forward):
-    """It has too many receive queues: kernel sockets serve it.  No tunnel stays behind."""
+    """It has too many receive queues: kernel sockets serve it.  No tunnel stays on the old one."""
     plug(lab, "wide", "net4", "198.18.4.89/32", queues=65)
     try:
         if relay.uses_xdp:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Targets given by name: the relay resolves them, and takes an address it can reach."""
+"""Targets given by name: the relay resolves them and chooses an address it can reach."""
 import daemon
 import pytest
 
@@ -38,17 +38,17 @@ def test_a_relay_of_one_family_takes_the_address_it_can_reach(lab, targets, star
     assert done.returncode == NO_FAMILY and "family" in done.stderr, done
 
 
-def test_a_name_that_does_not_exist_is_said_so(lab, relay):
+def test_a_name_that_does_not_exist_is_reported(lab, relay):
     done = ping(lab, relay, "nobody.example")
     assert done.returncode == NO_NAME and "nobody.example" in done.stderr, done
 
 
-def test_a_name_that_leads_inside_is_denied(lab, relay):
+def test_a_name_of_a_loopback_address_is_denied(lab, relay):
     done = ping(lab, relay, "inside.example")
     assert done.returncode == DENIED and "denies" in done.stderr, done
 
 
-def test_an_unknown_relay_is_told_from_an_unreachable_one(lab):
+def test_an_unknown_relay_is_distinguished_from_an_unreachable_one(lab):
     culvert = lab.build / "culvert"
     pin = "sha256:" + "0" * 64
     unknown = lab["peer-v4"].run(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Peers behind NAT boxes that forget, restart or move, under traffic."""
+"""Peers behind NATs that forget their mappings or change their address, under traffic."""
 import sys
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def client(relay, forward, echo):
 
 
 def forget(lab):
-    """The box in front of peer-b forgets its flows: the next packet gets another port."""
+    """The NAT of peer-b forgets its flows: the next packet gets another port."""
     lab["nat-b"].run([sys.executable, CONNTRACK])
 
 
@@ -63,7 +63,7 @@ def lost_beyond_queues(result):
     return result["lost"] - sum(result["overflows"].values())
 
 
-def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay, client):
+def test_a_nat_that_forgets_costs_only_datagrams_in_flight(lab, relay, client):
     assert is_clean(load(client.peer, client.address, count=100))
     moves, handshakes, drops = figures(relay)
     busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)
@@ -76,7 +76,7 @@ def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay,
     assert lost_beyond_queues(result) <= 4 * LOST_PER_MOVE, result
     assert not result["corrupted"] and not result["duplicated"]
     after = figures(relay)
-    assert 4 <= after[0] - moves <= 8    # what was on its way may be seen to move once more
+    assert 4 <= after[0] - moves <= 8    # a packet in flight may be seen as one more move
     assert after[1] == handshakes
     assert difference(drops, after[2]) == {}    # the relay lost nothing
     assert is_clean(load(client.peer, client.address, count=500))
@@ -84,7 +84,7 @@ def test_a_box_that_forgets_costs_what_was_in_the_air_and_no_session(lab, relay,
 
 
 def test_a_silent_peer_is_found_again_when_it_speaks(lab, relay, client):
-    """The mapping goes while nothing is sent, as boxes do after half a minute."""
+    """The mapping expires while nothing is sent, as with most NATs after half a minute."""
     assert is_clean(load(client.peer, client.address, count=10))
     moves = figures(relay)[0]
     forget(lab)
@@ -93,7 +93,7 @@ def test_a_silent_peer_is_found_again_when_it_speaks(lab, relay, client):
     assert client.proc.text().count("ready") == 1
 
 
-def test_a_box_that_gets_another_address_takes_its_peers_along(lab, relay, client):
+def test_a_nat_with_a_new_address_keeps_its_peers_sessions(lab, relay, client):
     assert is_clean(load(client.peer, client.address, count=100))
     moves, handshakes, drops = figures(relay)
     busy = start_load(client.peer, client.address, count=WITHOUT_END, rate=1000)

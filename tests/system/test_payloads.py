@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Payloads of every size there is come through byte by byte; larger ones do not come at all."""
+"""Payloads of every possible size arrive unchanged; larger ones do not arrive at all."""
 import pytest
 
 from daemon import exchange, is_clean, is_count_of, load
@@ -9,7 +9,7 @@ DATAPATHS = ("xdp", "generic", "sock")
 
 
 def max_payload(client, at_least=1400):
-    """What `culvert forward` says fits, once traffic made it find out what the path takes."""
+    """The largest payload that `culvert forward` reports, after traffic started the search."""
     load(client.peer, client.address, size=64, count=100)
     client.proc.wait_line(r"^max payload 1[4-9]\d\d$")
     said = [line for line in client.proc.text().splitlines() if line.startswith("max payload ")]
@@ -19,7 +19,7 @@ def max_payload(client, at_least=1400):
 
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
-def test_payloads_from_none_to_the_largest_are_the_same_after_the_way_and_back(
+def test_payloads_of_all_sizes_return_unchanged(
         lab, relay, forward, targets, peer, target):
     client = forward(peer, relay, targets[target])
     largest = max_payload(client)
@@ -29,7 +29,7 @@ def test_payloads_from_none_to_the_largest_are_the_same_after_the_way_and_back(
 
 
 @pytest.mark.parametrize("peer, target", ROWS.values(), ids=ROWS)
-def test_a_payload_beyond_the_largest_is_lost_alone(lab, relay, forward, targets, peer, target):
+def test_only_a_payload_beyond_the_largest_is_lost(lab, relay, forward, targets, peer, target):
     client = forward(peer, relay, targets[target])
     largest = max_payload(client)
     assert exchange(lab[peer], client.address, 1, largest + 1, largest) == {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Targets that the policy denies, by all their names: refused, and no packet goes there."""
+"""Targets that the policy denies, in all spellings: refused, and no packet is sent to them."""
 import signal
 
 import pytest
@@ -69,14 +69,14 @@ def test_a_denied_target_is_refused_and_nothing_is_sent(lab, relay, watch, targe
 
 
 @pytest.mark.parametrize("target", REFUSED)
-def test_a_target_nobody_means_is_refused_and_nothing_is_sent(lab, relay, watch, target):
+def test_a_nonsensical_target_is_refused_and_nothing_is_sent(lab, relay, watch, target):
     done = ask(lab, relay, target)
     assert done.returncode not in (0, 3), done.stdout
     assert done.stderr.startswith("culvert: ")
     assert watch.leaked() == []
 
 
-def test_a_name_is_judged_by_its_address(lab, relay, watch):
+def test_a_name_is_evaluated_by_its_address(lab, relay, watch):
     lab["relay"].set_names({"relay": "198.18.4.1", "inside.example": "127.0.0.1",
                             "mapped.example": "::ffff:10.0.0.1",
                             "both.example": ["10.0.0.1", "::1"]})

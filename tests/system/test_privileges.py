@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After its set-up the daemon is a nobody with three capabilities, behind a system call filter."""
+"""After its set-up the daemon runs as nobody with three capabilities and a system call filter."""
 import pwd
 import re
 import socket
@@ -16,7 +16,7 @@ from netns import wait_until
 DATAPATHS = ("xdp", "sock")
 
 KEPT = {"net_admin": 12, "net_raw": 13, "bpf": 39}
-# Packet memory of interfaces that come later, where the limit of locked memory cannot be lifted.
+# For the packet memory of later interfaces, where the limit of locked memory cannot be lifted.
 IPC_LOCK = {"ipc_lock": 14}
 LAB = 'datapath = "%s"\npolicy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n'
 SERVICE = Path(__file__).resolve().parents[2] / "deploy" / "culvertd.service"
@@ -61,7 +61,7 @@ def test_status_shows_the_user_the_capabilities_and_the_sandbox(relay):
     assert "net_admin" in text and "nobody" in text
 
 
-def test_a_user_that_does_not_exist_is_logged_and_the_capabilities_go_all_the_same(
+def test_an_unknown_user_is_logged_and_capabilities_are_dropped_all_the_same(
         start_relay, forward, targets):
     relay = start_relay("relay-v4only", config=LAB % "xdp" + 'user = "no-such-user"\n')
     assert "no_user user=no-such-user" in relay.proc.text()
@@ -82,7 +82,7 @@ def test_low_egress_ports_keep_the_capability_for_them(start_relay, forward, tar
     assert 900 <= int(tunnel["local"].rsplit(":", 1)[1]) <= 910
 
 
-def test_the_sandbox_can_be_left_open_and_status_says_so(start_relay):
+def test_the_sandbox_can_be_disabled_and_status_shows_it(start_relay):
     relay = start_relay("relay-v4only", config=LAB % "xdp" + "sandbox = false\n")
     found = relay.ctl("status")["privileges"]
     assert found["sandbox"] is False and found["no_sandbox_because"] == "sandbox = false"
@@ -90,24 +90,24 @@ def test_the_sandbox_can_be_left_open_and_status_says_so(start_relay):
 
 
 class Manager:
-    """Systemd's end of the notify socket: what the daemon said, in order."""
+    """Systemd's end of the notify socket: what the daemon sent, in order."""
 
     def __init__(self, folder, watchdog_usec):
-        self.heard, self.environment = [], {
+        self.received, self.environment = [], {
             "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": str(watchdog_usec)}
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.environment["NOTIFY_SOCKET"])
 
-    def listen(self, seconds, until=lambda heard: False):
-        """Hear for so long, or until what was heard is enough."""
+    def listen(self, seconds, until=lambda received: False):
+        """Receive for so long, or until what was received is enough."""
         end = time.monotonic() + seconds
-        while not until(self.heard) and (left := end - time.monotonic()) > 0:
+        while not until(self.received) and (left := end - time.monotonic()) > 0:
             self.socket.settimeout(left)
             try:
-                self.heard.append(self.socket.recv(200).decode())
+                self.received.append(self.socket.recv(200).decode())
             except TimeoutError:
                 break
-        return self.heard
+        return self.received
 
 
 @pytest.fixture
@@ -119,16 +119,16 @@ def manager(tmp_path, monkeypatch):
     manager.socket.close()
 
 
-def test_the_service_manager_hears_ready_alive_and_stopping(lab, manager, tmp_path):
+def test_the_service_manager_is_notified_of_ready_alive_and_stopping(lab, manager, tmp_path):
     relay = daemon.Relay(lab["relay-v4only"], tmp_path).start()
-    manager.listen(60, lambda heard: heard.count("WATCHDOG=1") >= 2)
+    manager.listen(60, lambda received: received.count("WATCHDOG=1") >= 2)
     relay.stop()
-    heard = manager.listen(60, lambda heard: "STOPPING=1" in heard)
-    assert heard[0] == "READY=1" and heard[-1] == "STOPPING=1"
-    assert heard.count("WATCHDOG=1") >= 2 and set(heard[1:-1]) == {"WATCHDOG=1"}
+    received = manager.listen(60, lambda received: "STOPPING=1" in received)
+    assert received[0] == "READY=1" and received[-1] == "STOPPING=1"
+    assert received.count("WATCHDOG=1") >= 2 and set(received[1:-1]) == {"WATCHDOG=1"}
 
 
-def test_the_watchdog_does_not_hear_from_a_relay_with_a_stuck_worker(lab, manager, tmp_path):
+def test_a_stuck_worker_stops_the_watchdog_notifications(lab, manager, tmp_path):
     relay = daemon.Relay(lab["relay-v4only"], tmp_path).start()
     try:
         worker, = (t["Pid"] for t in threads_of(relay) if t["Name"] == "clv-worker-0")
@@ -137,16 +137,16 @@ def test_the_watchdog_does_not_hear_from_a_relay_with_a_stuck_worker(lab, manage
         assert freezer.stdout.readline() == "ready\n"
         relay.proc.wait_line(r"worker_stuck worker=0")
         manager.listen(0.5)
-        before = len(manager.heard)
+        before = len(manager.received)
         assert manager.listen(4)[before:] == []
         freezer.communicate("", timeout=60)
         assert freezer.returncode == 0
-        assert "WATCHDOG=1" in manager.listen(60, lambda heard: len(heard) > before)[before:]
+        assert "WATCHDOG=1" in manager.listen(60, lambda received: len(received) > before)[before:]
     finally:
         relay.stop()
 
 
-def test_systemd_takes_the_service_file_and_finds_it_hardened(build, tmp_path):
+def test_systemd_accepts_the_service_file_and_rates_it_hardened(build, tmp_path):
     text = SERVICE.read_text(encoding="ascii")
     text = text.replace("@PREFIX@/sbin/culvertd", str(build / "culvertd"))
     text = text.replace("@PREFIX@", "/usr/local")
@@ -162,7 +162,7 @@ def test_systemd_takes_the_service_file_and_finds_it_hardened(build, tmp_path):
 
 
 def demanded(key):
-    """What the service file says after key=, all lines of it."""
+    """The words after key= in all lines of the service file."""
     lines = SERVICE.read_text(encoding="ascii").splitlines()
     return " ".join(line.partition("=")[2] for line in lines if line.startswith(key + "=")).split()
 
@@ -179,9 +179,9 @@ def members(group, seen):
                          for word in words if word and not word.startswith("#")))
 
 
-def test_the_service_file_lets_through_all_that_a_relay_does(
+def test_the_service_file_allows_every_system_call_of_a_relay(
         lab, start_relay, forward, targets, tmp_path, datapath):
-    """From its start to its end, also what the parts do that it is made of."""
+    """From its start to its end, the calls of its libraries included."""
     calls = tmp_path / "calls"
     relay = start_relay("relay-v4only", config=LAB % datapath + 'user = "nobody"\n',
                         wrapper=("strace", "-D", "-f", "-qq", "-o", calls))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two receive queues and two workers: a packet that lands on the wrong one still gets home."""
+"""Two receive queues and two workers: a packet on the wrong queue still reaches its worker."""
 import losses
 import topology
 from daemon import is_clean, load_of, start_load

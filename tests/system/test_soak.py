@@ -17,7 +17,7 @@ def test_at_half_load_all_bytes_are_accounted_for_and_nothing_grows(root, build,
     assert all(one["received"] for one in steady) and any(one["capsules"] for one in steady)
 
 
-def test_the_balance_notices_what_vanished():
+def test_the_balance_notices_missing_datagrams():
     names = {*balance.DATAGRAM_DROPS, *balance.DATAGRAM_MAYBE, *balance.STEERED_MAYBE,
              "datagrams_in", "datagrams_out", "capsules_in", "capsules_out", "rx_peer_packets",
              "rx_target_packets", "tx_target_packets", "rx_kernel_packets"}

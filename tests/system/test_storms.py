@@ -11,7 +11,7 @@ import daemon
 from daemon import is_clean, load
 from netns import wait_until
 
-# The guard off: every packet of a storm reaches control, which is the worst case.
+# Without the guard every packet of a storm reaches control, which is the worst case.
 UNGUARDED = """\
 datapath = "%s"
 policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
@@ -20,7 +20,7 @@ guard { host-per-sec = 0 net-per-sec = 0 }
 # Of Initials, or of handshakes, which send four Initials and more each: 300 Initials/s at least.
 STORMS = {"initials": 400, "halfopen": 90, "handshakes": 90}
 STORM_SEC = 11
-PAIRS = 5           # of a quiet phase and a stormy one, in turn: what else the machine does hits both
+PAIRS = 5           # of a quiet phase and a stormy one, in turn: other work affects both
 PHASE_SEC = 2
 RATE = 500          # of the tunnel
 RATIO = 1.5
@@ -31,8 +31,8 @@ GUARD_RATE, GUARD_BURST = 50, 100
 def away_from_workers(lab, relay):
     """Pin all hosts but the relay to cores that no worker has; skip where there is none.
 
-    The ends of the tunnel stand for other machines: they go before control and the storm, which
-    may have to share a core with them here."""
+    The ends of the tunnel stand for other machines: they take precedence over control and the
+    storm, which may have to share a core with them here."""
     busy = {worker["cpu"] for worker in relay.ctl("workers")["workers"]}
     free = sorted(os.sched_getaffinity(0) - busy)
     if not free:
@@ -60,7 +60,7 @@ def start_storm(lab, relay, kind, seconds, rate=None):
 
 
 def phase(client, seconds):
-    """Paced traffic for so long; nothing of it is lost."""
+    """Paced traffic for so many seconds, of which nothing is lost."""
     figures = load(client.peer, client.address, rate=RATE, count=RATE * seconds, size=600,
                    wait=1000)
     assert is_clean(figures), figures
@@ -79,8 +79,8 @@ def in_a_storm(lab, relay, client, kind, seconds):
 
 
 def measure(lab, relay, client, kind):
-    """p99 in quiet phases and in storms: of each the lower quartile, which is the least disturbed
-    by the machine's other business.  A storm that does harm does so in every phase."""
+    """p99 in quiet phases and in storms: of each the lower quartile, which other work disturbs
+    least.  A storm that does harm does so in every phase."""
     quiet, stormy = [], []
     for _ in range(PAIRS):
         quiet.append(phase(client, PHASE_SEC)["p99_us"])
@@ -122,7 +122,7 @@ def one_core(lab, unpinned):
 
 
 def test_nothing_is_lost_where_handshakes_have_the_workers_core(lab, one_core, client):
-    """It is slower there: a datagram may wait for a signature."""
+    """Datagrams are slower there: they may wait for a signature."""
     in_a_storm(lab, client.relay, client, "handshakes", STORM_SEC)
 
 
@@ -140,7 +140,7 @@ def test_a_flood_from_one_source_ends_in_xdp_and_others_are_let_in(
     assert count("xdp_pass_long_header") < 2 * (GUARD_BURST + GUARD_RATE * (seconds + 1))
 
 
-def test_and_in_user_space_where_there_is_no_xdp(lab, start_relay, forward, targets):
+def test_without_xdp_a_flood_ends_in_user_space(lab, start_relay, forward, targets):
     relay = start_relay(config=guarded("sock"))
     flood_and_visit(lab, relay, forward, targets,
                     lambda: relay.ctl("status")["counters"]["drop_guard"])

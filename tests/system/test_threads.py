@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What threads share, watched by the thread sanitizer: rings alone, and the whole daemon at work."""
+"""Data shared by threads, under the thread sanitizer: rings alone, and the whole daemon."""
 import signal
 import subprocess
 import threading
@@ -33,19 +33,19 @@ def test_rings_and_mailboxes_are_passed_between_threads_without_a_race(tsan, pro
     assert RACE not in done.stderr
 
 
-def test_two_workers_and_control_share_nothing_they_should_not(
+def test_workers_and_control_run_without_a_data_race(
         lab, start_relay, forward, targets, datapath, tsan):
-    """Handshakes, hand-overs, traffic on wrong queues, questions, a reload and the stop."""
+    """Handshakes, hand-overs, traffic on wrong queues, status queries, a reload and the stop."""
     relay = start_relay(config=CONFIG % datapath, program=tsan / "culvertd")
-    stop_asking = threading.Event()
+    stop_queries = threading.Event()
 
-    def ask():
-        while not stop_asking.is_set():
+    def query():
+        while not stop_queries.is_set():
             for what in ("status", "conns", "tunnels", "drops", "workers", "contexts"):
                 relay.ctl(what)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    queries = threading.Thread(target=query)
+    queries.start()
     try:
         for family, target in ((4, "target-v6"), (6, "target-v4")):
             peer = f"peer-v{family}"
@@ -61,9 +61,9 @@ def test_two_workers_and_control_share_nothing_they_should_not(
                 if number == 2:
                     client.proc.kill()
     finally:
-        stop_asking.set()
-        asking.join()
+        stop_queries.set()
+        queries.join()
     assert RACE not in relay.proc.text(), relay.proc.text()
     log = relay.log
-    relay.stop(timeout=60)    # the sanitizer makes the exit status another when it saw a race
+    relay.stop(timeout=60)    # the sanitizer changes the exit status when it saw a race
     assert RACE not in log.read_text(encoding="utf-8", errors="replace")

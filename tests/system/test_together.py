@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two peers, each with a port at a relay, meet there: across families, relays, and unasked."""
+"""Two peers with bound tunnels reach each other, across families and across relays."""
 import pytest
 
 import apps
@@ -13,7 +13,7 @@ TOPOLOGY = topology.together()
 DATAPATHS = ("xdp", "sock")
 
 FAMILIES = {"peer-v4": 4, "peer-v6": 6}
-# Who serves, who comes.
+# The peer that serves, the peer that connects.
 PAIRS = [("peer-v4", "peer-v6"), ("peer-v6", "peer-v4")]
 
 
@@ -28,7 +28,7 @@ def other(lab, relay, logs, tmp_path_factory):
 
 @pytest.fixture(params=("one", "two"), ids=("one-relay", "two-relays"))
 def relays(request, relay):
-    """The relay of who serves, and that of who comes."""
+    """The relay of the peer that serves, and that of the peer that connects."""
     return relay, relay if request.param == "one" else request.getfixturevalue("other")
 
 
@@ -51,10 +51,10 @@ def app_at(host, port):
 
 
 def meet(bind, relays, pair, app):
-    """Bind both; returns the loopback address at which the one who comes finds the server."""
+    """Bind both; returns the loopback address at which the second peer finds the server."""
     server, client = pair
     serving = bind(server, relays[0], app=app)
-    # The relays are on both networks: any family will do for the way between them.
+    # The relays are on both networks: either family will do between them.
     public = serving.public(FAMILIES[client])
     coming = bind(client, relays[1], "--permit", public)
     return serving, coming, coming.local(public)
@@ -84,14 +84,14 @@ def test_iperf_crosses_between_two_bound_peers(lab, relays, bind, pair):
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="->".join)
-def test_what_two_bound_peers_say_arrives_byte_by_byte(lab, relays, bind, pair, echoes):
+def test_datagrams_between_two_bound_peers_arrive_unchanged(lab, relays, bind, pair, echoes):
     app = echoes(pair[0])
     _, _, address = meet(bind, relays, pair, app)
     assert exchange(lab[pair[1]], address, 1, 64, 1000, 1150)["same"] == [1, 64, 1000, 1150]
     assert is_clean(load(lab[pair[1]], address, size=800, count=500, rate=2000))
 
 
-def test_between_tunnels_of_one_relay_no_packet_leaves_it(lab, relay, bind, echoes):
+def test_traffic_between_tunnels_of_one_relay_stays_inside(lab, relay, bind, echoes):
     app = echoes("peer-v4")
     _, _, address = meet(bind, (relay, relay), ("peer-v4", "peer-v6"), app)
     exchange(lab["peer-v6"], address, 100)
@@ -106,7 +106,7 @@ def test_between_tunnels_of_one_relay_no_packet_leaves_it(lab, relay, bind, echo
 
 
 @pytest.mark.parametrize("target", ("target-v4", "target-v6"))
-def test_a_host_that_knows_nothing_of_culvert_reaches_a_bound_peer(lab, relay, bind, target, echoes):
+def test_an_ordinary_host_reaches_a_bound_peer(lab, relay, bind, target, echoes):
     app = echoes("peer-v4")
     serving = bind("peer-v4", relay, app=app)
     public = serving.public(4 if target == "target-v4" else 6)
@@ -114,14 +114,14 @@ def test_a_host_that_knows_nothing_of_culvert_reaches_a_bound_peer(lab, relay, b
     assert found["same"] == [10, 1150], found
 
 
-def test_a_closed_peer_is_reached_by_whom_it_named_and_nobody_else(lab, relay, bind, echoes):
+def test_a_closed_peer_is_reached_only_by_permitted_remotes(lab, relay, bind, echoes):
     app = echoes("peer-v4")
     friend = bind("peer-v6", relay)
     serving = bind("peer-v4", relay, "--closed", "--permit", friend.public(6),
                    app=app)
-    stranger = exchange(lab["target-v6"], serving.public(6), 100)
-    assert stranger["missing"] == [100]
-    # The friend is told where, and speaks first.
+    unknown = exchange(lab["target-v6"], serving.public(6), 100)
+    assert unknown["missing"] == [100]
+    # The permitted peer sends first.
     coming = bind("peer-v6", relay, "--permit", serving.public(6))
     assert exchange(lab["peer-v6"], coming.local(serving.public(6)), 100)["missing"] == [100]
     drops = relay.ctl("status")
@@ -130,7 +130,7 @@ def test_a_closed_peer_is_reached_by_whom_it_named_and_nobody_else(lab, relay, b
     assert found >= 2
 
 
-def test_two_closed_peers_that_named_each_other_talk(lab, relay, bind, echoes):
+def test_two_closed_peers_that_permit_each_other_talk(lab, relay, bind, echoes):
     app = echoes("peer-v4")
     one = bind("peer-v4", relay, "--closed", "--permit", "-", app=app)
     two = bind("peer-v6", relay, "--closed", "--permit", "-")
@@ -153,7 +153,7 @@ def test_a_busy_remote_gets_a_context_of_its_own(lab, relay, bind, echoes):
     assert after == before + 1
 
 
-def test_a_remote_that_is_silent_is_let_go_and_comes_back(lab, relay, bind, echoes):
+def test_a_silent_remote_is_forgotten_and_may_return(lab, relay, bind, echoes):
     app = echoes("peer-v4")
     serving = bind("peer-v4", relay, "--idle", 1, app=app)
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
@@ -162,7 +162,7 @@ def test_a_remote_that_is_silent_is_let_go_and_comes_back(lab, relay, bind, echo
     assert exchange(lab["target-v4"], serving.public(4), 100)["same"] == [100]
 
 
-def test_a_named_remote_gets_in_however_long_it_was_silent(lab, bind, start_relay, echoes):
+def test_a_permitted_remote_is_never_forgotten(lab, bind, start_relay, echoes):
     relay = start_relay("relay-v4only", config=daemon.CONFIG % {"datapath": "sock"}
                         + "bind { context-idle-sec = 2 }\n")
     app = echoes("peer-v4")
@@ -173,7 +173,7 @@ def test_a_named_remote_gets_in_however_long_it_was_silent(lab, bind, start_rela
     assert "refused" not in serving.proc.text()
 
 
-def test_a_remote_that_stays_away_after_a_new_session_is_let_go(lab, bind, start_relay, echoes):
+def test_a_remote_that_is_silent_after_a_reconnect_is_forgotten(lab, bind, start_relay, echoes):
     relay = start_relay("relay-v4only")
     app = echoes("peer-v4")
     serving = bind("peer-v4", relay, "--idle", 5, app=app)
@@ -184,7 +184,7 @@ def test_a_remote_that_stays_away_after_a_new_session_is_let_go(lab, bind, start
     serving.proc.wait_line(r"^gone 198\.18\.4\.20:\d+ local ")
 
 
-def test_after_the_relay_came_back_so_does_the_port(lab, bind, start_relay, echoes):
+def test_the_port_returns_after_a_restart_of_the_relay(lab, bind, start_relay, echoes):
     relay = start_relay("relay-v4only")
     app = echoes("peer-v4")
     serving = bind("peer-v4", relay, app=app)
@@ -200,13 +200,13 @@ def test_a_relay_of_one_family_gives_a_port_of_that_family(lab, bind, start_rela
     serving = bind("peer-v4", relay)
     said = serving.proc.text()
     assert serving.public(4).startswith("198.18.4.2:") and "public [" not in said
-    # One of the other family is not even asked for.
+    # The client does not even request one of the other family.
     other = bind("peer-v4", relay, "--permit", "[2001:db8:6::20]:9")
     other.proc.wait_line(r"^refused \[2001:db8:6::20\]:9$")
     assert relay.ctl("status")["counters"].get("context_refused_family", 0) == 0
 
 
-def test_a_denied_remote_is_refused_in_words(lab, relay, bind):
+def test_a_denied_remote_is_reported_as_refused(lab, relay, bind):
     serving = bind("peer-v4", relay, "--permit", "127.0.0.1:9")
     serving.proc.wait_line(r"^refused 127\.0\.0\.1:9$")
 
@@ -219,7 +219,7 @@ def test_a_denied_remote_is_refused_in_words(lab, relay, bind):
     (["--target", "192.0.2.1:9"], "not an option of this command: --target"),
     (["--remotes-max", "0"], "bad value for --remotes-max"),
 ])
-def test_what_cannot_be_meant_is_said_and_nothing_starts(lab, relay, args, words):
+def test_invalid_arguments_are_reported_and_nothing_starts(lab, relay, args, words):
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", "--relay", relay.address(4), "--pin",
                                relay.fingerprint, *args], check=False)
     assert done.returncode == 2 and words in done.stderr, done

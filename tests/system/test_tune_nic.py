@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""deploy/tune-nic on a veth pair: says what it would do, does it, and takes it back."""
+"""deploy/tune-nic on a veth pair: prints what it would do, does it, and undoes it."""
 import re
 import subprocess
 from pathlib import Path
@@ -28,14 +28,14 @@ def deferred(lab):
     return lab["relay"].run(["cat", "/sys/class/net/v4/napi_defer_hard_irqs"]).stdout.strip()
 
 
-def test_without_apply_it_only_says_what_it_would_do(lab, tune, tmp_path):
+def test_without_apply_it_only_prints_what_it_would_do(lab, tune, tmp_path):
     before = queues(lab), deferred(lab)
     said = tune("--busy-poll", "v4").stdout
     assert "nothing was changed" in said and "would   deferred interrupts: 0 -> 2" in said
     assert (queues(lab), deferred(lab)) == before and not list(tmp_path.iterdir())
 
 
-def test_what_it_applied_it_takes_back(lab, tune):
+def test_undo_reverts_what_was_applied(lab, tune):
     before = deferred(lab)
     said = tune("--apply", "--busy-poll", "v4").stdout
     assert "set     deferred interrupts: 0 -> 2" in said and deferred(lab) == "2"
@@ -46,7 +46,7 @@ def test_what_it_applied_it_takes_back(lab, tune):
     assert tune("--undo", "v4", check=False).returncode == 1    # nothing is left to undo
 
 
-def test_what_the_driver_lacks_is_said_and_left(tune):
+def test_settings_the_driver_lacks_are_skipped(tune):
     said = tune("v4").stdout
     assert "skip    interrupts: the device has none of its own" in said
     assert "skip    ring rx" in said

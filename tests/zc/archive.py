@@ -60,7 +60,7 @@ def unpack_kernel(image, modules, folder):
 
 
 def fetch(folder):
-    """Have all of it in a folder: root/ with the programs, vmlinuz, modules/.  NotAvailable if not."""
+    """Fetch everything: root/ with the programs, vmlinuz, modules/.  Raises NotAvailable."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """AF_XDP zero-copy: culvertd in an emulated machine whose network drivers have it.
 
-The guest stands where the lab's relay otherwise does, peers and targets are the lab's.  TCG is slow
-and its rates mean nothing: this is about which way packets go, that all arrive, and that the guest's
+The guest takes the place of the lab's relay; peers and targets are the lab's.  TCG is slow and its
+rates mean nothing: the tests show which path packets take, that all arrive, and that the guest's
 kernel survives start, stop and death of the daemon.
 """
 import os
@@ -59,7 +59,7 @@ class GuestRelay:
         return self.guest.run("cat /run/log")
 
     def start(self, datapath="zerocopy", interfaces=("eth0", "eth1"), workers=1):
-        """Returns when it serves; LabError with its words when it does not."""
+        """Returns when it serves; LabError with its output when it does not."""
         text = CONFIG % (datapath, ", ".join(f'"{name}"' for name in interfaces), workers)
         text = text.replace("\n", "\\n")
         self.guest.run(f"printf '{text}' >/etc/culvert.conf; : >/run/log")
@@ -232,13 +232,13 @@ def test_every_byte_crosses_and_comes_back_without_being_copied(
     assert set(came) == {*ZEROCOPY, *COPY}
     assert all(came[name] > 0 for name in ZEROCOPY), came
     assert all(came[name] == 0 for name in COPY), came
-    # And it was these packets that went that way.
+    # And it was these packets that took that path.
     after = relay.ctl("status")["xdp"]
     for name in ("xdp_steer_conn", "xdp_steer_context"):
         assert after[name]["packets"] - steered[name]["packets"] >= 300
 
 
-def test_a_driver_that_has_zero_copy_and_refuses_it_is_believed_only_by_a_bind(relay):
+def test_a_driver_that_refuses_zero_copy_sockets_falls_back_to_copy(relay):
     assert relay.end("TERM") == 0
     with pytest.raises(LabError, match="datapath = zerocopy, but eth2 only reaches copy; "
                                        "the driver takes no zero-copy socket: Invalid argument"):
@@ -249,7 +249,7 @@ def test_a_driver_that_has_zero_copy_and_refuses_it_is_believed_only_by_a_bind(r
     relay.start()
 
 
-def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
+def test_the_daemon_stops_under_traffic_and_restarts_repeatedly(
         lab, guest, relay, forward, targets):
     for _ in range(3):
         client = forward("peer-v4", relay, targets["target-v6"])
@@ -266,7 +266,7 @@ def test_the_daemon_stops_in_mid_traffic_and_comes_back_time_and_again(
     assert guest.complaints() == []
 
 
-def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
+def test_a_daemon_killed_under_traffic_leaves_working_drivers(
         lab, guest, relay, forward, targets):
     for _ in range(2):
         client = forward("peer-v6", relay, targets["target-v4"])
@@ -283,7 +283,7 @@ def test_a_daemon_killed_in_mid_traffic_leaves_drivers_that_serve_the_next(
     relay.start()
 
 
-def test_queues_that_a_driver_adds_for_xdp_are_served_by_copy_until_they_are_there_before(
+def test_queues_that_exist_only_under_xdp_use_copy_mode(
         lab, boot, forward, targets):
     guest = boot(VIRTIO % "on" + ",mq=on,vectors=10", queues=4, cpus=2)
     for nic in ("eth0", "eth1"):
