@@ -336,7 +336,7 @@ static void on_remote_new(struct clv_bound_tunnel *b, const struct clv_endpoint 
 					 NULL, 0);
 }
 
-/* A remote was idle, or the worker's table full: the worker has removed it; close its context. */
+/* A remote was idle, or the worker's table full: close its context; without one it is gone. */
 static void on_remote_idle(struct clv_bound_tunnel *b, const struct clv_endpoint *remote,
 			   uint64_t context_id)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The client's end of a bound tunnel, as an application without sockets uses it: our client, the relay,
- * and remotes that anybody may be.
+ * The client's side of a bound tunnel that is not joined: our client, the relay and some remotes.
  *
  *   bound tunnel - client 198.18.0.2 - wire - relay 198.18.0.1, 2001:db8::1 - wire - remotes
  */
@@ -34,7 +33,7 @@ struct fixture {
 	struct clv_endpoint last_from;
 };
 
-/* ---- what is heard ---- */
+/* ---- what arrives ---- */
 
 static void on_open(void *user, const struct clv_client_result *result)
 {
@@ -47,12 +46,12 @@ static void on_open(void *user, const struct clv_client_result *result)
 		f->ports[!clv_addr_is_v4(result->public_addrs[i].addr)] = result->public_addrs[i];
 }
 
-static void on_remote_refused(void *user, const struct clv_endpoint *wire, int error)
+static void on_remote_refused(void *user, const struct clv_endpoint *remote, int error)
 {
 	struct fixture *f = user;
 
 	f->refused++;
-	f->last_refused = *wire;
+	f->last_refused = *remote;
 	f->refused_error = error;
 }
 
@@ -71,7 +70,7 @@ static void on_ended(void *user, int error)
 	((struct fixture *)user)->ended++;
 }
 
-static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8_t *payload,
+static void on_datagram(void *user, const struct clv_endpoint *remote, const uint8_t *payload,
 			size_t len)
 {
 	struct fixture *f = user;
@@ -79,7 +78,7 @@ static void on_datagram(void *user, const struct clv_endpoint *wire, const uint8
 	assert_int_equal(len, 5);
 	assert_memory_equal(payload, "hello", 5);
 	f->received++;
-	f->last_from = *wire;
+	f->last_from = *remote;
 }
 
 static const struct clv_bound_tunnel_ops ops = {
@@ -139,7 +138,7 @@ static struct fixture *setup(const struct how *how)
 	return f;
 }
 
-/* The session is up: ask for the port, and wait until it is there. */
+/* The session is up: request the tunnel, and wait until it is open. */
 static void begin(struct fixture *f)
 {
 	clv_bound_tunnel_set_session(f->b, f->w->clients[0].session);
@@ -163,7 +162,7 @@ static struct clv_endpoint endpoint(const char *text)
 	return ep;
 }
 
-static void name(struct fixture *f, const char *text)
+static void permit(struct fixture *f, const char *text)
 {
 	const struct clv_endpoint ep = endpoint(text);
 
@@ -234,7 +233,7 @@ static void test_closed(void **state)
 	struct fixture *f = setup(&(struct how){ .is_closed = true });
 
 	(void)state;
-	name(f, R4);
+	permit(f, R4);
 	begin(f);
 	call(f, &f->s4, 1);
 	expect_from(f, NULL, 0);
@@ -243,27 +242,27 @@ static void test_closed(void **state)
 	assert_int_equal(answer(f, &f->s4), CLV_EDENIED);
 	assert_int_equal(answer(f, &f->r4), 0);
 	expect_at(f, &f->r4);
-	/* named later */
-	name(f, S4);
+	/* permitted later */
+	permit(f, S4);
 	run(f);
 	call(f, &f->s4, 1);
 	expect_from(f, &f->s4, 1);
 	teardown(f);
 }
 
-static void test_named_stays(void **state)
+static void test_permitted_stays(void **state)
 {
 	struct fixture *f = setup(&(struct how){ .is_closed = true, .relay_idle_ns = 2 * CLV_SEC });
 
 	(void)state;
-	name(f, R4);
-	name(f, DENIED);
+	permit(f, R4);
+	permit(f, DENIED);
 	begin(f);
 	world_run(f->w, 15 * CLV_SEC, NULL);
 	assert_true(count(f, CLV_COUNT_CONTEXTS_IDLE) > 3);
 	call(f, &f->r4, 1);
 	expect_from(f, &f->r4, 1);
-	assert_int_equal(f->refused, 1); /* the other one, and not again each time */
+	assert_int_equal(f->refused, 1); /* only the other one, and only once */
 	teardown(f);
 }
 
@@ -272,14 +271,14 @@ static void test_refused(void **state)
 	struct fixture *f = setup(&(struct how){ .is_closed = true });
 
 	(void)state;
-	name(f, DENIED);
+	permit(f, DENIED);
 	begin(f);
 	assert_int_equal(f->refused, 1);
 	assert_true(f->last_refused.port);
 	world_run(f->w, 10 * CLV_SEC, NULL);
 	assert_int_equal(f->refused, 1);
 	assert_int_equal(count(f, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
-	name(f, DENIED); /* asked once more */
+	permit(f, DENIED); /* registered once more */
 	run(f);
 	assert_int_equal(f->refused, 2);
 	teardown(f);
@@ -290,10 +289,10 @@ static void test_firewall(void **state)
 	struct fixture *f = setup(&(struct how){ .is_firewall = true });
 
 	(void)state;
-	name(f, R4);
+	permit(f, R4);
 	begin(f);
 	assert_int_equal(f->refused, 1);
-	assert_int_equal(f->last_refused.port, 0); /* everybody else */
+	assert_int_equal(f->last_refused.port, 0); /* all other remotes */
 	call(f, &f->s4, 1);
 	expect_from(f, NULL, 0);
 	call(f, &f->r4, 1);
@@ -306,7 +305,7 @@ static void test_family(void **state)
 	struct fixture *f = setup(&(struct how){ .is_v4_only = true });
 
 	(void)state;
-	name(f, R6);
+	permit(f, R6);
 	begin(f);
 	assert_int_equal(f->refused, 1);
 	assert_int_equal(answer(f, &f->r6), CLV_EUNROUTABLE);
@@ -318,7 +317,7 @@ static void test_family(void **state)
 	teardown(f);
 }
 
-/* The one place there is for a remote with a context is free again in the next session. */
+/* The only context that the relay allows is free again in the next session. */
 static void test_sessions(void **state)
 {
 	struct fixture *f = setup(&(struct how){ .remotes_max = 1, .busy_per_sec = 5 });
@@ -342,7 +341,7 @@ static void test_sessions(void **state)
 	teardown(f);
 }
 
-/* Silent remotes give their place back while the session lasts, whoever finds them so. */
+/* Idle remotes are removed during a session, by the client or by the relay. */
 static void be_idle(uint64_t relay_idle_ns)
 {
 	struct fixture *f = setup(&(struct how){
@@ -350,7 +349,7 @@ static void be_idle(uint64_t relay_idle_ns)
 
 	begin(f);
 	call(f, &f->r4, 10);
-	call(f, &f->s4, 10); /* no place for its context: it comes as one of many */
+	call(f, &f->s4, 10); /* no room for its context: it uses the uncompressed one */
 	assert_int_equal(f->received, 20);
 	assert_int_equal(count(f, CLV_COUNT_CONTEXTS_OPENED), 2);
 	world_run(f->w, 12 * CLV_SEC, NULL);
@@ -369,9 +368,9 @@ static void test_idle(void **state)
 		be_idle(relay_idle_ns[i]);
 }
 
-/* ---- a relay that is there, and says nothing ---- */
+/* ---- a relay that does not respond ---- */
 
-/* In time the client looks for what has no answer, as culvert_step does. */
+/* The client expires unacknowledged registrations in time, as culvert_step does. */
 static void wait(struct fixture *f, unsigned msec)
 {
 	const uint64_t until_ns = f->w->wire.now_ns + msec * CLV_MSEC;
@@ -405,7 +404,7 @@ static void test_silence_to_a_request(void **state)
 	assert_int_equal(app->closed, 1);
 	assert_int_equal(app->error, CLV_ETIMEOUT);
 	assert_true(f->w->clients[0].is_up);
-	/* what it would have said is of no use any more; what it is asked now is */
+	/* the late response is ignored; that to a new request is not */
 	f->w->is_control_stuck = false;
 	begin(f);
 	wait(f, 5000);
@@ -422,18 +421,18 @@ static void test_silence_to_a_registration(void **state)
 	struct fixture *f = setup(&(struct how){ .is_closed = true, .answer_ns = 2 * CLV_SEC });
 
 	(void)state;
-	name(f, S4);
+	permit(f, S4);
 	begin(f);
 	f->w->is_control_stuck = true;
-	name(f, R4);
+	permit(f, R4);
 	wait(f, 1900);
 	assert_int_equal(f->refused, 0);
-	wait(f, 1100); /* it is looked for once a second */
+	wait(f, 1100); /* checked once a second */
 	assert_int_equal(f->refused, 1);
 	assert_int_equal(f->refused_error, CLV_ETIMEOUT);
 	assert_memory_equal(&f->last_refused, &f->r4.endpoint, sizeof(f->last_refused));
 	assert_int_equal(answer(f, &f->r4), CLV_EDENIED);
-	/* the answer comes after all, and hurts nobody; the other one was never in question */
+	/* a late acknowledgement is harmless; the other remote is unaffected */
 	f->w->is_control_stuck = false;
 	wait(f, 5000);
 	assert_int_equal(f->refused, 1);
@@ -441,7 +440,7 @@ static void test_silence_to_a_registration(void **state)
 	expect_from(f, NULL, 0);
 	call(f, &f->s4, 1);
 	expect_from(f, &f->s4, 1);
-	name(f, R4); /* asked once more */
+	permit(f, R4); /* registered once more */
 	wait(f, 5000);
 	call(f, &f->r4, 1);
 	expect_from(f, &f->r4, 1);
@@ -449,7 +448,7 @@ static void test_silence_to_a_registration(void **state)
 	teardown(f);
 }
 
-static void test_silence_to_everybody(void **state)
+static void test_silence_to_the_uncompressed_context(void **state)
 {
 	struct fixture *f = setup(&(struct how){ .answer_ns = 2 * CLV_SEC });
 
@@ -472,19 +471,18 @@ static void test_silence_to_everybody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE("an open port lets anybody in, and answers", test_open),
-		CASE("a closed port lets in who was named", test_closed),
-		CASE("a named remote gets in however long it was silent", test_named_stays),
-		CASE("a named remote that the relay denies is told once", test_refused),
-		CASE("a relay that lets in named remotes alone is told", test_firewall),
-		CASE("a family the relay has no port of is not asked for", test_family),
-		CASE("a new session begins with no remotes but the named", test_sessions),
-		CASE("a silent remote gives its place back", test_idle),
-		CASE("a request that the relay does not answer is given up in time",
-		     test_silence_to_a_request),
-		CASE("a registration that the relay does not answer is given up in time",
-		     test_silence_to_a_registration),
-		CASE("so is that of everybody", test_silence_to_everybody),
+		CASE("every remote can send to an open tunnel, and gets replies", test_open),
+		CASE("only permitted remotes can send to a closed tunnel", test_closed),
+		CASE("a permitted remote is kept however long it is idle", test_permitted_stays),
+		CASE("a permitted remote that the relay denies is reported once", test_refused),
+		CASE("a relay that accepts permitted remotes only is reported", test_firewall),
+		CASE("no remote is registered in a family without a port", test_family),
+		CASE("a new session starts with permitted remotes only", test_sessions),
+		CASE("an idle remote is removed", test_idle),
+		CASE("a request without a response expires", test_silence_to_a_request),
+		CASE("a registration without a response expires", test_silence_to_a_registration),
+		CASE("so does that of the uncompressed context",
+		     test_silence_to_the_uncompressed_context),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,10 @@ enum {
 	X("remotes", "remotes-max")
 
 static const struct option long_options[] = {
-	{ "relay", required_argument, NULL, OPT_RELAY },
+#define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
+	RENAMED_OPTIONS(X)
+#undef X
+		{ "relay", required_argument, NULL, OPT_RELAY },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "target", required_argument, NULL, OPT_TARGET },
 	{ "ca", required_argument, NULL, OPT_CA },
@@ -89,10 +92,7 @@ static const struct option long_options[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
-#define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
-	RENAMED_OPTIONS(X)
-#undef X
-		{ 0 },
+	{ 0 },
 };
 
 static const struct {
@@ -139,19 +139,19 @@ static int parse_interval(const char *text, uint64_t *out)
 	return 0;
 }
 
-/* Returns the index of text in words, or -1. */
-static int parse_word(const char *text, const char *const *words, int len)
+/* Returns the index of text in choices, or -1. */
+static int parse_choice(const char *text, const char *const *choices, int len)
 {
 	for (int i = 0; i < len; i++)
-		if (!strcmp(text, words[i]))
+		if (!strcmp(text, choices[i]))
 			return i;
 	return -1;
 }
 
 static int parse_profile(const char *text, enum culvert_profile *out)
 {
-	static const char *const words[] = { "pqc", "hybrid" };
-	int i = parse_word(text, words, 2);
+	static const char *const choices[] = { "pqc", "hybrid" };
+	int i = parse_choice(text, choices, 2);
 
 	*out = i == 1 ? CULVERT_HYBRID : CULVERT_PQC;
 	return i < 0;
@@ -159,8 +159,8 @@ static int parse_profile(const char *text, enum culvert_profile *out)
 
 static int parse_level(const char *text, enum culvert_log *out)
 {
-	static const char *const words[] = { "error", "warn", "info", "debug" };
-	int i = parse_word(text, words, 4);
+	static const char *const choices[] = { "error", "warn", "info", "debug" };
+	int i = parse_choice(text, choices, 4);
 
 	*out = i < 0 ? CULVERT_LOG_WARN : (enum culvert_log)i;
 	return i < 0;

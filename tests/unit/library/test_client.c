@@ -19,7 +19,7 @@
 
 /* ---- text ---- */
 
-static void host_and_port_are_taken_apart(void **state)
+static void host_and_port_are_parsed(void **state)
 {
 	static const struct {
 		const char *text, *host;
@@ -41,7 +41,7 @@ static void host_and_port_are_taken_apart(void **state)
 	}
 }
 
-static void what_is_no_host_and_port_is_refused(void **state)
+static void a_malformed_host_and_port_is_an_error(void **state)
 {
 	static const char *const cases[] = {
 		"",	":",   ":443",	 "relay", "relay:", "relay:https", "relay:+1", "::1:443",
@@ -76,7 +76,7 @@ static void a_pin_is_read_with_and_without_its_prefix(void **state)
 	assert_int_equal(sha256[CULVERT_PIN_LEN - 1], 0xff);
 }
 
-static void what_is_no_pin_is_refused(void **state)
+static void a_malformed_pin_is_an_error(void **state)
 {
 	static const char *const cases[] = { "",	"sha256:", "sha256:12",
 					     "sha1:00", PIN "0",   "sha256:sha256:00" };
@@ -90,7 +90,7 @@ static void what_is_no_pin_is_refused(void **state)
 	assert_int_equal(culvert_pin_parse(bad, sha256), CULVERT_ESYNTAX);
 }
 
-static void addresses_survive_being_read_and_written(void **state)
+static void addresses_are_formatted_as_they_were_parsed(void **state)
 {
 	static const char *const cases[] = { "192.0.2.1:7", "[2001:db8::1]:443", "0.0.0.0:0" };
 	union culvert_address address;
@@ -107,7 +107,7 @@ static void addresses_survive_being_read_and_written(void **state)
 	assert_int_equal(culvert_address_parse("192.0.2.1:65536", &address), CULVERT_ERANGE);
 }
 
-/* ---- looking on ---- */
+/* ---- busy-polling ---- */
 
 static void send_to(const union culvert_address *address)
 {
@@ -117,7 +117,7 @@ static void send_to(const union culvert_address *address)
 	close(fd);
 }
 
-/* A client that has just taken a datagram of a local sender; its relay is a port where nobody is. */
+/* A client that has just received a datagram from a local sender; its relay does not exist. */
 static struct culvert *take_datagram(uint32_t spin_usec)
 {
 	const struct culvert_options options = { .spin_usec = spin_usec };
@@ -133,7 +133,7 @@ static struct culvert *take_datagram(uint32_t spin_usec)
 	assert_int_equal(culvert_open(&options, &c), 0);
 	assert_int_equal(culvert_session_open(c, &so, &session), 0);
 	assert_int_equal(culvert_forward_open(session, &fo, &forward), 0);
-	culvert_step(c); /* the socket is there */
+	culvert_step(c); /* opens the socket */
 	culvert_forward_info(forward, &info);
 	send_to(&info.listen);
 	fd = (struct pollfd){ .fd = culvert_fd(c), .events = POLLIN };
@@ -141,11 +141,11 @@ static struct culvert *take_datagram(uint32_t spin_usec)
 		assert_int_equal(poll(&fd, 1, 5000), 1);
 		culvert_step(c);
 		culvert_forward_info(forward, &info);
-	} while (!info.dropped); /* there is no session yet */
+	} while (!info.dropped); /* the session is not up */
 	return c;
 }
 
-static void who_asked_for_it_looks_on_for_a_moment_and_then_sleeps(void **state)
+static void with_spin_usec_a_client_busy_polls_before_it_sleeps(void **state)
 {
 	struct culvert *c = take_datagram(10000);
 	struct culvert_stats stats;
@@ -162,7 +162,7 @@ static void who_asked_for_it_looks_on_for_a_moment_and_then_sleeps(void **state)
 	culvert_close(c);
 }
 
-static void who_did_not_ask_sleeps_at_once(void **state)
+static void without_spin_usec_a_client_sleeps_at_once(void **state)
 {
 	struct culvert *c = take_datagram(0);
 	struct culvert_stats stats;
@@ -174,9 +174,9 @@ static void who_did_not_ask_sleeps_at_once(void **state)
 	culvert_close(c);
 }
 
-/* ---- misuse, ceilings, and what is left ---- */
+/* ---- misuse, limits and leaks ---- */
 
-static void options_beyond_their_ceilings_are_refused(void **state)
+static void options_above_their_limits_are_errors(void **state)
 {
 	static const struct culvert_options cases[] = {
 		{ .spin_usec = 10001 },
@@ -202,7 +202,7 @@ static struct culvert *open_with(const struct culvert_options *options,
 	return c;
 }
 
-static void a_session_that_cannot_be_asked_for_is_an_error_with_a_reason(void **state)
+static void a_session_that_cannot_be_requested_is_an_error_with_a_reason(void **state)
 {
 	static const struct {
 		struct culvert_session_options options;
@@ -250,7 +250,7 @@ static void a_ninth_session_is_refused(void **state)
 	culvert_close(c);
 }
 
-static void what_wants_a_session_that_is_up_says_so(void **state)
+static void what_needs_a_session_that_is_up_fails_without_one(void **state)
 {
 	const struct culvert_tunnel_options to = { .target = "192.0.2.1:7" };
 	const struct culvert_tunnel_options bad = { .target = "192.0.2.1" };
@@ -272,7 +272,7 @@ static void what_wants_a_session_that_is_up_says_so(void **state)
 	culvert_close(c);
 }
 
-static void remotes_are_refused_that_cannot_be_meant(void **state)
+static void invalid_remotes_are_errors(void **state)
 {
 	static const char *const cases[] = { "192.0.2.1:0", "0.0.0.0:7", "[::]:7" };
 	const struct culvert_options options = { .remotes_max = 2 };
@@ -319,7 +319,7 @@ static unsigned descriptors(void)
 	return n;
 }
 
-static void sockets_have_a_ceiling_and_come_back(void **state)
+static void sockets_are_limited_and_returned(void **state)
 {
 	const struct culvert_options options = { .remotes_max = 1 };
 	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
@@ -340,7 +340,7 @@ static void sockets_have_a_ceiling_and_come_back(void **state)
 	culvert_close(c);
 }
 
-static void a_client_that_was_closed_leaves_no_descriptor(void **state)
+static void closing_a_client_closes_its_descriptors(void **state)
 {
 	const struct culvert_forward_options fo = { .listen = "127.0.0.1:0",
 						    .target = "192.0.2.1:7" };
@@ -368,8 +368,8 @@ static void a_client_that_was_closed_leaves_no_descriptor(void **state)
 	}
 }
 
-/* Nothing of it is freed while an event that was not read names it. */
-static void closing_what_events_wait_for_takes_them_back(void **state)
+/* Objects are not freed while a queued event refers to them. */
+static void closing_an_object_discards_its_queued_events(void **state)
 {
 	const struct culvert_bound_options bo = { .is_joined = true };
 	union culvert_address remote;
@@ -397,21 +397,21 @@ static void closing_what_events_wait_for_takes_them_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(host_and_port_are_taken_apart),
-		cmocka_unit_test(what_is_no_host_and_port_is_refused),
+		cmocka_unit_test(host_and_port_are_parsed),
+		cmocka_unit_test(a_malformed_host_and_port_is_an_error),
 		cmocka_unit_test(a_pin_is_read_with_and_without_its_prefix),
-		cmocka_unit_test(what_is_no_pin_is_refused),
-		cmocka_unit_test(addresses_survive_being_read_and_written),
-		cmocka_unit_test(who_asked_for_it_looks_on_for_a_moment_and_then_sleeps),
-		cmocka_unit_test(who_did_not_ask_sleeps_at_once),
-		cmocka_unit_test(options_beyond_their_ceilings_are_refused),
-		cmocka_unit_test(a_session_that_cannot_be_asked_for_is_an_error_with_a_reason),
+		cmocka_unit_test(a_malformed_pin_is_an_error),
+		cmocka_unit_test(addresses_are_formatted_as_they_were_parsed),
+		cmocka_unit_test(with_spin_usec_a_client_busy_polls_before_it_sleeps),
+		cmocka_unit_test(without_spin_usec_a_client_sleeps_at_once),
+		cmocka_unit_test(options_above_their_limits_are_errors),
+		cmocka_unit_test(a_session_that_cannot_be_requested_is_an_error_with_a_reason),
 		cmocka_unit_test(a_ninth_session_is_refused),
-		cmocka_unit_test(what_wants_a_session_that_is_up_says_so),
-		cmocka_unit_test(remotes_are_refused_that_cannot_be_meant),
-		cmocka_unit_test(sockets_have_a_ceiling_and_come_back),
-		cmocka_unit_test(a_client_that_was_closed_leaves_no_descriptor),
-		cmocka_unit_test(closing_what_events_wait_for_takes_them_back),
+		cmocka_unit_test(what_needs_a_session_that_is_up_fails_without_one),
+		cmocka_unit_test(invalid_remotes_are_errors),
+		cmocka_unit_test(sockets_are_limited_and_returned),
+		cmocka_unit_test(closing_a_client_closes_its_descriptors),
+		cmocka_unit_test(closing_an_object_discards_its_queued_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

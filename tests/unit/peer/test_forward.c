@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Senders of a forward on a clock of the test's own; the tunnels are the test's. */
+/* The senders of a forward, with a fake clock and fake tunnels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@ enum {
 struct clv_relay_tunnel {
 	struct clv_relay_tunnel_params p;
 	bool is_closed;	 /* by the forward */
-	char sent[64];	 /* payloads, one after the other, with ';' */
-	unsigned sender; /* port of */
+	char sent[64];	 /* payloads, each followed by ';' */
+	unsigned sender; /* its port */
 };
 
 static struct {
@@ -37,11 +37,11 @@ static struct {
 	struct clv_relay_tunnel tunnels[TUNNELS_MAX];
 	unsigned asked;
 	int open_err;
-	unsigned told_open, told_refused, told_ended;
+	unsigned reported_open, reported_refused, reported_ended;
 	uint64_t now_ns;
 } f;
 
-/* ---- what a forward asks of a session; these stand for relay_session's ---- */
+/* ---- fakes of the functions of relay_session that a forward calls ---- */
 
 int clv_relay_tunnel_open(struct clv_relay_session *rs, const struct clv_relay_tunnel_params *p,
 			  struct clv_relay_tunnel **out)
@@ -74,7 +74,7 @@ void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, siz
 	snprintf(t->sent + at, sizeof(t->sent) - at, "%.*s;", (int)len, (const char *)payload);
 }
 
-/* ---- what becomes of them ---- */
+/* ---- results ---- */
 
 static void open_tunnel(unsigned i)
 {
@@ -99,20 +99,20 @@ static void on_open(void *user, const struct clv_client_result *result)
 {
 	assert_ptr_equal(user, &f);
 	assert_int_equal(result->status, 200);
-	f.told_open++;
+	f.reported_open++;
 }
 
 static void on_refused(void *user, int error, const struct clv_client_result *result)
 {
 	(void)user, (void)result;
 	assert_int_not_equal(error, 0);
-	f.told_refused++;
+	f.reported_refused++;
 }
 
 static void on_ended(void *user, int error)
 {
 	(void)user, (void)error;
-	f.told_ended++;
+	f.reported_ended++;
 }
 
 static const struct clv_forward_ops ops = { on_open, on_refused, on_ended };
@@ -155,7 +155,7 @@ static void pass(uint64_t ns)
 	clv_forward_set_now(f.forward, f.now_ns);
 }
 
-/* A local sender, by its port, sends a datagram that no tunnel takes. */
+/* A local sender, named by its port, sends a datagram that belongs to no tunnel. */
 static void send_from(unsigned port, const char *text)
 {
 	struct clv_evt_remote evt = { .socket = 7 };
@@ -174,7 +174,7 @@ static void expect(uint64_t held, uint64_t dropped)
 
 /* ---- cases ---- */
 
-static void what_comes_before_the_tunnel_is_open_follows_in_order(void **state)
+static void datagrams_before_the_tunnel_is_open_are_sent_in_order(void **state)
 {
 	(void)state;
 	send_from(1, "a");
@@ -184,15 +184,15 @@ static void what_comes_before_the_tunnel_is_open_follows_in_order(void **state)
 	assert_string_equal(f.tunnels[0].sent, "");
 	open_tunnel(0);
 	assert_string_equal(f.tunnels[0].sent, "a;b;c;");
-	assert_int_equal(f.told_open, 1);
-	/* one that crossed with the opening */
+	assert_int_equal(f.reported_open, 1);
+	/* one that left the worker before the tunnel was open */
 	send_from(1, "d");
 	assert_string_equal(f.tunnels[0].sent, "a;b;c;d;");
 	assert_int_equal(f.asked, 1);
 	expect(3, 0);
 }
 
-static void each_sender_has_a_tunnel_of_its_own(void **state)
+static void each_sender_has_its_own_tunnel(void **state)
 {
 	(void)state;
 	send_from(1, "a");
@@ -206,18 +206,18 @@ static void each_sender_has_a_tunnel_of_its_own(void **state)
 	assert_int_equal(f.tunnels[1].sender, 2);
 }
 
-static void what_is_kept_has_bounds_and_what_is_beyond_is_counted(void **state)
+static void the_queue_is_limited_and_what_exceeds_it_is_counted(void **state)
 {
 	(void)state;
 	for (int i = 0; i < HELD_PACKETS + 2; i++)
 		send_from(1, "x");
 	expect(HELD_PACKETS, 2);
-	/* of all senders together: 20 bytes, of which 4 are taken */
+	/* of all senders together: 20 bytes, of which 4 are used */
 	send_from(2, "sixteen bytes...");
 	expect(HELD_PACKETS + 1, 2);
 	send_from(3, "y");
 	expect(HELD_PACKETS + 1, 3);
-	/* and it comes back */
+	/* and they are returned */
 	open_tunnel(1);
 	send_from(3, "z");
 	expect(HELD_PACKETS + 2, 3);
@@ -225,12 +225,12 @@ static void what_is_kept_has_bounds_and_what_is_beyond_is_counted(void **state)
 	assert_string_equal(f.tunnels[2].sent, "z;");
 }
 
-static void a_refused_sender_waits_before_it_asks_again(void **state)
+static void a_refused_sender_waits_before_the_next_request(void **state)
 {
 	(void)state;
 	send_from(1, "a");
 	refuse_tunnel(0);
-	assert_int_equal(f.told_refused, 1);
+	assert_int_equal(f.reported_refused, 1);
 	expect(1, 1);
 	pass(RETRY_NS - 1);
 	send_from(1, "b");
@@ -245,12 +245,12 @@ static void a_refused_sender_waits_before_it_asks_again(void **state)
 	assert_string_equal(f.tunnels[2].sent, "c;");
 }
 
-static void a_tunnel_that_cannot_be_asked_for_is_a_refusal(void **state)
+static void a_tunnel_that_cannot_be_requested_counts_as_refused(void **state)
 {
 	(void)state;
 	f.open_err = CLV_EFULL;
 	send_from(1, "a");
-	assert_int_equal(f.told_refused, 1);
+	assert_int_equal(f.reported_refused, 1);
 	expect(1, 1);
 	f.open_err = 0;
 	send_from(1, "b");
@@ -260,21 +260,21 @@ static void a_tunnel_that_cannot_be_asked_for_is_a_refusal(void **state)
 	assert_int_equal(f.asked, 1);
 }
 
-static void a_tunnel_that_ended_opens_anew_with_the_next_datagram(void **state)
+static void a_tunnel_that_ended_is_requested_again_for_the_next_datagram(void **state)
 {
 	(void)state;
 	send_from(1, "a");
 	open_tunnel(0);
 	pass(RETRY_NS);
 	end_tunnel(0);
-	assert_int_equal(f.told_ended, 1);
+	assert_int_equal(f.reported_ended, 1);
 	send_from(1, "b");
 	assert_int_equal(f.asked, 2);
 	open_tunnel(1);
 	assert_string_equal(f.tunnels[1].sent, "b;");
 }
 
-static void a_tunnel_that_ends_as_soon_as_it_is_open_is_not_asked_for_at_once(void **state)
+static void a_tunnel_that_ends_as_soon_as_it_is_open_is_not_requested_at_once(void **state)
 {
 	(void)state;
 	send_from(1, "a");
@@ -288,7 +288,7 @@ static void a_tunnel_that_ends_as_soon_as_it_is_open_is_not_asked_for_at_once(vo
 	assert_int_equal(f.asked, 2);
 }
 
-static void a_full_table_makes_room_where_nothing_is_open(void **state)
+static void a_full_table_replaces_a_sender_without_a_tunnel(void **state)
 {
 	(void)state;
 	for (unsigned port = 1; port <= SENDERS_MAX; port++) {
@@ -308,7 +308,7 @@ static void a_full_table_makes_room_where_nothing_is_open(void **state)
 	assert_int_equal(f.asked, SENDERS_MAX + 1);
 }
 
-static void without_a_session_nothing_is_asked_and_with_the_next_nobody_waits(void **state)
+static void without_a_session_nothing_is_requested_and_the_next_one_starts_at_once(void **state)
 {
 	(void)state;
 	send_from(1, "a");
@@ -318,14 +318,14 @@ static void without_a_session_nothing_is_asked_and_with_the_next_nobody_waits(vo
 	send_from(1, "b");
 	send_from(2, "c");
 	assert_int_equal(f.asked, 1);
-	assert_int_equal(f.told_refused, 0); /* the session says what is wrong */
+	assert_int_equal(f.reported_refused, 0); /* the session reports the reason */
 	clv_forward_set_session(f.forward, session);
 	send_from(1, "d");
 	send_from(2, "e");
 	assert_int_equal(f.asked, 3);
 }
 
-static void closing_closes_what_is_open_and_what_is_asked_for(void **state)
+static void closing_ends_open_and_requested_tunnels(void **state)
 {
 	(void)state;
 	send_from(1, "a");
@@ -341,16 +341,16 @@ static void closing_closes_what_is_open_and_what_is_asked_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(what_comes_before_the_tunnel_is_open_follows_in_order),
-		CASE(each_sender_has_a_tunnel_of_its_own),
-		CASE(what_is_kept_has_bounds_and_what_is_beyond_is_counted),
-		CASE(a_refused_sender_waits_before_it_asks_again),
-		CASE(a_tunnel_that_cannot_be_asked_for_is_a_refusal),
-		CASE(a_tunnel_that_ended_opens_anew_with_the_next_datagram),
-		CASE(a_tunnel_that_ends_as_soon_as_it_is_open_is_not_asked_for_at_once),
-		CASE(a_full_table_makes_room_where_nothing_is_open),
-		CASE(without_a_session_nothing_is_asked_and_with_the_next_nobody_waits),
-		CASE(closing_closes_what_is_open_and_what_is_asked_for),
+		CASE(datagrams_before_the_tunnel_is_open_are_sent_in_order),
+		CASE(each_sender_has_its_own_tunnel),
+		CASE(the_queue_is_limited_and_what_exceeds_it_is_counted),
+		CASE(a_refused_sender_waits_before_the_next_request),
+		CASE(a_tunnel_that_cannot_be_requested_counts_as_refused),
+		CASE(a_tunnel_that_ended_is_requested_again_for_the_next_datagram),
+		CASE(a_tunnel_that_ends_as_soon_as_it_is_open_is_not_requested_at_once),
+		CASE(a_full_table_replaces_a_sender_without_a_tunnel),
+		CASE(without_a_session_nothing_is_requested_and_the_next_one_starts_at_once),
+		CASE(closing_ends_open_and_requested_tunnels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
