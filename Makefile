@@ -75,7 +75,10 @@ MISSING := $(if $(PACKAGE_LIBS),,$(shell for p in $(PACKAGES); do \
 # Headers come without -I flags on Debian; ncurses' would only fight _GNU_SOURCE.
 CULVERT_CPPFLAGS := -D_GNU_SOURCE -DCLV_VERSION=\"$(VERSION)\" -iquote . -iquote $(BPF) \
 	-isystem $(DEPS)/include $(if $(filter 1,$(IPSEC_MB)),-DCLV_HAVE_IPSEC_MB=1)
-CULVERT_CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
+# Position independent, for libparts.so, and so that libculvert.a can go into a shared library; calls
+# and inlining within a file stay as they are without -fPIC.
+CULVERT_CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP \
+	-fPIC -fno-semantic-interposition
 # libxdp.a carries BPF objects without a stack note, which would make our stacks executable.
 CULVERT_LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
@@ -83,6 +86,9 @@ LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
 WRAP := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
 CULVERT_LDFLAGS += $(WRAP)
+
+# The hand-made peer of tests/loop takes its keys on their way to the library.
+WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
 
 ifneq ($(FUZZER),)
 CC := $(CLANG)
@@ -125,7 +131,7 @@ LAB_PROGRAMS := $(addprefix $(OUT)/lab/,$(LAB))
 LIB_OBJS := $(call objects,$(LIB_SRCS))
 ALL_OBJS := $(LIB_OBJS)
 
-.PHONY: all tests portable-tests benches
+.PHONY: all tests benches
 all: $(LIB) $(API) $(PROGRAMS) ## build the programs (default)
 benches: $(BENCH_PROGRAMS)
 
@@ -219,49 +225,119 @@ $(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))
 
 # ---- tests ----
 
-# $(1) suite; each test_*.c is a program, the suite's other sources are an archive of helpers.
+# Until they are built anew, libraries of an older recipe are not position independent.
+ifneq ($(filter 64887b5b38cadf77,$(file < $(DEPS)/stamps/libbpf)),)
+NOT_SHARED := $(DEPS)/lib/libxdp.a $(DEPS)/lib/libbpf.a
+endif
+
+# Test programs link one shared library with all of our objects and the pinned libraries whole,
+# because linking them in anew takes longer than running most tests.  $(1) library, $(2) objects.
+define shared_library
+$(1): $(2) $(OUT)/.members $(DEPS_STAMPS)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) -shared -fno-lto $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ $(2) \
+		-Wl,--whole-archive $$(filter-out $$(NOT_SHARED),$$(DEPS_LIBS)) -Wl,--no-whole-archive $$(LDLIBS)
+endef
+PARTS_SO := $(OUT)/libparts.so
+$(eval $(call shared_library,$(PARTS_SO),$(LIB_OBJS)))
+
+# $(1) program, $(2) its sources, $(3) archives it uses, $(4) shared library
+define test_program
+$(1): $(call objects,$(2)) $(3) $(4)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) -fno-lto $$(CULVERT_LDFLAGS) -Wl,-rpath,$(abspath $(dir $(4))) $$(LDFLAGS) \
+		-o $$@ $(call objects,$(2)) $(3) $(4) $$(NOT_SHARED) $$(LDLIBS)
+ALL_OBJS += $(call objects,$(2))
+endef
+
+# $(1) suite; each test_*.c is a program, the suite's other sources are its helpers.
 define suite
 $(1)_sources := $(sort $(filter-out %.bpf.c,$(wildcard tests/$(1)/*.c tests/$(1)/*/*.c)))
 $(1)_tests := $$(patsubst %.c,$(OUT)/%,$$(foreach s,$$($(1)_sources),$$(if \
 	$$(filter test_%,$$(notdir $$s)),$$s)))
-$(1)_helpers := $$(filter-out $$(patsubst $(OUT)/%,%.c,$$($(1)_tests)),$$($(1)_sources))
-$(OUT)/tests/$(1)/libhelpers.a: $$(call objects,$$($(1)_helpers))
+$(1)_helpers := $$(call objects,$$(filter-out \
+	$$(patsubst $(OUT)/%,%.c,$$($(1)_tests)),$$($(1)_sources)))
+$(1)_archive := $(OUT)/tests/$(1)/libhelpers.a
+$$($(1)_archive): $$($(1)_helpers)
 	$$(call say,AR,$$@)
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(Q)ar qcs $$@ $$^
-ALL_OBJS += $$(call objects,$$($(1)_helpers))
+ALL_OBJS += $$($(1)_helpers)
 endef
 TEST_SUITES := unit bpf loop
 $(foreach s,$(TEST_SUITES),$(eval $(call suite,$(s))))
-$(foreach s,$(TEST_SUITES),$(foreach t,$($(s)_tests),$(eval \
-	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$(OUT)/tests/$(s)/libhelpers.a))))
 
-# The hand-made peer of tests/loop takes its keys on their way to the library.
-WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
-$(loop_tests): private CULVERT_LDFLAGS += $(WRAP_KEYS)
-
+# Linked as programs are: tests that stand in for functions which our own objects call, and tests that
+# compare with functions which ngtcp2 keeps to itself.
+STATIC_TESTS := $(addprefix $(OUT)/tests/unit/,peer/test_forward xdp/test_policy_reload \
+	crypto/test_aead_conn crypto/test_aead_keys)
+$(foreach t,$(STATIC_TESTS),$(eval \
+	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$(unit_archive))))
 # Counts what is written to the kernel's tables, and keeps it.
 $(OUT)/tests/unit/xdp/test_policy_reload: private CULVERT_LDFLAGS += \
 	-Wl,--wrap=bpf_map_update_elem,--wrap=bpf_map_delete_elem
 
+$(foreach s,unit bpf,$(foreach t,$(filter-out $(STATIC_TESTS),$($(s)_tests)),$(eval \
+	$(call test_program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$($(s)_archive),$(PARTS_SO)))))
+
+# The world of tests/loop is inside its shared library, which calls the world's --wrap functions.
+WORLD_SO := $(OUT)/tests/loop/libworld.so
+$(eval $(call shared_library,$(WORLD_SO),$(LIB_OBJS) $(loop_helpers)))
+$(WORLD_SO): private CULVERT_LDFLAGS += $(WRAP_KEYS)
+$(foreach t,$(loop_tests),$(eval \
+	$(call test_program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),,$(WORLD_SO))))
+
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
-fuzz_helpers := $(filter-out tests/fuzz/fuzz_% tests/fuzz/replay.c,$(call programs_in,tests/fuzz))
-fuzz_connection_helpers := $(addprefix tests/loop/,world.c world_host.c wire.c raw.c raw_h3.c raw_read.c)
 fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))
-$(foreach f,$(FUZZERS),$(eval $(call program,$(OUT)/tests/fuzz/$(f),tests/fuzz/$(f).c \
-	$(if $(FUZZER),,tests/fuzz/replay.c) $(fuzz_helpers) $($(f)_helpers))))
-$(OUT)/tests/fuzz/fuzz_connection: private CULVERT_LDFLAGS += $(WRAP_KEYS)
+fuzz_world := $(OUT)/tests/fuzz/fuzz_connection
+ifeq ($(FUZZER),)
+$(foreach f,$(fuzz_tests),$(eval $(call test_program,$(f),$(patsubst $(OUT)/%,%.c,$(f)) \
+	tests/fuzz/replay.c,,$(if $(filter $(f),$(fuzz_world)),$(WORLD_SO),$(PARTS_SO)))))
+else
+$(foreach f,$(fuzz_tests),$(eval $(call program,$(f),$(patsubst $(OUT)/%,%.c,$(f)),$(if \
+	$(filter $(f),$(fuzz_world)),$(loop_archive)))))
+$(fuzz_world): private CULVERT_LDFLAGS += $(WRAP_KEYS)
+endif
 
-portable-tests: $(unit_tests) $(loop_tests) $(fuzz_tests)
-tests: portable-tests $(bpf_tests) $(LAB_PROGRAMS) benches
+# ---- which tests: ONLY keeps those whose name contains one of its words ----
 
-# What tests/system/test_threads.py runs under the thread sanitizer.
-.PHONY: threaded
-threaded: $(OUT)/culvertd \
-	$(addprefix $(OUT)/tests/unit/,base/test_spsc base/test_mailbox io/test_handoff tunnel/test_remotes)
+# $(1) names such as unit/http/test_fields, whose test_ or fuzz_ the words may leave out
+keep = $(if $(ONLY),$(foreach n,$(1),$(if $(strip $(foreach w,$(ONLY), \
+	$(findstring $(w),$(n) $(subst /test_,/,$(subst /fuzz_,/,$(n)))))),$(n))),$(1))
+kept_programs = $(addprefix $(OUT)/tests/,$(call keep,$(patsubst $(OUT)/tests/%,%,$(1))))
+kept_pytest := $(call keep,$(patsubst tests/%.py,%,$(wildcard tests/*/test_*.py)))
 
-.PHONY: check check-root check-built check-rungs check-zc
+# What runs without root and without other programs, and what needs the kernel's.
+kept_portable := $(call kept_programs,$(unit_tests) $(loop_tests) $(fuzz_tests))
+kept_kernel := $(call kept_programs,$(bpf_tests))
+
+# What the kept tests need of a build without sanitizers, of one with address,undefined and of one
+# with thread; the latter two are for the programs, and for one file each of tests/system.
+needed_plain := $(kept_portable) $(kept_kernel) \
+	$(if $(filter-out lint/%,$(kept_pytest)),all $(LAB_PROGRAMS)) \
+	$(if $(filter bench/%,$(kept_pytest)),benches)
+needed_sanitized := $(kept_portable) $(if $(filter system/test_leaks,$(kept_pytest)),$(OUT)/culvertd)
+needed_threaded := $(if $(filter system/test_threads,$(kept_pytest)),$(OUT)/culvertd $(addprefix \
+	$(OUT)/tests/unit/,base/test_spsc base/test_mailbox io/test_handoff tunnel/test_remotes))
+
+.PHONY: needed-plain needed-sanitized needed-threaded
+needed-plain: $(needed_plain)
+needed-sanitized: $(needed_sanitized) ; @:
+needed-threaded: $(needed_threaded) ; @:
+tests: $(unit_tests) $(loop_tests) $(fuzz_tests) $(bpf_tests) $(LAB_PROGRAMS) benches
+
+run_tests = $(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT)
+
+.PHONY: quick quick-built check check-root check-built check-rungs check-zc
+quick: ## run the test programs that ONLY keeps, and build nothing else: ONLY=unit/http/fields
+	$(submake) quick-built
+
+quick-built: $(kept_portable) $(kept_kernel)
+	$(run_tests) --programs $(ONLY)
+
 check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
 	$(submake) check-built
 
@@ -269,21 +345,20 @@ check-root: ## as check, but refuses to run without root, where the kernel tests
 	@[ "$$(id -u)" = 0 ] || { echo "make check-root: needs root" >&2; exit 1; }
 	$(submake) check
 
-check-built: all tests
+check-built: needed-plain
 ifeq ($(SANITIZE),)
-	$(submake) SANITIZE=address,undefined all portable-tests
-	$(submake) SANITIZE=thread threaded
+	$(submake) SANITIZE=address,undefined needed-sanitized
+	$(submake) SANITIZE=thread needed-threaded
 endif
-	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) \
-		$(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)
+	$(run_tests) $(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)
 
 # make check runs on each rung what depends on it most; this, everything.
 check-rungs: all tests ## every system test with a relay, on generic XDP and on kernel sockets
-	$(submake) SANITIZE=address,undefined all
-	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) --datapaths generic,sock $(ONLY)
+	$(submake) SANITIZE=address,undefined needed-sanitized
+	$(run_tests) --datapaths generic,sock $(ONLY)
 
 check-zc: all tests ## zero-copy, in an emulated machine; part of make check
-	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) zc/
+	$(run_tests) zc/
 
 .PHONY: fuzz fuzz-built
 fuzz: deps ## run each fuzzer for FUZZ_SECONDS; FUZZ=fuzz_NAME for one
@@ -318,7 +393,7 @@ MICROS = $(filter micro/%,$(BENCHES))
 .PHONY: bench-quick
 bench-quick: deps ## half a minute of load (root): all that was sent arrived or is in a counter
 	$(submake) all tests
-	$(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT) bench/
+	$(run_tests) bench/
 
 .PHONY: bench-micro
 bench-micro: deps ## time the smallest pieces; BENCH_ARGS=aead those whose name contains it

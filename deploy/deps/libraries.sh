@@ -69,7 +69,7 @@ build_ngtcp2() {
 }
 
 build_libbpf() {
-	make -j"$jobs" -C src $libbpf_flags PREFIX="$prefix" LIBDIR="$prefix/lib" \
+	make -j"$jobs" -C src $libbpf_flags CFLAGS="$CFLAGS -fPIC" PREFIX="$prefix" LIBDIR="$prefix/lib" \
 		install install_uapi_headers
 }
 
@@ -78,6 +78,7 @@ build_xdp_tools() {
 	printf '#!/bin/sh\nexec pkg-config --static "$@"\n' > pkg-config-static
 	chmod +x pkg-config-static
 	FORCE_SYSTEM_LIBBPF=1 PKG_CONFIG=$PWD/pkg-config-static ./configure
+	export CFLAGS="$CFLAGS -fPIC"
 	make -j"$jobs" libxdp $xdp_tools_flags
 	make -C lib/libxdp install $xdp_tools_flags PREFIX="$prefix" LIBDIR="$prefix/lib"
 }
