@@ -43,10 +43,10 @@ static int read_config(struct clv_daemon *daemon)
 	clv_log_set_level((enum clv_log_level)(daemon->options.log_level >= 0
 						       ? daemon->options.log_level
 						       : daemon->config.log_level));
-	if (daemon->config.limits.tunnel_idle_ns < 120 * CLV_SEC)
+	if (daemon->config.proxy.tunnel_idle_ns < 120 * CLV_SEC)
 		clv_log(CLV_LOG_WARN, "tunnel_idle_short",
 			"sec=%llu hint=\"RFC 4787 wants 120 or more\"",
-			(unsigned long long)(daemon->config.limits.tunnel_idle_ns / CLV_SEC));
+			(unsigned long long)(daemon->config.proxy.tunnel_idle_ns / CLV_SEC));
 	return clv_policy_new(
 		(const char *const *)daemon->config.allow.items, daemon->config.allow.len,
 		(const char *const *)daemon->config.deny.items, daemon->config.deny.len,
@@ -98,6 +98,27 @@ static int open_routes(struct clv_daemon *daemon)
 	return clv_daemon_fail(daemon, err, "resolver");
 }
 
+static int open_proxy(struct clv_daemon *daemon)
+{
+	const struct clv_config *config = &daemon->config;
+	struct clv_proxy_params params = {
+		.policy = daemon->policy,
+		.name = *config->proxy_name ? config->proxy_name : clv_daemon_host_name(),
+		.limits = config->proxy,
+		.bind = config->bind,
+	};
+
+	params.limits.tunnels_per_conn = config->limits.tunnels_per_conn;
+	/* Both lists were checked when the configuration was read. */
+	clv_bind_settings_set_public(&params.bind, config->bind_local.items, config->bind_local.len,
+				     NULL);
+	memcpy(daemon->has_bind_local, params.bind.has_public, sizeof(daemon->has_bind_local));
+	memcpy(daemon->bind_local, params.bind.public_addr, sizeof(daemon->bind_local));
+	clv_bind_settings_set_public(&params.bind, config->bind_public.items,
+				     config->bind_public.len, NULL);
+	return clv_daemon_fail(daemon, clv_proxy_new(&params, &daemon->proxy), "proxy");
+}
+
 static int open_control(struct clv_daemon *daemon)
 {
 	struct clv_control_listener listeners[CLV_LISTENERS_MAX];
@@ -111,20 +132,11 @@ static int open_control(struct clv_daemon *daemon)
 		.workers = workers,
 		.workers_len = daemon->workers_len,
 		.limits = daemon->config.limits,
-		.policy = daemon->policy,
-		.proxy_name = *daemon->config.proxy_name ? daemon->config.proxy_name
-							 : clv_daemon_host_name(),
+		.accept_ops = &clv_proxy_app_ops,
+		.accept_app = daemon->proxy,
 	};
 	size_t i;
 
-	params.bind = daemon->config.bind;
-	/* Both lists were checked when the configuration was read. */
-	clv_bind_settings_set_public(&params.bind, daemon->config.bind_local.items,
-				     daemon->config.bind_local.len, NULL);
-	memcpy(daemon->has_bind_local, params.bind.has_public, sizeof(daemon->has_bind_local));
-	memcpy(daemon->bind_local, params.bind.public_addr, sizeof(daemon->bind_local));
-	clv_bind_settings_set_public(&params.bind, daemon->config.bind_public.items,
-				     daemon->config.bind_public.len, NULL);
 	for (i = 0; i < daemon->config.listeners_len; i++)
 		listeners[i] = (struct clv_control_listener){
 			.port = daemon->config.listeners[i].port,
@@ -212,6 +224,7 @@ static int start(struct clv_daemon *daemon)
 	err = err ? err : clv_interfaces_open(daemon);
 	err = err ? err : clv_listeners_open(daemon);
 	err = err ? err : clv_threads_open(daemon);
+	err = err ? err : open_proxy(daemon);
 	err = err ? err : open_control(daemon);
 	if (!err)
 		open_icmp(daemon);
@@ -234,6 +247,7 @@ static void stop(struct clv_daemon *daemon)
 	clv_threads_stop(daemon);
 	if (daemon->control)
 		clv_control_close(daemon->control);
+	clv_proxy_free(daemon->proxy);
 	clv_threads_close(daemon);
 	clv_listeners_close(daemon);
 	clv_interfaces_close(daemon);

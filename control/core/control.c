@@ -16,6 +16,24 @@ enum {
 
 /* ---- life ---- */
 
+/* Introduce control to the app that accepts its sessions. */
+static int accept_open(struct clv_control *c)
+{
+	const struct clv_control_env env = {
+		.control = c,
+		.host_ops = c->p.host_ops,
+		.host = c->p.host,
+		.counters = &c->counters,
+		.budget = &c->budget,
+		.rand = &c->rand,
+		.now_ns = &c->now_ns,
+	};
+
+	if (!c->p.accept_ops || !c->p.accept_ops->opened)
+		return 0;
+	return c->p.accept_ops->opened(c->p.accept_app, &env);
+}
+
 int clv_control_open(const struct clv_control_params *params, struct clv_control **out)
 {
 	struct clv_control *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
@@ -33,34 +51,15 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	if (c->p.listeners_len)
 		memcpy(c->listeners, params->listeners,
 		       c->p.listeners_len * sizeof(c->listeners[0]));
-	strncpy(c->proxy_name, params->proxy_name ? params->proxy_name : "culvert",
-		sizeof(c->proxy_name) - 1);
 	clv_rand_init(&c->rand, params->rand_seed);
 	seed[0] = clv_rand_u64(&c->rand);
 	seed[1] = clv_rand_u64(&c->rand);
 	clv_admit_init(&c->admit, params->secret, &params->limits.answers, &c->guard, &c->rand,
 		       &c->counters);
 	guard = clv_control_guard_limits(&params->limits);
-	c->requests = (struct clv_requests_config){
-		.host_ops = params->host_ops,
-		.host = params->host,
-		.policy = params->policy,
-		.proxy_name = c->proxy_name,
-		.counters = &c->counters,
-		.tunnels_per_conn = params->limits.tunnels_per_conn,
-		.request_rate = clv_rate_of(params->limits.requests_per_sec,
-					    params->limits.requests_burst),
-		.budget = &c->budget,
-		.capsule_backlog = params->limits.capsule_backlog,
-		.bind = &c->bind,
-		.now_ns = &c->now_ns,
-	};
 	c->budget.max = params->limits.buffered;
 	c->heap = (struct clv_heap){ .max = params->limits.quic_memory,
 				     .counters = &c->counters.worker };
-	c->bind = params->bind;
-	c->bind.remotes_max = params->limits.remotes_max;
-	c->bind.remotes_per_conn = params->limits.remotes_per_conn;
 	if (params->port)
 		params->port->counters = &c->counters.worker;
 	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
@@ -70,12 +69,10 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	    workers_open(c) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
-	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) ||
-	    clv_binds_new(&c->bind, seed, &c->binds)) {
+	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) || accept_open(c)) {
 		clv_control_close(c);
 		return -ENOMEM;
 	}
-	c->requests.binds = c->binds;
 	*out = c;
 	return 0;
 }
@@ -88,7 +85,6 @@ void clv_control_close(struct clv_control *c)
 		session_free(c->sessions);
 	tunnels_close(c);
 	workers_close(c);
-	clv_binds_free(c->binds);
 	clv_timers_fini(&c->timers);
 	clv_sources_fini(&c->sources);
 	clv_guard_fini(&c->guard);
@@ -198,6 +194,8 @@ static void migrate(struct clv_control *c, struct clv_session *s, const struct c
 void clv_control_routes_changed(struct clv_control *c)
 {
 	tunnels_routes_changed(c);
+	if (c->p.accept_ops && c->p.accept_ops->routes_changed)
+		c->p.accept_ops->routes_changed(c->p.accept_app);
 	for (struct clv_session *s = c->sessions; s; s = s->next) {
 		struct clv_route route;
 
@@ -211,25 +209,17 @@ void clv_control_routes_changed(struct clv_control *c)
 	}
 }
 
-/* Before the remotes that it denies are taken away: no datagram of theirs makes them known anew. */
-static void send_policy(struct clv_control *c, uint16_t worker)
+void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts)
 {
-	const struct clv_cmd_policy cmd = { clv_verdicts_ref(clv_policy_verdicts(c->p.policy)) };
+	for (uint16_t i = 0; i < c->p.workers_len; i++) {
+		const struct clv_cmd_policy cmd = { clv_verdicts_ref(verdicts) };
 
-	if (!clv_mailbox_send(c->workers[worker].w.commands, CLV_CMD_POLICY, &cmd, sizeof(cmd),
-			      NULL, 0))
-		return;
-	clv_verdicts_unref(cmd.verdicts);
-	clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
-}
-
-void clv_control_set_policy(struct clv_control *c, const struct clv_policy *policy)
-{
-	c->p.policy = policy;
-	c->requests.policy = policy;
-	for (uint16_t i = 0; i < c->p.workers_len; i++)
-		send_policy(c, i);
-	tunnels_policy_changed(c);
+		if (!clv_mailbox_send(c->workers[i].w.commands, CLV_CMD_POLICY, &cmd, sizeof(cmd),
+				      NULL, 0))
+			continue;
+		clv_verdicts_unref(cmd.verdicts);
+		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
+	}
 }
 
 int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,

@@ -18,8 +18,6 @@
 #include "control/admission/admit.h"
 #include "control/tls/tls.h"
 #include "control/host/host.h"
-#include "control/proxy/bind.h"
-#include "control/admission/policy.h"
 #include "control/core/session.h"
 #include "datapath/base/counters.h"
 #include "datapath/base/mailbox.h"
@@ -46,30 +44,24 @@ struct clv_control_limits {
 	uint32_t conns_total;			/* of all workers, handshakes too */
 	uint32_t conns_per_host, conns_per_net; /* of one source: see bpf/abi.h, clv_guard_width */
 	uint32_t handshakes_max;		/* half-open at a time */
-	uint32_t retry_above;	/* half-open above which Initials must prove their address */
-	uint32_t tunnels_max;	/* per worker */
-	uint32_t tunnels_total; /* of all workers */
-	uint32_t tunnels_per_conn;
-	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
-	uint32_t remotes_max;			   /* of all bound tunnels, per worker */
-	uint32_t remotes_per_conn;
-	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
-	uint32_t queue_packets;	     /* send queue of a connection */
+	uint32_t retry_above;	   /* half-open above which Initials must prove their address */
+	uint32_t tunnels_max;	   /* per worker */
+	uint32_t tunnels_total;	   /* of all workers */
+	uint32_t tunnels_per_conn; /* and request streams that a peer may have open */
+	uint32_t queue_packets;	   /* send queue of a connection */
 	uint64_t sojourn_ns;
 	uint64_t conn_idle_ns;
-	uint64_t tunnel_idle_ns;
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
 	uint64_t quic_memory; /* bytes the QUIC library may hold here, and in each worker; 0: any */
-	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
 	struct clv_admit_limits answers; /* without a connection behind them */
 	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */
 	uint32_t guard_host_per_sec, guard_host_burst;
 	uint32_t guard_net_per_sec, guard_net_burst;
-	uint32_t guard_sources;	   /* prefixes remembered at a time */
-	uint32_t given_up_per_sec; /* request streams a client may reset or stop; 1 or more */
-	uint32_t handover_packets; /* DATAGRAMs kept while a connection is handed over */
+	uint32_t guard_sources;		 /* prefixes remembered at a time */
+	uint32_t stream_cancels_per_sec; /* that a client may reset or stop; 1 or more */
+	uint32_t handover_packets;	 /* DATAGRAMs kept while a connection is handed over */
 };
 
 /* The control side of one worker. */
@@ -88,9 +80,8 @@ struct clv_control_params {
 	const struct clv_control_worker *workers; /* copies */
 	uint16_t workers_len;
 	struct clv_control_limits limits;
-	struct clv_bind_settings bind;	 /* copies; all zero in a client */
-	const struct clv_policy *policy; /* borrows; replaced by clv_control_set_policy */
-	const char *proxy_name;		 /* names us in Proxy-Status; copies */
+	const struct clv_session_app_ops *accept_ops; /* of accepted sessions; NULL in a client */
+	void *accept_app;
 	uint8_t secret[32]; /* of tokens and stateless resets; keep it across restarts */
 	uint64_t rand_seed; /* 0: real randomness */
 	/*
@@ -122,10 +113,16 @@ bool clv_control_is_stopped(const struct clv_control *c);
  */
 void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint32_t mtu);
 
-/* The host saw a route, neighbour or address change: look at every next hop again. */
+/* The host saw a route, neighbour or address change: look up every next hop again. */
 void clv_control_routes_changed(struct clv_control *c);
-/* policy: borrows until replaced.  Tunnels it would refuse now are closed. */
-void clv_control_set_policy(struct clv_control *c, const struct clv_policy *policy);
+/* Replace the addresses that the workers refuse as sources.  verdicts: each worker takes a reference. */
+void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts);
+/*
+ * End every tunnel of an accepted session whose target must_end: its app gets a `gone` with error.
+ */
+void clv_control_end_tunnels(struct clv_control *c,
+			     bool (*must_end)(void *user, const struct clv_endpoint *target),
+			     void *user, int error);
 
 /* ---- the client's half ---- */
 

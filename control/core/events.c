@@ -24,6 +24,24 @@ static void path_changed(struct clv_control *c, struct clv_session *s,
 		session_set_hop(s, &route.hop);
 }
 
+static enum clv_stream_event_type stream_event_of(uint32_t event)
+{
+	switch (event) {
+	case CLV_EVT_STREAM_DATA:
+		return CLV_STREAM_DATA;
+	case CLV_EVT_STREAM_ACKED:
+		return CLV_STREAM_ACKED;
+	case CLV_EVT_STREAM_RESET:
+		return CLV_STREAM_RESET;
+	case CLV_EVT_STREAM_STOP:
+		return CLV_STREAM_STOP;
+	case CLV_EVT_STREAM_NO_TUNNEL:
+		return CLV_STREAM_NO_TUNNEL;
+	default:
+		return CLV_STREAM_CLOSED;
+	}
+}
+
 static void session_event(struct clv_control *c, const struct clv_record *r, const uint8_t *body)
 {
 	const struct clv_evt_stream *stream = (const void *)body;
@@ -58,7 +76,7 @@ static void session_event(struct clv_control *c, const struct clv_record *r, con
 			s->app_ops->max_payload(s->app, s, s->payload_max);
 		break;
 	default:
-		session_stream_event(s, r->type, stream->stream_id, stream->code,
+		session_stream_event(s, stream_event_of(r->type), stream->stream_id, stream->code,
 				     body + sizeof(*stream), r->len - sizeof(*stream));
 	}
 }

@@ -50,7 +50,8 @@ static void replay(struct clv_session *s)
 
 		s->pending = p->next;
 		if (p->type)
-			session_stream_event(s, p->type, p->stream_id, p->code, p->bytes, p->len);
+			session_stream_event(s, (enum clv_stream_event_type)p->type, p->stream_id,
+					     p->code, p->bytes, p->len);
 		else
 			workers_send(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd, sizeof(cmd),
 				     p->bytes, p->len);
@@ -100,7 +101,7 @@ int handover_run(struct clv_session *s)
 	clv_count(&c->counters, CLV_COUNT_HANDSHAKES);
 
 	if (s->app_ops->established(s->app, s))
-		clv_session_close(s, true, CLV_H3_INTERNAL_ERROR, "no memory for requests");
+		clv_session_close(s, true, s->app_ops->internal_code, "no memory for requests");
 	replay(s);
 	return 0;
 }

@@ -22,7 +22,7 @@ static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code
 
 	if (!clv_budget_take(budget, sizeof(*p) + len)) {
 		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
-		clv_session_close(s, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait");
+		clv_session_close(s, true, s->app_ops->overload_code, "too many bytes wait");
 		return;
 	}
 	p = malloc(sizeof(*p) + len);
@@ -82,27 +82,27 @@ static void on_datagram(struct clv_conn *conn, const uint8_t *data, size_t len)
 static void on_stream_data(struct clv_conn *conn, int64_t id, const uint8_t *data, size_t len,
 			   bool fin)
 {
-	keep(conn->env.owner, CLV_EVT_STREAM_DATA, id, fin, data, len);
+	keep(conn->env.owner, CLV_STREAM_DATA, id, fin, data, len);
 }
 
 static void on_stream_acked(struct clv_conn *conn, int64_t id, uint64_t bytes)
 {
-	keep(conn->env.owner, CLV_EVT_STREAM_ACKED, id, bytes, NULL, 0);
+	keep(conn->env.owner, CLV_STREAM_ACKED, id, bytes, NULL, 0);
 }
 
 static void on_stream_reset(struct clv_conn *conn, int64_t id, uint64_t code)
 {
-	keep(conn->env.owner, CLV_EVT_STREAM_RESET, id, code, NULL, 0);
+	keep(conn->env.owner, CLV_STREAM_RESET, id, code, NULL, 0);
 }
 
 static void on_stream_stop(struct clv_conn *conn, int64_t id, uint64_t code)
 {
-	keep(conn->env.owner, CLV_EVT_STREAM_STOP, id, code, NULL, 0);
+	keep(conn->env.owner, CLV_STREAM_STOP, id, code, NULL, 0);
 }
 
 static void on_stream_closed(struct clv_conn *conn, int64_t id, uint64_t code)
 {
-	keep(conn->env.owner, CLV_EVT_STREAM_CLOSED, id, code, NULL, 0);
+	keep(conn->env.owner, CLV_STREAM_CLOSED, id, code, NULL, 0);
 }
 
 static void on_new_token(struct clv_conn *conn, const uint8_t *token, size_t len)

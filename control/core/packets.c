@@ -104,8 +104,8 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 		.socket = rx->socket,
 		.tls = l->tls,
 		.profile = l->profile,
-		.app_ops = &serve_app,
-		.app = c,
+		.app_ops = c->p.accept_ops,
+		.app = c->p.accept_app,
 	};
 	enum clv_counter full = full_ceiling(c, &rx->remote);
 	struct clv_session *s;

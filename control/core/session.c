@@ -180,7 +180,7 @@ static void stream_command(struct clv_session *s, enum clv_command type, int64_t
 {
 	struct clv_cmd_stream cmd = { .ref = s->ref, .stream_id = id, .code = code };
 
-	if (s->state == SESSION_LIVE)
+	if (s->state == SESSION_LIVE && !s->closing)
 		workers_send(s->control, s->ref.worker, type, &cmd, sizeof(cmd), data, len);
 }
 
@@ -190,44 +190,29 @@ static void stream_command(struct clv_session *s, enum clv_command type, int64_t
  */
 static bool may_cancel(struct clv_session *s)
 {
-	const uint32_t per_sec = s->control->p.limits.given_up_per_sec;
+	const uint32_t per_sec = s->control->p.limits.stream_cancels_per_sec;
 	const struct clv_rate rate = clv_rate_of(per_sec, CANCEL_BURST_SEC * per_sec);
 
 	return clv_rate_take(&rate, &s->cancel_full_ns, s->control->now_ns);
 }
 
-void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
-			  const uint8_t *data, size_t len)
+void session_stream_event(struct clv_session *s, enum clv_stream_event_type type, int64_t id,
+			  uint64_t code, const uint8_t *data, size_t len)
 {
-	if (!s->h3 || s->closing)
+	const struct clv_stream_event event = { type, id, code, data, len, s->control->now_ns };
+
+	if (s->closing)
 		return;
-	if ((type == CLV_EVT_STREAM_RESET || type == CLV_EVT_STREAM_STOP) && s->is_server &&
+	if ((type == CLV_STREAM_RESET || type == CLV_STREAM_STOP) && s->is_server &&
 	    !may_cancel(s)) {
 		clv_count(&s->control->counters, CLV_COUNT_STREAM_FLOODS);
-		clv_h3_close(s->h3, CLV_H3_EXCESSIVE_LOAD, "too many requests given up");
+		clv_session_close(s, true, s->app_ops->overload_code,
+				  "too many requests cancelled");
 		return;
 	}
-	switch (type) {
-	case CLV_EVT_STREAM_DATA:
-		clv_h3_read(s->h3, id, data, len, code, s->control->now_ns);
-		break;
-	case CLV_EVT_STREAM_ACKED:
-		clv_h3_acked(s->h3, id, code);
-		break;
-	case CLV_EVT_STREAM_RESET:
-		clv_h3_stream_reset(s->h3, id, code);
-		break;
-	case CLV_EVT_STREAM_NO_TUNNEL:
-		clv_h3_stream_datagrams(s->h3, id);
-		break;
-	case CLV_EVT_STREAM_STOP:
-		clv_h3_stream_stopped(s->h3, id, code);
-		break;
-	default:
-		clv_h3_stream_closed(s->h3, id, code);
-		if (s->is_server && !(id & 3))
-			stream_command(s, CLV_CMD_STREAM_GRANT, id, 0, NULL, 0);
-	}
+	s->app_ops->stream(s->app, s, &event);
+	if (type == CLV_STREAM_CLOSED && s->is_server && !(id & 3))
+		stream_command(s, CLV_CMD_STREAM_GRANT, id, 0, NULL, 0);
 }
 
 static int open_stream(struct clv_session *s, int64_t *next, int64_t *id)
@@ -238,14 +223,14 @@ static int open_stream(struct clv_session *s, int64_t *next, int64_t *id)
 	return 0;
 }
 
-static int transport_open_uni(void *transport, int64_t *id)
+static int stream_open_uni(void *transport, int64_t *id)
 {
 	struct clv_session *s = transport;
 
 	return open_stream(s, &s->next_uni, id);
 }
 
-static int transport_open_bidi(void *transport, int64_t *id)
+static int stream_open_bidi(void *transport, int64_t *id)
 {
 	struct clv_session *s = transport;
 
@@ -262,47 +247,47 @@ static bool has_room(const struct clv_session *s, size_t len)
 		       c->budget.max;
 }
 
-static int transport_write(void *transport, int64_t id, const uint8_t *data, size_t len, bool fin)
+static int stream_write(void *transport, int64_t id, const uint8_t *data, size_t len, bool fin)
 {
 	struct clv_session *s = transport;
 
 	if (!has_room(s, len)) {
 		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
-		clv_session_close(s, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait");
+		clv_session_close(s, true, s->app_ops->overload_code, "too many bytes wait");
 		return 0;
 	}
 	stream_command(transport, CLV_CMD_STREAM_WRITE, id, fin, data, len);
 	return 0;
 }
 
-static void transport_consumed(void *transport, int64_t id, uint64_t len)
+static void stream_consumed(void *transport, int64_t id, uint64_t len)
 {
 	stream_command(transport, CLV_CMD_STREAM_CONSUMED, id, len, NULL, 0);
 }
 
-static void transport_reset(void *transport, int64_t id, uint64_t code)
+static void stream_reset(void *transport, int64_t id, uint64_t code)
 {
 	stream_command(transport, CLV_CMD_STREAM_RESET, id, code, NULL, 0);
 }
 
-static void transport_stop(void *transport, int64_t id, uint64_t code)
+static void stream_stop(void *transport, int64_t id, uint64_t code)
 {
 	stream_command(transport, CLV_CMD_STREAM_STOP, id, code, NULL, 0);
 }
 
-static void transport_close(void *transport, uint64_t code, const char *reason)
+static void stream_close(void *transport, uint64_t code, const char *reason)
 {
 	clv_session_close(transport, true, code, reason);
 }
 
-const struct clv_h3_transport_ops clv_session_transport = {
-	.open_uni = transport_open_uni,
-	.open_bidi = transport_open_bidi,
-	.write = transport_write,
-	.consumed = transport_consumed,
-	.reset = transport_reset,
-	.stop = transport_stop,
-	.close = transport_close,
+const struct clv_stream_ops clv_session_stream_ops = {
+	.open_uni = stream_open_uni,
+	.open_bidi = stream_open_bidi,
+	.write = stream_write,
+	.consumed = stream_consumed,
+	.reset = stream_reset,
+	.stop = stream_stop,
+	.close = stream_close,
 };
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason)
@@ -328,11 +313,6 @@ void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop)
 }
 
 /* ---- small answers ---- */
-
-void clv_session_set_h3(struct clv_session *s, struct clv_h3 *h3)
-{
-	s->h3 = h3;
-}
 
 void clv_session_set_user(struct clv_session *s, void *user)
 {

@@ -2,9 +2,9 @@
 /*
  * session - one QUIC connection as control sees it: handshake, hand-over, its streams and tunnels.
  *
- * While the handshake runs the session owns the clv_conn.  At its completion the conn goes to a
- * worker and the session speaks to it by messages.  Who uses the session (the relay's requests, the
- * client's) is an "app": it gets an h3 to feed and tunnels to open.
+ * The session owns the clv_conn until the handshake is complete.  Then the conn moves to a worker,
+ * and the session exchanges messages with it.  The user of a session is an "app" (the relay's proxy,
+ * a client of a relay): it receives the events of the streams, and opens tunnels.
  *
  * Threading: control.
  */
@@ -17,9 +17,9 @@
 
 #include "control/tls/tls.h"
 #include "control/host/host.h"
-#include "control/http/h3.h"
 #include "datapath/tunnel/messages.h"
 #include "datapath/quic/conn.h"
+#include "datapath/quic/stream_ops.h"
 
 struct clv_control;
 struct clv_session;
@@ -33,14 +33,34 @@ struct clv_session_end {
 	bool was_established;
 };
 
-/* What a user of sessions wants to hear.  No function may free the session. */
+/* What control lends to the app that accepts its sessions, for as long as it is open. */
+struct clv_control_env {
+	struct clv_control *control;
+	const struct clv_host_ops *host_ops;
+	void *host;
+	struct clv_counters *counters;
+	struct clv_budget *budget; /* of bytes that wait in control */
+	struct clv_rand *rand;
+	const uint64_t *now_ns; /* the time of the current step */
+};
+
+/* The user of sessions.  No function may free the session. */
 struct clv_session_app_ops {
-	/* The conn is with its worker: make an h3 and give it to clv_session_set_h3.  Negative closes. */
+	/* Application error codes with which control closes a connection by itself. */
+	uint64_t overload_code; /* too many bytes wait, or too many streams are cancelled */
+	uint64_t internal_code; /* established failed */
+	/* The app that accepts sessions: control is open.  Negative fails that.  May be NULL. */
+	int (*opened)(void *app, const struct clv_control_env *env);
+	/* The conn is with its worker: streams can be opened.  Negative closes the session. */
 	int (*established)(void *app, struct clv_session *s);
-	/* Last call; the h3 given may be freed here.  Its tunnels are gone already. */
+	/* An event of a stream.  Comes between established and the session's close. */
+	void (*stream)(void *app, struct clv_session *s, const struct clv_stream_event *e);
+	/* Last call.  The session's tunnels are gone already. */
 	void (*ended)(void *app, struct clv_session *s, const struct clv_session_end *end);
-	/* Largest UDP payload one datagram carries now; may be NULL. */
+	/* Largest UDP payload that a datagram carries now; may be NULL. */
 	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
+	/* The app that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
+	void (*routes_changed)(void *app);
 };
 
 struct clv_session_tunnel_ops {
@@ -70,11 +90,9 @@ struct clv_session_tunnel {
 	void *user;
 };
 
-/* The transport under an h3: pass the session as `transport`. */
-extern const struct clv_h3_transport_ops clv_session_transport;
+/* A session's streams; `transport` is the session. */
+extern const struct clv_stream_ops clv_session_stream_ops;
 
-/* h3: borrows until ended. */
-void clv_session_set_h3(struct clv_session *s, struct clv_h3 *h3);
 /* One pointer of the app. */
 void clv_session_set_user(struct clv_session *s, void *user);
 void *clv_session_user(const struct clv_session *s);

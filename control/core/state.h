@@ -23,8 +23,8 @@
 #include "control/admission/admit.h"
 #include "control/admission/sources.h"
 #include "control/admission/tokens.h"
-#include "control/proxy/request.h"
 #include "control/core/session.h"
+#include "datapath/base/budget.h"
 #include "datapath/base/rand.h"
 #include "datapath/base/table.h"
 #include "datapath/base/timers.h"
@@ -40,7 +40,7 @@ enum {
 /* Something a conn reported before its worker had it; replayed after the hand-over, in order. */
 struct pending {
 	struct pending *next;
-	uint32_t type; /* enum clv_event, or 0 for a DATAGRAM */
+	uint32_t type; /* enum clv_stream_event_type, or 0 for a DATAGRAM */
 	int64_t stream_id;
 	uint64_t code;
 	size_t len;
@@ -84,7 +84,6 @@ struct clv_session {
 	const struct clv_session_app_ops *app_ops;
 	void *app;
 	void *user; /* the app's */
-	struct clv_h3 *h3;
 };
 
 /* Control's half of a tunnel. */
@@ -124,7 +123,6 @@ struct worker_side {
 struct clv_control {
 	struct clv_control_params p;
 	struct clv_control_listener listeners[CLV_LISTENERS_MAX];
-	char proxy_name[256];
 	struct clv_counters counters;
 	struct clv_rand rand;
 	struct clv_admit admit;
@@ -143,9 +141,6 @@ struct clv_control {
 	uint32_t tunnels_used;
 	struct worker_side *workers;
 	uint16_t next_worker; /* round robin where the flow's queue is not known */
-	struct clv_requests_config requests;
-	struct clv_bind_settings bind;
-	struct clv_binds *binds;
 	uint64_t now_ns;
 	unsigned work;
 	bool stopping;
@@ -177,7 +172,6 @@ void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
 void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
 			const uint8_t *payload, size_t len);
 void tunnels_routes_changed(struct clv_control *c);
-void tunnels_policy_changed(struct clv_control *c);
 /* Control closes: give back every egress port. */
 void tunnels_close(struct clv_control *c);
 
@@ -191,8 +185,8 @@ void session_forget_cids(struct clv_session *s);
 void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
 void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
 /* A worker's event about one of its streams. */
-void session_stream_event(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
-			  const uint8_t *data, size_t len);
+void session_stream_event(struct clv_session *s, enum clv_stream_event_type type, int64_t id,
+			  uint64_t code, const uint8_t *data, size_t len);
 /* Replace the next hop toward the peer of a live session. */
 void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop);
 /* p: takes; it is in no list any more. */
@@ -250,12 +244,5 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx);
 
 /* Handle what the workers have reported, up to a bound for each. */
 void events_drain(struct clv_control *c);
-
-/* ---- serve.c ---- */
-
-extern const struct clv_session_app_ops serve_app; /* app: the struct clv_control */
-
-void serve_policy_changed(struct clv_control *c);
-void serve_routes_changed(struct clv_control *c);
 
 #endif

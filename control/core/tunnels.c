@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "control/core/state.h"
-#include "control/proxy/reach.h"
 #include "datapath/base/err.h"
 
 /* ---- the kernel's tables ---- */
@@ -260,11 +259,13 @@ static void end_tunnel(const struct clv_ref *ref, struct clv_tunnel_entry *e, in
 	e->ops->gone(e->user, error);
 }
 
-static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
+static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e,
+		    void *arg)
 {
 	struct clv_cmd_hop cmd = { .ref = *ref };
 	struct clv_route route = { .hop = e->hop };
 
+	(void)arg;
 	if (!e->remote.port)
 		return; /* bound, and without a target */
 	if (c->p.host_ops->route(c->p.host, e->remote.addr, &route)) {
@@ -295,7 +296,8 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 
 static void each_tunnel(struct clv_control *c,
 			void (*fn)(struct clv_control *, const struct clv_ref *,
-				   struct clv_tunnel_entry *))
+				   struct clv_tunnel_entry *, void *arg),
+			void *arg)
 {
 	for (uint16_t w = 0; w < c->p.workers_len; w++) {
 		struct worker_side *side = &c->workers[w];
@@ -305,33 +307,39 @@ static void each_tunnel(struct clv_control *c,
 			struct clv_ref ref = { i, e->generation, w, { 0 } };
 
 			if (e->used && e->session)
-				fn(c, &ref, e);
+				fn(c, &ref, e, arg);
 		}
 	}
 }
 
 void tunnels_routes_changed(struct clv_control *c)
 {
-	each_tunnel(c, reroute);
-	serve_routes_changed(c);
+	each_tunnel(c, reroute, NULL);
 }
 
-static void recheck(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e)
-{
-	struct clv_session *s = e->session;
-	const char *why;
+struct ending {
+	bool (*must_end)(void *user, const struct clv_endpoint *target);
+	void *user;
+	int error;
+};
 
-	if (!c->p.policy || !s->is_server || !e->remote.port ||
-	    !clv_policy_check(c->p.policy, e->remote.addr, clv_reach_is_own_address, &c->requests,
-			      &why))
-		return;
-	end_tunnel(ref, e, CLV_EDENIED);
+static void end_if(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e,
+		   void *arg)
+{
+	const struct ending *ending = arg;
+
+	(void)c;
+	if (e->session->is_server && e->remote.port && ending->must_end(ending->user, &e->remote))
+		end_tunnel(ref, e, ending->error);
 }
 
-void tunnels_policy_changed(struct clv_control *c)
+void clv_control_end_tunnels(struct clv_control *c,
+			     bool (*must_end)(void *user, const struct clv_endpoint *target),
+			     void *user, int error)
 {
-	each_tunnel(c, recheck);
-	serve_policy_changed(c);
+	struct ending ending = { must_end, user, error };
+
+	each_tunnel(c, end_if, &ending);
 }
 
 void tunnels_close(struct clv_control *c)

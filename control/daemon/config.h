@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "control/core/control.h"
+#include "control/proxy/proxy.h"
 #include "datapath/base/pace.h"
 
 /* The datapath mode that the operator asks for. */
@@ -61,6 +62,7 @@ struct clv_config {
 	struct clv_config_list bind_local, bind_public;
 
 	struct clv_control_limits limits;
+	struct clv_proxy_limits proxy;
 	uint32_t buffers;
 	uint32_t early_packets;
 	uint64_t early_ns;

@@ -147,6 +147,7 @@ struct clv_daemon {
 	uint16_t workers_len;
 	struct clv_handoff *handoff;
 
+	struct clv_proxy *proxy;
 	struct clv_control *control;
 	struct clv_loop loop;
 	struct clv_ctl *ctl;

@@ -138,7 +138,8 @@ static int load(struct clv_daemon *daemon)
 	const struct clv_control_limits *limits = &daemon->config.limits;
 	const struct clv_bpf_sizes sizes = {
 		.conn_ids = limits->conns_max * CIDS_PER_CONN * daemon->workers_len,
-		.contexts = (limits->tunnels_max + limits->remotes_max) * daemon->workers_len,
+		.contexts = (limits->tunnels_max + daemon->config.bind.remotes_max) *
+			    daemon->workers_len,
 		.bindings = limits->tunnels_max * CLV_TUNNEL_ENDS * daemon->workers_len,
 		.listeners = LISTENER_ENTRIES,
 		.denied = DENIED_ENTRIES,

@@ -228,7 +228,7 @@ static int replace_policy(struct clv_daemon *daemon, const struct clv_config *co
 		clv_policy_free(policy);
 		return err;
 	}
-	clv_control_set_policy(daemon->control, policy);
+	clv_proxy_set_policy(daemon->proxy, policy);
 	clv_policy_free(daemon->policy);
 	daemon->policy = policy;
 	return 0;

@@ -121,7 +121,7 @@ struct clv_http *clv_h3_http(struct clv_h3 *h)
 
 int clv_h3_start(struct clv_h3 *h)
 {
-	const struct clv_h3_transport_ops *ops = h->params.transport_ops;
+	const struct clv_stream_ops *ops = h->params.transport_ops;
 	int64_t control, encoder, decoder;
 	int err;
 
@@ -219,4 +219,28 @@ void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 	if (err != 0 && err != NGHTTP3_ERR_STREAM_NOT_FOUND)
 		h3_fail(h, err);
 	h3_flush(h);
+}
+
+void clv_h3_stream_event(struct clv_h3 *h, const struct clv_stream_event *e)
+{
+	switch (e->type) {
+	case CLV_STREAM_DATA:
+		clv_h3_read(h, e->id, e->data, e->len, e->code, e->now_ns);
+		break;
+	case CLV_STREAM_ACKED:
+		clv_h3_acked(h, e->id, e->code);
+		break;
+	case CLV_STREAM_RESET:
+		clv_h3_stream_reset(h, e->id, e->code);
+		break;
+	case CLV_STREAM_STOP:
+		clv_h3_stream_stopped(h, e->id, e->code);
+		break;
+	case CLV_STREAM_NO_TUNNEL:
+		clv_h3_stream_datagrams(h, e->id);
+		break;
+	case CLV_STREAM_CLOSED:
+		clv_h3_stream_closed(h, e->id, e->code);
+		break;
+	}
 }

@@ -16,26 +16,9 @@
 
 #include "control/http/http.h"
 #include "datapath/base/rand.h"
+#include "datapath/quic/stream_ops.h"
 
 struct clv_h3;
-
-/* The QUIC connection below.  No function may free the h3 or call back into it. */
-struct clv_h3_transport_ops {
-	/*
-	 * Number our next stream of that kind and open it as soon as the peer allows.
-	 * Returns 0, CLV_EFULL or -ENOMEM.
-	 */
-	int (*open_uni)(void *transport, int64_t *id);
-	int (*open_bidi)(void *transport, int64_t *id); /* client only */
-	/* data: copies; at most CLV_STREAM_CHUNK_MAX bytes; len 0 only with fin.  0 or -ENOMEM. */
-	int (*write)(void *transport, int64_t id, const uint8_t *data, size_t len, bool fin);
-	/* The peer may send len bytes more. */
-	void (*consumed)(void *transport, int64_t id, uint64_t len);
-	void (*reset)(void *transport, int64_t id, uint64_t code); /* RESET_STREAM */
-	void (*stop)(void *transport, int64_t id, uint64_t code);  /* STOP_SENDING */
-	/* Close the connection; called once.  Every later call to the h3 does nothing. */
-	void (*close)(void *transport, uint64_t code, const char *reason);
-};
 
 enum clv_h3_role {
 	CLV_H3_SERVER = 1,
@@ -44,7 +27,7 @@ enum clv_h3_role {
 
 struct clv_h3_params {
 	enum clv_h3_role role;
-	const struct clv_h3_transport_ops *transport_ops;
+	const struct clv_stream_ops *transport_ops;
 	void *transport;
 	bool quic_datagrams;   /* the peer's transport parameter allows DATAGRAM frames */
 	uint32_t streams_max;  /* request streams open at a time; what the transport grants */
@@ -64,6 +47,9 @@ int clv_h3_start(struct clv_h3 *h);
 void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason);
 
 /* ---- what the transport reports ---- */
+
+/* Any of the events below, by the transport's own record of it. */
+void clv_h3_stream_event(struct clv_h3 *h, const struct clv_stream_event *e);
 
 /*
  * Stream bytes in order.  data: borrows.

@@ -16,7 +16,7 @@ enum {
 /* Hand pieces to the transport, joined to as few writes as fit. */
 static int write_vectors(struct clv_h3 *h, int64_t id, const nghttp3_vec *vec, size_t n, bool fin)
 {
-	const struct clv_h3_transport_ops *ops = h->params.transport_ops;
+	const struct clv_stream_ops *ops = h->params.transport_ops;
 	uint8_t buf[CLV_STREAM_CHUNK_MAX];
 	size_t used = 0;
 	int err;

@@ -180,7 +180,6 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 			.stream_window = 1 << 18,
 			.conn_window = 1 << 20,
 			.buffered = BUFFERED_MAX,
-			.capsule_backlog = 1 << 18,
 			.handover_packets = 64,
 		},
 		.on_new_remote = on_new_remote,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/http/h3.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 
@@ -12,6 +13,7 @@ struct clv_relay_session {
 	struct clv_relay_session_params p;
 	struct clv_session *session;
 	struct clv_client_requests *requests;
+	struct clv_h3 *h3; /* theirs */
 	char *authority, *uri_template;
 };
 
@@ -209,7 +211,7 @@ static int established(void *app, struct clv_session *s)
 	struct clv_relay_session *rs = app;
 	const struct clv_h3_params h3_params = {
 		.role = CLV_H3_CLIENT,
-		.transport_ops = &clv_session_transport,
+		.transport_ops = &clv_session_stream_ops,
 		.transport = s,
 		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
 		.streams_max = rs->p.tunnels_max,
@@ -234,7 +236,7 @@ static int established(void *app, struct clv_session *s)
 	err = clv_client_requests_new(&p, &rs->requests);
 	if (err)
 		return err;
-	clv_session_set_h3(s, h3);
+	rs->h3 = h3;
 	err = clv_h3_start(h3);
 	if (err)
 		return err;
@@ -247,13 +249,21 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 {
 	struct clv_relay_session *rs = app;
 
-	clv_session_set_h3(s, NULL);
+	(void)s;
 	if (rs->requests)
 		clv_client_requests_free(rs->requests);
 	rs->p.ops->on_down(rs->p.user, end);
 	free(rs->authority);
 	free(rs->uri_template);
 	free(rs);
+}
+
+static void stream(void *app, struct clv_session *s, const struct clv_stream_event *e)
+{
+	struct clv_relay_session *rs = app;
+
+	(void)s;
+	clv_h3_stream_event(rs->h3, e);
 }
 
 static void max_payload(void *app, struct clv_session *s, uint32_t len)
@@ -266,7 +276,10 @@ static void max_payload(void *app, struct clv_session *s, uint32_t len)
 }
 
 static const struct clv_session_app_ops app_ops = {
+	.overload_code = CLV_H3_EXCESSIVE_LOAD,
+	.internal_code = CLV_H3_INTERNAL_ERROR,
 	.established = established,
+	.stream = stream,
 	.ended = ended,
 	.max_payload = max_payload,
 };

@@ -25,6 +25,7 @@ struct clv_bind_settings {
 	struct clv_contexts_limits contexts; /* of one tunnel */
 	uint32_t remotes_max;		/* of all tunnels of a worker, with a context and without */
 	uint32_t remotes_per_conn;	/* of them, of all tunnels of a connection */
+	uint32_t remotes_per_tunnel;	/* that uncompressed datagrams may name; workers hold it */
 	uint32_t registrations_per_sec; /* of one connection */
 	uint32_t busy_per_sec;		/* packets that make us register a remote; 0: never */
 	uint64_t context_idle_ns;	/* contexts unused for so long are closed; 0: never */

@@ -1,12 +1,38 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * serve - the relay's use of a session: an HTTP/3 server whose CONNECT-UDP requests are tunnels.
- */
-#include <stdlib.h>
+#include "control/proxy/proxy.h"
 
-#include "control/core/state.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/guard.h"
+#include "control/core/control.h"
+#include "control/http/h3.h"
 #include "control/proxy/connect_udp.h"
+#include "control/proxy/reach.h"
+#include "control/proxy/request.h"
 #include "datapath/base/err.h"
+#include "datapath/base/rand.h"
+
+/* The requests of one session. */
+struct proxy_session {
+	struct clv_proxy *proxy;
+	struct clv_session *session;
+	struct clv_requests *requests;
+	struct clv_h3 *h3; /* theirs */
+	struct proxy_session *next, *prev;
+};
+
+struct clv_proxy {
+	struct clv_proxy_params p;
+	char name[256];
+	struct clv_control *control;
+	struct clv_rand *rand;
+	struct clv_requests_config config;
+	struct proxy_session *sessions;
+};
+
+/* ---- tunnels ---- */
 
 static void on_tunnel_gone(void *user, int error)
 {
@@ -21,7 +47,7 @@ static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 		     const uint8_t *payload, size_t len)
 {
-	(void)payload; /* the relay's tunnels deliver nothing to control */
+	(void)payload; /* a relay's tunnels deliver nothing to control */
 	(void)len;
 	clv_connect_udp_remote_event(user, type, evt);
 }
@@ -35,39 +61,45 @@ static const struct clv_session_tunnel_ops tunnel_ops = {
 static int tunnel_open(void *session, struct clv_request *rq, const struct clv_request_tunnel *t,
 		       struct clv_ref *ref)
 {
-	struct clv_session *s = session;
+	struct proxy_session *ps = session;
+	const struct clv_proxy_params *p = &ps->proxy->p;
 	struct clv_session_tunnel tunnel = {
 		.stream_id = t->stream_id,
 		.remote = t->target,
 		.hop = t->route.hop,
 		.egress = t->egress,
-		.idle_ns = t->bind ? s->control->bind.tunnel_idle_ns
-				   : s->control->p.limits.tunnel_idle_ns,
+		.idle_ns = t->bind ? p->bind.tunnel_idle_ns : p->limits.tunnel_idle_ns,
 		.bind = t->bind,
 		.capsules = t->capsules,
 		.ops = &tunnel_ops,
 		.user = rq,
 	};
 
-	return clv_session_tunnel_open(s, &tunnel, ref);
+	return clv_session_tunnel_open(ps->session, &tunnel, ref);
 }
 
 static void tunnel_close(void *session, struct clv_request *rq, const struct clv_ref *ref)
 {
+	struct proxy_session *ps = session;
+
 	(void)rq;
-	clv_session_tunnel_close(session, ref);
+	clv_session_tunnel_close(ps->session, ref);
 }
 
 static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t context_id,
 			const uint8_t *payload, size_t len)
 {
-	clv_session_tunnel_send(session, ref, context_id, payload, len);
+	struct proxy_session *ps = session;
+
+	clv_session_tunnel_send(ps->session, ref, context_id, payload, len);
 }
 
 static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
 			   const void *body, size_t len)
 {
-	clv_session_tunnel_command(session, ref, type, body, len, NULL, 0);
+	struct proxy_session *ps = session;
+
+	clv_session_tunnel_command(ps->session, ref, type, body, len, NULL, 0);
 }
 
 static const struct clv_request_ops request_ops = {
@@ -77,67 +109,156 @@ static const struct clv_request_ops request_ops = {
 	.tunnel_command = tunnel_command,
 };
 
+/* ---- sessions ---- */
+
+static int opened(void *app, const struct clv_control_env *env)
+{
+	struct clv_proxy *p = app;
+	const struct clv_proxy_limits *l = &p->p.limits;
+	const uint64_t seed[2] = { clv_rand_u64(env->rand), clv_rand_u64(env->rand) };
+
+	p->control = env->control;
+	p->rand = env->rand;
+	p->config = (struct clv_requests_config){
+		.host_ops = env->host_ops,
+		.host = env->host,
+		.policy = p->p.policy,
+		.proxy_name = p->name,
+		.counters = env->counters,
+		.tunnels_per_conn = l->tunnels_per_conn,
+		.request_rate = clv_rate_of(l->requests_per_sec, l->requests_burst),
+		.budget = env->budget,
+		.capsule_backlog = l->capsule_backlog,
+		.bind = &p->p.bind,
+		.now_ns = env->now_ns,
+	};
+	return clv_binds_new(&p->p.bind, seed, &p->config.binds);
+}
+
 static int established(void *app, struct clv_session *s)
 {
-	struct clv_control *c = app;
+	struct clv_proxy *p = app;
+	struct proxy_session *ps = calloc(1, sizeof(*ps));
 	const struct clv_h3_params h3_params = {
 		.role = CLV_H3_SERVER,
-		.transport_ops = &clv_session_transport,
+		.transport_ops = &clv_session_stream_ops,
 		.transport = s,
 		.quic_datagrams = clv_session_has_datagrams(s),
-		.streams_max = c->p.limits.tunnels_per_conn,
-		.rand = &c->rand,
+		.streams_max = p->p.limits.tunnels_per_conn,
+		.rand = p->rand,
 	};
-	struct clv_requests_params p = {
-		.config = &c->requests,
+	struct clv_requests_params params = {
+		.config = &p->config,
 		.ops = &request_ops,
-		.session = s,
-		.rand = &c->rand,
+		.session = ps,
+		.rand = p->rand,
 	};
-	struct clv_requests *rs;
-	struct clv_h3 *h3;
-	int err = clv_h3_new(&h3_params, &h3);
+	int err = ps ? clv_h3_new(&h3_params, &ps->h3) : -ENOMEM;
 
-	if (err)
+	if (!err) {
+		params.http = clv_h3_http(ps->h3);
+		err = clv_requests_new(&params, &ps->requests);
+	}
+
+	if (err) {
+		free(ps);
 		return err;
-	p.http = clv_h3_http(h3);
-	err = clv_requests_new(&p, &rs);
-	if (err)
-		return err;
-	clv_session_set_user(s, rs);
-	clv_session_set_h3(s, h3);
-	return clv_h3_start(h3);
+	}
+	ps->proxy = p;
+	ps->session = s;
+	ps->next = p->sessions;
+	if (ps->next)
+		ps->next->prev = ps;
+	p->sessions = ps;
+	clv_session_set_user(s, ps);
+	return clv_h3_start(ps->h3);
+}
+
+static void stream(void *app, struct clv_session *s, const struct clv_stream_event *e)
+{
+	struct proxy_session *ps = clv_session_user(s);
+
+	(void)app;
+	clv_h3_stream_event(ps->h3, e);
 }
 
 static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)
 {
-	struct clv_requests *rs = clv_session_user(s);
+	struct proxy_session *ps = clv_session_user(s);
+	struct clv_proxy *p = app;
 
-	(void)app;
 	(void)end;
-	clv_session_set_h3(s, NULL);
-	if (rs)
-		clv_requests_free(rs);
+	if (!ps)
+		return; /* its handshake failed, or there was no memory for requests */
+	clv_requests_free(ps->requests);
+	if (ps->prev)
+		ps->prev->next = ps->next;
+	else
+		p->sessions = ps->next;
+	if (ps->next)
+		ps->next->prev = ps->prev;
+	free(ps);
 }
 
-static void each_served(struct clv_control *c, void (*fn)(struct clv_requests *rs))
+static void routes_changed(void *app)
 {
-	for (struct clv_session *s = c->sessions; s; s = s->next)
-		if (s->app_ops == &serve_app && s->state == SESSION_LIVE && s->user)
-			fn(s->user);
+	struct clv_proxy *p = app;
+
+	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
+		clv_connect_udp_routes_changed(ps->requests);
 }
 
-void serve_policy_changed(struct clv_control *c)
-{
-	each_served(c, clv_connect_udp_policy_changed);
-}
-
-void serve_routes_changed(struct clv_control *c)
-{
-	each_served(c, clv_connect_udp_routes_changed);
-}
-
-const struct clv_session_app_ops serve_app = {
+const struct clv_session_app_ops clv_proxy_app_ops = {
+	.overload_code = CLV_H3_EXCESSIVE_LOAD,
+	.internal_code = CLV_H3_INTERNAL_ERROR,
+	.opened = opened,
 	.established = established,
+	.stream = stream,
 	.ended = ended,
+	.routes_changed = routes_changed,
 };
+
+/* ---- the proxy ---- */
+
+int clv_proxy_new(const struct clv_proxy_params *params, struct clv_proxy **out)
+{
+	struct clv_proxy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->p = *params;
+	strncpy(p->name, params->name ? params->name : "culvert", sizeof(p->name) - 1);
+	*out = p;
+	return 0;
+}
+
+void clv_proxy_free(struct clv_proxy *p)
+{
+	if (!p)
+		return;
+	clv_binds_free(p->config.binds);
+	free(p);
+}
+
+static bool is_denied(void *user, const struct clv_endpoint *target)
+{
+	struct clv_proxy *p = user;
+	const char *why;
+
+	return clv_policy_check(p->config.policy, target->addr, clv_reach_is_own_address,
+				&p->config, &why) != 0;
+}
+
+/*
+ * The order matters.  Workers first: no datagram of a remote that is taken away below makes it known
+ * again.  Then tunnels by their targets, which takes the remotes of ended tunnels away, and then the
+ * remotes of those that go on.
+ */
+void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
+{
+	p->config.policy = policy;
+	clv_control_set_verdicts(p->control, clv_policy_verdicts(policy));
+	clv_control_end_tunnels(p->control, is_denied, p, CLV_EDENIED);
+	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
+		clv_connect_udp_policy_changed(ps->requests);
+}

@@ -24,24 +24,12 @@ LEVELS = {
 
 # Known faults that are still to be removed; the lints fail when an entry no longer applies.
 # Includes of a room that is not lower: (file, included file).
-KNOWN_INCLUDES = {
-    ("control/core/state.h", "control/proxy/request.h"),
-    ("control/core/control.h", "control/proxy/bind.h"),
-    ("control/core/tunnels.c", "control/proxy/reach.h"),
-}
+KNOWN_INCLUDES = set()
 # Calls of a room that is not lower: (file, symbol).
-KNOWN_CALLS = {
-    ("control/core/control.c", "clv_binds_free"),
-    ("control/core/control.c", "clv_binds_new"),
-    ("control/core/control.c", "serve_app"),
-    ("control/core/tunnels.c", "clv_reach_is_own_address"),
-    ("control/core/tunnels.c", "serve_policy_changed"),
-    ("control/core/tunnels.c", "serve_routes_changed"),
-}
+KNOWN_CALLS = set()
 # Files of one room that call each other in a circle: {(room, files): the reason it has to be so}.
 # A smaller circle among the same files counts as the same one.
 CIRCLES = {
-    ("control/core", "control.c handover.c session.c tunnels.c"): "to be cut",
     ("datapath/worker", "bound.c commands.c conns.c from_peer.c too_big.c worker.c"): "to be cut",
 }
 

@@ -43,8 +43,7 @@ void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint 
 
 /* ---- the world ---- */
 
-struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bind_settings *bind,
-				    const struct clv_control_limits *limits)
+struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind)
 {
 	struct world_params p = {
 		.workers = v->workers, .kernel_path = v->kernel_path, .has_v6 = true, .clients = 1
@@ -54,8 +53,6 @@ struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bi
 	assert_non_null(f);
 	if (bind)
 		p.bind = *bind;
-	if (limits)
-		p.limits = *limits;
 	f->w = world_new(&p);
 	remote_join(&f->r4, f->w, R4);
 	remote_join(&f->s4, f->w, S4);
@@ -63,27 +60,13 @@ struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bi
 	return f;
 }
 
-struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind)
+struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind)
 {
-	return bound_setup_limited(v, bind, NULL);
-}
+	struct fixture *f = bound_setup(v, bind);
 
-static struct fixture *with_tunnel(struct fixture *f)
-{
 	peer_connect(f, &f->a, 0);
 	peer_bind(f, &f->a, ANY);
 	return f;
-}
-
-struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind)
-{
-	return with_tunnel(bound_setup(v, bind));
-}
-
-struct fixture *bound_setup_peer_limited(const struct variant *v,
-					 const struct clv_control_limits *limits)
-{
-	return with_tunnel(bound_setup_limited(v, NULL, limits));
 }
 
 void bound_teardown(struct fixture *f)

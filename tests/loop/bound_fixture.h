@@ -48,14 +48,10 @@ struct fixture {
 	struct remote r4, s4, r6;
 };
 
-/* The world with its remotes; no peer is connected.  bind, limits: NULL for the defaults. */
+/* The world with its remotes; no peer is connected.  bind: NULL for the defaults. */
 struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind);
-struct fixture *bound_setup_limited(const struct variant *v, const struct clv_bind_settings *bind,
-				    const struct clv_control_limits *limits);
 /* And peer a has a bound tunnel, on stream 0. */
 struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind);
-struct fixture *bound_setup_peer_limited(const struct variant *v,
-					 const struct clv_control_limits *limits);
 /* Whatever was held must be free when the connections are gone. */
 void bound_teardown(struct fixture *f);
 /* Until everybody has had a word. */

@@ -336,7 +336,7 @@ static void tunnels_have_a_ceiling_in_total(void **state)
 static void requests_that_come_too_fast_are_answered_429(void **state)
 {
 	struct world *w = world_new(
-		&(struct world_params){ .limits = { .requests_per_sec = 1, .requests_burst = 4 } });
+		&(struct world_params){ .proxy = { .requests_per_sec = 1, .requests_burst = 4 } });
 
 	(void)state;
 	assert_int_equal(open_tunnels(w, 6, 429), 4);
@@ -364,9 +364,10 @@ static uint64_t waiting(const struct world *w)
 static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
 {
 	enum { CEILING = 65536, TUNNELS = 8 };
-	struct world *w = world_new(&(struct world_params){
-		.no_datagrams = true,
-		.limits = { .buffered = CEILING, .capsule_backlog = CEILING } });
+	struct world *w = world_new(
+		&(struct world_params){ .no_datagrams = true,
+					.limits = { .buffered = CEILING },
+					.proxy = { .capsule_backlog = CEILING } });
 	uint64_t peak = 0;
 
 	(void)state;

@@ -231,12 +231,13 @@ static void send_unheard(struct fixture *f, const char *hex)
  */
 static void test_way_after_the_close(void **state)
 {
-	static const struct clv_control_limits limits = { .remotes_max = 2 };
+	struct clv_bind_settings few = bound_settings();
 
 	(void)state;
+	few.remotes_max = 2;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_peer_limited(v, &limits);
+		struct fixture *f = bound_setup_peer(v, &few);
 
 		peer_say(f, &f->a, "11020200", "120102");
 		f->w->is_control_stuck = true;

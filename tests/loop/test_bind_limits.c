@@ -246,12 +246,13 @@ static void test_unread_answers(void **state)
 
 static void test_remotes_of_a_tunnel(void **state)
 {
-	static const struct clv_control_limits limits = { .remotes_per_tunnel = 1 };
+	struct clv_bind_settings few = bound_settings();
 
 	(void)state;
+	few.remotes_per_tunnel = 1;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_peer_limited(v, &limits);
+		struct fixture *f = bound_setup_peer(v, &few);
 
 		peer_say(f, &f->a, "11020200", "120102");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
@@ -288,12 +289,13 @@ static void say_on_second(struct fixture *f, const char *hex, const char *answer
 
 static void test_remotes_of_a_connection(void **state)
 {
-	static const struct clv_control_limits limits = { .remotes_per_conn = 2 };
+	struct clv_bind_settings few = bound_settings();
 
 	(void)state;
+	few.remotes_per_conn = 2;
 	EACH_VARIANT(v)
 	{
-		struct fixture *f = bound_setup_peer_limited(v, &limits);
+		struct fixture *f = bound_setup_peer(v, &few);
 
 		raw_connect_bind(f->a.raw, 4, ANY);
 		bound_run(f);

@@ -73,8 +73,9 @@ static void test_tunnels_do_not_notice(void **state)
 /* Idle times are neither over at once nor never. */
 static void test_idle_times_are_kept(void **state)
 {
-	struct world *w = world_new(&(struct world_params){
-		.limits = { .tunnel_idle_ns = 5 * CLV_SEC, .conn_idle_ns = 60 * CLV_SEC } });
+	struct world *w = world_new(
+		&(struct world_params){ .limits = { .conn_idle_ns = 60 * CLV_SEC },
+					.proxy = { .tunnel_idle_ns = 5 * CLV_SEC } });
 
 	(void)state;
 	world_open_tunnel(w);

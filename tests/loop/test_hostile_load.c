@@ -185,7 +185,8 @@ static void test_rapid_reset(void **state)
 {
 	static const char *const get[] = { ":method: GET", ":scheme: https",
 					   ":authority: relay.test", ":path: /" };
-	struct flood f = begin(&(struct world_params){ .limits = { .given_up_per_sec = 100 } });
+	struct flood f = begin(
+		&(struct world_params){ .limits = { .stream_cancels_per_sec = 100 } });
 	struct raw_bytes headers = { .len = 0 };
 	struct raw *r = f.r;
 	int64_t id = 4;

@@ -81,8 +81,9 @@ static void test_many_tunnels(void **state)
 
 static void test_tunnel_idles_out(void **state)
 {
-	struct world *w = world_with_tunnel(&(struct world_params){
-		.limits = { .tunnel_idle_ns = 5 * CLV_SEC, .conn_idle_ns = 60 * CLV_SEC } });
+	struct world *w = world_with_tunnel(
+		&(struct world_params){ .limits = { .conn_idle_ns = 60 * CLV_SEC },
+					.proxy = { .tunnel_idle_ns = 5 * CLV_SEC } });
 
 	(void)state;
 	world_run(w, 4 * CLV_SEC, NULL);

@@ -436,7 +436,7 @@ static void test_loss_does_not_shrink_packets(void **state)
 static void test_path_grows_again(void **state)
 {
 	struct world *w = world_with_tunnel(
-		&(struct world_params){ .limits = { .tunnel_idle_ns = 3600 * CLV_SEC } });
+		&(struct world_params){ .proxy = { .tunnel_idle_ns = 3600 * CLV_SEC } });
 
 	(void)state;
 	w->wire.mtu = 1300;

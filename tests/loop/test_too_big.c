@@ -98,8 +98,9 @@ static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu
 
 static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **state)
 {
-	struct world *w = world_new(&(struct world_params){
-		.limits = { .conn_idle_ns = 3600 * CLV_SEC, .tunnel_idle_ns = 3600 * CLV_SEC } });
+	struct world *w = world_new(
+		&(struct world_params){ .limits = { .conn_idle_ns = 3600 * CLV_SEC },
+					.proxy = { .tunnel_idle_ns = 3600 * CLV_SEC } });
 	struct raw *r = hostile_peer(w, 0);
 	static const uint8_t payload[1300];
 	struct clv_endpoint other;

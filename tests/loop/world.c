@@ -132,54 +132,64 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(tunnels_max, 1024);
 	FALLBACK(tunnels_total, 1 << 20);
 	FALLBACK(tunnels_per_conn, 256);
-	FALLBACK(remotes_max, 1024);
-	FALLBACK(remotes_per_conn, 1024);
-	FALLBACK(remotes_per_tunnel, 512);
 	FALLBACK(queue_packets, 64);
 	FALLBACK(sojourn_ns, 100 * CLV_MSEC);
 	FALLBACK(conn_idle_ns, 30 * CLV_SEC);
-	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
 	FALLBACK(handshake_ns, 10 * CLV_SEC);
 	FALLBACK(stream_window, 1 << 18);
 	FALLBACK(conn_window, 1 << 20);
 	FALLBACK(buffered, 1 << 26);
-	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(answers.resets_per_sec, 100);
 	FALLBACK(answers.retries_per_sec, 1000);
 	FALLBACK(answers.version_negotiations_per_sec, 100);
 	FALLBACK(answers.refusals_per_sec, 100);
-	FALLBACK(given_up_per_sec, 1000);
+	FALLBACK(stream_cancels_per_sec, 1000);
 	FALLBACK(handover_packets, 16);
-#undef FALLBACK
 	if (p->always_retry)
 		l.retry_above = 0;
 	return l;
 }
 
+static struct clv_proxy_limits proxy_limits_of(const struct world_params *p)
+{
+	struct clv_proxy_limits l = p->proxy;
+
+	FALLBACK(tunnels_per_conn, limits_of(p).tunnels_per_conn);
+	FALLBACK(capsule_backlog, 1 << 16);
+	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
+	return l;
+}
+
 static struct clv_bind_settings bind_of(const struct world_params *p)
 {
-	if (p->bind.tunnels_max)
-		return p->bind;
-	return (struct clv_bind_settings){
+	static const struct clv_bind_settings ample = {
 		.is_offered = true,
 		.is_uncompressed = true,
 		.tunnels_max = 256,
 		.contexts = { .open_max = 512, .answers_max = 1024, .gaps_max = 64 },
 	};
+	struct clv_bind_settings l = p->bind.tunnels_max ? p->bind : ample;
+
+	FALLBACK(remotes_max, 1024);
+	FALLBACK(remotes_per_conn, 1024);
+	FALLBACK(remotes_per_tunnel, 512);
+#undef FALLBACK
+	return l;
 }
 
 static struct clv_worker_params worker_params(const struct world *w, uint16_t id)
 {
 	struct clv_control_limits l = limits_of(&w->p);
+	struct clv_bind_settings bind = bind_of(&w->p);
 
 	return (struct clv_worker_params){
 		.id = id,
 		.workers = w->p.workers,
 		.conns_max = l.conns_max,
 		.tunnels_max = l.tunnels_max,
-		.remotes_max = l.remotes_max,
-		.remotes_per_conn = l.remotes_per_conn,
-		.remotes_per_tunnel = l.remotes_per_tunnel,
+		.remotes_max = bind.remotes_max,
+		.remotes_per_conn = bind.remotes_per_conn,
+		.remotes_per_tunnel = bind.remotes_per_tunnel,
 		.buffers = 1024,
 		.buffered_max = l.buffered,
 		.quic_memory_max = l.quic_memory,
@@ -207,10 +217,14 @@ static void relay_open(struct world *w)
 		.workers = sides,
 		.workers_len = w->p.workers,
 		.limits = limits_of(&w->p),
-		.bind = bind_of(&w->p),
-		.policy = w->policy,
+		.accept_ops = &clv_proxy_app_ops,
 		.rand_seed = w->p.seed,
 		.secret = { 7 },
+	};
+	const struct clv_proxy_params pp = {
+		.policy = w->policy,
+		.limits = proxy_limits_of(&w->p),
+		.bind = bind_of(&w->p),
 	};
 
 	r->world = w;
@@ -241,6 +255,8 @@ static void relay_open(struct world *w)
 		sides[i] = (struct clv_control_worker){ r->commands[i], r->events[i],
 							r->workers[i] };
 	}
+	must(clv_proxy_new(&pp, &r->proxy) == 0, "proxy");
+	cp.accept_app = r->proxy;
 	must(clv_control_open(&cp, &r->control) == 0, "control");
 	r->end = (struct wire_end){ .deliver = relay_deliver, .self = r };
 	wire_join(&w->wire, &r->end);
@@ -600,6 +616,7 @@ static void relay_close(struct world *w)
 	struct world_relay *r = &w->relay;
 
 	clv_control_close(r->control);
+	clv_proxy_free(r->proxy);
 	for (uint16_t i = 0; i < w->p.workers; i++) {
 		clv_worker_close(r->workers[i]);
 		clv_mailbox_free(r->commands[i]);
@@ -623,7 +640,7 @@ void world_relay_crash(struct world *w)
 void world_set_policy(struct world *w, const struct clv_policy *policy)
 {
 	w->relay.denied = policy;
-	clv_control_set_policy(w->relay.control, policy);
+	clv_proxy_set_policy(w->relay.proxy, policy);
 }
 
 void world_close(struct world *w)

@@ -11,6 +11,7 @@
 
 #include "control/core/control.h"
 #include "control/peer/relay_session.h"
+#include "control/proxy/proxy.h"
 #include "tests/loop/wire.h"
 
 enum {
@@ -36,6 +37,7 @@ struct world_table {
 
 struct world_relay {
 	struct world *world;
+	struct clv_proxy *proxy;
 	struct clv_control *control;
 	struct clv_worker *workers[WORLD_WORKERS_MAX];
 	struct clv_mailbox *commands[WORLD_WORKERS_MAX], *events[WORLD_WORKERS_MAX];
@@ -87,6 +89,7 @@ struct world_params {
 	bool always_retry; /* every client must prove its address */
 	bool late_workers; /* read the clock, then wait until all others have moved */
 	struct clv_control_limits limits; /* zero members take the defaults */
+	struct clv_proxy_limits proxy;	  /* likewise */
 	struct clv_bind_settings bind;	  /* tunnels_max 0: ample, all allowed */
 	bool has_v6;			  /* the relay, away from its clients */
 	uint32_t early_per_conn, hop_wait_packets;

@@ -173,8 +173,7 @@ static int open_control(struct load *l, const uint8_t secret[static 32])
 			.stream_window = 1 << 16,
 			.conn_window = 1 << 22,
 			.buffered = BUFFERED_BYTES,
-			.capsule_backlog = 1 << 18,
-			.given_up_per_sec = 1000,
+			.stream_cancels_per_sec = 1000,
 			.handover_packets = 64,
 		},
 	};

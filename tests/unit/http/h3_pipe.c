@@ -123,7 +123,7 @@ static void close_connection(void *transport, uint64_t code, const char *reason)
 	e->close_code = code;
 }
 
-static const struct clv_h3_transport_ops transport_ops = {
+static const struct clv_stream_ops transport_ops = {
 	.open_uni = open_uni,
 	.open_bidi = open_bidi,
 	.write = write_bytes,

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * proxy - a relay's use of sessions: an HTTP server whose CONNECT-UDP requests are tunnels.
+ *
+ * Order: 1. new  2. clv_control_open with clv_proxy_app_ops as accept_ops and the proxy as
+ * accept_app  3. clv_control_close  4. free
+ * Spec: RFC 9298, draft-ietf-masque-connect-udp-listen-13.
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_PROXY_H
+#define CLV_PROXY_PROXY_H
+
+#include <stdint.h>
+
+#include "control/admission/policy.h"
+#include "control/core/session.h"
+#include "control/proxy/bind.h"
+
+struct clv_proxy;
+
+/* Every one has a counter for its refusals. */
+struct clv_proxy_limits {
+	uint32_t tunnels_per_conn;
+	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
+	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
+	uint64_t tunnel_idle_ns;  /* of a tunnel that is not bound */
+};
+
+struct clv_proxy_params {
+	const struct clv_policy *policy; /* borrows; replaced by clv_proxy_set_policy */
+	const char *name;		 /* names us in Proxy-Status; copies */
+	struct clv_proxy_limits limits;
+	struct clv_bind_settings bind;
+};
+
+/* Returns 0 and fills *out, or -ENOMEM. */
+int clv_proxy_new(const struct clv_proxy_params *params, struct clv_proxy **out);
+/* Every session has ended. */
+void clv_proxy_free(struct clv_proxy *p);
+
+/* app: the struct clv_proxy. */
+extern const struct clv_session_app_ops clv_proxy_app_ops;
+
+/*
+ * Replace the policy while control is open; the kernel's table has it already.  What it denies ends:
+ * tunnels, and remotes of bound tunnels.  policy: borrows until replaced.
+ */
+void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy);
+
+#endif
