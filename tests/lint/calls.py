@@ -6,7 +6,7 @@
 
 FOLDER/control/http/fields.o is the object of control/http/fields.c.  A reference to a function or a
 variable of another room must lead to a room of a lower level (levels.py), and among the files of one
-room no chain of references may return to its start.  The exceptions are in levels.py.  Prints a line
+room no chain of references may return to its start.  Some libraries are for one room alone.  The exceptions are in levels.py.  Prints a line
 for each fault, and for each exception that no longer applies, and exits 1 if there was one.
 """
 import subprocess
@@ -82,6 +82,14 @@ def check_levels(found):
                      "tests/lint/levels.py" for source, symbol in sorted(levels.KNOWN_CALLS - known)]
 
 
+def check_libraries(used):
+    """Returns the faults among references to the libraries of one room."""
+    return [f"{source}: {symbol} is for {room} alone"
+            for source, symbols in sorted(used.items()) for symbol in sorted(symbols)
+            for prefix, room in levels.LIBRARIES.items()
+            if symbol.startswith(prefix) and levels.room(source) != room]
+
+
 def listed_circle(files):
     """Returns the entry of levels.CIRCLES that covers these files, or None."""
     for room, names in levels.CIRCLES:
@@ -109,8 +117,9 @@ def check_circles(found):
 
 def check(folder, objects):
     """Returns one line for each fault."""
-    found = references(*read_symbols(folder, objects))
-    return check_levels(found) + check_circles(found)
+    defined, used = read_symbols(folder, objects)
+    found = references(defined, used)
+    return check_levels(found) + check_libraries(used) + check_circles(found)
 
 
 def main():

@@ -22,6 +22,15 @@ LEVELS = {
     "control": 15,
 }
 
+# Lower rooms that a room must not use all the same: {(room, lower room): why}.
+APART = {
+    ("control/core", "control/http"): "sessions carry any protocol",
+}
+# Libraries that one room has for itself: {prefix of its symbols: room}.
+LIBRARIES = {
+    "nghttp3_": "control/http",
+}
+
 # Known faults that are still to be removed; the lints fail when an entry no longer applies.
 # Includes of a room that is not lower: (file, included file).
 KNOWN_INCLUDES = set()
@@ -46,6 +55,8 @@ def fault(source, target):
     for name in (here, there):
         if name not in LEVELS:
             return f"has no level: {name} is no room that tests/lint/levels.py knows"
+    if (here, there) in APART:
+        return f"is not for {here}: {APART[here, there]}"
     if here == there or LEVELS[there] < LEVELS[here]:
         return None
     direction = "up" if LEVELS[there] > LEVELS[here] else "sideways"

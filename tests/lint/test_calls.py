@@ -33,7 +33,7 @@ DEFINE = "void callee(void); void callee(void) { }"
 
 
 def test_a_call_of_a_lower_room_is_allowed(lint):
-    assert lint({"control/core/a.c": CALL, "control/http/b.c": DEFINE}) == []
+    assert lint({"control/masque/a.c": CALL, "control/http/b.c": DEFINE}) == []
     assert lint({"control/http/a.c": CALL, "datapath/worker/b.c": DEFINE}) == []
 
 
@@ -48,6 +48,19 @@ def test_a_call_of_a_room_that_is_not_lower_is_a_fault(lint, caller, callee, dir
         f"{caller}/a.c: callee of {callee}/b.c goes {direction} from {caller} to {callee}"]
 
 
+def test_a_lower_room_that_is_kept_apart_is_a_fault(lint):
+    assert lint({"control/core/a.c": CALL, "control/http/b.c": DEFINE}) == [
+        "control/core/a.c: callee of control/http/b.c is not for control/core: "
+        "sessions carry any protocol"]
+
+
+def test_a_library_of_another_room_is_a_fault(lint):
+    use = "void nghttp3_conn_del(void); void end(void); void end(void) { nghttp3_conn_del(); }"
+    assert lint({"control/http/a.c": use}) == []
+    assert lint({"control/core/a.c": use}) == [
+        "control/core/a.c: nghttp3_conn_del is for control/http alone"]
+
+
 def test_a_variable_is_like_a_function(lint):
     use = "extern int shared; int get(void); int get(void) { return shared; }"
     assert lint({"control/http/a.c": use, "control/core/b.c": "int shared = 1;"}) == [
@@ -58,7 +71,7 @@ def test_a_function_that_is_handed_down_as_a_pointer_is_no_call(lint):
     lower = "void run(void (*step)(void)); void run(void (*step)(void)) { step(); }"
     upper = ("void run(void (*step)(void)); static void step(void) { }"
              "void start(void); void start(void) { run(step); }")
-    assert lint({"control/http/a.c": lower, "control/core/b.c": upper}) == []
+    assert lint({"control/http/a.c": lower, "control/masque/b.c": upper}) == []
 
 
 def test_a_room_without_a_level_is_a_fault(lint):
@@ -69,7 +82,7 @@ def test_a_room_without_a_level_is_a_fault(lint):
 def test_a_known_call_is_allowed_as_long_as_it_is_made(lint):
     known = {("control/http/a.c", "callee")}
     assert lint({"control/http/a.c": CALL, "control/core/b.c": DEFINE}, known) == []
-    faults = lint({"control/core/a.c": CALL, "control/http/b.c": DEFINE}, known)
+    faults = lint({"control/masque/a.c": CALL, "control/http/b.c": DEFINE}, known)
     assert len(faults) == 1 and "no longer a fault" in faults[0]
 
 
@@ -98,5 +111,5 @@ def test_a_listed_circle_is_allowed_as_long_as_there_is_one(lint):
     assert lint(ring("a", "b", "c"), circles=listed) == []
     assert lint(ring("a", "b"), circles=listed) == []
     assert len(lint(ring("a", "b", "d"), circles=listed)) == 1 + 3 + 1
-    faults = lint({"control/core/a.c": CALL, "control/http/b.c": DEFINE}, circles=listed)
+    faults = lint({"control/masque/a.c": CALL, "control/http/b.c": DEFINE}, circles=listed)
     assert len(faults) == 1 and "no longer a circle" in faults[0]

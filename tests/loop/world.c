@@ -255,8 +255,13 @@ static void relay_open(struct world *w)
 		sides[i] = (struct clv_control_worker){ r->commands[i], r->events[i],
 							r->workers[i] };
 	}
-	must(clv_proxy_new(&pp, &r->proxy) == 0, "proxy");
-	cp.accept_app = r->proxy;
+	if (w->p.accept_ops) {
+		cp.accept_ops = w->p.accept_ops;
+		cp.accept_app = w->p.accept_app;
+	} else {
+		must(clv_proxy_new(&pp, &r->proxy) == 0, "proxy");
+		cp.accept_app = r->proxy;
+	}
 	must(clv_control_open(&cp, &r->control) == 0, "control");
 	r->end = (struct wire_end){ .deliver = relay_deliver, .self = r };
 	wire_join(&w->wire, &r->end);

@@ -37,7 +37,7 @@ struct world_table {
 
 struct world_relay {
 	struct world *world;
-	struct clv_proxy *proxy;
+	struct clv_proxy *proxy; /* NULL: sessions are accepted by another app */
 	struct clv_control *control;
 	struct clv_worker *workers[WORLD_WORKERS_MAX];
 	struct clv_mailbox *commands[WORLD_WORKERS_MAX], *events[WORLD_WORKERS_MAX];
@@ -88,10 +88,12 @@ struct world_params {
 	bool no_datagrams;
 	bool always_retry; /* every client must prove its address */
 	bool late_workers; /* read the clock, then wait until all others have moved */
-	struct clv_control_limits limits; /* zero members take the defaults */
-	struct clv_proxy_limits proxy;	  /* likewise */
-	struct clv_bind_settings bind;	  /* tunnels_max 0: ample, all allowed */
-	bool has_v6;			  /* the relay, away from its clients */
+	struct clv_control_limits limits;	      /* zero members take the defaults */
+	struct clv_proxy_limits proxy;		      /* likewise */
+	struct clv_bind_settings bind;		      /* tunnels_max 0: ample, all allowed */
+	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
+	void *accept_app;
+	bool has_v6; /* the relay, away from its clients */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint32_t icmp_per_sec; /* of a worker */
 	uint64_t answer_ns; /* how long clients wait for answers to their requests; 0: for ever */
