@@ -66,10 +66,7 @@ enum {
 	X("remotes", "remotes-max")
 
 static const struct option long_options[] = {
-#define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
-	RENAMED_OPTIONS(X)
-#undef X
-		{ "relay", required_argument, NULL, OPT_RELAY },
+	{ "relay", required_argument, NULL, OPT_RELAY },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "target", required_argument, NULL, OPT_TARGET },
 	{ "ca", required_argument, NULL, OPT_CA },
@@ -92,7 +89,10 @@ static const struct option long_options[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
-	{ 0 },
+#define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
+	RENAMED_OPTIONS(X)
+#undef X
+		{ 0 },
 };
 
 static const struct {
