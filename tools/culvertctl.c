@@ -158,6 +158,7 @@ static int parse_options(int argc, char *argv[], struct arguments *a)
 		{ "maps", no_argument, NULL, 'm' },
 		{ "watch", optional_argument, NULL, 'w' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "run", optional_argument, NULL, 'R' }, /* the former name of run-dir */
 		{ 0 },
 	};
 	long n;
@@ -189,6 +190,9 @@ static int parse_options(int argc, char *argv[], struct arguments *a)
 				return EXIT_USAGE;
 			a->watch_sec = (unsigned)n;
 			break;
+		case 'R':
+			fputs("culvertctl: --run is now called --run-dir\n", stderr);
+			return EXIT_USAGE;
 		case 'h':
 			fputs(help, stdout);
 			exit(EXIT_SUCCESS);

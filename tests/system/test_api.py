@@ -190,7 +190,7 @@ def test_tunnels_may_be_closed_from_their_own_events(drive, relay, targets):
 
 
 def test_drops_inside_the_client_have_a_reason(lab, forward, relay, targets):
-    client = forward("peer-v4", relay, targets["target-v4"], "--log", "info")
+    client = forward("peer-v4", relay, targets["target-v4"], "--log-level", "info")
     figures = daemon.load(lab["peer-v4"], client.address, size=1472, count=7, wait=200)
     assert figures["received"] == 0
     client.stop()

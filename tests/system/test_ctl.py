@@ -117,6 +117,13 @@ def test_a_wrong_option_is_named(lab, words):
     assert done.returncode == 2 and words[0].split("=")[0] in done.stderr
 
 
+@pytest.mark.parametrize("words", [["--run"], ["--run", "/run/culvert"], ["--run=/run/culvert"]])
+def test_the_former_run_option_is_an_error_that_names_the_new_one(lab, words):
+    done = lab["relay"].run([lab.build / "culvertctl", *words, "status"], check=False)
+    assert done.returncode == 2
+    assert done.stderr == "culvertctl: --run is now called --run-dir\n"
+
+
 def test_the_sums_agree_with_the_tunnels(relay, traffic):
     status, total = relay.ctl("status"), sum(COUNTS.values())
     assert (status["connections"], status["tunnels"], status["egress_ports"]) == (2, 2, 2)

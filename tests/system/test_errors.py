@@ -117,8 +117,8 @@ USAGE = [
 ]
 
 
-RENAMED = [("answer", "answer-timeout"), ("look", "spin"), ("name", "server-name"),
-           ("peer", "permit"), ("remotes", "remotes-max")]
+RENAMED = [("answer", "answer-timeout"), ("log", "log-level"), ("look", "spin"),
+           ("name", "server-name"), ("peer", "permit"), ("remotes", "remotes-max")]
 
 
 @pytest.mark.parametrize("old, new", RENAMED)
@@ -127,7 +127,7 @@ def test_a_former_option_is_an_error_that_names_the_new_one(lab, old, new, form)
     words = form.format(old).split()
     done = lab["peer-v4"].run([lab.build / "culvert", "bind", *words], check=False)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == f"culvert: --{old} has been renamed to --{new}\n"
+    assert done.stderr == f"culvert: --{old} is now called --{new}\n"
 
 
 @pytest.mark.parametrize("words, said", USAGE)

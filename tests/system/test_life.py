@@ -71,7 +71,7 @@ def test_a_ping_slower_than_the_idle_timeout_reopens_its_tunnel(lab, start_relay
     relay = start_relay(config=daemon.CONFIG % {"datapath": "xdp"}
                         + "limits { tunnel-idle-sec = 5 }\n")
     done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v6"], relay.fingerprint,
-                       "--interval", 8, "--log", "info")
+                       "--interval", 8, "--log-level", "info")
     assert done.stdout.splitlines()[-2].startswith("relayed sent 2 received 2"), done.stdout
     assert "info tunnel_ended" in done.stderr
     assert done.returncode == 0

@@ -24,7 +24,7 @@ static const char usage[] =
 	"  --capsules                 send datagrams in capsules: reliable and in order, but slower\n"
 	"  --answer-timeout SECONDS   longest wait for the relay's response to a request (15)\n"
 	"  --spin USEC                busy-poll for this long before sleeping (50; 0: never)\n"
-	"  --log error|warn|info|debug\n"
+	"  --log-level error|warn|info|debug\n"
 	"                             verbosity on standard error (warn)\n"
 	"  --help, --version\n";
 
@@ -49,7 +49,7 @@ enum {
 	OPT_COMPRESS_ABOVE,
 	OPT_ANSWER_TIMEOUT,
 	OPT_SPIN,
-	OPT_LOG,
+	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_RENAMED,
@@ -60,6 +60,7 @@ enum {
 /* X(old name, new name): using an old one is an error that names the new one. */
 #define RENAMED_OPTIONS(X)                                                                         \
 	X("answer", "answer-timeout")                                                              \
+	X("log", "log-level")                                                                      \
 	X("look", "spin")                                                                          \
 	X("name", "server-name")                                                                   \
 	X("peer", "permit")                                                                        \
@@ -86,7 +87,7 @@ static const struct option long_options[] = {
 	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
 	{ "answer-timeout", required_argument, NULL, OPT_ANSWER_TIMEOUT },
 	{ "spin", required_argument, NULL, OPT_SPIN },
-	{ "log", required_argument, NULL, OPT_LOG },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 #define X(old_name, new_name) { old_name, optional_argument, NULL, OPT_RENAMED },
@@ -251,7 +252,7 @@ static int complain_renamed(const char *name)
 
 	while (strcmp(renamed[i].old_name, name))
 		i++;
-	fprintf(stderr, "culvert: --%s has been renamed to --%s\n", name, renamed[i].new_name);
+	fprintf(stderr, "culvert: --%s is now called --%s\n", name, renamed[i].new_name);
 	return -1;
 }
 

@@ -57,7 +57,7 @@ bool peer_is_lost(const struct peer *p, const struct culvert_event *e);
 int peer_print_refused(const struct peer *p, const struct culvert_event *e);
 /* Log that an open tunnel ended. */
 void peer_log_ended(const struct peer *p, const struct culvert_event *e);
-/* Write a log line to stderr if --log includes its level. */
+/* Write a log line to stderr if --log-level includes its level. */
 void peer_log(const struct peer *p, enum culvert_log level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
