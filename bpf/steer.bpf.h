@@ -20,7 +20,7 @@
 #include "parse.bpf.h"
 
 /* The control plane is about to see this flow: leave word which queue it comes in by. */
-static __always_inline void note_queue(const struct clv_tuple *flow, __u32 queue)
+static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 queue)
 {
 	const __u32 *noted = bpf_map_lookup_elem(&rxq_of_flow, flow);
 
@@ -30,13 +30,13 @@ static __always_inline void note_queue(const struct clv_tuple *flow, __u32 queue
 }
 
 /* Up to the control plane, unless the source has sent too much of its kind. */
-static __always_inline enum clv_xdp_counter steer_up(const struct clv_udp_view *udp,
-						     const void *end, __u32 queue,
-						     enum clv_xdp_counter passed)
+static __always_inline enum clv_xdp_counter pass_to_control(const struct clv_udp_view *udp,
+							    const void *end, __u32 queue,
+							    enum clv_xdp_counter passed)
 {
 	if (!clv_guard_admits(udp, end))
 		return CLV_XDP_DROP_GUARD;
-	note_queue(&udp->tuple, queue);
+	record_rx_queue(&udp->tuple, queue);
 	return passed;
 }
 
@@ -52,11 +52,11 @@ static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view
 	if (udp->is_unchecked6)
 		return CLV_XDP_DROP_ZERO_CHECKSUM6;
 	if (!udp->payload_len || (const void *)(first + 1) > end || *first & CLV_QUIC_LONG_HEADER)
-		return steer_up(udp, end, queue, CLV_XDP_PASS_LONG_HEADER);
+		return pass_to_control(udp, end, queue, CLV_XDP_PASS_LONG_HEADER);
 	if (udp->payload_len >= sizeof(*packet) && (const void *)(packet + 1) <= end)
 		ref = clv_conns_find(packet);
 	if (!ref)
-		return steer_up(udp, end, queue, CLV_XDP_PASS_UNKNOWN_CID);
+		return pass_to_control(udp, end, queue, CLV_XDP_PASS_UNKNOWN_CID);
 	meta->kind = CLV_KIND_CONN;
 	meta->ref = *ref;
 	return CLV_XDP_STEER_CONN;

@@ -154,7 +154,7 @@ static bool list_tunnels_contexts(void *user, const struct clv_tunnel_view *v)
 	return true;
 }
 
-static const char *state_of(const struct clv_bound_view *v)
+static const char *state_of(const struct clv_remotes_view *v)
 {
 	if (v->is_pending)
 		return "pending";
@@ -163,7 +163,7 @@ static const char *state_of(const struct clv_bound_view *v)
 	return v->may_send ? "open" : "unacknowledged";
 }
 
-static void list_remote(struct clv_listing *l, const struct clv_bound_view *v)
+static void list_remote(struct clv_listing *l, const struct clv_remotes_view *v)
 {
 	bool has_id = v->context_id != CLV_DGRAM_CONTEXT_NONE;
 	json_t *row;
@@ -195,11 +195,11 @@ json_t *clv_report_contexts(void *user, const json_t *request)
 	/* What workers show is read without asking them: a listing costs no packet its time. */
 	for (uint16_t i = 0; i < daemon->workers_len; i++) {
 		const struct clv_worker *w = daemon->workers[i].worker;
-		uint32_t slots = clv_worker_bound_slots(w);
-		struct clv_bound_view v;
+		uint32_t slots = clv_worker_remote_slots(w);
+		struct clv_remotes_view v;
 
 		for (uint32_t slot = 0; slot < slots; slot++)
-			if (clv_worker_bound_view(w, slot, &v))
+			if (clv_worker_remote_view(w, slot, &v))
 				list_remote(&l, &v);
 	}
 	return clv_listing_end(&l, "contexts");

@@ -81,8 +81,8 @@ static void session_event(struct clv_control *c, const struct clv_record *r, con
 	}
 }
 
-static void stray(struct clv_control *c, const struct clv_evt_stray *evt, const uint8_t *payload,
-		  size_t len)
+static void unclaimed(struct clv_control *c, const struct clv_evt_unclaimed *evt,
+		      const uint8_t *payload, size_t len)
 {
 	struct clv_rx rx = {
 		.local = evt->local,
@@ -143,9 +143,9 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 		too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
 			r->len - sizeof(struct clv_evt_too_big));
 		break;
-	case CLV_EVT_STRAY:
-		stray(c, (const void *)body, body + sizeof(struct clv_evt_stray),
-		      r->len - sizeof(struct clv_evt_stray));
+	case CLV_EVT_UNCLAIMED:
+		unclaimed(c, (const void *)body, body + sizeof(struct clv_evt_unclaimed),
+			  r->len - sizeof(struct clv_evt_unclaimed));
 		break;
 	case CLV_EVT_STOPPED:
 		side->stopped = true;

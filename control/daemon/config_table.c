@@ -220,11 +220,11 @@ static const struct clv_config_option options[] = {
 	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
 	  .help = "Sources tracked at a time, in the kernel and in the daemon each." },
 
-	{ "io", "spin-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.look_ns),
+	{ "io", "spin-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.spin_ns),
 	  .help = "How long an idle worker polls before it sleeps.  Saves the time of a wake-up where\n"
 		  "responses follow soon; it stops by itself where they do not.  0: never." },
 	{ "io", "spin-below-packets-per-sec", RANGE(0, 10000000, "packets", "15000"),
-	  MEMBER(pace.look_per_sec),
+	  MEMBER(pace.spin_per_sec),
 	  .help = "At higher rates an idle worker sleeps at once: packets arrive in batches anyway." },
 	{ "io", "batch-packets", RANGE(0, 64, "packets", "64"), MEMBER(pace.batch),
 	  .help = "At high rates that do not keep it busy all the time, a worker pauses until about so\n"

@@ -140,7 +140,7 @@ static int load(struct clv_daemon *daemon)
 		.conn_ids = limits->conns_max * CIDS_PER_CONN * daemon->workers_len,
 		.contexts = (limits->tunnels_max + daemon->config.bind.remotes_max) *
 			    daemon->workers_len,
-		.bindings = limits->tunnels_max * CLV_TUNNEL_ENDS * daemon->workers_len,
+		.bindings = limits->tunnels_max * CLV_BOUND_PORTS * daemon->workers_len,
 		.listeners = LISTENER_ENTRIES,
 		.denied = DENIED_ENTRIES,
 		.guard = limits->guard_sources,

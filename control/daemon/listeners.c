@@ -142,7 +142,7 @@ int clv_listeners_open(struct clv_daemon *daemon)
 	for (i = 0; i < daemon->workers_len && !err; i++) {
 		params.counters = &daemon->workers[i].unused;
 		params.sockets_max = CLV_LISTENERS_MAX +
-				     daemon->config.limits.tunnels_max * CLV_TUNNEL_ENDS;
+				     daemon->config.limits.tunnels_max * CLV_BOUND_PORTS;
 		err = clv_sock_open(&params, &daemon->workers[i].sock);
 	}
 	if (err)

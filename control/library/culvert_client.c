@@ -81,8 +81,8 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	if (!c)
 		return -ENOMEM;
 	c->pace.p = (struct clv_pace_params){
-		.look_ns = o->spin_usec * USEC_NS,
-		.look_per_sec = SPIN_PER_SEC,
+		.spin_ns = o->spin_usec * USEC_NS,
+		.spin_per_sec = SPIN_PER_SEC,
 	};
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
@@ -186,8 +186,8 @@ void culvert_stats(const struct culvert *c, struct culvert_stats *out)
 		.received_dropped = c->received_dropped,
 		.packets_in = clv_count_read(n, CLV_COUNT_RX_PEER),
 		.packets_out = clv_count_read(n, CLV_COUNT_TX_PEER),
-		.spins = c->pace.looks,
-		.spins_useful = c->pace.looks_found,
+		.spins = c->pace.spins,
+		.spins_useful = c->pace.spins_useful,
 	};
 }
 

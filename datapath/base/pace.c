@@ -26,8 +26,8 @@ static void count_window(struct clv_pace *pace, uint64_t now_ns)
 
 static void remember(struct clv_pace *pace, bool found)
 {
-	pace->looks++;
-	pace->looks_found += found;
+	pace->spins++;
+	pace->spins_useful += found;
 	if (found)
 		pace->found++;
 	else
@@ -38,9 +38,9 @@ static void remember(struct clv_pace *pace, bool found)
 	pace->missed /= 2;
 }
 
-static bool is_worth_looking(const struct clv_pace *pace)
+static bool is_worth_spinning(const struct clv_pace *pace)
 {
-	if (pace->per_sec > pace->p.look_per_sec)
+	if (pace->per_sec > pace->p.spin_per_sec)
 		return false;
 	return pace->missed < OUTCOMES_MAX / 4 || pace->found * MISSES_PER_FIND >= pace->missed ||
 	       pace->skipped >= TRY_AGAIN;
@@ -48,12 +48,12 @@ static bool is_worth_looking(const struct clv_pace *pace)
 
 static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
 {
-	if (pace->is_looking && idle_ns < pace->p.look_ns) {
+	if (pace->is_spinning && idle_ns < pace->p.spin_ns) {
 		pace->has_waited = true;
 		return CLV_PACE_STEP;
 	}
-	if (pace->is_looking) {
-		pace->is_looking = false;
+	if (pace->is_spinning) {
+		pace->is_spinning = false;
 		remember(pace, false);
 	}
 	return CLV_PACE_SLEEP;
@@ -83,11 +83,11 @@ enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_
 	pace->work += work;
 	count_window(pace, now_ns);
 	if (work) {
-		if (pace->is_looking && pace->has_waited)
+		if (pace->is_spinning && pace->has_waited)
 			remember(pace, true); /* what goes on at once would have come anyway */
 		pace->has_waited = false;
-		pace->is_looking = pace->p.look_ns && is_worth_looking(pace);
-		pace->skipped = pace->is_looking ? 0 : pace->skipped + 1;
+		pace->is_spinning = pace->p.spin_ns && is_worth_spinning(pace);
+		pace->skipped = pace->is_spinning ? 0 : pace->skipped + 1;
 		pace->last_work_ns = now_ns;
 		idle_ns = 0;
 	}

@@ -26,7 +26,7 @@ enum {
 enum clv_umem_place {
 	CLV_UMEM_POOL = 0,
 	CLV_UMEM_FILL,
-	CLV_UMEM_HANDS,
+	CLV_UMEM_HELD,
 	CLV_UMEM_TX,
 };
 

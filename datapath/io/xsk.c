@@ -176,7 +176,7 @@ static void prefetch_headers(const struct clv_xsk_port *x, const struct clv_xsk_
 	clv_prefetch(p, HEADERS_BYTES);
 }
 
-/* Returns the datagrams put into batch; x->hands counts frames, which may be more. */
+/* Returns the datagrams put into batch; x->held_len counts frames, which may be more. */
 static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct clv_rx *batch,
 			  unsigned max)
 {
@@ -197,8 +197,8 @@ static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct
 
 		if (i + HEADERS_AHEAD < got)
 			prefetch_headers(x, s, at + i + HEADERS_AHEAD);
-		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HANDS);
-		x->in_hand[x->hands++] = frame;
+		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HELD);
+		x->held[x->held_len++] = frame;
 		good += read_frame(x, s, desc, &batch[good]);
 	}
 	xsk_ring_cons__release(&s->rx, got);
@@ -211,11 +211,11 @@ static unsigned xsk_rx(struct clv_port *port, struct clv_rx *batch, unsigned max
 	struct clv_xsk_port *x = clv_xsk_of(port);
 	unsigned good = 0, i, at = x->next_rx;
 
-	assert(!x->hands);
+	assert(!x->held_len);
 	if (max > CLV_PORT_BATCH)
 		max = CLV_PORT_BATCH;
-	for (i = 0; i < x->count && x->hands < max; i++) {
-		good += rx_socket(x, x->socks[at], batch + good, max - x->hands);
+	for (i = 0; i < x->count && x->held_len < max; i++) {
+		good += rx_socket(x, x->socks[at], batch + good, max - x->held_len);
 		at = at + 1 < x->count ? at + 1 : 0;
 	}
 	x->next_rx = x->next_rx + 1 < x->count ? x->next_rx + 1 : 0;
@@ -227,9 +227,9 @@ static void xsk_rx_done(struct clv_port *port)
 	struct clv_xsk_port *x = clv_xsk_of(port);
 	unsigned i;
 
-	for (i = 0; i < x->hands; i++)
-		clv_umem_give(&x->umem, x->in_hand[i], CLV_UMEM_HANDS);
-	x->hands = 0;
+	for (i = 0; i < x->held_len; i++)
+		clv_umem_give(&x->umem, x->held[i], CLV_UMEM_HELD);
+	x->held_len = 0;
 	for (i = 0; i < x->count; i++)
 		clv_xsk_refill(x, x->socks[i]);
 }
@@ -237,11 +237,11 @@ static void xsk_rx_done(struct clv_port *port)
 static int xsk_tx_take(struct clv_port *port, struct clv_tx *tx)
 {
 	struct clv_xsk_port *x = clv_xsk_of(port);
-	uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_HANDS);
+	uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
 
 	if (frame == CLV_UMEM_NO_FRAME) {
 		reap_all(x);
-		frame = clv_umem_take(&x->umem, CLV_UMEM_HANDS);
+		frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
 		if (frame == CLV_UMEM_NO_FRAME)
 			return -ENOBUFS;
 	}
@@ -253,7 +253,7 @@ static int xsk_tx_take(struct clv_port *port, struct clv_tx *tx)
 
 static void xsk_tx_give(struct clv_port *port, struct clv_tx *tx)
 {
-	clv_umem_give(&clv_xsk_of(port)->umem, tx->frame, CLV_UMEM_HANDS);
+	clv_umem_give(&clv_xsk_of(port)->umem, tx->frame, CLV_UMEM_HELD);
 }
 
 static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
@@ -284,7 +284,7 @@ static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 		.addr = tx->frame + PAYLOAD_OFFSET - headers,
 		.len = (uint32_t)(headers + len),
 	};
-	clv_umem_move(&x->umem, tx->frame, CLV_UMEM_HANDS, CLV_UMEM_TX);
+	clv_umem_move(&x->umem, tx->frame, CLV_UMEM_HELD, CLV_UMEM_TX);
 	s->queued++;
 	return;
 
@@ -406,17 +406,17 @@ int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_inf
 	return 0;
 }
 
-void clv_xsk_census(struct clv_port *port, struct clv_xsk_census *out)
+void clv_xsk_accounting(struct clv_port *port, struct clv_xsk_accounting *out)
 {
 	struct clv_xsk_port *x = clv_xsk_of(port);
-	struct clv_xsk_census census = { 0 };
+	struct clv_xsk_accounting accounting = { 0 };
 	unsigned i;
 
 	reap_all(x);
 	for (i = 0; i < x->count; i++) {
-		census.receiving += x->socks[i]->receiving;
-		census.sending += x->socks[i]->sending + x->socks[i]->queued;
+		accounting.receiving += x->socks[i]->receiving;
+		accounting.sending += x->socks[i]->sending + x->socks[i]->queued;
 	}
-	census.pool = x->umem.free_count;
-	*out = census;
+	accounting.pool = x->umem.free_count;
+	*out = accounting;
 }

@@ -103,12 +103,12 @@ int clv_xsk_wait_unbound(const char *ifname, uint32_t queue);
 int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_info *out);
 
 /* Where the frames are; their sum with the batch in hand is all of the memory. */
-struct clv_xsk_census {
+struct clv_xsk_accounting {
 	uint32_t pool;
 	uint32_t receiving; /* in fill rings, in the driver, or received and not read yet */
 	uint32_t sending;   /* queued or submitted, and not known to be completed */
 };
 /* Reaps completions first.  For tests and debugging. */
-void clv_xsk_census(struct clv_port *port, struct clv_xsk_census *out);
+void clv_xsk_accounting(struct clv_port *port, struct clv_xsk_accounting *out);
 
 #endif

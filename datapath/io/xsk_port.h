@@ -41,8 +41,8 @@ struct clv_xsk_port {
 	bool verify_checksum;
 	int epoll_fd;
 	unsigned next_rx; /* socket to begin with */
-	unsigned hands;
-	uint64_t in_hand[CLV_PORT_BATCH]; /* frames of the batch the worker has */
+	unsigned held_len;
+	uint64_t held[CLV_PORT_BATCH]; /* frames of the batch the worker has */
 	unsigned count;
 	struct clv_xsk_link links[CLV_LINKS_MAX];
 	struct clv_xsk_sock *socks[CLV_XSKS_MAX];

@@ -321,7 +321,7 @@ static int read_from_other_path(struct clv_conn *conn, const struct clv_rx *rx)
 	uint64_t received = clv_conn_received(conn);
 	int rv;
 
-	clv_paths_note(&conn->paths, rx, &conn->flow);
+	clv_paths_record(&conn->paths, rx, &conn->flow);
 	rv = read_packet(conn, rx);
 	if (clv_conn_received(conn) == received)
 		conn->paths = paths;

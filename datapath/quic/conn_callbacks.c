@@ -246,7 +246,7 @@ static int on_begin_path_validation(ngtcp2_conn *qc, uint32_t flags, const ngtcp
 	(void)flags;
 	if (clv_path_is(path, &conn->flow))
 		clv_paths_keep(&conn->paths, &conn->flow); /* it is about to be left */
-	clv_paths_ask(&conn->paths, path, fallback != NULL);
+	clv_paths_challenge(&conn->paths, path, fallback != NULL);
 	return 0;
 }
 
@@ -261,7 +261,7 @@ static int on_path_validation(ngtcp2_conn *qc, uint32_t flags, const ngtcp2_path
 	(void)path;
 	(void)fallback;
 	(void)result; /* the connection asks ngtcp2 which path it uses now */
-	clv_paths_ask(&conn->paths, NULL, false);
+	clv_paths_challenge(&conn->paths, NULL, false);
 	return 0;
 }
 

@@ -51,7 +51,7 @@ static struct clv_flow *place(struct clv_paths *p, const struct clv_endpoint *lo
 	return &p->flow[i];
 }
 
-void clv_paths_note(struct clv_paths *p, const struct clv_rx *rx, const struct clv_flow *like)
+void clv_paths_record(struct clv_paths *p, const struct clv_rx *rx, const struct clv_flow *like)
 {
 	struct clv_flow *flow;
 
@@ -78,7 +78,7 @@ void clv_paths_keep(struct clv_paths *p, const struct clv_flow *flow)
 	*place(p, &flow->local, &flow->remote) = *flow;
 }
 
-void clv_paths_ask(struct clv_paths *p, const ngtcp2_path *path, bool must_answer)
+void clv_paths_challenge(struct clv_paths *p, const ngtcp2_path *path, bool must_answer)
 {
 	p->asked = path ? (uint8_t)(find(p, path) + 1) : 0;
 	p->validating = must_answer ? p->asked : 0;

@@ -37,14 +37,14 @@ bool clv_path_is(const ngtcp2_path *path, const struct clv_flow *flow);
 /* The flow of a path, or NULL.  Lends, until the next note or keep. */
 struct clv_flow *clv_paths_find(struct clv_paths *p, const ngtcp2_path *path);
 /* Learn how to answer rx.  like: the flow in use; what rx does not say is taken from it. */
-void clv_paths_note(struct clv_paths *p, const struct clv_rx *rx, const struct clv_flow *like);
+void clv_paths_record(struct clv_paths *p, const struct clv_rx *rx, const struct clv_flow *like);
 /* Remember a flow, as the one that is left for another. */
 void clv_paths_keep(struct clv_paths *p, const struct clv_flow *flow);
 /*
  * A challenge goes out on path; NULL: none does.  must_answer: else the path is not used.  ngtcp2
  * validates one path at a time.
  */
-void clv_paths_ask(struct clv_paths *p, const ngtcp2_path *path, bool must_answer);
+void clv_paths_challenge(struct clv_paths *p, const ngtcp2_path *path, bool must_answer);
 bool clv_paths_is_validating(const struct clv_paths *p, const struct clv_flow *flow);
 
 #endif

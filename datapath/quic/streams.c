@@ -165,7 +165,7 @@ static bool has_output(const struct clv_stream *s)
 }
 
 /* Something about it changed: its turn comes, or is over, or it is of no use any more. */
-static void settle(struct clv_streams *ss, struct clv_stream *s)
+static void update_place(struct clv_streams *ss, struct clv_stream *s)
 {
 	if (s->place == IN_UNOPENED)
 		return;
@@ -199,7 +199,7 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 	if (len) {
 		c = malloc(sizeof(*c) + len);
 		if (!c) {
-			settle(ss, s);
+			update_place(ss, s);
 			return -ENOMEM;
 		}
 		c->next = NULL;
@@ -219,7 +219,7 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 			*ss->total += len;
 	}
 	s->fin |= fin;
-	settle(ss, s);
+	update_place(ss, s);
 	return 0;
 }
 
@@ -261,7 +261,7 @@ void clv_streams_retry_open(struct clv_streams *ss, ngtcp2_conn *qc)
 			continue;
 		}
 		leave(ss, s);
-		settle(ss, s);
+		update_place(ss, s);
 	}
 }
 
@@ -300,7 +300,7 @@ void clv_streams_sent(struct clv_streams *ss, int64_t id, size_t len, bool fin)
 	if (fin && !s->send_chunk)
 		s->fin_sent = true;
 	leave(ss, s); /* and to the end of the queue, if there is more */
-	settle(ss, s);
+	update_place(ss, s);
 }
 
 void clv_streams_block(struct clv_streams *ss, int64_t id)
@@ -310,7 +310,7 @@ void clv_streams_block(struct clv_streams *ss, int64_t id)
 	if (!s)
 		return;
 	s->blocked = true;
-	settle(ss, s);
+	update_place(ss, s);
 }
 
 void clv_streams_unblock(struct clv_streams *ss, int64_t id)
@@ -320,7 +320,7 @@ void clv_streams_unblock(struct clv_streams *ss, int64_t id)
 	if (!s)
 		return;
 	s->blocked = false;
-	settle(ss, s);
+	update_place(ss, s);
 }
 
 void clv_streams_acked(struct clv_streams *ss, int64_t id, uint64_t len)
@@ -344,7 +344,7 @@ void clv_streams_acked(struct clv_streams *ss, int64_t id, uint64_t len)
 		drop_head_chunk(s);
 	}
 	if (s)
-		settle(ss, s);
+		update_place(ss, s);
 }
 
 void clv_streams_drop(struct clv_streams *ss, int64_t id)

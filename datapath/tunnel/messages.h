@@ -242,7 +242,7 @@ enum clv_event {
 	CLV_EVT_DELIVERY,     /* tail: UDP payload from the peer; wire is zero for Context ID 0 */
 	CLV_EVT_CONTEXT_ZERO, /* struct clv_evt_tunnel: a datagram by Context ID 0 without a target */
 	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
-	CLV_EVT_STRAY,	    /* struct clv_evt_stray, tail: UDP payload of no connection we know */
+	CLV_EVT_UNCLAIMED, /* struct clv_evt_unclaimed, tail: UDP payload of no connection we know */
 	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: a stateless reset would end in it */
 	CLV_EVT_TOO_BIG,    /* struct clv_evt_too_big, tail: the packet that came, cut short */
 	CLV_EVT_STOPPED,    /* no body: last message of a worker */
@@ -291,7 +291,7 @@ struct clv_evt_remote {
 	struct clv_endpoint remote;
 };
 
-struct clv_evt_stray {
+struct clv_evt_unclaimed {
 	struct clv_endpoint local;
 	struct clv_endpoint remote;
 	uint8_t ecn;

@@ -28,26 +28,26 @@ struct wire_key {
 
 /* ---- life ---- */
 
-int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
-		   const uint64_t seed[static 2])
+int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets,
+		     const uint64_t seed[static 2])
 {
 	size_t room = max ? max : 1;
 
-	*rs = (struct clv_bound){
+	*rs = (struct clv_remotes){
 		.max = max,
 		.wait_packets = wait_packets,
 		.seed = { seed[0], seed[1] },
 	};
 	rs->slots = calloc(room, sizeof(*rs->slots));
-	rs->shown = calloc(room, sizeof(*rs->shown));
+	rs->published = calloc(room, sizeof(*rs->published));
 	rs->rates = calloc(RATES_LEN, sizeof(*rs->rates));
 	rs->free = calloc(room, sizeof(*rs->free));
-	if (!rs->slots || !rs->shown || !rs->rates || !rs->free ||
+	if (!rs->slots || !rs->published || !rs->rates || !rs->free ||
 	    clv_table_init(&rs->by_id, sizeof(struct id_key), room, seed) ||
 	    clv_table_init(&rs->by_wire, sizeof(struct wire_key), room, seed) ||
 	    clv_table_init(&rs->by_tuple, sizeof(struct clv_tuple), room, seed) ||
 	    clv_timers_init(&rs->timers, room)) {
-		clv_bound_fini(rs);
+		clv_remotes_fini(rs);
 		return -ENOMEM;
 	}
 	while (rs->free_len < max) { /* lowest on top */
@@ -57,7 +57,7 @@ int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
 	return 0;
 }
 
-void clv_bound_fini(struct clv_bound *rs)
+void clv_remotes_fini(struct clv_remotes *rs)
 {
 	clv_timers_fini(&rs->timers);
 	clv_table_fini(&rs->by_tuple);
@@ -65,20 +65,20 @@ void clv_bound_fini(struct clv_bound *rs)
 	clv_table_fini(&rs->by_id);
 	free(rs->free);
 	free(rs->rates);
-	free(rs->shown);
+	free(rs->published);
 	free(rs->slots);
-	*rs = (struct clv_bound){ 0 };
+	*rs = (struct clv_remotes){ 0 };
 }
 
 /* ---- what others see ---- */
 
 /* A view is copied word by word, so that a reader on another thread only ever sees whole words. */
 enum {
-	VIEW_WORDS = sizeof(struct clv_bound_view) / sizeof(uint64_t),
+	VIEW_WORDS = sizeof(struct clv_remotes_view) / sizeof(uint64_t),
 };
-_Static_assert(sizeof(struct clv_bound_view) % sizeof(uint64_t) == 0, "copied by words");
+_Static_assert(sizeof(struct clv_remotes_view) % sizeof(uint64_t) == 0, "copied by words");
 
-static void store_words(struct clv_bound_view *to, const struct clv_bound_view *from)
+static void store_words(struct clv_remotes_view *to, const struct clv_remotes_view *from)
 {
 	const uint64_t *in = (const uint64_t *)from;
 	uint64_t *out = (uint64_t *)to;
@@ -87,7 +87,7 @@ static void store_words(struct clv_bound_view *to, const struct clv_bound_view *
 		__atomic_store_n(&out[i], in[i], __ATOMIC_RELAXED);
 }
 
-static void load_words(struct clv_bound_view *to, const struct clv_bound_view *from)
+static void load_words(struct clv_remotes_view *to, const struct clv_remotes_view *from)
 {
 	const uint64_t *in = (const uint64_t *)from;
 	uint64_t *out = (uint64_t *)to;
@@ -97,7 +97,7 @@ static void load_words(struct clv_bound_view *to, const struct clv_bound_view *f
 }
 
 /* Show a slot anew: view, or nothing when it is NULL. */
-static void show(struct clv_bound_shown *s, const struct clv_bound_view *view)
+static void show(struct clv_remotes_published *s, const struct clv_remotes_view *view)
 {
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -107,31 +107,31 @@ static void show(struct clv_bound_shown *s, const struct clv_bound_view *view)
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELEASE);
 }
 
-static void show_again(struct clv_bound *rs, const struct clv_bound_remote *r)
+static void show_again(struct clv_remotes *rs, const struct clv_remotes_entry *r)
 {
-	struct clv_bound_view view = rs->shown[r->slot].view; /* we alone write it */
+	struct clv_remotes_view view = rs->published[r->slot].view; /* we alone write it */
 
 	view.context_id = r->context_id;
 	view.is_pending = r->is_pending;
 	view.may_send = r->may_send;
 	view.is_hairpin = r->is_hairpin;
-	show(&rs->shown[r->slot], &view);
+	show(&rs->published[r->slot], &view);
 }
 
-uint32_t clv_bound_seen(const struct clv_bound *rs)
+uint32_t clv_remotes_seen(const struct clv_remotes *rs)
 {
 	return __atomic_load_n(&rs->seen, __ATOMIC_ACQUIRE);
 }
 
-bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out)
+bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_remotes_view *out)
 {
-	const struct clv_bound_shown *s;
+	const struct clv_remotes_published *s;
 	uint32_t before, after;
 	bool used;
 
 	if (slot >= rs->max)
 		return false;
-	s = &rs->shown[slot];
+	s = &rs->published[slot];
 	do {
 		before = __atomic_load_n(&s->sequence, __ATOMIC_ACQUIRE);
 		used = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
@@ -144,32 +144,33 @@ bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_
 
 /* ---- finding ---- */
 
-static struct clv_bound_remote *at(struct clv_bound *rs, const struct clv_table *table,
-				   const void *key)
+static struct clv_remotes_entry *at(struct clv_remotes *rs, const struct clv_table *table,
+				    const void *key)
 {
 	uint64_t slot;
 
 	return clv_table_find(table, key, &slot) ? &rs->slots[slot] : NULL;
 }
 
-struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
-					 uint64_t context_id)
+struct clv_remotes_entry *clv_remotes_by_id(struct clv_remotes *rs, const struct clv_tunnel *t,
+					    uint64_t context_id)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
 	return at(rs, &rs->by_id, &key);
 }
 
-struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
-					   const struct clv_endpoint *wire)
+struct clv_remotes_entry *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
+					      const struct clv_endpoint *wire)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
 
 	return at(rs, &rs->by_wire, &key);
 }
 
-struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
-					    const struct clv_endpoint *remote)
+struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
+					       const struct clv_endpoint *local,
+					       const struct clv_endpoint *remote)
 {
 	const struct clv_tuple key = { .local = *local, .remote = *remote };
 
@@ -178,19 +179,19 @@ struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct c
 
 /* ---- coming and going ---- */
 
-struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
-				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
-				       uint16_t worker_id)
+struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
+					  const struct clv_endpoint *wire, uint64_t worker_now_ns,
+					  uint16_t worker_id)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
-	struct clv_bound_view view = {
+	struct clv_remotes_view view = {
 		.tunnel = { t->slot, t->generation, worker_id, { 0 } },
 		.wire = *wire,
 		.context_id = CLV_DGRAM_CONTEXT_NONE,
 		.is_pending = true,
 		.last_ns = worker_now_ns,
 	};
-	struct clv_bound_remote *r;
+	struct clv_remotes_entry *r;
 	uint32_t slot;
 
 	if (!rs->free_len)
@@ -200,7 +201,7 @@ struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *
 		return NULL;
 	rs->free_len--;
 	r = &rs->slots[slot];
-	*r = (struct clv_bound_remote){
+	*r = (struct clv_remotes_entry){
 		.used = true,
 		.is_pending = true,
 		.slot = slot,
@@ -215,51 +216,51 @@ struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *
 		rs->slots[r->next - 1].prev = slot + 1;
 	t->remotes = slot + 1;
 	t->remotes_len++;
-	show(&rs->shown[slot], &view);
+	show(&rs->published[slot], &view);
 	if (slot >= rs->seen)
 		__atomic_store_n(&rs->seen, slot + 1, __ATOMIC_RELEASE);
 	return r;
 }
 
-static struct clv_tuple tuple_of(const struct clv_bound_remote *r)
+static struct clv_tuple tuple_of(const struct clv_remotes_entry *r)
 {
 	return (struct clv_tuple){ .local = r->flow.local, .remote = r->flow.remote };
 }
 
-int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
-		     uint32_t socket)
+int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
+			const struct clv_remote *remote, uint32_t socket)
 {
 	const struct clv_tuple before = tuple_of(r);
-	const struct clv_tuple after = { .local = way->local, .remote = way->remote };
+	const struct clv_tuple after = { .local = remote->local, .remote = remote->remote };
 
 	if (r->is_pending || memcmp(&before, &after, sizeof(before))) {
-		if (clv_bound_by_tuple(rs, &way->local, &way->remote) ||
+		if (clv_remotes_by_tuple(rs, &remote->local, &remote->remote) ||
 		    clv_table_insert(&rs->by_tuple, &after, r->slot))
 			return CLV_EFULL;
 		if (!r->is_pending)
 			clv_table_remove(&rs->by_tuple, &before);
 	}
 	r->is_pending = false;
-	r->is_hairpin = way->flags & CLV_REMOTE_HAIRPIN;
-	r->far = way->far;
+	r->is_hairpin = remote->flags & CLV_REMOTE_HAIRPIN;
+	r->far = remote->far;
 	r->flow = (struct clv_flow){
-		.local = way->local,
-		.remote = way->remote,
+		.local = remote->local,
+		.remote = remote->remote,
 		.socket = socket,
-		.hop = way->hop,
+		.hop = remote->hop,
 	};
 	show_again(rs, r);
 	return 0;
 }
 
-uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
-			  struct clv_pool *pool)
+uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
+			    struct clv_remotes_entry *r, struct clv_pool *pool)
 {
 	const struct wire_key key = { .wire = r->wire, .tunnel = t->slot };
 	const struct clv_tuple tuple = tuple_of(r);
 
-	if (clv_bound_has_context(r))
-		clv_bound_close(rs, t, r->context_id);
+	if (clv_remotes_has_context(r))
+		clv_remotes_close(rs, t, r->context_id);
 	if (r->prev)
 		rs->slots[r->prev - 1].next = r->next;
 	else
@@ -273,19 +274,19 @@ uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv
 		clv_table_remove(&rs->by_tuple, &tuple);
 	r->used = false;
 	rs->free[rs->free_len++] = r->slot;
-	show(&rs->shown[r->slot], NULL);
+	show(&rs->published[r->slot], NULL);
 	return clv_sendq_fini(&r->wait, pool);
 }
 
 /* ---- Context IDs ---- */
 
-int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
-		   uint64_t context_id, bool may_send)
+int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
+		     struct clv_remotes_entry *r, uint64_t context_id, bool may_send)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
 	if (r->context_id != context_id) {
-		if (clv_bound_has_context(r) || clv_table_insert(&rs->by_id, &key, r->slot))
+		if (clv_remotes_has_context(r) || clv_table_insert(&rs->by_id, &key, r->slot))
 			return CLV_EFULL;
 		r->context_id = context_id;
 		r->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, context_id,
@@ -296,11 +297,11 @@ int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_
 	return 0;
 }
 
-struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
-					 uint64_t context_id)
+struct clv_remotes_entry *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
+					    uint64_t context_id)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
-	struct clv_bound_remote *r = at(rs, &rs->by_id, &key);
+	struct clv_remotes_entry *r = at(rs, &rs->by_id, &key);
 
 	if (!r)
 		return NULL;
@@ -318,33 +319,33 @@ static void bump(uint64_t *value, uint64_t n)
 	__atomic_store_n(value, *value + n, __ATOMIC_RELAXED);
 }
 
-void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
-		     uint64_t now_ns)
+void clv_remotes_count(struct clv_remotes *rs, struct clv_remotes_entry *r, bool to_remote,
+		       size_t len, uint64_t now_ns)
 {
-	struct clv_bound_view *v = &rs->shown[r->slot].view;
+	struct clv_remotes_view *v = &rs->published[r->slot].view;
 
 	bump(to_remote ? &v->to_remote_packets : &v->to_peer_packets, 1);
 	bump(to_remote ? &v->to_remote_bytes : &v->to_peer_bytes, len);
 	__atomic_store_n(&v->last_ns, now_ns, __ATOMIC_RELAXED);
 }
 
-uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r)
+uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remotes_entry *r)
 {
-	return rs->shown[r->slot].view.last_ns;
+	return rs->published[r->slot].view.last_ns;
 }
 
-bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
-		       const struct clv_endpoint *wire, uint64_t now_ns)
+bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
+			 const struct clv_endpoint *wire, uint64_t now_ns)
 {
 	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
 	uint64_t hash;
-	struct clv_bound_rate *rate;
+	struct clv_remotes_rate *rate;
 
 	if (!t->busy_per_sec)
 		return false;
 	hash = clv_hash(rs->seed, &key, sizeof(key));
 	rate = &rs->rates[hash % RATES_LEN];
 	if (rate->key != hash || now_ns - rate->since_ns >= CLV_SEC)
-		*rate = (struct clv_bound_rate){ .key = hash, .since_ns = now_ns };
+		*rate = (struct clv_remotes_rate){ .key = hash, .since_ns = now_ns };
 	return ++rate->packets == t->busy_per_sec;
 }

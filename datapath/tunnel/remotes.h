@@ -9,7 +9,7 @@
  * decided.
  *
  * Spec: draft-ietf-masque-connect-udp-listen-13 sections 3 to 5 and 8.
- * Threading: its worker; clv_bound_view from any thread.
+ * Threading: its worker; clv_remotes_view from any thread.
  */
 #ifndef CLV_TUNNEL_REMOTES_H
 #define CLV_TUNNEL_REMOTES_H
@@ -34,7 +34,7 @@ enum {
 	CLV_BOUND_PREFIX_MAX = CLV_DGRAM_PREFIX_MAX + CLV_DGRAM_REMOTE_MAX,
 };
 
-struct clv_bound_remote {
+struct clv_remotes_entry {
 	bool used;
 	bool is_pending; /* control has not decided: flow says nothing yet */
 	bool may_send;	 /* by its own context */
@@ -52,7 +52,7 @@ struct clv_bound_remote {
 };
 
 /* One remote as other threads see it. */
-struct clv_bound_view {
+struct clv_remotes_view {
 	struct clv_ref tunnel;
 	struct clv_endpoint wire;
 	uint64_t context_id; /* CLV_DGRAM_CONTEXT_NONE: by the uncompressed context only */
@@ -63,23 +63,23 @@ struct clv_bound_view {
 };
 
 /* A view that is being written; an odd sequence number says so. */
-struct clv_bound_shown {
+struct clv_remotes_published {
 	uint32_t sequence; /* 0: never used */
 	bool used;
-	struct clv_bound_view view;
+	struct clv_remotes_view view;
 };
 
 /* One of the (tunnel, remote) pairs whose uncompressed datagrams are counted. */
-struct clv_bound_rate {
+struct clv_remotes_rate {
 	uint64_t key; /* hash; another pair of the same place takes it over */
 	uint64_t since_ns;
 	uint32_t packets;
 };
 
-struct clv_bound {
-	struct clv_bound_remote *slots;
-	struct clv_bound_shown *shown; /* parallel to slots */
-	struct clv_bound_rate *rates;
+struct clv_remotes {
+	struct clv_remotes_entry *slots;
+	struct clv_remotes_published *published; /* parallel to slots */
+	struct clv_remotes_rate *rates;
 	uint32_t *free; /* stack of free slots */
 	uint32_t free_len, max;
 	uint32_t seen;		/* slots that were ever used are below it; read by other threads */
@@ -92,34 +92,35 @@ struct clv_bound {
 };
 
 /* max 0: none, and every function that would need one says so.  Returns 0 or -ENOMEM. */
-int clv_bound_init(struct clv_bound *rs, uint32_t max, uint32_t wait_packets,
-		   const uint64_t seed[static 2]);
+int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets,
+		     const uint64_t seed[static 2]);
 /* Every remote must have been removed. */
-void clv_bound_fini(struct clv_bound *rs);
+void clv_remotes_fini(struct clv_remotes *rs);
 
 /* NULL when there is none. */
-struct clv_bound_remote *clv_bound_by_id(struct clv_bound *rs, const struct clv_tunnel *t,
-					 uint64_t context_id);
-struct clv_bound_remote *clv_bound_by_wire(struct clv_bound *rs, const struct clv_tunnel *t,
-					   const struct clv_endpoint *wire);
-struct clv_bound_remote *clv_bound_by_tuple(struct clv_bound *rs, const struct clv_endpoint *local,
-					    const struct clv_endpoint *remote);
+struct clv_remotes_entry *clv_remotes_by_id(struct clv_remotes *rs, const struct clv_tunnel *t,
+					    uint64_t context_id);
+struct clv_remotes_entry *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
+					      const struct clv_endpoint *wire);
+struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
+					       const struct clv_endpoint *local,
+					       const struct clv_endpoint *remote);
 
 /* Make a pending remote.  Returns NULL when there is no room. */
-struct clv_bound_remote *clv_bound_add(struct clv_bound *rs, struct clv_tunnel *t,
-				       const struct clv_endpoint *wire, uint64_t worker_now_ns,
-				       uint16_t worker_id);
+struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
+					  const struct clv_endpoint *wire, uint64_t worker_now_ns,
+					  uint16_t worker_id);
 /*
  * Give a remote its way, which ends its being pending.  way: borrows.  socket: its number in the
  * sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
  */
-int clv_bound_settle(struct clv_bound *rs, struct clv_bound_remote *r, const struct clv_remote *way,
-		     uint32_t socket);
+int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
+			const struct clv_remote *remote, uint32_t socket);
 /* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
-uint32_t clv_bound_remove(struct clv_bound *rs, struct clv_tunnel *t, struct clv_bound_remote *r,
-			  struct clv_pool *pool);
+uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
+			    struct clv_remotes_entry *r, struct clv_pool *pool);
 
-static inline bool clv_bound_has_context(const struct clv_bound_remote *r)
+static inline bool clv_remotes_has_context(const struct clv_remotes_entry *r)
 {
 	return r->context_id != CLV_DGRAM_CONTEXT_NONE;
 }
@@ -128,25 +129,25 @@ static inline bool clv_bound_has_context(const struct clv_bound_remote *r)
  * Give a remote its Context ID; the same again to say may_send: to be sent by, too.
  * Returns 0, or CLV_EFULL when it has another.
  */
-int clv_bound_open(struct clv_bound *rs, const struct clv_tunnel *t, struct clv_bound_remote *r,
-		   uint64_t context_id, bool may_send);
+int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
+		     struct clv_remotes_entry *r, uint64_t context_id, bool may_send);
 /* Returns the remote it led to, or NULL. */
-struct clv_bound_remote *clv_bound_close(struct clv_bound *rs, const struct clv_tunnel *t,
-					 uint64_t context_id);
+struct clv_remotes_entry *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
+					    uint64_t context_id);
 
 /* A datagram went through: figures, idle time. */
-void clv_bound_count(struct clv_bound *rs, struct clv_bound_remote *r, bool to_remote, size_t len,
-		     uint64_t now_ns);
+void clv_remotes_count(struct clv_remotes *rs, struct clv_remotes_entry *r, bool to_remote,
+		       size_t len, uint64_t now_ns);
 /* When its last datagram was. */
-uint64_t clv_bound_last_ns(const struct clv_bound *rs, const struct clv_bound_remote *r);
+uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remotes_entry *r);
 
 /* An uncompressed datagram of a remote: whether it is the one that makes it busy this second. */
-bool clv_bound_is_busy(struct clv_bound *rs, const struct clv_tunnel *t,
-		       const struct clv_endpoint *wire, uint64_t now_ns);
+bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
+			 const struct clv_endpoint *wire, uint64_t now_ns);
 
 /* Slots that a listing must look at: those from 0 to this - 1.  Any thread. */
-uint32_t clv_bound_seen(const struct clv_bound *rs);
+uint32_t clv_remotes_seen(const struct clv_remotes *rs);
 /* Copy what is shown of a slot.  Returns false when there is no remote in it. */
-bool clv_bound_view(const struct clv_bound *rs, uint32_t slot, struct clv_bound_view *out);
+bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_remotes_view *out);
 
 #endif

@@ -34,7 +34,7 @@ int clv_tunnels_init(struct clv_tunnels *ts, uint32_t max, const uint64_t seed[s
 		err = clv_table_init(&ts->by_tuple, sizeof(struct clv_tuple), max, seed);
 	if (!err)
 		err = clv_table_init(&ts->by_local, sizeof(struct clv_endpoint),
-				     (size_t)max * CLV_TUNNEL_ENDS, seed);
+				     (size_t)max * CLV_BOUND_PORTS, seed);
 	if (!err)
 		err = clv_timers_init(&ts->timers, max);
 	if (!err)
@@ -124,9 +124,9 @@ uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct
 	clv_table_remove(&ts->by_stream, &key);
 	if (has_tuple(t))
 		clv_table_remove(&ts->by_tuple, &tuple);
-	for (int i = 0; i < CLV_TUNNEL_ENDS; i++)
-		if (t->ends[i].used)
-			clv_table_remove(&ts->by_local, &t->ends[i].local);
+	for (int i = 0; i < CLV_BOUND_PORTS; i++)
+		if (t->ports[i].used)
+			clv_table_remove(&ts->by_local, &t->ports[i].local);
 	t->used = false;
 	return dropped;
 }
@@ -171,20 +171,20 @@ bool clv_tunnel_has_target(const struct clv_tunnel *t)
 	return !(t->flags & CLV_TUNNEL_BOUND) || t->flow.remote.port;
 }
 
-struct clv_tunnel_end *clv_tunnel_end_of(struct clv_tunnel *t, const uint8_t addr[static 16])
+struct clv_bound_port *clv_tunnel_port_of(struct clv_tunnel *t, const uint8_t addr[static 16])
 {
-	return &t->ends[clv_addr_is_v4(addr) ? 0 : 1];
+	return &t->ports[clv_addr_is_v4(addr) ? 0 : 1];
 }
 
 int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
 		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket)
 {
-	struct clv_tunnel_end *end = clv_tunnel_end_of(t, cmd->local.addr);
+	struct clv_bound_port *port = clv_tunnel_port_of(t, cmd->local.addr);
 
-	if (end->used || clv_tunnels_by_local(ts, &cmd->local) ||
+	if (port->used || clv_tunnels_by_local(ts, &cmd->local) ||
 	    clv_table_insert(&ts->by_local, &cmd->local, t->slot))
 		return CLV_EFULL;
-	*end = (struct clv_tunnel_end){
+	*port = (struct clv_bound_port){
 		.used = true,
 		.own_socket = cmd->socket_fd >= 0,
 		.socket = socket,

@@ -25,7 +25,7 @@
 #include "datapath/quic/sendq.h"
 
 enum {
-	CLV_TUNNEL_ENDS = 2, /* one of each family */
+	CLV_BOUND_PORTS = 2, /* one of each family */
 };
 
 /* Traffic of one tunnel; written by the worker, read by anyone (relaxed). */
@@ -41,7 +41,7 @@ struct clv_tunnel_stats {
 };
 
 /* A port that a bound tunnel holds. */
-struct clv_tunnel_end {
+struct clv_bound_port {
 	bool used;
 	bool own_socket; /* was added for this tunnel */
 	uint32_t socket;
@@ -68,8 +68,8 @@ struct clv_tunnel {
 	struct clv_sendq wait; /* datagrams that wait for the next hop */
 
 	/* of a bound tunnel */
-	struct clv_tunnel_end ends[CLV_TUNNEL_ENDS]; /* by clv_tunnel_end_of */
-	uint64_t uncompressed_id;		     /* CLV_DGRAM_CONTEXT_NONE: no such context */
+	struct clv_bound_port ports[CLV_BOUND_PORTS]; /* by clv_tunnel_port_of */
+	uint64_t uncompressed_id;		      /* CLV_DGRAM_CONTEXT_NONE: no such context */
 	bool uncompressed_may_send;
 	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
 	uint64_t highest_id[2];	       /* ever opened, of the peer's and of ours: even and odd */
@@ -114,7 +114,7 @@ struct clv_tunnel *clv_tunnels_by_local(struct clv_tunnels *ts, const struct clv
 /* Whether it has a target: the remote of Context ID 0. */
 bool clv_tunnel_has_target(const struct clv_tunnel *t);
 /* Where a family's end is. */
-struct clv_tunnel_end *clv_tunnel_end_of(struct clv_tunnel *t, const uint8_t addr[static 16]);
+struct clv_bound_port *clv_tunnel_port_of(struct clv_tunnel *t, const uint8_t addr[static 16]);
 /* Hold a port.  socket: its number in the sock port.  Returns 0 or CLV_EFULL. */
 int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
 		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket);

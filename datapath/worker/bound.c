@@ -7,9 +7,9 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
-static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
-		 const struct clv_endpoint *wire, uint64_t context_id, const uint8_t *payload,
-		 size_t len)
+static void remote_event(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
+			 const struct clv_endpoint *wire, uint64_t context_id,
+			 const uint8_t *payload, size_t len)
 {
 	const struct clv_evt_bound evt = {
 		.ref = { t->slot, t->generation, w->p.id, { 0 } },
@@ -20,17 +20,17 @@ static void tell(struct clv_worker *w, enum clv_event type, const struct clv_tun
 	worker_event(w, type, &evt, sizeof(evt), payload, len);
 }
 
-static void tell_of(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
-		    const struct clv_bound_remote *r)
+static void entry_event(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
+			const struct clv_remotes_entry *r)
 {
-	tell(w, type, t, &r->wire, clv_bound_has_context(r) ? r->context_id : 0, NULL, 0);
+	remote_event(w, type, t, &r->wire, clv_remotes_has_context(r) ? r->context_id : 0, NULL, 0);
 }
 
 static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
 		       const struct clv_endpoint *wire)
 {
-	if (clv_bound_is_busy(&w->remotes, t, wire, w->now_ns))
-		tell(w, CLV_EVT_REMOTE_BUSY, t, wire, 0, NULL, 0);
+	if (clv_remotes_is_busy(&w->remotes, t, wire, w->now_ns))
+		remote_event(w, CLV_EVT_REMOTE_BUSY, t, wire, 0, NULL, 0);
 }
 
 /* ---- peer to remote ---- */
@@ -44,12 +44,12 @@ static bool is_payload(struct clv_worker *w, struct clv_tunnel *t, size_t len)
 }
 
 /* To another tunnel of this relay, as if its port had received it from ours. */
-static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_bound_remote *r,
+static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv_remotes_entry *r,
 		    const uint8_t *payload, size_t len)
 {
 	struct clv_rx rx = {
 		.local = r->wire,
-		.remote = clv_tunnel_end_of(t, r->wire.addr)->shown,
+		.remote = clv_tunnel_port_of(t, r->wire.addr)->shown,
 		.payload = (uint8_t *)payload, /* only read */
 		.payload_len = (uint32_t)len,
 		.kind = CLV_RX_HAIRPIN,
@@ -68,7 +68,7 @@ static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv
 		clv_count(&w->counters, CLV_COUNT_DROP_STALE);
 }
 
-static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
 		      const uint8_t *payload, size_t len)
 {
 	enum clv_counter why;
@@ -84,7 +84,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 			return;
 		}
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
+		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
 	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
 		worker_drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
 	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
@@ -95,7 +95,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 }
 
 /* The way is known, or another: send what waited. */
-static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
+static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
 {
 	uint32_t old = clv_sendq_expire(&r->wait, &w->pool, w->now_ns);
 	const uint8_t *data;
@@ -111,10 +111,10 @@ static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_
 }
 
 /* The one way into the table.  NULL: it is full. */
-static struct clv_bound_remote *remote_put(struct clv_worker *w, struct clv_tunnel *t,
-					   const struct clv_endpoint *wire)
+static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tunnel *t,
+					    const struct clv_endpoint *wire)
 {
-	struct clv_bound_remote *r = clv_bound_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+	struct clv_remotes_entry *r = clv_remotes_add(&w->remotes, t, wire, w->now_ns, w->p.id);
 
 	if (r)
 		w->conns[t->conn_slot].remotes++;
@@ -122,10 +122,10 @@ static struct clv_bound_remote *remote_put(struct clv_worker *w, struct clv_tunn
 }
 
 /* The peer names it for the first time: control decides.  NULL: there is no room. */
-static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunnel *t,
-					   const struct clv_endpoint *wire)
+static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tunnel *t,
+					    const struct clv_endpoint *wire)
 {
-	struct clv_bound_remote *r = NULL;
+	struct clv_remotes_entry *r = NULL;
 
 	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn) {
 		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
@@ -134,7 +134,7 @@ static struct clv_bound_remote *new_remote(struct clv_worker *w, struct clv_tunn
 	if (t->remotes_len < w->p.remotes_per_tunnel)
 		r = remote_put(w, t, wire);
 	if (r)
-		tell_of(w, CLV_EVT_REMOTE_NEW, t, r);
+		entry_event(w, CLV_EVT_REMOTE_NEW, t, r);
 	else
 		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_FULL);
 	return r;
@@ -144,7 +144,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 				   size_t len)
 {
 	struct clv_endpoint wire;
-	struct clv_bound_remote *r;
+	struct clv_remotes_entry *r;
 	size_t used = clv_dgram_decode_remote(data, len, &wire);
 
 	if (!used) {
@@ -154,10 +154,11 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 	if (!is_payload(w, t, len - used))
 		return;
 	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
-	r = clv_bound_by_wire(&w->remotes, t, &wire);
+	r = clv_remotes_by_wire(&w->remotes, t, &wire);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
-		tell(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used, len - used);
+		remote_event(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used,
+			     len - used);
 	} else {
 		if (!r)
 			r = new_remote(w, t, &wire);
@@ -165,7 +166,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 			return;
 		to_remote(w, t, r, data + used, len - used);
 	}
-	if (!r || !clv_bound_has_context(r))
+	if (!r || !clv_remotes_has_context(r))
 		check_busy(w, t, &wire);
 }
 
@@ -183,7 +184,7 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 			    const uint8_t *data, size_t len)
 {
 	const struct clv_conn *conn = w->conns[t->conn_slot].conn;
-	struct clv_bound_remote *r;
+	struct clv_remotes_entry *r;
 
 	if (context_id == CLV_DGRAM_CONTEXT_UDP) {
 		if (clv_tunnel_has_target(t))
@@ -196,13 +197,13 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 		from_peer_uncompressed(w, t, data, len);
 		return true;
 	}
-	r = clv_bound_by_id(&w->remotes, t, context_id);
+	r = clv_remotes_by_id(&w->remotes, t, context_id);
 	if (r && !is_payload(w, t, len))
 		return true;
 	if (r && t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_bound_count(&w->remotes, r, true, len, w->now_ns);
-		tell(w, CLV_EVT_DELIVERY, t, &r->wire, context_id, data, len);
+		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
+		remote_event(w, CLV_EVT_DELIVERY, t, &r->wire, context_id, data, len);
 	} else if (r) {
 		to_remote(w, t, r, data, len);
 	} else if (context_id <= t->highest_id[context_id & 1]) {
@@ -231,7 +232,7 @@ static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
 }
 
 /* r: NULL when the remote is not one of the table. */
-static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
 			const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
 {
 	if (r && r->may_send) {
@@ -243,11 +244,11 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_b
 		return;
 	}
 	if (r)
-		clv_bound_count(&w->remotes, r, false, len, w->now_ns);
+		clv_remotes_count(&w->remotes, r, false, len, w->now_ns);
 }
 
 /* Bytes in front of a remote's payload; r as for from_remote. */
-static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_bound_remote *r,
+static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_remotes_entry *r,
 			    const struct clv_endpoint *wire)
 {
 	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
@@ -262,7 +263,7 @@ static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_bound_r
  * XDP has looked at what it hands over, control at the remotes it made known; what a kernel socket
  * takes from anybody else is judged here.
  */
-static bool is_denied(const struct clv_worker *w, const struct clv_bound_remote *r,
+static bool is_denied(const struct clv_worker *w, const struct clv_remotes_entry *r,
 		      const struct clv_rx *rx)
 {
 	return rx->kind == CLV_KIND_UNKNOWN && (!r || r->is_pending) &&
@@ -270,7 +271,7 @@ static bool is_denied(const struct clv_worker *w, const struct clv_bound_remote 
 }
 
 /* As from_remote, for what came over the wire: its sender hears when it does not fit. */
-static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r,
+static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
 		      const struct clv_endpoint *wire, const struct clv_rx *rx)
 {
 	bool may_send = (r && r->may_send) ||
@@ -289,22 +290,22 @@ static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_bou
 /* XDP's word on tunnel and context is not taken: both may have changed since. */
 void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx)
 {
-	const struct clv_tunnel_end *end = clv_tunnel_end_of(t, rx->local.addr);
-	struct clv_bound_remote *r;
+	const struct clv_bound_port *port = clv_tunnel_port_of(t, rx->local.addr);
+	struct clv_remotes_entry *r;
 
 	if (clv_tunnel_has_target(t) && clv_endpoint_equal(&rx->remote, &t->flow.remote) &&
 	    clv_endpoint_equal(&rx->local, &t->flow.local)) {
 		worker_to_peer(w, t, rx->payload, rx->payload_len);
 		return;
 	}
-	if (end->used &&
-	    (clv_endpoint_equal(&end->local, &rx->local) ||
-	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&end->shown, &rx->local)))) {
-		r = clv_bound_by_wire(&w->remotes, t, &rx->remote);
+	if (port->used &&
+	    (clv_endpoint_equal(&port->local, &rx->local) ||
+	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&port->shown, &rx->local)))) {
+		r = clv_remotes_by_wire(&w->remotes, t, &rx->remote);
 		from_wire(w, t, r, &rx->remote, rx);
 		return;
 	}
-	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	if (r && r->tunnel == t->slot)
 		from_wire(w, t, r, &r->wire, rx);
 	else
@@ -330,54 +331,54 @@ int worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
 	return err;
 }
 
-static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_bound_remote *r)
+static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
 {
 	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
 
 	w->conns[t->conn_slot].remotes--;
-	clv_count_add(&w->counters, why, clv_bound_remove(&w->remotes, t, r, &w->pool));
+	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
 }
 
 /* The number of the socket that a local endpoint sends by; AF_XDP asks for none. */
 static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 			  const struct clv_endpoint *local)
 {
-	const struct clv_tunnel_end *end = clv_tunnel_end_of(t, local->addr);
+	const struct clv_bound_port *port = clv_tunnel_port_of(t, local->addr);
 
-	if (!end->used || !clv_endpoint_equal(&end->local, local))
+	if (!port->used || !clv_endpoint_equal(&port->local, local))
 		for (uint32_t i = 0; i < w->open_len; i++)
 			if (clv_endpoint_equal(&w->open_sockets[i], local))
 				return w->open_numbers[i];
-	return end->socket;
+	return port->socket;
 }
 
 /* The remote that control names, made when it is not there; NULL when it cannot be. */
-static struct clv_bound_remote *remote_of(struct clv_worker *w, struct clv_tunnel *t,
-					  const struct clv_remote *way)
+static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_remote *remote)
 {
-	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, &way->wire);
+	struct clv_remotes_entry *r = clv_remotes_by_wire(&w->remotes, t, &remote->wire);
 
 	if (!r)
-		r = remote_put(w, t, &way->wire);
+		r = remote_put(w, t, &remote->wire);
 	if (!r)
 		return NULL;
-	if (!clv_bound_settle(&w->remotes, r, way, socket_of(w, t, &way->local))) {
+	if (!clv_remotes_resolve(&w->remotes, r, remote, socket_of(w, t, &remote->local))) {
 		if (t->context_idle_ns)
 			clv_timers_set(&w->remotes.timers, &r->idle,
 				       w->now_ns + t->context_idle_ns);
 		return r;
 	}
-	if (!clv_bound_has_context(r))
+	if (!clv_remotes_has_context(r))
 		remote_remove(w, t, r);
 	return NULL;
 }
 
 /* What control asked for cannot be: it must not go on as if it were. */
-static void refuse(struct clv_worker *w, const struct clv_tunnel *t, const struct clv_remote *way,
-		   uint64_t context_id)
+static void refuse(struct clv_worker *w, const struct clv_tunnel *t,
+		   const struct clv_remote *remote, uint64_t context_id)
 {
 	clv_count(&w->counters, CLV_COUNT_DROP_REMOTES_FULL);
-	tell(w, CLV_EVT_REMOTE_IDLE, t, &way->wire, context_id, NULL, 0);
+	remote_event(w, CLV_EVT_REMOTE_IDLE, t, &remote->wire, context_id, NULL, 0);
 }
 
 bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
@@ -385,7 +386,7 @@ bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 {
 	bool may_send = !(cmd->flags & CLV_CONTEXT_UNACKED);
 	uint64_t id = cmd->context_id, *highest = &t->highest_id[id & 1];
-	struct clv_bound_remote *r;
+	struct clv_remotes_entry *r;
 
 	if (id > *highest)
 		*highest = id;
@@ -394,7 +395,7 @@ bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		return true;
 	}
 	r = remote_of(w, t, &cmd->remote);
-	if (!r || clv_bound_open(&w->remotes, t, r, id, may_send)) {
+	if (!r || clv_remotes_open(&w->remotes, t, r, id, may_send)) {
 		refuse(w, t, &cmd->remote, id);
 		return false;
 	}
@@ -409,63 +410,63 @@ static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 
 	clv_tunnel_set_uncompressed(&w->tunnels, t, CLV_DGRAM_CONTEXT_NONE, false);
 	for (at = t->remotes; at; at = next) {
-		struct clv_bound_remote *r = &w->remotes.slots[at - 1];
+		struct clv_remotes_entry *r = &w->remotes.slots[at - 1];
 
 		next = r->next;
-		if (!clv_bound_has_context(r))
+		if (!clv_remotes_has_context(r))
 			remote_remove(w, t, r);
 	}
 }
 
 void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id)
 {
-	struct clv_bound_remote *r;
+	struct clv_remotes_entry *r;
 
 	if (context_id == t->uncompressed_id) {
 		uncompressed_close(w, t);
 		return;
 	}
-	r = clv_bound_close(&w->remotes, t, context_id);
+	r = clv_remotes_close(&w->remotes, t, context_id);
 	if (r)
 		remote_remove(w, t, r);
 }
 
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
-			     const struct clv_remote *way)
+			     const struct clv_remote *remote)
 {
-	struct clv_bound_remote *r = NULL;
+	struct clv_remotes_entry *r = NULL;
 
 	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE ||
-	    clv_bound_by_wire(&w->remotes, t, &way->wire))
-		r = remote_of(w, t, way);
+	    clv_remotes_by_wire(&w->remotes, t, &remote->wire))
+		r = remote_of(w, t, remote);
 	if (r)
 		send_waiting(w, t, r);
 	else
-		refuse(w, t, way, 0);
+		refuse(w, t, remote, 0);
 }
 
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 				const struct clv_endpoint *wire)
 {
-	struct clv_bound_remote *r = clv_bound_by_wire(&w->remotes, t, wire);
+	struct clv_remotes_entry *r = clv_remotes_by_wire(&w->remotes, t, wire);
 
-	if (r && !clv_bound_has_context(r))
+	if (r && !clv_remotes_has_context(r))
 		remote_remove(w, t, r);
 }
 
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
 {
-	from_remote(w, t, clv_bound_by_wire(&w->remotes, t, wire), wire, payload, len);
+	from_remote(w, t, clv_remotes_by_wire(&w->remotes, t, wire), wire, payload, len);
 }
 
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)
 {
 	while (t->remotes)
 		remote_remove(w, t, &w->remotes.slots[t->remotes - 1]);
-	for (int i = 0; i < CLV_TUNNEL_ENDS; i++)
-		if (t->ends[i].used && t->ends[i].own_socket)
-			w->p.sock->ops->remove_socket(w->p.sock, t->ends[i].socket);
+	for (int i = 0; i < CLV_BOUND_PORTS; i++)
+		if (t->ports[i].used && t->ports[i].own_socket)
+			w->p.sock->ops->remove_socket(w->p.sock, t->ports[i].socket);
 }
 
 void worker_remotes_expire(struct clv_worker *w)
@@ -473,11 +474,11 @@ void worker_remotes_expire(struct clv_worker *w)
 	struct clv_timer *timer;
 
 	while ((timer = clv_timers_expire(&w->remotes.timers, w->now_ns))) {
-		struct clv_bound_remote *r =
-			(struct clv_bound_remote *)((char *)timer -
-						    offsetof(struct clv_bound_remote, idle));
+		struct clv_remotes_entry *r =
+			(struct clv_remotes_entry *)((char *)timer -
+						     offsetof(struct clv_remotes_entry, idle));
 		struct clv_tunnel *t = &w->tunnels.slots[r->tunnel];
-		uint64_t at = clv_bound_last_ns(&w->remotes, r) + t->context_idle_ns;
+		uint64_t at = clv_remotes_last_ns(&w->remotes, r) + t->context_idle_ns;
 
 		w->work++;
 		/* the timer is not moved for every datagram: look when it fires */
@@ -485,8 +486,8 @@ void worker_remotes_expire(struct clv_worker *w)
 			clv_timers_set(&w->remotes.timers, timer, at);
 			continue;
 		}
-		tell_of(w, CLV_EVT_REMOTE_IDLE, t, r);
-		if (clv_bound_has_context(r)) /* control closes it, or is reminded */
+		entry_event(w, CLV_EVT_REMOTE_IDLE, t, r);
+		if (clv_remotes_has_context(r)) /* control closes it, or is reminded */
 			clv_timers_set(&w->remotes.timers, timer, w->now_ns + t->context_idle_ns);
 		else
 			remote_remove(w, t, r);

@@ -61,7 +61,7 @@ struct clv_worker {
 	struct clv_timers conn_timers;
 	struct clv_conn *dirty; /* connections with output to write at the end of the step */
 	struct clv_tunnels tunnels;
-	struct clv_bound remotes;
+	struct clv_remotes remotes;
 
 	struct clv_heap heap;
 	uint64_t stream_bytes; /* written by control and not acknowledged, all connections */
@@ -179,7 +179,7 @@ bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 		       const struct clv_cmd_context_open *cmd);
 void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id);
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
-			     const struct clv_remote *way);
+			     const struct clv_remote *remote);
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 				const struct clv_endpoint *wire);
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,

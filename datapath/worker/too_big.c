@@ -30,8 +30,8 @@ static bool is_unicast(const struct clv_endpoint *remote)
 }
 
 /* The packet as the remote sent it, but for what routers change and we did not keep. */
-static void tell(struct clv_worker *w, const struct clv_flow *sent, const uint8_t *payload,
-		 size_t len, size_t room)
+static void report_too_big(struct clv_worker *w, const struct clv_flow *sent,
+			   const uint8_t *payload, size_t len, size_t room)
 {
 	const bool is_v4 = clv_addr_is_v4(sent->remote.addr);
 	struct clv_evt_too_big evt = {
@@ -75,18 +75,18 @@ bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_en
 	clv_count(&w->counters, CLV_COUNT_DROP_TOO_BIG_PEER);
 	clv_tunnel_count_drop(&w->tunnels, t);
 	if (w->p.icmp_per_sec && len <= CLV_PACKET_PAYLOAD_MAX && is_unicast(remote))
-		tell(w, &sent, payload, len, room > prefix_len ? room - prefix_len : 0);
+		report_too_big(w, &sent, payload, len, room > prefix_len ? room - prefix_len : 0);
 	return false;
 }
 
 /* A remote of a bound tunnel: until its route is looked up again, or it idles out. */
-static void narrow_remote(struct clv_bound_remote *r, uint32_t mtu)
+static void reduce_remote_mtu(struct clv_remotes_entry *r, uint32_t mtu)
 {
 	if (!r->is_pending && mtu && (!r->flow.hop.mtu || mtu < r->flow.hop.mtu))
 		r->flow.hop.mtu = (uint16_t)mtu;
 }
 
-static void narrow_tunnel(struct clv_worker *w, struct clv_tunnel *t, uint32_t mtu)
+static void reduce_tunnel_mtu(struct clv_worker *w, struct clv_tunnel *t, uint32_t mtu)
 {
 	if (!mtu || mtu >= worker_target_mtu(w, t))
 		return;
@@ -98,12 +98,12 @@ void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd)
 {
 	const struct clv_endpoint *local = &cmd->tuple.local, *remote = &cmd->tuple.remote;
 	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, local, remote);
-	struct clv_bound_remote *r = clv_bound_by_tuple(&w->remotes, local, remote);
+	struct clv_remotes_entry *r = clv_remotes_by_tuple(&w->remotes, local, remote);
 
 	if (t)
-		narrow_tunnel(w, t, cmd->mtu);
+		reduce_tunnel_mtu(w, t, cmd->mtu);
 	else if (r)
-		narrow_remote(r, cmd->mtu);
+		reduce_remote_mtu(r, cmd->mtu);
 	else
 		return;
 	/* Unreachable may be forged, and ends nothing: the idle timer does. */

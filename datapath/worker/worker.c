@@ -12,8 +12,8 @@
 #include "datapath/worker/state.h"
 
 enum {
-	BUFFER_LEN = 2048,	     /* of a datagram that waits, with its head */
-	STRAY_BACKLOG_MAX = 1 << 20, /* bytes waiting for control, beyond which strays drop */
+	BUFFER_LEN = 2048,		 /* of a datagram that waits, with its head */
+	UNCLAIMED_BACKLOG_MAX = 1 << 20, /* bytes waiting for control, beyond which strays drop */
 };
 
 /* ---- life ---- */
@@ -42,7 +42,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
 	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed) ||
-	    clv_bound_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
+	    clv_remotes_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
 		w->p.sock = w->p.xsk = NULL; /* still the caller's */
 		w->p.verdicts = NULL;
 		clv_worker_close(w);
@@ -66,7 +66,7 @@ void clv_worker_close(struct clv_worker *w)
 		w->p.xsk->ops->close(w->p.xsk);
 	if (w->p.sock)
 		w->p.sock->ops->close(w->p.sock);
-	clv_bound_fini(&w->remotes);
+	clv_remotes_fini(&w->remotes);
 	clv_tunnels_fini(&w->tunnels);
 	clv_timers_fini(&w->conn_timers);
 	clv_table_fini(&w->cids);
@@ -133,26 +133,26 @@ static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx 
 	worker_to_peer(w, t, rx->payload, rx->payload_len);
 }
 
-static void stray(struct clv_worker *w, const struct clv_rx *rx)
+static void unclaimed(struct clv_worker *w, const struct clv_rx *rx)
 {
-	struct clv_evt_stray evt = { .local = rx->local, .remote = rx->remote, .ecn = rx->ecn };
+	struct clv_evt_unclaimed evt = { .local = rx->local, .remote = rx->remote, .ecn = rx->ecn };
 
-	if (clv_mailbox_backlog(w->p.events) > STRAY_BACKLOG_MAX)
+	if (clv_mailbox_backlog(w->p.events) > UNCLAIMED_BACKLOG_MAX)
 		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN);
 	else
-		worker_event(w, CLV_EVT_STRAY, &evt, sizeof(evt), rx->payload, rx->payload_len);
+		worker_event(w, CLV_EVT_UNCLAIMED, &evt, sizeof(evt), rx->payload, rx->payload_len);
 }
 
 static struct clv_tunnel *tunnel_of_ends(struct clv_worker *w, const struct clv_rx *rx)
 {
 	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, &rx->local, &rx->remote);
-	const struct clv_bound_remote *r;
+	const struct clv_remotes_entry *r;
 
 	if (!t)
 		t = clv_tunnels_by_local(&w->tunnels, &rx->local);
 	if (t)
 		return t;
-	r = clv_bound_by_tuple(&w->remotes, &rx->local, &rx->remote);
+	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	return r ? &w->tunnels.slots[r->tunnel] : NULL;
 }
 
@@ -167,7 +167,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 		if (conn)
 			to_conn(w, conn, rx);
 		else
-			stray(w, rx);
+			unclaimed(w, rx);
 		return;
 	}
 	t = tunnel_of_ends(w, rx);
@@ -184,7 +184,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 
 		if (w->open_numbers[i] != rx->socket)
 			continue;
-		if (clv_mailbox_backlog(w->p.events) > STRAY_BACKLOG_MAX) {
+		if (clv_mailbox_backlog(w->p.events) > UNCLAIMED_BACKLOG_MAX) {
 			clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN);
 			return;
 		}
@@ -339,14 +339,14 @@ const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *
 	return slot < w->p.tunnels_max ? &w->tunnels.stats[slot] : NULL;
 }
 
-uint32_t clv_worker_bound_slots(const struct clv_worker *w)
+uint32_t clv_worker_remote_slots(const struct clv_worker *w)
 {
-	return clv_bound_seen(&w->remotes);
+	return clv_remotes_seen(&w->remotes);
 }
 
-bool clv_worker_bound_view(const struct clv_worker *w, uint32_t slot, struct clv_bound_view *out)
+bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot, struct clv_remotes_view *out)
 {
-	return clv_bound_view(&w->remotes, slot, out);
+	return clv_remotes_view(&w->remotes, slot, out);
 }
 
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot)

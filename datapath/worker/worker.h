@@ -86,9 +86,10 @@ int clv_worker_xsk_fd(const struct clv_worker *w);
 const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w);
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
 /* Remotes of bound tunnels are in slots 0 to this - 1, with holes. */
-uint32_t clv_worker_bound_slots(const struct clv_worker *w);
+uint32_t clv_worker_remote_slots(const struct clv_worker *w);
 /* Copy what is known of the remote in a slot.  Returns false without one, or behind the last. */
-bool clv_worker_bound_view(const struct clv_worker *w, uint32_t slot, struct clv_bound_view *out);
+bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot,
+			    struct clv_remotes_view *out);
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot);
 
 #endif

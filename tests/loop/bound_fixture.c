@@ -102,10 +102,10 @@ unsigned bound_remotes(const struct fixture *f)
 
 	for (uint16_t i = 0; i < f->w->p.workers; i++) {
 		const struct clv_worker *w = f->w->relay.workers[i];
-		struct clv_bound_view view;
+		struct clv_remotes_view view;
 
-		for (uint32_t slot = 0; slot < clv_worker_bound_slots(w); slot++)
-			known += clv_worker_bound_view(w, slot, &view);
+		for (uint32_t slot = 0; slot < clv_worker_remote_slots(w); slot++)
+			known += clv_worker_remote_view(w, slot, &view);
 	}
 	return known;
 }

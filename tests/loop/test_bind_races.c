@@ -484,10 +484,10 @@ static unsigned count_known(const struct game *g)
 
 	for (uint16_t i = 0; i < g->w->p.workers; i++) {
 		const struct clv_worker *w = g->w->relay.workers[i];
-		struct clv_bound_view view;
+		struct clv_remotes_view view;
 
-		for (uint32_t slot = 0; slot < clv_worker_bound_slots(w); slot++) {
-			if (!clv_worker_bound_view(w, slot, &view))
+		for (uint32_t slot = 0; slot < clv_worker_remote_slots(w); slot++) {
+			if (!clv_worker_remote_view(w, slot, &view))
 				continue;
 			assert_false(view.is_pending);
 			known += view.context_id != CLV_DGRAM_CONTEXT_NONE;

@@ -17,8 +17,8 @@ enum {
 };
 
 static const struct clv_pace_params params = {
-	.look_ns = 50 * USEC,
-	.look_per_sec = 15000,
+	.spin_ns = 50 * USEC,
+	.spin_per_sec = 15000,
 	.batch = 8,
 	.pause_max_ns = 100 * USEC,
 };
@@ -115,9 +115,9 @@ static void what_one_arrival_takes_several_steps_for_is_no_find(void **state)
 			looking++;
 		now += CLV_MSEC;
 	}
-	assert_int_equal(pace.looks_found, 0);
-	assert_in_range(pace.looks, 4, 100); /* of a thousand times */
-	assert_in_range(looking, 4, 100 * params.look_ns / STEP_NS);
+	assert_int_equal(pace.spins_useful, 0);
+	assert_in_range(pace.spins, 4, 100); /* of a thousand times */
+	assert_in_range(looking, 4, 100 * params.spin_ns / STEP_NS);
 }
 
 static void looks_are_counted_with_what_they_found(void **state)
@@ -131,8 +131,8 @@ static void looks_are_counted_with_what_they_found(void **state)
 	clv_pace_next(&pace, 1, now += STEP_NS, &pause); /* an answer */
 	while (clv_pace_next(&pace, 0, now += STEP_NS, &pause) != CLV_PACE_SLEEP)
 		;
-	assert_int_equal(pace.looks, 2);
-	assert_int_equal(pace.looks_found, 1);
+	assert_int_equal(pace.spins, 2);
+	assert_int_equal(pace.spins_useful, 1);
 }
 
 static void looking_on_is_tried_again_when_the_pattern_changes(void **state)
@@ -161,7 +161,7 @@ static void looking_on_is_tried_again_when_the_pattern_changes(void **state)
 
 static void with_much_to_do_it_does_not_look_on(void **state)
 {
-	const struct clv_pace_params p = { .look_ns = 50 * USEC, .look_per_sec = 15000 };
+	const struct clv_pace_params p = { .spin_ns = 50 * USEC, .spin_per_sec = 15000 };
 	struct spent s = run(&p, 40 * USEC, 0, CLV_SEC); /* each would be found */
 
 	(void)state;

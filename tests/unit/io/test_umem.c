@@ -31,17 +31,17 @@ static void every_frame_comes_out_once_and_goes_back(void **state)
 	assert_int_equal(clv_umem_open(&u, FRAMES, -1), 0);
 	assert_int_equal(u.len_bytes, FRAMES * CLV_UMEM_FRAME_BYTES);
 	for (i = 0; i < FRAMES; i++) {
-		frames[i] = clv_umem_take(&u, CLV_UMEM_HANDS);
+		frames[i] = clv_umem_take(&u, CLV_UMEM_HELD);
 		assert_true(frames[i] < u.len_bytes);
 		assert_int_equal(frames[i] % CLV_UMEM_FRAME_BYTES, 0);
 		assert_int_equal(seen[frames[i] / CLV_UMEM_FRAME_BYTES]++, 0);
 		/* All of it is memory of ours. */
 		memset(clv_umem_data(&u, frames[i]), (int)i, CLV_UMEM_FRAME_BYTES);
 	}
-	assert_true(clv_umem_take(&u, CLV_UMEM_HANDS) == CLV_UMEM_NO_FRAME);
+	assert_true(clv_umem_take(&u, CLV_UMEM_HELD) == CLV_UMEM_NO_FRAME);
 	for (i = 0; i < FRAMES; i++) {
 		assert_int_equal(*clv_umem_data(&u, frames[i]), i & 0xff);
-		clv_umem_give(&u, frames[i], CLV_UMEM_HANDS);
+		clv_umem_give(&u, frames[i], CLV_UMEM_HELD);
 	}
 	assert_int_equal(u.free_count, FRAMES);
 	clv_umem_close(&u);
@@ -55,12 +55,12 @@ static void the_frame_given_last_comes_first(void **state)
 
 	(void)state;
 	assert_int_equal(clv_umem_open(&u, FRAMES, -1), 0);
-	a = clv_umem_take(&u, CLV_UMEM_HANDS);
-	b = clv_umem_take(&u, CLV_UMEM_HANDS);
-	clv_umem_give(&u, b, CLV_UMEM_HANDS);
-	clv_umem_give(&u, a, CLV_UMEM_HANDS);
-	assert_true(clv_umem_take(&u, CLV_UMEM_HANDS) == a);
-	assert_true(clv_umem_take(&u, CLV_UMEM_HANDS) == b);
+	a = clv_umem_take(&u, CLV_UMEM_HELD);
+	b = clv_umem_take(&u, CLV_UMEM_HELD);
+	clv_umem_give(&u, b, CLV_UMEM_HELD);
+	clv_umem_give(&u, a, CLV_UMEM_HELD);
+	assert_true(clv_umem_take(&u, CLV_UMEM_HELD) == a);
+	assert_true(clv_umem_take(&u, CLV_UMEM_HELD) == b);
 	clv_umem_close(&u);
 }
 
@@ -90,10 +90,10 @@ static void addresses_within_a_frame_name_it(void **state)
 /* What a frame's keeper may do wrong; each must end the program in a debug build. */
 static void give_twice(struct clv_umem *u)
 {
-	uint64_t frame = clv_umem_take(u, CLV_UMEM_HANDS);
+	uint64_t frame = clv_umem_take(u, CLV_UMEM_HELD);
 
-	clv_umem_give(u, frame, CLV_UMEM_HANDS);
-	clv_umem_give(u, frame, CLV_UMEM_HANDS);
+	clv_umem_give(u, frame, CLV_UMEM_HELD);
+	clv_umem_give(u, frame, CLV_UMEM_HELD);
 }
 
 static void give_from_elsewhere(struct clv_umem *u)
@@ -103,12 +103,12 @@ static void give_from_elsewhere(struct clv_umem *u)
 
 static void give_what_is_no_frame(struct clv_umem *u)
 {
-	clv_umem_give(u, clv_umem_take(u, CLV_UMEM_HANDS) + 256, CLV_UMEM_HANDS);
+	clv_umem_give(u, clv_umem_take(u, CLV_UMEM_HELD) + 256, CLV_UMEM_HELD);
 }
 
 static void give_what_is_outside(struct clv_umem *u)
 {
-	clv_umem_give(u, (uint64_t)FRAMES * CLV_UMEM_FRAME_BYTES, CLV_UMEM_HANDS);
+	clv_umem_give(u, (uint64_t)FRAMES * CLV_UMEM_FRAME_BYTES, CLV_UMEM_HELD);
 }
 
 static void misplaced_frames_are_caught_in_debug_builds(void **state)

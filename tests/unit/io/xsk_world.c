@@ -317,17 +317,18 @@ void peer_expect_silence(uint16_t link)
 void assert_all_frames_are_back(uint32_t frames)
 {
 	const struct timespec moment = { .tv_nsec = 1000000 };
-	struct clv_xsk_census census;
+	struct clv_xsk_accounting accounting;
 	int i;
 
 	for (i = 0; i < WAIT_MS; i++) {
-		clv_xsk_census(world.port, &census);
-		assert_int_equal(census.pool + census.receiving + census.sending, frames);
-		if (!census.sending)
+		clv_xsk_accounting(world.port, &accounting);
+		assert_int_equal(accounting.pool + accounting.receiving + accounting.sending,
+				 frames);
+		if (!accounting.sending)
 			return;
 		nanosleep(&moment, NULL);
 	}
-	fail_msg("%u frames never completed", census.sending);
+	fail_msg("%u frames never completed", accounting.sending);
 }
 
 void assert_received(const struct clv_rx *rx, const struct clv_flow *flow, uint16_t link,
