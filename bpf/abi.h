@@ -85,7 +85,7 @@ enum clv_verdict {
 	CLV_VERDICT_DENY = 1,
 };
 
-/* What a packet that belongs to no connection wants of control; each has buckets of its own. */
+/* What a packet of no connection would have control do; each kind has buckets of its own. */
 enum clv_guard_kind {
 	CLV_GUARD_INITIAL = 0, /* would make a connection, or have a version negotiated */
 	CLV_GUARD_UNKNOWN = 1, /* names a connection that XDP does not know */
@@ -99,13 +99,13 @@ enum clv_guard_width {
 
 /* Key of `guard`; its value is the time (ns, CLOCK_MONOTONIC) at which the bucket is full again. */
 struct clv_guard_key {
-	__u8 addr[16];	  /* zeros behind the prefix */
+	__u8 addr[16];	  /* zeros after the prefix */
 	__u8 prefix_bits; /* within the 16 bytes */
 	__u8 kind;	  /* enum clv_guard_kind */
 	__u8 pad[2];
 };
 
-/* A token bucket's measures; interval_ns 0: no limit. */
+/* The rate of a token bucket; interval_ns 0: no limit. */
 struct clv_rate {
 	__u64 interval_ns; /* a token comes in this time */
 	__u64 burst_ns;	   /* an empty bucket is full in this time */
@@ -124,7 +124,7 @@ struct clv_link {
 
 /* What a frame is, decided where the bytes were readable. */
 enum clv_kind {
-	CLV_KIND_UNKNOWN = 0, /* not classified: the worker looks up itself */
+	CLV_KIND_UNKNOWN = 0, /* not classified: the worker does it */
 	CLV_KIND_CONN = 1,    /* short header with a known connection ID: ref is a connection */
 	CLV_KIND_CONTEXT = 2, /* from a remote with a context: ref is a tunnel */
 	CLV_KIND_UNCOMPRESSED = 3, /* to a binding open for any remote: ref is a tunnel */

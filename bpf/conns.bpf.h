@@ -2,7 +2,7 @@
 /*
  * conns - the connection IDs we issued, and how a UDP payload is matched against them.
  *
- * Shared by both programs; the loader makes them use one map (bpf_map__reuse_fd).
+ * Shared by both programs; the loader gives them one map (bpf_map__reuse_fd).
  *
  *   short header:  0 | 7 bits we may not read | destination connection ID, 8 bytes | protected rest
  *

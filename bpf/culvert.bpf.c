@@ -2,7 +2,7 @@
 /*
  * culvert - the XDP entry: one frame in, one verdict and one counter out.
  *
- * What is not plainly the relay's own UDP passes untouched: the kernel judges it.
+ * What is not plainly the relay's own UDP is left untouched to the kernel.
  */
 #include <linux/bpf.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * guard - how many packets of strangers one source may send up to the control plane.
+ * guard - how many packets of unvalidated sources one prefix may send to the control plane.
  *
- * Two CPUs that take from one bucket at a time may count one packet for two: the limit is for floods,
- * and exact enough for them.
+ * Two CPUs that take from one bucket at the same time may count one packet for two: the limit is
+ * against floods, and exact enough for that.
  */
 #ifndef CLV_GUARD_BPF_H
 #define CLV_GUARD_BPF_H
@@ -53,7 +53,7 @@ static __always_inline bool guard_take(const __u8 addr[16], enum clv_guard_kind 
 	return true;
 }
 
-/* Whether a packet to a listener that is of no connection may go up to control. */
+/* Whether a packet of no connection, to a listener, may be passed to control. */
 static __always_inline bool clv_guard_admits(const struct clv_udp_view *udp, const void *end)
 {
 	const __u32 zero = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * maps - what the XDP program knows.  Keys and values are defined in abi.h.
+ * maps - what the XDP program looks up.  Keys and values are defined in abi.h.
  *
- * The sizes here are only a start: the loader sets the configured ones before it loads.
+ * The sizes here are defaults: the loader sets the configured ones before it loads.
  * BPF_F_RDONLY_PROG marks what control alone writes.  Tables are preallocated, so that an insert
  * fails only when one is full; `contexts` is not, because room for a million would hold 134 MB from
  * the first second instead of 17, and a lookup costs the same.
@@ -26,7 +26,7 @@ struct {
 	__type(value, struct clv_listener);
 } listeners SEC(".maps");
 
-/* Which tunnel and Context ID a remote's datagrams belong to. */
+/* The tunnel that a remote's datagrams belong to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -61,7 +61,7 @@ struct {
 	__type(value, __u32);
 } rxq_of_flow SEC(".maps");
 
-/* Token buckets of strangers, by source prefix: when each will be full again. */
+/* Token buckets of unvalidated sources, by prefix: when each will be full again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -69,7 +69,7 @@ struct {
 	__type(value, __u64);
 } guard SEC(".maps");
 
-/* How fast those buckets fill; zeros, as long as nobody says more: not limited. */
+/* The rates of those buckets.  All zero, until control writes them: not limited. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -103,7 +103,9 @@ struct {
 	__type(value, struct clv_count);
 } counters SEC(".maps");
 
-/* The loader writes CLV_ABI_VERSION into its one slot; who opens the pinned maps reads it first. */
+/*
+ * The loader writes CLV_ABI_VERSION into its one slot; readers of the pinned maps check it first.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -4,8 +4,8 @@
  *
  *   Ethernet | up to two VLAN tags | IPv4 of 20 bytes, or IPv6 | UDP | payload | link padding
  *
- * A cursor walks over the frame; each step takes one header, or names the counter that says why the
- * frame is the kernel's.  CLV_PARSED means: go on.
+ * A cursor walks over the frame; each step takes one header, or returns the counter of the reason
+ * why the frame is left to the kernel.  CLV_PARSED: no reason yet.
  *
  * Spec: RFC 791, RFC 8200, RFC 768, IEEE 802.1Q.
  */
@@ -25,7 +25,7 @@
 
 #include "abi.h"
 
-/* SEEN counts frames on their way in, so it is free to mean that there is no way out yet. */
+/* SEEN is no verdict, so it can stand for "none yet". */
 #define CLV_PARSED CLV_XDP_SEEN
 
 enum {
@@ -44,7 +44,7 @@ struct clv_cursor {
 struct clv_udp_view {
 	struct clv_tuple tuple; /* local: its destination, remote: its source */
 	const void *payload;
-	__u32 payload_len;  /* as the UDP header says; checked to lie within the frame */
+	__u32 payload_len;  /* from the UDP header; checked to lie within the frame */
 	bool is_unchecked6; /* over IPv6, without the checksum that RFC 8200 section 8.1 demands */
 };
 
@@ -164,7 +164,7 @@ static __always_inline enum clv_xdp_counter parse_ip6(struct clv_cursor *at, __u
 	return CLV_PARSED;
 }
 
-/* A UDP length below the IP one is legal: what lies behind it is no payload. */
+/* A UDP length below the IP one is legal: what follows is not payload. */
 static __always_inline enum clv_xdp_counter parse_ports(struct clv_cursor *at, __u32 ip_payload_len,
 							bool is_ip6, struct clv_udp_view *udp)
 {
@@ -187,7 +187,7 @@ static __always_inline enum clv_xdp_counter parse_ports(struct clv_cursor *at, _
 
 /*
  * Read a whole frame.  *udp must be zero: its tuple becomes a map key, padding and all.
- * Returns CLV_PARSED and fills *udp, or the counter that says why the kernel gets the frame.
+ * Returns CLV_PARSED and fills *udp, or the counter of the reason why the kernel gets the frame.
  */
 static __always_inline enum clv_xdp_counter clv_parse_udp(struct clv_cursor at,
 							  struct clv_udp_view *udp)

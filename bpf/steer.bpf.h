@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * steer - whose datagram it is: a connection's, a tunnel's, the control plane's or none of ours.
+ * steer - classify a datagram: of a connection, of a tunnel, for the control plane, or foreign.
  *
- * Each function returns the verdict.  For the STEER ones it has filled kind and ref of *meta, and the
- * frame waits for clv_hand_over.
+ * Each function returns the verdict.  For the STEER ones it has filled kind and ref of *meta, and
+ * the frame waits for clv_hand_over.
  */
 #ifndef CLV_STEER_BPF_H
 #define CLV_STEER_BPF_H
@@ -19,7 +19,7 @@
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 
-/* The control plane is about to see this flow: leave word which queue it comes in by. */
+/* The control plane is about to see this flow: record the queue it arrives on. */
 static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 queue)
 {
 	const __u32 *noted = bpf_map_lookup_elem(&rxq_of_flow, flow);
@@ -29,7 +29,7 @@ static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 
 		bpf_map_update_elem(&rxq_of_flow, flow, &queue, BPF_ANY);
 }
 
-/* Up to the control plane, unless the source has sent too much of its kind. */
+/* Pass to the control plane, unless the source has sent too much of its kind. */
 static __always_inline enum clv_xdp_counter pass_to_control(const struct clv_udp_view *udp,
 							    const void *end, __u32 queue,
 							    enum clv_xdp_counter passed)
@@ -40,7 +40,7 @@ static __always_inline enum clv_xdp_counter pass_to_control(const struct clv_udp
 	return passed;
 }
 
-/* To a listener: connections we know go to their worker, all else up to control. */
+/* To a listener: packets of known connections go to their worker, all others to control. */
 static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view *udp,
 						       const void *end, __u32 queue,
 						       struct clv_meta *meta)
@@ -91,7 +91,7 @@ static __always_inline enum clv_xdp_counter steer_binding(const struct clv_udp_v
 	return CLV_XDP_STEER_UNCOMPRESSED;
 }
 
-/* From a remote that a tunnel talks to, or else to one of the tunnels' ports, or else foreign. */
+/* From a remote of a tunnel, or else to a port of a tunnel, or else foreign. */
 static __always_inline enum clv_xdp_counter steer_target(const struct clv_udp_view *udp,
 							 struct clv_meta *meta)
 {
@@ -119,8 +119,8 @@ static __always_inline enum clv_xdp_counter clv_steer(const struct clv_udp_view 
 }
 
 /*
- * Make room for our metadata right in front of the frame, where the worker looks for it: what a
- * driver or an earlier program may have left there goes.  Returns NULL when there is no room.
+ * Make room for our metadata right in front of the frame, where the worker looks for it: it
+ * replaces what a driver or an earlier program left there.  Returns NULL when there is no room.
  */
 static __always_inline struct clv_meta *claim_front(struct xdp_md *ctx)
 {

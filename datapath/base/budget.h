@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * budget - how many bytes may wait in a thread's hands, in all the places that draw on it.
+ * budget - a limit on the bytes one thread buffers, shared by all the places that buffer some.
  *
  * Threading: its owner.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * counters - what workers and the control plane count; the lists give slots, classes, names and help.
+ * counters - what workers and control count; the lists give slots, classes, names and help.
  *
  * Every datagram that enters leaves, or is in exactly one DROP counter.
  *

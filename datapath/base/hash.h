@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * hash - SipHash-1-3, a keyed hash for tables whose keys strangers choose.
+ * hash - SipHash-1-3, a keyed hash for tables whose keys unvalidated sources choose.
  *
  * Spec: "SipHash: a fast short-input PRF", Aumasson and Bernstein, 2012; one compression round and
  * three of finalization, as hash tables use it.

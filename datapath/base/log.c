@@ -54,6 +54,6 @@ void clv_log(enum clv_log_level level, const char *event, const char *fmt, ...)
 	line[len++] = '\n';
 
 	written = write(STDERR_FILENO, line, len);
-	(void)written; /* nobody is left to tell when stderr is gone */
+	(void)written; /* stderr is gone: there is no other place to report that */
 	errno = saved_errno;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * log - one line an event: level, fixed event name, then key=value.
+ * log - one line for each event: level, fixed event name, then key=value.
  *
  *   warn xsk_copy_mode if=eth2 queue=3 err=EOPNOTSUPP hint="driver lacks zero-copy"
  *

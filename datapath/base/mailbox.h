@@ -2,8 +2,8 @@
 /*
  * mailbox - messages between control and a worker that must not be lost.
  *
- * A spsc ring, and at the sender's end a list that takes what the ring cannot; order is kept.  The
- * list is heap memory and off the packet path: what flows here is bounded by flow control (stream
+ * An spsc ring, and at the sender's end a list for what does not fit the ring; order is kept.  The
+ * list is heap memory, off the packet path: what is sent here is bounded by flow control (stream
  * bytes) or by the number of connections and tunnels.
  *
  * Threading: one sending thread, one receiving thread.
@@ -19,12 +19,12 @@
 
 struct clv_mailbox;
 
-/* wake_fd: borrows; an eventfd the sender writes when the receiver asked to be woken, or -1. */
+/* wake_fd: borrows; an eventfd that the sender writes when the receiver sleeps, or -1. */
 struct clv_mailbox *clv_mailbox_new(size_t ring_bytes, int wake_fd);
 void clv_mailbox_free(struct clv_mailbox *mb); /* after both threads stopped */
 
 /*
- * Send head (and tail behind it, may be NULL/0) as one record.  Both: copies.
+ * Send head, followed by tail (may be NULL/0), as one record.  Both: copies.
  * Returns 0, -ENOMEM, or CLV_ERANGE when the body exceeds clv_spsc_body_max().
  */
 int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, size_t head_len,
@@ -33,8 +33,8 @@ int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, si
 /*
  * Move the list into the ring as far as it fits, and wake the receiver if it sleeps.  Sender calls
  * this at the end of each of its steps; nothing else wakes the receiver.
- * Returns whether something still waits in the list: flush again soon, the receiver does not tell
- * when it made room.
+ * Returns whether the list still holds something: flush again soon, since the receiver does not
+ * report that it made room.
  */
 bool clv_mailbox_flush(struct clv_mailbox *mb);
 
@@ -46,8 +46,8 @@ bool clv_mailbox_peek(struct clv_mailbox *mb, struct clv_record *out);
 void clv_mailbox_release(struct clv_mailbox *mb);
 
 /*
- * Receiver: say that it is about to sleep.  Returns false when a message came meanwhile: do not
- * sleep.  The next peek takes the request back.  The receiver itself reads wake_fd empty.
+ * Receiver: announce that it is about to sleep.  Returns false when a message arrived meanwhile: do
+ * not sleep.  The next peek takes the request back.  The receiver itself reads wake_fd empty.
  */
 bool clv_mailbox_may_sleep(struct clv_mailbox *mb);
 

@@ -4,14 +4,14 @@
 #include "datapath/base/clock.h"
 
 enum {
-	OUTCOMES_MAX = 16,   /* of looking on that are remembered */
-	MISSES_PER_FIND = 4, /* looking on that finds less is given up */
-	TRY_AGAIN = 16,	     /* sleeps without looking on, then one with */
-	PAUSE_WORTH = 8,     /* things to do that are worth a pause, at least */
+	OUTCOMES_MAX = 16,   /* outcomes of spins that are remembered */
+	MISSES_PER_FIND = 4, /* a lower share of useful spins: stop spinning */
+	TRY_AGAIN = 16,	     /* sleeps without a spin, then try one again */
+	PAUSE_WORTH = 8,     /* smallest batch that is worth a pause */
 };
 
 #define WINDOW_NS CLV_MSEC
-#define QUIET_NS  (200 * UINT64_C(1000)) /* nothing for so long: it has stopped */
+#define QUIET_NS  (200 * UINT64_C(1000)) /* idle for so long: the burst is over */
 
 static void count_window(struct clv_pace *pace, uint64_t now_ns)
 {
@@ -60,8 +60,8 @@ static enum clv_pace_action rest(struct clv_pace *pace, uint64_t idle_ns)
 }
 
 /*
- * For what is missing of a batch.  Returns 0 if half of one was there, for in a deeper queue packets
- * get cold; or if next to nothing would come meanwhile.
+ * How long the rest of a batch takes to arrive.  Returns 0 if half of one was there already, since
+ * packets fall out of the cache in a deeper queue, or if hardly anything would arrive meanwhile.
  */
 static uint64_t pause(const struct clv_pace *pace, unsigned work, uint64_t idle_ns)
 {
@@ -84,7 +84,7 @@ enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_
 	count_window(pace, now_ns);
 	if (work) {
 		if (pace->is_spinning && pace->has_waited)
-			remember(pace, true); /* what goes on at once would have come anyway */
+			remember(pace, true); /* else it was there anyway */
 		pace->has_waited = false;
 		pace->is_spinning = pace->p.spin_ns && is_worth_spinning(pace);
 		pace->skipped = pace->is_spinning ? 0 : pace->skipped + 1;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * pace - when a thread that steps should step again, pause or sleep.
+ * pace - whether a thread that steps should step again at once, pause, or sleep.
  *
- * Waking up costs more than a datagram.  So a thread spins on for a moment after it had something to
- * do, as long as that turns out well (an answer often follows a question) and little comes, so that
- * what is spent on it is for the delay of each.  When much comes, but not enough to be busy all the
- * time, it pauses until a batch is there, within bounds, instead of waking for each one.
+ * Waking up costs more than handling a datagram.  So after it had work, a thread spins (busy-polls)
+ * for a moment before it sleeps, as long as that pays off: an answer often follows a question.  It
+ * does so only while little arrives, since then the delay of each datagram is what counts.  When
+ * much arrives, but not enough to be busy all the time, it pauses until a batch is there, within
+ * bounds, instead of waking for each one.
  *
  * Threading: its owner.
  */
@@ -16,33 +17,33 @@
 #include <stdint.h>
 
 struct clv_pace_params {
-	uint64_t spin_ns;      /* how long to look on; 0: not at all */
-	uint32_t spin_per_sec; /* things to do in a second above which it does not */
-	uint32_t batch;	       /* things to do at a time that it pauses for; 0: never pause */
+	uint64_t spin_ns;      /* how long to spin after work; 0: never */
+	uint32_t spin_per_sec; /* units of work per second above which it does not spin */
+	uint32_t batch;	       /* units of work that it pauses for; 0: never pause */
 	uint64_t pause_max_ns; /* longest pause */
 };
 
-/* Zeroed but for p is the start. */
+/* Starts zeroed, but for p. */
 struct clv_pace {
 	struct clv_pace_params p;
 	uint64_t last_work_ns;
-	uint64_t window_ns;	      /* begin of the time that work is counted over */
-	uint64_t work;		      /* in it */
-	uint64_t per_sec;	      /* in the one before */
-	uint32_t found, missed;	      /* looking on: something came, or nothing */
-	uint32_t skipped;	      /* times not looked on since */
-	uint64_t spins, spins_useful; /* all of them, and those that something came */
-	bool is_spinning;	      /* on for more after work; */
-	bool has_waited;	      /* in vain so far */
+	uint64_t window_ns;	      /* when the window over which work is counted began */
+	uint64_t work;		      /* in this window */
+	uint64_t per_sec;	      /* rate of work in the window before */
+	uint32_t found, missed;	      /* recent spins during which work arrived, or none did */
+	uint32_t skipped;	      /* times it did not spin since it last did */
+	uint64_t spins, spins_useful; /* all spins, and those during which work arrived */
+	bool is_spinning;	      /* after work, until it sleeps */
+	bool has_waited;	      /* a step of this spin found nothing */
 };
 
 enum clv_pace_action {
-	CLV_PACE_STEP = 0, /* again, at once */
-	CLV_PACE_PAUSE,	   /* for *pause_ns, whatever comes */
-	CLV_PACE_SLEEP,	   /* until something comes */
+	CLV_PACE_STEP = 0, /* step again at once */
+	CLV_PACE_PAUSE,	   /* wait for *pause_ns, whatever arrives */
+	CLV_PACE_SLEEP,	   /* wait until something arrives */
 };
 
-/* After a step that did so much (0: nothing). */
+/* What to do after a step that did `work` units of work (0: none). */
 enum clv_pace_action clv_pace_next(struct clv_pace *pace, unsigned work, uint64_t now_ns,
 				   uint64_t *pause_ns);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * pool - equal buffers from one block reserved at start, with a free list.
+ * pool - buffers of one size from a block reserved at start, with a free list.
  *
  * Threading: its owner.
  */
@@ -25,7 +25,7 @@ int clv_pool_init(struct clv_pool *p, size_t count, size_t buf_len);
 /* Buffers still taken become invalid. */
 void clv_pool_fini(struct clv_pool *p);
 
-/* A buffer, contents undefined, or NULL when all are out: count the refusal. */
+/* Take a buffer, contents undefined; NULL when none is free: count the refusal. */
 void *clv_pool_take(struct clv_pool *p);
 /* buf: takes; one that take returned. */
 void clv_pool_give(struct clv_pool *p, void *buf);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * prefetch - have memory come while something else is done.
+ * prefetch - start to load memory into the cache while something else is done.
  *
- * What a NIC, or another core for it, has just written is far from this core; to wait for each packet
- * when it is opened costs as much as to open it.  Nothing is read: an address may be any.
+ * What a NIC, or another core on its behalf, has just written is far from this core; waiting for
+ * each packet when it is opened costs as much as opening it.  Nothing is read: any address is
+ * valid.
  *
  * Threading: pure functions; any thread.
  */
@@ -17,7 +18,7 @@ enum {
 	CLV_CACHE_LINE = 64,
 };
 
-/* p[0..len), into the nearest cache: what is used next. */
+/* Prefetch p[0..len) into the nearest cache: it is used next. */
 static inline void clv_prefetch(const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < len; i += CLV_CACHE_LINE)

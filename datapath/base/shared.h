@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * shared - a struct of figures that one thread writes and others read at any time.
+ * shared - a struct of statistics that one thread writes and others read at any time.
  *
- * Each member is whole; members are not of one moment.  Sizes are multiples of eight bytes.
+ * Each member is read whole, but members may be of different moments.  Sizes are multiples of eight
+ * bytes.
  *
- * Threading: clear is the writer's; read any thread.
+ * Threading: clear: the writer; read: any thread.
  */
 #ifndef CLV_BASE_SHARED_H
 #define CLV_BASE_SHARED_H

@@ -120,7 +120,7 @@ bool clv_spsc_peek(struct clv_spsc *ring, struct clv_record *out)
 			return false;
 	}
 	h = header_at(ring, tail);
-	if (h->len == WRAP) { /* never published without a record behind it */
+	if (h->len == WRAP) { /* never published without a record after it */
 		tail += ring->len - (tail & (ring->len - 1));
 		h = header_at(ring, tail);
 	}

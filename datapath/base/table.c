@@ -132,7 +132,7 @@ bool clv_table_remove(struct clv_table *t, const void *key)
 	if (!cell_at(t, hole)->tag)
 		return false;
 
-	/* Close the gap with a later cell of the run whose home is not behind the hole. */
+	/* Close the gap with a later cell of the run whose home is not after the hole. */
 	for (;;) {
 		const struct cell *c = cell_at(t, i = (i + 1) & t->mask);
 

@@ -2,8 +2,8 @@
 /*
  * table - a hash table of fixed-size keys to 64-bit values; memory is reserved at init.
  *
- * Open addressing with linear probing and backward-shift deletion; keyed hash (hash.h), so that
- * a stranger who chooses keys cannot choose collisions.
+ * Open addressing with linear probing and backward-shift deletion; keyed hash (hash.h), so that a
+ * sender who chooses keys cannot choose collisions.
  *
  * Threading: its owner.
  */

@@ -16,7 +16,7 @@
 #define CLV_VARINT_MAX ((UINT64_C(1) << 62) - 1)
 
 /*
- * Read one integer at *p and move *p behind it.  end: one past the last readable byte.
+ * Read one integer at *p and advance *p past it.  end: one past the last readable byte.
  * Returns 0, or CLV_ETRUNC with *p and *out untouched.
  */
 int clv_varint_read(const uint8_t **p, const uint8_t *end, uint64_t *out);
@@ -25,7 +25,7 @@ int clv_varint_read(const uint8_t **p, const uint8_t *end, uint64_t *out);
 size_t clv_varint_len(uint64_t v);
 
 /*
- * Write the shortest encoding of v at *p and move *p behind it.
+ * Write the shortest encoding of v at *p and advance *p past it.
  * Returns 0, CLV_ERANGE (v too large) or CLV_ETRUNC (no room), leaving *p untouched.
  */
 int clv_varint_write(uint8_t **p, const uint8_t *end, uint64_t v);

@@ -69,7 +69,7 @@ static int seal(void *key, uint8_t *dest, const uint8_t *plain, size_t len, cons
 	struct gcm_context_data ctx;
 	struct key *k = key;
 
-	/* Given bad arguments, the library would return at once and say nothing. */
+	/* Given bad arguments, the library would return at once without an error. */
 	assert(dest && nonce && (plain || !len) && (aad || !aad_len));
 	k->enc(&k->data, &ctx, dest, plain, len, nonce, aad, aad_len, dest + len, CLV_AEAD_TAG_LEN);
 	return 0;

@@ -64,7 +64,7 @@ struct clv_hp_key {
 static const struct clv_aead_provider *provider;
 static pthread_once_t provider_once = PTHREAD_ONCE_INIT;
 
-/* Keys are born in one thread and die in another; not touched per packet. */
+/* Keys are made in one thread and freed in another; not touched per packet. */
 static size_t live;
 
 static void choose_provider(void)
@@ -319,7 +319,7 @@ int clv_aead_key_open(struct clv_aead_key *key, uint8_t *dest, const uint8_t *se
 
 int clv_hp_key_mask(struct clv_hp_key *key, uint8_t *dest, const uint8_t *sample)
 {
-	/* wolfCrypt takes unaligned blocks by way of the heap: an allocation for every packet */
+	/* wolfCrypt copies unaligned blocks to the heap: an allocation for every packet */
 	_Alignas(16) uint8_t in[AES_BLOCK_SIZE], out[AES_BLOCK_SIZE];
 
 	memcpy(in, sample, sizeof(in));

@@ -26,13 +26,13 @@ struct clv_aead_provider {
 	void (*key_fini)(void *key);
 
 	/*
-	 * Encrypt len bytes of plain (may be 0, then plain may be NULL) to dest, the tag behind
-	 * them.  dest may be plain.  Returns 0 or CLV_ETLS.
+	 * Encrypt len bytes of plain (may be 0, then plain may be NULL) to dest, followed by the
+	 * tag.  dest may be plain.  Returns 0 or CLV_ETLS.
 	 */
 	int (*seal)(void *key, uint8_t *dest, const uint8_t *plain, size_t len,
 		    const uint8_t *nonce, const uint8_t *aad, size_t aad_len);
 	/*
-	 * Check and decrypt len bytes of sealed, behind which the tag is, to dest, which may be
+	 * Check and decrypt len bytes of sealed, which the tag follows, to dest, which may be
 	 * sealed.  Returns 0, or CLV_EPROTO when the tag does not match; dest is void then.
 	 */
 	int (*open)(void *key, uint8_t *dest, const uint8_t *sealed, size_t len,

@@ -19,7 +19,7 @@ struct record {
 
 /* One worker as an owner; a cache line of its own, since all others read is_asleep. */
 struct owner {
-	_Alignas(64) uint32_t is_asleep; /* written by the owner, cleared by whoever wakes it */
+	_Alignas(64) uint32_t is_asleep; /* written by the owner, cleared by its waker */
 	int wake_fd;
 	uint16_t next_sender;	/* owner only: whose turn it is */
 	uint16_t peeked_sender; /* owner only: whose record is lent */

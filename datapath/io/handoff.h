@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * handoff - received datagrams passed to the worker that owns their connection or tunnel.
+ * handoff - pass received datagrams to the worker that owns their connection or tunnel.
  *
- * One ring for each ordered pair of workers, so each has one sender and one receiver.  Lossy: a full
- * ring drops, counted, as a full receive queue of a NIC would.
+ * One ring for each ordered pair of workers, so each has one sender and one receiver.  Lossy: a
+ * full ring drops, counted, as a full receive queue of a NIC would.
  *
  * Order: sender: 1. send, any number  2. flush, at the end of its step.
- *        owner:  1. peek  2. use  3. release, until peek says no;  may_sleep before it sleeps
+ *        owner:  1. peek  2. use  3. release, until peek returns false; may_sleep before it sleeps
  * Threading: `from` is the calling worker in send and flush, `me` in the others; each worker calls
  * with its own number only.  new and free while no worker runs.
  */
@@ -51,8 +51,8 @@ bool clv_handoff_peek(struct clv_handoff *h, uint16_t me, struct clv_rx *out);
 void clv_handoff_release(struct clv_handoff *h, uint16_t me);
 
 /*
- * Ask to be woken.  Returns false, with nothing asked, when something waits: do not sleep.
- * The next peek takes the request back.
+ * Request a wake-up.  Returns false, without the request, when a datagram waits: do not sleep. The
+ * next peek cancels the request.
  */
 bool clv_handoff_may_sleep(struct clv_handoff *h, uint16_t me);
 

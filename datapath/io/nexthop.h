@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * nexthop - how a frame reaches the next IP hop: which port and link, which MACs and tags.
+ * nexthop - how a frame reaches the next IP hop: port, link, MAC addresses and VLAN tags.
  *
  * Threading: plain values; copied between threads by message.
  */

@@ -177,7 +177,7 @@ static int decode_ip6(struct cursor *c, struct clv_rx *rx)
 		return CLV_EPROTO;
 	if (payload_len > c->left - IP6_LEN)
 		return CLV_ETRUNC;
-	/* A v4-mapped address on the wire would be taken for IPv4 by everything behind us. */
+	/* A v4-mapped address on the wire would be taken for IPv4 by everything after this. */
 	if (clv_addr_is_v4(ip + 8) || clv_addr_is_v4(ip + 24))
 		return CLV_EPROTO;
 	rx->ecn = ip[1] >> 4 & 3;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * packet - one UDP datagram in an Ethernet frame: read what came in, write what goes out.
+ * packet - one UDP datagram in an Ethernet frame: decode a received frame, encode one to send.
  *
  *   Ethernet 14 | VLAN tags 0-2 * 4 | IPv4 20 or IPv6 40 | UDP 8 | payload
  *
@@ -26,8 +26,8 @@ enum {
 
 /*
  * Read frame[0..len) and fill of *out: local, remote, payload, payload_len, ecn and l2, the latter
- * as an answer needs it (MACs exchanged).  Trailing bytes behind the datagram are ignored.
- * frame: borrows; out->payload points into it.
+ * as an answer needs it (MACs exchanged).  Bytes after the datagram are ignored.  frame: borrows;
+ * out->payload points into it.
  *
  * Returns 0, or, leaving *out untouched:
  *   CLV_ETRUNC  the frame ends before what its headers announce; drop it

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * port - how datagrams come in and go out: AF_XDP (xsk), kernel UDP (sock), or a test's own wire.
+ * port - how datagrams are received and sent: AF_XDP (xsk), kernel UDP (sock), or a test's own
+ * wire.
  *
- * A received datagram is borrowed from the port between rx and rx_done.  A frame to send is in one
- * place: the port's pool, or (between tx_take and tx_send or tx_give) the caller's hands.
+ * A received datagram is borrowed from the port between rx and rx_done.  A frame to send is either
+ * in the port's pool or, between tx_take and tx_send or tx_give, held by the caller.
  *
  * Order: 1. rx  2. use the batch  3. rx_done   and   1. tx_take  2. write payload  3. tx_send
  *        (or tx_give)  4. flush, once for the whole batch
@@ -33,12 +34,14 @@ struct clv_rx {
 	uint8_t *payload; /* borrows until rx_done; the receiver may overwrite it */
 	uint32_t payload_len;
 	uint8_t ecn;  /* two bits of the IP header */
-	uint8_t kind; /* enum clv_kind; CLV_KIND_UNKNOWN when the port cannot tell */
-	uint8_t via;  /* enum clv_nexthop_via: which port it came in by */
-	/* xsk: clv_packet_checksum_ok() is still to be asked, best when the payload is used anyway */
+	uint8_t kind; /* enum clv_kind; CLV_KIND_UNKNOWN when the port does not know */
+	uint8_t via;  /* enum clv_nexthop_via: the port it was received on */
+	/*
+	 * xsk: call clv_packet_checksum_ok(), best when the payload is used anyway
+	 */
 	bool is_unverified;
-	uint16_t link;	 /* xsk: the link it came in by, for clv_l2; sock: 0 */
-	uint32_t socket; /* sock: number of the socket it came in by; xsk: 0 */
+	uint16_t link;	 /* xsk: the link it was received on, for clv_l2; sock: 0 */
+	uint32_t socket; /* sock: number of the socket it was received on; xsk: 0 */
 	struct clv_ref ref;
 	struct clv_l2 l2; /* xsk: how to answer on the same link; sock: all zero */
 	uint64_t frame;	  /* the port's own */
@@ -52,8 +55,8 @@ struct clv_tx {
 };
 
 /*
- * Where datagrams of one conversation go: both ends and the way.  Lives in its connection or tunnel;
- * the port keeps nothing of it after tx_send returns.
+ * Where the datagrams of one conversation are sent: both endpoints and the next hop.  Part of its
+ * connection or tunnel; the port keeps no pointer to it after tx_send.
  */
 struct clv_flow {
 	struct clv_endpoint local;
@@ -69,7 +72,7 @@ struct clv_port_ops {
 
 	/* Up to max (<= CLV_PORT_BATCH) datagrams.  Malformed ones are counted and not returned. */
 	unsigned (*rx)(struct clv_port *port, struct clv_rx *batch, unsigned max);
-	/* Give the whole batch of the last rx back. */
+	/* Return the whole batch of the last rx. */
 	void (*rx_done)(struct clv_port *port);
 
 	/* Returns 0, or -ENOBUFS when no frame is free: the caller drops and counts NO_FRAME. */
@@ -82,8 +85,8 @@ struct clv_port_ops {
 			const struct clv_flow *flow, uint8_t ecn);
 	void (*tx_give)(struct clv_port *port, struct clv_tx *tx);
 	/*
-	 * Tell the kernel about everything queued, once.  Call it in every step, also when nothing
-	 * was queued: it repeats what the kernel put off, and takes sent frames back.
+	 * Submit everything queued to the kernel, at once.  Call it in every step, also when
+	 * nothing was queued: it repeats what the kernel deferred, and reclaims sent frames.
 	 */
 	void (*flush)(struct clv_port *port);
 
@@ -99,8 +102,8 @@ struct clv_port_ops {
 	/* A descriptor that polls readable when rx has something, or -1. */
 	int (*poll_fd)(struct clv_port *port);
 	/*
-	 * About to sleep: arm whatever makes poll_fd readable.  Returns false when datagrams arrived
-	 * meanwhile or something queued waits for another flush: the caller must not sleep.
+	 * The caller is about to sleep: arm what makes poll_fd readable.  Returns false when
+	 * datagrams arrived meanwhile or something queued needs another flush: it must not sleep.
 	 */
 	bool (*may_sleep)(struct clv_port *port);
 

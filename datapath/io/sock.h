@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * sock - the kernel UDP port: many sockets, batched calls, segmentation offload both ways.
+ * sock - the kernel UDP port: many sockets, batched calls, segmentation offload in both directions.
  *
- * Received: one recvmmsg for each readable socket; what the kernel coalesced (UDP_GRO) comes out as
- * single datagrams.  Sent: datagrams queue until flush; those of one flow and one size leave as one
- * system call argument (UDP_SEGMENT), order within a flow kept, and one sendmmsg for each socket.
- * Everything goes out with DF set: too large is counted (DROP_MTU), never fragmented.
+ * Received: one recvmmsg for each readable socket; what the kernel coalesced (UDP_GRO) is returned
+ * as single datagrams.  Sent: datagrams queue until flush; those of one flow and one size leave as
+ * one system call argument (UDP_SEGMENT), order within a flow kept, and one sendmmsg for each
+ * socket.  Everything goes out with DF set: too large is counted (DROP_MTU), never fragmented.
  *
  * Order: 1. open  2. add_socket, any number, any time  3. the port's operations  4. ops->close
  * Threading: clv_sock_open before the worker starts, then the worker's; the bind functions any.
@@ -42,16 +42,16 @@ struct clv_sock_bind_params {
 };
 
 /*
- * Bind a nonblocking UDP socket that reports local addresses and ECN and never fragments.
- * On a host without IPv6 "::" becomes all of IPv4: *got says what it is, with the port.
+ * Bind a nonblocking UDP socket that reports local addresses and ECN and never fragments.  On a
+ * host without IPv6, "::" becomes 0.0.0.0; *got is what was bound, with the port.
  *
  * got: copies; may be NULL.   Returns 0 and fills *fd, which the caller closes, or -errno.
  */
 int clv_sock_bind_udp(const struct clv_sock_bind_params *params, int *fd, struct clv_endpoint *got);
 
 /*
- * Hold a port that is served before the kernel sees its packets, so that nobody else gets it and
- * the kernel answers none of them with ICMP: bound, with a filter that drops everything.
+ * Reserve a port whose packets XDP takes before the kernel sees them, so that no other process gets
+ * it and the kernel answers none of them with ICMP: bound, with a filter that drops everything.
  * Otherwise as clv_sock_bind_udp.
  */
 int clv_sock_reserve(const struct clv_endpoint *local, int *fd, struct clv_endpoint *got);

@@ -29,13 +29,13 @@ struct clv_sock {
 	bool is_v6;
 	bool is_wildcard;		  /* senders must name the source address */
 	bool is_ready;			  /* in the ready ring */
-	bool no_gso;			  /* the device behind it refused */
+	bool no_gso;			  /* the device refused */
 	uint16_t first_group, last_group; /* queued to send; CLV_SOCK_FRAMES: none */
 	uint32_t next_dirty;		  /* next socket with something queued */
 	struct clv_endpoint local;
 };
 
-/* What came by one recvmmsg slot, parsed once, given out as one or more datagrams. */
+/* What one recvmmsg slot received, parsed once, returned as one or more datagrams. */
 struct clv_sock_message {
 	struct clv_rx first; /* addressing of all its datagrams */
 	uint32_t len;

@@ -13,7 +13,7 @@ enum {
 	SHARE_MESSAGES = 16, /* that one of several ready sockets may fill in one rx */
 };
 
-/* ---- what the kernel says about a message ---- */
+/* ---- ancillary data ---- */
 
 static void read_local6(const struct in6_pktinfo *info, struct clv_endpoint *local)
 {
@@ -54,7 +54,7 @@ static void read_control(struct msghdr *header, struct clv_sock_message *m, bool
 	}
 }
 
-/* Returns false, with a count, when it is nothing a worker can use. */
+/* Returns false, and counts it, when a worker cannot use it. */
 static bool read_message(struct clv_sock_port *k, unsigned i, uint32_t number)
 {
 	const struct clv_sock *s = &k->socks[number];
@@ -100,14 +100,17 @@ static int receive(struct clv_sock_port *k, int fd, unsigned from, unsigned max)
 			.msg_controllen = sizeof(k->rx_control[i]),
 		};
 	}
-	/* An ICMP error kept for a connected socket comes once and says nothing of what waits. */
+	/*
+	 * An ICMP error pending on a connected socket is returned once and tells nothing about what
+	 * can be read.
+	 */
 	do {
 		got = recvmmsg(fd, k->rx_headers + from, max, MSG_DONTWAIT, NULL);
 	} while (got < 0 && errno != EAGAIN && tries++ < 2);
 	return got < 0 ? 0 : got;
 }
 
-/* Read up to max messages behind those there are.  Returns whether the socket had that many. */
+/* Read up to max messages after those already read.  Returns whether the socket had that many. */
 static bool read_socket(struct clv_sock_port *k, uint32_t number, unsigned max)
 {
 	unsigned from = k->read, i;

@@ -150,7 +150,7 @@ static void put_control(struct msghdr *header, int level, int type, const void *
 	header->msg_controllen += CMSG_SPACE(len);
 }
 
-/* The address to send from, where the socket leaves it open and the flow says it. */
+/* The source address, where the socket leaves it open and the flow names one. */
 static void put_source(const struct clv_sock *s, const struct clv_sock_group *g, bool is_v4,
 		       struct msghdr *header)
 {
@@ -245,7 +245,7 @@ static void send_singly(struct clv_sock_port *k, const struct clv_sock_group *g,
 	}
 }
 
-/* A message was refused: retry it in the ways that can help, else count it. */
+/* The kernel refused a message: retry it where that can help, else count it. */
 static void handle_refused(struct clv_sock_port *k, const struct clv_sock_group *g,
 			   struct msghdr *header)
 {
@@ -259,7 +259,7 @@ static void handle_refused(struct clv_sock_port *k, const struct clv_sock_group 
 		return;
 	}
 	switch (err) {
-	case EIO: /* no checksum offload on the way out, so no segmentation either */
+	case EIO: /* the egress device has no checksum offload, so no segmentation either */
 	case EOPNOTSUPP:
 	case ENOPROTOOPT:
 		s->no_gso = true;

@@ -3,8 +3,9 @@
  * umem - the packet memory of one worker, and the pool of its free frames.
  *
  * A frame is named by its address: the offset of its first byte.  It is in one place: the pool, a
- * socket's fill ring (until it comes back full), the worker's hands, or a transmit ring (until it
- * completes).  Debug builds (NDEBUG not defined) keep the place beside the frame and assert it.
+ * socket's fill ring (until it is received), the batch that the worker holds, or a transmit ring
+ * (until it completes).  Debug builds (NDEBUG not defined) keep the place beside the frame and
+ * assert it.
  *
  * Threading: made by any thread, then its worker's.
  */
@@ -65,7 +66,7 @@ static inline uint64_t clv_umem_frame_of(uint64_t addr)
 	return addr & ~(uint64_t)(CLV_UMEM_FRAME_BYTES - 1);
 }
 
-/* Note that a frame moved; a frame elsewhere than `from` is a bug of ours. */
+/* Record that a frame moved; one that is not in `from` is a bug of ours. */
 static inline void clv_umem_move(struct clv_umem *u, uint64_t frame, enum clv_umem_place from,
 				 enum clv_umem_place to)
 {

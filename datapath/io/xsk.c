@@ -29,13 +29,13 @@ _Static_assert((int)PAYLOAD_OFFSET >= (int)CLV_PACKET_HEADERS_MAX, "headers fit 
 
 static void wake_receiver(struct clv_xsk_sock *s)
 {
-	/* Its result says nothing we act on: what arrives shows in the ring. */
+	/* The result does not matter: what arrived is in the ring. */
 	(void)recvfrom(s->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
 /*
- * The word of the metadata magic is cleared: frames carried bytes of strangers before, and none of
- * them may pass for metadata.
+ * Clears the magic word of the metadata: the frame holds bytes of an earlier packet, which must not
+ * pass for metadata.
  */
 void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 {
@@ -88,8 +88,8 @@ static uint32_t tx_unread(const struct clv_xsk_sock *s)
 }
 
 /*
- * Have the kernel send what is in the ring.  In copy mode a call sends up to a budget and answers
- * EAGAIN when more is left; a frame the device refused is gone and answered with EBUSY.
+ * Have the kernel send what is in the ring.  In copy mode a call sends up to a budget and fails
+ * with EAGAIN when more is left, or with EBUSY when the device refused a frame, which is lost.
  */
 static void kick(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 {
@@ -109,7 +109,7 @@ static void kick(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 		case ENOBUFS:
 		case EINTR:
 			break;
-		default: /* the link is down or gone: kicking again by itself helps nobody */
+		default: /* the link is down or gone: another kick does not help */
 			return;
 		}
 		before = unread;
@@ -347,7 +347,9 @@ static bool xsk_may_sleep(struct clv_port *port)
 
 static void close_sock(struct clv_xsk_sock *s)
 {
-	/* First out of the map, so that the program sees the queue as gone, not as dying. */
+	/*
+	 * Leave the map first, so that nothing is redirected to a socket that is closing.
+	 */
 	if (s->xskmap_fd >= 0)
 		bpf_map_delete_elem(s->xskmap_fd, &s->xskmap_key);
 	xsk_socket__delete(s->xsk);

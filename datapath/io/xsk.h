@@ -3,8 +3,8 @@
  * xsk - the AF_XDP port: one socket for each (interface, queue) a worker owns, all in one packet
  * memory, so that a frame received on any of them can leave by any other.
  *
- * The XDP program is attached by somebody else, and must be detached only after close: drivers that
- * lose queues on detach cannot unbind sockets from them any more.
+ * The XDP program is attached by the caller, and must be detached only after close: drivers that
+ * lose queues on detach can no longer unbind sockets from them.
  *
  * The memory is registered once for each link, so every link has its own mode: with one
  * registration the first bind would decide for all.  It counts against RLIMIT_MEMLOCK as often.
@@ -55,11 +55,11 @@ struct clv_xsk_params {
 	uint32_t busy_poll_budget_packets;
 };
 
-/* What is known of one socket.  The kernel's own numbers, frames that no counter of ours sees. */
+/* Statistics of one socket as the kernel counts them: frames that no counter of ours sees. */
 struct clv_xsk_info {
 	uint16_t link;
 	uint32_t queue;
-	enum clv_xsk_mode mode; /* ZEROCOPY or COPY, as the kernel says */
+	enum clv_xsk_mode mode; /* ZEROCOPY or COPY, as the kernel reports */
 	uint64_t rx_dropped;	/* no free frame, or too large for one */
 	uint64_t rx_ring_full;	/* we did not read in time */
 	uint64_t rx_fill_empty; /* how often the fill ring ran dry; the loss is in rx_dropped */
@@ -99,10 +99,10 @@ int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params);
  */
 int clv_xsk_wait_unbound(const char *ifname, uint32_t queue);
 
-/* Fill *out for one socket, in the order of add.  Returns 0, CLV_ERANGE behind the last, -errno. */
+/* Fill *out for one socket, in the order of add.  Returns 0, CLV_ERANGE past the last, -errno. */
 int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_info *out);
 
-/* Where the frames are; their sum with the batch in hand is all of the memory. */
+/* Where the frames are; with those the worker holds, the sum is all of the memory. */
 struct clv_xsk_accounting {
 	uint32_t pool;
 	uint32_t receiving; /* in fill rings, in the driver, or received and not read yet */

@@ -27,10 +27,10 @@
 #endif
 
 enum {
-	TX_BUDGET = 128, /* packets one kick may send in copy mode, where the kernel lets us say */
+	TX_BUDGET = 128, /* packets per kick in copy mode, where the kernel lets us set it */
 	BIND_TRIES = 50,
 	BIND_WAIT_MS = 20,
-	PROBE_FRAMES = 16,	/* of a socket that only asks whether a queue is free */
+	PROBE_FRAMES = 16,	/* of a socket that only probes whether a queue is free */
 	DESCRIPTORS_NEEDED = 4, /* by libxdp and the kernel for one socket */
 };
 
@@ -72,7 +72,7 @@ static int register_memory(struct clv_xsk_port *x, struct clv_xsk_sock *s, struc
 				&config);
 }
 
-/* libxdp opens descriptors of its own, and says ENOENT or the like when it gets none. */
+/* libxdp opens descriptors of its own, and returns ENOENT or the like when it gets none. */
 static int or_no_descriptors(int err)
 {
 	int fds[DESCRIPTORS_NEEDED], i, found = err;
@@ -158,8 +158,8 @@ static void tune(const struct clv_xsk_port *x, struct clv_xsk_sock *s,
 }
 
 /*
- * A copy-mode socket of our own gets the queue when nobody has it any more.  Binding and closing it
- * is between the kernel and us; the driver hears nothing of it.
+ * A copy-mode socket of our own can bind the queue once no other socket has it.  Binding and
+ * closing it is between the kernel and us; the driver is not involved.
  */
 int clv_xsk_wait_unbound(const char *ifname, uint32_t queue)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * xsk_port - what the two halves of the AF_XDP port share: xsk_bind.c makes, xsk.c runs it.
+ * xsk_port - what the two halves of the AF_XDP port share: xsk_bind.c opens it, xsk.c runs it.
  *
  * Threading: the worker's.
  */
@@ -20,7 +20,7 @@ struct clv_xsk_sock {
 	uint32_t sending;   /* submitted and not completed */
 	bool is_zerocopy;
 	bool is_busy_polled;
-	bool is_stalled; /* something is submitted, and the kernel asked to be kicked again */
+	bool is_stalled; /* something is submitted, and the kernel wants another kick */
 	int fd;
 	struct xsk_socket *xsk;
 	uint32_t queue;
@@ -42,7 +42,7 @@ struct clv_xsk_port {
 	int epoll_fd;
 	unsigned next_rx; /* socket to begin with */
 	unsigned held_len;
-	uint64_t held[CLV_PORT_BATCH]; /* frames of the batch the worker has */
+	uint64_t held[CLV_PORT_BATCH]; /* frames of the batch that the worker holds */
 	unsigned count;
 	struct clv_xsk_link links[CLV_LINKS_MAX];
 	struct clv_xsk_sock *socks[CLV_XSKS_MAX];

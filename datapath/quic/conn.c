@@ -40,10 +40,9 @@ static void path_set(struct path *out, const struct clv_endpoint *local,
 }
 
 /*
- * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an ACK
- * sent after an eighth of the round trip; on a short path that would be a packet of its own for each
- * that comes.  By the next tick one with something to say, or CONN_ACK_EVERY, has mostly taken it
- * along.
+ * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an
+ * ACK sent after an eighth of the round trip; on a short path that would be a packet of its own for
+ * each that comes.  By the next tick a packet with data, or CONN_ACK_EVERY, has mostly carried it.
  */
 static uint64_t next_tick(uint64_t at_ns)
 {
@@ -205,7 +204,7 @@ void clv_conn_set_env(struct clv_conn *conn, const struct clv_conn_env *env)
 
 /* ---- paths (RFC 9000 section 9) ---- */
 
-/* An address of its own has a path of its own; another port of it is the same way. */
+/* Another address is another path; another port of the same address is not. */
 static void follow_pmtu(struct clv_conn *conn, const struct clv_flow *flow)
 {
 	if (!memcmp(conn->pmtu_remote, flow->remote.addr, sizeof(conn->pmtu_remote)))
@@ -257,7 +256,7 @@ void clv_conn_set_hop(struct clv_conn *conn, const struct clv_nexthop *hop, uint
 
 	if (hop->state == CLV_HOP_RESOLVING && mine->state == CLV_HOP_READY &&
 	    hop->via == mine->via && hop->link == mine->link)
-		mine->mtu = hop->mtu; /* the peer's own frames said where it is */
+		mine->mtu = hop->mtu; /* learned from the peer's own frames */
 	else
 		*mine = *hop;
 	if (mine->mtu != mtu)
@@ -280,7 +279,7 @@ int clv_conn_migrate(struct clv_conn *conn, const struct clv_endpoint *local, ui
 	if (rv)
 		return CLV_EQUIC;
 	use_flow(conn, &flow);
-	/* The relay's address is the same, the way to it need not be. */
+	/* The relay's address is the same, the route to it need not be. */
 	clv_pmtu_move(&conn->pmtu, clv_addr_is_v4(flow.remote.addr), flow.hop.mtu, now_ns);
 	return 0;
 }

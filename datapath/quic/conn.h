@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * conn - one QUIC connection for its whole life: born in control, lived in a worker.
+ * conn - one QUIC connection for its whole life: made in control, run by a worker.
  *
  * Exactly one thread touches a conn at any time.  During the handshake that is control; when the
  * handshake is complete control sends the pointer to a worker (CLV_CMD_CONN_ADOPT), which from then
@@ -40,7 +40,7 @@ enum {
 	CLV_CONN_PROBE_ID = 1 << 16,
 };
 
-/* What the owner wants to hear.  Called from inside input/output/expire: must not free conn. */
+/* Notifications to the owner.  Called from inside input/output/expire: must not free conn. */
 struct clv_conn_ops {
 	/* Control only.  Returns 0, or negative to fail the handshake (profile not met). */
 	int (*handshake_completed)(struct clv_conn *conn);
@@ -55,19 +55,22 @@ struct clv_conn_ops {
 	void (*stream_reset)(struct clv_conn *conn, int64_t id, uint64_t code);
 	void (*stream_stop)(struct clv_conn *conn, int64_t id, uint64_t code);
 	void (*stream_closed)(struct clv_conn *conn, int64_t id, uint64_t code);
-	/* A stateless reset token of the peer came into use, or went out of it.  May be NULL. */
+	/* A stateless reset token of the peer became active, or no longer is.  May be NULL. */
 	void (*peer_token)(struct clv_conn *conn, const uint8_t *token, bool in_use);
-	/* Client: the server gave an address token for the next visit; may be NULL.  token: borrows. */
+	/*
+	 * Client: the server sent an address token for the next connection; may be NULL.  token:
+	 * borrows.
+	 */
 	void (*new_token)(struct clv_conn *conn, const uint8_t *token, size_t len);
 	/* The peer's address changed and the new path is validated. */
 	void (*path_changed)(struct clv_conn *conn);
-	/* The port that packets along flow leave by; NULL: all by the one given to output. */
+	/* The port that sends packets of flow; NULL: the one given to output sends all. */
 	struct clv_port *(*port_of)(struct clv_conn *conn, const struct clv_flow *flow);
 	/* The largest UDP payload that fits a DATAGRAM changed. */
 	void (*max_payload)(struct clv_conn *conn, size_t payload_len);
 };
 
-/* Limits and shared things of an owner; the conn borrows them and gets the next owner's on a move. */
+/* What a conn borrows from its owner; replaced when another owner adopts it. */
 struct clv_conn_env {
 	const struct clv_conn_ops *ops;
 	void *owner;
@@ -88,9 +91,9 @@ struct clv_conn_params {
 	size_t token_len;
 	bool token_is_retry; /* server: token came from a Retry */
 	struct clv_endpoint local, remote;
-	uint16_t mtu;		/* of the way to the peer; bounds path MTU discovery */
+	uint16_t mtu;		/* of the first link; bounds path MTU discovery */
 	uint64_t idle_ns;	/* max_idle_timeout */
-	uint64_t handshake_ns;	/* give up after */
+	uint64_t handshake_ns;	/* fail the handshake after this */
 	uint64_t streams_max;	/* request streams the peer may have open at a time */
 	uint64_t stream_window; /* bytes, each stream */
 	uint64_t conn_window;	/* bytes, all streams */
@@ -109,8 +112,10 @@ struct clv_conn {
 	void *tls; /* the TLS session; owned */
 	const struct clv_conn_tls_ops *tls_ops;
 	bool is_server;
-	/* Server: what came first is the middle of a ClientHello, which only a client with a proven
-	 * address may have kept: dead, and the packet deserves a Retry. */
+	/*
+	 * Server: the first packet has the middle of a ClientHello, which is kept only for a client
+	 * with a validated address: the conn is dead, and the packet is to be answered with Retry.
+	 */
 	bool wants_retry;
 	uint64_t now_ns;	/* of the call in progress: callbacks of ngtcp2 carry no time */
 	struct clv_flow flow;	/* the path in use */
@@ -118,20 +123,20 @@ struct clv_conn {
 	struct clv_streams streams;
 	struct clv_sendq sendq;
 	struct clv_pmtu pmtu;
-	uint8_t pmtu_remote[16];  /* the address it is for */
-	struct clv_timer timer;	  /* the owner's heap holds it */
-	uint32_t tunnels;	  /* worker: head of its tunnel list, slot + 1, 0 = none */
-	uint32_t early_held;	  /* worker: datagrams kept for tunnels to come */
-	uint64_t streams_granted; /* bidirectional streams the peer may have opened in all */
-	int64_t probe_stream;	  /* a request stream whose ID path probes may use; -1 none */
-	uint32_t key_generations; /* key sets derived after the first */
-	uint32_t last_payload;	  /* as last reported by max_payload */
-	bool has_expired;	  /* ngtcp2's timer, since the last output */
-	uint32_t unanswered;	  /* packets since ngtcp2 was last asked for what it has to say */
-	uint64_t answer_ns;	  /* when it will be, at the latest */
-	bool is_reading;	  /* inside ngtcp2_conn_read_pkt: nothing may be written */
-	uint64_t discarded;	  /* packets QUIC threw away, as far as they are counted */
-	bool dirty;		  /* worker: has output to write after this batch */
+	uint8_t pmtu_remote[16];     /* the address it is for */
+	struct clv_timer timer;	     /* the owner's heap holds it */
+	uint32_t tunnels;	     /* worker: head of its tunnel list, slot + 1, 0 = none */
+	uint32_t early_held;	     /* worker: datagrams kept for tunnels to come */
+	uint64_t streams_granted;    /* bidirectional streams the peer may have opened in all */
+	int64_t probe_stream;	     /* a request stream whose ID path probes may use; -1 none */
+	uint32_t key_generations;    /* key sets derived after the first */
+	uint32_t last_payload;	     /* as last reported by max_payload */
+	bool has_expired;	     /* ngtcp2's timer, since the last output */
+	uint32_t unanswered;	     /* packets since ngtcp2 was last asked to write */
+	uint64_t answer_ns;	     /* latest time to ask it */
+	bool is_reading;	     /* inside ngtcp2_conn_read_pkt: nothing may be written */
+	uint64_t discarded;	     /* packets QUIC threw away, as far as they are counted */
+	bool dirty;		     /* worker: has output to write after this batch */
 	struct clv_conn *next_dirty; /* worker: list of this batch */
 	uint8_t closing;	     /* enum clv_closing */
 	bool close_wanted;	     /* write CONNECTION_CLOSE at the next output */
@@ -153,7 +158,7 @@ enum clv_closing {
 	CLV_CONN_DEAD = 3,     /* free it */
 };
 
-/* Facts of one connection; written by the worker, read by anyone (relaxed). */
+/* Statistics of one connection; written by the worker, read by any thread (relaxed). */
 struct clv_conn_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rtt_ns;
@@ -177,7 +182,7 @@ void clv_conn_set_tls(struct clv_conn *conn, void *session, const struct clv_con
 /* Free everything.  The timer must be disarmed.  No packet is sent. */
 void clv_conn_free(struct clv_conn *conn);
 
-/* The owner's side of a move: new ops, pool, counters.  ref and flow are the caller's to set. */
+/* Called by the new owner: its ops, pool and counters.  ref and flow are the caller's to set. */
 void clv_conn_set_env(struct clv_conn *conn, const struct clv_conn_env *env);
 
 /*
@@ -192,12 +197,11 @@ uint64_t clv_conn_received(const struct clv_conn *conn);
 /* Write what ngtcp2 and the send queue have to send: acknowledgements, streams, datagrams. */
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns);
 
-/* The next hop toward the peer is another now.  What does not say how to reach it changes nothing
- * while the one in use can. */
+/* The next hop toward the peer changed.  One that is not ready does not replace one that is. */
 void clv_conn_set_hop(struct clv_conn *conn, const struct clv_nexthop *hop, uint64_t now_ns);
 
 /*
- * Client: go on from another address of ours, with a connection ID not used before.
+ * Client: migrate to another local address, with a connection ID not used before.
  * Returns 0, -EAGAIN (not yet: no handshake confirmed or no ID to spare) or CLV_EQUIC.
  */
 int clv_conn_migrate(struct clv_conn *conn, const struct clv_endpoint *local, uint64_t now_ns);

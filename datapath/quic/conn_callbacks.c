@@ -109,8 +109,9 @@ static int on_stream_close(ngtcp2_conn *qc, uint32_t flags, int64_t id, uint64_t
 		code = CLV_H3_NO_ERROR;
 	clv_streams_drop(&conn->streams, id);
 	/*
-	 * The peer may open another in its place; a request stream only when control has done with
-	 * this one: else streams opened and given up at once would pile up on the way to it.
+	 * The peer may open another in its place; a request stream only when control is done with
+	 * this one, else streams that are opened and cancelled at once would pile up in the
+	 * mailbox.
 	 */
 	if (!ngtcp2_conn_is_local_stream2(qc, id) && id & 2)
 		ngtcp2_conn_extend_max_streams_uni(qc, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * conn_callbacks - what ngtcp2 tells a connection, turned into its owner's ops.
+ * conn_callbacks - ngtcp2's callbacks for a connection, turned into its owner's ops.
  *
  * Threading: the connection's owner, inside input, output and expire.
  */

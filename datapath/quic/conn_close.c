@@ -23,7 +23,7 @@ static void enter_draining(struct clv_conn *conn, uint64_t now_ns)
 	conn->close_until_ns = now_ns + 3 * ngtcp2_conn_get_pto2(conn->qc);
 }
 
-/* Our side found an error: say so with the code that belongs to ngtcp2's number. */
+/* An error on our side: close with the code that belongs to ngtcp2's number. */
 void conn_fail(struct clv_conn *conn, int rv, uint64_t now_ns)
 {
 	ngtcp2_ccerr ccerr;

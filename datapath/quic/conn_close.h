@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * conn_close - how a connection ends: by our word, by the peer's, or by an error.
+ * conn_close - how a connection ends: closed by us, by the peer, or by an error.
  *
  * Spec: RFC 9000 section 10.   Threading: the connection's owner, inside its calls.
  */
@@ -13,7 +13,7 @@
 
 struct clv_conn;
 
-/* ngtcp2 refused to go on, with rv, one of NGTCP2_ERR_*: what that makes of the connection. */
+/* ngtcp2 failed with rv, one of NGTCP2_ERR_*: close, drain or drop the connection accordingly. */
 void conn_fail(struct clv_conn *conn, int rv, uint64_t now_ns);
 
 /* While closing: send CONNECTION_CLOSE, if it was not yet or a packet asks for it again. */

@@ -70,7 +70,7 @@ enum written { WROTE_PACKET, WROTE_NOTHING, WRITE_FAILED };
 
 /*
  * One packet with the datagram prefix || payload.  size: of the packet's buffer, in bytes.
- * *accepted says whether the datagram went in; a packet may go out without it.
+ * *accepted: whether the packet has the datagram; one may be sent without it.
  */
 static enum written write_datagram(struct clv_conn *conn, struct clv_port *port,
 				   const ngtcp2_vec *vec, size_t vecs, size_t size, uint64_t id,
@@ -108,7 +108,7 @@ static size_t vec_total(const ngtcp2_vec *vec, int vecs)
 	return total;
 }
 
-/* One packet with stream bytes, or with whatever ngtcp2 itself has to say. */
+/* One packet with stream bytes, or with what ngtcp2 itself has to send. */
 static enum written write_stream(struct clv_conn *conn, struct clv_port *port)
 {
 	ngtcp2_vec vec[VECTORS_MAX];
@@ -267,7 +267,10 @@ static void flush_queue(struct clv_conn *conn, struct clv_port *port)
 
 /* ---- probes of the path (pmtu.h) ---- */
 
-/* A padded DATAGRAM on a Context ID that nobody allocates: the peer drops it, its ACK tells. */
+/*
+ * A padded DATAGRAM with a Context ID that is never allocated: the peer drops it, but acknowledges
+ * it.
+ */
 static void probe_path(struct clv_conn *conn, struct clv_port *port)
 {
 	uint16_t size = clv_pmtu_probe(&conn->pmtu, conn->now_ns);
@@ -317,7 +320,7 @@ static void report_payload(struct clv_conn *conn)
 		conn->env.ops->max_payload(conn, payload);
 }
 
-/* ---- what there is to say ---- */
+/* ---- everything that waits to be sent ---- */
 
 static void count_discarded(struct clv_conn *conn)
 {
@@ -329,7 +332,7 @@ static void count_discarded(struct clv_conn *conn)
 	conn->discarded = info.pkt_discarded;
 }
 
-/* Whether all there can be to say is an ACK, for which it is early: see next_tick in conn.c. */
+/* Whether there can only be an ACK to send, and it is early for that: see next_tick in conn.c. */
 static bool may_wait(const struct clv_conn *conn)
 {
 	return conn->env.pool && conn->unanswered && conn->unanswered < CONN_ACK_EVERY &&
@@ -351,8 +354,10 @@ void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_
 	if (!conn->closing) {
 		bool has_expired = conn->has_expired;
 
-		/* What ngtcp2 may send beyond the window asks whether anything comes through: were it
-		 * a datagram that the path no longer carries, nothing would ever be found out. */
+		/*
+		 * What ngtcp2 may send beyond the window probes whether the path still works: a
+		 * datagram too large for the path would never be acknowledged.
+		 */
 		if (has_expired)
 			write_stream(conn, port);
 		conn->has_expired = false;

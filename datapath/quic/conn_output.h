@@ -13,11 +13,11 @@
 struct clv_conn;
 
 enum {
-	/* Ack-eliciting packets.  More than a small window has, for which the tick comes soon enough. */
+	/* Ack-eliciting packets.  More than a small window has; there the tick is soon enough. */
 	CONN_ACK_EVERY = 32,
 };
 
-/* A datagram sent as id was acknowledged or is lost: what that says of the path's MTU. */
+/* A datagram sent as id was acknowledged or lost: update the path MTU search. */
 void conn_datagram_fate(struct clv_conn *conn, uint64_t id, bool is_lost);
 
 #endif

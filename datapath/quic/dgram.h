@@ -52,7 +52,7 @@ int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out);
  * Read the remote in front of the payload of an uncompressed datagram, buf[0..len): IP version,
  * address, port (draft-ietf-masque-connect-udp-listen-13 section 4).
  * Returns its length, with *wire filled; 0 when it is cut short, of another version, has port 0, or
- * names IPv4 in IPv6 clothes or the unspecified address: drop the datagram.
+ * names a v4-mapped or the unspecified address: drop the datagram.
  */
 size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *wire);
 /* Write it.  Returns the bytes written. */

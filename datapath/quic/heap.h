@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heap - memory that the QUIC library holds for connections, and its ceiling.
+ * heap - a limit on the memory that the QUIC library holds for connections.
  *
- * What a peer sends with gaps, and what it never acknowledges, waits inside the library.  Each
- * connection has an allocator that draws on its owner's sum.  Near the ceiling those that hold much
- * get no more, and at it nobody; the library then gives the connection up.
+ * What a peer sends with gaps, and what it never acknowledges, is buffered inside the library.
+ * Each connection has an allocator that counts toward its owner's sum.  Near the limit connections
+ * that hold much get no more, and at the limit none does; the library then fails the connection.
  *
  * Spec: none.   Threading: the connection's owner; it changes by leave and join.
  */
@@ -17,7 +17,7 @@
 #include "datapath/base/counters.h"
 
 enum {
-	CLV_HEAP_OWN_FREE = 256 * 1024, /* bytes of one connection that are nobody's worry */
+	CLV_HEAP_OWN_FREE = 256 * 1024, /* bytes that one connection may hold even near the limit */
 };
 
 /* Of one owner: the sum of all its connections. */
@@ -35,9 +35,9 @@ struct clv_conn_heap {
 
 /* of: borrows; NULL: no ceiling. */
 void clv_heap_init(struct clv_conn_heap *heap, struct clv_heap *of);
-/* What the connection holds is no longer its owner's. */
+/* Take what the connection holds out of its owner's sum. */
 void clv_heap_leave(struct clv_conn_heap *heap);
-/* It is another's, which may go beyond its ceiling by it.  of: borrows; NULL: no ceiling. */
+/* Add it to another owner's sum, even beyond its limit.  of: borrows; NULL: no limit. */
 void clv_heap_join(struct clv_conn_heap *heap, struct clv_heap *of);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * paths - the 4-tuples a connection may have to answer on besides the one in use.
+ * paths - the 4-tuples that a connection may have to send to besides the one in use.
  *
- * A packet from elsewhere proves nothing until it is decrypted, and nothing about its address until
- * that address answers a challenge.  So what is learnt here only says how to send to a 4-tuple; the
- * one in use is replaced by clv_conn alone, after validation.  Whoever sends from many addresses
- * only overwrites what nobody waits for: a path that is being validated keeps its place.
+ * A packet from a new address proves nothing until it is decrypted, and nothing about its address
+ * until that address answers a challenge.  So what is recorded here only is how to send to a
+ * 4-tuple; clv_conn replaces the one in use after validation.  A peer that sends from many
+ * addresses only overwrites entries that nothing waits for: a path that is being validated keeps
+ * its entry.
  *
  * Spec: RFC 9000 sections 8.2 and 9.
  * Threading: the owner of the connection.
@@ -36,13 +37,15 @@ bool clv_path_is(const ngtcp2_path *path, const struct clv_flow *flow);
 
 /* The flow of a path, or NULL.  Lends, until the next note or keep. */
 struct clv_flow *clv_paths_find(struct clv_paths *p, const ngtcp2_path *path);
-/* Learn how to answer rx.  like: the flow in use; what rx does not say is taken from it. */
+/*
+ * Record how to send to the sender of rx.  like: the flow in use; it gives what rx does not have.
+ */
 void clv_paths_record(struct clv_paths *p, const struct clv_rx *rx, const struct clv_flow *like);
-/* Remember a flow, as the one that is left for another. */
+/* Record a flow: the one that is being replaced. */
 void clv_paths_keep(struct clv_paths *p, const struct clv_flow *flow);
 /*
- * A challenge goes out on path; NULL: none does.  must_answer: else the path is not used.  ngtcp2
- * validates one path at a time.
+ * A challenge is sent on path; NULL: on none.  must_answer: the path is not used before it is
+ * answered.  ngtcp2 validates one path at a time.
  */
 void clv_paths_challenge(struct clv_paths *p, const ngtcp2_path *path, bool must_answer);
 bool clv_paths_is_validating(const struct clv_paths *p, const struct clv_flow *flow);

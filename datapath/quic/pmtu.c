@@ -10,8 +10,8 @@ enum {
 	MTU_CEILING = 1500, /* larger ones gain little, and cost frames their room */
 	STEP_MIN = 16,	    /* a gain below this is not worth a probe */
 	LOSSES_MAX = 3,	    /* RFC 8899 section 5.1.2, MAX_PROBES */
-	BAD_SUSPICIOUS = 4, /* large datagrams lost in a row: ask */
-	BAD_ENOUGH = 8,	    /* and for long enough: no need to ask */
+	BAD_SUSPICIOUS = 4, /* large packets lost in a row: probe the confirmed size */
+	BAD_ENOUGH = 8,	    /* and for long enough: no need to probe */
 };
 
 #define RETRY_NS (CLV_SEC / 10)

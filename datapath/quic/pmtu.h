@@ -3,10 +3,10 @@
  * pmtu - how large a UDP payload the path to the peer takes: a search by probes.
  *
  * It starts at what every path carries (IPv6 minimum link, 1280 bytes of IP), so that a tunnelled
- * 1200-byte QUIC packet fits from the first datagram on, and climbs by padded probes.  What was
- * confirmed may stop being true, when a router's link or the peer's address changes: a row of losses
- * with nothing large coming through is suspected to be that, is asked by probes of the confirmed
- * size, and starts the search anew.
+ * 1200-byte QUIC packet fits from the first datagram on, and climbs by padded probes.  A confirmed
+ * size may no longer fit when a router's link or the peer's address changes: when several large
+ * packets in a row are lost and none gets through, the confirmed size is probed again, and if that
+ * fails the search starts anew.
  *
  * Spec: RFC 8899, RFC 9000 section 14.
  * Threading: the owner of the connection.  No clock is read.
@@ -37,8 +37,8 @@ struct clv_pmtu {
 /* is_v4: family of the path.  mtu: of the first link, bytes of an IP packet; 0: not known. */
 void clv_pmtu_init(struct clv_pmtu *p, bool is_v4, uint16_t mtu);
 /*
- * The path is another one, or its first link has another MTU.  Packets stay as large as they were,
- * as far as the link carries them, until probes or losses say otherwise.
+ * The path changed, or its first link has another MTU.  Packets stay as large as they were, as far
+ * as the link carries them, until probes or losses show otherwise.
  */
 void clv_pmtu_move(struct clv_pmtu *p, bool is_v4, uint16_t mtu, uint64_t now_ns);
 
@@ -53,7 +53,10 @@ bool clv_pmtu_acked(struct clv_pmtu *p, uint64_t now_ns);
 /* Returns whether confirmed shrank. */
 bool clv_pmtu_lost(struct clv_pmtu *p, uint64_t now_ns);
 
-/* What became of a packet of this size that was no probe.  Lost returns whether confirmed shrank. */
+/*
+ * A packet of this size that was no probe was acknowledged or lost.  Lost returns whether confirmed
+ * shrank.
+ */
 void clv_pmtu_data_acked(struct clv_pmtu *p, size_t size);
 bool clv_pmtu_data_lost(struct clv_pmtu *p, size_t size, uint64_t now_ns);
 

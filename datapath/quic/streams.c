@@ -164,7 +164,7 @@ static bool has_output(const struct clv_stream *s)
 	return s->send_chunk || (s->fin && !s->fin_sent);
 }
 
-/* Something about it changed: its turn comes, or is over, or it is of no use any more. */
+/* Something about it changed: queue it to send, take it out of the queue, or free it. */
 static void update_place(struct clv_streams *ss, struct clv_stream *s)
 {
 	if (s->place == IN_UNOPENED)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * streams - the byte pipes of a connection: what control writes, until the peer acknowledged it.
+ * streams - the send side of a connection's streams: bytes are kept until the peer acknowledged
+ * them.
  *
  * Stream IDs of our own are handed out by control in order; a stream the peer does not allow yet is
  * opened as soon as it does.
@@ -25,7 +26,7 @@ struct clv_stream_queue {
 
 /*
  * Those with anything to send or to be acknowledged; a stream with neither is not kept.  A peer may
- * open many thousands, so nothing is looked for by walking them.
+ * open many thousands, so no operation walks them all.
  */
 struct clv_streams {
 	struct clv_stream **buckets; /* by ID; NULL: none yet */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tls_ops - what a connection asks of the TLS stack, so that the datapath includes nothing of it.
+ * tls_ops - what a connection needs of the TLS stack, so that the datapath includes nothing of it.
  *
  * conn puts the first four (through a wrapper or as they are) into ngtcp2_callbacks; they have
  * ngtcp2's own signatures and return values: 0, NGTCP2_ERR_CALLBACK_FAILURE, or NGTCP2_ERR_CRYPTO

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * messages - everything control and a worker say to each other; bodies of mailbox records.
+ * messages - the commands of control to a worker and its events; bodies of mailbox records.
  *
- * A command or event is a head struct below, and for some types bytes behind it ("tail").
- * ref names a connection or tunnel of that worker by slot and generation; control hands out both.
- * A message whose ref is stale is dropped by the receiver: it crossed with a close.
+ * A command or event is a head struct below, followed by bytes ("tail") for some types.  ref names
+ * a connection or tunnel of that worker by slot and generation, which control assigns.  A message
+ * whose ref is stale is dropped by the receiver: it crossed with a close.
  */
 #ifndef CLV_TUNNEL_MESSAGES_H
 #define CLV_TUNNEL_MESSAGES_H
@@ -29,18 +29,18 @@ enum clv_command {
 	CLV_CMD_PACKET,	  /* struct clv_cmd_packet, tail: UDP payload control received for a conn */
 	CLV_CMD_DATAGRAM, /* struct clv_cmd_ref, tail: QUIC DATAGRAM that came before hand-over */
 	CLV_CMD_STREAM_OPEN, /* struct clv_cmd_stream: open our next stream, which must get this id */
-	CLV_CMD_STREAM_WRITE,	 /* struct clv_cmd_stream, tail: bytes; code 1 = FIN behind them */
-	CLV_CMD_STREAM_CONSUMED, /* struct clv_cmd_stream: code = bytes the peer may send anew */
+	CLV_CMD_STREAM_WRITE,	 /* struct clv_cmd_stream, tail: bytes; code 1 = FIN after them */
+	CLV_CMD_STREAM_CONSUMED, /* struct clv_cmd_stream: code = bytes of window to give back */
 	CLV_CMD_STREAM_GRANT,	 /* struct clv_cmd_stream: the peer may open another in its place */
 	CLV_CMD_STREAM_RESET,	 /* struct clv_cmd_stream: code = error; our sending half */
 	CLV_CMD_STREAM_STOP,	 /* struct clv_cmd_stream: code = error; STOP_SENDING */
 	CLV_CMD_TUNNEL_ADD,	 /* struct clv_cmd_tunnel_add */
 	CLV_CMD_TUNNEL_REMOVE,	 /* struct clv_cmd_ref: tunnel */
-	CLV_CMD_TUNNEL_SEND,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
-	CLV_CMD_TUNNEL_UP,     /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
-	CLV_CMD_SOCKET_OPEN,   /* struct clv_cmd_socket: receive from anyone, CLV_EVT_NEW_REMOTE */
-	CLV_CMD_TUNNEL_HOP,    /* struct clv_cmd_hop: next hop of a tunnel's target side */
-	CLV_CMD_CONN_HOP,      /* struct clv_cmd_hop: next hop toward a connection's peer */
+	CLV_CMD_TUNNEL_SEND, /* struct clv_cmd_tunnel_send, tail: UDP payload toward the target */
+	CLV_CMD_TUNNEL_UP,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_OPEN, /* struct clv_cmd_socket: receive from any source, CLV_EVT_NEW_REMOTE */
+	CLV_CMD_TUNNEL_HOP,  /* struct clv_cmd_hop: next hop of a tunnel's target side */
+	CLV_CMD_CONN_HOP,    /* struct clv_cmd_hop: next hop toward a connection's peer */
 	CLV_CMD_CONN_MIGRATE,  /* struct clv_cmd_conn_migrate: client, another address of ours */
 	CLV_CMD_TUNNEL_BIND,   /* struct clv_cmd_tunnel_bind: a port that a bound tunnel holds */
 	CLV_CMD_CONTEXT_OPEN,  /* struct clv_cmd_context_open */
@@ -61,7 +61,7 @@ struct clv_cmd_ref {
 struct clv_cmd_conn_adopt {
 	struct clv_ref ref;
 	struct clv_conn *conn;	/* takes */
-	struct clv_nexthop hop; /* way to the peer */
+	struct clv_nexthop hop; /* toward the peer */
 	uint32_t socket;	/* sock port: 0, the worker's listener socket */
 };
 
@@ -88,10 +88,11 @@ enum clv_tunnel_flag {
 	CLV_TUNNEL_CAPSULES =
 		1u << 0, /* the peer cannot take DATAGRAM frames: use CLV_EVT_DATAGRAM_UP */
 	/*
-	 * CONNECT-UDP-bind: the remotes come by CLV_CMD_CONTEXT_OPEN and CLV_CMD_REMOTE_ADD, the
-	 * ports by CLV_CMD_TUNNEL_BIND.  Where the request named a real target, local, remote and
-	 * hop of the TUNNEL_ADD say it, and Context ID 0 is its; else remote is zero, and a datagram
-	 * on Context ID 0 is CLV_EVT_CONTEXT_ZERO.  socket_fd is -1 either way.
+	 * CONNECT-UDP-bind: CLV_CMD_CONTEXT_OPEN and CLV_CMD_REMOTE_ADD add the remotes,
+	 * CLV_CMD_TUNNEL_BIND the ports. Where the request named a real target, it is in local,
+	 * remote and hop of the TUNNEL_ADD, and Context ID 0 is for it; else remote is zero, and a
+	 * datagram with Context ID 0 is reported as CLV_EVT_CONTEXT_ZERO.  socket_fd is -1 in both
+	 * cases.
 	 */
 	CLV_TUNNEL_BOUND = 1u << 1,
 	CLV_TUNNEL_DELIVER = 1u << 2, /* what the peer sends goes to control: CLV_EVT_DELIVERY */
@@ -118,12 +119,12 @@ struct clv_cmd_tunnel_add {
 struct clv_cmd_tunnel_bind {
 	struct clv_ref ref;
 	struct clv_endpoint local;
-	struct clv_endpoint shown; /* as others see it: source of what it sends by hairpin */
+	struct clv_endpoint shown; /* its public endpoint: source of what it sends by hairpin */
 	int socket_fd;		   /* sock: lends, bound to local; -1: AF_XDP receives */
 };
 
 enum clv_remote_flag {
-	CLV_REMOTE_HAIRPIN = 1u << 0, /* it is the port of another tunnel here: far says which */
+	CLV_REMOTE_HAIRPIN = 1u << 0, /* it is the port of another tunnel here, `far` */
 };
 
 /* One remote of a bound tunnel, client and relay alike. */
@@ -139,14 +140,16 @@ struct clv_remote {
 
 enum clv_context_flag {
 	CLV_CONTEXT_UNCOMPRESSED = 1u << 0, /* remote is unused */
-	/* Ours, and the peer has not acknowledged it: take datagrams by it, send none by it yet.
-	   The same message without this flag follows. */
+	/*
+	 * Ours, and the peer has not acknowledged it: receive datagrams with it, but send none yet.
+	 * The same message without this flag follows.
+	 */
 	CLV_CONTEXT_UNACKED = 1u << 1,
 };
 
 /*
- * Makes the remote, or gives the one there is a Context ID and a next hop.  Of a context that is
- * open already it replaces flags, hop and far.
+ * Adds the remote, or gives an existing one a Context ID and a next hop.  Of an open context it
+ * replaces flags, hop and far.
  */
 struct clv_cmd_context_open {
 	struct clv_ref ref;
@@ -155,15 +158,15 @@ struct clv_cmd_context_open {
 	struct clv_remote remote;
 };
 
-/* Datagrams that still come by it are discarded silently, and counted. */
+/* Datagrams that still arrive with it are dropped and counted. */
 struct clv_cmd_context_close {
 	struct clv_ref ref;
 	uint64_t context_id;
 };
 
 /*
- * A remote that may be sent to by the uncompressed context; what waited for it goes.  The answer to
- * CLV_EVT_REMOTE_NEW; also unasked, with another next hop for a remote that is there.
+ * A remote that the uncompressed context may send to; what waited for it is sent.  The answer to
+ * CLV_EVT_REMOTE_NEW; also sent when the next hop of an existing remote changes.
  */
 struct clv_cmd_remote {
 	struct clv_ref ref;
@@ -176,7 +179,7 @@ struct clv_cmd_remote_remove {
 	struct clv_endpoint wire;
 };
 
-/* By its own context, else by the uncompressed one. */
+/* With its own Context ID, else with the uncompressed one. */
 struct clv_cmd_remote_send {
 	struct clv_ref ref;
 	struct clv_endpoint wire;
@@ -197,7 +200,7 @@ struct clv_cmd_hop {
 	struct clv_nexthop hop;
 };
 
-/* What cannot be done yet is asked again, as long as control finds the address to be another. */
+/* Control repeats it until the connection uses the address. */
 struct clv_cmd_conn_migrate {
 	struct clv_ref ref;
 	struct clv_endpoint local;
@@ -216,9 +219,9 @@ struct clv_cmd_policy {
 enum clv_event {
 	CLV_EVT_CID_ADDED = 1, /* struct clv_evt_cid: sent before the peer can know the ID */
 	CLV_EVT_CID_REMOVED,   /* struct clv_evt_cid */
-	CLV_EVT_CONN_GONE, /* struct clv_evt_conn_gone: the slot is free again, all its tunnels too */
+	CLV_EVT_CONN_GONE, /* struct clv_evt_conn_gone: its slot and those of its tunnels are free */
 	CLV_EVT_PATH_CHANGED,	  /* struct clv_evt_path: control answers with CLV_CMD_CONN_HOP */
-	CLV_EVT_STREAM_DATA,	  /* struct clv_evt_stream, tail: bytes; code 1 = FIN behind them */
+	CLV_EVT_STREAM_DATA,	  /* struct clv_evt_stream, tail: bytes; code 1 = FIN after them */
 	CLV_EVT_STREAM_ACKED,	  /* struct clv_evt_stream: code = bytes of ours the peer has */
 	CLV_EVT_STREAM_RESET,	  /* struct clv_evt_stream: peer's RESET_STREAM, code = error */
 	CLV_EVT_STREAM_STOP,	  /* struct clv_evt_stream: peer's STOP_SENDING, code = error */
@@ -226,25 +229,27 @@ enum clv_event {
 	CLV_EVT_STREAM_CLOSED,	  /* struct clv_evt_stream: both halves done, code = error */
 	CLV_EVT_TUNNEL_GONE, /* struct clv_evt_tunnel: idle or its connection gone; slot is free */
 	CLV_EVT_DATAGRAM_UP, /* struct clv_evt_tunnel, tail: Context ID and payload for a capsule */
-	CLV_EVT_NEW_REMOTE,  /* struct clv_evt_remote, tail: payload, to a socket open for anyone */
+	CLV_EVT_NEW_REMOTE, /* struct clv_evt_remote, tail: payload, to a socket open to any source */
 	CLV_EVT_NEW_TOKEN,   /* struct clv_cmd_ref: connection, tail: token for the next visit */
 	CLV_EVT_MAX_PAYLOAD, /* struct clv_evt_payload: largest UDP payload that fits now */
 	/*
-	 * Bound tunnels, all struct clv_evt_bound.
-	 * NEW: an uncompressed datagram names a wire address without a remote.  The worker keeps it,
-	 * and some that follow, until control answers with CLV_CMD_REMOTE_ADD or _REMOVE.
+	 * Bound tunnels, all struct clv_evt_bound.  NEW: an uncompressed datagram names an address
+	 * that is no remote yet.  The worker keeps it, and some that follow, until control answers
+	 * with CLV_CMD_REMOTE_ADD or _REMOVE.
 	 */
 	CLV_EVT_REMOTE_NEW,
 	CLV_EVT_REMOTE_BUSY, /* an uncompressed remote is worth a Context ID */
-	/* context_id: its own, to be closed; 0: the remote had none and is forgotten already.  Also
-	   the answer to an OPEN or ADD that found no room. */
+	/*
+	 * context_id: its own, to be closed; 0: the remote had none and is removed already.  Also
+	 * the answer to an OPEN or ADD for which there was no room.
+	 */
 	CLV_EVT_REMOTE_IDLE,
 	CLV_EVT_DELIVERY,     /* tail: UDP payload from the peer; wire is zero for Context ID 0 */
 	CLV_EVT_CONTEXT_ZERO, /* struct clv_evt_tunnel: a datagram by Context ID 0 without a target */
 	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
-	CLV_EVT_UNCLAIMED, /* struct clv_evt_unclaimed, tail: UDP payload of no connection we know */
-	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: a stateless reset would end in it */
-	CLV_EVT_TOO_BIG,    /* struct clv_evt_too_big, tail: the packet that came, cut short */
+	CLV_EVT_UNCLAIMED,  /* struct clv_evt_unclaimed, tail: UDP payload of no known connection */
+	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: with which a stateless reset would end */
+	CLV_EVT_TOO_BIG,    /* struct clv_evt_too_big, tail: the received packet, cut short */
 	CLV_EVT_STOPPED,    /* no body: last message of a worker */
 };
 

@@ -11,7 +11,7 @@
 #include "datapath/tunnel/tunnel.h"
 
 enum {
-	WAIT_SEC = 3,	  /* for control's decision or a next hop */
+	WAIT_SEC = 3,	  /* longest wait for control's decision or a next hop */
 	RATES_LEN = 4096, /* a power of two */
 };
 
@@ -70,7 +70,7 @@ void clv_remotes_fini(struct clv_remotes *rs)
 	*rs = (struct clv_remotes){ 0 };
 }
 
-/* ---- what others see ---- */
+/* ---- views for other threads ---- */
 
 /* A view is copied word by word, so that a reader on another thread only ever sees whole words. */
 enum {
@@ -96,8 +96,8 @@ static void load_words(struct clv_remotes_view *to, const struct clv_remotes_vie
 		out[i] = __atomic_load_n(&in[i], __ATOMIC_RELAXED);
 }
 
-/* Show a slot anew: view, or nothing when it is NULL. */
-static void show(struct clv_remotes_published *s, const struct clv_remotes_view *view)
+/* Publish a slot: view, or an empty slot when it is NULL. */
+static void publish(struct clv_remotes_published *s, const struct clv_remotes_view *view)
 {
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -107,7 +107,7 @@ static void show(struct clv_remotes_published *s, const struct clv_remotes_view 
 	__atomic_store_n(&s->sequence, s->sequence + 1, __ATOMIC_RELEASE);
 }
 
-static void show_again(struct clv_remotes *rs, const struct clv_remotes_entry *r)
+static void publish_entry(struct clv_remotes *rs, const struct clv_remotes_entry *r)
 {
 	struct clv_remotes_view view = rs->published[r->slot].view; /* we alone write it */
 
@@ -115,7 +115,7 @@ static void show_again(struct clv_remotes *rs, const struct clv_remotes_entry *r
 	view.is_pending = r->is_pending;
 	view.may_send = r->may_send;
 	view.is_hairpin = r->is_hairpin;
-	show(&rs->published[r->slot], &view);
+	publish(&rs->published[r->slot], &view);
 }
 
 uint32_t clv_remotes_seen(const struct clv_remotes *rs)
@@ -216,7 +216,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 		rs->slots[r->next - 1].prev = slot + 1;
 	t->remotes = slot + 1;
 	t->remotes_len++;
-	show(&rs->published[slot], &view);
+	publish(&rs->published[slot], &view);
 	if (slot >= rs->seen)
 		__atomic_store_n(&rs->seen, slot + 1, __ATOMIC_RELEASE);
 	return r;
@@ -249,7 +249,7 @@ int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
 		.socket = socket,
 		.hop = remote->hop,
 	};
-	show_again(rs, r);
+	publish_entry(rs, r);
 	return 0;
 }
 
@@ -274,7 +274,7 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 		clv_table_remove(&rs->by_tuple, &tuple);
 	r->used = false;
 	rs->free[rs->free_len++] = r->slot;
-	show(&rs->published[r->slot], NULL);
+	publish(&rs->published[r->slot], NULL);
 	return clv_sendq_fini(&r->wait, pool);
 }
 
@@ -293,7 +293,7 @@ int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
 								 r->prefix);
 	}
 	r->may_send = may_send;
-	show_again(rs, r);
+	publish_entry(rs, r);
 	return 0;
 }
 
@@ -308,7 +308,7 @@ struct clv_remotes_entry *clv_remotes_close(struct clv_remotes *rs, const struct
 	clv_table_remove(&rs->by_id, &key);
 	r->context_id = CLV_DGRAM_CONTEXT_NONE;
 	r->may_send = false;
-	show_again(rs, r);
+	publish_entry(rs, r);
 	return r;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * bound - who a worker's bound tunnels talk to, and by which Context ID.
+ * remotes - the remotes that a worker's bound tunnels exchange datagrams with, and their Context
+ * IDs.
  *
- * A remote is found by (tunnel, Context ID) for what comes from the peer with a compressed context,
- * by (tunnel, wire address) for what comes uncompressed, and by 4-tuple for what comes from the
- * other side.  It lives as long as it has a context, or, uncompressed, until it is idle or removed.
- * One that an uncompressed datagram named first is pending: its datagrams wait until control has
- * decided.
+ * A remote is found by (tunnel, Context ID) for a compressed datagram from the peer, by (tunnel,
+ * address) for an uncompressed one, and by 4-tuple for a datagram from the other side.  It exists
+ * as long as it has a context or, without one, until it is idle or removed.  One that an
+ * uncompressed datagram named first is pending: its datagrams wait until control has decided.
  *
  * Spec: draft-ietf-masque-connect-udp-listen-13 sections 3 to 5 and 8.
  * Threading: its worker; clv_remotes_view from any thread.
@@ -36,8 +36,8 @@ enum {
 
 struct clv_remotes_entry {
 	bool used;
-	bool is_pending; /* control has not decided: flow says nothing yet */
-	bool may_send;	 /* by its own context */
+	bool is_pending; /* control has not decided: flow is not set yet */
+	bool may_send;	 /* by its own context ID */
 	bool is_hairpin;
 	uint8_t prefix_len;
 	uint32_t slot, tunnel;		      /* tunnel: its slot */
@@ -51,7 +51,7 @@ struct clv_remotes_entry {
 	struct clv_sendq wait; /* for control's decision, or the next hop */
 };
 
-/* One remote as other threads see it. */
+/* One remote as other threads may read it. */
 struct clv_remotes_view {
 	struct clv_ref tunnel;
 	struct clv_endpoint wire;
@@ -59,10 +59,10 @@ struct clv_remotes_view {
 	bool is_pending, may_send, is_hairpin;
 	uint64_t to_remote_packets, to_remote_bytes; /* UDP payload bytes */
 	uint64_t to_peer_packets, to_peer_bytes;
-	uint64_t last_ns; /* of the last datagram either way */
+	uint64_t last_ns; /* of the last datagram in either direction */
 };
 
-/* A view that is being written; an odd sequence number says so. */
+/* A view that other threads read; its sequence number is odd while it is written. */
 struct clv_remotes_published {
 	uint32_t sequence; /* 0: never used */
 	bool used;
@@ -71,7 +71,7 @@ struct clv_remotes_published {
 
 /* One of the (tunnel, remote) pairs whose uncompressed datagrams are counted. */
 struct clv_remotes_rate {
-	uint64_t key; /* hash; another pair of the same place takes it over */
+	uint64_t key; /* hash; another pair that hashes here replaces it */
 	uint64_t since_ns;
 	uint32_t packets;
 };
@@ -82,16 +82,16 @@ struct clv_remotes {
 	struct clv_remotes_rate *rates;
 	uint32_t *free; /* stack of free slots */
 	uint32_t free_len, max;
-	uint32_t seen;		/* slots that were ever used are below it; read by other threads */
-	uint32_t wait_packets;	/* kept for each remote */
-	struct clv_table by_id; /* (tunnel slot, Context ID) */
+	uint32_t seen;		   /* all slots ever used are below it; read by other threads */
+	uint32_t wait_packets;	   /* kept for each remote */
+	struct clv_table by_id;	   /* (tunnel slot, Context ID) */
 	struct clv_table by_wire;  /* (tunnel slot, wire) */
 	struct clv_table by_tuple; /* (local, remote) */
 	struct clv_timers timers;
 	uint64_t seed[2];
 };
 
-/* max 0: none, and every function that would need one says so.  Returns 0 or -ENOMEM. */
+/* max 0: there are none, and clv_remotes_add returns NULL.  Returns 0 or -ENOMEM. */
 int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets,
 		     const uint64_t seed[static 2]);
 /* Every remote must have been removed. */
@@ -111,12 +111,12 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 					  const struct clv_endpoint *wire, uint64_t worker_now_ns,
 					  uint16_t worker_id);
 /*
- * Give a remote its way, which ends its being pending.  way: borrows.  socket: its number in the
- * sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
+ * Set a remote's 4-tuple and next hop; it is no longer pending.  remote: borrows.  socket: its
+ * number in the sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
  */
 int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
 			const struct clv_remote *remote, uint32_t socket);
-/* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
+/* Remove it from all tables.  pool: of the wait queue.  Returns how many datagrams it dropped. */
 uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 			    struct clv_remotes_entry *r, struct clv_pool *pool);
 
@@ -126,16 +126,16 @@ static inline bool clv_remotes_has_context(const struct clv_remotes_entry *r)
 }
 
 /*
- * Give a remote its Context ID; the same again to say may_send: to be sent by, too.
+ * Give a remote its Context ID; the same ID again sets may_send: datagrams may be sent with it.
  * Returns 0, or CLV_EFULL when it has another.
  */
 int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
 		     struct clv_remotes_entry *r, uint64_t context_id, bool may_send);
-/* Returns the remote it led to, or NULL. */
+/* Returns the remote that had it, or NULL. */
 struct clv_remotes_entry *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
 					    uint64_t context_id);
 
-/* A datagram went through: figures, idle time. */
+/* Count a relayed datagram, and the time for the idle timer. */
 void clv_remotes_count(struct clv_remotes *rs, struct clv_remotes_entry *r, bool to_remote,
 		       size_t len, uint64_t now_ns);
 /* When its last datagram was. */
@@ -147,7 +147,7 @@ bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
 
 /* Slots that a listing must look at: those from 0 to this - 1.  Any thread. */
 uint32_t clv_remotes_seen(const struct clv_remotes *rs);
-/* Copy what is shown of a slot.  Returns false when there is no remote in it. */
+/* Copy the view of a slot.  Returns false when there is no remote in it. */
 bool clv_remotes_view(const struct clv_remotes *rs, uint32_t slot, struct clv_remotes_view *out);
 
 #endif

@@ -11,7 +11,7 @@
 #include "datapath/base/shared.h"
 
 enum {
-	WAIT_SEC = 3, /* for a next hop to resolve; the kernel gives up on a neighbour after that */
+	WAIT_SEC = 3, /* longest wait for a next hop; after that the kernel fails the neighbour */
 };
 
 struct stream_key {
@@ -60,7 +60,7 @@ static struct clv_tuple tuple_of(const struct clv_tunnel *t)
 	return (struct clv_tuple){ .local = t->flow.local, .remote = t->flow.remote };
 }
 
-/* Whether datagrams come to it by its 4-tuple. */
+/* Whether its 4-tuple finds it. */
 static bool has_tuple(const struct clv_tunnel *t)
 {
 	return clv_tunnel_has_target(t) && !(t->flags & CLV_TUNNEL_DELIVER);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tunnel - one CONNECT-UDP request in its worker: where its datagrams go, and the tables that find it.
+ * tunnel - a CONNECT-UDP request in its worker: where its datagrams are sent, and the tables that
+ * find it.
  *
- * Control hands out slots and generations; a tunnel is found by ref, by (connection, request stream)
- * for what comes from the peer, and by 4-tuple for what comes from the target.
+ * Control assigns slots and generations.  A tunnel is found by ref, by (connection, request stream)
+ * for datagrams from the peer, and by 4-tuple for those from the target.
  *
  * Spec: RFC 9298 sections 3.1, 4 and 5.
  * Threading: its worker.
@@ -33,8 +34,8 @@ struct clv_tunnel_stats {
 	uint64_t to_target_packets, to_target_bytes; /* UDP payload bytes */
 	uint64_t to_peer_packets, to_peer_bytes;
 	uint64_t drops;
-	uint64_t last_ns; /* of the last datagram either way */
-	/* of a bound tunnel: what went by its uncompressed context, whoever the remote */
+	uint64_t last_ns; /* of the last datagram in either direction */
+	/* of a bound tunnel: datagrams of its uncompressed context, all remotes */
 	uint64_t uncompressed_id; /* 0: none is open */
 	uint64_t uncompressed_to_remote_packets, uncompressed_to_remote_bytes;
 	uint64_t uncompressed_to_peer_packets, uncompressed_to_peer_bytes;
@@ -46,7 +47,7 @@ struct clv_bound_port {
 	bool own_socket; /* was added for this tunnel */
 	uint32_t socket;
 	struct clv_endpoint local;
-	struct clv_endpoint shown; /* as others see it */
+	struct clv_endpoint shown; /* its public endpoint */
 };
 
 struct clv_tunnel {
@@ -56,10 +57,10 @@ struct clv_tunnel {
 	uint32_t generation;
 	uint32_t slot;
 	uint32_t conn_slot;
-	uint32_t next, prev;	    /* in its connection's list; slot + 1, 0 = end */
-	uint32_t flags;		    /* enum clv_tunnel_flag */
-	uint16_t path_mtu;	    /* what a router on the way to the target said; 0 none */
-	uint64_t path_mtu_until_ns; /* believed till then */
+	uint32_t next, prev; /* in its connection's list; slot + 1, 0 = end */
+	uint32_t flags;	     /* enum clv_tunnel_flag */
+	uint16_t path_mtu;   /* as reported by a router on the path to the target; 0: none was */
+	uint64_t path_mtu_until_ns; /* valid until then */
 	int64_t stream_id;
 	uint64_t idle_ns;
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* of a datagram to the peer, Context ID 0 */
@@ -68,7 +69,7 @@ struct clv_tunnel {
 	struct clv_sendq wait; /* datagrams that wait for the next hop */
 
 	/* of a bound tunnel */
-	struct clv_bound_port ports[CLV_BOUND_PORTS]; /* by clv_tunnel_port_of */
+	struct clv_bound_port ports[CLV_BOUND_PORTS]; /* see clv_tunnel_port_of */
 	uint64_t uncompressed_id;		      /* CLV_DGRAM_CONTEXT_NONE: no such context */
 	bool uncompressed_may_send;
 	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
@@ -84,7 +85,7 @@ struct clv_tunnels {
 	uint32_t max;
 	struct clv_table by_stream; /* (connection slot, stream ID) */
 	struct clv_table by_tuple;  /* (local, remote) of the target */
-	struct clv_table by_local;  /* ends of bound tunnels */
+	struct clv_table by_local;  /* ports of bound tunnels */
 	struct clv_timers timers;
 };
 
@@ -99,10 +100,10 @@ void clv_tunnels_fini(struct clv_tunnels *ts);
  */
 struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_tunnel_add *cmd,
 				   uint32_t wait_packets, uint64_t now_ns);
-/* Take it out of everything.  pool: of the wait queue.  Returns how many datagrams waited. */
+/* Remove it from all tables.  pool: of the wait queue.  Returns how many datagrams it dropped. */
 uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct clv_pool *pool);
 
-/* NULL when there is none, or the generation is another. */
+/* NULL when there is none, or the slot has another generation. */
 struct clv_tunnel *clv_tunnels_by_ref(struct clv_tunnels *ts, uint32_t slot, uint32_t generation);
 struct clv_tunnel *clv_tunnels_by_stream(struct clv_tunnels *ts, uint32_t conn_slot,
 					 int64_t stream_id);
@@ -113,17 +114,17 @@ struct clv_tunnel *clv_tunnels_by_tuple(struct clv_tunnels *ts, const struct clv
 struct clv_tunnel *clv_tunnels_by_local(struct clv_tunnels *ts, const struct clv_endpoint *local);
 /* Whether it has a target: the remote of Context ID 0. */
 bool clv_tunnel_has_target(const struct clv_tunnel *t);
-/* Where a family's end is. */
+/* The port of an address's family, in use or not. */
 struct clv_bound_port *clv_tunnel_port_of(struct clv_tunnel *t, const uint8_t addr[static 16]);
 /* Hold a port.  socket: its number in the sock port.  Returns 0 or CLV_EFULL. */
 int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
 		     const struct clv_cmd_tunnel_bind *cmd, uint32_t socket);
 
-/* A datagram went through: statistics, idle time.  Single writer, relaxed stores. */
+/* Count a relayed datagram, and the time for the idle timer.  Single writer, relaxed stores. */
 void clv_tunnel_count(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_target, size_t len,
 		      uint64_t now_ns);
 void clv_tunnel_count_drop(struct clv_tunnels *ts, struct clv_tunnel *t);
-/* One of them went by the uncompressed context. */
+/* Count it for the uncompressed context, too. */
 void clv_tunnel_count_uncompressed(struct clv_tunnels *ts, struct clv_tunnel *t, bool to_remote,
 				   size_t len);
 /* The uncompressed context of a bound tunnel is id now, or CLV_DGRAM_CONTEXT_NONE. */

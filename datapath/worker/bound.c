@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bound tunnels: datagrams between a peer and its many remotes, and what control says of them. */
+/*
+ * Bound tunnels (CONNECT-UDP-bind): datagrams between a peer and its many remotes, and the commands
+ * and events about them.
+ */
 #include "datapath/worker/state.h"
 
 #include <string.h>
@@ -35,7 +38,7 @@ static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
 
 /* ---- peer to remote ---- */
 
-/* A capsule may carry more than a UDP packet: nothing behind this is made for it. */
+/* A capsule may carry more than a UDP packet, which nothing after this expects. */
 static bool is_payload(struct clv_worker *w, struct clv_tunnel *t, size_t len)
 {
 	if (len > CLV_DGRAM_UDP_MAX)
@@ -94,7 +97,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 	}
 }
 
-/* The way is known, or another: send what waited. */
+/* The route is known, or changed: send what waited. */
 static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
 {
 	uint32_t old = clv_sendq_expire(&r->wait, &w->pool, w->now_ns);
@@ -110,7 +113,7 @@ static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_
 	}
 }
 
-/* The one way into the table.  NULL: it is full. */
+/* The only function that adds to the table.  NULL: it is full. */
 static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tunnel *t,
 					    const struct clv_endpoint *wire)
 {
@@ -121,7 +124,7 @@ static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tun
 	return r;
 }
 
-/* The peer names it for the first time: control decides.  NULL: there is no room. */
+/* The peer names it for the first time: control decides.  Returns NULL when there is no room. */
 static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tunnel *t,
 					    const struct clv_endpoint *wire)
 {
@@ -260,8 +263,8 @@ static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_remotes
 }
 
 /*
- * XDP has looked at what it hands over, control at the remotes it made known; what a kernel socket
- * takes from anybody else is judged here.
+ * XDP has checked the packets it passes, and control the remotes it added; what a kernel socket
+ * receives from other sources is checked here.
  */
 static bool is_denied(const struct clv_worker *w, const struct clv_remotes_entry *r,
 		      const struct clv_rx *rx)
@@ -270,7 +273,7 @@ static bool is_denied(const struct clv_worker *w, const struct clv_remotes_entry
 	       clv_verdicts_denies(w->p.verdicts, rx->remote.addr);
 }
 
-/* As from_remote, for what came over the wire: its sender hears when it does not fit. */
+/* As from_remote, for a received packet: its sender gets an ICMP error when it does not fit. */
 static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
 		      const struct clv_endpoint *wire, const struct clv_rx *rx)
 {
@@ -287,7 +290,7 @@ static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 		from_remote(w, t, r, wire, rx->payload, rx->payload_len);
 }
 
-/* XDP's word on tunnel and context is not taken: both may have changed since. */
+/* What XDP found is not trusted: tunnel and context may have changed since. */
 void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const struct clv_rx *rx)
 {
 	const struct clv_bound_port *port = clv_tunnel_port_of(t, rx->local.addr);
@@ -312,7 +315,7 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 		worker_drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
 }
 
-/* ---- what control says ---- */
+/* ---- commands of control ---- */
 
 int worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
 		      const struct clv_cmd_tunnel_bind *cmd)
@@ -339,7 +342,7 @@ static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv
 	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
 }
 
-/* The number of the socket that a local endpoint sends by; AF_XDP asks for none. */
+/* The number of the socket that sends from a local endpoint; AF_XDP needs none. */
 static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 			  const struct clv_endpoint *local)
 {
@@ -352,7 +355,7 @@ static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 	return port->socket;
 }
 
-/* The remote that control names, made when it is not there; NULL when it cannot be. */
+/* The remote that control names, added if it is new; NULL when it cannot be. */
 static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunnel *t,
 					   const struct clv_remote *remote)
 {
@@ -373,7 +376,7 @@ static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunn
 	return NULL;
 }
 
-/* What control asked for cannot be: it must not go on as if it were. */
+/* What control requested cannot be done, and it must know. */
 static void refuse(struct clv_worker *w, const struct clv_tunnel *t,
 		   const struct clv_remote *remote, uint64_t context_id)
 {
@@ -403,7 +406,7 @@ bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 	return true;
 }
 
-/* Without the uncompressed context nobody can be reached but by a context of their own. */
+/* Without the uncompressed context only remotes with one of their own can be reached. */
 static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 {
 	uint32_t at, next;
@@ -481,7 +484,7 @@ void worker_remotes_expire(struct clv_worker *w)
 		uint64_t at = clv_remotes_last_ns(&w->remotes, r) + t->context_idle_ns;
 
 		w->work++;
-		/* the timer is not moved for every datagram: look when it fires */
+		/* a datagram does not move the timer: check when it fires */
 		if (at > w->now_ns) {
 			clv_timers_set(&w->remotes.timers, timer, at);
 			continue;

@@ -139,7 +139,9 @@ static void tunnel_send(struct clv_worker *w, struct clv_tunnel *t,
 			const struct clv_cmd_tunnel_send *cmd, const uint8_t *payload, size_t len)
 {
 	clv_count(&w->counters, CLV_COUNT_CAPSULES_IN);
-	/* Its context will not come any more: capsules and registrations are on one stream. */
+	/*
+	 * Its context will not be registered any more: capsules and registrations share a stream.
+	 */
 	if (!worker_to_context(w, t, cmd->context_id, payload, len))
 		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
 }
@@ -153,7 +155,7 @@ static void tunnel_bind(struct clv_worker *w, struct clv_tunnel *t,
 		worker_tunnel_remove(w, t, err);
 }
 
-/* All begin with the tunnel. */
+/* Every body begins with the tunnel's ref. */
 static void bound_command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
 {
 	struct clv_tunnel *t = tunnel_of(w, (const struct clv_ref *)body);

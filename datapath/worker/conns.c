@@ -189,8 +189,10 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 		refuse(w, &cmd->ref, conn, CLV_ECLOSED);
 		return;
 	}
-	/* Control may have looked at the clock after this step did: for a connection, time only goes
-	 * on. */
+	/*
+	 * Control may have read the clock after this step did: a connection's time must not go
+	 * back.
+	 */
 	if (w->now_ns < conn->now_ns)
 		w->now_ns = conn->now_ns;
 	slot = &w->conns[cmd->ref.slot];
@@ -249,7 +251,7 @@ static void put32(uint32_t *where, uint64_t value)
 	__atomic_store_n(where, (uint32_t)value, __ATOMIC_RELAXED);
 }
 
-/* Returns when the statistics want to be looked at again; never, when they are as new as traffic. */
+/* Returns when the statistics are to be updated again; never, when they are up to date. */
 static uint64_t update_stats(struct clv_worker *w, struct clv_conn *conn)
 {
 	struct conn_slot *slot = &w->conns[conn->ref.slot];

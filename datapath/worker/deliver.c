@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The last step of every relayed datagram.  Whoever received it has found its tunnel; what is left
- * is to send the UDP payload to the target, or to seal it into a QUIC packet for the peer.
+ * The last step of every relayed datagram.  Its tunnel is found; what is left is to send the UDP
+ * payload to the target, or to seal it into a QUIC packet for the peer.
  *
  *   worker_to_target   payload -> UDP packet to the target, or to control in a client that delivers
  *   worker_send        payload -> UDP packet along any flow (bound tunnels: one flow per remote)

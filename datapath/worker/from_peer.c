@@ -8,7 +8,7 @@
 #include "datapath/quic/dgram.h"
 #include "datapath/quic/h3_code.h"
 
-/* A tunnel may still be on its way from control: keep the datagram, within bounds. */
+/* The tunnel may be in a command that control has sent: keep the datagram, within bounds. */
 static void hold_early(struct clv_worker *w, struct clv_conn *conn, const struct clv_dgram *d,
 		       const uint8_t *body, size_t body_len)
 {
@@ -140,14 +140,14 @@ void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t)
 		}
 		if (!clv_varint_read(&p, e->bytes + e->len, &context_id) &&
 		    !worker_to_context(w, t, context_id, p, (size_t)(e->bytes + e->len - p))) {
-			prev = e; /* its context may still come */
+			prev = e; /* its context may still be registered */
 			continue;
 		}
 		early_release(w, prev, e);
 	}
 }
 
-/* Control knows whether a tunnel may still come, or the request has no use for datagrams. */
+/* Control knows whether the tunnel may still open, or the request has no use for datagrams. */
 static void report_no_tunnel(struct clv_worker *w, const struct early *e)
 {
 	struct clv_conn *conn = worker_conn(w, e->conn.slot, e->conn.generation);

@@ -150,7 +150,7 @@ uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *
 
 /* ---- deliver.c ---- */
 
-/* Send a UDP payload along a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was not sent. */
+/* Send a UDP payload on a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was dropped. */
 enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
 			     const uint8_t *payload, size_t len);
 /* Send a UDP payload to a tunnel's target; it waits for the next hop if that is unresolved. */
@@ -158,7 +158,7 @@ void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t 
 		      size_t len);
 /* The next hop toward the target changed: send or drop what waited for it. */
 void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop);
-/* Seal one HTTP datagram: prefix is quarter stream ID, Context ID, and a remote where it has one. */
+/* Seal one HTTP datagram.  prefix: quarter stream ID, Context ID, and the remote if it has one. */
 void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
 		 size_t prefix_len, const uint8_t *payload, size_t len);
 /* Send a UDP payload of a tunnel's target to the peer, with Context ID 0. */

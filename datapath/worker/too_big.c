@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Too big for the tunnel, and too big for the way to the target: what is said, and what is heard. */
+/*
+ * Datagrams that are too big for the tunnel, and reports that they are too big for the path to the
+ * target: which ICMP errors are sent, and what received ones change.
+ */
 #include "datapath/worker/state.h"
 
 #include <string.h>
@@ -16,10 +19,13 @@ enum {
 	MTU_MIN6 = 1280,
 };
 
-/* RFC 1191 section 6.3 and RFC 8201 section 4: after so long the path may be wider again. */
+/* RFC 1191 section 6.3 and RFC 8201 section 4: after so long the path MTU may be larger again. */
 #define PATH_MTU_LIFE (600 * CLV_SEC)
 
-/* Nobody is answered who cannot be a single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4). */
+/*
+ * No error is sent to an address that is not a single host (RFC 1122 section 3.2.2, RFC 4443
+ * section 2.4).
+ */
 static bool is_unicast(const struct clv_endpoint *remote)
 {
 	const uint8_t *a = remote->addr;
@@ -29,7 +35,7 @@ static bool is_unicast(const struct clv_endpoint *remote)
 	return a[0] != 0xff && !clv_addr_is_any(a);
 }
 
-/* The packet as the remote sent it, but for what routers change and we did not keep. */
+/* The error quotes the packet as the remote sent it, except for fields that routers change. */
 static void report_too_big(struct clv_worker *w, const struct clv_flow *sent,
 			   const uint8_t *payload, size_t len, size_t room)
 {
@@ -41,7 +47,7 @@ static void report_too_big(struct clv_worker *w, const struct clv_flow *sent,
 	uint8_t *at = w->quote + CLV_PACKET_HEADERS_MAX;
 	size_t headers, max = is_v4 ? QUOTE_MAX4 : QUOTE_MAX6;
 
-	/* RFC 8201 section 4: whoever is told less discards it whole */
+	/* RFC 8201 section 4: a host discards an error that reports less */
 	if (!is_v4 && evt.mtu < MTU_MIN6)
 		evt.mtu = MTU_MIN6;
 	if (clv_packet_ip_len(sent, len) <= evt.mtu)
@@ -79,7 +85,7 @@ bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_en
 	return false;
 }
 
-/* A remote of a bound tunnel: until its route is looked up again, or it idles out. */
+/* A remote of a bound tunnel: valid until its route is looked up again, or it idles out. */
 static void reduce_remote_mtu(struct clv_remotes_entry *r, uint32_t mtu)
 {
 	if (!r->is_pending && mtu && (!r->flow.hop.mtu || mtu < r->flow.hop.mtu))
@@ -106,7 +112,7 @@ void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd)
 		reduce_remote_mtu(r, cmd->mtu);
 	else
 		return;
-	/* Unreachable may be forged, and ends nothing: the idle timer does. */
+	/* An unreachable error may be forged, so it ends nothing: the idle timer does. */
 	clv_count(&w->counters, cmd->mtu ? CLV_COUNT_ICMP_TOO_BIG : CLV_COUNT_ICMP_UNREACHABLE);
 }
 

@@ -12,8 +12,9 @@
 #include "datapath/worker/state.h"
 
 enum {
-	BUFFER_LEN = 2048,		 /* of a datagram that waits, with its head */
-	UNCLAIMED_BACKLOG_MAX = 1 << 20, /* bytes waiting for control, beyond which strays drop */
+	BUFFER_LEN = 2048, /* of a datagram that waits, with its head */
+	UNCLAIMED_BACKLOG_MAX =
+		1 << 20, /* bytes queued for control; unclaimed packets beyond it are dropped */
 };
 
 /* ---- life ---- */
@@ -93,17 +94,18 @@ void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk)
 
 static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *rx)
 {
-	bool learn = rx->via == CLV_VIA_XSK &&
-		     (conn->flow.hop.via != CLV_VIA_XSK || conn->flow.hop.state != CLV_HOP_READY) &&
-		     !memcmp(&rx->remote, &conn->flow.remote, sizeof(rx->remote));
-	uint64_t received = learn ? clv_conn_received(conn) : 0;
+	bool records_link = rx->via == CLV_VIA_XSK &&
+			    (conn->flow.hop.via != CLV_VIA_XSK ||
+			     conn->flow.hop.state != CLV_HOP_READY) &&
+			    !memcmp(&rx->remote, &conn->flow.remote, sizeof(rx->remote));
+	uint64_t received = records_link ? clv_conn_received(conn) : 0;
 
 	clv_count(&w->counters, CLV_COUNT_RX_PEER);
 	if (rx->via == CLV_VIA_KERNEL)
 		clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
 	clv_conn_input(conn, rx, w->now_ns);
-	/* Answers leave the way the peer's packets come, until control says better. */
-	if (learn && clv_conn_received(conn) != received) {
+	/* Answers leave on the link the peer's packets arrive on, until control sets a next hop. */
+	if (records_link && clv_conn_received(conn) != received) {
 		conn->flow.hop.via = CLV_VIA_XSK;
 		conn->flow.hop.state = CLV_HOP_READY;
 		conn->flow.hop.link = rx->link;
@@ -112,7 +114,7 @@ static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *
 	worker_conn_mark_dirty(w, conn);
 }
 
-/* The kernel or XDP matched the remote; look again, since a map may lag behind the tunnel. */
+/* The kernel or XDP matched the remote; check again, since a map may lag behind the tunnel. */
 static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx *rx)
 {
 	if (rx->kind != CLV_RX_HAIRPIN) {
@@ -133,6 +135,7 @@ static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx 
 	worker_to_peer(w, t, rx->payload, rx->payload_len);
 }
 
+/* Of no connection or tunnel of ours: control decides. */
 static void unclaimed(struct clv_worker *w, const struct clv_rx *rx)
 {
 	struct clv_evt_unclaimed evt = { .local = rx->local, .remote = rx->remote, .ecn = rx->ecn };
@@ -143,7 +146,7 @@ static void unclaimed(struct clv_worker *w, const struct clv_rx *rx)
 		worker_event(w, CLV_EVT_UNCLAIMED, &evt, sizeof(evt), rx->payload, rx->payload_len);
 }
 
-static struct clv_tunnel *tunnel_of_ends(struct clv_worker *w, const struct clv_rx *rx)
+static struct clv_tunnel *tunnel_of_endpoints(struct clv_worker *w, const struct clv_rx *rx)
 {
 	struct clv_tunnel *t = clv_tunnels_by_tuple(&w->tunnels, &rx->local, &rx->remote);
 	const struct clv_remotes_entry *r;
@@ -156,7 +159,7 @@ static struct clv_tunnel *tunnel_of_ends(struct clv_worker *w, const struct clv_
 	return r ? &w->tunnels.slots[r->tunnel] : NULL;
 }
 
-/* From a kernel socket: nobody has classified it. */
+/* From a kernel socket: not classified yet. */
 static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 {
 	struct clv_conn *conn;
@@ -170,7 +173,7 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 			unclaimed(w, rx);
 		return;
 	}
-	t = tunnel_of_ends(w, rx);
+	t = tunnel_of_endpoints(w, rx);
 	if (t) {
 		to_tunnel(w, t, rx);
 		return;
@@ -314,7 +317,7 @@ bool clv_worker_may_sleep(struct clv_worker *w)
 		return false;
 	if (w->p.handoff && !clv_handoff_may_sleep(w->p.handoff, w->p.id))
 		return false;
-	if (clv_mailbox_backlog(w->p.events)) /* control makes room without saying so */
+	if (clv_mailbox_backlog(w->p.events)) /* control does not report that it made room */
 		return false;
 	return clv_mailbox_may_sleep(w->p.commands);
 }

@@ -30,7 +30,7 @@ struct clv_handoff;
 enum {
 	/* the first socket added to a worker's sock port is its first listener */
 	CLV_WORKER_LISTENER_SOCKET = 0,
-	CLV_WORKER_OPEN_SOCKETS_MAX = 1024, /* by CLV_CMD_SOCKET_OPEN */
+	CLV_WORKER_OPEN_SOCKETS_MAX = 1024, /* opened with CLV_CMD_SOCKET_OPEN */
 };
 
 struct clv_worker_params {
@@ -42,7 +42,7 @@ struct clv_worker_params {
 	uint32_t remotes_per_conn;   /* that uncompressed datagrams may add to */
 	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
 	uint32_t buffers;	     /* for datagrams that wait: send queues, early, neighbours */
-	uint64_t buffered_max;	     /* bytes of all streams that wait, either way */
+	uint64_t buffered_max;	     /* bytes of all streams that wait, in both directions */
 	uint64_t quic_memory_max;    /* bytes the QUIC library may hold; 0: any */
 	uint32_t early_per_conn;     /* datagrams kept for a tunnel to come */
 	uint64_t early_ns;	     /* how long */
@@ -51,8 +51,10 @@ struct clv_worker_params {
 	uint32_t icmp_per_sec;	     /* too-big errors to targets; 0: none are sent */
 	uint64_t rand_seed;	     /* 0: real randomness */
 	uint8_t reset_secret[32];    /* for stateless reset tokens; the same in every worker */
-	/* whom bound tunnels hear nothing from by kernel sockets; NULL: nobody.  Borrows: the worker
-	 * takes a reference of its own */
+	/*
+	 * sources whose datagrams bound tunnels drop on kernel sockets; NULL: none.  Borrows: the
+	 * worker takes a reference of its own
+	 */
 	struct clv_verdicts *verdicts;
 	struct clv_port *sock;	      /* takes; never NULL */
 	struct clv_port *xsk;	      /* takes; NULL when no interface runs AF_XDP */
@@ -65,18 +67,18 @@ struct clv_worker_params {
 int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **out);
 void clv_worker_close(struct clv_worker *w);
 /*
- * Between steps, while the worker's thread stands still: go on with another AF_XDP port (NULL: with
- * none) instead of the one there is, which is closed.  xsk: takes.
+ * Between steps, while the worker's thread is stopped: replace the AF_XDP port, which is closed, by
+ * another (NULL: by none).  xsk: takes.
  */
 void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk);
 
-/* Do what there is to do.  Returns how many packets, messages and timers it handled. */
+/* Handle what is due.  Returns how many packets, messages and timers that were. */
 unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns);
 
-/* When step must be called again though nothing arrives; CLV_TIMER_NEVER never. */
+/* When step must be called again even if nothing arrives; CLV_TIMER_NEVER: not at all. */
 uint64_t clv_worker_next_ns(const struct clv_worker *w);
 
-/* Arm the wake-ups of ports and mailbox.  Returns false when something came: step again. */
+/* Arm the wake-ups of ports and mailbox.  Returns false when something arrived: step again. */
 bool clv_worker_may_sleep(struct clv_worker *w);
 
 /* Descriptors to poll while asleep, -1 when the port has none. */
@@ -87,7 +89,7 @@ const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
 /* Remotes of bound tunnels are in slots 0 to this - 1, with holes. */
 uint32_t clv_worker_remote_slots(const struct clv_worker *w);
-/* Copy what is known of the remote in a slot.  Returns false without one, or behind the last. */
+/* Copy the view of the remote in a slot.  Returns false without one, or past the last. */
 bool clv_worker_remote_view(const struct clv_worker *w, uint32_t slot,
 			    struct clv_remotes_view *out);
 const struct clv_conn_stats *clv_worker_conn_stats(const struct clv_worker *w, uint32_t slot);
