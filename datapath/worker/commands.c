@@ -238,15 +238,34 @@ static void stop(struct clv_worker *w)
 	}
 }
 
-static void command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
+/* What follows the head in the record. */
+#define TAIL(type) (body + sizeof(type)), (r->len - sizeof(type))
+
+static void conn_hop(struct clv_worker *w, const struct clv_cmd_hop *cmd)
+{
+	struct clv_conn *conn = conn_of(w, &cmd->ref);
+
+	if (!conn)
+		return;
+	clv_conn_set_hop(conn, &cmd->hop, w->now_ns);
+	worker_conn_mark_dirty(w, conn);
+}
+
+static void conn_migrate(struct clv_worker *w, const struct clv_cmd_conn_migrate *cmd)
+{
+	struct clv_conn *conn = conn_of(w, &cmd->ref);
+
+	if (!conn)
+		return;
+	clv_conn_migrate(conn, &cmd->local, w->now_ns);
+	worker_conn_mark_dirty(w, conn);
+}
+
+static void conn_command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
 {
 	const void *head = body;
-	const struct clv_cmd_tunnel_send *send = head;
-	const struct clv_cmd_hop *hop = head;
-	struct clv_tunnel *t;
 	struct clv_conn *conn;
 
-#define TAIL(type) (body + sizeof(type)), (r->len - sizeof(type))
 	switch (r->type) {
 	case CLV_CMD_CONN_ADOPT:
 		worker_conn_adopt(w, head);
@@ -262,51 +281,80 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		if (conn)
 			worker_from_peer(w, conn, TAIL(struct clv_cmd_ref));
 		break;
+	case CLV_CMD_CONN_HOP:
+		conn_hop(w, head);
+		break;
+	case CLV_CMD_CONN_MIGRATE:
+		conn_migrate(w, head);
+		break;
+	default:
+		stream(w, r->type, head, TAIL(struct clv_cmd_stream));
+	}
+}
+
+/* Every body begins with the tunnel's ref. */
+static void tunnel_command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
+{
+	const void *head = body;
+	struct clv_tunnel *t = tunnel_of(w, head);
+
+	if (!t) {
+		if (r->type == CLV_CMD_TUNNEL_SEND || r->type == CLV_CMD_TUNNEL_UP)
+			clv_count(&w->counters, CLV_COUNT_DROP_STALE);
+		return;
+	}
+	switch (r->type) {
+	case CLV_CMD_TUNNEL_REMOVE:
+		worker_tunnel_remove(w, t, 0);
+		break;
+	case CLV_CMD_TUNNEL_SEND:
+		tunnel_send(w, t, head, TAIL(struct clv_cmd_tunnel_send));
+		break;
+	case CLV_CMD_TUNNEL_UP:
+		worker_to_peer(w, t, TAIL(struct clv_cmd_tunnel_send));
+		break;
+	default:
+		worker_tunnel_hop(w, t, &((const struct clv_cmd_hop *)head)->hop);
+	}
+}
+
+#undef TAIL
+
+static void command(struct clv_worker *w, const struct clv_record *r, const uint8_t *body)
+{
+	const void *head = body;
+
+	switch (r->type) {
+	case CLV_CMD_CONN_ADOPT:
+	case CLV_CMD_CONN_CLOSE:
+	case CLV_CMD_CONN_HOP:
+	case CLV_CMD_CONN_MIGRATE:
+	case CLV_CMD_PACKET:
+	case CLV_CMD_DATAGRAM:
 	case CLV_CMD_STREAM_OPEN:
 	case CLV_CMD_STREAM_WRITE:
 	case CLV_CMD_STREAM_CONSUMED:
 	case CLV_CMD_STREAM_GRANT:
 	case CLV_CMD_STREAM_RESET:
 	case CLV_CMD_STREAM_STOP:
-		stream(w, r->type, head, TAIL(struct clv_cmd_stream));
+		conn_command(w, r, body);
 		break;
 	case CLV_CMD_TUNNEL_ADD:
 		tunnel_add(w, head);
 		break;
 	case CLV_CMD_TUNNEL_REMOVE:
-		t = tunnel_of(w, head);
-		if (t)
-			worker_tunnel_remove(w, t, 0);
-		break;
 	case CLV_CMD_TUNNEL_SEND:
 	case CLV_CMD_TUNNEL_UP:
-		t = tunnel_of(w, &send->ref);
-		if (!t)
-			clv_count(&w->counters, CLV_COUNT_DROP_STALE);
-		else if (r->type == CLV_CMD_TUNNEL_SEND)
-			tunnel_send(w, t, send, TAIL(struct clv_cmd_tunnel_send));
-		else
-			worker_to_peer(w, t, TAIL(struct clv_cmd_tunnel_send));
-		break;
 	case CLV_CMD_TUNNEL_HOP:
-		t = tunnel_of(w, &hop->ref);
-		if (t)
-			worker_tunnel_hop(w, t, &hop->hop);
+		tunnel_command(w, r, body);
 		break;
-	case CLV_CMD_CONN_HOP:
-		conn = conn_of(w, &hop->ref);
-		if (conn) {
-			clv_conn_set_hop(conn, &hop->hop, w->now_ns);
-			worker_conn_mark_dirty(w, conn);
-		}
-		break;
-	case CLV_CMD_CONN_MIGRATE:
-		conn = conn_of(w, &((const struct clv_cmd_conn_migrate *)head)->ref);
-		if (conn) {
-			clv_conn_migrate(conn, &((const struct clv_cmd_conn_migrate *)head)->local,
-					 w->now_ns);
-			worker_conn_mark_dirty(w, conn);
-		}
+	case CLV_CMD_TUNNEL_BIND:
+	case CLV_CMD_CONTEXT_OPEN:
+	case CLV_CMD_CONTEXT_CLOSE:
+	case CLV_CMD_REMOTE_ADD:
+	case CLV_CMD_REMOTE_REMOVE:
+	case CLV_CMD_REMOTE_SEND:
+		bound_command(w, r, body);
 		break;
 	case CLV_CMD_ICMP:
 		worker_icmp(w, head);
@@ -320,21 +368,12 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 	case CLV_CMD_SOCKET_CLOSE:
 		socket_close(w, head);
 		break;
-	case CLV_CMD_TUNNEL_BIND:
-	case CLV_CMD_CONTEXT_OPEN:
-	case CLV_CMD_CONTEXT_CLOSE:
-	case CLV_CMD_REMOTE_ADD:
-	case CLV_CMD_REMOTE_REMOVE:
-	case CLV_CMD_REMOTE_SEND:
-		bound_command(w, r, body);
-		break;
 	case CLV_CMD_STOP:
 		stop(w);
 		break;
 	default:
 		break;
 	}
-#undef TAIL
 }
 
 void worker_commands(struct clv_worker *w)
