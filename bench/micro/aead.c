@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* micro_aead: sealing, opening and header protection of one QUIC packet. */
+/* aead - the time to seal, open and header-protect one QUIC packet. */
 #include "bench/micro/micro.h"
 
 #include "datapath/crypto/aead_keys.h"

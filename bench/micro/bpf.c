@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * micro_bpf: what the XDP program costs for one frame, by BPF_PROG_TEST_RUN with repeat: the program
- * alone, without driver, redirect and socket, tables as full as a busy relay's.  Needs root.
+ * bpf - the time the XDP program takes for one frame, by BPF_PROG_TEST_RUN with repeat: the program
+ * alone, without driver, redirect and socket, with tables as full as a busy relay's.  Needs root.
  */
 #include "bench/micro/micro.h"
 
@@ -150,7 +150,7 @@ static void measure(const struct path *p, int argc, char **argv)
 			exit(1);
 		}
 		if (run.retval != p->action) {
-			fprintf(stderr, "micro_bpf: %s: action %u\n", p->name, run.retval);
+			fprintf(stderr, "bpf: %s: action %u\n", p->name, run.retval);
 			exit(1);
 		}
 		ns[i] = run.duration;
@@ -161,12 +161,12 @@ static void measure(const struct path *p, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (geteuid()) {
-		fprintf(stderr, "micro_bpf: needs root, to load the program\n");
+		fprintf(stderr, "bpf: needs root, to load the program\n");
 		return 77;
 	}
 	skel = culvert_bpf__open_and_load();
 	if (!skel) {
-		perror("micro_bpf: load");
+		perror("bpf: load");
 		return 1;
 	}
 	put_link();

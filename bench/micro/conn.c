@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * micro_conn - a datagram through QUIC in memory: sealed by one connection, opened by another.
+ * conn - the time a datagram takes through QUIC in memory: sealed by one connection, opened by
+ * another.
  *
- * Two connections of the data path, as in the relay, without TLS: their handshake exchanges transport
- * parameters and takes fixed secrets for its keys.  Each burst is acknowledged, as the peer of a relay
- * does it, so that a figure has its share of ACKs in it.
+ * Two connections of the data path, as in the relay, but without TLS: their handshake exchanges
+ * transport parameters and takes fixed secrets for its keys.  Each burst is acknowledged, as the
+ * peer of a relay does, so that the result includes its share of ACKs.
  */
 #include "bench/micro/micro.h"
 
@@ -21,18 +22,18 @@ enum {
 	PACKET_ROOM = 2048,
 	SECRET_LEN = 32,
 	PREFIX_LEN = 2,
-	STEP_NS = 100000, /* a burst takes, by the connections' clock */
+	STEP_NS = 100000, /* between bursts, on the connections' clock */
 	HANDSHAKE_STEPS = 50,
 };
 
-/* One end, with a port whose packets lie in memory until the other end takes them. */
+/* One end; its port keeps packets in memory until the other end takes them. */
 struct end {
 	struct clv_port port;
 	struct clv_worker_counters counters;
 	struct clv_conn *conn;
 	struct end *other;
 	bool is_server;
-	uint8_t message[1 + UINT8_MAX]; /* of the handshake, as far as it came: length, bytes */
+	uint8_t message[1 + UINT8_MAX]; /* handshake message received so far: length, bytes */
 	size_t message_len;
 	uint8_t packets[PACKETS_MAX][PACKET_ROOM];
 	size_t lens[PACKETS_MAX], len;
@@ -52,7 +53,7 @@ static void must(int err, const char *what)
 {
 	if (!err)
 		return;
-	fprintf(stderr, "micro_conn: %s: %s\n", what, clv_strerror(err));
+	fprintf(stderr, "conn: %s: %s\n", what, clv_strerror(err));
 	exit(EXIT_FAILURE);
 }
 
@@ -164,7 +165,7 @@ static int recv_retry(ngtcp2_conn *qc, const ngtcp2_pkt_hd *hd, void *user_data)
 	return NGTCP2_ERR_CALLBACK_FAILURE; /* nobody sends one */
 }
 
-/* Parameters came: what the server answers the first message by. */
+/* The server has the client's parameters: it answers. */
 static int answer(struct end *e, ngtcp2_conn *qc)
 {
 	return install_both(e, qc, NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE) ||
@@ -195,7 +196,7 @@ static int take_message(struct end *e, ngtcp2_conn *qc, ngtcp2_encryption_level 
 	return err;
 }
 
-/* A message may come in pieces. */
+/* A message may arrive in pieces. */
 static int recv_crypto(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint64_t offset,
 		       const uint8_t *data, size_t len, void *user_data)
 {

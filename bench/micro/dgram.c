@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* micro_dgram: what stands in front of a payload inside an HTTP datagram. */
+/* dgram - the time to encode and decode the prefix of a payload in an HTTP datagram. */
 #include "bench/micro/micro.h"
 
 #include "datapath/base/addr.h"

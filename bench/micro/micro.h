@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * micro - how long one call of something takes, judged in seconds.
+ * micro - measure how long one call of something takes, within seconds.
  *
  * Each subject runs in rounds of at least MICRO_ROUND_MSEC of this thread's CPU time, so that other
- * programs on the core count little; printed are the median, the best, and the spread of the rounds.
- * Caches are warm: what is seen is the price of the code, not of its first use.
+ * programs on the core count little.  It prints the median, the best, and the spread of the rounds.
+ * Caches are warm: the result is the cost of the code, not of its first use.
  *
  *   packet/decode 64 IPv4                 14.3 ns  best   14.1  spread  4 %
  *
- * With an argument only subjects whose name contains it run; MICRO_JSON=1 prints a JSON object each.
+ * With an argument only subjects whose name contains it run; MICRO_JSON=1 prints a JSON object
+ * each.
  *
  * Threading: one.
  */
@@ -26,7 +27,7 @@ enum {
 	MICRO_ROUND_MSEC = 20,
 };
 
-/* Do it n times.  The result is used, so that the work cannot be left out. */
+/* Do it n times.  The result is used, so that the compiler keeps the work. */
 typedef uint64_t micro_fn(void *arg, uint64_t n);
 
 static volatile uint64_t micro_sink;
@@ -54,7 +55,7 @@ static inline uint64_t micro_time(micro_fn *fn, void *arg, uint64_t n)
 	return micro_cpu_ns() - begin;
 }
 
-/* Print what the rounds took for one call.  ns: put in order. */
+/* Print the time of one call.  ns: of each round; sorted here. */
 static inline void micro_print(const char *name, double ns[static MICRO_ROUNDS])
 {
 	const char *format = "%-38s %8.1f ns  best %8.1f  spread %3.0f %%\n";
@@ -83,7 +84,7 @@ static inline void micro(int argc, char **argv, const char *name, micro_fn *fn, 
 	micro_print(name, ns);
 }
 
-/* Keep a value in the eyes of the compiler. */
+/* Make the compiler believe that a value is used. */
 #define MICRO_USE(value) __asm__ volatile("" : : "g"(value) : "memory")
 
 #endif

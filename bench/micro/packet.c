@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* micro_packet: reading and writing the frames of one datagram. */
+/* packet - the time to decode and encode the frame of one datagram. */
 #include "bench/micro/micro.h"
 
 #include "datapath/io/packet.h"

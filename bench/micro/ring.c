@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* micro_ring: passing bytes between threads; both ends on one core, so without cache misses. */
+/* ring - the time to pass bytes between threads; both ends on one core, so without cache misses. */
 #include "bench/micro/micro.h"
 
 #include "datapath/base/mailbox.h"

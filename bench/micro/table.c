@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* micro_table: finding a connection by its ID and a tunnel by its 4-tuple, in full tables. */
+/* table - the time to find a connection by its ID and a tunnel by its 4-tuple, in full tables. */
 #include "bench/micro/micro.h"
 
 #include "bpf/abi.h"

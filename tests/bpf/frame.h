@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * frame - Ethernet frames from a description, right by default and wrong where a test says so.
+ * frame - Ethernet frames from a description, valid by default and wrong where a test wants it.
  *
  *   Ethernet | VLAN tags | IPv4 (and options) or IPv6 (and one extension header) | UDP | payload | padding
  *
@@ -39,7 +39,7 @@ struct frame_spec {
 	const uint8_t *cid; /* [none] 8 bytes for payload[1..9) */
 	uint8_t first;	    /* [0] payload[0] */
 	unsigned payload_len; /* [0] bytes; those without a value of their own follow a pattern */
-	unsigned padding;     /* [0] bytes behind the IP packet */
+	unsigned padding;     /* [0] bytes after the IP packet */
 };
 
 /* Build the frame into out.  Returns its length; frame_spec errors are caught by assert. */

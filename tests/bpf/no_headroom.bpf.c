@@ -3,7 +3,7 @@
  * no_headroom - runs the program under test on a frame with almost no room in front of it.
  *
  * It moves a frame of 62 bytes (Ethernet, IPv4, UDP, 20 bytes of payload) to the start of its
- * buffer; what is left behind it looks like Ethernet padding.
+ * buffer; what remains after it looks like Ethernet padding.
  */
 #include <linux/bpf.h>
 

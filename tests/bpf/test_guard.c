@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What strangers may send up to control, from one source and from its neighbours. */
+/* How many packets of no connection a source, and its prefix, may send to control. */
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <setjmp.h>
@@ -71,7 +71,7 @@ static enum clv_xdp_counter initial6(const char *src)
 	return send_packet(src, RELAY6, 0xc0, 1);
 }
 
-/* How many of so many went up. */
+/* How many of so many were passed to control. */
 static unsigned passed(enum clv_xdp_counter (*fn)(const char *), const char *src, unsigned n)
 {
 	unsigned up = 0;
@@ -204,7 +204,7 @@ static void packets_of_connections_and_of_tunnels_are_never_charged(void **state
 		bpf_map_get_next_key(bpf_map__fd(group_world.skel->maps.guard), NULL, &key), 0);
 }
 
-/* Everybody behind a carrier's NAT comes back at once: 250 addresses, 8 Initials each. */
+/* All clients of a carrier's NAT reconnect at once: 250 addresses, 8 Initials each. */
 static void a_24_of_honest_clients_is_let_in_by_the_defaults(void **state)
 {
 	char src[32];
@@ -216,7 +216,8 @@ static void a_24_of_honest_clients_is_let_in_by_the_defaults(void **state)
 		snprintf(src, sizeof(src), "203.0.113.%u", host);
 		assert_int_equal(passed(initial4, src, 8), 8);
 	}
-	assert_int_equal(passed(initial4, "203.0.113.251", 1900), 1900); /* and many behind one */
+	assert_int_equal(passed(initial4, "203.0.113.251", 1900),
+			 1900); /* and many clients at one address */
 }
 
 int main(void)

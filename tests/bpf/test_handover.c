@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What goes along with a frame to its worker, and what control learns about flows it will see. */
+/*
+ * The metadata that a frame has on its way to a worker, and the queue recorded for flows that
+ * control will see.
+ */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
@@ -36,15 +39,15 @@ static const struct meta_case {
 	  { .dport = PORT_OPEN, .vlan_tags = 1, .payload_len = 33 },
 	  0,
 	  { .kind = CLV_KIND_UNCOMPRESSED, .ref = { .slot = 21, .generation = 5, .worker = 1 } } },
-	{ "behind shorter metadata",
+	{ "after shorter metadata",
 	  { CONN },
 	  8,
 	  { .kind = CLV_KIND_CONN, .ref = { .slot = 17, .generation = 0x01020304, .worker = 3 } } },
-	{ "behind as long metadata",
+	{ "after metadata of the same length",
 	  { CONN },
 	  sizeof(struct clv_meta),
 	  { .kind = CLV_KIND_CONN, .ref = { .slot = 17, .generation = 0x01020304, .worker = 3 } } },
-	{ "behind longer metadata",
+	{ "after longer metadata",
 	  { CONN },
 	  64,
 	  { .kind = CLV_KIND_CONN, .ref = { .slot = 17, .generation = 0x01020304, .worker = 3 } } },
@@ -71,7 +74,7 @@ static void metadata_lies_right_in_front_of_an_untouched_frame(void **state)
 	}
 }
 
-static bool is_queue_noted(const struct frame_spec *spec, uint32_t *queue)
+static bool is_queue_recorded(const struct frame_spec *spec, uint32_t *queue)
 {
 	const struct clv_tuple flow = frame_tuple(spec);
 
@@ -106,7 +109,7 @@ static void the_queue_is_noted_for_what_control_will_see_and_nothing_else(void *
 		struct outcome out;
 
 		world_run(&group_world, frame, len, 0, &out);
-		assert_int_equal(is_queue_noted(&flows[i].in, &queue), flows[i].is_noted);
+		assert_int_equal(is_queue_recorded(&flows[i].in, &queue), flows[i].is_noted);
 		assert_int_equal(queue, flows[i].is_noted ? 0 : 99);
 	}
 }
@@ -125,7 +128,7 @@ static void a_noted_queue_follows_the_flow(void **state)
 	bpf_map__update_elem(group_world.skel->maps.rxq_of_flow, &flow, sizeof(flow), &queue,
 			     sizeof(queue), BPF_ANY);
 	world_run(&group_world, frame, len, 0, &out);
-	assert_true(is_queue_noted(&spec, &queue));
+	assert_true(is_queue_recorded(&spec, &queue));
 	assert_int_equal(queue, 0);
 }
 
@@ -183,7 +186,7 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 	assert_int_equal(out.action, XDP_REDIRECT);
 }
 
-/* In front of it runs a program that leaves 8 bytes of room and 208 bytes behind the frame. */
+/* A program before it leaves 8 bytes of headroom, and 208 bytes after the frame. */
 static void without_room_for_metadata_the_frame_is_dropped(void **state)
 {
 	const struct frame_spec spec = { .first = 0x40, .cid = known_cid, .payload_len = 20 };

@@ -47,7 +47,7 @@ enum {
 	PAYLOAD_LEN = 16,
 };
 
-/* What a frame says of itself. */
+/* The payload of a frame. */
 struct cargo {
 	uint64_t number; /* frames are numbered from 1; frame n is of sender n % FRAMES */
 	uint32_t sender;
@@ -240,7 +240,7 @@ static struct clv_tuple tuple_of(unsigned port, unsigned remote)
 	return source.tuples[port * REMOTES + remote];
 }
 
-static void tell(enum clv_command type, const void *head, size_t len)
+static void send_command(enum clv_command type, const void *head, size_t len)
 {
 	assert_int_equal(clv_mailbox_send(commands, type, head, len, NULL, 0), 0);
 }
@@ -268,7 +268,7 @@ static void arrived(struct grant *g, const struct cargo *cargo)
 	}
 }
 
-/* A datagram on its way to the peer of a tunnel: is it that tunnel's, by the right Context ID? */
+/* A datagram for the peer of a tunnel: is it that tunnel's, with the right Context ID? */
 static void up(const struct clv_evt_tunnel *evt, const uint8_t *body, size_t len)
 {
 	const uint8_t *p = body, *payload;
@@ -295,7 +295,7 @@ static void up(const struct clv_evt_tunnel *evt, const uint8_t *body, size_t len
 	assert_ptr_equal(payload, body + len - PAYLOAD_LEN);
 }
 
-static void hear(void)
+static void receive_events(void)
 {
 	struct clv_record r;
 
@@ -319,7 +319,7 @@ static void wait_frames(uint64_t frames)
 	uint64_t until = atomic_load(&source.done) + frames;
 
 	while (atomic_load(&source.done) < until) {
-		hear();
+		receive_events();
 		usleep(20);
 	}
 }
@@ -339,10 +339,10 @@ static void closing(struct grant *g)
 			g->come[r]--;
 }
 
-/* The worker was told: its step in progress may still know nothing, the next one does. */
+/* The worker has the command: its step in progress may not have read it, the next one does. */
 static void closed(struct grant *g)
 {
-	hear();
+	receive_events();
 	g->dead_from = atomic_load(&source.done) + BATCH + 1;
 }
 
@@ -357,8 +357,8 @@ static void open_compressed(struct life *l, unsigned remote, uint64_t id)
 	};
 
 	l->compressed[remote].id = id;
-	tell(CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
-	hear();
+	send_command(CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
+	receive_events();
 	assert_int_equal(clv_maps_context_publish(&maps, &tuple, &context), 0);
 	opened(&l->compressed[remote]);
 }
@@ -370,7 +370,7 @@ static void close_compressed(struct life *l, unsigned remote)
 
 	closing(&l->compressed[remote]);
 	clv_maps_context_retire(&maps, &tuple);
-	tell(CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
+	send_command(CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
 	closed(&l->compressed[remote]);
 }
 
@@ -389,8 +389,8 @@ static void open_uncompressed(struct life *l, uint64_t id)
 						  .flags = CLV_CONTEXT_UNCOMPRESSED };
 
 	l->uncompressed.id = id;
-	tell(CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
-	hear();
+	send_command(CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
+	receive_events();
 	publish_port(l, CLV_BINDING_UNCOMPRESSED);
 	opened(&l->uncompressed);
 }
@@ -401,7 +401,7 @@ static void close_uncompressed(struct life *l)
 
 	closing(&l->uncompressed);
 	publish_port(l, 0);
-	tell(CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
+	send_command(CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
 	closed(&l->uncompressed);
 }
 
@@ -424,8 +424,8 @@ static void begin(struct life *l, uint32_t number, unsigned slot, unsigned port)
 	uint64_t id = 2 + 2 * (uint64_t)(number % 97);
 
 	*l = (struct life){ .ref = add.ref, .port = port };
-	tell(CLV_CMD_TUNNEL_ADD, &add, sizeof(add));
-	tell(CLV_CMD_TUNNEL_BIND, &bind, sizeof(bind));
+	send_command(CLV_CMD_TUNNEL_ADD, &add, sizeof(add));
+	send_command(CLV_CMD_TUNNEL_BIND, &bind, sizeof(bind));
 	publish_port(l, 0);
 	if (dice(2))
 		open_uncompressed(l, id);
@@ -451,8 +451,8 @@ static void end(struct life *l)
 		if (l->compressed[r].id && !l->compressed[r].dead_from)
 			clv_maps_context_retire(&maps, &its);
 	}
-	tell(CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd));
-	hear();
+	send_command(CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd));
+	receive_events();
 }
 
 /* Change something in the middle of a life. */
@@ -486,7 +486,7 @@ static void must_be(const struct life *l, unsigned remote, const struct grant *g
 		 (unsigned long)g->until);
 }
 
-/* Everything that had to come has come; the tunnel's end was heard, so nothing is on its way. */
+/* All that had to arrive did; the tunnel's last event was received, so nothing is in flight. */
 static uint64_t reckon(const struct life *l)
 {
 	uint64_t sum = 0;
@@ -517,7 +517,7 @@ static void drop_cid(struct clv_conn *conn, const struct clv_cid *cid)
 	(void)cid;
 }
 
-/* A connection that never speaks: the tunnels' datagrams go up as capsules. */
+/* A connection that sends nothing: the tunnels' datagrams are passed to control for capsules. */
 static void adopt_conn(void)
 {
 	static const struct clv_conn_ops ops = { .cid_added = take_cid, .cid_removed = drop_cid };
@@ -546,7 +546,7 @@ static void adopt_conn(void)
 	clv_rand_init(&rand, 5);
 	p.client_dcid.datalen = p.client_scid.datalen = 8;
 	assert_int_equal(clv_conn_new(&env, &p, &cmd.conn), 0);
-	tell(CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd));
+	send_command(CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd));
 }
 
 static void make_frames(const struct world *w)
@@ -652,7 +652,7 @@ static void no_datagram_is_lost_or_goes_to_another_tunnel(void **state)
 	wait_frames(4 * BATCH); /* the last ends were heard by then */
 	atomic_store(&is_over, true);
 	pthread_join(thread, NULL);
-	hear();
+	receive_events();
 	for (uint32_t number = 1; number < LIVES; number++) {
 		assert_true(lives[number].is_gone);
 		counted += reckon(&lives[number]);

@@ -125,8 +125,10 @@ static int open_link(void **state)
 	run_command("ip link add clvsend numtxqueues 1 numrxqueues 1 type veth "
 		    "peer name clvrecv numtxqueues 1 numrxqueues 4");
 	run_command("ip link set clvsend up && ip link set clvrecv up");
-	/* The end that came first may send when the kernel has seen its carrier, which is a job for later:
-	 * until then frames are dropped, and the sender is told that they went. */
+	/*
+	 * The end that came first may send when the kernel has seen its carrier, which is a job for
+	 * later: until then frames are dropped, though send() succeeds.
+	 */
 	run_command("timeout 5 sh -c 'until ip -o link show clvsend | grep -q \"state UP\"; do "
 		    "sleep 0.01; done'");
 	link0.ifindex = if_nametoindex("clvrecv");
@@ -224,7 +226,7 @@ static void metadata_and_frame_arrive_in_the_umem(void **state)
 	check_arrivals();
 }
 
-/* The last step of the ladder that still uses AF_XDP. */
+/* The last fallback that still uses AF_XDP. */
 static void generic_xdp_brings_metadata_as_well(void **state)
 {
 	(void)state;

@@ -14,8 +14,8 @@
 #define CONN .first = 0x40, .cid = known_cid, .payload_len = 60
 #define IP6  .src = REMOTE6, .dst = RELAY6
 
-/* The way out of the program, and with it what the kernel does. */
-struct way {
+/* The verdict of the program, and the action of the kernel. */
+struct verdict {
 	uint32_t action;
 	enum clv_xdp_counter counted;
 };
@@ -26,7 +26,7 @@ struct way {
 static const struct steer_case {
 	const char *name;
 	struct frame_spec in;
-	struct way out;
+	struct verdict out;
 } cases[] = {
 	/* Link layer. */
 	{ "ARP is the kernel's", { .ethertype = 0x0806 }, { PASS(NOT_IP) } },
@@ -197,7 +197,7 @@ static const struct steer_case {
 	{ "last address of the denied prefix",
 	  { .dport = PORT_OPEN, .src = "10.255.255.255", .payload_len = 9 },
 	  { DROP(DENIED) } },
-	{ "first address behind the denied prefix",
+	{ "first address after the denied prefix",
 	  { .dport = PORT_OPEN, .src = "11.0.0.0", .payload_len = 9 },
 	  { STEER(UNCOMPRESSED) } },
 	{ "allowed inside denied",
@@ -260,7 +260,7 @@ static const struct steer_case {
 };
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
-static bool is_way(const struct outcome *got, const struct way *want)
+static bool is_verdict(const struct outcome *got, const struct verdict *want)
 {
 	return got->action == want->action && got->counted == want->counted;
 }
@@ -277,7 +277,7 @@ static void every_frame_leaves_as_the_table_says(void **state)
 		struct outcome out;
 
 		world_run(&group_world, frame, len, 0, &out);
-		if (is_way(&out, &cases[i].out))
+		if (is_verdict(&out, &cases[i].out))
 			continue;
 		print_error("%s: action %u counter %u, not %u and %u\n", cases[i].name, out.action,
 			    out.counted, cases[i].out.action, cases[i].out.counted);
@@ -286,7 +286,7 @@ static void every_frame_leaves_as_the_table_says(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* The kernel runs no frame below an Ethernet header, so cuts begin behind it. */
+/* The kernel runs no frame below an Ethernet header, so cuts begin after it. */
 static void a_frame_cut_anywhere_is_malformed_until_its_ip_packet_is_whole(void **state)
 {
 	unsigned wrong = 0;
@@ -301,13 +301,13 @@ static void a_frame_cut_anywhere_is_malformed_until_its_ip_packet_is_whole(void 
 		if (c->out.counted == CLV_XDP_PASS_NOT_IP) /* decided by what is in front of IP */
 			whole = 14 + 4 * (c->in.vlan_tags < 2 ? c->in.vlan_tags : 2);
 		for (size_t cut = 14; cut < len; cut++) {
-			struct way want = { PASS(MALFORMED) };
+			struct verdict want = { PASS(MALFORMED) };
 			struct outcome out;
 
 			if (cut >= whole)
 				want = c->out;
 			world_run(&group_world, frame, cut, 0, &out);
-			if (is_way(&out, &want))
+			if (is_verdict(&out, &want))
 				continue;
 			print_error("%s, cut to %zu of %zu: action %u counter %u\n", c->name, cut,
 				    len, out.action, out.counted);
@@ -317,7 +317,7 @@ static void a_frame_cut_anywhere_is_malformed_until_its_ip_packet_is_whole(void 
 	assert_int_equal(wrong, 0);
 }
 
-/* world_run asserts what must hold: one way out, right bytes.  Same seed, same frames. */
+/* world_run asserts what must hold: one verdict, the right bytes.  Same seed, same frames. */
 static void no_mutated_frame_is_lost_or_counted_twice(void **state)
 {
 	uint32_t random = 2463534242u;

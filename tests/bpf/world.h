@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * world - the loaded XDP program with its maps filled the way a running relay has them.
+ * world - the loaded XDP program, its maps filled as those of a running relay.
  *
  *   198.51.100.1 and 2001:db8:1::1   the relay: QUIC on 443, tunnels' ports 40000.. (see world.c)
  *   203.0.113.7  and 2001:db8:7::7   a remote; has contexts from its port 7000, and 7002 at an open port
@@ -39,7 +39,7 @@ struct world {
 	int xsk_fd; /* an AF_XDP socket that only fills its slot of xsks */
 };
 
-/* What became of one frame. */
+/* The result for one frame. */
 struct outcome {
 	uint32_t action; /* enum xdp_action */
 	enum clv_xdp_counter counted;

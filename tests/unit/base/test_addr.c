@@ -140,7 +140,7 @@ int main(void)
 		CASE("endpoints are parsed strictly and shown in one form", parses),
 		CASE("addresses are parsed without brackets and zones", parses_addresses),
 		CASE("only :: is any address", knows_any),
-		CASE("endpoints survive the way through sockaddr", goes_through_sockaddr),
+		CASE("endpoints survive a conversion to sockaddr and back", goes_through_sockaddr),
 	};
 
 	return cmocka_run_group_tests_name("addr", cases, NULL, NULL);

@@ -98,8 +98,7 @@ int main(void)
 		CASE("it fills at its rate", fills_at_its_rate),
 		CASE("it holds no more than its burst", holds_no_more_than_its_burst),
 		CASE("a refusal takes nothing", refusals_cost_nothing),
-		CASE("a second lets as many through as the rate says",
-		     a_second_lets_the_rate_through),
+		CASE("a second lets the rate through", a_second_lets_the_rate_through),
 		CASE("a rate of 0 is no limit", no_rate_is_no_limit),
 		CASE("a burst of 0 is one token", a_burst_of_none_is_one),
 	};

@@ -92,7 +92,7 @@ int main(void)
 		CASE("lines above the level are not written", obeys_level),
 		CASE("control characters cannot begin another line",
 		     keeps_foreign_text_in_its_line),
-		CASE("long lines are cut and say so", cuts_long_lines),
+		CASE("long lines are cut and marked", cuts_long_lines),
 		CASE("errno survives, stderr or not", keeps_errno),
 	};
 

@@ -79,7 +79,7 @@ int main(void)
 #ifndef NDEBUG
 		CASE("a buffer given twice ends the program", catches_a_buffer_given_twice),
 #endif
-		CASE("none and too many are told apart", may_be_empty),
+		CASE("none and too many are different results", may_be_empty),
 	};
 
 	return cmocka_run_group_tests_name("pool", cases, NULL, NULL);

@@ -284,7 +284,7 @@ static void checksums_are_judged(void **state)
 	assert_int_equal(clv_packet_decode(frame, len, &rx), CLV_EPROTO);
 }
 
-/* An IPv6 packet between v4-mapped addresses would pass for IPv4 everywhere behind the decoder. */
+/* An IPv6 packet between v4-mapped addresses would pass for IPv4 everywhere after the decoder. */
 static void mapped_addresses_inside_ipv6_are_refused(void **state)
 {
 	struct clv_flow flow = { .local = endpoint("[2001:db8::a]:1"),

@@ -104,8 +104,8 @@ static unsigned listen_on(struct end *end, const char *local)
 	return end->count++;
 }
 
-static void say(struct end *end, unsigned i, const struct clv_endpoint *from,
-		const struct clv_endpoint *to, const void *data, size_t len, uint8_t ecn)
+static void send_one(struct end *end, unsigned i, const struct clv_endpoint *from,
+		     const struct clv_endpoint *to, const void *data, size_t len, uint8_t ecn)
 {
 	struct clv_flow flow = { .local = *from, .remote = *to, .socket = end->numbers[i] };
 	struct clv_tx tx;
@@ -206,7 +206,7 @@ static void both_ends_see_the_addresses_of_the_wire(void **state)
 		from = endpoint(address_cases[i].from);
 		from.port = alice.local[a].port;
 		for (ecn = 0; ecn < 4; ecn++) {
-			say(&alice, a, &from, &to, "one", 3, ecn);
+			send_one(&alice, a, &from, &to, "one", 3, ecn);
 			flush(&alice);
 			assert_int_equal(hear(&bob, &rx, 1), 1);
 			assert_endpoint(&rx.remote, address_cases[i].from, from.port);
@@ -218,7 +218,7 @@ static void both_ends_see_the_addresses_of_the_wire(void **state)
 			assert_int_equal(rx.payload_len, 3);
 			assert_memory_equal(rx.payload, "one", 3);
 			/* The answer goes out from where the question went to. */
-			say(&bob, b, &rx.local, &rx.remote, "two", 3, ecn);
+			send_one(&bob, b, &rx.local, &rx.remote, "two", 3, ecn);
 			heard(&bob);
 			flush(&bob);
 			assert_int_equal(hear(&alice, &rx, 1), 1);
@@ -279,8 +279,8 @@ static void sizes_and_order_survive_coalescing(void **state)
 		print_message("%s\n", size_cases[i].name);
 		for (n = 0; n < size_cases[i].count; n++) {
 			fill(data, size_cases[i].len[n], n);
-			say(&alice, 0, &alice.local[0], &bob.local[0], data, size_cases[i].len[n],
-			    0);
+			send_one(&alice, 0, &alice.local[0], &bob.local[0], data,
+				 size_cases[i].len[n], 0);
 		}
 		flush(&alice);
 		for (n = 0; n < size_cases[i].count; n += got) {
@@ -306,7 +306,7 @@ static void a_coalesced_message_is_given_out_in_pieces(void **state)
 	listen_on(&bob, "127.0.0.1:0");
 	for (n = 0; n < 50; n++) {
 		fill(data, sizeof(data), n);
-		say(&alice, 0, &alice.local[0], &bob.local[0], data, sizeof(data), 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[0], data, sizeof(data), 0);
 	}
 	flush(&alice);
 	fd.fd = bob.port->ops->poll_fd(bob.port);
@@ -339,7 +339,7 @@ static void interleaved_flows_keep_their_orders(void **state)
 			size_t len = 200 + (n * 13 + f) % 5 / 4 * 100;
 
 			fill(data, len, n * FLOWS + f);
-			say(&alice, 0, &alice.local[0], &bob.local[f], data, len, 0);
+			send_one(&alice, 0, &alice.local[0], &bob.local[f], data, len, 0);
 		}
 	}
 	flush(&alice);
@@ -377,7 +377,7 @@ static void frames_run_out_only_when_all_are_held(void **state)
 	listen_on(&alice, "127.0.0.1:0");
 	listen_on(&bob, "127.0.0.1:0");
 	for (i = 0; i < 3 * CLV_SOCK_FRAMES / 2; i++)
-		say(&alice, 0, &alice.local[0], &bob.local[0], "x", 1, 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[0], "x", 1, 0);
 	flush(&alice);
 	while (total < 3 * CLV_SOCK_FRAMES / 2) {
 		total += hear(&bob, batch, CLV_PORT_BATCH);
@@ -407,7 +407,7 @@ static void a_thousand_sockets_are_all_heard(void **state)
 	for (i = 0; i < SOCKETS; i++)
 		listen_on(&bob, "127.0.0.1:0");
 	for (i = 0; i < SOCKETS; i++)
-		say(&alice, 0, &alice.local[0], &bob.local[i], &i, sizeof(i), 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[i], &i, sizeof(i), 0);
 	flush(&alice);
 	while (total < SOCKETS) {
 		got = hear(&bob, batch, CLV_PORT_BATCH);
@@ -438,9 +438,9 @@ static void a_flooded_socket_does_not_starve_others(void **state)
 	for (i = 0; i < 600; i++) {
 		fill(data, sizeof(data), i);
 		/* Growing sizes do not coalesce: each is a message of its own. */
-		say(&alice, 0, &alice.local[0], &bob.local[0], data, 1 + i % 64, 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[0], data, 1 + i % 64, 0);
 	}
-	say(&alice, 0, &alice.local[0], &bob.local[1], "me", 2, 0);
+	send_one(&alice, 0, &alice.local[0], &bob.local[1], "me", 2, 0);
 	flush(&alice);
 	for (rounds = 0; !heard_quiet && rounds < 3; rounds++) {
 		got = hear(&bob, batch, CLV_PORT_BATCH);
@@ -461,8 +461,8 @@ static void removed_sockets_leave_nothing_behind(void **state)
 	listen_on(&bob, "127.0.0.1:0");
 	listen_on(&bob, "127.0.0.1:0");
 	for (i = 0; i < 20; i++) {
-		say(&alice, 0, &alice.local[0], &bob.local[0], "gone", 4, 0);
-		say(&alice, 0, &alice.local[0], &bob.local[1], "stay", 4, 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[0], "gone", 4, 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[1], "stay", 4, 0);
 	}
 	flush(&alice);
 	got = hear(&bob, batch, 1);
@@ -481,7 +481,7 @@ static void removed_sockets_leave_nothing_behind(void **state)
 	assert_true(counted(&bob, CLV_COUNT_DROP_CLOSED) <= 20);
 
 	/* Sending by its number is a counted drop, and the number is given out again. */
-	say(&bob, 0, &bob.local[0], &alice.local[0], "late", 4, 0);
+	send_one(&bob, 0, &bob.local[0], &alice.local[0], "late", 4, 0);
 	flush(&bob);
 	assert_int_equal(counted(&bob, CLV_COUNT_DROP_STALE), 1);
 	hear_nothing(&alice);
@@ -520,12 +520,12 @@ static void a_closed_destination_harms_nobody_else(void **state)
 				 clv_endpoint_to_sockaddr(&dead, false, &sa)),
 			 0);
 	for (i = 0; i < 10; i++) {
-		say(&alice, 0, &alice.local[0], &dead, "nobody", 6, 0);
+		send_one(&alice, 0, &alice.local[0], &dead, "nobody", 6, 0);
 		flush(&alice);
 		hear_nothing(&alice);
 	}
-	say(&alice, 0, &alice.local[0], &dead, "nobody", 6, 0);
-	say(&alice, 0, &alice.local[0], &bob.local[0], "somebody", 8, 0);
+	send_one(&alice, 0, &alice.local[0], &dead, "nobody", 6, 0);
+	send_one(&alice, 0, &alice.local[0], &bob.local[0], "somebody", 8, 0);
 	flush(&alice);
 	assert_int_equal(hear(&bob, &rx, 1), 1);
 	assert_memory_equal(rx.payload, "somebody", 8);
@@ -538,7 +538,7 @@ static void wrong_families_are_counted(void **state)
 
 	(void)state;
 	listen_on(&alice, "127.0.0.1:0");
-	say(&alice, 0, &alice.local[0], &v6, "x", 1, 0);
+	send_one(&alice, 0, &alice.local[0], &v6, "x", 1, 0);
 	flush(&alice);
 	assert_int_equal(counted(&alice, CLV_COUNT_DROP_SEND_ERROR), 1);
 }
@@ -560,11 +560,11 @@ static int on_a_narrow_link(void)
 	close(fd);
 	listen_on(&alice, "127.0.0.1:0");
 	listen_on(&bob, "127.0.0.1:0");
-	say(&alice, 0, &alice.local[0], &bob.local[0], data, 1252, 0);
-	say(&alice, 0, &alice.local[0], &bob.local[0], data, 1253, 0);
+	send_one(&alice, 0, &alice.local[0], &bob.local[0], data, 1252, 0);
+	send_one(&alice, 0, &alice.local[0], &bob.local[0], data, 1253, 0);
 	for (i = 0; i < 3; i++)
-		say(&alice, 0, &alice.local[0], &bob.local[0], data, 1400, 0);
-	say(&alice, 0, &alice.local[0], &bob.local[0], data, 1252, 0);
+		send_one(&alice, 0, &alice.local[0], &bob.local[0], data, 1400, 0);
+	send_one(&alice, 0, &alice.local[0], &bob.local[0], data, 1252, 0);
 	flush(&alice);
 	got = hear(&bob, batch, CLV_PORT_BATCH);
 	heard(&bob);

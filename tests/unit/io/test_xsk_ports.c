@@ -32,7 +32,7 @@ static void what_cannot_be_added_says_why(void **state)
 
 static void a_closed_port_frees_its_queues(void **state)
 {
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	struct clv_rx rx;
 	int i;
 
@@ -61,7 +61,7 @@ static void whether_a_queue_was_let_go_can_be_waited_for(void **state)
 static void it_sleeps_only_when_nothing_waits(void **state)
 {
 	struct pollfd fd = { .events = POLLIN };
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	const struct timespec moment = { .tv_nsec = 5000000 };
 	struct clv_rx batch[CLV_PORT_BATCH];
 

@@ -17,7 +17,7 @@ static void every_byte_and_the_metadata_come_in(void **state)
 		const char *remote, *local;
 		uint8_t kind;
 	} flows[] = {
-		{ STRANGER4, LOCAL4, CLV_KIND_UNCOMPRESSED },
+		{ UNKNOWN4, LOCAL4, CLV_KIND_UNCOMPRESSED },
 		{ REMOTE4, LOCAL4, CLV_KIND_CONTEXT },
 		{ REMOTE6, LOCAL6, CLV_KIND_UNCOMPRESSED },
 	};
@@ -46,7 +46,7 @@ static void every_byte_and_the_metadata_come_in(void **state)
 
 static void checksums_are_left_to_the_reader_unless_the_packet_proves_itself(void **state)
 {
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	struct clv_flow quic = flow_inbound(REMOTE4, LISTENER4);
 	uint8_t buf[CLV_PACKET_HEADERS_MAX + FRAME_MAX], *frame;
 	struct clv_rx rx;
@@ -66,7 +66,7 @@ static void checksums_are_left_to_the_reader_unless_the_packet_proves_itself(voi
 
 	len = frame_build(&quic, 100, 1, buf, &frame);
 	frame[42] = 0x40;
-	memcpy(frame + 43, world_cid.id, CLV_CID_LEN); /* and so no longer what the checksum says */
+	memcpy(frame + 43, world_cid.id, CLV_CID_LEN); /* so the checksum is wrong */
 	peer_inject_bytes(LINK_A, frame, len);
 	assert_int_equal(port_receive(&rx, 1), 1);
 	assert_int_equal(rx.kind, CLV_KIND_CONN);
@@ -102,7 +102,7 @@ static int load_bare_program(void)
 static void old_payload_never_passes_for_metadata(void **state)
 {
 	const struct clv_meta forged = { .magic = CLV_META_MAGIC, .kind = CLV_KIND_CONN };
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	static struct clv_tx held[FRAMES];
 	unsigned count = 0, i;
 	struct clv_rx rx;
@@ -148,7 +148,7 @@ static void old_payload_never_passes_for_metadata(void **state)
 static void what_the_kernel_drops_shows_in_its_statistics(void **state)
 {
 	enum { SENT = QUEUES * RING + 100 };
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	const struct timespec moment = { .tv_nsec = 20000000 };
 	struct clv_rx batch[CLV_PORT_BATCH];
 	struct clv_xsk_info info;

@@ -70,7 +70,7 @@ static void an_empty_pool_says_so(void **state)
 {
 	struct clv_tx *held = calloc(FRAMES, sizeof(*held));
 	struct clv_rx rx;
-	struct clv_flow flow = flow_inbound(STRANGER4, LOCAL4);
+	struct clv_flow flow = flow_inbound(UNKNOWN4, LOCAL4);
 	unsigned taken = 0, i;
 
 	(void)state;

@@ -7,7 +7,7 @@
  * 198.51.100.1 and 2001:db8:1::1 are the relay's, 203.0.113.7 and 2001:db8:7::7 a remote's.  No
  * interface has an address: the frames come from here.
  *
- * Payloads are a pattern, told from others by their seed; its last two bits are the packet's ECN.
+ * Payloads are a pattern that their seed distinguishes; its last two bits are the packet's ECN.
  */
 #ifndef CLV_TEST_IO_XSK_WORLD_H
 #define CLV_TEST_IO_XSK_WORLD_H
@@ -32,7 +32,7 @@ enum {
 #define LOCAL6	  "[2001:db8:1::1]:40000"
 #define REMOTE4	  "203.0.113.7:7000"
 #define REMOTE6	  "[2001:db8:7::7]:7000"
-#define STRANGER4 "203.0.113.8:7000"
+#define UNKNOWN4  "203.0.113.8:7000"
 #define LISTENER4 "198.51.100.1:443"
 
 struct xsk_world {
@@ -47,7 +47,7 @@ struct xsk_world {
 
 extern struct xsk_world world;
 
-/* What the maps say of LOCAL4 and LOCAL6, of REMOTE4 to LOCAL4, and of a connection ID. */
+/* Map values of LOCAL4 and LOCAL6, of REMOTE4 to LOCAL4, and of a connection ID. */
 extern const struct clv_ref world_tunnel, world_conn;
 extern const struct clv_cid world_cid;
 
@@ -88,7 +88,7 @@ void peer_expect_silence(uint16_t link);
 
 /* Waits for something to come; the batch must be given back.  Returns 0 when nothing does. */
 unsigned port_receive(struct clv_rx *batch, unsigned max);
-/* Lets the kernel finish what it has, and says what is not for us. */
+/* Lets the kernel finish, and returns what is not for us. */
 void port_receive_nothing(void);
 void port_transmit(uint16_t link, const char *local, const char *remote, size_t len, unsigned seed);
 
