@@ -171,7 +171,7 @@ static void list_remote(struct clv_listing *l, const struct clv_remotes_view *v)
 	if (!clv_listing_wants(l, &v->tunnel) || !clv_listing_has_room(l))
 		return;
 	row = json_pack("{s:o,s:s,s:o,s:o,s:s?,s:s,s:b,s:I}", "tunnel", clv_listing_ref(&v->tunnel),
-			"family", family_of(&v->wire), "remote", clv_listing_endpoint(&v->wire),
+			"family", family_of(&v->remote), "remote", clv_listing_endpoint(&v->remote),
 			"context_id",
 			has_id ? json_integer((json_int_t)v->context_id) : json_null(), "opened_by",
 			has_id ? opener_of(v->context_id) : NULL, "state", state_of(v), "hairpin",

@@ -80,7 +80,7 @@ static void bind_ports(struct clv_control *c, struct clv_tunnel_entry *e, const 
 		struct clv_cmd_tunnel_bind cmd = {
 			.ref = *ref,
 			.local = ports->egress[i].local,
-			.shown = ports->advertised[i],
+			.advertised = ports->advertised[i],
 			.socket_fd = ports->via[i] == CLV_VIA_KERNEL ? ports->egress[i].fd : -1,
 		};
 

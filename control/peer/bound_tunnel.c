@@ -148,7 +148,7 @@ static void remove_remote(struct clv_bound_tunnel *b, struct remote *r)
 static struct clv_remote worker_remote(const struct remote *r)
 {
 	return (struct clv_remote){
-		.wire = r->endpoint,
+		.endpoint = r->endpoint,
 		.local = r->local,
 		.remote = r->app,
 		/* Until the application is known, datagrams to it are queued, up to a limit. */
@@ -326,7 +326,7 @@ static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *val
 
 static void on_remote_new(struct clv_bound_tunnel *b, const struct clv_endpoint *remote)
 {
-	struct clv_cmd_remote_remove refuse = { .wire = *remote };
+	struct clv_cmd_remote_remove refuse = { .remote = *remote };
 	struct remote *r = find(b, &b->by_remote, remote);
 
 	if (r || !add(b, remote, &r))
@@ -355,24 +355,24 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 		     const uint8_t *payload, size_t len)
 {
 	struct clv_bound_tunnel *b = user;
-	const struct remote *r = find(b, &b->by_remote, &evt->wire);
+	const struct remote *r = find(b, &b->by_remote, &evt->remote);
 
 	if (!b->is_open)
 		return;
 	switch (type) {
 	case CLV_EVT_REMOTE_NEW:
-		on_remote_new(b, &evt->wire);
+		on_remote_new(b, &evt->remote);
 		break;
 	case CLV_EVT_REMOTE_BUSY:
 		/* A refused context is not registered again; the uncompressed context remains. */
 		if (r ? !r->context_id && !r->is_refused : !b->p.is_joined)
-			clv_contexts_open(b->contexts, &evt->wire, NULL);
+			clv_contexts_open(b->contexts, &evt->remote, NULL);
 		break;
 	case CLV_EVT_REMOTE_IDLE:
-		on_remote_idle(b, &evt->wire, evt->context_id);
+		on_remote_idle(b, &evt->remote, evt->context_id);
 		break;
 	default: /* CLV_EVT_DELIVERY */
-		b->p.ops->on_datagram(b->p.user, &evt->wire, payload, len);
+		b->p.ops->on_datagram(b->p.user, &evt->remote, payload, len);
 	}
 }
 
@@ -544,7 +544,7 @@ void clv_bound_tunnel_set_session(struct clv_bound_tunnel *b, struct clv_relay_s
 int clv_bound_tunnel_send(struct clv_bound_tunnel *b, const struct clv_endpoint *remote,
 			  const uint8_t *payload, size_t len)
 {
-	struct clv_cmd_remote_send send = { .wire = *remote };
+	struct clv_cmd_remote_send send = { .remote = *remote };
 	const struct remote *r;
 
 	if (!b->is_open)
@@ -619,7 +619,7 @@ void clv_bound_tunnel_new_remote(struct clv_bound_tunnel *b, const struct clv_ev
 	}
 	r->app = evt->remote;
 	update_worker(b, r);
-	send = (struct clv_cmd_remote_send){ .wire = r->endpoint };
+	send = (struct clv_cmd_remote_send){ .remote = r->endpoint };
 	clv_relay_tunnel_command(b->tunnel, CLV_CMD_REMOTE_SEND, &send, sizeof(send), payload, len);
 }
 

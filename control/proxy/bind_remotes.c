@@ -34,7 +34,7 @@ static void send_command(struct clv_bind *b, enum clv_command type, const void *
 /* Hairpins do not arrive from the network, and what the kernel receives needs no table. */
 static bool is_steered(const struct clv_bind *b, const struct clv_remote *r)
 {
-	return !(r->flags & CLV_REMOTE_HAIRPIN) && b->ports.via[is_v6(&r->wire)] == CLV_VIA_XSK;
+	return !(r->flags & CLV_REMOTE_HAIRPIN) && b->ports.via[is_v6(&r->endpoint)] == CLV_VIA_XSK;
 }
 
 static struct clv_tuple tuple_of(const struct clv_remote *r)
@@ -98,7 +98,7 @@ static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struc
 	const char *why;
 	int err;
 
-	*r = (struct clv_remote){ .wire = *remote, .remote = *remote };
+	*r = (struct clv_remote){ .endpoint = *remote, .remote = *remote };
 	*peer_tunnel = NULL;
 	if (!b->ports.is_held[v6])
 		return CLV_EUNROUTABLE;
@@ -109,7 +109,7 @@ static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struc
 		return CLV_EDENIED;
 	if (*peer_tunnel) {
 		r->flags = CLV_REMOTE_HAIRPIN;
-		r->far = (*peer_tunnel)->rq->ref;
+		r->peer_tunnel = (*peer_tunnel)->rq->ref;
 		return 0;
 	}
 	err = clv_reach(clv_bind_config(b), remote->addr, &route, &why);
@@ -166,7 +166,7 @@ static void update_remote(struct clv_bind *b, const struct clv_remote_entry *e)
 
 static void send_remote_remove(struct clv_bind *b, const struct clv_endpoint *remote)
 {
-	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .wire = *remote };
+	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .remote = *remote };
 
 	send_command(b, CLV_CMD_REMOTE_REMOVE, &cmd, sizeof(cmd));
 }
@@ -174,7 +174,7 @@ static void send_remote_remove(struct clv_bind *b, const struct clv_endpoint *re
 /* Remove a remote that has no context. */
 static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
 {
-	send_remote_remove(b, &e->remote.wire);
+	send_remote_remove(b, &e->remote.endpoint);
 	drop_remote(b, e);
 }
 
@@ -302,7 +302,7 @@ static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
 
 static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
+	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 	enum clv_counter why = CLV_COUNT_REMOTE_REFUSED_FULL;
 	struct clv_bind *peer_tunnel;
 	struct clv_remote r;
@@ -314,7 +314,7 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 	if (!known && !clv_bucket_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
 		why = CLV_COUNT_REMOTE_REFUSED_RATE;
 	} else if (!known) {
-		err = find_hop(b, &evt->wire, &r, &peer_tunnel);
+		err = find_hop(b, &evt->remote, &r, &peer_tunnel);
 		if (!err)
 			known = add_remote(b, &r, peer_tunnel);
 		else
@@ -327,24 +327,24 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 		return;
 	}
 	clv_bind_count(b, why);
-	send_remote_remove(b, &evt->wire);
+	send_remote_remove(b, &evt->remote);
 }
 
 static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
+	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 
 	if ((known && known->context_id) || b->rejected >= REJECTED_MAX)
 		return;
 	/* It may be unknown, having only sent to us.  Without room it stays uncompressed. */
-	if (clv_contexts_open(b->contexts, &evt->wire, NULL) == CLV_EFULL)
+	if (clv_contexts_open(b->contexts, &evt->remote, NULL) == CLV_EFULL)
 		clv_bind_count(b, CLV_COUNT_CONTEXTS_NOT_OFFERED);
 }
 
 /* It was silent for long, or the worker had no room for it. */
 static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 {
-	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->wire);
+	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 
 	if (!known || known->context_id != evt->context_id)
 		return;
@@ -385,7 +385,7 @@ void clv_bind_recheck_remotes(struct clv_bind *b)
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
 
-		if (find_hop(b, &e->remote.wire, &r, &peer_tunnel) != CLV_EDENIED)
+		if (find_hop(b, &e->remote.endpoint, &r, &peer_tunnel) != CLV_EDENIED)
 			continue;
 		clv_bind_count(b, CLV_COUNT_REMOTES_REVOKED);
 		close_remote(b, e);
@@ -401,7 +401,7 @@ void clv_bind_reroute_remotes(struct clv_bind *b)
 
 		if (e->peer_tunnel)
 			continue;
-		if (find_hop(b, &e->remote.wire, &r, &peer_tunnel)) {
+		if (find_hop(b, &e->remote.endpoint, &r, &peer_tunnel)) {
 			r.hop = e->remote.hop;
 			r.hop.state = CLV_HOP_UNREACHABLE;
 		}

@@ -62,7 +62,7 @@ struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
 	if (!e)
 		return NULL;
 	*e = (struct clv_remote_entry){ .remote = *remote };
-	clv_table_insert(&r->by_endpoint, &e->remote.wire, r->len);
+	clv_table_insert(&r->by_endpoint, &e->remote.endpoint, r->len);
 	r->slots[r->len++] = e;
 	return e;
 }
@@ -72,11 +72,11 @@ void clv_remote_list_remove(struct clv_remote_list *r, struct clv_remote_entry *
 	struct clv_remote_entry *last = r->slots[--r->len];
 	uint64_t slot = 0;
 
-	clv_table_find(&r->by_endpoint, &e->remote.wire, &slot);
-	clv_table_remove(&r->by_endpoint, &e->remote.wire);
+	clv_table_find(&r->by_endpoint, &e->remote.endpoint, &slot);
+	clv_table_remove(&r->by_endpoint, &e->remote.endpoint);
 	if (last != e) {
 		r->slots[slot] = last;
-		clv_table_insert(&r->by_endpoint, &last->remote.wire, slot);
+		clv_table_insert(&r->by_endpoint, &last->remote.endpoint, slot);
 	}
 	free(e);
 }

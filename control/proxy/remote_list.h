@@ -27,7 +27,7 @@ struct clv_remote_entry {
 struct clv_remote_list {
 	struct clv_remote_entry **slots; /* dense: the last one fills a gap */
 	uint32_t len, room;
-	struct clv_table by_endpoint; /* remote.wire -> slot */
+	struct clv_table by_endpoint; /* remote.endpoint -> slot */
 };
 
 /* seed: copies; 16 random bytes.  Returns 0 or -ENOMEM. */
@@ -37,7 +37,7 @@ void clv_remote_list_fini(struct clv_remote_list *r);
 /* The entry of a remote; NULL: it has none.  Lends until it is removed. */
 struct clv_remote_entry *clv_remote_list_find(const struct clv_remote_list *r,
 					      const struct clv_endpoint *remote);
-/* Add a remote that is not in the list; remote->wire is set.  Returns NULL without memory. */
+/* Add a remote that is not in the list; remote->endpoint is set.  Returns NULL without memory. */
 struct clv_remote_entry *clv_remote_list_add(struct clv_remote_list *r,
 					     const struct clv_remote *remote);
 /* e: takes. */

@@ -39,7 +39,7 @@ enum {
 	V6_LEN = 1 + 16 + 2,
 };
 
-size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *wire)
+size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *remote)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	struct clv_endpoint ep = { 0 };
@@ -60,19 +60,19 @@ size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoi
 	memcpy(&ep.port, buf + used - 2, 2);
 	if (!ep.port)
 		return 0;
-	*wire = ep;
+	*remote = ep;
 	return used;
 }
 
-size_t clv_dgram_encode_remote(const struct clv_endpoint *wire,
+size_t clv_dgram_encode_remote(const struct clv_endpoint *remote,
 			       uint8_t buf[static CLV_DGRAM_REMOTE_MAX])
 {
-	bool is_v4 = clv_addr_is_v4(wire->addr);
+	bool is_v4 = clv_addr_is_v4(remote->addr);
 	size_t addr_len = is_v4 ? 4 : 16;
 
 	buf[0] = is_v4 ? V4 : V6;
-	memcpy(buf + 1, wire->addr + 16 - addr_len, addr_len);
-	memcpy(buf + 1 + addr_len, &wire->port, 2);
+	memcpy(buf + 1, remote->addr + 16 - addr_len, addr_len);
+	memcpy(buf + 1 + addr_len, &remote->port, 2);
 	return 1 + addr_len + 2;
 }
 

@@ -51,12 +51,12 @@ int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out);
 /*
  * Read the remote in front of the payload of an uncompressed datagram, buf[0..len): IP version,
  * address, port (draft-ietf-masque-connect-udp-listen-13 section 4).
- * Returns its length, with *wire filled; 0 when it is cut short, of another version, has port 0, or
+ * Returns its length and fills *remote; 0 when it is cut short, of another version, has port 0, or
  * names a v4-mapped or the unspecified address: drop the datagram.
  */
-size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *wire);
+size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *remote);
 /* Write it.  Returns the bytes written. */
-size_t clv_dgram_encode_remote(const struct clv_endpoint *wire,
+size_t clv_dgram_encode_remote(const struct clv_endpoint *remote,
 			       uint8_t buf[static CLV_DGRAM_REMOTE_MAX]);
 
 /*

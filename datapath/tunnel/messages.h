@@ -119,22 +119,22 @@ struct clv_cmd_tunnel_add {
 struct clv_cmd_tunnel_bind {
 	struct clv_ref ref;
 	struct clv_endpoint local;
-	struct clv_endpoint shown; /* its public endpoint: source of what it sends by hairpin */
-	int socket_fd;		   /* sock: lends, bound to local; -1: AF_XDP receives */
+	struct clv_endpoint advertised; /* its public endpoint: source of what it sends by hairpin */
+	int socket_fd;			/* sock: lends, bound to local; -1: AF_XDP receives */
 };
 
 enum clv_remote_flag {
-	CLV_REMOTE_HAIRPIN = 1u << 0, /* it is the port of another tunnel here, `far` */
+	CLV_REMOTE_HAIRPIN = 1u << 0, /* it is the port of another tunnel here, peer_tunnel */
 };
 
 /* One remote of a bound tunnel, client and relay alike. */
 struct clv_remote {
-	struct clv_endpoint wire;   /* as capsules and uncompressed datagrams name it */
-	struct clv_endpoint local;  /* our end of the 4-tuple away from the QUIC side */
-	struct clv_endpoint remote; /* its other end; in the relay the same as wire */
+	struct clv_endpoint endpoint; /* as capsules and uncompressed datagrams name it */
+	struct clv_endpoint local;    /* our end of the 4-tuple away from the QUIC side */
+	struct clv_endpoint remote;   /* its other end; in the relay the same as endpoint */
 	struct clv_nexthop hop;
-	struct clv_ref far; /* HAIRPIN */
-	uint32_t flags;	    /* enum clv_remote_flag */
+	struct clv_ref peer_tunnel; /* HAIRPIN */
+	uint32_t flags;		    /* enum clv_remote_flag */
 	/* local is the end of a CLV_CMD_TUNNEL_BIND, or of a socket of CLV_CMD_SOCKET_OPEN (client) */
 };
 
@@ -149,7 +149,7 @@ enum clv_context_flag {
 
 /*
  * Adds the remote, or gives an existing one a Context ID and a next hop.  Of an open context it
- * replaces flags, hop and far.
+ * replaces flags, hop and peer_tunnel.
  */
 struct clv_cmd_context_open {
 	struct clv_ref ref;
@@ -176,13 +176,13 @@ struct clv_cmd_remote {
 /* Forget a remote without a Context ID.  The answer to CLV_EVT_REMOTE_NEW when it is refused. */
 struct clv_cmd_remote_remove {
 	struct clv_ref ref;
-	struct clv_endpoint wire;
+	struct clv_endpoint remote;
 };
 
 /* With its own Context ID, else with the uncompressed one. */
 struct clv_cmd_remote_send {
 	struct clv_ref ref;
-	struct clv_endpoint wire;
+	struct clv_endpoint remote;
 };
 
 struct clv_cmd_socket {
@@ -244,7 +244,7 @@ enum clv_event {
 	 * the answer to an OPEN or ADD for which there was no room.
 	 */
 	CLV_EVT_REMOTE_IDLE,
-	CLV_EVT_DELIVERY,     /* tail: UDP payload from the peer; wire is zero for Context ID 0 */
+	CLV_EVT_DELIVERY,     /* tail: UDP payload from the peer; remote is zero for Context ID 0 */
 	CLV_EVT_CONTEXT_ZERO, /* struct clv_evt_tunnel: a datagram by Context ID 0 without a target */
 	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
 	CLV_EVT_UNCLAIMED,  /* struct clv_evt_unclaimed, tail: UDP payload of no known connection */
@@ -285,7 +285,7 @@ struct clv_evt_tunnel {
 
 struct clv_evt_bound {
 	struct clv_ref ref; /* tunnel */
-	struct clv_endpoint wire;
+	struct clv_endpoint remote;
 	uint64_t context_id;
 	uint32_t packets; /* BUSY: in the last second */
 };

@@ -21,8 +21,8 @@ struct id_key {
 	uint32_t pad;
 };
 
-struct wire_key {
-	struct clv_endpoint wire;
+struct endpoint_key {
+	struct clv_endpoint endpoint;
 	uint32_t tunnel;
 };
 
@@ -44,7 +44,7 @@ int clv_remotes_init(struct clv_remotes *rs, uint32_t max, uint32_t wait_packets
 	rs->free = calloc(room, sizeof(*rs->free));
 	if (!rs->slots || !rs->published || !rs->rates || !rs->free ||
 	    clv_table_init(&rs->by_id, sizeof(struct id_key), room, seed) ||
-	    clv_table_init(&rs->by_wire, sizeof(struct wire_key), room, seed) ||
+	    clv_table_init(&rs->by_endpoint, sizeof(struct endpoint_key), room, seed) ||
 	    clv_table_init(&rs->by_tuple, sizeof(struct clv_tuple), room, seed) ||
 	    clv_timers_init(&rs->timers, room)) {
 		clv_remotes_fini(rs);
@@ -61,7 +61,7 @@ void clv_remotes_fini(struct clv_remotes *rs)
 {
 	clv_timers_fini(&rs->timers);
 	clv_table_fini(&rs->by_tuple);
-	clv_table_fini(&rs->by_wire);
+	clv_table_fini(&rs->by_endpoint);
 	clv_table_fini(&rs->by_id);
 	free(rs->free);
 	free(rs->rates);
@@ -160,12 +160,13 @@ struct clv_remotes_entry *clv_remotes_by_id(struct clv_remotes *rs, const struct
 	return at(rs, &rs->by_id, &key);
 }
 
-struct clv_remotes_entry *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
-					      const struct clv_endpoint *wire)
+struct clv_remotes_entry *clv_remotes_by_endpoint(struct clv_remotes *rs,
+						  const struct clv_tunnel *t,
+						  const struct clv_endpoint *endpoint)
 {
-	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+	const struct endpoint_key key = { .endpoint = *endpoint, .tunnel = t->slot };
 
-	return at(rs, &rs->by_wire, &key);
+	return at(rs, &rs->by_endpoint, &key);
 }
 
 struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
@@ -180,13 +181,13 @@ struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
 /* ---- coming and going ---- */
 
 struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
-					  const struct clv_endpoint *wire, uint64_t worker_now_ns,
-					  uint16_t worker_id)
+					  const struct clv_endpoint *endpoint,
+					  uint64_t worker_now_ns, uint16_t worker_id)
 {
-	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+	const struct endpoint_key key = { .endpoint = *endpoint, .tunnel = t->slot };
 	struct clv_remotes_view view = {
 		.tunnel = { t->slot, t->generation, worker_id, { 0 } },
-		.wire = *wire,
+		.remote = *endpoint,
 		.context_id = CLV_DGRAM_CONTEXT_NONE,
 		.is_pending = true,
 		.last_ns = worker_now_ns,
@@ -197,7 +198,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 	if (!rs->free_len)
 		return NULL;
 	slot = rs->free[rs->free_len - 1];
-	if (clv_table_insert(&rs->by_wire, &key, slot))
+	if (clv_table_insert(&rs->by_endpoint, &key, slot))
 		return NULL;
 	rs->free_len--;
 	r = &rs->slots[slot];
@@ -208,7 +209,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 		.tunnel = t->slot,
 		.next = t->remotes,
 		.context_id = CLV_DGRAM_CONTEXT_NONE,
-		.wire = *wire,
+		.endpoint = *endpoint,
 		.idle = { .at_ns = CLV_TIMER_NEVER },
 	};
 	clv_sendq_init(&r->wait, rs->wait_packets, WAIT_SEC * CLV_SEC);
@@ -242,7 +243,7 @@ int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
 	}
 	r->is_pending = false;
 	r->is_hairpin = remote->flags & CLV_REMOTE_HAIRPIN;
-	r->far = remote->far;
+	r->peer_tunnel = remote->peer_tunnel;
 	r->flow = (struct clv_flow){
 		.local = remote->local,
 		.remote = remote->remote,
@@ -256,7 +257,7 @@ int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
 uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 			    struct clv_remotes_entry *r, struct clv_pool *pool)
 {
-	const struct wire_key key = { .wire = r->wire, .tunnel = t->slot };
+	const struct endpoint_key key = { .endpoint = r->endpoint, .tunnel = t->slot };
 	const struct clv_tuple tuple = tuple_of(r);
 
 	if (clv_remotes_has_context(r))
@@ -269,7 +270,7 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 		rs->slots[r->next - 1].prev = r->prev;
 	t->remotes_len--;
 	clv_timers_set(&rs->timers, &r->idle, CLV_TIMER_NEVER);
-	clv_table_remove(&rs->by_wire, &key);
+	clv_table_remove(&rs->by_endpoint, &key);
 	if (!r->is_pending)
 		clv_table_remove(&rs->by_tuple, &tuple);
 	r->used = false;
@@ -335,9 +336,9 @@ uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remo
 }
 
 bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
-			 const struct clv_endpoint *wire, uint64_t now_ns)
+			 const struct clv_endpoint *endpoint, uint64_t now_ns)
 {
-	const struct wire_key key = { .wire = *wire, .tunnel = t->slot };
+	const struct endpoint_key key = { .endpoint = *endpoint, .tunnel = t->slot };
 	uint64_t hash;
 	struct clv_remotes_rate *rate;
 

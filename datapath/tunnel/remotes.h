@@ -43,9 +43,9 @@ struct clv_remotes_entry {
 	uint32_t slot, tunnel;		      /* tunnel: its slot */
 	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
 	uint64_t context_id;		      /* its own; CLV_DGRAM_CONTEXT_NONE */
-	struct clv_ref far;		      /* with is_hairpin */
+	struct clv_ref peer_tunnel;	      /* with is_hairpin */
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* with context_id */
-	struct clv_endpoint wire;
+	struct clv_endpoint endpoint;
 	struct clv_flow flow;
 	struct clv_timer idle;
 	struct clv_sendq wait; /* for control's decision, or the next hop */
@@ -54,7 +54,7 @@ struct clv_remotes_entry {
 /* One remote as other threads may read it. */
 struct clv_remotes_view {
 	struct clv_ref tunnel;
-	struct clv_endpoint wire;
+	struct clv_endpoint remote;
 	uint64_t context_id; /* CLV_DGRAM_CONTEXT_NONE: by the uncompressed context only */
 	bool is_pending, may_send, is_hairpin;
 	uint64_t to_remote_packets, to_remote_bytes; /* UDP payload bytes */
@@ -82,11 +82,11 @@ struct clv_remotes {
 	struct clv_remotes_rate *rates;
 	uint32_t *free; /* stack of free slots */
 	uint32_t free_len, max;
-	uint32_t seen;		   /* all slots ever used are below it; read by other threads */
-	uint32_t wait_packets;	   /* kept for each remote */
-	struct clv_table by_id;	   /* (tunnel slot, Context ID) */
-	struct clv_table by_wire;  /* (tunnel slot, wire) */
-	struct clv_table by_tuple; /* (local, remote) */
+	uint32_t seen;		      /* all slots ever used are below it; read by other threads */
+	uint32_t wait_packets;	      /* kept for each remote */
+	struct clv_table by_id;	      /* (tunnel slot, Context ID) */
+	struct clv_table by_endpoint; /* (tunnel slot, endpoint) */
+	struct clv_table by_tuple;    /* (local, remote) */
 	struct clv_timers timers;
 	uint64_t seed[2];
 };
@@ -100,16 +100,17 @@ void clv_remotes_fini(struct clv_remotes *rs);
 /* NULL when there is none. */
 struct clv_remotes_entry *clv_remotes_by_id(struct clv_remotes *rs, const struct clv_tunnel *t,
 					    uint64_t context_id);
-struct clv_remotes_entry *clv_remotes_by_wire(struct clv_remotes *rs, const struct clv_tunnel *t,
-					      const struct clv_endpoint *wire);
+struct clv_remotes_entry *clv_remotes_by_endpoint(struct clv_remotes *rs,
+						  const struct clv_tunnel *t,
+						  const struct clv_endpoint *endpoint);
 struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
 					       const struct clv_endpoint *local,
 					       const struct clv_endpoint *remote);
 
 /* Make a pending remote.  Returns NULL when there is no room. */
 struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
-					  const struct clv_endpoint *wire, uint64_t worker_now_ns,
-					  uint16_t worker_id);
+					  const struct clv_endpoint *endpoint,
+					  uint64_t worker_now_ns, uint16_t worker_id);
 /*
  * Set a remote's 4-tuple and next hop; it is no longer pending.  remote: borrows.  socket: its
  * number in the sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
@@ -143,7 +144,7 @@ uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remo
 
 /* An uncompressed datagram of a remote: whether it is the one that makes it busy this second. */
 bool clv_remotes_is_busy(struct clv_remotes *rs, const struct clv_tunnel *t,
-			 const struct clv_endpoint *wire, uint64_t now_ns);
+			 const struct clv_endpoint *endpoint, uint64_t now_ns);
 
 /* Slots that a listing must look at: those from 0 to this - 1.  Any thread. */
 uint32_t clv_remotes_seen(const struct clv_remotes *rs);

@@ -189,7 +189,7 @@ int clv_tunnels_bind(struct clv_tunnels *ts, struct clv_tunnel *t,
 		.own_socket = cmd->socket_fd >= 0,
 		.socket = socket,
 		.local = cmd->local,
-		.shown = cmd->shown,
+		.advertised = cmd->advertised,
 	};
 	if (clv_endpoint_equal(&t->flow.local, &cmd->local))
 		t->flow.socket = socket;

@@ -47,7 +47,7 @@ struct clv_bound_port {
 	bool own_socket; /* was added for this tunnel */
 	uint32_t socket;
 	struct clv_endpoint local;
-	struct clv_endpoint shown; /* its public endpoint */
+	struct clv_endpoint advertised; /* its public endpoint */
 };
 
 struct clv_tunnel {

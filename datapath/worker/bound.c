@@ -11,12 +11,12 @@
 #include "datapath/base/err.h"
 
 static void remote_event(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
-			 const struct clv_endpoint *wire, uint64_t context_id,
+			 const struct clv_endpoint *endpoint, uint64_t context_id,
 			 const uint8_t *payload, size_t len)
 {
 	const struct clv_evt_bound evt = {
 		.ref = { t->slot, t->generation, w->p.id, { 0 } },
-		.wire = *wire,
+		.remote = *endpoint,
 		.context_id = context_id,
 	};
 
@@ -26,14 +26,15 @@ static void remote_event(struct clv_worker *w, enum clv_event type, const struct
 static void entry_event(struct clv_worker *w, enum clv_event type, const struct clv_tunnel *t,
 			const struct clv_remotes_entry *r)
 {
-	remote_event(w, type, t, &r->wire, clv_remotes_has_context(r) ? r->context_id : 0, NULL, 0);
+	remote_event(w, type, t, &r->endpoint, clv_remotes_has_context(r) ? r->context_id : 0, NULL,
+		     0);
 }
 
 static void check_busy(struct clv_worker *w, const struct clv_tunnel *t,
-		       const struct clv_endpoint *wire)
+		       const struct clv_endpoint *endpoint)
 {
-	if (clv_remotes_is_busy(&w->remotes, t, wire, w->now_ns))
-		remote_event(w, CLV_EVT_REMOTE_BUSY, t, wire, 0, NULL, 0);
+	if (clv_remotes_is_busy(&w->remotes, t, endpoint, w->now_ns))
+		remote_event(w, CLV_EVT_REMOTE_BUSY, t, endpoint, 0, NULL, 0);
 }
 
 /* ---- peer to remote ---- */
@@ -51,13 +52,13 @@ static void hairpin(struct clv_worker *w, struct clv_tunnel *t, const struct clv
 		    const uint8_t *payload, size_t len)
 {
 	struct clv_rx rx = {
-		.local = r->wire,
-		.remote = clv_tunnel_port_of(t, r->wire.addr)->shown,
+		.local = r->endpoint,
+		.remote = clv_tunnel_port_of(t, r->endpoint.addr)->advertised,
 		.payload = (uint8_t *)payload, /* only read */
 		.payload_len = (uint32_t)len,
 		.kind = CLV_RX_HAIRPIN,
 		.via = CLV_VIA_KERNEL,
-		.ref = r->far,
+		.ref = r->peer_tunnel,
 	};
 	struct clv_tunnel *other;
 
@@ -115,9 +116,9 @@ static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_
 
 /* The only function that adds to the table.  NULL: it is full. */
 static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tunnel *t,
-					    const struct clv_endpoint *wire)
+					    const struct clv_endpoint *endpoint)
 {
-	struct clv_remotes_entry *r = clv_remotes_add(&w->remotes, t, wire, w->now_ns, w->p.id);
+	struct clv_remotes_entry *r = clv_remotes_add(&w->remotes, t, endpoint, w->now_ns, w->p.id);
 
 	if (r)
 		w->conns[t->conn_slot].remotes++;
@@ -126,7 +127,7 @@ static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tun
 
 /* The peer names it for the first time: control decides.  Returns NULL when there is no room. */
 static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tunnel *t,
-					    const struct clv_endpoint *wire)
+					    const struct clv_endpoint *endpoint)
 {
 	struct clv_remotes_entry *r = NULL;
 
@@ -135,7 +136,7 @@ static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tun
 		return NULL;
 	}
 	if (t->remotes_len < w->p.remotes_per_tunnel)
-		r = remote_put(w, t, wire);
+		r = remote_put(w, t, endpoint);
 	if (r)
 		entry_event(w, CLV_EVT_REMOTE_NEW, t, r);
 	else
@@ -146,9 +147,9 @@ static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tun
 static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *data,
 				   size_t len)
 {
-	struct clv_endpoint wire;
+	struct clv_endpoint endpoint;
 	struct clv_remotes_entry *r;
-	size_t used = clv_dgram_decode_remote(data, len, &wire);
+	size_t used = clv_dgram_decode_remote(data, len, &endpoint);
 
 	if (!used) {
 		worker_drop(w, t, CLV_COUNT_DROP_BAD_REMOTE);
@@ -157,20 +158,20 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 	if (!is_payload(w, t, len - used))
 		return;
 	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
-	r = clv_remotes_by_wire(&w->remotes, t, &wire);
+	r = clv_remotes_by_endpoint(&w->remotes, t, &endpoint);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
-		remote_event(w, CLV_EVT_DELIVERY, t, &wire, t->uncompressed_id, data + used,
+		remote_event(w, CLV_EVT_DELIVERY, t, &endpoint, t->uncompressed_id, data + used,
 			     len - used);
 	} else {
 		if (!r)
-			r = new_remote(w, t, &wire);
+			r = new_remote(w, t, &endpoint);
 		if (!r)
 			return;
 		to_remote(w, t, r, data + used, len - used);
 	}
 	if (!r || !clv_remotes_has_context(r))
-		check_busy(w, t, &wire);
+		check_busy(w, t, &endpoint);
 }
 
 static void context_zero(struct clv_worker *w, struct clv_tunnel *t)
@@ -206,7 +207,7 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 	if (r && t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
 		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
-		remote_event(w, CLV_EVT_DELIVERY, t, &r->wire, context_id, data, len);
+		remote_event(w, CLV_EVT_DELIVERY, t, &r->endpoint, context_id, data, len);
 	} else if (r) {
 		to_remote(w, t, r, data, len);
 	} else if (context_id <= t->highest_id[context_id & 1]) {
@@ -223,25 +224,26 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 /* ---- remote to peer ---- */
 
 static void seal_uncompressed(struct clv_worker *w, struct clv_tunnel *t,
-			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+			      const struct clv_endpoint *endpoint, const uint8_t *payload,
+			      size_t len)
 {
 	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
 	size_t prefix_len = clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix);
 
-	prefix_len += clv_dgram_encode_remote(wire, prefix + prefix_len);
+	prefix_len += clv_dgram_encode_remote(endpoint, prefix + prefix_len);
 	worker_seal(w, t, prefix, prefix_len, payload, len);
 	clv_tunnel_count_uncompressed(&w->tunnels, t, false, len);
-	check_busy(w, t, wire);
+	check_busy(w, t, endpoint);
 }
 
 /* r: NULL when the remote is not one of the table. */
 static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
-			const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+			const struct clv_endpoint *endpoint, const uint8_t *payload, size_t len)
 {
 	if (r && r->may_send) {
 		worker_seal(w, t, r->prefix, r->prefix_len, payload, len);
 	} else if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send) {
-		seal_uncompressed(w, t, wire, payload, len);
+		seal_uncompressed(w, t, endpoint, payload, len);
 	} else {
 		worker_drop(w, t, CLV_COUNT_DROP_UNKNOWN_REMOTE);
 		return;
@@ -252,14 +254,14 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_r
 
 /* Bytes in front of a remote's payload; r as for from_remote. */
 static size_t prefix_len_of(const struct clv_tunnel *t, const struct clv_remotes_entry *r,
-			    const struct clv_endpoint *wire)
+			    const struct clv_endpoint *endpoint)
 {
 	uint8_t prefix[CLV_BOUND_PREFIX_MAX];
 
 	if (r && r->may_send)
 		return r->prefix_len;
 	return clv_dgram_encode_prefix(t->stream_id, t->uncompressed_id, prefix) +
-	       clv_dgram_encode_remote(wire, prefix);
+	       clv_dgram_encode_remote(endpoint, prefix);
 }
 
 /*
@@ -275,7 +277,7 @@ static bool is_denied(const struct clv_worker *w, const struct clv_remotes_entry
 
 /* As from_remote, for a received packet: its sender gets an ICMP error when it does not fit. */
 static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r,
-		      const struct clv_endpoint *wire, const struct clv_rx *rx)
+		      const struct clv_endpoint *endpoint, const struct clv_rx *rx)
 {
 	bool may_send = (r && r->may_send) ||
 			(t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE && t->uncompressed_may_send);
@@ -285,9 +287,9 @@ static void from_wire(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 		return;
 	}
 	if (!may_send || rx->kind == CLV_RX_HAIRPIN ||
-	    worker_fits(w, t, &rx->local, &rx->remote, prefix_len_of(t, r, wire), rx->payload,
+	    worker_fits(w, t, &rx->local, &rx->remote, prefix_len_of(t, r, endpoint), rx->payload,
 			rx->payload_len))
-		from_remote(w, t, r, wire, rx->payload, rx->payload_len);
+		from_remote(w, t, r, endpoint, rx->payload, rx->payload_len);
 }
 
 /* What XDP found is not trusted: tunnel and context may have changed since. */
@@ -303,14 +305,14 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 	}
 	if (port->used &&
 	    (clv_endpoint_equal(&port->local, &rx->local) ||
-	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&port->shown, &rx->local)))) {
-		r = clv_remotes_by_wire(&w->remotes, t, &rx->remote);
+	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&port->advertised, &rx->local)))) {
+		r = clv_remotes_by_endpoint(&w->remotes, t, &rx->remote);
 		from_wire(w, t, r, &rx->remote, rx);
 		return;
 	}
 	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	if (r && r->tunnel == t->slot)
-		from_wire(w, t, r, &r->wire, rx);
+		from_wire(w, t, r, &r->endpoint, rx);
 	else
 		worker_drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
 }
@@ -359,10 +361,10 @@ static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunnel *t,
 					   const struct clv_remote *remote)
 {
-	struct clv_remotes_entry *r = clv_remotes_by_wire(&w->remotes, t, &remote->wire);
+	struct clv_remotes_entry *r = clv_remotes_by_endpoint(&w->remotes, t, &remote->endpoint);
 
 	if (!r)
-		r = remote_put(w, t, &remote->wire);
+		r = remote_put(w, t, &remote->endpoint);
 	if (!r)
 		return NULL;
 	if (!clv_remotes_resolve(&w->remotes, r, remote, socket_of(w, t, &remote->local))) {
@@ -381,7 +383,7 @@ static void refuse(struct clv_worker *w, const struct clv_tunnel *t,
 		   const struct clv_remote *remote, uint64_t context_id)
 {
 	clv_count(&w->counters, CLV_COUNT_DROP_REMOTES_FULL);
-	remote_event(w, CLV_EVT_REMOTE_IDLE, t, &remote->wire, context_id, NULL, 0);
+	remote_event(w, CLV_EVT_REMOTE_IDLE, t, &remote->endpoint, context_id, NULL, 0);
 }
 
 bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
@@ -440,7 +442,7 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 	struct clv_remotes_entry *r = NULL;
 
 	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE ||
-	    clv_remotes_by_wire(&w->remotes, t, &remote->wire))
+	    clv_remotes_by_endpoint(&w->remotes, t, &remote->endpoint))
 		r = remote_of(w, t, remote);
 	if (r)
 		send_waiting(w, t, r);
@@ -449,18 +451,20 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 }
 
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
-				const struct clv_endpoint *wire)
+				const struct clv_endpoint *endpoint)
 {
-	struct clv_remotes_entry *r = clv_remotes_by_wire(&w->remotes, t, wire);
+	struct clv_remotes_entry *r = clv_remotes_by_endpoint(&w->remotes, t, endpoint);
 
 	if (r && !clv_remotes_has_context(r))
 		remote_remove(w, t, r);
 }
 
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
-			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len)
+			      const struct clv_endpoint *endpoint, const uint8_t *payload,
+			      size_t len)
 {
-	from_remote(w, t, clv_remotes_by_wire(&w->remotes, t, wire), wire, payload, len);
+	from_remote(w, t, clv_remotes_by_endpoint(&w->remotes, t, endpoint), endpoint, payload,
+		    len);
 }
 
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)

@@ -181,10 +181,10 @@ static void bound_command(struct clv_worker *w, const struct clv_record *r, cons
 		break;
 	case CLV_CMD_REMOTE_REMOVE:
 		worker_bound_remote_remove(w, t,
-					   &((const struct clv_cmd_remote_remove *)body)->wire);
+					   &((const struct clv_cmd_remote_remove *)body)->remote);
 		break;
 	default:
-		worker_bound_remote_send(w, t, &((const struct clv_cmd_remote_send *)body)->wire,
+		worker_bound_remote_send(w, t, &((const struct clv_cmd_remote_send *)body)->remote,
 					 body + sizeof(struct clv_cmd_remote_send),
 					 r->len - sizeof(struct clv_cmd_remote_send));
 	}

@@ -181,9 +181,10 @@ void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t con
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 			     const struct clv_remote *remote);
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
-				const struct clv_endpoint *wire);
+				const struct clv_endpoint *endpoint);
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
-			      const struct clv_endpoint *wire, const uint8_t *payload, size_t len);
+			      const struct clv_endpoint *endpoint, const uint8_t *payload,
+			      size_t len);
 /* The tunnel is removed: forget its remotes, release its ports. */
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
 void worker_remotes_expire(struct clv_worker *w);

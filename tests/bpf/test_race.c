@@ -353,7 +353,7 @@ static void open_compressed(struct life *l, unsigned remote, uint64_t id)
 	const struct clv_cmd_context_open cmd = {
 		.ref = l->ref,
 		.context_id = id,
-		.remote = { .wire = tuple.remote, .local = tuple.local, .remote = tuple.remote },
+		.remote = { .endpoint = tuple.remote, .local = tuple.local, .remote = tuple.remote },
 	};
 
 	l->compressed[remote].id = id;
@@ -419,7 +419,7 @@ static void begin(struct life *l, uint32_t number, unsigned slot, unsigned port)
 		.socket_fd = -1,
 	};
 	const struct clv_cmd_tunnel_bind bind = {
-		.ref = add.ref, .local = tuple.local, .shown = tuple.local, .socket_fd = -1
+		.ref = add.ref, .local = tuple.local, .advertised = tuple.local, .socket_fd = -1
 	};
 	uint64_t id = 2 + 2 * (uint64_t)(number % 97);
 

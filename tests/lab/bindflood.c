@@ -137,7 +137,7 @@ static int on_context(void *user, enum clv_capsule_type type, const uint8_t *val
 static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 		     const uint8_t *payload, size_t len)
 {
-	struct clv_cmd_remote_remove remove = { .wire = evt->wire };
+	struct clv_cmd_remote_remove remove = { .remote = evt->remote };
 	struct tunnel *t = user;
 
 	(void)payload;
@@ -146,7 +146,7 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 		return;
 	t->load->last_ns = clv_clock_now_ns();
 	json_array_append_new(t->load->heard,
-			      json_pack("[i,o]", (int)t->number, endpoint_json(&evt->wire)));
+			      json_pack("[i,o]", (int)t->number, endpoint_json(&evt->remote)));
 	clv_relay_tunnel_command(t->tunnel, CLV_CMD_REMOTE_REMOVE, &remove, sizeof(remove), NULL,
 				 0);
 }

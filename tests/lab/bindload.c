@@ -92,7 +92,7 @@ static int on_context_open(void *user, const struct clv_contexts_entry *e)
 		.context_id = e->id,
 		.flags = e->is_uncompressed ? CLV_CONTEXT_UNCOMPRESSED : 0,
 		/* Nothing is sent on: an address that no two have is enough. */
-		.remote = { .wire = e->remote, .remote = e->remote },
+		.remote = { .endpoint = e->remote, .remote = e->remote },
 	};
 
 	(void)user;
@@ -224,7 +224,7 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 	fill(want, len, i);
 	if (i >= remotes_len || memcmp(want, payload, len))
 		corrupted++;
-	else if (memcmp(&remotes[i].wire, &evt->wire, sizeof(evt->wire)) ||
+	else if (memcmp(&remotes[i].wire, &evt->remote, sizeof(evt->remote)) ||
 		 remotes[i].id != evt->context_id)
 		misnamed++;
 }
@@ -360,7 +360,7 @@ static void do_shut(void)
 
 static void send_one(uint32_t i, size_t size)
 {
-	struct clv_cmd_remote_send cmd = { .wire = remotes[i].wire };
+	struct clv_cmd_remote_send cmd = { .remote = remotes[i].wire };
 	uint8_t payload[SIZE_MAX_BYTES];
 
 	fill(payload, size, i);

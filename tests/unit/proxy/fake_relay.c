@@ -197,7 +197,7 @@ static void record_remote(struct fake_relay *r, const struct clv_remote *remote)
 {
 	char text[CLV_ADDR_TEXT_MAX];
 
-	record(r, "=%s%s%s ", clv_endpoint_format(&remote->wire, text, sizeof(text)),
+	record(r, "=%s%s%s ", clv_endpoint_format(&remote->endpoint, text, sizeof(text)),
 	       remote->flags & CLV_REMOTE_HAIRPIN ? "!" : "",
 	       remote->hop.state == CLV_HOP_UNREACHABLE ? "?" : "");
 }
@@ -232,7 +232,7 @@ static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_co
 		record_remote(r, &add->remote);
 		break;
 	case CLV_CMD_REMOTE_REMOVE:
-		record(r, "-remote=%s ", clv_endpoint_format(&remove->wire, text, sizeof(text)));
+		record(r, "-remote=%s ", clv_endpoint_format(&remove->remote, text, sizeof(text)));
 		break;
 	default:
 		fail_msg("command %u", type);
@@ -312,7 +312,7 @@ void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type
 				     .context_id = context_id };
 
 	if (wire)
-		assert_int_equal(clv_endpoint_parse(wire, &evt.wire), 0);
+		assert_int_equal(clv_endpoint_parse(wire, &evt.remote), 0);
 	clv_connect_udp_remote_event(r->tunnels[tunnel].rq, type, &evt);
 }
 

@@ -86,7 +86,7 @@ static int teardown(void **state)
 		clv_tunnels_remove(&f->ts, f->t[i], &f->pool);
 	}
 	assert_int_equal(f->rs.free_len, ROOM);
-	assert_int_equal(f->rs.by_id.count + f->rs.by_wire.count + f->rs.by_tuple.count, 0);
+	assert_int_equal(f->rs.by_id.count + f->rs.by_endpoint.count + f->rs.by_tuple.count, 0);
 	clv_remotes_fini(&f->rs);
 	clv_tunnels_fini(&f->ts);
 	clv_pool_fini(&f->pool);
@@ -96,16 +96,16 @@ static int teardown(void **state)
 /* A settled remote of tunnel n. */
 static struct clv_remotes_entry *made(struct fixture *f, unsigned n, unsigned number)
 {
-	const struct clv_endpoint wire = numbered(number);
-	const struct clv_remote way = {
-		.wire = wire,
+	const struct clv_endpoint named = numbered(number);
+	const struct clv_remote remote = {
+		.endpoint = named,
 		.local = endpoint(n ? "192.0.2.1:20001" : "192.0.2.1:20000"),
-		.remote = wire,
+		.remote = named,
 	};
-	struct clv_remotes_entry *r = clv_remotes_add(&f->rs, f->t[n], &wire, now_ns, 0);
+	struct clv_remotes_entry *r = clv_remotes_add(&f->rs, f->t[n], &named, now_ns, 0);
 
 	assert_non_null(r);
-	assert_int_equal(clv_remotes_resolve(&f->rs, r, &way, 0), 0);
+	assert_int_equal(clv_remotes_resolve(&f->rs, r, &remote, 0), 0);
 	return r;
 }
 
@@ -113,22 +113,22 @@ static void a_remote_is_found_by_each_of_its_names_in_its_tunnel_only(void **sta
 {
 	struct fixture *f = *state;
 	struct clv_remotes_entry *a = made(f, 0, 1), *b = made(f, 1, 1);
-	const struct clv_endpoint wire = numbered(1);
+	const struct clv_endpoint named = numbered(1);
 
 	assert_int_equal(clv_remotes_open(&f->rs, f->t[0], a, 2, true), 0);
 	assert_ptr_equal(clv_remotes_by_id(&f->rs, f->t[0], 2), a);
 	assert_null(clv_remotes_by_id(&f->rs, f->t[1], 2));
-	assert_ptr_equal(clv_remotes_by_wire(&f->rs, f->t[0], &wire), a);
-	assert_ptr_equal(clv_remotes_by_wire(&f->rs, f->t[1], &wire), b);
-	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &a->flow.local, &wire), a);
-	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &b->flow.local, &wire), b);
+	assert_ptr_equal(clv_remotes_by_endpoint(&f->rs, f->t[0], &named), a);
+	assert_ptr_equal(clv_remotes_by_endpoint(&f->rs, f->t[1], &named), b);
+	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &a->flow.local, &named), a);
+	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &b->flow.local, &named), b);
 }
 
 static void a_pending_remote_has_no_way_yet(void **state)
 {
 	struct fixture *f = *state;
-	const struct clv_endpoint wire = numbered(1), none = { 0 };
-	struct clv_remotes_entry *r = clv_remotes_add(&f->rs, f->t[0], &wire, now_ns, 0);
+	const struct clv_endpoint named = numbered(1), none = { 0 };
+	struct clv_remotes_entry *r = clv_remotes_add(&f->rs, f->t[0], &named, now_ns, 0);
 
 	assert_true(r->is_pending);
 	assert_null(clv_remotes_by_tuple(&f->rs, &none, &none));
@@ -139,16 +139,16 @@ static void two_remotes_cannot_have_one_conversation(void **state)
 	struct fixture *f = *state;
 	struct clv_remotes_entry *a = made(f, 0, 1), *b;
 	const struct clv_endpoint other = numbered(2);
-	const struct clv_remote way = {
-		.wire = other,
+	const struct clv_remote remote = {
+		.endpoint = other,
 		.local = a->flow.local,
 		.remote = a->flow.remote,
 	};
 
 	b = clv_remotes_add(&f->rs, f->t[1], &other, now_ns, 0);
-	assert_int_equal(clv_remotes_resolve(&f->rs, b, &way, 0), CLV_EFULL);
+	assert_int_equal(clv_remotes_resolve(&f->rs, b, &remote, 0), CLV_EFULL);
 	assert_true(b->is_pending);
-	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &way.local, &way.remote), a);
+	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &remote.local, &remote.remote), a);
 }
 
 static void a_closed_id_leads_nowhere_and_another_may_come(void **state)
@@ -217,16 +217,16 @@ static void removing_says_how_many_datagrams_waited(void **state)
 static void a_remote_is_busy_once_a_second_when_it_crosses_the_line(void **state)
 {
 	struct fixture *f = *state;
-	const struct clv_endpoint wire = numbered(1), other = numbered(2);
+	const struct clv_endpoint named = numbered(1), other = numbered(2);
 	unsigned told = 0;
 
 	for (unsigned i = 0; i < 10; i++) /* the line is 3 */
-		told += clv_remotes_is_busy(&f->rs, f->t[0], &wire, now_ns + i);
+		told += clv_remotes_is_busy(&f->rs, f->t[0], &named, now_ns + i);
 	assert_int_equal(told, 1);
 	assert_false(clv_remotes_is_busy(&f->rs, f->t[0], &other, now_ns));
-	assert_false(clv_remotes_is_busy(&f->rs, f->t[1], &wire, now_ns));
+	assert_false(clv_remotes_is_busy(&f->rs, f->t[1], &named, now_ns));
 	for (unsigned i = 0; i < 10; i++) /* two a second are not many */
-		assert_false(clv_remotes_is_busy(&f->rs, f->t[0], &wire,
+		assert_false(clv_remotes_is_busy(&f->rs, f->t[0], &named,
 						 now_ns + CLV_SEC * (2 + i / 2)));
 }
 
@@ -243,7 +243,7 @@ static void a_view_shows_names_ids_and_figures(void **state)
 	assert_true(clv_remotes_view(&f->rs, r->slot, &v));
 	assert_int_equal(v.tunnel.slot, 1);
 	assert_int_equal(v.tunnel.generation, 5);
-	assert_memory_equal(&v.wire, &r->wire, sizeof(v.wire));
+	assert_memory_equal(&v.remote, &r->endpoint, sizeof(v.remote));
 	assert_true(v.context_id == 6 && v.may_send && !v.is_pending);
 	assert_true(v.to_remote_packets == 1 && v.to_remote_bytes == 100);
 	assert_true(v.to_peer_packets == 1 && v.to_peer_bytes == 7);
@@ -267,7 +267,7 @@ static void *look(void *arg)
 		for (uint32_t slot = 0; slot < ROOM; slot++)
 			/* the port says which tunnel it is: a torn view would mix two */
 			if (clv_remotes_view(&f->rs, slot, &v) &&
-			    (v.wire.port == numbered(2).port) != (v.tunnel.slot == 1))
+			    (v.remote.port == numbered(2).port) != (v.tunnel.slot == 1))
 				wrong++;
 	return (void *)wrong;
 }
