@@ -39,7 +39,6 @@ KNOWN_CALLS = set()
 # Files of one room that call each other in a circle: {(room, files): the reason it has to be so}.
 # A smaller circle among the same files counts as the same one.
 CIRCLES = {
-    ("datapath/worker", "bound.c commands.c conns.c from_peer.c too_big.c worker.c"): "to be cut",
 }
 
 
