@@ -89,7 +89,7 @@ enum clv_tunnel_flag {
 		1u << 0, /* the peer cannot take DATAGRAM frames: use CLV_EVT_DATAGRAM_UP */
 	/*
 	 * CONNECT-UDP-bind: CLV_CMD_CONTEXT_OPEN and CLV_CMD_REMOTE_ADD add the remotes,
-	 * CLV_CMD_TUNNEL_BIND the ports. Where the request named a real target, it is in local,
+	 * CLV_CMD_TUNNEL_BIND the ports.  Where the request named a real target, it is in local,
 	 * remote and hop of the TUNNEL_ADD, and Context ID 0 is for it; else remote is zero, and a
 	 * datagram with Context ID 0 is reported as CLV_EVT_CONTEXT_ZERO.  socket_fd is -1 in both
 	 * cases.

@@ -19,8 +19,7 @@
 #include "datapath/io/packet.h"
 
 enum {
-	CAPSULE_BACKLOG_MAX =
-		1 << 20, /* bytes queued for control; datagrams beyond it are dropped */
+	CAPSULE_BACKLOG_MAX = 1 << 20, /* bytes queued for control, then datagrams drop */
 };
 
 /* ---- to the target ---- */

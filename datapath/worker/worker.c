@@ -12,9 +12,8 @@
 #include "datapath/worker/state.h"
 
 enum {
-	BUFFER_LEN = 2048, /* of a datagram that waits, with its head */
-	UNCLAIMED_BACKLOG_MAX =
-		1 << 20, /* bytes queued for control; unclaimed packets beyond it are dropped */
+	BUFFER_LEN = 2048,		 /* of a datagram that waits, with its head */
+	UNCLAIMED_BACKLOG_MAX = 1 << 20, /* bytes queued for control, then packets drop */
 };
 
 /* ---- life ---- */

@@ -90,7 +90,7 @@ static void test_one_loss_is_not_a_limit(void **state)
 	assert_false(clv_pmtu_acked(&p, CLV_SEC)); /* a late one changes nothing */
 }
 
-/* Lost on a path that carried them: asked by a probe, and only then given up. */
+/* Lost on a path that carried them: a probe decides whether the size is abandoned. */
 static void test_black_hole(void **state)
 {
 	struct clv_pmtu p;
