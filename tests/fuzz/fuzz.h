@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz - what every fuzz target has: its entry, and a way to say that something is wrong. */
+/* fuzz - the entry of a fuzz target, and its assertion. */
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H
 

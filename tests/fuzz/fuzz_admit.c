@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A datagram of no known connection: the first byte of the input says from where and how strict we
+ * A datagram of no known connection: the first byte of the input selects its source and how strict we
  * are, the rest is the payload.  Time and secret stand still, so that the corpus may hold good
  * tokens.
  */
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (len < 1 || len > PAYLOAD_MAX)
 		return 0;
-	/* a copy of the exact size, so that a read behind its end shows */
+	/* a copy of the exact size, so that a read past its end is found */
 	payload = malloc(len > 1 ? len - 1 : 1);
 	if (!payload)
 		return 0;

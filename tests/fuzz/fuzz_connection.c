@@ -33,7 +33,7 @@ static uint8_t take(struct input *in)
 	return in->p < in->end ? *in->p++ : 0;
 }
 
-/* As many bytes as the next one says, or what is left. */
+/* As many bytes as the next one gives, or what is left. */
 static size_t take_bytes(struct input *in, const uint8_t **bytes)
 {
 	size_t len = take(in);
@@ -185,7 +185,7 @@ static void retire(struct raw *r, struct input *in)
 	raw_send(r, b.bytes, b.len);
 }
 
-/* A packet of the target's, or a stranger's, to the first egress ports. */
+/* A packet of the target or of an unknown source to the first egress ports. */
 static void from_target(struct raw *r, struct input *in)
 {
 	static const uint8_t payload[1400];
@@ -273,7 +273,7 @@ static void check_serves(struct world *w)
 	CHECK(app->received == 1 && app->wrong == 0);
 }
 
-/* Every datagram that came in went out or is in a counter that says why not. */
+/* Every datagram received was sent, or is in a counter of drops. */
 static void check_counted(const struct world *w)
 {
 	uint64_t in = world_count(w, CLV_COUNT_DGRAM_IN) + world_count(w, CLV_COUNT_RX_TARGET);
@@ -307,7 +307,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	raw_run(r, CLV_SEC);
 	CHECK(r->memory_peak < before + MEMORY_MAX);
 	raw_close(r);
-	/* gone without a word: the connection idles out, and its tunnels with it */
+	/* the peer is silent: the connection times out, and its tunnels with it */
 	world_run(w, 4 * CONN_IDLE_SEC * CLV_SEC, NULL);
 	CHECK(w->relay.egress_held == 0);
 	check_counted(w);

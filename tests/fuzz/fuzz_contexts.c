@@ -2,7 +2,7 @@
 /*
  * Contexts of a bound tunnel.  The first byte chooses between two games, the others are its moves:
  *
- *   one manager against a peer that says anything, well formed or not
+ *   one manager against a peer that sends any capsules, well formed or not
  *   a relay and a client back to back, over two queues of capsules: neither may ever find the other
  *   malformed, and when the queues are empty both must know the same contexts
  */
@@ -30,7 +30,7 @@ struct capsule {
 	size_t len;
 };
 
-/* What has become of an ID, as its side's mappings and capsules say. */
+/* The state of an ID by the mappings and capsules of its side. */
 struct id_state {
 	bool was_opened, is_open, is_ours, is_uncompressed;
 	bool was_refused; /* the peer's, and answered with CLOSE */
@@ -54,8 +54,8 @@ struct side {
 	bool refuse;
 	uint64_t sent;		      /* capsules */
 	uint64_t unread[ANSWERS_MAX]; /* which of them are answers the peer does not have */
-	uint32_t unread_len;	      /* counted only where nobody reads */
-	struct capsule *queue;	      /* to the peer; NULL: nobody reads */
+	uint32_t unread_len;	      /* counted only without a reader */
+	struct capsule *queue;	      /* to the peer; NULL: without a reader */
 	size_t queue_first, queue_len;
 };
 
@@ -131,7 +131,7 @@ static void on_close(void *user, const struct clv_contexts_entry *e)
 		s->has_uncompressed = false;
 }
 
-/* One more answer on its way: there is room for so many. */
+/* One more answer in flight: there is room for so many. */
 static void note_answer(struct side *s)
 {
 	if (s->queue)
@@ -276,7 +276,7 @@ static struct clv_endpoint remote_of(uint8_t choice)
 	return ep;
 }
 
-/* ---- against anybody ---- */
+/* ---- against any peer ---- */
 
 static int say_anything(struct side *s, const uint8_t **p, const uint8_t *end, uint64_t now_ns)
 {

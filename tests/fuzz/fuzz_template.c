@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Any bytes as a :path behind the template's prefix, and as a URI template.  A target that is read
+ * Any bytes as a :path after the template's prefix, and as a URI template.  A target that is read
  * can be written again and is read as the same.
  */
 #include <string.h>

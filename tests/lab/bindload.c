@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * bindload - a client with bound tunnels and very many contexts, told what to do line by line.
+ * bindload - a client with bound tunnels and very many contexts, controlled by lines of input.
  *
  *   bindload --relay ADDRESS:PORT --pin sha256:HEX [--tunnels N] [--open]
  *
@@ -197,7 +197,7 @@ static int on_capsule(void *user, enum clv_capsule_type type, const uint8_t *val
 	return err;
 }
 
-/* The content says which remote it was sent to. */
+/* The content identifies the remote that it was sent to. */
 static void fill(uint8_t *payload, size_t len, uint32_t remote)
 {
 	for (size_t i = 0; i < len; i++)
@@ -253,7 +253,7 @@ static const struct clv_relay_session_ops session_ops = { .on_up = on_up, .on_do
 
 /* ---- time ---- */
 
-/* Step until done says so.  Returns whether it did before until_ns. */
+/* Step until done returns true.  Returns whether it did before until_ns. */
 static bool run(bool (*done)(void), uint64_t until_ns)
 {
 	for (;;) {
@@ -344,7 +344,7 @@ static void do_close(unsigned n)
 		n--;
 		run(never, clv_clock_now_ns());
 	}
-	run(never, clv_clock_now_ns() + CLV_SEC / 2); /* nobody answers */
+	run(never, clv_clock_now_ns() + CLV_SEC / 2); /* a close is not answered */
 	printf("{\"open\": %u}\n", opened);
 }
 

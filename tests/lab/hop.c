@@ -4,7 +4,7 @@
  *
  *   hop [options] A B
  *
- * Every frame of interface A leaves on B and the other way round, after it was subjected to loss,
+ * Every frame of interface A leaves on B and vice versa, after it was subjected to loss,
  * limited rate, delay, jitter, reordering, duplication and an MTU, each direction on its own.
  * What happens to the n-th frame of a direction depends on the seed and n only.
  * The interfaces need their offloads off; one thread, one epoll loop.
@@ -198,7 +198,7 @@ static size_t ip_offset(const uint8_t *frame, size_t len, uint16_t *type)
 static void answer_too_big(struct direction *d, const uint8_t *frame, size_t len)
 {
 	uint8_t space[64 + TOO_BIG_MAX] __attribute__((aligned(8)));
-	uint8_t *reply = space + 2; /* so that IP behind 14, 18 or 22 bytes is aligned */
+	uint8_t *reply = space + 2; /* so that IP after 14, 18 or 22 bytes is aligned */
 	uint16_t type;
 	size_t l2 = ip_offset(frame, len, &type), l3 = 0;
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """inject.py INTERFACE MAC   send forged and malformed packets: one scapy expression per line of stdin.
 
-Each is put behind an Ethernet header to MAC and leaves by INTERFACE.  Prints how many went.
+Each leaves by INTERFACE with an Ethernet header to MAC.  Prints "ready" first, and at every empty
+line how many packets were sent since the last one.
 """
-import json
 import sys
 
 from scapy.all import (  # noqa: F401 (the expressions use them)
@@ -13,13 +13,17 @@ from scapy.all import (  # noqa: F401 (the expressions use them)
 
 def main(interface, mac):
     socket = conf.L2socket(iface=interface)
+    print("ready", flush=True)
     sent = 0
     for line in sys.stdin:
+        if not line.strip():
+            print(sent, flush=True)
+            sent = 0
+            continue
         made = eval(line)    # written by the test that runs us
         for packet in made if isinstance(made, list) else [made]:
             socket.send(Ether(dst=mac) / packet)
             sent += 1
-    print(json.dumps(sent))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ static inline uint64_t udp_clock_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The value of an option, or exit with a word about it. */
+/* The value of an option; exits with a message when it is not a number up to max. */
 static inline uint64_t udp_number(const char *name, const char *text, uint64_t max)
 {
 	char *end;

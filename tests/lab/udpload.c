@@ -6,10 +6,10 @@
  *   udpload --oneway [options] HOST:PORT send only
  *   udpload --sink [options] [HOST:]PORT receive what --oneway sends; prints "ready PORT" first
  *
- * Prints one line of JSON.  Times are round trips, or in a sink one way (the sender's clock must be
+ * Prints one line of JSON.  Times are round trips, or in a sink of one direction (the sender's clock must be
  * the same: the same machine).  Payloads below 8 bytes carry no number: they are only counted, and
  * have no times; duplicates then show as fewer lost.  Exit 0 when it ran, whatever was lost.
- * SIGTERM and SIGINT end sending; what is on its way is still waited for, until a second signal.
+ * SIGTERM and SIGINT end sending; what is in flight is still waited for, until a second signal.
  */
 #include "tests/lab/udp.h"
 

@@ -34,8 +34,8 @@ struct clv_bind_settings bound_settings(void)
 
 /* ---- remotes ---- */
 
-void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
-		 const char *text)
+void remote_send_run(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
+		     const char *text)
 {
 	remote_send(r, to, text);
 	bound_run(f);
@@ -173,7 +173,7 @@ void peer_bind(struct fixture *f, struct peer *p, const char *path)
 	peer_read_ports(p, 0);
 }
 
-void peer_say(struct fixture *f, struct peer *p, const char *hex, const char *answer)
+void peer_exchange(struct fixture *f, struct peer *p, const char *hex, const char *answer)
 {
 	raw_capsules(p->raw, 0, hex);
 	bound_run(f);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * bound_fixture - bound tunnels from end to end: hand-made peers, the relay, and remotes that anybody
- * may be.
+ * bound_fixture - bound tunnels from end to end: hand-made peers, the relay, and remotes.
  *
  *   peer 198.18.0.1xx - wire - relay 198.18.0.1, 2001:db8::1 - wire - remotes
  *
@@ -29,7 +28,7 @@ extern const struct variant bound_variants[BOUND_VARIANTS];
 #define EACH_VARIANT(v)                                                                            \
 	for (const struct variant *v = bound_variants; v < bound_variants + BOUND_VARIANTS; v++)
 
-/* The relay offers everything and does nothing by itself. */
+/* The relay offers every feature, and opens or closes no context by itself. */
 struct clv_bind_settings bound_settings(void);
 /* The relay opens contexts for busy remotes soon, and closes idle ones soon. */
 extern const struct clv_bind_settings bound_eager;
@@ -52,34 +51,34 @@ struct fixture {
 struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind);
 /* And peer a has a bound tunnel, on stream 0. */
 struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind);
-/* Whatever was held must be free when the connections are gone. */
+/* Assert that everything is freed once the connections are gone. */
 void bound_teardown(struct fixture *f);
-/* Until everybody has had a word. */
+/* Run until all peers have received and answered what is in flight. */
 void bound_run(struct fixture *f);
-/* Remotes that the workers know of. */
+/* The number of remotes that the workers know. */
 unsigned bound_remotes(const struct fixture *f);
 
 void peer_connect(struct fixture *f, struct peer *p, unsigned number);
 /* A peer that cannot take DATAGRAM frames. */
 void peer_connect_without_datagrams(struct fixture *f, struct peer *p, unsigned number);
-/* Ask for a bound tunnel, on stream 0; it must be given. */
+/* Request a bound tunnel on stream 0, and assert that it is opened. */
 void peer_bind(struct fixture *f, struct peer *p, const char *path);
-/* What became of the answer's Proxy-Public-Address. */
+/* Read the ports from the Proxy-Public-Address field of a response. */
 void peer_read_ports(struct peer *p, int64_t stream);
-/* Capsules there and, as the answer, back. */
-void peer_say(struct fixture *f, struct peer *p, const char *hex, const char *answer);
-/* A datagram of the peer; hex goes in front of the text. */
+/* Send capsules, and assert which capsules come as the answer. */
+void peer_exchange(struct fixture *f, struct peer *p, const char *hex, const char *answer);
+/* Send an HTTP Datagram from the peer: bytes in hexadecimal, then text. */
 void peer_send(struct fixture *f, struct peer *p, uint64_t context, const char *hex,
 	       const char *text);
-/* The capsules that came on stream 0 since the last look must be these. */
+/* Assert which capsules came on stream 0 since the last call. */
 void peer_expect_capsules(struct peer *p, const char *hex);
-/* The one datagram that came for the peer; "" for none.  hex: quarter stream ID and so on. */
+/* Assert that this datagram alone came for the peer, from its quarter stream ID on; "": none. */
 void peer_expect(struct peer *p, const char *hex);
 void peer_expect_reset(struct fixture *f, struct peer *p, uint64_t code);
 void peer_expect_alive(struct peer *p);
 
 /* A remote sends, and the world moves on. */
-void remote_come(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
-		 const char *text);
+void remote_send_run(struct fixture *f, struct remote *r, const struct clv_endpoint *to,
+		     const char *text);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * raw - a peer that says what it likes: a handshake by the book, then 1-RTT packets made by hand.
+ * raw - a peer that sends any bytes: a regular handshake, then 1-RTT packets made by hand.
  *
- * After raw_connect no QUIC library stands between a test and the relay: frames go out as the bytes
- * given, and what comes back is taken apart here.
+ * After raw_connect no QUIC library is between a test and the relay: frames are sent as the bytes
+ * given, and the relay's packets are parsed here.
  *
  * Order: 1. raw_open  2. raw_connect  3. anything  4. raw_close
  */
@@ -22,7 +22,7 @@ enum {
 	RAW_CIDS_MAX = 64,
 };
 
-struct raw_stream { /* what the relay said on or about one of our bidirectional streams */
+struct raw_stream { /* the relay's data and frames of one of our bidirectional streams */
 	int64_t id;
 	uint8_t bytes[RAW_STREAM_BYTES];
 	size_t len;
@@ -83,11 +83,11 @@ size_t raw_memory(void);
 
 /* number: 0..99, decides the address. */
 void raw_open(struct raw *r, struct world *w, unsigned number);
-/* Shake hands and wait until the relay's worker has the connection. */
+/* Complete the handshake and wait until the relay's worker has the connection. */
 bool raw_connect(struct raw *r);
-/* Forget the connection without a word. */
+/* Forget the connection without closing it. */
 void raw_close(struct raw *r);
-/* Let the world go on; acknowledges what came unless never_acks. */
+/* Run the world; acknowledges the relay's packets unless never_acks. */
 void raw_run(struct raw *r, uint64_t duration_ns);
 
 /* ---- sending ---- */
@@ -101,7 +101,7 @@ size_t raw_seal(struct raw *r, const uint8_t *frames, size_t len, uint8_t out[st
 
 void put_varint(struct raw_bytes *b, uint64_t value);
 void put_bytes(struct raw_bytes *b, const void *bytes, size_t len);
-/* "00 04 ff": hexadecimal bytes, blanks between them as one likes. */
+/* "00 04 ff": hexadecimal bytes, with any blanks between them. */
 void put_hex(struct raw_bytes *b, const char *hex);
 
 /* STREAM frames of the next bytes of a stream; at any length. */
@@ -125,7 +125,7 @@ void raw_capsules(struct raw *r, int64_t id, const char *hex);
 void raw_connect_udp(struct raw *r, int64_t id, const char *host, uint16_t port);
 /* :status of the response on a stream; 0 none. */
 unsigned raw_status(const struct raw *r, int64_t id);
-/* What became of a stream; never NULL. */
+/* The record of a stream; never NULL. */
 struct raw_stream *raw_stream_of(struct raw *r, int64_t id);
 /* An HTTP Datagram in a DATAGRAM frame. */
 void raw_datagram(struct raw *r, int64_t id, uint64_t context_id, const void *payload, size_t len);
@@ -137,7 +137,7 @@ bool raw_tunnel(struct raw *r);
 
 /* The nonce of a packet number (RFC 9001 section 5.3). */
 void raw_nonce(const struct clv_aead_keys *keys, uint64_t pn, uint8_t nonce[static 12]);
-/* Open a packet of the relay and note what its frames say. */
+/* Decrypt a packet of the relay and record its frames. */
 void raw_read(struct raw *r, const struct wire_packet *p);
 
 #endif

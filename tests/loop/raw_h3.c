@@ -19,7 +19,7 @@ void raw_h3_start(struct raw *r)
 	raw_stream(r, 10, "\x03", 1, false);
 }
 
-/* An integer behind a prefix of so many bits (RFC 7541 section 5.1). */
+/* An integer with a prefix of so many bits (RFC 7541 section 5.1). */
 static void put_prefixed(struct raw_bytes *b, uint8_t first, unsigned bits, size_t value)
 {
 	size_t max = (1u << bits) - 1;

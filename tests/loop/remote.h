@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* remote - hosts on the wire that a bound tunnel talks with, each with a UDP port. */
+/* remote - hosts with a UDP port each, which exchange datagrams with bound tunnels. */
 #ifndef LOOP_REMOTE_H
 #define LOOP_REMOTE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a relay does for clients it does not know, and where it stops. */
+/* Admission of new clients: handshakes in pieces, address validation, ceilings, buffered bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,7 +108,7 @@ static unsigned connect_in_order(const unsigned *order, uint64_t gap_ns, bool al
 	return n;
 }
 
-static void a_clienthello_in_several_initials_works_in_any_order_and_with_gaps(void **state)
+static void test_a_clienthello_in_several_initials_in_any_order_and_with_gaps(void **state)
 {
 	static const uint64_t gaps_ns[] = { 0, 30 * CLV_MSEC, 400 * CLV_MSEC };
 	unsigned order[FLIGHT_MAX], n = connect_in_order(NULL, 0, false), tried = 0;
@@ -125,7 +125,7 @@ static void a_clienthello_in_several_initials_works_in_any_order_and_with_gaps(v
 	assert_true(tried >= 6);
 }
 
-static void and_where_the_address_must_be_proven_first(void **state)
+static void test_a_clienthello_in_several_initials_after_a_retry(void **state)
 {
 	unsigned order[FLIGHT_MAX], n = connect_in_order(NULL, 0, true);
 
@@ -150,7 +150,7 @@ static bool weigh(void *user, const struct wire_packet *p)
 	if (!from_client(b->w, p)) {
 		b->out += p->len;
 		assert_true(b->out <= 3 * b->in);
-		return false; /* the client never hears of it */
+		return false; /* the client never receives it */
 	}
 	if (b->in + p->len > b->in_max)
 		return false;
@@ -158,7 +158,7 @@ static bool weigh(void *user, const struct wire_packet *p)
 	return true;
 }
 
-static void an_address_that_is_not_proven_gets_three_times_its_bytes_at_most(void **state)
+static void test_an_unvalidated_address_gets_at_most_three_times_its_bytes(void **state)
 {
 	static const uint64_t ins[] = { 1300, 2600, 4000, 6000, 60000 };
 
@@ -189,7 +189,7 @@ static void disconnect(struct world *w, unsigned i)
 	assert_true(w->clients[i].is_down);
 }
 
-static void a_known_client_skips_the_retry(void **state)
+static void test_a_client_with_an_address_token_skips_the_retry(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ .always_retry = true, .clients = 2 });
 
@@ -211,13 +211,13 @@ static void a_known_client_skips_the_retry(void **state)
 	world_relay_crash(w);
 	assert_true(world_connect(w, 0));
 	assert_int_equal(world_count(w, CLV_COUNT_RETRY_SENT), 0);
-	/* but a stranger has to prove itself */
+	/* but a client without a token is sent a Retry */
 	assert_true(world_connect(w, 1));
 	assert_true(world_count(w, CLV_COUNT_RETRY_SENT) > 0);
 	world_free(w);
 }
 
-/* The first two clients never hear the relay. */
+/* The first two clients never receive the relay's packets. */
 static bool two_hear_nothing(void *user, const struct wire_packet *p)
 {
 	const struct world *w = user;
@@ -226,7 +226,7 @@ static bool two_hear_nothing(void *user, const struct wire_packet *p)
 	       !clv_endpoint_equal(&p->to, &w->clients[1].endpoint);
 }
 
-static void addresses_must_be_proven_above_the_configured_load_only(void **state)
+static void test_retries_are_sent_only_above_the_configured_load(void **state)
 {
 	struct world *w = world_new(
 		&(struct world_params){ .clients = 4, .limits = { .retry_above = 2 } });
@@ -243,7 +243,7 @@ static void addresses_must_be_proven_above_the_configured_load_only(void **state
 	assert_true(world_connect(w, 2));
 	retries = world_count(w, CLV_COUNT_RETRY_SENT);
 	assert_true(retries > 0);
-	world_run(w, 15 * CLV_SEC, NULL); /* they are given up */
+	world_run(w, 15 * CLV_SEC, NULL); /* they time out */
 	assert_true(world_count(w, CLV_COUNT_HANDSHAKE_FAILED) >= 2);
 	assert_true(world_connect(w, 3));
 	assert_int_equal(world_count(w, CLV_COUNT_RETRY_SENT), retries);
@@ -271,22 +271,22 @@ static void expect_second_refused(const struct clv_control_limits *limits, enum 
 	world_free(w);
 }
 
-static void connections_have_a_ceiling_in_total(void **state)
+static void test_connections_have_a_ceiling_in_total(void **state)
 {
 	(void)state;
 	expect_second_refused(&(struct clv_control_limits){ .conns_total = 1 },
 			      CLV_COUNT_DROP_CONNS_FULL);
 }
 
-static void connections_have_a_ceiling_for_each_source_prefix(void **state)
+static void test_connections_have_a_ceiling_for_each_source_prefix(void **state)
 {
 	(void)state;
 	expect_second_refused(&(struct clv_control_limits){ .conns_per_net = 1 },
 			      CLV_COUNT_DROP_SOURCE_FULL);
 }
 
-/* Those of another host of the same network are not meant by the narrower ceiling. */
-static void the_ceiling_of_a_host_is_not_its_neighbours(void **state)
+/* The ceiling of a host does not count connections of another host of its network. */
+static void test_the_ceiling_of_a_host_does_not_affect_its_neighbours(void **state)
 {
 	struct world *w = world_new(
 		&(struct world_params){ .clients = 2, .limits = { .conns_per_host = 1 } });
@@ -316,7 +316,7 @@ static unsigned open_tunnels(struct world *w, unsigned n, unsigned status)
 	return opened;
 }
 
-static void tunnels_have_a_ceiling_in_total(void **state)
+static void test_tunnels_have_a_ceiling_in_total(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ .limits = { .tunnels_total = 3 } });
 
@@ -333,7 +333,7 @@ static void tunnels_have_a_ceiling_in_total(void **state)
 	world_free(w);
 }
 
-static void requests_that_come_too_fast_are_answered_429(void **state)
+static void test_requests_beyond_the_rate_are_answered_429(void **state)
 {
 	struct world *w = world_new(
 		&(struct world_params){ .proxy = { .requests_per_sec = 1, .requests_burst = 4 } });
@@ -361,7 +361,7 @@ static uint64_t waiting(const struct world *w)
 }
 
 /* A client that takes nothing: its capsules wait at the relay, up to the ceiling of all. */
-static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
+static void test_buffered_bytes_have_a_ceiling_over_all_streams(void **state)
 {
 	enum { CEILING = 65536, TUNNELS = 8 };
 	struct world *w = world_new(
@@ -391,68 +391,67 @@ static void bytes_that_wait_have_a_ceiling_over_all_streams(void **state)
 	assert_true(peak <= CEILING);
 	w->wire.tap = NULL;
 	world_run(w, 3 * CLV_SEC, NULL);
-	assert_true(w->clients[0].is_down); /* told why */
+	assert_true(w->clients[0].is_down); /* by a close with the reason */
 	assert_int_equal(w->clients[0].down.code, CLV_H3_EXCESSIVE_LOAD);
 	assert_int_equal(waiting(w), 0);
 	world_free(w);
 }
 
-static uint64_t given_up_by_control(const struct world *w)
+static uint64_t closed_by_control(const struct world *w)
 {
 	return clv_count_read(clv_control_counters(w->relay.control), CLV_COUNT_BUFFERED_FULL);
 }
 
-static void expect_told_of_load(struct world *w)
+static void expect_close_for_load(struct world *w)
 {
 	world_run(w, 3 * CLV_SEC, NULL);
-	assert_true(given_up_by_control(w) > 0);
+	assert_true(closed_by_control(w) > 0);
 	assert_true(w->clients[0].is_down);
 	assert_int_equal(w->clients[0].down.code, CLV_H3_EXCESSIVE_LOAD);
 	world_free(w);
 }
 
 /* What comes before the hand-over; here there is no room for a single byte. */
-static void bytes_that_wait_for_the_hand_over_count(void **state)
+static void test_bytes_buffered_for_the_hand_over_count(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	w->relay.control->budget.max = 1;
 	world_connect_start(w, 0);
-	expect_told_of_load(w);
+	expect_close_for_load(w);
 }
 
 /* What control writes and a worker has not taken. */
-static void bytes_that_control_writes_count(void **state)
+static void test_bytes_that_control_writes_count(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ 0 });
 
 	(void)state;
 	assert_true(world_connect(w, 0));
 	world_run(w, CLV_SEC, NULL);
-	assert_int_equal(given_up_by_control(w), 0);
+	assert_int_equal(closed_by_control(w), 0);
 	w->relay.control->budget.max = 1;
 	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	expect_told_of_load(w);
+	expect_close_for_load(w);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_clienthello_in_several_initials_works_in_any_order_and_with_gaps),
-		cmocka_unit_test(and_where_the_address_must_be_proven_first),
-		cmocka_unit_test(an_address_that_is_not_proven_gets_three_times_its_bytes_at_most),
-		cmocka_unit_test(a_known_client_skips_the_retry),
-		cmocka_unit_test(addresses_must_be_proven_above_the_configured_load_only),
-		cmocka_unit_test(connections_have_a_ceiling_in_total),
-		cmocka_unit_test(connections_have_a_ceiling_for_each_source_prefix),
-		cmocka_unit_test(the_ceiling_of_a_host_is_not_its_neighbours),
-		cmocka_unit_test(tunnels_have_a_ceiling_in_total),
-		cmocka_unit_test(requests_that_come_too_fast_are_answered_429),
-		cmocka_unit_test(bytes_that_wait_have_a_ceiling_over_all_streams),
-		cmocka_unit_test(bytes_that_wait_for_the_hand_over_count),
-		cmocka_unit_test(bytes_that_control_writes_count),
+		cmocka_unit_test(test_a_clienthello_in_several_initials_in_any_order_and_with_gaps),
+		cmocka_unit_test(test_a_clienthello_in_several_initials_after_a_retry),
+		cmocka_unit_test(test_an_unvalidated_address_gets_at_most_three_times_its_bytes),
+		cmocka_unit_test(test_a_client_with_an_address_token_skips_the_retry),
+		cmocka_unit_test(test_retries_are_sent_only_above_the_configured_load),
+		cmocka_unit_test(test_connections_have_a_ceiling_in_total),
+		cmocka_unit_test(test_connections_have_a_ceiling_for_each_source_prefix),
+		cmocka_unit_test(test_the_ceiling_of_a_host_does_not_affect_its_neighbours),
+		cmocka_unit_test(test_tunnels_have_a_ceiling_in_total),
+		cmocka_unit_test(test_requests_beyond_the_rate_are_answered_429),
+		cmocka_unit_test(test_buffered_bytes_have_a_ceiling_over_all_streams),
+		cmocka_unit_test(test_bytes_buffered_for_the_hand_over_count),
+		cmocka_unit_test(test_bytes_that_control_writes_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

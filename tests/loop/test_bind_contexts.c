@@ -16,19 +16,19 @@ static void test_close(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11080404" R4_HEX, "120104");
-		peer_say(f, &f->a, "130104", "");
+		peer_exchange(f, &f->a, "11080404" R4_HEX, "120104");
+		peer_exchange(f, &f->a, "130104", "");
 		peer_send(f, &f->a, 4, "", "late");
 		assert_int_equal(f->r4.received, 0);
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_CLOSED_CONTEXT), 1);
-		remote_come(f, &f->r4, &f->a.ports[0], "late");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "late");
 		peer_expect(&f->a, "");
 		/* one that only the relay may open waits for nothing */
 		peer_send(f, &f->a, 1, "", "whose?");
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_UNKNOWN_CONTEXT), 1);
 		peer_expect_alive(&f->a);
 		/* the remote may be registered anew; what comes by the old ID stays lost */
-		peer_say(f, &f->a, "11080604" R4_HEX, "120106");
+		peer_exchange(f, &f->a, "11080604" R4_HEX, "120106");
 		peer_send(f, &f->a, 4, "", "late");
 		assert_int_equal(f->r4.received, 0);
 		peer_send(f, &f->a, 6, "", "in time");
@@ -46,7 +46,7 @@ static void test_before_the_ack(void **state)
 
 		/* the datagram overtakes the capsule */
 		raw_datagram(f->a.raw, 0, 4, "first", 5);
-		peer_say(f, &f->a, "11080404" R4_HEX, "120104");
+		peer_exchange(f, &f->a, "11080404" R4_HEX, "120104");
 		remote_expect(&f->r4, &f->a.ports[0], "first");
 		bound_teardown(f);
 	}
@@ -123,7 +123,7 @@ static void test_context_zero_at_the_client(void **state)
 		bound_run(f);
 		assert_true(ours.is_closed);
 		assert_int_equal(ours.error, CLV_EPROTO);
-		assert_int_equal(w->relay.egress_held, 0); /* the relay was told */
+		assert_int_equal(w->relay.egress_held, 0); /* the relay closed it, too */
 		assert_false(w->clients[0].is_down);
 		bound_teardown(f);
 	}
@@ -154,20 +154,20 @@ static void test_busy(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &bound_eager);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		make_busy(f, &f->r4);
 		peer_expect_capsules(&f->a, "11080104c61205012328");
 		/* not acknowledged: the relay sends by the uncompressed one, and takes both */
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050123 28 78");
 		peer_send(f, &f->a, 1, "", "by yours");
 		remote_expect(&f->r4, &f->a.ports[0], "by yours");
-		peer_say(f, &f->a, "120101", "");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "120101", "");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 01 78");
 		/* crossing */
-		peer_say(f, &f->a, "11080404" R4_HEX, "130101120104");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "11080404" R4_HEX, "130101120104");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 04 78");
 		peer_send(f, &f->a, 1, "", "late");
 		assert_int_equal(f->r4.received, 0);
@@ -176,14 +176,14 @@ static void test_busy(void **state)
 	}
 }
 
-static void test_no_own_contexts_behind_the_firewall(void **state)
+static void test_no_own_contexts_without_an_uncompressed_one(void **state)
 {
 	(void)state;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, &bound_eager);
 
-		peer_say(f, &f->a, "11080404" R4_HEX, "120104");
+		peer_exchange(f, &f->a, "11080404" R4_HEX, "120104");
 		for (int i = 0; i < 20; i++)
 			remote_send(&f->r4, &f->a.ports[0], "b");
 		bound_run(f);
@@ -199,24 +199,24 @@ static void test_idle(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &bound_eager);
 
-		peer_say(f, &f->a, "11020200 11080404" R4_HEX "11080604" S4_HEX,
-			 "120102120104120106");
+		peer_exchange(f, &f->a, "11020200 11080404" R4_HEX "11080604" S4_HEX,
+			      "120102120104120106");
 		for (int i = 0; i < 4; i++) {
 			raw_run(f->a.raw, CLV_SEC);
-			remote_come(f, &f->s4, &f->a.ports[0], "x");
+			remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		}
 		peer_expect_capsules(&f->a, "130104");
 		f->a.datagrams = 0;
-		remote_come(f, &f->r4, &f->a.ports[0], "x"); /* as one of many now */
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x"); /* as one of many now */
 		peer_expect(&f->a, "00 02 04 c612050123 28 78");
 		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXTS_IDLE), 1);
 		bound_teardown(f);
 	}
 }
 
-/* ---- control is behind what its workers know ---- */
+/* ---- control handles events later than its workers sent them ---- */
 
-static void send_unheard(struct fixture *f, const char *hex)
+static void send_while_stuck(struct fixture *f, const char *hex)
 {
 	struct raw_bytes b = { .len = 0 };
 
@@ -225,11 +225,11 @@ static void send_unheard(struct fixture *f, const char *hex)
 }
 
 /*
- * The worker hears of three things together: a context for which it has no room, as two remotes that it
- * asked about take it up; that the uncompressed context is closed, and they are gone; and another way
- * for the remote of the first, which has neither context now.
+ * The worker receives three commands at once: a context for which two pending remotes leave no room;
+ * the close of the uncompressed context, which removes both; and another route for the remote of the
+ * first, which then has no context at all.
  */
-static void test_way_after_the_close(void **state)
+static void test_route_after_the_close(void **state)
 {
 	struct clv_bind_settings few = bound_settings();
 
@@ -239,12 +239,12 @@ static void test_way_after_the_close(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &few);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		f->w->is_control_stuck = true;
 		raw_capsules(f->a.raw, 0, "11080404" R4_HEX "130102");
 		raw_run(f->a.raw, 10 * CLV_MSEC);
-		send_unheard(f, "04" S4_HEX "78");
-		send_unheard(f, "06" R6_HEX "78");
+		send_while_stuck(f, "04" S4_HEX "78");
+		send_while_stuck(f, "06" R6_HEX "78");
 		raw_run(f->a.raw, 10 * CLV_MSEC);
 		assert_int_equal(bound_remotes(f), 2);
 
@@ -253,14 +253,14 @@ static void test_way_after_the_close(void **state)
 		clv_control_routes_changed(f->w->relay.control);
 		f->w->is_control_stuck = false;
 		bound_run(f);
-		/* no room for the context, and no context for the way */
+		/* no room for the context, and no context for the route */
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_FULL), 2);
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), 2);
 		assert_int_equal(f->s4.received + f->r6.received, 0);
 		peer_expect_capsules(&f->a, "120104130104");
 		assert_int_equal(bound_remotes(f), 0);
-		/* who was dropped may be named anew */
-		peer_say(f, &f->a, "11080604" R4_HEX "11080804" S4_HEX, "120106120108");
+		/* the dropped remotes may be registered again */
+		peer_exchange(f, &f->a, "11080604" R4_HEX "11080804" S4_HEX, "120106120108");
 		peer_send(f, &f->a, 6, "", "x");
 		remote_expect(&f->r4, &f->a.ports[0], "x");
 		assert_int_equal(bound_remotes(f), 2);
@@ -269,7 +269,7 @@ static void test_way_after_the_close(void **state)
 	}
 }
 
-/* The worker has closed the tunnel by itself when control answers what it asked before. */
+/* The worker has closed the tunnel by itself when control answers its earlier request. */
 static void test_remote_of_a_closed_tunnel(void **state)
 {
 	struct clv_bind_settings brief = bound_settings();
@@ -280,9 +280,9 @@ static void test_remote_of_a_closed_tunnel(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &brief);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		f->w->is_control_stuck = true;
-		send_unheard(f, "04" R4_HEX "78");
+		send_while_stuck(f, "04" R4_HEX "78");
 		raw_run(f->a.raw, CLV_SEC);
 		assert_int_equal(bound_remotes(f), 1);
 		raw_run(f->a.raw, 3 * CLV_SEC);
@@ -300,19 +300,20 @@ static void test_remote_of_a_closed_tunnel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE("what comes by a closed context is discarded without a word", test_close),
+		CASE("datagrams of a closed context are dropped and nothing else happens",
+		     test_close),
 		CASE("a datagram may overtake the capsule that registers it", test_before_the_ack),
 		CASE("Context ID 0 without a target aborts the stream", test_context_zero),
 		CASE("Context ID 0 without a target aborts the stream at the client, too",
 		     test_context_zero_at_the_client),
-		CASE("the relay opens contexts for busy remotes, and gives way to the client's",
+		CASE("the relay opens contexts for busy remotes, and prefers the client's",
 		     test_busy),
 		CASE("without an uncompressed context the relay opens none",
-		     test_no_own_contexts_behind_the_firewall),
+		     test_no_own_contexts_without_an_uncompressed_one),
 		CASE("an idle context is closed", test_idle),
-		CASE("another way for a remote that comes behind the close of both contexts makes none",
-		     test_way_after_the_close),
-		CASE("a remote that comes behind the end of its tunnel makes none",
+		CASE("a route for a remote whose contexts are both closed creates none",
+		     test_route_after_the_close),
+		CASE("a remote after the end of its tunnel creates none",
 		     test_remote_of_a_closed_tunnel),
 	};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The way of datagrams through bound tunnels, on every variant of bound_fixture.h. */
+/* Datagrams through bound tunnels, on every variant of bound_fixture.h. */
 #include "tests/unit/check.h"
 
 #include "tests/loop/bound_fixture.h"
@@ -12,18 +12,18 @@ static void test_uncompressed(void **state)
 		struct fixture *f = bound_setup_peer(v, NULL);
 
 		assert_int_equal(f->w->relay.egress_held, 2);
-		remote_come(f, &f->r4, &f->a.ports[0], "early");
-		peer_expect(&f->a, ""); /* nobody asked for it yet */
-		peer_say(f, &f->a, "11020200", "120102");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "early");
+		peer_expect(&f->a, ""); /* not permitted yet */
+		peer_exchange(f, &f->a, "11020200", "120102");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "up");
 		remote_expect(&f->r4, &f->a.ports[0], "up");
-		remote_come(f, &f->r4, &f->a.ports[0], "down");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "down");
 		peer_expect(&f->a, "00 02 04 c612050123 28 646f776e");
-		remote_come(f, &f->s4, &f->a.ports[0], "who?");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "who?");
 		peer_expect(&f->a, "00 02 04 c612050223 28 77686f3f");
 		peer_send(f, &f->a, 2, "06" R6_HEX, "six");
 		remote_expect(&f->r6, &f->a.ports[1], "six");
-		remote_come(f, &f->r6, &f->a.ports[1], "6");
+		remote_send_run(f, &f->r6, &f->a.ports[1], "6");
 		peer_expect(&f->a, "00 02 06 20010db8000500000000000000000001 2328 36");
 		bound_teardown(f);
 	}
@@ -36,17 +36,17 @@ static void test_compressed(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11080404" R4_HEX "11140606" R6_HEX, "120104120106");
+		peer_exchange(f, &f->a, "11080404" R4_HEX "11140606" R6_HEX, "120104120106");
 		peer_send(f, &f->a, 4, "", "up");
 		remote_expect(&f->r4, &f->a.ports[0], "up");
-		remote_come(f, &f->r4, &f->a.ports[0], "down");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "down");
 		peer_expect(&f->a, "00 04 646f776e");
 		peer_send(f, &f->a, 6, "", "up");
 		remote_expect(&f->r6, &f->a.ports[1], "up");
-		remote_come(f, &f->r6, &f->a.ports[1], "down");
+		remote_send_run(f, &f->r6, &f->a.ports[1], "down");
 		peer_expect(&f->a, "00 06 646f776e");
-		/* the firewall: no uncompressed context, so nobody else */
-		remote_come(f, &f->s4, &f->a.ports[0], "let me in");
+		/* without an uncompressed context no other remote gets in */
+		remote_send_run(f, &f->s4, &f->a.ports[0], "let me in");
 		peer_expect(&f->a, "");
 		peer_send(f, &f->a, 2, "04" S4_HEX, "?");
 		assert_int_equal(f->s4.received, 0);
@@ -63,14 +63,14 @@ static void come_sized(struct fixture *f, struct remote *r, size_t len)
 	bound_run(f);
 }
 
-/* What a remote is told of the size that fits is true to the byte, whatever is put in front. */
+/* The size reported to a remote is exact, whatever headers are added. */
 static void expect_true_size(struct fixture *f, struct remote *r)
 {
-	uint64_t told = f->w->too_big.count;
+	uint64_t reported = f->w->too_big.count;
 	size_t fits;
 
 	come_sized(f, r, 1900);
-	assert_int_equal(f->w->too_big.count, told + 1);
+	assert_int_equal(f->w->too_big.count, reported + 1);
 	assert_memory_equal(&f->w->too_big.tuple.remote, &r->endpoint, sizeof(r->endpoint));
 	assert_memory_equal(&f->w->too_big.tuple.local, &f->a.ports[0], sizeof(f->a.ports[0]));
 	fits = f->w->too_big.mtu - 28;
@@ -79,12 +79,12 @@ static void expect_true_size(struct fixture *f, struct remote *r)
 	assert_int_equal(f->a.datagrams, 1);
 	come_sized(f, r, fits + 1);
 	assert_int_equal(f->a.datagrams, 1);
-	assert_int_equal(f->w->too_big.count, told + 2);
+	assert_int_equal(f->w->too_big.count, reported + 2);
 	f->a.datagrams = 0;
 }
 
-/* A router says that the way to a remote takes 576 bytes, of a packet. */
-static void narrow(struct fixture *f, struct remote *r)
+/* A router reports a path MTU of 576 bytes to a remote. */
+static void reduce_path_mtu(struct fixture *f, struct remote *r)
 {
 	struct clv_tuple tuple = { .local = f->a.ports[0], .remote = r->endpoint };
 	static const uint8_t payload[600];
@@ -107,12 +107,12 @@ static void test_too_big(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11080404" R4_HEX, "120104");
-		come_sized(f, &f->s4, 1900); /* nobody asked for it: no answer either */
+		peer_exchange(f, &f->a, "11080404" R4_HEX, "120104");
+		come_sized(f, &f->s4, 1900); /* not permitted: no answer either */
 		assert_int_equal(f->w->too_big.count, 0);
 		expect_true_size(f, &f->r4);
-		narrow(f, &f->r4);
-		peer_say(f, &f->a, "11020200", "120102");
+		reduce_path_mtu(f, &f->r4);
+		peer_exchange(f, &f->a, "11020200", "120102");
 		expect_true_size(f, &f->s4);
 		bound_teardown(f);
 	}
@@ -125,10 +125,10 @@ static void test_both(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 04 78");
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050223 28 78");
 		/* uncompressed toward one that has a context: sent normally */
 		peer_send(f, &f->a, 2, "04" R4_HEX, "y");
@@ -137,18 +137,18 @@ static void test_both(void **state)
 		peer_send(f, &f->a, 2, "04" S4_HEX, "z");
 		remote_expect(&f->s4, &f->a.ports[0], "z");
 		assert_int_equal(bound_remotes(f), 2);
-		peer_say(f, &f->a, "130102", "");
+		peer_exchange(f, &f->a, "130102", "");
 		assert_int_equal(bound_remotes(f), 1);
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "");
 		peer_send(f, &f->a, 2, "04" S4_HEX, "z");
 		assert_int_equal(f->s4.received, 0);
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_CLOSED_CONTEXT), 1);
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 04 78");
 		/* and again, by another ID */
-		peer_say(f, &f->a, "11020600", "120106");
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "11020600", "120106");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 06 04 c612050223 28 78");
 		/* who is named while it is being closed is forgotten with it */
 		raw_capsules(f->a.raw, 0, "130106");
@@ -172,17 +172,17 @@ static void test_real_target(void **state)
 		peer_bind(f, &f->a, "/.well-known/masque/udp/198.18.5.1/9000/");
 		peer_send(f, &f->a, 0, "", "target");
 		remote_expect(&f->r4, &f->a.ports[0], "target");
-		remote_come(f, &f->r4, &f->a.ports[0], "answer");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "answer");
 		peer_expect(&f->a, "00 00 616e73776572");
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "");
-		peer_say(f, &f->a, "11020200 11080404" S4_HEX "11080604" R4_HEX,
-			 "120102120104130106");
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "11020200 11080404" S4_HEX "11080604" R4_HEX,
+			      "120102120104130106");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 04 78");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 00 78");
-		remote_come(f, &f->r6, &f->a.ports[1], "6");
+		remote_send_run(f, &f->r6, &f->a.ports[1], "6");
 		peer_expect(&f->a, "00 02 06 20010db8000500000000000000000001 2328 36");
 		bound_teardown(f);
 	}
@@ -197,18 +197,18 @@ static void test_capsules(void **state)
 
 		peer_connect_without_datagrams(f, &f->a, 0);
 		peer_bind(f, &f->a, ANY);
-		peer_say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
-		peer_say(f, &f->a, "0003046869", ""); /* "hi" */
+		peer_exchange(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
+		peer_exchange(f, &f->a, "0003046869", ""); /* "hi" */
 		remote_expect(&f->r4, &f->a.ports[0], "hi");
-		peer_say(f, &f->a, "000a0204" S4_HEX "6869", "");
+		peer_exchange(f, &f->a, "000a0204" S4_HEX "6869", "");
 		remote_expect(&f->s4, &f->a.ports[0], "hi");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect_capsules(&f->a, "00020478");
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect_capsules(&f->a, "00090204c612050223"
 					    "2878");
 		assert_int_equal(f->a.datagrams, 0);
-		peer_say(f, &f->a, "0003006869", "");
+		peer_exchange(f, &f->a, "0003006869", "");
 		peer_expect_reset(f, &f->a, CLV_H3_DATAGRAM_ERROR);
 		bound_teardown(f);
 	}
@@ -217,10 +217,10 @@ static void test_capsules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE("by the uncompressed context anybody is reached, and reaches the peer",
+		CASE("the uncompressed context carries datagrams from and to any remote",
 		     test_uncompressed),
-		CASE("by compressed contexts alone nobody else gets in", test_compressed),
-		CASE("a remote hears what size fits, and that is true", test_too_big),
+		CASE("with compressed contexts alone no other remote gets in", test_compressed),
+		CASE("a remote is sent the exact size that fits", test_too_big),
 		CASE("a remote with a context uses it, others the uncompressed one", test_both),
 		CASE("a real target keeps Context ID 0", test_real_target),
 		CASE("a peer without DATAGRAM frames uses capsules", test_capsules),

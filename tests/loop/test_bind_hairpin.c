@@ -32,7 +32,7 @@ static void test_hairpin(void **state)
 			/* A knows B's port, B does not want A yet */
 			assign_hex(hex, 2 + 2 * (unsigned)family, &f->b.ports[family]);
 			snprintf(id, sizeof(id), "1201%02x", 2 + 2 * family);
-			peer_say(f, &f->a, hex, id);
+			peer_exchange(f, &f->a, hex, id);
 			peer_send(f, &f->a, 2 + 2 * (uint64_t)family, "", "hello");
 			peer_expect(&f->b, "");
 			assert_int_equal(world_count(f->w, CLV_COUNT_DROP_UNKNOWN_REMOTE),
@@ -40,7 +40,7 @@ static void test_hairpin(void **state)
 			/* now it does */
 			assign_hex(hex, 6 + 2 * (unsigned)family, &f->a.ports[family]);
 			snprintf(id, sizeof(id), "1201%02x", 6 + 2 * family);
-			peer_say(f, &f->b, hex, id);
+			peer_exchange(f, &f->b, hex, id);
 			peer_send(f, &f->a, 2 + 2 * (uint64_t)family, "", "hello");
 			snprintf(down, sizeof(down), "00 %02x 68656c6c6f", 6 + 2 * family);
 			peer_expect(&f->b, down);
@@ -48,7 +48,7 @@ static void test_hairpin(void **state)
 			snprintf(down, sizeof(down), "00 %02x 7468657265", 2 + 2 * family);
 			peer_expect(&f->a, down);
 		}
-		/* B ends: A is told, and keeps its tunnel */
+		/* B ends: A's context is closed, and A keeps its tunnel */
 		raw_stream(f->b.raw, 0, NULL, 0, true);
 		bound_run(f);
 		peer_expect_capsules(&f->a, "130104130102");
@@ -74,9 +74,9 @@ static void test_hairpin_behind_a_nat(void **state)
 		peer_bind(f, &f->b, ANY);
 		assert_memory_equal(f->a.ports[0].addr, shown.public_addr[0], 16);
 		assign_hex(hex, 2, &f->b.ports[0]);
-		peer_say(f, &f->a, hex, "120102");
+		peer_exchange(f, &f->a, hex, "120102");
 		assign_hex(hex, 4, &f->a.ports[0]);
-		peer_say(f, &f->b, hex, "120104");
+		peer_exchange(f, &f->b, hex, "120104");
 		peer_send(f, &f->a, 2, "", "hello");
 		peer_expect(&f->b, "00 04 68656c6c6f");
 		peer_send(f, &f->b, 4, "", "there");
@@ -145,9 +145,9 @@ static void test_hairpin_of_the_longest(void **state)
 		peer_connect_without_datagrams(f, &f->b, 1);
 		peer_bind(f, &f->b, ANY);
 		/* everything in front of what B gets is as long as can be */
-		peer_say(f, &f->b, "1109c10000000000000200", "1208c100000000000002");
+		peer_exchange(f, &f->b, "1109c10000000000000200", "1208c100000000000002");
 		assign_hex(hex, 4, &f->b.ports[1]);
-		peer_say(f, &f->a, hex, "120104");
+		peer_exchange(f, &f->a, hex, "120104");
 		raw_stream(f->a.raw, 0, capsule, sizeof(capsule), false);
 		bound_run(f);
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_TOO_BIG_TARGET), 1);
@@ -162,7 +162,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE("two peers of one relay meet inside it, by both families", test_hairpin),
-		CASE("behind a NAT they meet by the addresses it shows", test_hairpin_behind_a_nat),
+		CASE("behind a NAT they meet at the advertised addresses",
+		     test_hairpin_behind_a_nat),
 		CASE("two tunnels of one connection meet, too", test_hairpin_within_a_connection),
 		CASE("what no UDP packet can carry does not pass between tunnels",
 		     test_hairpin_of_the_longest),

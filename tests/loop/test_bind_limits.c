@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What bound tunnels may not do, by policy, by the draft and by their ceilings, and how long they may
- * go on, on every variant of bound_fixture.h.
+ * What the policy, the draft and ceilings forbid bound tunnels, and how long they live, on every
+ * variant of bound_fixture.h.
  */
 #include "tests/unit/check.h"
 
@@ -39,8 +39,8 @@ static void test_policy(void **state)
 		struct fixture *f = bound_setup_peer(v, NULL);
 		struct clv_policy *policy;
 
-		peer_say(f, &f->a, "11020200 11080404" DENIED "11080604" R4_HEX,
-			 "120102130104120106");
+		peer_exchange(f, &f->a, "11020200 11080404" DENIED "11080604" R4_HEX,
+			      "120102130104120106");
 		peer_send(f, &f->a, 2, "04" DENIED, "x");
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), 1);
 		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTE_REFUSED_POLICY), 1);
@@ -87,14 +87,14 @@ static void test_policy_inwards(void **state)
 		struct remote private;
 
 		remote_join(&private, f->w, "10.0.0.1:9000");
-		remote_come(f, &private, &f->a.ports[0], "closed"); /* unknown first */
+		remote_send_run(f, &private, &f->a.ports[0], "closed"); /* unknown first */
 		peer_expect(&f->a, "");
 		assert_int_equal(denied(f), 0);
-		peer_say(f, &f->a, "11020200", "120102");
-		remote_come(f, &private, &f->a.ports[0], "open");
+		peer_exchange(f, &f->a, "11020200", "120102");
+		remote_send_run(f, &private, &f->a.ports[0], "open");
 		peer_expect(&f->a, "");
 		assert_int_equal(denied(f), 1);
-		/* to be asked for makes nobody welcome, not even until control has refused */
+		/* a pending registration admits no datagram, not even until control has refused it */
 		raw_datagram(f->a.raw, 0, 2, "\x04\x0a\0\0\x01\x23\x28x", 8);
 		for (int i = 0; i < 4; i++) {
 			remote_send(&private, &f->a.ports[0], "asked");
@@ -108,17 +108,17 @@ static void test_policy_inwards(void **state)
 		/* a remote in use, and others of its network, when the policy changes */
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
 		remote_expect(&f->r4, &f->a.ports[0], "x");
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050123 28 78");
 		policy = deny_first(f, false);
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "");
 		assert_int_equal(denied(f), 6);
-		remote_come(f, &f->s4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050223 28 78");
 		world_set_policy(f->w, f->w->policy);
 		bound_run(f);
-		remote_come(f, &f->r4, &f->a.ports[0], "x");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "x");
 		peer_expect(&f->a, "00 02 04 c612050123 28 78");
 		assert_int_equal(denied(f), 6);
 		clv_policy_free(policy);
@@ -159,7 +159,7 @@ static void test_wrong(void **state)
 	}
 }
 
-/* Uncompressed datagrams that name nobody are lost, and nothing else happens. */
+/* Uncompressed datagrams without a valid remote are dropped, and nothing else happens. */
 static void test_bad_uncompressed(void **state)
 {
 	static const char *const bad[] = {
@@ -177,7 +177,7 @@ static void test_bad_uncompressed(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		for (size_t i = 0; i < COUNT(bad); i++) {
 			peer_send(f, &f->a, 2, bad[i], "");
 			assert_int_equal(world_count(f->w, CLV_COUNT_DROP_BAD_REMOTE), i + 1);
@@ -199,12 +199,12 @@ static void test_registration_rate(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &slow);
 
-		peer_say(f, &f->a,
-			 "11020200 11080404" R4_HEX "11080604" S4_HEX "11080804 c6120503 0001",
-			 "120102120104130106130108");
+		peer_exchange(f, &f->a,
+			      "11020200 11080404" R4_HEX "11080604" S4_HEX "11080804 c6120503 0001",
+			      "120102120104130106130108");
 		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_REFUSED_RATE), 2);
 		raw_run(f->a.raw, CLV_SEC);
-		peer_say(f, &f->a, "11080a04" S4_HEX, "12010a");
+		peer_exchange(f, &f->a, "11080a04" S4_HEX, "12010a");
 		peer_expect_alive(&f->a);
 		bound_teardown(f);
 	}
@@ -227,7 +227,7 @@ static void test_unread_answers(void **state)
 
 			snprintf(hex, sizeof(hex), "110940%02x04c61205%02x0001", id, id);
 			snprintf(answer, sizeof(answer), "120240%02x", id);
-			peer_say(f, &f->a, hex, answer);
+			peer_exchange(f, &f->a, hex, answer);
 		}
 		f->a.raw->never_acks = true;
 		for (unsigned id = 2; id < 60 && !s->was_reset; id += 2) {
@@ -254,7 +254,7 @@ static void test_remotes_of_a_tunnel(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, &few);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
 		remote_expect(&f->r4, &f->a.ports[0], "x");
 		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
@@ -275,7 +275,7 @@ static void send_on_second(struct fixture *f, uint64_t context, const char *hex)
 	bound_run(f);
 }
 
-static void say_on_second(struct fixture *f, const char *hex, const char *answers)
+static void exchange_on_second(struct fixture *f, const char *hex, const char *answers)
 {
 	uint8_t body[RAW_STREAM_BYTES];
 	struct raw_bytes want = { .len = 0 };
@@ -301,11 +301,11 @@ static void test_remotes_of_a_connection(void **state)
 		bound_run(f);
 		assert_int_equal(raw_status(f->a.raw, 4), 200);
 		/* one with a context and one without, of the first tunnel */
-		peer_say(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
+		peer_exchange(f, &f->a, "11020200 11080404" R4_HEX, "120102120104");
 		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
 		remote_expect(&f->s4, &f->a.ports[0], "x");
-		/* nothing is left for the second, either way */
-		say_on_second(f, "11020200 11080404" S4_HEX, "120102130104");
+		/* nothing is left for the second, with a context or without */
+		exchange_on_second(f, "11020200 11080404" S4_HEX, "120102130104");
 		assert_int_equal(world_count(f->w, CLV_COUNT_REFUSED_REMOTES_CONN), 1);
 		assert_int_equal(world_count(f->w, CLV_COUNT_CONTEXT_REFUSED_FULL), 1);
 		send_on_second(f, 2, "04" R4_HEX "78");
@@ -314,11 +314,11 @@ static void test_remotes_of_a_connection(void **state)
 		/* another connection has a share of its own */
 		peer_connect(f, &f->b, 1);
 		peer_bind(f, &f->b, ANY);
-		peer_say(f, &f->b, "11020200 11080404" R4_HEX, "120102120104");
+		peer_exchange(f, &f->b, "11020200 11080404" R4_HEX, "120102120104");
 		peer_send(f, &f->b, 2, "04" S4_HEX, "x");
 		remote_expect(&f->s4, &f->b.ports[0], "x");
 		/* what one tunnel gives up the other may have: a context, then a whole tunnel */
-		peer_say(f, &f->a, "130104", "");
+		peer_exchange(f, &f->a, "130104", "");
 		send_on_second(f, 2, "04" R4_HEX "78");
 		assert_int_equal(f->r4.received, 1);
 		send_on_second(f, 2, "06" R6_HEX "78");
@@ -326,7 +326,7 @@ static void test_remotes_of_a_connection(void **state)
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_CONN), 2);
 		raw_stream(f->a.raw, 0, NULL, 0, true);
 		bound_run(f);
-		say_on_second(f, "11140606" R6_HEX, "120102130104120106");
+		exchange_on_second(f, "11140606" R6_HEX, "120102130104120106");
 		assert_int_equal(world_count(f->w, CLV_COUNT_REFUSED_REMOTES_CONN), 1);
 		assert_int_equal(bound_remotes(f), 4);
 		bound_teardown(f);
@@ -342,13 +342,13 @@ static void test_ports_are_held(void **state)
 	{
 		struct fixture *f = bound_setup_peer(v, NULL);
 
-		peer_say(f, &f->a, "11020200", "120102");
+		peer_exchange(f, &f->a, "11020200", "120102");
 		/* longer than an ordinary tunnel may be silent; the connection is kept alive */
 		for (int i = 0; i < 20; i++) {
 			raw_send(f->a.raw, (const uint8_t[]){ 0x01, 0, 0, 0 }, 4);
 			raw_run(f->a.raw, 10 * CLV_SEC);
 		}
-		remote_come(f, &f->r4, &f->a.ports[0], "still there?");
+		remote_send_run(f, &f->r4, &f->a.ports[0], "still there?");
 		assert_int_equal(f->a.datagrams, 1);
 		peer_expect_alive(&f->a);
 		/* the request ends, and with it the ports */
@@ -362,17 +362,17 @@ static void test_ports_are_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE("policy holds for every registration and every datagram, also a new one",
+		CASE("the policy applies to every registration and datagram, also after a change",
 		     test_policy),
-		CASE("whom policy denies gets in nowhere, by XDP or by a kernel socket, and is counted",
+		CASE("remotes that the policy denies are dropped and counted, by XDP or by a worker",
 		     test_policy_inwards),
 		CASE("a malformed capsule resets the stream and frees the ports", test_wrong),
-		CASE("an uncompressed datagram that names nobody is dropped",
+		CASE("an uncompressed datagram without a valid remote is dropped",
 		     test_bad_uncompressed),
 		CASE("registrations that come too fast are refused", test_registration_rate),
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
-		CASE("a tunnel has so many remotes and no more", test_remotes_of_a_tunnel),
-		CASE("the tunnels of a connection share what remotes it may have",
+		CASE("the remotes of a tunnel have a ceiling", test_remotes_of_a_tunnel),
+		CASE("the tunnels of a connection share its ceiling of remotes",
 		     test_remotes_of_a_connection),
 		CASE("ports are held as long as the request lives", test_ports_are_held),
 	};

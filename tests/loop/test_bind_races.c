@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Bound tunnels that come and go at random, with their contexts, while everybody sends: peers on two
- * workers, remotes, and tunnels that are each other's remotes.
+ * Bound tunnels and contexts that open and close at random while all sides send: peers on two workers,
+ * remotes, and tunnels that are each other's remotes.
  *
- * Every datagram says where it comes from and whom it is for, and what it arrives by must agree.  Ports
- * and Context IDs are never used twice here, so one that is late is told from one that went astray.
- * When all is quiet, what workers know and what is in the kernel's tables is what the peers were told.
+ * Every datagram carries its source and destination, which must agree with the tunnel and context that
+ * it arrives by.  No port and no Context ID is used twice, so a late datagram can be distinguished from
+ * a misdirected one.  At rest, the state of workers and of the kernel's tables is what peers were told.
  */
 #include "tests/unit/check.h"
 
@@ -223,7 +223,7 @@ static void register_remote(struct life *l, const struct clv_endpoint *remote)
 }
 
 /* Somebody to talk to: a remote, or a tunnel's port. */
-static struct clv_endpoint anybody(struct game *g)
+static struct clv_endpoint any_remote(struct game *g)
 {
 	const struct peer *p = &g->peers[pick(g, PEERS)];
 
@@ -255,7 +255,7 @@ static void call(struct game *g, const struct life *l, unsigned times)
 			  sizeof(cargo));
 }
 
-/* ---- what the relay says ---- */
+/* ---- the relay's capsules and datagrams ---- */
 
 static void on_assign(struct life *l, const uint8_t *value, size_t len)
 {
@@ -381,7 +381,7 @@ static void move(struct game *g)
 	unsigned n = pick(g, TUNNELS);
 	struct life *l = p->lives[n];
 	struct context *c = any_context(g, l);
-	struct clv_endpoint to = anybody(g);
+	struct clv_endpoint to = any_remote(g);
 
 	switch (pick(g, 12)) {
 	case 0:
@@ -601,9 +601,9 @@ static void test_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE("nothing goes astray while tunnels and contexts come and go, over AF_XDP",
+		CASE("no datagram is misdirected while tunnels and contexts change, over AF_XDP",
 		     test_xsk),
-		CASE("nothing goes astray while tunnels and contexts come and go, over kernel sockets",
+		CASE("no datagram is misdirected while tunnels and contexts change, over kernel sockets",
 		     test_kernel),
 	};
 

@@ -24,7 +24,7 @@ enum {
 
 static int64_t skew_sec;
 
-/* The one that wolfSSL judges certificates by, too: this program's stands in for the C library's. */
+/* Replaces the C library's for this program, also where wolfSSL checks the validity of certificates. */
 time_t time(time_t *out)
 {
 	struct timespec ts;
@@ -70,7 +70,7 @@ static void test_tunnels_do_not_notice(void **state)
 	shut(w);
 }
 
-/* Idle times are neither over at once nor never. */
+/* Idle timeouts neither expire at once nor never. */
 static void test_idle_times_are_kept(void **state)
 {
 	struct world *w = world_new(

@@ -98,7 +98,7 @@ static void test_frames_on_another_queue(void **state)
 	shut(w);
 }
 
-/* Once the IDs are published no tunnel packet takes the way through control. */
+/* Once the IDs are published no tunnel packet passes through control. */
 static void test_control_is_out_of_the_way(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ .seed = 4 });

@@ -259,7 +259,7 @@ static const struct request_case {
 	  0,
 	  CLV_H3_MESSAGE_ERROR,
 	  "RFC 9114 4.3" },
-	{ "a pseudo-header field behind others",
+	{ "a pseudo-header field after others",
 	  { METHOD, PROTOCOL, SCHEME, AUTHORITY, "foo: bar", PATH },
 	  0,
 	  CLV_H3_MESSAGE_ERROR,
@@ -444,7 +444,7 @@ static void test_a_giant_field_section_is_refused_and_not_kept(void **state)
 	assert_true(raw_tunnel(r));
 	before = raw_memory();
 	for (int64_t id = 4; id < 4 + 4 * 20; id += 4) {
-		big_request(r, id, 40, 1000); /* beyond the limit by far */
+		big_request(r, id, 40, 1000); /* far beyond the limit */
 		raw_run(r, 50 * CLV_MSEC);
 		assert_false(r->is_closed);
 		assert_int_equal(raw_status(r, id), 431);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A peer that breaks the rules before there is a connection: in its very first packet, whose keys
- * anybody can make.  What is no packet of the handshake is discarded, as RFC 9000 section 5.2 allows
- * where there is no strong integrity protection; what TLS refuses is answered by one close that says
- * so.  Nothing stays behind.
+ * A peer that breaks the rules in its first packet, whose keys any source can derive.  Packets that do
+ * not belong to a handshake are discarded, as RFC 9000 section 5.2 allows where there is no strong
+ * integrity protection; what TLS refuses is answered by one CONNECTION_CLOSE.  No state is kept.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,8 +28,8 @@ enum {
 	HEAD_LEN = 1 + 4 + 1 + ID_LEN + 1 + ID_LEN + 1 + 2 + PN_LEN,
 };
 
-/* Somebody who sends one Initial and reads the answer. */
-struct stranger {
+/* A source that sends one Initial and reads the answer. */
+struct unknown_source {
 	struct world *w;
 	struct wire_end end;
 	struct clv_endpoint endpoint;
@@ -50,7 +49,7 @@ static void nonce_of(const struct clv_aead_keys *keys, uint8_t pn, uint8_t nonce
 }
 
 /* Acknowledgement, padding, and the close: all that such an answer may hold. */
-static void read_frames(struct stranger *s, const uint8_t *p, const uint8_t *end)
+static void read_frames(struct unknown_source *s, const uint8_t *p, const uint8_t *end)
 {
 	uint64_t type, value;
 
@@ -71,7 +70,7 @@ static void read_frames(struct stranger *s, const uint8_t *p, const uint8_t *end
 
 static bool deliver(void *self, const struct wire_packet *packet)
 {
-	struct stranger *s = self;
+	struct unknown_source *s = self;
 	uint8_t bytes[1500], plain[1500], mask[16], nonce[12], pn_len;
 	uint8_t *p = bytes + 1 + 4 + 1 + ID_LEN + 1 + ID_LEN;
 	const uint8_t *at;
@@ -106,7 +105,7 @@ static bool deliver(void *self, const struct wire_packet *packet)
 	return true;
 }
 
-static void stranger_open(struct stranger *s, struct world *w, unsigned number)
+static void source_open(struct unknown_source *s, struct world *w, unsigned number)
 {
 	ngtcp2_cid dcid;
 
@@ -125,7 +124,7 @@ static void stranger_open(struct stranger *s, struct world *w, unsigned number)
 	wire_join(&w->wire, &s->end);
 }
 
-static void stranger_close(struct stranger *s)
+static void source_close(struct unknown_source *s)
 {
 	struct wire_end **at = &s->w->wire.ends;
 
@@ -137,7 +136,7 @@ static void stranger_close(struct stranger *s)
 }
 
 /* An Initial of these frames, padded to the least a client may send. */
-static void seal_initial(struct stranger *s, const struct raw_bytes *frames,
+static void seal_initial(struct unknown_source *s, const struct raw_bytes *frames,
 			 uint8_t out[static DATAGRAM_LEN])
 {
 	uint8_t plain[DATAGRAM_LEN] = { 0 }, mask[16], nonce[12], *p = out;
@@ -192,10 +191,10 @@ static bool run_case(struct world *w, unsigned number)
 	const struct initial_case *c = &cases[number];
 	struct raw_bytes frames = { .len = 0 };
 	uint8_t packet[DATAGRAM_LEN];
-	struct stranger s;
+	struct unknown_source s;
 	bool ok;
 
-	stranger_open(&s, w, number);
+	source_open(&s, w, number);
 	put_hex(&frames, c->frames);
 	seal_initial(&s, &frames, packet);
 	wire_send(&w->wire, &s.endpoint, &w->relay_endpoint, 0, packet, sizeof(packet));
@@ -207,11 +206,11 @@ static bool run_case(struct world *w, unsigned number)
 		print_error("%s (%s): closed=%d code=0x%lx, not 0x%lx; %u packets, %u left\n",
 			    c->name, c->section, s.is_closed, (unsigned long)s.code,
 			    (unsigned long)c->code, s.packets, w->relay.control->handshaking);
-	stranger_close(&s);
+	source_close(&s);
 	return ok;
 }
 
-static void test_a_breach_in_the_first_packet_leaves_nothing_behind(void **state)
+static void test_a_breach_in_the_first_packet_leaves_nothing(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ 0 });
 	unsigned failed = 0;
@@ -224,15 +223,15 @@ static void test_a_breach_in_the_first_packet_leaves_nothing_behind(void **state
 	world_free(w);
 }
 
-static void test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing(void **state)
+static void test_a_first_packet_that_does_not_decrypt_gets_no_answer(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw_bytes frames = { .len = 0 };
 	uint8_t packet[DATAGRAM_LEN];
-	struct stranger s;
+	struct unknown_source s;
 
 	(void)state;
-	stranger_open(&s, w, 0);
+	source_open(&s, w, 0);
 	put_hex(&frames, "06 00 04 01000000");
 	seal_initial(&s, &frames, packet);
 	packet[DATAGRAM_LEN - 1] ^= 1;
@@ -243,7 +242,7 @@ static void test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing(voi
 	world_run(w, 15 * CLV_SEC, NULL);
 	assert_int_equal(s.packets, 0);
 	assert_int_equal(w->relay.control->handshaking, 0);
-	stranger_close(&s);
+	source_close(&s);
 	hostile_assert_serves(w);
 	world_free(w);
 }
@@ -251,8 +250,8 @@ static void test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing(voi
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_breach_in_the_first_packet_leaves_nothing_behind),
-		cmocka_unit_test(test_a_first_packet_that_does_not_decrypt_is_answered_by_nothing),
+		cmocka_unit_test(test_a_breach_in_the_first_packet_leaves_nothing),
+		cmocka_unit_test(test_a_first_packet_that_does_not_decrypt_gets_no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

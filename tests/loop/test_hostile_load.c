@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Floods and stubborn peers: what they cost the relay in memory has a ceiling, each ends as the RFC
- * says or is borne, and the relay serves the next client.
+ * Floods and uncooperative peers: their memory in the relay has a ceiling, each is tolerated or closed
+ * as the RFC requires, and the relay serves the next client.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,9 +17,9 @@
 #include "tests/loop/hostile.h"
 
 enum {
-	INTERNAL_ERROR = 0x01, /* what the QUIC library says to a flood, and without memory */
-	/* Heap one peer may cost the process, windows and all: 1 MiB of connection window each way,
-	 * the backlogs of capsules, and what libraries keep. */
+	INTERNAL_ERROR = 0x01, /* how the QUIC library closes for a flood, and without memory */
+	/* Heap that one peer may cost the process: 1 MiB of connection window in each direction, the
+	 * backlogs of capsules, and what libraries keep. */
 	CEILING = 4 << 20,
 	QUIC_MEMORY = 4 << 20,
 	PIECE = 1100, /* of a stream, in a packet */
@@ -58,7 +58,7 @@ static void end(struct flood *f)
 	world_run(f->w, 70 * CLV_SEC, NULL);
 	assert_int_equal(f->w->relay.workers[0]->cids.count, 0);
 	if (raw_memory() > f->before + (64 << 10))
-		fail_msg("%zu bytes stay behind", raw_memory() - f->before);
+		fail_msg("%zu bytes are not freed", raw_memory() - f->before);
 	world_free(f->w);
 }
 
@@ -362,7 +362,7 @@ static void test_a_peer_that_never_acknowledges(void **state)
 	end(&f);
 }
 
-/* Capsules that nobody reads: the peer gives no credit. */
+/* Capsules that the peer does not read: it gives no flow control credit. */
 static void test_a_slow_reader_of_capsules(void **state)
 {
 	struct flood f = begin(&(struct world_params){ 0 });
@@ -392,7 +392,7 @@ static void test_a_slow_reader_of_capsules(void **state)
 	end(&f);
 }
 
-/* ---- strangers ---- */
+/* ---- unknown sources ---- */
 
 static void test_noise_of_every_length(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What strangers send into an established connection, and resets, those that count and others. */
+/* Packets of unknown sources for an established connection, and valid and forged stateless resets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static struct clv_conn *relay_conn(struct world *w)
 	return NULL;
 }
 
-static struct clv_endpoint stranger(void)
+static struct clv_endpoint unknown_source(void)
 {
 	struct clv_endpoint ep;
 
@@ -42,7 +42,7 @@ static void test_a_packet_that_does_not_decrypt_changes_no_path(void **state)
 	static const uint8_t ping[] = { 0x01, 0, 0, 0 };
 	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
-	struct clv_endpoint from = stranger();
+	struct clv_endpoint from = unknown_source();
 	struct clv_paths paths;
 	struct clv_flow flow;
 	uint8_t packet[1500];
@@ -148,7 +148,7 @@ static void test_noise_and_old_tokens_reset_nothing(void **state)
 	struct world *w = world_new(&(struct world_params){ 0 });
 	struct raw *r = hostile_peer(w, 0);
 	uint8_t token[CLV_CID_TOKEN_LEN], old[CLV_CID_TOKEN_LEN];
-	struct clv_endpoint from = stranger();
+	struct clv_endpoint from = unknown_source();
 	uint8_t reset[RESET_LEN] = { 0x40 };
 	uint64_t datagrams;
 

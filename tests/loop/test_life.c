@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a connection and its tunnels go through: limits, key update, idle, close, policy, next hops. */
+/* The life of a connection and its tunnels: limits, key update, idle, close, policy, next hops. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -139,13 +139,13 @@ static void test_relay_stops(void **state)
 	clv_control_stop(w->relay.control, w->wire.now_ns);
 	assert_true(world_run(w, CLV_SEC, is_stopped));
 	world_run(w, CLV_SEC, NULL);
-	assert_true(w->clients[0].is_down); /* it was told, and need not wait */
+	assert_true(w->clients[0].is_down); /* by the relay's close, without a timeout */
 	assert_true(w->clients[0].down.is_remote);
 	assert_int_equal(w->relay.egress_held, 0);
 	world_free(w);
 }
 
-/* A relay that lost its state says so at once, by the token the client has of it. */
+/* A relay that lost its state sends a stateless reset, with the token that the client has. */
 static void test_relay_restarts(void **state)
 {
 	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The peer's address, the way to it and what that carries change under a tunnel in use. */
+/* The peer's address, its path and the path MTU change under a tunnel in use. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ static struct clv_endpoint at(const char *text)
 	return ep;
 }
 
-/* The client is seen as outside from now on; what is on its way to the former place still arrives. */
+/* The client's packets come from outside from now on; packets in flight to it still arrive. */
 static void rebind(struct world *w, const char *outside)
 {
 	w->wire.nat_inside = w->clients[0].endpoint;
@@ -88,7 +88,7 @@ static void test_migration_under_traffic(void **state)
 	world_free(w);
 }
 
-/* The relay on kernel sockets learns the way back from the packet alone. */
+/* The relay on kernel sockets learns the return path from the packet alone. */
 static void test_migration_over_kernel_sockets(void **state)
 {
 	struct world *w = world_with_tunnel(
@@ -186,7 +186,7 @@ static void test_packets_shrink_for_ipv6(void **state)
 	world_free(w);
 }
 
-/* Only the target sends: the client's acknowledgements are all that tells of its new place. */
+/* Only the target sends: the client's acknowledgements alone show its new address. */
 static void test_rebinding_of_a_client_that_listens(void **state)
 {
 	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
@@ -226,7 +226,7 @@ static void test_going_back_and_forth(void **state)
 	world_free(w);
 }
 
-/* The former place is heard of again by packets that took longer. */
+/* Late packets arrive from the former address. */
 static void test_rebinding_with_reordering(void **state)
 {
 	(void)state;
@@ -247,7 +247,7 @@ static void test_rebinding_with_reordering(void **state)
 
 static const struct clv_endpoint *copied_to;
 
-/* Somebody on the way sends a copy of each packet of the client from a place of his own, first. */
+/* An attacker on the path sends a copy of each packet of the client from another address, first. */
 static bool copy(void *user, const struct wire_packet *p)
 {
 	struct world *w = user;
@@ -280,7 +280,7 @@ static void test_copies_move_nothing(void **state)
 	assert_int_equal(path_changes(w), 0);
 	assert_true(w->clients[0].is_up);
 	w->wire.tap = NULL;
-	world_run(w, 5 * CLV_SEC, NULL); /* what was in doubt has settled */
+	world_run(w, 5 * CLV_SEC, NULL); /* path validation is over */
 	drops = world_drops(w);
 	w->clients[0].apps[0].received = 0;
 	traffic(w, 50, 600);
@@ -351,7 +351,7 @@ static void test_validation_comes_first(void **state)
 	w->wire.delay_ns = 50 * CLV_MSEC;
 	rebind(w, "198.18.0.2:50000");
 	world_app_send(w, 0, 0, 600, 0);
-	world_run(w, 99 * CLV_MSEC, NULL); /* there, and the challenge half the way back */
+	world_run(w, 99 * CLV_MSEC, NULL); /* there, and the challenge halfway back */
 	assert_int_equal(w->target_received, 0);
 	assert_true(clv_endpoint_equal(&conn->flow.remote, &before));
 	assert_int_equal(path_changes(w), 0);
@@ -387,7 +387,7 @@ static void test_client_takes_another_address(void **state)
 	world_free(w);
 }
 
-/* A router on the way got a smaller link and says nothing: found out, and the client told. */
+/* A router on the path has a smaller MTU and reports nothing: it is discovered and reported. */
 static void test_path_shrinks_under_traffic(void **state)
 {
 	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
@@ -475,8 +475,8 @@ static void test_link_mtu_changes(void **state)
 	world_free(w);
 }
 
-/* The neighbour toward the peer is being looked up again: its own frames say where it is. */
-/* The way to the target leaves by an interface without AF_XDP: no tunnel goes on by the former. */
+/* The neighbour toward the peer is resolved again: the peer's own frames show its link address. */
+/* The route to the target moves to an interface without AF_XDP: no tunnel keeps using the former. */
 static void test_way_leaves_af_xdp(void **state)
 {
 	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
@@ -540,14 +540,14 @@ int main(void)
 		CASE("nothing changes before the path is validated", test_validation_comes_first),
 		CASE("a client whose host has another address goes on from it",
 		     test_client_takes_another_address),
-		CASE("a path that carries less is found out, and the client told",
+		CASE("a reduced path MTU is discovered and reported to the client",
 		     test_path_shrinks_under_traffic),
 		CASE("loss alone does not make packets smaller", test_loss_does_not_shrink_packets),
-		CASE("a path that carries more is found out in time", test_path_grows_again),
+		CASE("an increased path MTU is discovered in time", test_path_grows_again),
 		CASE("another MTU of the relay's link is used at once", test_link_mtu_changes),
 		CASE("a neighbour being looked up again costs nothing",
 		     test_neighbour_in_doubt_costs_nothing),
-		CASE("no tunnel stays on a way that leaves by another interface without AF_XDP",
+		CASE("no tunnel stays open when its route moves to an interface without AF_XDP",
 		     test_way_leaves_af_xdp),
 	};
 

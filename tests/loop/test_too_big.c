@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Payloads that do not fit, either way: counted, said to whom it helps, and heard from the way. */
+/* Payloads that do not fit, in both directions: counted, and reported by and to ICMP. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ static void what_does_not_fit(const struct world_params *p)
 	assert_int_equal(w->too_big.quote[2] << 8 | w->too_big.quote[3], 2028);
 	assert_memory_equal(w->too_big.quote + 12, w->target.addr + 12, 4);
 	assert_memory_equal(w->too_big.quote + 20, &w->target.port, 2);
-	/* what it says is true to the byte */
+	/* the reported size is exact */
 	fits = w->too_big.mtu - 28;
 	from_target(w, fits);
 	raw_run(r, 100 * CLV_MSEC);
@@ -62,7 +62,7 @@ static void what_does_not_fit(const struct world_params *p)
 	world_free(w);
 }
 
-static void test_the_target_hears_what_fits_the_tunnel(void **state)
+static void test_the_target_gets_too_big_with_the_size_that_fits(void **state)
 {
 	(void)state;
 	what_does_not_fit(&(struct world_params){ 0 });
@@ -88,7 +88,7 @@ static void test_errors_to_targets_are_limited(void **state)
 	world_free(w);
 }
 
-static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu)
+static void report_mtu(struct world *w, const struct clv_endpoint *remote, uint32_t mtu)
 {
 	struct clv_tuple tuple = { .local = tunnel_of(w)->flow.local, .remote = *remote };
 
@@ -96,7 +96,7 @@ static void say(struct world *w, const struct clv_endpoint *remote, uint32_t mtu
 	world_run(w, 10 * CLV_MSEC, NULL);
 }
 
-static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **state)
+static void test_a_reduced_path_mtu_to_the_target_lasts_ten_minutes(void **state)
 {
 	struct world *w = world_new(
 		&(struct world_params){ .limits = { .conn_idle_ns = 3600 * CLV_SEC },
@@ -109,15 +109,15 @@ static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **sta
 	assert_true(raw_tunnel(r));
 	other = w->target;
 	other.port++;
-	say(w, &other, 1000);	  /* about no tunnel of ours */
-	say(w, &w->target, 0);	  /* unreachable: counted, and that is all */
-	say(w, &w->target, 9000); /* wider than it is */
+	report_mtu(w, &other, 1000);	 /* about no tunnel of ours */
+	report_mtu(w, &w->target, 0);	 /* unreachable: counted, and that is all */
+	report_mtu(w, &w->target, 9000); /* larger than it is */
 	raw_datagram(r, 0, 0, payload, 1200);
 	raw_run(r, 100 * CLV_MSEC);
 	assert_int_equal(w->target_received, 1);
 	assert_int_equal(world_count(w, CLV_COUNT_ICMP_UNREACHABLE), 1);
 
-	say(w, &w->target, 1000);
+	report_mtu(w, &w->target, 1000);
 	assert_int_equal(world_count(w, CLV_COUNT_ICMP_TOO_BIG), 2);
 	raw_datagram(r, 0, 0, payload, 1000 - 28);
 	raw_datagram(r, 0, 0, payload, 1000 - 27);
@@ -139,9 +139,9 @@ static void test_a_narrower_way_to_the_target_is_believed_for_a_while(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_target_hears_what_fits_the_tunnel),
+		cmocka_unit_test(test_the_target_gets_too_big_with_the_size_that_fits),
 		cmocka_unit_test(test_errors_to_targets_are_limited),
-		cmocka_unit_test(test_a_narrower_way_to_the_target_is_believed_for_a_while),
+		cmocka_unit_test(test_a_reduced_path_mtu_to_the_target_lasts_ten_minutes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A relay and a client in one process: the way of a datagram through handshake, hand-over, tunnel. */
+/* A relay and a client in one process: handshake, hand-over, tunnel, datagrams. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@ static void test_handshake_and_hand_over(void **state)
 
 	(void)state;
 	assert_true(world_connect(w, 0));
-	world_run(w, 100 * CLV_MSEC, NULL); /* the Finished message is on its way */
+	world_run(w, 100 * CLV_MSEC, NULL); /* the Finished message is in flight */
 	assert_int_equal(world_count(w, CLV_COUNT_HANDSHAKES), 1);
 	world_free(w);
 }
@@ -56,7 +56,7 @@ static void test_echo_in_capsules(void **state)
 	echo_sizes(&(struct world_params){ .no_datagrams = true });
 }
 
-/* A question each millisecond, each answered: on a short path the ACKs ride with the answers. */
+/* A request each millisecond, each answered: on a short path the ACKs travel with the answers. */
 static void test_no_packet_for_an_ack_that_can_ride_along(void **state)
 {
 	enum { QUESTIONS = 200 };
@@ -76,7 +76,7 @@ static void test_no_packet_for_an_ack_that_can_ride_along(void **state)
 	world_free(w);
 }
 
-/* One way, ten datagrams in a millisecond: an ACK is for eight of them, or for a millisecond. */
+/* In one direction, ten datagrams in a millisecond: an ACK covers eight of them, or a millisecond. */
 static void test_acks_are_few_where_nothing_comes_back(void **state)
 {
 	enum { DATAGRAMS = 800 };

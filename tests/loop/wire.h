@@ -2,8 +2,8 @@
 /*
  * wire - a lossy network in memory on a fake clock, and the ports that hang on it.
  *
- * Every datagram sent is copied, delayed, perhaps lost, doubled or held back, and handed to whoever
- * claims its destination.  The same seed gives the same run.
+ * Every datagram sent is copied, delayed, perhaps lost, doubled or held back, and delivered to the
+ * end that accepts its destination.  The same seed gives the same run.
  */
 #ifndef LOOP_WIRE_H
 #define LOOP_WIRE_H

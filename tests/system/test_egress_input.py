@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Unexpected packets at egress ports: forged sources, wrong checksums, fragments, ICMP errors."""
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,8 @@ with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SO
 class Tap:
     """A tunnel from peer-v4 to a target's echo server, and the addresses that a forger needs."""
 
-    def __init__(self, lab, relay, forward, target, address):
+    def __init__(self, lab, relay, forward, target, address, injector):
+        self.injector = injector
         self.lab, self.relay, self.target = lab, relay, lab[target]
         others = self.ports(relay)    # tunnels of the test before may not be gone yet
         self.client = forward("peer-v4", relay, address)
@@ -43,8 +45,6 @@ class Tap:
         self.link = "v6" if self.is_v6 else "v4"
         self.here = lab["relay"].addr6 if self.is_v6 else lab["relay"].addr4
         self.there = self.target.addr6 or self.target.addr4
-        shown = lab["relay"].ip("link", "show", "dev", self.link)
-        self.mac = re.search(r"link/ether (\S+)", str(shown)).group(1)
         self.ip = "IPv6" if self.is_v6 else "IP"
         # The relay's packet to the target, as errors quote it.
         self.quoted = (f"{self.ip}(src={self.here!r}, dst={self.there!r})"
@@ -64,9 +64,9 @@ class Tap:
                 f" / Raw({payload!r})")
 
     def send(self, *expressions):
-        sent = self.target.json([sys.executable, INJECT, self.link, self.mac],
-                                text="\n".join(expressions) + "\n")
-        assert sent >= len(expressions)
+        self.injector.stdin.write("\n".join(expressions) + "\n\n")
+        self.injector.stdin.flush()
+        assert int(self.injector.stdout.readline()) >= len(expressions)
 
     def marker(self):
         """Wait until everything sent before has been handled: it arrives in order."""
@@ -92,12 +92,27 @@ class Tap:
             "same": [1, 500, 0], "different": [], "missing": []}
 
 
+@pytest.fixture(scope="module")
+def injectors(lab):
+    """inject.py on each target, toward the relay: scapy takes seconds to start."""
+    started = {}
+    for target in TARGETS:
+        link = lab[target].spec.links[0].name
+        shown = lab["relay"].ip("link", "show", "dev", link)
+        mac = re.search(r"link/ether (\S+)", shown).group(1)
+        started[target] = lab[target].popen([sys.executable, INJECT, link, mac], text=True,
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for injector in started.values():
+        assert injector.stdout.readline() == "ready\n"
+    return started
+
+
 @pytest.fixture
-def tap(lab, relay, forward, targets):
+def tap(lab, relay, forward, targets, injectors):
     made = []
 
     def make(target):
-        made.append(Tap(lab, relay, forward, target, targets[target]))
+        made.append(Tap(lab, relay, forward, target, targets[target], injectors[target]))
         return made[-1]
 
     yield make
