@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a datagram costs the program that forwards it: CPU time of the cheapest of several attempts."""
+"""The cost of forwarding a datagram: CPU time of the cheapest of several attempts."""
 import contextlib
 
 from rig import BenchError, Spent, shared_core
 
-# Bursts of 64, with pauses as long as so many more would take: how much comes is up to the machine.
+# Bursts of 64 with pauses as long as so many more would take: the rate depends on the machine.
 FLOODS = (("flood", 64, 128), ("flood", 64, 1024))
 
 
 def cheapest(bench, name, attempts, attempt, saturated=False):
-    """The sample of the attempt that cost least: what saturates one program drowns another.
+    """Keep the cheapest attempt, because the rate that saturates one program overwhelms another.
 
     attempt(one) returns (microseconds, facts), or None when next to nothing got through.
-    saturated: whatever is offered shall be more than the program has time for; what it costs when
-    it has its core to itself is kept beside it, as `alone`."""
+    saturated: the program gets less time than the load needs; its cost with a core to itself is kept
+    beside the sample, as `alone`."""
     with shared_core() if saturated else contextlib.nullcontext():
         found = [one for one in map(attempt, attempts) if one]
     if not found:
@@ -33,7 +33,7 @@ def per_datagram(made, datagrams):
 
 
 def cost_of(spent, done, made, took_ns, **facts):
-    """What an attempt returns to cheapest."""
+    """The result of an attempt, for cheapest."""
     if done < 100:
         return None
     total, user = spent.since()
@@ -48,7 +48,7 @@ def cost_of(spent, done, made, took_ns, **facts):
 def flooded(bench, name, pid, far, load, commands=FLOODS, tids=None, counted="packets", **facts):
     """CPU of a process, or of some of its threads, for each datagram that got through.
 
-    counted: which of the far end's counters says that."""
+    counted: the far end's counter of those."""
     def attempt(command):
         before, spent = far.ask("count")[counted], Spent(pid, tids)
         made = load.ask(command[0], load.rig.msec, *command[1:])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine takes for moving a UDP datagram from one link of the relay to the other, without
-a relay: in XDP, by AF_XDP, by sockets."""
+"""The machine's cost of moving a UDP datagram from one link of the relay to the other without a relay:
+in XDP, over AF_XDP, over sockets."""
 import re
 
 from cost import FLOODS, flooded
@@ -12,7 +12,7 @@ OUT_PORT = 9001         # of the forwarder, toward the target
 # ---- XDP alone ----
 
 def xdp(bench):
-    """Drop, redirect, and 4->6 with redirect: time of the program itself, by the kernel's count."""
+    """Drop, redirect, and 4->6 with redirect: the run time of the program by the kernel's count."""
     rig = bench.rig
     for what in ("drop", "redirect", "rewrite"):
         with bench.scene():
@@ -31,8 +31,8 @@ def xdp(bench):
 # ---- AF_XDP and sockets ----
 
 def xsk(bench, size, handed=False, commands=FLOODS, suffix=""):
-    """handed: the far end hands what comes to an AF_XDP socket, as it does for a load that has to
-    acknowledge.  veth bills that to the sender; the difference to dropping is how much."""
+    """handed: the far end redirects datagrams to an AF_XDP socket, as for a load that has to
+    acknowledge.  veth charges that to the sender; the difference to dropping is its cost."""
     rig = bench.rig
     with bench.scene():
         far = rig.far(6, *(("--xsk", f"{PORT}-{PORT}", "--drain") if handed

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel does for the relay elsewhere: its XDP program, and receiving, on whichever core sends
-to it under veth."""
+"""The kernel's work for the relay outside its threads: the XDP program and receiving, which under veth
+run on the sender's core."""
 import contextlib
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import tunnels
 from rig import LOAD_PORTS, PORT, BenchError
 
 STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
-GENTLE = ("flood", 64, 1024)    # no more than the relay takes
+GENTLE = ("flood", 64, 1024)    # no more than the relay can process
 RATE = 100000
 
 
 @contextlib.contextmanager
 def program_times():
-    """The kernel counts what BPF programs take, and spends about 20 ns for that each time."""
+    """Have the kernel measure the run time of BPF programs, which costs about 20 ns each time."""
     was = STATS.read_text(encoding="ascii")
     STATS.write_text("1", encoding="ascii")
     try:
@@ -43,7 +43,7 @@ def shares(bench, size):
         rig.start(rig.relay_host, rig.tools / "load/far", "v6", "--drop", 9)
         nothing = sender(rig.load_raw(6, "target-v6", PORT, 9, size), rig.msec)
     with bench.scene():
-        rig.start_relay(config=tunnels.config("xdp", looks_on=False))
+        rig.start_relay(config=tunnels.config("xdp", busy_polls=False))
         rig.far(4, "--xsk", LOAD_PORTS)
         rig.far(6, "--drop", PORT)
         load = rig.load_tunnel(4, (6, PORT), "--conns", tunnels.CONNS, "--tunnels", 1)
@@ -63,7 +63,7 @@ def shares(bench, size):
                 direction()
                 count, took = (b - a for a, b in zip(before, runs(rig, device)))
                 if not count:
-                    raise BenchError("the kernel does not count what XDP programs take")
+                    raise BenchError("the kernel does not count the run time of XDP programs")
                 bench.keep(f"xdp_{name}_{size}", took / 1000 / count, datagrams=count)
         load.tell("listen", rig.msec + 300)
         there = sender(raw, rig.msec)

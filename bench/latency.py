@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Round trips of an application: direct, through a plain forwarder, through a tunnel of our client.
 
-    core 0: the peer's host: the application and its client; the relay's control
+    core 0: the peer's host (application and client), the relay's control
     core 1: the relay's worker or the forwarder, and the target
 
-A switch from core to core costs about the same as the whole rest here, so each path has the same
-number of them.  Nothing spins beyond what the programs do by themselves.
+A switch between cores costs about as much as all the rest, so each path has the same number of them.
+Nothing spins except for what the programs do by themselves.
 """
 import contextlib
 import time
@@ -49,7 +49,7 @@ def echo(rig):
 
 
 def tunnel(rig, target):
-    """Our client beside the application.  Returns it and where the application sends."""
+    """Our client on the application's core.  Returns it; the application sends to its address."""
     peer = rig.lab["peer-v4"]
     peer.pin_cpu = PEER_CORE
     client = daemon.Forward(peer, rig.relay.address(4), target, rig.relay.fingerprint).wait()
@@ -96,8 +96,8 @@ def relayed(bench, suffix=""):
 
 
 def loaded(bench, rate, suffix=""):
-    """With so many datagrams a second of 1200 bytes in ten other tunnels; their load has to share
-    the peer's core."""
+    """With so many datagrams of 1200 bytes per second in ten other tunnels, whose load shares the
+    peer's core."""
     rig = bench.rig
     with bench.scene():
         target, address = echo(rig)
@@ -114,10 +114,10 @@ def loaded(bench, rate, suffix=""):
 
 
 def storm(bench):
-    """p99 of a tunnel in turns of quiet and of a storm of handshakes by another peer.  The tunnel's
-    ends stand for other machines, and so come first on the core they share with control here."""
+    """p99 of a tunnel, alternately without and with a storm of handshakes by another peer.  The
+    tunnel's ends stand for other machines, so they take precedence on the core shared with control."""
     rig = bench.rig
-    peer, stranger = rig.lab["peer-v4"], rig.lab["peer-v6"]
+    peer, attacker = rig.lab["peer-v4"], rig.lab["peer-v6"]
     with bench.scene():
         peer.ahead = True
         try:
@@ -133,19 +133,19 @@ def storm(bench):
         for _ in range(STORM_PAIRS):
             got = app.ask("send", SIZE, RATE, rig.msec, timeout=60)
             bench.keep("quiet_p99", got["p99_us"], lost=got["sent"] - got["received"])
-            stranger.pin_cpu = PEER_CORE
-            strangers = stranger.start(
+            attacker.pin_cpu = PEER_CORE
+            flood = attacker.start(
                 ["nice", "-n", "19", rig.lab.tool("storm"), "--kind", "handshakes", "--rate",
                  STORM_RATE, "--seconds", round(rig.msec / 1000) + 2, "--pin",
                  relay.fingerprint.partition(":")[2], relay.address(6)], name="storm")
-            stranger.pin_cpu = None
+            attacker.pin_cpu = None
             time.sleep(STORM_RISE_SEC)
             before, start = rig.counters()["handshakes"], time.monotonic()
             got = app.ask("send", SIZE, RATE, rig.msec, timeout=60)
             made = (rig.counters()["handshakes"] - before) / (time.monotonic() - start)
             bench.keep("storm_p99", got["p99_us"], lost=got["sent"] - got["received"],
                        handshakes_per_sec=round(made))
-            daemon.result_of(strangers)
+            daemon.result_of(flood)
         app.stop()
         client.stop()
         target.stop()
@@ -160,7 +160,7 @@ def paths(bench, rate, suffix=""):
 
 @contextlib.contextmanager
 def far_away(bench):
-    """In it, the peer has a link of 5 ms in each direction."""
+    """Within it, the peer has a link of 5 ms in each direction."""
     near = bench.rig
     spec = topology.matrix().tuned("peer-v4", "v4", hop=("--delay", DELAY_MS))
     with Lab(spec, build=near.lab.build) as lab:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users would take instead of Culvert, on the same work, as its own documentation has it for speed."""
+"""The alternatives to Culvert on the same work, each configured for speed as its documentation says."""
 import re
 import shutil
 import subprocess
@@ -10,14 +10,14 @@ import newer
 from cost import FLOODS, back, flooded, out
 from rig import CORE, LOAD_PORTS, NICE, PEER_PORT, PORT, BenchError, daemon, prefer, set_cpu
 
-STABLE = "bookworm"     # Debian's release that Culvert is for; newer.SUITE is the one after
+STABLE = "bookworm"     # the Debian release that Culvert targets; newer.SUITE is the next one
 MASQUE_GO_RATES = (30000, 60000, 100000)
 TURN_PORT, PROXY_PORT, QUIC_PORT = 3478, 3479, 8443
 
 
 def both(bench, name, size, pid, to_target, relayed_port):
-    """To the target and back, for a peer without a tunnel.  relayed_port(): where the target sends
-    to, once something has come from the peer."""
+    """Both directions, for a peer without a tunnel.  relayed_port(): the port that the target sends
+    to, which exists after a datagram of the peer."""
     rig = bench.rig
     set_cpu(pid, CORE, batch=True)
     prefer(pid, NICE)
@@ -44,7 +44,7 @@ def coturn_program(suite):
 
 
 def coturn(bench, size, name="coturn", suite=STABLE):
-    """ChannelData both ways, one relay thread, no authentication and no logging: its fastest."""
+    """ChannelData in both directions, one relay thread, no authentication, no logging: its fastest."""
     rig = bench.rig
     program = bench.once(f"coturn-{suite}", coturn_program(suite))
     host, peer = rig.relay_host, rig.lab["peer-v4"]
@@ -62,14 +62,14 @@ def coturn(bench, size, name="coturn", suite=STABLE):
                 daemon.endpoint(rig.lab["target-v6"].addr6, PORT))
             to_target = rig.load_raw(4, "peer-v4", PEER_PORT, TURN_PORT, size + 4, "--hex",
                                      f"4000{size:04x}")
-            both(bench, name, size, server.popen.pid, to_target, lambda: turn.said[0]["port"])
+            both(bench, name, size, server.popen.pid, to_target, lambda: turn.preamble[0]["port"])
         finally:
             server.kill()
 
 
 # ---- nginx ----
 
-# One process, and a socket for each peer as it has for any: it knows no other way.
+# One process with a socket for each peer, its only mode.
 NGINX = """\
 load_module %(modules)s/ngx_stream_module.so;
 daemon off;

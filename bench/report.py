@@ -45,7 +45,7 @@ PART_OF = {
 
 
 def worst(*values):
-    """The dearer direction; None unless both were measured."""
+    """The more expensive direction; None unless both were measured."""
     return None if None in values else max(values)
 
 
@@ -57,24 +57,24 @@ def over(a, b):
     return None if a is None or b is None or not b else a / b
 
 
-def handing(value, size, suffix=""):
-    """What handing a datagram to a client that has to acknowledge costs more than dropping it; veth
-    bills that to the sender, and it is the far end's own."""
+def redirection(value, size, suffix=""):
+    """The cost of redirecting a datagram to a client that has to acknowledge, beyond dropping it:
+    veth charges it to the sender, though it is the far end's work."""
     more = less(value(f"floor_xsk_handed_{size}{suffix}"), value(f"floor_xsk_{size}{suffix}"))
     return None if more is None else max(more, 0)
 
 
 def cost(value, prefix, size, suffix=""):
-    """Of a relay's cost for each datagram, the dearer direction, with far ends that drop."""
-    back = less(value(f"{prefix}_to_peer_{size}{suffix}"), handing(value, size, suffix))
+    """A relay's cost for each datagram: the more expensive direction, with far ends that drop."""
+    back = less(value(f"{prefix}_to_peer_{size}{suffix}"), redirection(value, size, suffix))
     return worst(value(f"{prefix}_to_target_{size}{suffix}"), back)
 
 
 def derived(value):
-    """What follows from the samples of one round.  value(name): the sample in it, or None."""
+    """Figures derived from the samples of one round.  value(name): a sample of it, or None."""
     sizes = (64, 512, 1200)
     found = {f"cost_tunnel_{size}": cost(value, "tunnel", size) for size in sizes}
-    found |= {f"handing_{size}": handing(value, size) for size in sizes}
+    found |= {f"handing_{size}": redirection(value, size) for size in sizes}
     found["cost_tunnel_1200_20pct"] = cost(value, "tunnel", 1200, "_20pct")
     for number in (1, 100, 1000, 10000):
         found[f"scale_tunnels_{number}"] = cost(value, f"scale_tunnels_{number}", 1200)
@@ -86,7 +86,7 @@ def derived(value):
 
 
 def ratios_of(value):
-    """All ratios of one round.  value(name): a sample or what was derived in it, or None."""
+    """All ratios of one round.  value(name): a sample or derived figure of it, or None."""
     ours = value("cost_tunnel_1200")
     return {
         "tunnel_1200_vs_masque_go": over(value("cost_masque_go_1200"), ours),
@@ -125,7 +125,7 @@ class Report:
         self.ratios = self._ratios()
 
     def _ratios(self):
-        """Medians of the ratios of each round: what is compared was measured within minutes."""
+        """Medians of the ratios of each round, whose figures were measured within minutes."""
         by_round = [ratios_of(lambda name, r=r: self._value(name, r)) for r in range(self.rounds)]
         found = {}
         for name, (goal, more) in GOALS.items():
@@ -148,7 +148,7 @@ class Report:
         return "not measured: " + self.missing.get(part, f"part {part} was not chosen")
 
     def json(self):
-        # The values alone are what others read; goals and rounds are beside them.
+        # Other programs read the values alone; goals and rounds are beside them.
         return {"about": self.about,
                 "ratios": {name: one["value"] for name, one in self.ratios.items()},
                 "goals": self.ratios, "not_measured": self.missing,
@@ -159,7 +159,7 @@ class Report:
                             for name, value in self.medians.items()},
                 "samples": self.samples}
 
-    # ---- words ----
+    # ---- text ----
 
     def table(self):
         lines = ["# What was measured", "", f"{self.about['culvertd']}, kernel "
@@ -181,12 +181,12 @@ class Report:
         lines += ["", *(f"Not measured: {part}: {why}" for part, why in self.missing.items())]
         return "\n".join(lines) + "\n"
 
-    # ---- pictures ----
+    # ---- plots ----
 
     def bars(self, title, names, unit="us", log_from=None):
         """A gnuplot program for bars of medians with their spread; None without any.
 
-        log_from: where a logarithmic axis begins, for what differs by powers of ten."""
+        log_from: where a logarithmic axis begins, for figures that differ by powers of ten."""
         names = [name for name in names if name in self.samples]
         if not names:
             return None

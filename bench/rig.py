@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab as a test bench: far ends at the switches, loads that are talked to, who spent what.
+"""The lab as a test bench: far ends at the switches, loads controlled by lines, and CPU accounting.
 
-Far ends and loads sit on the switch's side of the relay's own links, so that between them and the
-relay there is one veth pair and nothing else.  They speak with the addresses of the lab's hosts,
-whose kernels answer for their link addresses.
+Far ends and loads are on the switch's side of the relay's links, so that only one veth pair is between
+them and the relay.  They use the addresses of the lab's hosts, whose kernels answer ARP and neighbour
+solicitations for them.
 """
 import contextlib
 import glob
@@ -25,26 +25,26 @@ from lab import Lab, LabHost, build_folder  # noqa: E402
 PORT = 7000             # of the target
 PEER_PORT = 9000        # of a peer without a tunnel
 LOAD_PORTS = "30000-31999"  # of load_tunnel's connections
-CORE, OTHER = 0, 1      # what is measured has a core for itself; the rest shares the other
-NICE = -5               # of all that is measured or loads it: other jobs of the machine are noise
-NICE_WAITED_FOR = -15   # of what latency depends on
+CORE, OTHER = 0, 1      # the measured program has a core to itself; the rest shares the other
+NICE = -5               # of measured programs and loads: other work on the machine is noise
+NICE_WAITED_FOR = -15   # of programs that latency depends on
 NETS = {4: "net4", 6: "net6"}
 
 
 class BenchError(Exception):
-    """A measurement that could not be made; the text says why."""
+    """A measurement that could not be made; the text has the reason."""
 
 
 def set_thread(tid, cpu, batch=False):
-    """Pin a thread; batch: it is not to interrupt others when it wakes."""
+    """Pin a thread; batch: it does not preempt others when it wakes."""
     os.sched_setaffinity(tid, {cpu})
     if batch:
         os.sched_setscheduler(tid, os.SCHED_BATCH, os.sched_param(0))
 
 
 def prefer(pid, nice=NICE_WAITED_FOR):
-    """Have a process of ours run before what else the machine does.  Programs of the bench are
-    sessions of their own, and sessions share the machine where the kernel groups them."""
+    """Give a process of ours precedence over other work.  Programs of the bench are sessions of their
+    own, and sessions share the machine where the kernel groups them."""
     for task in os.listdir(f"/proc/{pid}/task"):
         os.setpriority(os.PRIO_PROCESS, int(task), nice)
     with contextlib.suppress(OSError):  # no groups
@@ -96,8 +96,8 @@ while time.monotonic() < until:
 
 @contextlib.contextmanager
 def shared_core():
-    """Something else wants the measured core just as much, so that a program has half of it: less
-    than any load asks for."""
+    """A spinning process takes half of the measured core, so that a program has less than any load
+    needs."""
     with subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True) as spin:
         try:
             set_cpu(spin.pid, CORE)
@@ -108,7 +108,7 @@ def shared_core():
 
 
 class Talk:
-    """A program of the bench on a host, asked by lines on its input, answering in JSON."""
+    """A program of the bench on a host, which answers lines of its input in JSON."""
 
     def __init__(self, rig, host, argv, cpu=OTHER, batch=False, ready=90):
         self.rig, self.name, self.buffer = rig, Path(str(argv[0])).name, b""
@@ -119,9 +119,9 @@ class Talk:
         host.pin_cpu = None
         self.pid = self.popen.pid
         rig.running.append(self)
-        self.said = []
+        self.preamble = []
         while (line := self.line(ready)) != "ready":
-            self.said.append(json.loads(line))
+            self.preamble.append(json.loads(line))
         prefer(self.pid, NICE)
         if batch:
             set_cpu(self.pid, cpu, batch=True)
@@ -202,7 +202,7 @@ class Rig:
 
     def start_relay(self, config=None, datapath="xdp", cpu=CORE, others=OTHER, batch=True, args=()):
         """cpu: of the worker, where there is one; others: of control.
-        batch: the worker is not to interrupt a load when it wakes."""
+        batch: the worker does not preempt a load when it wakes."""
         relay = daemon.Relay(self.relay_host, self.folder, log=self.lab.build / "bench.log",
                              config=config, datapath=datapath, args=args)
         self.relay = relay
@@ -223,7 +223,7 @@ class Rig:
         return self.lab[host].addr4 if family == 4 else self.lab[host].addr6
 
     def load_tunnel(self, family, to, *options, trust=None, at=None, **how):
-        """load_tunnel in the place of peer-vFAMILY.  to: (family, port) of the target.
+        """load_tunnel with the addresses of peer-vFAMILY.  to: (family, port) of the target.
         at: another relay than the running one."""
         peer = f"peer-v{family}"
         at = at or self.relay.address(family)
@@ -236,7 +236,7 @@ class Rig:
             **how)
 
     def load_raw(self, family, sender, from_port, to_port, size, *options, **how):
-        """load_raw in the place of a host, toward the relay."""
+        """load_raw with the addresses of a host, toward the relay."""
         return self.start(
             self.switch(family), self.tools / "load/load_raw", "relay",
             "--from", f"{self.mac(sender, family)},"
@@ -249,7 +249,7 @@ class Rig:
         return self.relay.ctl("status")["counters"]
 
     def clear(self):
-        """End what a measurement left running."""
+        """Stop the programs of a measurement."""
         for talk in reversed(self.running):
             talk.stop()
         self.running.clear()

@@ -25,8 +25,8 @@ def many_conns(bench):
 
 
 def capacity(bench, size):
-    """The highest rate toward targets of which less than LOSS is lost; the load shares the machine,
-    so it may be the load's: then load_limited says so."""
+    """The highest rate toward targets of which less than LOSS is lost.  The load shares the machine;
+    load_limited is true where it could not offer more."""
     rig = bench.rig
     with bench.scene():
         relay = rig.start_relay(config=tunnels.config("xdp"))
@@ -57,7 +57,7 @@ def resident(pid):
 
 
 def memory(bench):
-    """How the relay grows by idle connections, and by idle tunnels."""
+    """The memory of idle connections and idle tunnels in the relay."""
     rig = bench.rig
     with bench.scene():
         relay = rig.start_relay(config=tunnels.config("xdp"))
@@ -70,7 +70,7 @@ def memory(bench):
             load.ask("listen", 300)
             return resident(relay.pid) - before, load
 
-        _, warm = grown(6, WARM_CONNS, 1)   # what is made once
+        _, warm = grown(6, WARM_CONNS, 1)   # objects that are made once
         warm.stop()
         conns, _ = grown(4, IDLE_CONNS, 0)
         each = max(conns / IDLE_CONNS, 0)
@@ -82,8 +82,8 @@ def memory(bench):
 
 
 def handshakes(bench):
-    """Full handshakes, each closed at once: what control spends.  Its core is its own here; the
-    clients, as dear as the relay, have the other, so that the rate is what control could do."""
+    """Full handshakes, each closed at once: CPU time of control.  Control has a core to itself, and
+    the clients, as expensive as the relay, have the other."""
     rig = bench.rig
     with bench.scene():
         relay = rig.start_relay(config=tunnels.config("xdp"), cpu=OTHER, others=CORE)
@@ -109,13 +109,13 @@ def handshakes(bench):
 
 
 def two_workers(bench):
-    """Two queues and a worker for each; the cores have them and the load."""
+    """Two queues and a worker for each, on cores that they share with the load."""
     near = bench.rig
     with Lab(topology.matrix(relay_queues=2), build=near.lab.build) as lab:
         bench.rig = rig = Rig(lab, near.folder, near.msec)
         try:
             with bench.scene():
-                relay = rig.start_relay(config=tunnels.config("xdp", workers=2, looks_on=False))
+                relay = rig.start_relay(config=tunnels.config("xdp", workers=2, busy_polls=False))
                 far = tunnels.ends(rig, 4, 6)
                 load = rig.load_tunnel(4, (6, PORT), "--conns", tunnels.CONNS, "--tunnels", 1,
                                        "--queues", 2)

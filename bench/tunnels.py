@@ -5,7 +5,7 @@ import time
 from cost import FLOODS, back, cheapest, cost_of, out, per_datagram
 from rig import LOAD_PORTS, OTHER, PORT, BenchError, Spent, daemon
 
-RATES = (400000, 600000, 1000000)    # the last is more than the load makes on its core
+RATES = (400000, 600000, 1000000)    # the last is more than the load can send on its core
 CONNS = 10
 IDLE_SEC = 4
 HAIRPIN_PORT, HAIRPIN_RATES = 7200, (50000, 200000)
@@ -13,21 +13,21 @@ PLAIN_HEADERS = 14 + 20 + 8  # of a datagram of IPv4, on Ethernet
 PLAIN_HEADERS6 = 14 + 40 + 8
 
 
-# Strangers' handshakes are rationed, and so are those of one source, which all loads are.
+# Handshakes of unvalidated sources are limited, and those of one source, which all loads share.
 UNGUARDED = """\
 guard { host-per-sec = 0  net-per-sec = 0 }
 limits { conns-per-host = 100000  conns-per-net = 100000 }
 """
 
 
-def config(datapath, workers=1, looks_on=True):
-    """looks_on=False: a worker that is not saturated sleeps at once, so that its CPU time is work."""
+def config(datapath, workers=1, busy_polls=True):
+    """busy_polls=False: an unsaturated worker sleeps at once, so that its CPU time is work."""
     text = daemon.CONFIG % {"datapath": datapath} + UNGUARDED + f"workers = {workers}\n"
-    return text if looks_on else text + "io { spin-usec = 0 }\n"
+    return text if busy_polls else text + "io { spin-usec = 0 }\n"
 
 
 def ports_file(rig, target_family):
-    """The relay's ports toward the targets, one a line."""
+    """A file of the relay's ports toward the targets, one per line."""
     tunnels = rig.relay.ctl("tunnels")["tunnels"]
     path = rig.folder / f"ports-{target_family}"
     path.write_text("".join(one["local"].rpartition(":")[2] + "\n" for one in tunnels))
@@ -35,7 +35,7 @@ def ports_file(rig, target_family):
 
 
 def ends(rig, family, target):
-    """The far ends of a pair of families.  Returns the one that counts what targets get."""
+    """The far ends of a pair of families.  Returns the one that counts datagrams to targets."""
     if family == target:
         return rig.far(family, "--xsk", LOAD_PORTS, "--drop", PORT)
     rig.far(family, "--xsk", LOAD_PORTS)
@@ -47,7 +47,7 @@ def both(bench, prefix, sizes, family=4, target=6, datapath="xdp", conns=CONNS, 
     """Samples PREFIX_DIRECTION_SIZE.  rates: {suffix: (datagrams/s, ...)} instead of saturation."""
     rig = bench.rig
     with bench.scene():
-        relay = rig.start_relay(config=config(datapath, looks_on=bool(rates)), datapath=datapath)
+        relay = rig.start_relay(config=config(datapath, busy_polls=bool(rates)), datapath=datapath)
         far = ends(rig, family, target)
         load = rig.load_tunnel(family, (target, PORT), "--conns", conns, "--tunnels", tunnels)
         tids = relay.workers
@@ -70,10 +70,10 @@ def both(bench, prefix, sizes, family=4, target=6, datapath="xdp", conns=CONNS, 
 
 
 def echo(bench, size):
-    """There and back at a time: of each of the two datagrams."""
+    """Both directions at the same time: the cost of each of the two datagrams."""
     rig = bench.rig
     with bench.scene():
-        relay = rig.start_relay(config=config("xdp", looks_on=False))
+        relay = rig.start_relay(config=config("xdp", busy_polls=False))
         rig.far(4, "--xsk", LOAD_PORTS)
         far = rig.far(6, "--echo", PORT)
         load = rig.load_tunnel(4, (6, PORT), "--conns", CONNS, "--tunnels", 1)
@@ -90,12 +90,12 @@ def echo(bench, size):
 
 
 def hairpin(bench, size):
-    """Between two bound tunnels of the relay, one of a peer of each family; by culvert bind, which
-    is far slower than the relay."""
+    """Between two bound tunnels of the relay, one of a peer of each family; the load is culvert
+    bind, which is far slower than the relay."""
     rig = bench.rig
     server, client = rig.lab["peer-v6"], rig.lab["peer-v4"]
     with bench.scene():
-        relay = rig.start_relay(config=config("xdp", looks_on=False))
+        relay = rig.start_relay(config=config("xdp", busy_polls=False))
         for host in (server, client):
             host.pin_cpu = OTHER
         sink = daemon.echo(server, HAIRPIN_PORT, "--sink")
@@ -119,7 +119,7 @@ def hairpin(bench, size):
 
 
 def idle(bench):
-    """Share of a core that a worker with connections and tunnels takes when nothing comes."""
+    """The share of a core that a worker with connections and tunnels uses without traffic."""
     rig = bench.rig
     with bench.scene():
         relay = rig.start_relay(config=config("xdp"))
@@ -133,8 +133,8 @@ def idle(bench):
 
 
 def wire(bench, size, rate):
-    """What tunnelling adds on the peer's link, acknowledgements and all, for each byte of payload;
-    the same datagrams without a tunnel have their headers too.  The dearer direction."""
+    """What tunnelling adds on the peer's link, acknowledgements included, for each byte of payload,
+    beyond the headers of the same datagrams without a tunnel.  The more expensive direction."""
     rig = bench.rig
     with bench.scene():
         relay = rig.start_relay(config=config("xdp"))

@@ -3,7 +3,7 @@
 
     turn.py SERVER:PORT LOCAL:PORT TARGET:PORT
 
-Says the relayed port as JSON and then "ready".  ChannelData itself comes from load_raw, which sends
+Prints the relayed port as JSON and then "ready".  ChannelData itself comes from load_raw, which sends
 with the addresses of this socket.
 """
 import ipaddress

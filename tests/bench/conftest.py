@@ -1,20 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bench's own modules are imported from its folder, and its lab from theirs."""
-import os
+"""The bench's modules are imported from its directory, and the lab from the lab's."""
 import sys
 from pathlib import Path
-
-import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "bench"), str(TESTS / "lab")]
 
-import netns  # noqa: E402 (the path above finds it)
-
-
-@pytest.fixture(scope="session")
-def root():
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the lab makes network namespaces")
-    netns.preflight()
-    netns.remove_stale()
+from lab_fixtures import root  # noqa: E402, F401 (the path above finds it)

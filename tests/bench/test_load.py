@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Half a minute of load, below and beyond what the relay carries: how fast does not matter here,
-only that every datagram arrives or is in a counter that says why not.  `make bench-quick` runs it.
+"""Half a minute of load, below and above the relay's capacity: speed does not matter here, only that
+every datagram arrives or is in a counter of drops.  `make bench-quick` runs it.
 
     load_tunnel (ten connections, fifty tunnels)  ->  relay  ->  far: drops, or sends back
                                                              <-  load_raw
@@ -21,12 +21,12 @@ CONNS, TUNNELS = 10, 5
 CALM, TOO_MUCH = 20000, 10**6   # datagrams a second
 MSEC = 400
 UDP_GRO_MOST = 64               # datagrams that the kernel counts as one when a socket is full
-REST_SEC = 0.25                 # longer than anything waits in a queue
+REST_SEC = 0.25                 # longer than any datagram waits in a queue
 
 
 @pytest.fixture(scope="module", params=("xdp", "sock"))
 def rig(root, request, tmp_path_factory):
-    """A relay under a load client; all that is lost by an end or a link is in rig.losses()."""
+    """A relay with far ends; what an end or a link loses is in losses()."""
     with Lab(topology.matrix(), build=build_folder()) as lab:
         rig = Rig(lab, tmp_path_factory.mktemp("r"), MSEC)
         try:
@@ -51,7 +51,7 @@ def echoed(rig, load):
 
 
 def losses(rig, family):
-    """Packets that a link of the relay, or a socket behind it, says it lost."""
+    """Packets that a link of the relay or its sockets dropped, by their counters."""
     lost = 0
     for end, device in ((rig.relay_host, f"v{family}"), (rig.switch(family), "relay")):
         said = end.run(["sh", "-c", f"ip -s -j link show {device}; ethtool -S {device}"]).stdout
@@ -64,7 +64,7 @@ def losses(rig, family):
 
 
 def take(rig, load):
-    """A reading, once nothing moves any more."""
+    """A reading, once all counters stand still."""
     seen = []
 
     def is_at_rest():
@@ -80,12 +80,12 @@ def take(rig, load):
 
 
 def between(what, sent, came, lost):
-    """In words, unless came is what was sent, less some or all of what is known to be lost."""
+    """An error, unless came is what was sent, less at most the known losses."""
     return [] if 0 <= sent - came <= lost else [f"{what}: {sent} sent, {came} came, {lost} lost"]
 
 
 def errors(before, after, raw_sent=0, is_echo=False):
-    """What does not add up, in words."""
+    """The sums that do not agree, as text."""
     wrong = balance.errors(before["relay"], after["relay"])
     relay = balance.difference(before["relay"], after["relay"])["relay"]
     d = balance.difference({k: before[k] for k in ("far", "lost", "load")},

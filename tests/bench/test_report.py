@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bench makes of samples: ratios in one round, goals, words and pictures."""
+"""The bench's report: ratios within a round, goals, table and plots."""
 import importlib.machinery
 import importlib.util
 import json
@@ -101,7 +101,7 @@ def test_a_short_run_measures_the_tunnel_and_reports_it(root, tmp_path):
     assert 0 < found["ratios"]["tunnel_1200_vs_xsk_floor"] < 10
     for direction in ("to_target", "to_peer"):
         assert found["medians"][f"tunnel_{direction}_1200"]["median"] > 0
-        # at saturation it shares its core; what it costs without company is beside it
+        # at saturation it shares its core; its cost alone is beside it
         (one,) = found["samples"][f"tunnel_{direction}_1200"]
         assert one["alone"] > 0
     assert found["about"]["commands"]

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures for programs that share no code with us, against a relay in the lab."""
-import os
+"""Fixtures for clients of other projects, against a relay in the lab."""
 import re
 import shutil
 import subprocess
@@ -13,9 +12,9 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "lab"))
 
 import daemon  # noqa: E402 (the path above finds them)
-import netns  # noqa: E402
 import topology  # noqa: E402
-from lab import Lab, build_folder  # noqa: E402
+from lab import Lab  # noqa: E402
+from lab_fixtures import build, root  # noqa: E402, F401
 
 CONFIG = """\
 datapath = "%s"
@@ -32,17 +31,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("relay", datapaths, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="session")
-def build():
-    return build_folder()
-
-
 @pytest.fixture(scope="module")
-def lab(build):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the lab makes network namespaces")
-    netns.preflight()
-    netns.remove_stale()
+def lab(root, build):
     with Lab(topology.matrix(), build=build) as lab:
         yield lab
 

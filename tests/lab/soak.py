@@ -103,7 +103,8 @@ class Soak:
     def forward(self, peer, family, *args):
         host = self.lab[peer]
         return daemon.Forward(host, self.relay.address(4 if host.addr4 else 6),
-                              self.targets[family], self.relay.fingerprint, args).wait()
+                              self.targets[family], self.relay.fingerprint,
+                              ("--log", "info", *args)).wait()
 
     def capacity(self):
         """Datagrams per second that one tunnel carries there and back with a limited window."""

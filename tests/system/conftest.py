@@ -4,13 +4,13 @@
 A test module may set
     TOPOLOGY = topology.matrix(relay_queues=2)     what `lab` raises, instead of the plain matrix
     DATAPATHS = ("xdp", "sock")                    run its tests once on each; else on xdp
+    RELAY_CONFIG = 'datapath = "%(datapath)s" ...' of `relay`, instead of the lab's
 which applies to the tests with a `relay` or a `datapath`.  CULVERT_DATAPATH=generic, or another of
 daemon.MODES, runs all tests with a relay on that one instead, except those that ask for one.
 
 BUILD names the build directory (default: build in the repository).  The output of every daemon is
 kept under BUILD/test-logs/MODULE/.
 """
-import os
 import sys
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import daemon  # noqa: E402 (the path above finds them)
 import netns  # noqa: E402
 import quiet  # noqa: E402
 import topology  # noqa: E402
-from lab import Lab, build_folder  # noqa: E402
+from lab import Lab  # noqa: E402
+from lab_fixtures import build, root  # noqa: E402, F401
 
 
 def pytest_generate_tests(metafunc):
@@ -43,20 +44,6 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in spared]
 
 
-@pytest.fixture(scope="session")
-def root():
-    """The privilege and the programs to make network namespaces."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the lab makes network namespaces")
-    netns.preflight()
-    netns.remove_stale()
-
-
-@pytest.fixture(scope="session")
-def build():
-    return build_folder()
-
-
 @pytest.fixture(scope="module")
 def logs(build, request):
     """The directory for this module's logs."""
@@ -74,10 +61,11 @@ def lab(root, build, request):
 
 @pytest.fixture(scope="module")
 def relay(lab, logs, request, tmp_path_factory):
-    """A relay on host relay, with the lab's configuration, for all tests of the module."""
+    """A relay on host relay, for all tests of the module."""
     datapath = request.param
+    config = getattr(request.module, "RELAY_CONFIG", daemon.CONFIG) % {"datapath": datapath}
     relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"), datapath=datapath,
-                         log=logs / f"culvertd-{datapath}.log")
+                         config=config, log=logs / f"culvertd-{datapath}.log")
     relay.start()
     yield relay
     relay.stop()

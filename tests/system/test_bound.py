@@ -16,7 +16,7 @@ from netns import wait_until
 from sniff import Watch
 
 DATAPATHS = ("xdp", "sock")
-CONFIG = daemon.CONFIG + "bind {\n\tregistrations-per-sec = 0\n}\n"
+RELAY_CONFIG = daemon.CONFIG + "bind {\n\tregistrations-per-sec = 0\n}\n"
 
 CONTEXTS = 10000
 FIRST_PORT = 20000
@@ -53,16 +53,6 @@ class BindLoad:
     def stop(self):
         self.proc.popen.stdin.close()
         return self.proc.popen.wait(60)
-
-
-@pytest.fixture(scope="module")
-def relay(lab, logs, request, tmp_path_factory):
-    relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"),
-                         config=CONFIG % {"datapath": request.param}, datapath=request.param,
-                         log=logs / f"culvertd-{request.param}.log")
-    relay.start()
-    yield relay
-    relay.stop()
 
 
 @pytest.fixture
@@ -252,7 +242,7 @@ def test_no_packet_leaves_the_relay_between_two_of_its_tunnels(lab, relay, bind,
 
 
 def test_an_open_port_drops_remotes_that_the_policy_denies(lab, start_relay, datapath):
-    config = (CONFIG % {"datapath": datapath}).replace("policy {",
+    config = (RELAY_CONFIG % {"datapath": datapath}).replace("policy {",
                                                        'policy { deny = {"198.18.4.20/32"}')
     relay = start_relay("relay-v4only", config=config, datapath=datapath)
     peer = BindLoad(lab["peer-v4"], relay, "--open")

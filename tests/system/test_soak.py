@@ -11,7 +11,7 @@ SECONDS = 30
 def test_at_half_load_all_bytes_are_accounted_for_and_nothing_grows(root, build, tmp_path):
     with Lab(soak.network(), build=build) as lab:
         report = soak.Soak(lab, tmp_path, SECONDS, daemon.chosen_datapath() or "xdp").run()
-    assert report["wrong"] == []
+    assert report["wrong"] == [], "\n".join([*report["wrong"], str(report)])
     assert report["rounds"] == report["killed"] >= soak.ROUNDS_MIN
     steady = report["steady"]
     assert all(one["received"] for one in steady) and any(one["capsules"] for one in steady)

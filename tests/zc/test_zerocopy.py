@@ -89,7 +89,7 @@ class GuestRelay:
     def modes(self):
         return {link["name"]: link["mode"] for link in self.ctl("status")["interfaces"]}
 
-    def modes(self):
+    def socket_modes(self):
         return [(s["interface"], s["queue"], s["mode"])
                 for worker in self.ctl("workers")["workers"] for s in worker["sockets"]]
 
@@ -220,7 +220,7 @@ def assert_row(lab, relay, forward, targets, row, count=300):
 def test_every_socket_is_a_zero_copy_one(relay):
     assert relay.modes() == {"eth0": "zerocopy", "eth1": "zerocopy"}
     assert all(not link["fallbacks"] for link in relay.ctl("status")["interfaces"])
-    assert relay.modes() == [("eth0", 0, "zerocopy"), ("eth1", 0, "zerocopy")]
+    assert relay.socket_modes() == [("eth0", 0, "zerocopy"), ("eth1", 0, "zerocopy")]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -249,19 +249,26 @@ def test_a_driver_that_refuses_zero_copy_sockets_falls_back_to_copy(relay):
     relay.start()
 
 
+def end_under_traffic(lab, relay, forward, peer, target, address, signal):
+    """Returns the exit code of a daemon that was signalled while a tunnel carried traffic."""
+    client = forward(peer, relay, address)
+    busy = start_load(lab[peer], client.address, count=10**6, rate=500)
+    lab[target].wait_heard(100)
+    code = relay.end(signal)
+    busy.kill()
+    client.stop()
+    return code
+
+
 def test_the_daemon_stops_under_traffic_and_restarts_repeatedly(
         lab, guest, relay, forward, targets):
     for _ in range(3):
-        client = forward("peer-v4", relay, targets["target-v6"])
-        busy = start_load(lab["peer-v4"], client.address, count=10**6, rate=500)
-        lab["target-v6"].wait_heard(100)
-        assert relay.end("TERM") == 0
+        assert end_under_traffic(lab, relay, forward, "peer-v4", "target-v6", targets["target-v6"],
+                                 "TERM") == 0
         assert "xsk_unbind" not in relay.log()
         assert guest.run("ls /sys/fs/bpf/culvert").strip() == ""
         relay.start()
         assert set(relay.modes().values()) == {"zerocopy"}
-        busy.kill()
-        client.stop()
     assert_row(lab, relay, forward, targets, "bridge_4to6")
     assert guest.complaints() == []
 
@@ -269,14 +276,10 @@ def test_the_daemon_stops_under_traffic_and_restarts_repeatedly(
 def test_a_daemon_killed_under_traffic_leaves_working_drivers(
         lab, guest, relay, forward, targets):
     for _ in range(2):
-        client = forward("peer-v6", relay, targets["target-v4"])
-        busy = start_load(lab["peer-v6"], client.address, count=10**6, rate=500)
-        lab["target-v4"].wait_heard(100)
-        assert relay.end("KILL") == 137
+        assert end_under_traffic(lab, relay, forward, "peer-v6", "target-v4", targets["target-v4"],
+                                 "KILL") == 137
         relay.start()
         assert set(relay.modes().values()) == {"zerocopy"}
-        busy.kill()
-        client.stop()
     assert_row(lab, relay, forward, targets, "bridge_6to4")
     assert relay.end("TERM") == 0
     assert guest.complaints() == []
@@ -293,7 +296,7 @@ def test_queues_that_exist_only_under_xdp_use_copy_mode(
                                        "receive queues are there only while XDP is: ethtool -L"):
         relay.start(workers=2)
     relay.start("auto", workers=2)
-    assert sorted(relay.modes()) == [(nic, queue, "copy") for nic in ("eth0", "eth1")
+    assert sorted(relay.socket_modes()) == [(nic, queue, "copy") for nic in ("eth0", "eth1")
                                      for queue in range(4)]
     for row in ROWS:
         assert_row(lab, relay, forward, targets, row, count=100)
@@ -302,7 +305,7 @@ def test_queues_that_exist_only_under_xdp_use_copy_mode(
     for nic in ("eth0", "eth1"):
         guest.run(f"ethtool -L {nic} combined 4")
     relay.start(workers=2)
-    assert sorted(relay.modes()) == [(nic, queue, "zerocopy") for nic in ("eth0", "eth1")
+    assert sorted(relay.socket_modes()) == [(nic, queue, "zerocopy") for nic in ("eth0", "eth1")
                                      for queue in range(4)]
     before = calls(guest)
     for row in ROWS:
