@@ -207,9 +207,15 @@ def load(host, address, timeout=120, **options):
 
 
 def start_load(host, address, **options):
-    """Start udpload; load_of(proc) waits for its figures, end_load(proc) has it send no more."""
+    """Start udpload; load_of(proc) waits for its figures, end_load(proc) has it send no more.
+
+    At a port of `culvert forward`, the first datagram goes ahead (first=False: it does not), because
+    the client keeps only so many until their tunnel is open, however long that takes."""
+    if not options.get("oneway") and re.match(r"127\.|\[::1\]", address):
+        options.setdefault("first", True)
     flags = [word for name, value in options.items()
-             for word in ([f"--{name}"] if value is True else [f"--{name}", value])]
+             for word in ([f"--{name}"] if value is True else [f"--{name}", value])
+             if value is not False]
     watch = losses.Watch(host.lab)
     proc = host.start([host.lab.tool("udpload"), *flags, address])
     proc.watch = watch

@@ -119,8 +119,9 @@ class Soak:
         for number, (peer, family, args) in enumerate(plan):
             client = self.forward(peer, family, *args)
             share = rate / len(plan) / (10 if args else 1)
+            # Until the end, which comes late on a busy machine: a silent session would idle out.
             load = daemon.start_load(client.peer, client.address, size=SIZES[number % len(SIZES)],
-                                     rate=int(share), count=int(share * self.seconds), wait=2000)
+                                     rate=int(share), count=int(share * 10 * self.seconds) + 10**6)
             self.steady.append((client, load, bool(args)))
 
     def visitors(self):
@@ -196,7 +197,7 @@ class Soak:
                 "drops": balance.drops(before, after), "wrong": self.wrong}
 
     def end_of(self, client, load, is_capsules):
-        figures = daemon.load_of(load, self.seconds + 30)
+        figures = daemon.end_load(load)
         if figures["corrupted"] or figures["duplicated"] or not figures["received"]:
             self.wrong.append(f"payloads of a steady tunnel: {figures}")
         if client.proc.text().count("ready") != 1:

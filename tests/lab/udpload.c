@@ -36,10 +36,11 @@ static const char usage[] =
 	"               the first without end)\n"
 	"  --seed N     of the content (default 1); a sink needs the sender's\n"
 	"  --bind HOST:PORT  local address\n"
-	"  --df         never fragment\n";
+	"  --df         never fragment\n"
+	"  --first      send the rest once the first came back, or after --wait\n";
 
 static struct {
-	bool oneway, sink, df;
+	bool oneway, sink, df, first;
 	const char *bind, *remote;
 	uint64_t size, count, rate, window, wait_ms, seed;
 } opt = { .size = 1200, .count = 1000, .rate = 1000, .window = 64, .wait_ms = 2000, .seed = 1 };
@@ -257,10 +258,32 @@ static void wait_for(int fd, short events, uint64_t until_ns)
 	ppoll(&poller, 1, &ts, opt.sink ? &sink_waiting : NULL);
 }
 
+/* Receive until all that was sent is back, nothing came for the time to wait, or a second signal. */
+static void wait_for_rest(int fd)
+{
+	uint64_t now_ns = udp_clock_ns(), end_ns = now_ns + opt.wait_ms * 1000000u;
+
+	while (result.unique < result.sent && now_ns < end_ns && stopping < 2) {
+		uint64_t before = result.received;
+
+		wait_for(fd, POLLIN, end_ns);
+		receive(fd);
+		now_ns = udp_clock_ns();
+		if (result.received != before)
+			end_ns = now_ns + opt.wait_ms * 1000000u;
+	}
+}
+
 static void run_sender(int fd)
 {
-	uint64_t sequence = 0, now_ns = udp_clock_ns(), end_ns;
+	uint64_t sequence = 0, now_ns = udp_clock_ns();
 
+	if (opt.first) {
+		while (!(sequence = send_batch(fd, 0, 1, udp_clock_ns())) && !stopping)
+			wait_for(fd, POLLOUT, udp_clock_ns() + 1000000u);
+		wait_for_rest(fd);
+		now_ns = udp_clock_ns();
+	}
 	result.first_ns = now_ns;
 	while (sequence < opt.count && !stopping) {
 		uint64_t next_ns = now_ns + 1000000u, n = allowance(sequence, now_ns, &next_ns);
@@ -281,17 +304,7 @@ static void run_sender(int fd)
 		result.last_ns = now_ns;
 		return;
 	}
-	/* Until all are back, nothing came for the time to wait, or a second signal. */
-	end_ns = now_ns + opt.wait_ms * 1000000u;
-	while (result.unique < result.sent && now_ns < end_ns && stopping < 2) {
-		uint64_t before = result.received;
-
-		wait_for(fd, POLLIN, end_ns);
-		receive(fd);
-		now_ns = udp_clock_ns();
-		if (result.received != before)
-			end_ns = now_ns + opt.wait_ms * 1000000u;
-	}
+	wait_for_rest(fd);
 }
 
 static void run_sink(int fd)
@@ -359,7 +372,7 @@ static void parse_options(int argc, char **argv)
 		{ "size", 1, NULL, 's' },   { "count", 1, NULL, 'c' }, { "rate", 1, NULL, 'r' },
 		{ "window", 1, NULL, 'w' }, { "wait", 1, NULL, 't' },  { "seed", 1, NULL, 'e' },
 		{ "bind", 1, NULL, 'b' },   { "df", 0, NULL, 'd' },    { "oneway", 0, NULL, 'o' },
-		{ "sink", 0, NULL, 'k' },   { NULL, 0, NULL, 0 },
+		{ "sink", 0, NULL, 'k' },   { "first", 0, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -395,12 +408,16 @@ static void parse_options(int argc, char **argv)
 		case 'k':
 			opt.sink = true;
 			break;
+		case 'f':
+			opt.first = true;
+			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
 		}
 	}
-	if (argc - optind != 1 || (opt.oneway && opt.sink) || !opt.count || !opt.window) {
+	if (argc - optind != 1 || (opt.oneway && opt.sink) ||
+	    (opt.first && (opt.oneway || opt.sink)) || !opt.count || !opt.window) {
 		fputs(usage, stderr);
 		exit(2);
 	}

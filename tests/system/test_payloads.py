@@ -36,6 +36,12 @@ def test_only_a_payload_beyond_the_largest_is_lost(lab, relay, forward, targets,
         "same": [1, largest], "different": [], "missing": [largest + 1]}
 
 
+def test_datagrams_before_their_tunnel_is_open_are_kept(lab, relay, forward, targets):
+    client = forward("peer-v4", relay, targets["target-v6"])
+    figures = load(lab["peer-v4"], client.address, count=16, rate=10**6, first=False)
+    assert is_clean(figures), figures
+
+
 @pytest.mark.parametrize("size", [0, 1, 8, 1200])
 def test_a_thousand_of_one_size_arrive_once_each(lab, relay, forward, targets, size):
     client = forward("peer-v4", relay, targets["target-v6"])
