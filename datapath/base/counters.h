@@ -10,6 +10,7 @@
 #define CLV_BASE_COUNTERS_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What an increment means; metrics and reports select by it. */
@@ -215,55 +216,30 @@ struct clv_counters {
 void clv_count_not_a_workers(void) __attribute__((error("not one of CLV_WORKER_COUNTERS")));
 #endif
 
-static inline void clv_count_in(uint64_t *slot, uint64_t n)
-{
-	__atomic_store_n(slot, *slot + n, __ATOMIC_RELAXED);
-}
-
-static inline void clv_count_worker(struct clv_worker_counters *c, enum clv_counter which,
-				    uint64_t n)
+static inline void clv_count_slot(uint64_t *slot, size_t len, enum clv_counter which, uint64_t n)
 {
 #if defined(__OPTIMIZE__) && !defined(__clang__)
-	if (__builtin_constant_p(which) && which >= CLV_WORKER_COUNTER_MAX)
+	if (__builtin_constant_p(which) && which >= len)
 		clv_count_not_a_workers();
 #endif
-	assert(which < CLV_WORKER_COUNTER_MAX);
-	clv_count_in(&c->slot[which], n);
+	assert(which < len);
+	__atomic_store_n(&slot[which], slot[which] + n, __ATOMIC_RELAXED);
 }
 
-static inline void clv_count_any(struct clv_counters *c, enum clv_counter which, uint64_t n)
+static inline uint64_t clv_count_read_slot(const uint64_t *slot, size_t len, enum clv_counter which)
 {
-	clv_count_in(&c->slot[which], n);
+	return which < len ? __atomic_load_n(&slot[which], __ATOMIC_RELAXED) : 0;
 }
 
-static inline uint64_t clv_count_read_worker(const struct clv_worker_counters *c,
-					     enum clv_counter which)
-{
-	return which < CLV_WORKER_COUNTER_MAX ? __atomic_load_n(&c->slot[which], __ATOMIC_RELAXED)
-					      : 0;
-}
+#define CLV_COUNTERS_LEN(counters) (sizeof((counters)->slot) / sizeof((counters)->slot[0]))
 
-static inline uint64_t clv_count_read_any(const struct clv_counters *c, enum clv_counter which)
-{
-	return __atomic_load_n(&c->slot[which], __ATOMIC_RELAXED);
-}
-
-/* counters: a worker's or control's. */
-/* clang-format off */
-#define clv_count_add(counters, which, n) \
-	_Generic((counters), \
-		struct clv_worker_counters *: clv_count_worker, \
-		struct clv_counters *: clv_count_any)(counters, which, n)
+/* counters: a pointer to a worker's or to control's. */
+#define clv_count_add(counters, which, n)                                                          \
+	clv_count_slot((counters)->slot, CLV_COUNTERS_LEN(counters), which, n)
 #define clv_count(counters, which) clv_count_add(counters, which, 1)
-
 /* What was counted; 0 for what a worker does not count. */
-#define clv_count_read(counters, which) \
-	_Generic((counters), \
-		struct clv_worker_counters *: clv_count_read_worker, \
-		const struct clv_worker_counters *: clv_count_read_worker, \
-		struct clv_counters *: clv_count_read_any, \
-		const struct clv_counters *: clv_count_read_any)(counters, which)
-/* clang-format on */
+#define clv_count_read(counters, which)                                                            \
+	clv_count_read_slot((counters)->slot, CLV_COUNTERS_LEN(counters), which)
 
 enum clv_counter_class clv_counter_class(enum clv_counter which);
 /* Exported name and help text of a counter; live as long as the program. */
