@@ -16,6 +16,12 @@ enum {
 
 /* ---- life ---- */
 
+static void send_command(void *control, const struct clv_ref *ref, enum clv_command type,
+			 const void *body, size_t len)
+{
+	workers_send(control, ref->worker, type, body, len, NULL, 0);
+}
+
 /* Introduce control to the app that accepts its sessions. */
 static int accept_open(struct clv_control *c)
 {
@@ -26,6 +32,7 @@ static int accept_open(struct clv_control *c)
 		.counters = &c->counters,
 		.budget = &c->budget,
 		.rand = &c->rand,
+		.steering = &c->steering,
 		.now_ns = &c->now_ns,
 	};
 
@@ -57,6 +64,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	clv_admit_init(&c->admit, params->secret, &params->limits.answers, &c->guard, &c->rand,
 		       &c->counters);
 	guard = clv_control_guard_limits(&params->limits);
+	c->steering = (struct clv_steering){ params->host_ops, params->host, send_command, c };
 	c->budget.max = params->limits.buffered;
 	c->heap = (struct clv_heap){ .max = params->limits.quic_memory,
 				     .counters = &c->counters.worker };

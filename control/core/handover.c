@@ -97,7 +97,7 @@ int handover_run(struct clv_session *s)
 	c->workers[worker].sessions[s->ref.slot] = s;
 	workers_send(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
 	for (uint32_t i = 0; i < s->cids_len; i++)
-		session_cid_publish(s, &s->cids[i]);
+		clv_steering_publish_conn(&c->steering, &s->cids[i], &s->ref);
 	clv_count(&c->counters, CLV_COUNT_HANDSHAKES);
 
 	if (s->app_ops->established(s->app, s))

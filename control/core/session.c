@@ -16,14 +16,6 @@ enum {
 
 /* ---- connection IDs ---- */
 
-void session_cid_publish(struct clv_session *s, const struct clv_cid *cid)
-{
-	struct clv_control *c = s->control;
-
-	if (c->p.host_ops->conn_publish)
-		c->p.host_ops->conn_publish(c->p.host, cid, &s->ref);
-}
-
 void session_cid_added(struct clv_session *s, const struct clv_cid *cid)
 {
 	struct clv_control *c = s->control;
@@ -34,15 +26,15 @@ void session_cid_added(struct clv_session *s, const struct clv_cid *cid)
 	}
 	s->cids[s->cids_len++] = *cid;
 	if (s->state == SESSION_LIVE)
-		session_cid_publish(s, cid);
+		clv_steering_publish_conn(&c->steering, cid, &s->ref);
 }
 
 static void forget_cid(struct clv_session *s, uint32_t i)
 {
 	struct clv_control *c = s->control;
 
-	if (s->state == SESSION_LIVE && c->p.host_ops->conn_retire)
-		c->p.host_ops->conn_retire(c->p.host, &s->cids[i]);
+	if (s->state == SESSION_LIVE)
+		clv_steering_retire_conn(&c->steering, &s->cids[i]);
 	clv_table_remove(&c->cids, s->cids[i].id);
 	s->cids[i] = s->cids[--s->cids_len];
 }

@@ -41,6 +41,7 @@ struct clv_control_env {
 	struct clv_counters *counters;
 	struct clv_budget *budget; /* of bytes that wait in control */
 	struct clv_rand *rand;
+	const struct clv_steering *steering;
 	const uint64_t *now_ns; /* the time of the current step */
 };
 

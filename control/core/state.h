@@ -12,6 +12,7 @@
  *   handover.c   the moment its connection moves to a worker
  *   session.c    a live session: IDs, tokens, streams, end
  *   tunnels.c    tunnels: slots, kernel tables, next hops
+ *   steering.c   the kernel's tables, in step with the workers
  *   workers.c    mailboxes and slots of each worker
  *
  * Threading: control.
@@ -24,6 +25,7 @@
 #include "control/admission/sources.h"
 #include "control/admission/tokens.h"
 #include "control/core/session.h"
+#include "control/core/steering.h"
 #include "datapath/base/budget.h"
 #include "datapath/base/rand.h"
 #include "datapath/base/table.h"
@@ -93,7 +95,7 @@ struct clv_tunnel_entry {
 	void *user;
 	uint32_t generation;
 	bool used;
-	bool published;
+	struct clv_steered target; /* what the kernel's tables hold of it */
 	bool capsules;
 	int64_t stream_id;
 	struct clv_endpoint local, remote;
@@ -140,6 +142,7 @@ struct clv_control {
 	uint32_t connected; /* sessions with a worker */
 	uint32_t tunnels_used;
 	struct worker_side *workers;
+	struct clv_steering steering;
 	uint16_t next_worker; /* round robin where the flow's queue is not known */
 	uint64_t now_ns;
 	unsigned work;
@@ -181,8 +184,6 @@ void tunnels_close(struct clv_control *c);
 void session_cid_added(struct clv_session *s, const struct clv_cid *cid);
 void session_cid_removed(struct clv_session *s, const struct clv_cid *cid);
 void session_forget_cids(struct clv_session *s);
-/* Publish an ID of a live session to the kernel's table. */
-void session_cid_publish(struct clv_session *s, const struct clv_cid *cid);
 void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
 /* A worker's event about one of its streams. */
 void session_stream_event(struct clv_session *s, enum clv_stream_event_type type, int64_t id,

@@ -6,44 +6,6 @@
 #include "control/core/state.h"
 #include "datapath/base/err.h"
 
-/* ---- the kernel's tables ---- */
-
-static struct clv_tuple tuple_of(const struct clv_tunnel_entry *e)
-{
-	return (struct clv_tuple){ .local = e->local, .remote = e->remote };
-}
-
-static int publish(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref)
-{
-	struct clv_binding binding = { .tunnel = *ref };
-	struct clv_context context = { .tunnel = *ref };
-	struct clv_tuple tuple = tuple_of(e);
-	int err;
-
-	err = c->p.host_ops->context_publish(c->p.host, &tuple, &context);
-	if (err)
-		return err;
-	/* The bindings of a bound tunnel are written where its contexts are. */
-	err = e->is_bound ? 0 : c->p.host_ops->binding_publish(c->p.host, &e->local, &binding);
-	if (err)
-		c->p.host_ops->context_retire(c->p.host, &tuple);
-	else
-		e->published = true;
-	return err;
-}
-
-static void retire(struct clv_control *c, struct clv_tunnel_entry *e)
-{
-	struct clv_tuple tuple = tuple_of(e);
-
-	if (!e->published)
-		return;
-	c->p.host_ops->context_retire(c->p.host, &tuple);
-	if (!e->is_bound)
-		c->p.host_ops->binding_retire(c->p.host, &e->local);
-	e->published = false;
-}
-
 /* ---- open and close ---- */
 
 static struct clv_tunnel_entry *entry_of(struct clv_control *c, const struct clv_ref *ref)
@@ -69,25 +31,6 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 		if (e->bound_egress[i].fd >= 0)
 			c->p.host_ops->egress_give(c->p.host, &e->bound_egress[i]);
 		e->bound_egress[i].fd = -1;
-	}
-}
-
-/* The ports of a bound tunnel: the entry keeps them, the worker hears of them. */
-static void bind_ports(struct clv_control *c, struct clv_tunnel_entry *e, const struct clv_ref *ref,
-		       const struct clv_bind_ports *ports)
-{
-	for (int i = 0; i < 2; i++) {
-		struct clv_cmd_tunnel_bind cmd = {
-			.ref = *ref,
-			.local = ports->egress[i].local,
-			.advertised = ports->advertised[i],
-			.socket_fd = ports->via[i] == CLV_VIA_KERNEL ? ports->egress[i].fd : -1,
-		};
-
-		if (!ports->is_held[i])
-			continue;
-		e->bound_egress[i] = ports->egress[i];
-		workers_send(c, ref->worker, CLV_CMD_TUNNEL_BIND, &cmd, sizeof(cmd), NULL, 0);
 	}
 }
 
@@ -143,21 +86,15 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.busy_per_sec = t->bind ? t->bind->busy_per_sec : 0,
 		.context_idle_ns = t->bind ? t->bind->context_idle_ns : 0,
 	};
-	/* The worker first, then the tables, so that a steered datagram finds its tunnel. */
-	workers_send(c, ref.worker, CLV_CMD_TUNNEL_ADD, &cmd, sizeof(cmd), NULL, 0);
-	if (t->bind)
-		bind_ports(c, e, &ref, t->bind);
-	err = t->hop.via == CLV_VIA_XSK && t->remote.port ? publish(c, e, &ref) : 0;
+	err = clv_steering_open_tunnel(&c->steering, &cmd, t->bind, &e->target);
 	if (err) {
-		struct clv_cmd_ref remove = { .ref = ref };
-
 		e->session = NULL;
-		e->egress.fd = -1; /* stays the caller's */
-		e->bound_egress[0].fd = e->bound_egress[1].fd = -1;
-		workers_send(c, ref.worker, CLV_CMD_TUNNEL_REMOVE, &remove, sizeof(remove), NULL,
-			     0);
+		e->egress.fd = -1; /* stays the caller's, like the ports of bind */
 		return err;
 	}
+	for (int i = 0; t->bind && i < 2; i++)
+		if (t->bind->is_held[i])
+			e->bound_egress[i] = t->bind->egress[i];
 	s->tunnels++;
 	*out = ref;
 	return 0;
@@ -167,15 +104,13 @@ void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
 {
 	struct clv_control *c = s->control;
 	struct clv_tunnel_entry *e = entry_of(c, ref);
-	struct clv_cmd_ref cmd = { .ref = *ref };
 
 	if (!e || !e->session)
 		return;
-	retire(c, e);
 	e->session = NULL;
 	s->tunnels--;
-	/* the egress port and the slot are free again when the worker has let go */
-	workers_send(c, ref->worker, CLV_CMD_TUNNEL_REMOVE, &cmd, sizeof(cmd), NULL, 0);
+	/* The egress port and the slot are free again when the worker has removed it. */
+	clv_steering_close_tunnel(&c->steering, ref, &e->target);
 }
 
 void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
@@ -186,7 +121,7 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 	if (!e)
 		return;
 	s = e->session;
-	retire(c, e);
+	clv_steering_retire_tunnel(&c->steering, &e->target);
 	give_egress(c, e);
 	e->used = false;
 	c->tunnels_used--;
@@ -352,7 +287,7 @@ void tunnels_close(struct clv_control *c)
 
 			if (!e->used)
 				continue;
-			retire(c, e);
+			clv_steering_retire_tunnel(&c->steering, &e->target);
 			give_egress(c, e);
 		}
 	}

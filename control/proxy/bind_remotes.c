@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * Everywhere here the worker gets a mapping before the kernel's tables name it, and loses it after
- * they did, so that no datagram is steered to what is not there.
- */
 #include "control/proxy/bind_remotes.h"
 
 #include <string.h>
@@ -21,66 +17,16 @@ static bool is_v6(const struct clv_endpoint *ep)
 	return !clv_addr_is_v4(ep->addr);
 }
 
-static void send_command(struct clv_bind *b, enum clv_command type, const void *head,
-			 size_t head_len)
+static const struct clv_steering *steering_of(const struct clv_bind *b)
 {
-	const struct clv_requests_params *p = &b->rq->rs->params;
-
-	p->ops->tunnel_command(p->session, &b->rq->ref, type, head, head_len);
+	return clv_bind_config(b)->steering;
 }
 
-/* ---- the kernel's tables ---- */
-
-/* Hairpins do not arrive from the network, and what the kernel receives needs no table. */
-static bool is_steered(const struct clv_bind *b, const struct clv_remote *r)
+static void send_command(struct clv_bind *b, enum clv_command type, const void *body, size_t len)
 {
-	return !(r->flags & CLV_REMOTE_HAIRPIN) && b->ports.via[is_v6(&r->endpoint)] == CLV_VIA_XSK;
-}
+	const struct clv_steering *st = steering_of(b);
 
-static struct clv_tuple tuple_of(const struct clv_remote *r)
-{
-	return (struct clv_tuple){ .local = r->local, .remote = r->remote };
-}
-
-static int publish_context(struct clv_bind *b, const struct clv_remote *r, uint64_t id)
-{
-	const struct clv_requests_config *config = clv_bind_config(b);
-	const struct clv_context context = { .tunnel = b->rq->ref, .context_id = id };
-	const struct clv_tuple tuple = tuple_of(r);
-
-	return is_steered(b, r) ? config->host_ops->context_publish(config->host, &tuple, &context)
-				: 0;
-}
-
-static void retire_context(struct clv_bind *b, const struct clv_remote *r)
-{
-	const struct clv_requests_config *config = clv_bind_config(b);
-	const struct clv_tuple tuple = tuple_of(r);
-
-	if (is_steered(b, r))
-		config->host_ops->context_retire(config->host, &tuple);
-}
-
-int clv_bind_publish_ports(struct clv_bind *b, uint32_t flags)
-{
-	const struct clv_requests_config *config = clv_bind_config(b);
-	const struct clv_binding binding = { .tunnel = b->rq->ref, .flags = flags };
-	int err = 0;
-
-	for (int i = 0; i < 2 && !err; i++)
-		if (b->ports.is_held[i] && b->ports.via[i] == CLV_VIA_XSK)
-			err = config->host_ops->binding_publish(
-				config->host, &b->ports.egress[i].local, &binding);
-	return err;
-}
-
-void clv_bind_retire_ports(struct clv_bind *b)
-{
-	const struct clv_requests_config *config = clv_bind_config(b);
-
-	for (int i = 0; i < 2; i++)
-		if (b->ports.is_held[i] && b->ports.via[i] == CLV_VIA_XSK)
-			config->host_ops->binding_retire(config->host, &b->ports.egress[i].local);
+	st->send(st->sender, &b->rq->ref, type, body, len);
 }
 
 /* ---- policy and routes ---- */
@@ -180,8 +126,9 @@ static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
 
 /* ---- contexts ---- */
 
-static void send_context_open(struct clv_bind *b, const struct clv_contexts_entry *e,
-			      const struct clv_remote *r)
+/* remote: NULL for the uncompressed context. */
+static int open_context(struct clv_bind *b, const struct clv_contexts_entry *e,
+			const struct clv_remote *remote)
 {
 	struct clv_cmd_context_open cmd = { .ref = b->rq->ref, .context_id = e->id };
 
@@ -189,16 +136,14 @@ static void send_context_open(struct clv_bind *b, const struct clv_contexts_entr
 		cmd.flags |= CLV_CONTEXT_UNCOMPRESSED;
 	if (!e->is_acked)
 		cmd.flags |= CLV_CONTEXT_UNACKED;
-	if (r)
-		cmd.remote = *r;
-	send_command(b, CLV_CMD_CONTEXT_OPEN, &cmd, sizeof(cmd));
+	if (remote)
+		cmd.remote = *remote;
+	return clv_steering_open_context(steering_of(b), &cmd, &b->ports);
 }
 
-static void send_context_close(struct clv_bind *b, uint64_t id)
+static void close_context(struct clv_bind *b, uint64_t id, const struct clv_remote *remote)
 {
-	const struct clv_cmd_context_close cmd = { .ref = b->rq->ref, .context_id = id };
-
-	send_command(b, CLV_CMD_CONTEXT_CLOSE, &cmd, sizeof(cmd));
+	clv_steering_close_context(steering_of(b), &b->rq->ref, id, remote, &b->ports);
 }
 
 static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry *e)
@@ -207,12 +152,9 @@ static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry
 
 	if (!b->all->settings->is_uncompressed)
 		return CLV_EDENIED;
-	send_context_open(b, e, NULL);
-	err = clv_bind_publish_ports(b, CLV_BINDING_UNCOMPRESSED);
-	if (err) {
-		clv_bind_publish_ports(b, 0);
-		send_context_close(b, e->id);
-	}
+	err = open_context(b, e, NULL);
+	if (err)
+		close_context(b, e->id, NULL);
 	return err;
 }
 
@@ -233,10 +175,9 @@ int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 		known = add_remote(b, &r, peer_tunnel);
 	if (!known)
 		return CLV_EFULL;
-	send_context_open(b, e, &r);
-	err = e->is_acked ? publish_context(b, &r, e->id) : 0;
+	err = open_context(b, e, &r);
 	if (err) {
-		send_context_close(b, e->id);
+		close_context(b, e->id, &r);
 		drop_remote(b, known);
 		return err;
 	}
@@ -250,16 +191,14 @@ void clv_bind_context_acked(void *user, const struct clv_contexts_entry *e)
 	struct clv_bind *b = user;
 	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &e->remote);
 
-	send_context_open(b, e, &known->remote);
 	/* No call of the context manager is allowed here: clv_bind_undo closes it. */
-	if (publish_context(b, &known->remote, e->id))
+	if (open_context(b, e, &known->remote))
 		b->undo_id = e->id;
 }
 
 static void close_uncompressed(struct clv_bind *b, const struct clv_contexts_entry *e)
 {
-	clv_bind_publish_ports(b, 0);
-	send_context_close(b, e->id);
+	close_context(b, e->id, NULL);
 	for (uint32_t i = b->remotes.len; i-- > 0;)
 		if (!b->remotes.slots[i]->context_id)
 			forget_remote(b, b->remotes.slots[i]);
@@ -275,8 +214,7 @@ void clv_bind_context_close(void *user, const struct clv_contexts_entry *e)
 		return;
 	}
 	known = clv_remote_list_find(&b->remotes, &e->remote);
-	retire_context(b, &known->remote);
-	send_context_close(b, e->id);
+	close_context(b, e->id, &known->remote);
 	drop_remote(b, known);
 }
 
@@ -424,12 +362,12 @@ static void close_hairpins(struct clv_bind *gone)
 
 void clv_bind_retire(struct clv_bind *b)
 {
-	clv_bind_retire_ports(b);
+	clv_steering_retire_ports(steering_of(b), &b->ports);
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
 
 		if (e->context_id)
-			retire_context(b, &e->remote);
+			clv_steering_retire_context(steering_of(b), &e->remote, &b->ports);
 		drop_remote(b, e);
 	}
 	clv_binds_drop(b->all, b);

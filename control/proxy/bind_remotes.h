@@ -21,12 +21,6 @@ void clv_bind_context_close(void *user, const struct clv_contexts_entry *e);
 /* Close the context that acked could not complete; after every call of the manager. */
 void clv_bind_undo(struct clv_bind *b);
 
-/*
- * Put the ports into the kernel's table, or change their flags (CLV_BINDING_UNCOMPRESSED: the
- * uncompressed context is open).  Returns 0 or an error.
- */
-int clv_bind_publish_ports(struct clv_bind *b, uint32_t flags);
-void clv_bind_retire_ports(struct clv_bind *b);
 /* Remove everything that names this tunnel from the kernel's tables and from other tunnels. */
 void clv_bind_retire(struct clv_bind *b);
 

@@ -156,7 +156,8 @@ void clv_bind_cancel(struct clv_request *rq)
 int clv_bind_start(struct clv_request *rq)
 {
 	struct clv_bind *b = rq->bound;
-	int err = clv_bind_publish_ports(b, 0);
+	const struct clv_steering *st = clv_bind_config(b)->steering;
+	int err = clv_steering_publish_ports(st, &rq->ref, &b->ports, 0);
 
 	/* Room was seen when it was made, and no other has come since. */
 	if (!err)
@@ -165,7 +166,7 @@ int clv_bind_start(struct clv_request *rq)
 		clv_bind_count(b, CLV_COUNT_BOUND_TUNNELS);
 		return 0;
 	}
-	clv_bind_retire_ports(b);
+	clv_steering_retire_ports(st, &b->ports);
 	rq->bound = NULL; /* the ports are the session's by now */
 	free_bind(b);
 	return err;

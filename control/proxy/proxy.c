@@ -94,19 +94,10 @@ static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t conte
 	clv_session_tunnel_send(ps->session, ref, context_id, payload, len);
 }
 
-static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
-			   const void *body, size_t len)
-{
-	struct proxy_session *ps = session;
-
-	clv_session_tunnel_command(ps->session, ref, type, body, len, NULL, 0);
-}
-
 static const struct clv_request_ops request_ops = {
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
-	.tunnel_command = tunnel_command,
 };
 
 /* ---- sessions ---- */
@@ -122,6 +113,7 @@ static int opened(void *app, const struct clv_control_env *env)
 	p->config = (struct clv_requests_config){
 		.host_ops = env->host_ops,
 		.host = env->host,
+		.steering = env->steering,
 		.policy = p->p.policy,
 		.proxy_name = p->name,
 		.counters = env->counters,

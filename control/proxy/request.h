@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "control/admission/policy.h"
+#include "control/core/steering.h"
 #include "control/host/host.h"
 #include "control/http/http.h"
 #include "control/proxy/bind.h"
@@ -31,6 +32,7 @@ struct clv_requests_config {
 	void *host;
 	const struct clv_policy *policy;
 	const char *proxy_name; /* names us in Proxy-Status */
+	const struct clv_steering *steering;
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
 	struct clv_rate request_rate; /* of one connection */
@@ -65,9 +67,6 @@ struct clv_request_ops {
 	/* A datagram of the tunnel that came in a capsule.  payload: borrows. */
 	void (*tunnel_send)(void *session, const struct clv_ref *ref, uint64_t context_id,
 			    const uint8_t *payload, size_t len);
-	/* Say something about a bound tunnel to its worker.  body: copies. */
-	void (*tunnel_command)(void *session, const struct clv_ref *ref, enum clv_command type,
-			       const void *body, size_t len);
 };
 
 struct clv_requests_params {

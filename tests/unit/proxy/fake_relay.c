@@ -202,8 +202,8 @@ static void record_remote(struct fake_relay *r, const struct clv_remote *remote)
 	       remote->hop.state == CLV_HOP_UNREACHABLE ? "?" : "");
 }
 
-static void tunnel_command(void *session, const struct clv_ref *ref, enum clv_command type,
-			   const void *body, size_t len)
+static void send_command(void *session, const struct clv_ref *ref, enum clv_command type,
+			 const void *body, size_t len)
 {
 	const struct clv_cmd_context_open *open = body;
 	const struct clv_cmd_context_close *close = body;
@@ -243,7 +243,6 @@ static const struct clv_request_ops session_ops = {
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
-	.tunnel_command = tunnel_command,
 };
 
 void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagrams,
@@ -277,9 +276,11 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.registrations_per_sec = 40,
 	};
 	assert_int_equal(clv_binds_new(&r->bind, (const uint64_t[2]){ 1, 2 }, &r->binds), 0);
+	r->steering = (struct clv_steering){ &host_ops, r, send_command, r };
 	r->config = (struct clv_requests_config){
 		.host_ops = &host_ops,
 		.host = r,
+		.steering = &r->steering,
 		.policy = r->policy,
 		.proxy_name = "culvert",
 		.counters = &r->counters,

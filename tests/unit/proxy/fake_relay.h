@@ -28,6 +28,7 @@ struct fake_relay {
 	struct clv_rand rand;
 	struct clv_counters counters;
 	struct clv_policy *policy;
+	struct clv_steering steering;
 	struct clv_requests_config config;
 	struct clv_bind_settings bind;
 	struct clv_binds *binds;

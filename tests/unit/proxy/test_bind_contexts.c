@@ -182,7 +182,7 @@ static void test_full_map(void **state)
 	(void)state;
 	f->relay.publish_err = CLV_EFULL;
 	bind_send(f, "11080404" G4_HEX);
-	EXPECT(f, "130104", "+ctx4=" G4 " -ctx4 ");
+	EXPECT(f, "130104", "+ctx4=" G4 " -map " G4 " -ctx4 ");
 	/* ours, where it shows only when the peer has accepted */
 	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, H4, 0);
