@@ -38,6 +38,9 @@ static void blame(struct clv_reach_failure *f, enum clv_proxy_error error, const
 	if (f->why.error != CLV_PROXY_OK && error == CLV_PROXY_DESTINATION_IP_PROHIBITED)
 		return;
 	f->why = (struct clv_proxy_status){ .error = error, .details = details };
+	/* Where a name leads inside is nobody's business: the target stands as it was asked for. */
+	if (error == CLV_PROXY_DESTINATION_IP_PROHIBITED)
+		return;
 	clv_addr_format(ep->addr, f->next_hop, sizeof(f->next_hop));
 	f->why.next_hop = f->next_hop;
 }

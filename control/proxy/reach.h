@@ -32,7 +32,7 @@ int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
 
 /* Why none of a target's addresses can be used: the most informative reason among them. */
 struct clv_reach_failure {
-	struct clv_proxy_status why; /* next_hop names the address */
+	struct clv_proxy_status why; /* next_hop names the address, if it is not prohibited */
 	char next_hop[CLV_ADDR_TEXT_MAX];
 };
 

@@ -213,7 +213,7 @@ static void test_names_are_resolved_and_an_address_is_chosen(void **state)
 		{ "a denied one among them", 0, "::1 10.0.0.1 8.8.4.4", false, false, 200,
 		  "8.8.4.4:53", "\"culvert\"; next-hop=\"8.8.4.4\"" },
 		{ "all denied", 0, "::1 127.0.0.1", false, false, 502, NULL,
-		  "\"culvert\"; error=destination_ip_prohibited; next-hop=\"::1\"; "
+		  "\"culvert\"; error=destination_ip_prohibited; next-hop=\"t.example\"; "
 		  "details=\"loopback\"" },
 		{ "one denied, one unroutable", 0, "::1 8.8.8.8", true, false, 502, NULL,
 		  "\"culvert\"; error=destination_ip_unroutable; next-hop=\"8.8.8.8\"; "
