@@ -66,7 +66,7 @@ submake = +$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFL
 DEPS_STAMPS := $(addprefix $(DEPS)/stamps/,wolfssl nghttp3 ngtcp2 libbpf xdp-tools)
 DEPS_LIBS := $(addprefix $(DEPS)/lib/lib, \
 	ngtcp2_crypto_wolfssl.a ngtcp2.a nghttp3.a wolfssl.a xdp.a bpf.a)
-PACKAGES := hwloc numa libargon2 libuv libconfuse jansson libmicrohttpd libcap-ng \
+PACKAGES := hwloc numa libargon2 libcares libuv libconfuse jansson libmicrohttpd libcap-ng \
 	libseccomp libmnl ncursesw libelf zlib cmocka
 PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 MISSING := $(if $(PACKAGE_LIBS),,$(shell for p in $(PACKAGES); do \

@@ -93,8 +93,14 @@ static int open_routes(struct clv_daemon *daemon)
 			      &daemon->egress);
 	if (err)
 		return clv_daemon_fail(daemon, err, "egress ports");
-	err = clv_resolve_open(&daemon->loop.loop, daemon->config.dns_pending_max,
-			       daemon->config.dns_timeout_ns, &daemon->resolve);
+	err = clv_resolve_open(
+		&(struct clv_resolve_params){
+			.loop = &daemon->loop.loop,
+			.pending_max = daemon->config.dns_pending_max,
+			.cache_max = daemon->config.dns_cache_max,
+			.wait_ns = daemon->config.dns_timeout_ns,
+		},
+		&daemon->resolve);
 	return clv_daemon_fail(daemon, err, "resolver");
 }
 
@@ -240,8 +246,6 @@ static int start(struct clv_daemon *daemon)
 /* Undo start in reverse order; it may have failed after any step. */
 static void stop(struct clv_daemon *daemon)
 {
-	bool is_clean;
-
 	clv_metrics_http_close(daemon->metrics);
 	clv_report_close(daemon);
 	clv_threads_stop(daemon);
@@ -252,12 +256,11 @@ static void stop(struct clv_daemon *daemon)
 	clv_listeners_close(daemon);
 	clv_interfaces_close(daemon);
 	clv_certificates_close(daemon);
-	is_clean = clv_loop_close(daemon);
+	clv_loop_close(daemon);
 	clv_icmp_close(daemon->icmp);
 	clv_egress_close(daemon->egress);
 	clv_routes_close(daemon->routes);
-	if (is_clean)
-		clv_resolve_free(daemon->resolve);
+	clv_resolve_free(daemon->resolve);
 	clv_directories_unlock(daemon->options.run_dir, daemon->lock_fd);
 	clv_policy_free(daemon->policy);
 	clv_config_fini(&daemon->config);
@@ -321,8 +324,6 @@ int main(int argc, char *argv[])
 
 	clv_process_open_standard_files();
 	signal(SIGPIPE, SIG_IGN);
-	/* A name server that does not answer occupies a thread: libuv's four would be too few. */
-	setenv("UV_THREADPOOL_SIZE", "16", 0);
 	daemon.started_ns = clv_clock_now_ns();
 
 	if (clv_options_parse(argc, argv, &daemon.options, daemon.error, sizeof(daemon.error))) {

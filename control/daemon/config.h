@@ -69,6 +69,7 @@ struct clv_config {
 	uint32_t hop_wait_packets;
 	uint32_t icmp_per_sec;
 	uint32_t dns_pending_max;
+	uint32_t dns_cache_max;
 	uint64_t dns_timeout_ns;
 
 	struct clv_pace_params pace; /* of the workers */

@@ -201,8 +201,10 @@ static const struct clv_config_option options[] = {
 	  .help = "Kept for a next hop while its link address is being resolved." },
 	{ "limits", "buffers", RANGE(64, 1 << 22, "buffers, for each worker", "16384"),
 	  MEMBER(buffers), .help = "2 KiB each, for all datagrams that wait." },
-	{ "limits", "dns-pending", RANGE(1, 65536, "names", "256"), MEMBER(dns_pending_max),
-	  .help = "Names being resolved at a time." },
+	{ "limits", "dns-pending", RANGE(1, 65536, "names", "4096"), MEMBER(dns_pending_max),
+	  .help = "Names being resolved at a time, and requests that wait for them." },
+	{ "limits", "dns-cache", RANGE(0, 1 << 20, "names", "4096"), MEMBER(dns_cache_max),
+	  .help = "Names whose addresses are kept, for as long as their TTL says and at most ten minutes." },
 	{ "limits", "dns-timeout-ms", RANGE(100, 60000, "", "5000"), .scale = CLV_MSEC,
 	  MEMBER(dns_timeout_ns), .help = "Longest time to wait for a name." },
 

@@ -20,7 +20,6 @@ enum {
 	TICK_MSEC = 1000,
 	DEBOUNCE_MSEC = 20, /* routing daemons change many routes at a time */
 	STOP_MSEC = 3000,
-	RESOLVER_MSEC = 1000, /* longest wait for its threads at the end */
 };
 
 /* ---- steps of the control core ---- */
@@ -100,6 +99,14 @@ static void on_wake(uv_poll_t *poll, int status, int events)
 
 /* ---- routes ---- */
 
+/* Whether the answer for IPv6 is worth waiting for. */
+static void follow_families(struct clv_daemon *daemon)
+{
+	uint8_t source[16];
+
+	clv_resolve_set_ipv6(daemon->resolve, clv_routes_source(daemon->routes, true, source) == 0);
+}
+
 static void on_debounced(uv_timer_t *timer)
 {
 	struct clv_daemon *daemon = timer->data;
@@ -108,6 +115,7 @@ static void on_debounced(uv_timer_t *timer)
 		return;
 	daemon->loop.has_route_changes = false;
 	uv_timer_start(timer, on_debounced, DEBOUNCE_MSEC, 0);
+	follow_families(daemon);
 	clv_control_routes_changed(daemon->control);
 }
 
@@ -325,6 +333,7 @@ static void start_handles(struct clv_daemon *daemon)
 	start_icmp(daemon, &l->icmp4, 4);
 	start_icmp(daemon, &l->icmp6, 6);
 	uv_prepare_start(&l->prepare, on_prepare);
+	follow_families(daemon);
 	uv_timer_start(&l->tick, on_tick, TICK_MSEC, TICK_MSEC);
 	uv_signal_start(&l->on_term, on_stop, SIGTERM);
 	uv_signal_start(&l->on_int, on_stop, SIGINT);
@@ -363,28 +372,19 @@ void clv_loop_run(struct clv_daemon *daemon)
 static void close_handle(uv_handle_t *handle, void *user)
 {
 	(void)user;
-	/* The resolver closes its own, when its threads are back. */
+	/* The resolver closes its own. */
 	if (!uv_is_closing(handle))
 		uv_close(handle, NULL);
 }
 
-bool clv_loop_close(struct clv_daemon *daemon)
+void clv_loop_close(struct clv_daemon *daemon)
 {
-	uint64_t until_ns = clv_clock_now_ns() + RESOLVER_MSEC * CLV_MSEC;
-
 	if (!daemon->loop.is_open)
-		return true;
+		return;
 	clv_resolve_close(daemon->resolve);
-	while (!clv_resolve_is_idle(daemon->resolve) && clv_clock_now_ns() < until_ns) {
-		uv_run(&daemon->loop.loop, UV_RUN_NOWAIT);
-		usleep(1000);
-	}
-	if (!clv_resolve_is_idle(daemon->resolve))
-		return false;
 	uv_walk(&daemon->loop.loop, close_handle, NULL);
 	while (uv_run(&daemon->loop.loop, UV_RUN_NOWAIT))
 		;
 	uv_loop_close(&daemon->loop.loop);
 	daemon->loop.is_open = false;
-	return true;
 }

@@ -15,10 +15,7 @@ int clv_loop_open(struct clv_daemon *daemon);
 /* Serve until SIGTERM or SIGINT, and until connections are closed or three seconds have passed. */
 void clv_loop_run(struct clv_daemon *daemon);
 
-/*
- * Returns true, or false when a thread of the resolver still hangs: then the resolver must not be
- * freed, its memory is left to the end of the process.
- */
-bool clv_loop_close(struct clv_daemon *daemon);
+/* Close the loop's handles, the resolver's too: free it afterwards. */
+void clv_loop_close(struct clv_daemon *daemon);
 
 #endif

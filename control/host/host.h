@@ -2,7 +2,7 @@
 /*
  * host - what the control plane wants of the machine it runs on, as one table of functions.
  *
- * culvertd fills it with the BPF maps, rtnetlink, kernel sockets and libuv's resolver; the client
+ * culvertd fills it with the BPF maps, rtnetlink, kernel sockets and c-ares; the client
  * with kernel routing and sockets alone; the loop tests with tables in memory and a fake wire.
  *
  * Threading: control.
@@ -47,11 +47,16 @@ struct clv_bind_ports {
 	uint64_t context_idle_ns;
 };
 
-/*
- * A name's addresses: err 0 and n of them (port 0), or CLV_ENONAME, CLV_ENAMETIME, negative errno.
- * addrs: borrows.
- */
-typedef void clv_resolved_fn(void *user, int err, const struct clv_endpoint *addrs, size_t n);
+/* What became of a name: err 0 and n addresses, or an error. */
+struct clv_resolved {
+	int err; /* 0; CLV_ENONAME: rcode says why; CLV_ENAMETIME; else negative errno or CLV_E* */
+	const char *rcode; /* as the name server answered: "NXDOMAIN", "NOERROR" (no addresses),
+			      "SERVFAIL", ...; else NULL.  Lives as long as the program */
+	const struct clv_endpoint *addrs; /* borrows; port 0 */
+	size_t n;
+};
+
+typedef void clv_resolved_fn(void *user, const struct clv_resolved *result);
 
 /* A client's has the way to its relay, route, and else NULL. */
 struct clv_host_ops {
@@ -98,7 +103,9 @@ struct clv_host_ops {
 
 	/*
 	 * Resolve a name without blocking; done is called once, from a later turn of the loop, unless
-	 * cancelled.  Returns 0 and fills *token, CLV_EFULL (too many pending) or -ENOMEM.
+	 * cancelled.
+	 * Returns 0 and fills *token, CLV_EFULL (too many pending), CLV_ENONAME (such a name is never
+	 * asked for) or -ENOMEM.
 	 */
 	int (*resolve)(void *host, const char *name, clv_resolved_fn *done, void *user,
 		       uint64_t *token);

@@ -247,7 +247,7 @@ static int add_rules(scmp_filter_ctx filter)
 	err = err ? err : ALLOW_VALUES(filter, ioctl, 1, ioctls);
 	err = err ? err : allow_masked(filter, SCMP_SYS(open), 1, O_ACCMODE, O_RDONLY);
 	err = err ? err : allow_masked(filter, SCMP_SYS(openat), 2, O_ACCMODE, O_RDONLY);
-	/* Threads of the resolver; clone3's flags are in memory, glibc falls back when told so. */
+	/* Threads; clone3's flags are in memory, glibc falls back when told so. */
 	err = err ? err : allow_masked(filter, SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS);
 	err = err ? err : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return err;

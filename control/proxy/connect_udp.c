@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control/proxy/bind_remotes.h"
 #include "control/proxy/bind_request.h"
@@ -347,23 +348,34 @@ void clv_connect_udp_settings_known(struct clv_requests *rs)
 	}
 }
 
-static void on_resolved(void *user, int err, const struct clv_endpoint *addrs, size_t n)
+/* A name that leads to no address.  Its error is the name server's, or there was no answer. */
+static void refuse_name(struct clv_request *rq, int err, const char *rcode, const char *details)
+{
+	struct clv_proxy_status why = { .error = CLV_PROXY_DNS_ERROR, .details = details };
+
+	if (err == CLV_ENAMETIME || err == -ECONNREFUSED)
+		why.error = CLV_PROXY_DNS_TIMEOUT;
+	else if (err == CLV_ENONAME)
+		why.rcode = rcode;
+	if (err == -ECONNREFUSED)
+		why.details = "no name server can be reached";
+	if (rcode && strcmp(rcode, "NOERROR") == 0)
+		why.details = "the name has no addresses";
+	refuse(rq, 0, why);
+}
+
+static void on_resolved(void *user, const struct clv_resolved *result)
 {
 	struct clv_request *rq = user;
-	struct clv_proxy_status why = { .error = CLV_PROXY_DNS_ERROR };
 
 	rq->state = CLV_REQUEST_WAITING; /* nothing is left to cancel */
-	if (err < 0 || n == 0) {
-		if (err == CLV_ENAMETIME)
-			why.error = CLV_PROXY_DNS_TIMEOUT;
-		else
-			why.rcode = err == 0 || err == CLV_ENONAME ? "NXDOMAIN" : "SERVFAIL";
-		refuse(rq, 0, why);
+	if (result->err) {
+		refuse_name(rq, result->err, result->rcode, NULL);
 		return;
 	}
-	rq->addrs_len = n < CLV_RESOLVE_MAX ? n : CLV_RESOLVE_MAX;
+	rq->addrs_len = result->n < CLV_RESOLVE_MAX ? result->n : CLV_RESOLVE_MAX;
 	for (size_t i = 0; i < rq->addrs_len; i++) {
-		rq->addrs[i] = addrs[i];
+		rq->addrs[i] = result->addrs[i];
 		rq->addrs[i].port = htons(rq->target.port);
 	}
 	open_when_settings_known(rq);
@@ -375,13 +387,19 @@ static void resolve_target(struct clv_request *rq)
 	int err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
 					    &rq->resolve_token);
 
-	if (!err) {
+	switch (err) {
+	case 0:
 		rq->state = CLV_REQUEST_RESOLVING;
-		return;
-	}
-	if (err == CLV_EFULL)
+		break;
+	case CLV_ENONAME:
+		refuse_name(rq, err, "NXDOMAIN", "not a public name");
+		break;
+	case CLV_EFULL:
 		clv_requests_count(rq->rs, CLV_COUNT_REFUSED_NAMES);
-	refuse_error(rq, err, "too many names being resolved", NULL);
+		/* fall through */
+	default:
+		refuse_error(rq, err, "too many names being resolved", NULL);
+	}
 }
 
 void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,

@@ -45,6 +45,7 @@ class LabHost:
         self.folder = lab.folder / spec.name
         self.addr4, self.addr6 = spec.address(4), spec.address(6)
         self.pin_cpu = None     # CPU list such as "0" or "0,1" for programs started from now on
+        self.name_server = None
         self.ahead = False      # programs started from now on preempt all others on their CPU
 
     def command(self, argv):
@@ -103,7 +104,18 @@ class LabHost:
 
     def set_names(self, names):
         """Put names into this host's /etc/hosts beside the lab's own, {name: address or list of
-        addresses}; they apply at once."""
+        addresses}, and have its name server answer by it; they apply at once."""
+        self.write_names(names)
+        if self.name_server:
+            netns.kill_group(self.name_server.popen)
+        self.name_server = self.start(
+            ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--user=root",
+             "--pid-file", "--bind-interfaces", "--listen-address", "127.0.0.1",
+             "--local=/#/"])
+        self.name_server.wait_line(r"\bstarted\b")
+
+    def write_names(self, names):
+        """Only the file."""
         lines = [f"{address} {name}\n" for name, value in {**self.lab.names(), **names}.items()
                  for address in ([value] if isinstance(value, str) else value)]
         # In place: running processes have this very file mounted.
@@ -285,7 +297,7 @@ class Lab:
         for host in [*self.hosts.values(), *(hop.host for hop in self.hops.values())]:
             (host.folder / "etc").mkdir(parents=True)
             (host.folder / "sys").mkdir()
-            host.set_names({})
+            host.write_names({})
             # No server answers there: names that are not in the file fail at once.
             (host.folder / "etc/resolv.conf").write_text(
                 "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", encoding="ascii")

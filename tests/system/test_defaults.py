@@ -31,12 +31,14 @@ def plain(start_relay):
 
 def test_a_relay_without_configuration_bridges_to_the_world_and_refuses_the_lab(
         lab, plain, forward, targets, world):
+    lab["relay"].set_names({"four.example": lab["target-v4"].addr4,
+                            "six.example": lab["target-v6"].addr6})
     for peer in ("peer-v4", "peer-v6"):
         for target, address in world.items():
             client = forward(peer, plain, address)
             figures = load(lab[peer], client.address, size=1200, count=300)
             assert is_clean(figures), (peer, target, figures)
-        for address in [*targets.values(), "target-v4:7000", "target-v6:7000"]:
+        for address in [*targets.values(), "four.example:7000", "six.example:7000"]:
             done = daemon.ping(lab[peer], plain.address(4 if peer == "peer-v4" else 6), address,
                                plain.fingerprint)
             assert done.returncode == DENIED, (address, done.stderr)

@@ -61,9 +61,9 @@ def test_a_name_that_does_not_exist_is_not_found(lab, relay, targets):
 
 
 def test_an_unreachable_name_server_is_distinguished_from_an_unknown_name(lab, relay):
-    done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint)
+    done = daemon.ping(lab["peer-v4"], relay.address(4), "unreached.example:7000", relay.fingerprint)
     assert done.returncode == NO_NAME
-    assert "resolver did not answer for nobody.example (status 504" in done.stderr
+    assert "resolver did not answer for unreached.example (status 504" in done.stderr
 
 
 SILENT_SERVER = """
@@ -78,11 +78,11 @@ time.sleep(60)
 def test_a_request_without_a_timely_answer_is_cancelled(lab, relay):
     server = lab["relay"].start(["python3", "-c", SILENT_SERVER])
     server.wait_line(r"^ready")
-    done = daemon.ping(lab["peer-v4"], relay.address(4), "nobody.example:7000", relay.fingerprint,
+    done = daemon.ping(lab["peer-v4"], relay.address(4), "silent.example:7000", relay.fingerprint,
                        "--answer-timeout", "1")
     server.stop()
     assert done.returncode == NO_ANSWER
-    assert done.stderr == "culvert: no answer from the relay for target nobody.example within 1 s\n"
+    assert done.stderr == "culvert: no answer from the relay for target silent.example within 1 s\n"
 
 
 def test_a_relay_name_that_does_not_exist_is_not_found(lab, targets):

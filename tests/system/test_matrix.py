@@ -64,7 +64,8 @@ def test_a_silent_relay_is_no_answer_after_ten_seconds(lab, targets):
 
 
 def test_a_relay_without_the_targets_family_reports_it(lab, v4_only, targets):
-    for target in (targets["target-v6"], "target-v6:7000"):
+    lab["relay-v4only"].set_names({"six.example": lab["target-v6"].addr6})
+    for target in (targets["target-v6"], "six.example:7000"):
         done = daemon.ping(lab["peer-v4"], v4_only.address(4), target, v4_only.fingerprint)
         assert done.returncode == NO_FAMILY, done.stderr
         assert "the relay has no route to the address family of" in done.stderr

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Targets that the policy denies, in all spellings: refused, and no packet is sent to them."""
+import re
 import signal
 
 import pytest
@@ -13,7 +14,7 @@ DATAPATHS = ("xdp", "sock")
 # The lab's configuration allows 198.18.0.0/15 and 2001:db8::/32 and nothing else.
 DENIED = [
     # of the relay itself
-    "127.0.0.1", "127.8.9.10", "[::1]", "198.18.4.1", "[2001:db8:6::1]", "localhost", "relay",
+    "127.0.0.1", "127.8.9.10", "[::1]", "198.18.4.1", "[2001:db8:6::1]",
     "0.0.0.0", "[::]",
     # of its neighbourhood
     "169.254.7.7", "[fe80::1]", "[fec0::1]",
@@ -77,12 +78,24 @@ def test_a_nonsensical_target_is_refused_and_nothing_is_sent(lab, relay, watch, 
 
 
 def test_a_name_is_evaluated_by_its_address(lab, relay, watch):
-    lab["relay"].set_names({"relay": "198.18.4.1", "inside.example": "127.0.0.1",
+    lab["relay"].set_names({"own.example": "198.18.4.1", "inside.example": "127.0.0.1",
                             "mapped.example": "::ffff:10.0.0.1",
                             "both.example": ["10.0.0.1", "::1"]})
-    for name in ("inside.example", "mapped.example", "both.example"):
+    for name in ("own.example", "inside.example", "both.example"):
         done = ask(lab, relay, name)
         assert done.returncode == DENIED_CODE, done.stderr
+        # Where it leads is nobody's business: only the name is named.
+        assert f"target {name} (status 502" in done.stderr
+        assert not re.search(r"198\.18|127\.0|10\.0|::1", done.stderr), done.stderr
+    assert ask(lab, relay, "mapped.example").returncode in (DENIED_CODE, NO_NAME)
+    assert watch.leaked() == []
+
+
+def test_names_of_the_relays_own_network_are_nobodys(lab, relay, watch):
+    lab["relay"].set_names({"intranet": "198.18.4.20", "printer.local": "198.18.4.20"})
+    for name in ("relay", "localhost", "intranet", "printer.local"):
+        done = ask(lab, relay, name)
+        assert done.returncode == NO_NAME, done.stderr
     assert watch.leaked() == []
 
 

@@ -319,6 +319,11 @@ void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type
 
 void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs)
 {
+	fake_relay_resolved_rcode(r, err, NULL, addrs);
+}
+
+void fake_relay_resolved_rcode(struct fake_relay *r, int err, const char *rcode, const char *addrs)
+{
 	struct clv_endpoint list[CLV_RESOLVE_MAX] = { 0 };
 	char text[512];
 	size_t n = 0;
@@ -328,7 +333,8 @@ void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs)
 	snprintf(text, sizeof(text), "%s", addrs);
 	for (char *p = strtok(text, " "); p; p = strtok(NULL, " "))
 		assert_int_equal(clv_addr_parse(p, list[n++].addr), 0);
-	r->resolved(r->resolved_user, err, list, n);
+	r->resolved(r->resolved_user,
+		    &(struct clv_resolved){ .err = err, .rcode = rcode, .addrs = list, .n = n });
 }
 
 uint64_t fake_relay_count(const struct fake_relay *r, enum clv_counter which)

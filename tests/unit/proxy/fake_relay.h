@@ -68,6 +68,8 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 void fake_relay_fini(struct fake_relay *r);
 /* Answer the pending look-up with addresses separated by spaces, or with err. */
 void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs);
+/* The same with what the name server answered; NULL: nothing. */
+void fake_relay_resolved_rcode(struct fake_relay *r, int err, const char *rcode, const char *addrs);
 /* An event of a tunnel's worker about a remote. */
 void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,
 		      uint64_t context_id);

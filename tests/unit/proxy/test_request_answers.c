@@ -170,6 +170,9 @@ static void test_what_the_host_cannot_do_is_said(void **state)
 		{ "busy resolver", false, 0, 0, 0, CLV_EFULL, UDP "t.example/53/", 503,
 		  "\"culvert\"; error=connection_limit_reached; next-hop=\"t.example\"; "
 		  "details=\"too many names being resolved\"" },
+		{ "internal name", false, 0, 0, 0, CLV_ENONAME, UDP "intranet/53/", 502,
+		  "\"culvert\"; error=dns_error; rcode=\"NXDOMAIN\"; next-hop=\"intranet\"; "
+		  "details=\"not a public name\"" },
 		{ "broken resolver", false, 0, 0, 0, -ENOMEM, UDP "t.example/53/", 500,
 		  "\"culvert\"; error=proxy_internal_error; next-hop=\"t.example\"" },
 	};
@@ -198,40 +201,47 @@ static void test_names_are_resolved_and_an_address_is_chosen(void **state)
 	static const struct {
 		const char *name;
 		int err;
-		const char *addrs;
+		const char *rcode, *addrs;
 		bool no_v4, no_v6;
 		unsigned status;
 		const char *target; /* of 200 */
 		const char *proxy_status;
 	} cases[] = {
-		{ "both families", 0, "8.8.8.8 2606:4700::1", false, false, 200,
+		{ "both families", 0, NULL, "8.8.8.8 2606:4700::1", false, false, 200,
 		  "[2606:4700::1]:53", "\"culvert\"; next-hop=\"2606:4700::1\"" },
-		{ "IPv4 only here", 0, "2606:4700::1 8.8.8.8", false, true, 200, "8.8.8.8:53",
+		{ "IPv4 only here", 0, NULL, "2606:4700::1 8.8.8.8", false, true, 200, "8.8.8.8:53",
 		  "\"culvert\"; next-hop=\"8.8.8.8\"" },
-		{ "IPv4 only there", 0, "8.8.8.8", false, false, 200, "8.8.8.8:53",
+		{ "IPv4 only there", 0, NULL, "8.8.8.8", false, false, 200, "8.8.8.8:53",
 		  "\"culvert\"; next-hop=\"8.8.8.8\"" },
-		{ "a denied one among them", 0, "::1 10.0.0.1 8.8.4.4", false, false, 200,
+		{ "a denied one among them", 0, NULL, "::1 10.0.0.1 8.8.4.4", false, false, 200,
 		  "8.8.4.4:53", "\"culvert\"; next-hop=\"8.8.4.4\"" },
-		{ "all denied", 0, "::1 127.0.0.1", false, false, 502, NULL,
+		{ "all denied", 0, NULL, "::1 127.0.0.1", false, false, 502, NULL,
 		  "\"culvert\"; error=destination_ip_prohibited; next-hop=\"t.example\"; "
 		  "details=\"loopback\"" },
-		{ "one denied, one unroutable", 0, "::1 8.8.8.8", true, false, 502, NULL,
+		{ "one denied, one unroutable", 0, NULL, "::1 8.8.8.8", true, false, 502, NULL,
 		  "\"culvert\"; error=destination_ip_unroutable; next-hop=\"8.8.8.8\"; "
 		  "details=\"no IPv4 route\"" },
-		{ "one unroutable, one denied", 0, "2606:4700::1 127.0.0.1", false, true, 502, NULL,
+		{ "one unroutable, one denied", 0, NULL, "2606:4700::1 127.0.0.1", false, true, 502,
+		  NULL,
 		  "\"culvert\"; error=destination_ip_unroutable; next-hop=\"2606:4700::1\"; "
 		  "details=\"no IPv6 route\"" },
-		{ "wrong family", 0, "2606:4700::1", false, true, 502, NULL,
+		{ "wrong family", 0, NULL, "2606:4700::1", false, true, 502, NULL,
 		  "\"culvert\"; error=destination_ip_unroutable; next-hop=\"2606:4700::1\"; "
 		  "details=\"no IPv6 route\"" },
-		{ "no such name", CLV_ENONAME, "", false, false, 502, NULL,
+		{ "no such name", CLV_ENONAME, "NXDOMAIN", "", false, false, 502, NULL,
 		  "\"culvert\"; error=dns_error; rcode=\"NXDOMAIN\"; next-hop=\"t.example\"" },
-		{ "no addresses", 0, "", false, false, 502, NULL,
-		  "\"culvert\"; error=dns_error; rcode=\"NXDOMAIN\"; next-hop=\"t.example\"" },
-		{ "timeout", CLV_ENAMETIME, "", false, false, 504, NULL,
-		  "\"culvert\"; error=dns_timeout; next-hop=\"t.example\"" },
-		{ "resolver failed", -EIO, "", false, false, 502, NULL,
+		{ "no addresses", CLV_ENONAME, "NOERROR", "", false, false, 502, NULL,
+		  "\"culvert\"; error=dns_error; rcode=\"NOERROR\"; next-hop=\"t.example\"; "
+		  "details=\"the name has no addresses\"" },
+		{ "the server refuses", CLV_ENONAME, "REFUSED", "", false, false, 502, NULL,
+		  "\"culvert\"; error=dns_error; rcode=\"REFUSED\"; next-hop=\"t.example\"" },
+		{ "the server fails", CLV_ENONAME, "SERVFAIL", "", false, false, 502, NULL,
 		  "\"culvert\"; error=dns_error; rcode=\"SERVFAIL\"; next-hop=\"t.example\"" },
+		{ "timeout", CLV_ENAMETIME, NULL, "", false, false, 504, NULL,
+		  "\"culvert\"; error=dns_timeout; next-hop=\"t.example\"" },
+		{ "no server", -ECONNREFUSED, NULL, "", false, false, 504, NULL,
+		  "\"culvert\"; error=dns_timeout; next-hop=\"t.example\"; "
+		  "details=\"no name server can be reached\"" },
 	};
 
 	(void)state;
@@ -245,7 +255,7 @@ static void test_names_are_resolved_and_an_address_is_chosen(void **state)
 		/* RFC 9298 section 3.1: no answer before the name is resolved. */
 		assert_int_equal(f->answer.status, 0);
 		assert_int_equal(clv_requests_tunnels(f->relay.requests), 1);
-		fake_relay_resolved(&f->relay, cases[i].err, cases[i].addrs);
+		fake_relay_resolved_rcode(&f->relay, cases[i].err, cases[i].rcode, cases[i].addrs);
 		pipe_run(&f->pipe);
 		if (cases[i].status == 200) {
 			assert_status(f, 200, cases[i].proxy_status);
