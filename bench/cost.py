@@ -72,7 +72,7 @@ def back(bench, name, load, raw, commands, pid, tids=None, **facts):
     """Datagrams from a target, through tunnels, to a client that acknowledges them."""
     def attempt(command):
         spent = Spent(pid, tids)
-        load.tell("listen", load.rig.msec + 100)
+        load.command("listen", load.rig.msec + 100)
         made, got = raw.ask(command[0], load.rig.msec, *command[1:]), load.answer()
         if got["corrupted"]:
             raise BenchError(f"{name}: {got['corrupted']} datagrams came corrupted")

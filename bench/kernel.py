@@ -53,7 +53,7 @@ def shares(bench, size):
             load.ask("send", size, RATE, rig.msec)
 
         def to_peer():
-            load.tell("listen", rig.msec + 300)
+            load.command("listen", rig.msec + 300)
             raw.ask("pace", rig.msec, RATE)
             load.answer()
 
@@ -65,7 +65,7 @@ def shares(bench, size):
                 if not count:
                     raise BenchError("the kernel does not count the run time of XDP programs")
                 bench.keep(f"xdp_{name}_{size}", took / 1000 / count, datagrams=count)
-        load.tell("listen", rig.msec + 300)
+        load.command("listen", rig.msec + 300)
         there = sender(raw, rig.msec)
         load.answer()
     bench.keep(f"receive_elsewhere_{size}", max(there - nothing, 0), sender_us=round(there, 3),

@@ -106,7 +106,7 @@ def loaded(bench, rate, suffix=""):
         load = rig.load_tunnel(4, (6, PORT), "--conns", tunnels.CONNS, "--tunnels", 1,
                                cpu=PEER_CORE)
         client = tunnel(rig, address)
-        load.tell("send", 1200, rate, rig.msec * LONGER + 3000)
+        load.command("send", 1200, rate, rig.msec * LONGER + 3000)
         measure(bench, f"latency_loaded{suffix}", client.address)
         load.answer()
         client.stop()
@@ -119,7 +119,7 @@ def storm(bench):
     rig = bench.rig
     peer, attacker = rig.lab["peer-v4"], rig.lab["peer-v6"]
     with bench.scene():
-        peer.ahead = True
+        peer.preempts = True
         try:
             target, address = echo(rig)
             relay = rig.start_relay(config=tunnels.config("xdp"), cpu=RELAY_CORE,
@@ -128,7 +128,7 @@ def storm(bench):
             client = tunnel(rig, address)
             app = rig.start(peer, rig.tools / "load/load_udp", client.address, cpu=PEER_CORE)
         finally:
-            peer.ahead = False
+            peer.preempts = False
         app.ask("send", SIZE, RATE, WARM_UP_MSEC)
         for _ in range(STORM_PAIRS):
             got = app.ask("send", SIZE, RATE, rig.msec, timeout=60)

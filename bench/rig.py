@@ -140,7 +140,7 @@ class Talk:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line.decode()
 
-    def tell(self, *words):
+    def command(self, *words):
         self.popen.stdin.write((" ".join(map(str, words)) + "\n").encode())
         self.popen.stdin.flush()
 
@@ -151,7 +151,7 @@ class Talk:
         return found
 
     def ask(self, *words, timeout=30):
-        self.tell(*words)
+        self.command(*words)
         return self.answer(timeout)
 
     def stop(self):

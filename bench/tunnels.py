@@ -148,7 +148,7 @@ def wire(bench, size, rate):
             return far.ask("count")["packets"] - before
 
         def to_peer():
-            load.tell("listen", rig.msec + 300)
+            load.command("listen", rig.msec + 300)
             raw.ask("pace", rig.msec, rate)
             return load.answer()["received"]
 

@@ -123,7 +123,7 @@ def test_toward_peers_every_datagram_arrives_or_is_counted(rig, load, command):
     for size in (64, 1200):
         raw = rig.load_raw(6, "target-v6", PORT, 9, size, "--ports", ports)
         before = take(rig, load)
-        load.tell("listen", MSEC + 500)
+        load.command("listen", MSEC + 500)
         sent, got = raw.ask(command[0], MSEC, *command[1:])["sent"], load.answer()
         after = take(rig, load)
         raw.stop()

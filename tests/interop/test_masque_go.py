@@ -129,7 +129,7 @@ def test_the_relay_still_serves_afterwards(masque_go, lab, relay, targets, outco
     assert found["sizes"] == {"same": [1200]}
 
 
-# ---- no classical key exchange, whoever asks ----
+# ---- no classical key exchange with any client ----
 
 CLASSICAL = ("X25519", "P256", "P384", "P521", "X25519,P256,P384,P521")
 HYBRID = ("X25519MLKEM768", "SecP256r1MLKEM768")

@@ -171,6 +171,16 @@ class Bind:
         return self.proc.stop()
 
 
+def dropped_by(client):
+    """What a Forward or Bind with --log-level info has dropped for lack of room or time, or before a
+    tunnel was open.  Stops it: it reports that at its end."""
+    assert client.stop() == 0, client.proc.text()
+    return sum(map(int, re.findall(
+        r"^(?:info dropped reason=\w*(?:queue_full|sojourn|no_frame|tx_ring) count"
+        r"|warn (?:forward|bind)_dropped (?:remotes=\d+ )?datagrams)=(\d+)",
+        client.proc.text(), re.M)))
+
+
 def ping(peer, relay_at, target, pin, *args, timeout=60):
     """Run `culvert ping` to its end; returns its CompletedProcess, also of a failure."""
     return peer.run([peer.lab.build / "culvert", "ping", "--relay", relay_at, "--target", target,
@@ -209,8 +219,8 @@ def load(host, address, timeout=120, **options):
 def start_load(host, address, **options):
     """Start udpload; load_of(proc) waits for its figures, end_load(proc) has it send no more.
 
-    At a port of `culvert forward`, the first datagram goes ahead (first=False: it does not), because
-    the client keeps only so many until their tunnel is open, however long that takes."""
+    At a port of `culvert forward`, the first datagram is sent alone (first=False: it is not): the
+    client keeps only so many until their tunnel is open, however long that takes."""
     if not options.get("oneway") and re.match(r"127\.|\[::1\]", address):
         options.setdefault("first", True)
     flags = [word for name, value in options.items()
@@ -259,12 +269,15 @@ def is_clean(*figures):
     """Whether all that was sent came back once and intact, except for datagrams that full queues of
     the lab dropped: hosts of a busy machine may lack the time to empty them.
     figures: of loads that ran at the same time."""
+    if not all(map(is_whole, figures)):
+        losses.too_much = None    # not for that reason
+        return False
     sent, lost = (sum(one[name] for one in figures) for name in ("sent", "lost"))
     overflows = {}
     for one in figures:
         for where, n in one["overflows"].items():
             overflows[where] = max(n, overflows.get(where, 0))
-    return all(map(is_whole, figures)) and losses.excuses(lost, sent, overflows)
+    return losses.excuses(lost, sent, overflows)
 
 
 def is_count_of(figures, counted):

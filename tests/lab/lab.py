@@ -46,13 +46,13 @@ class LabHost:
         self.addr4, self.addr6 = spec.address(4), spec.address(6)
         self.pin_cpu = None     # CPU list such as "0" or "0,1" for programs started from now on
         self.name_server = None
-        self.ahead = False      # programs started from now on preempt all others on their CPU
+        self.preempts = False   # programs started from now on preempt all others on their CPU
 
     def command(self, argv):
         """The machine's command line that runs a command on this host, with the same process ID."""
         pin = ["taskset", "-c", str(self.pin_cpu)] if self.pin_cpu is not None else []
-        ahead = ["chrt", "-f", "10"] if self.ahead else []
-        return [*ahead, *pin, "nsenter", f"--net={netns.NETNS / self.netns}",
+        priority = ["chrt", "-f", "10"] if self.preempts else []
+        return [*priority, *pin, "nsenter", f"--net={netns.NETNS / self.netns}",
                 "unshare", "--mount", "--propagation", "slave",
                 "sh", "-c", netns.ENTER, "lab", str(self.folder), *map(str, argv)]
 

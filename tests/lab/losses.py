@@ -17,6 +17,8 @@ import netns
 
 # The share of a traffic that may overflow before the machine is too busy for a result.
 EXCUSED_MAX = 1 / 4
+# Of the last excuses() that was refused for that: the numbers as text.
+too_much = None
 # A relay's drops for lack of time or room.  All others are decisions.
 RELAY_OVERFLOWS = ("drop_queue_full", "drop_sojourn", "drop_no_frame", "drop_tx_ring",
                    "drop_handoff_full")
@@ -104,4 +106,9 @@ class Watch:
 
 def excuses(lost, sent, overflows):
     """Whether overflows explain that so many of sent are missing."""
-    return 0 <= lost <= min(sum(overflows.values()), sent * EXCUSED_MAX)
+    global too_much
+    known = sum(overflows.values())
+    is_known, is_little = 0 <= lost <= known, lost <= sent * EXCUSED_MAX
+    too_much = None if is_little or not is_known else \
+        f"full queues dropped {lost} of {sent} datagrams: {overflows}"
+    return is_known and is_little

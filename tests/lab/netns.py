@@ -16,12 +16,12 @@ import shutil
 import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 STATE = Path("/run/clv-lab")
 NETNS = Path("/run/netns")
 BPFFS = Path("/sys/fs/bpf")
+LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 TOOLS = ("ip", "bridge", "nft", "ethtool", "sysctl", "nsenter", "unshare", "taskset")
 
@@ -144,20 +144,27 @@ def owner_lives(record):
     return record["owner"] == 0 or start_time(record["owner"]) == record["owner_start"]
 
 
+@contextlib.contextmanager
+def inside(name):
+    """Within it, this thread is in a network namespace: what it opens belongs to that one."""
+    def enter(space):
+        if LIBC.setns(space.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter {space.name}")
+
+    with open("/proc/thread-self/ns/net", "rb") as own, open(NETNS / name, "rb") as there:
+        enter(there)
+        try:
+            yield
+        finally:
+            enter(own)
+
+
 def read_in(name, *files):
     """Text of files under /proc/net as a namespace has them, one after the other: read_in(name,
     "snmp").  A file that is not there reads as empty."""
-
-    def read():
-        with open(NETNS / name, "rb") as space:
-            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), f"cannot enter {name}")
+    with inside(name):
         paths = [Path("/proc/thread-self/net", file) for file in files]
         return "".join(path.read_text(encoding="ascii") for path in paths if path.exists())
-
-    # A namespace is a thread's own, and this thread ends with the call.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(read).result()
 
 
 def wait_until(question, timeout=60, what="late"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of a newer Debian release, or of this one, unpacked into a folder of their own and never installed.
+"""Programs of a newer Debian release, or of this one, unpacked into a directory and never installed.
 
 The archive and its keyring are those the machine's own apt has; lists, cache and package database
 are private.

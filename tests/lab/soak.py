@@ -104,7 +104,7 @@ class Soak:
         host = self.lab[peer]
         return daemon.Forward(host, self.relay.address(4 if host.addr4 else 6),
                               self.targets[family], self.relay.fingerprint,
-                              ("--log", "info", *args)).wait()
+                              ("--log-level", "info", *args)).wait()
 
     def capacity(self):
         """Datagrams per second that one tunnel carries there and back with a limited window."""

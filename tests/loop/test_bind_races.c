@@ -5,7 +5,8 @@
  *
  * Every datagram carries its source and destination, which must agree with the tunnel and context that
  * it arrives by.  No port and no Context ID is used twice, so a late datagram can be distinguished from
- * a misdirected one.  At rest, the state of workers and of the kernel's tables is what peers were told.
+ * a misdirected one.  At rest, the state of workers and of the kernel's tables agrees with the capsules
+ * that the peers received.
  */
 #include "tests/unit/check.h"
 

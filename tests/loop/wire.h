@@ -80,7 +80,7 @@ struct wire_port {
 	uint64_t overflows;
 	struct clv_endpoint sockets[WIRE_SOCKETS_MAX]; /* port 0: free */
 	bool refuse_frames;			       /* tx_take fails */
-	unsigned taken; /* frames in somebody's hands; must be 0 in the end */
+	unsigned taken; /* frames held by a reader; must be 0 in the end */
 };
 
 void wire_port_init(struct wire_port *p, struct wire *w);

@@ -4,7 +4,7 @@ import pytest
 
 import apps
 import losses
-from daemon import endpoint
+from daemon import dropped_by, endpoint
 
 DATAPATHS = ("xdp", "sock")
 
@@ -15,14 +15,15 @@ WAYS = [("peer-v4", "target-v6"), ("peer-v6", "target-v4")]
 def test_iperf_sends_datagrams_to_its_server(lab, relay, forward, peer, target):
     host = lab[target]
     server = apps.serve_iperf(host)
-    client = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001))
+    client = forward(peer, relay, endpoint(host.addr4 or host.addr6, 5001), "--log-level", "info")
     watch = losses.Watch(lab)
     found = apps.iperf(lab[peer], client.address, server, megabits=10, seconds=1)
     server.stop()
-    # iperf's own socket is small, and may lose some to a busy machine.
-    assert found["sent"] > 500 and watch.accounts_for(found["sent"], found["received"]), (
-        found, watch.since())
     assert relay.ctl("tunnels")["tunnels"][-1]["to_target_packets"] >= found["received"]
+    # iperf's socket is small, and iperf does not wait until the tunnel is open.
+    arrived = found["received"] + dropped_by(client)
+    assert found["sent"] > 500 and watch.accounts_for(found["sent"], arrived), (
+        found, arrived, watch.since())
 
 
 @pytest.mark.parametrize("peer, target", WAYS)

@@ -117,7 +117,7 @@ def test_ten_thousand_contexts_of_one_tunnel_each_carry_their_own_datagrams(
     tunnel = bound_tunnel(relay, peer)
 
     watch = losses.Watch(lab)
-    found = peer.ask("send", CONTEXTS, 700, 4000)
+    found = peer.ask("send", CONTEXTS, 700, 2000)
     assert found["corrupted"] == found["misnamed"] == 0, found
     assert all_came(watch, found), (found, watch.since())
 

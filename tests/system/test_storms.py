@@ -41,14 +41,14 @@ def away_from_workers(lab, relay):
     for host in ("peer-v4", "peer-v6", "target-v4", "target-v6"):
         lab[host].pin_cpu = cpus
     for host in ("peer-v4", "target-v4"):
-        lab[host].ahead = True
+        lab[host].preempts = True
 
 
 @pytest.fixture
 def unpinned(lab):
     yield
     for host in ("relay", "peer-v4", "peer-v6", "target-v4", "target-v6"):
-        lab[host].pin_cpu, lab[host].ahead = None, False
+        lab[host].pin_cpu, lab[host].preempts = None, False
 
 
 def start_storm(lab, relay, kind, seconds, rate=None):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An emulated machine with our programs in it and its network interfaces in a lab's networks."""
-import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -20,9 +18,8 @@ from netns import LabError
 BOOT_SEC = 150
 COMMAND_SEC = 30
 TUNSETIFF, IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 2, 0x100, 0x1000, 0x4000
-PR_SET_PDEATHSIG, CLONE_NEWNET = 1, 0x40000000
+PR_SET_PDEATHSIG = 1
 KERNEL_LINE = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr audit=0 net.ifnames=0"
-LIBC = ctypes.CDLL(None, use_errno=True)
 PROGRAMS = ("culvertd", "culvertctl")
 
 
@@ -59,28 +56,11 @@ def build_initramfs(files, build, folder, out):
     shutil.rmtree(tree)
 
 
-@contextlib.contextmanager
-def inside(namespace):
-    """What is opened meanwhile belongs to that network namespace."""
-    def enter(fd):
-        if LIBC.setns(fd, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")
-    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    there = os.open(netns.NETNS / namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        enter(there)
-        yield
-    finally:
-        enter(own)
-        os.close(there)
-        os.close(own)
-
-
 def open_tap(namespace, name, queues):
     """A tap device on the bridge of a lab's network: descriptors, one for each queue."""
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if queues > 1 else 0)
     fds = []
-    with inside(namespace):
+    with netns.inside(namespace):
         for _ in range(queues):
             fds.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK))
             fcntl.ioctl(fds[-1], TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
@@ -89,7 +69,7 @@ def open_tap(namespace, name, queues):
 
 
 def die_with_parent():
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    netns.LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Machine:
