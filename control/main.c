@@ -116,12 +116,12 @@ static int open_proxy(struct clv_daemon *daemon)
 
 	params.limits.tunnels_per_conn = config->limits.tunnels_per_conn;
 	/* Both lists were checked when the configuration was read. */
-	clv_bind_settings_set_public(&params.bind, config->bind_local.items, config->bind_local.len,
-				     NULL);
+	clv_bound_settings_set_public(&params.bind, config->bind_local.items,
+				      config->bind_local.len, NULL);
 	memcpy(daemon->has_bind_local, params.bind.has_public, sizeof(daemon->has_bind_local));
 	memcpy(daemon->bind_local, params.bind.public_addr, sizeof(daemon->bind_local));
-	clv_bind_settings_set_public(&params.bind, config->bind_public.items,
-				     config->bind_public.len, NULL);
+	clv_bound_settings_set_public(&params.bind, config->bind_public.items,
+				      config->bind_public.len, NULL);
 	return clv_daemon_fail(daemon, clv_proxy_new(&params, &daemon->proxy), "proxy");
 }
 

@@ -84,7 +84,7 @@ struct clv_session_tunnel {
 	uint64_t idle_ns;
 	bool capsules;
 	bool deliver; /* what the peer sends comes as CLV_EVT_DELIVERY; no socket has a part in it */
-	const struct clv_bind_ports *bind; /* NULL: not bound.  Borrows; takes its egress ports as
+	const struct clv_tunnel_ports *bind; /* NULL: not bound.  Borrows; takes its egress ports as
 					      above.  egress: fd -1, local names the tunnel;
 					      remote: zero without a target */
 	const struct clv_session_tunnel_ops *ops;

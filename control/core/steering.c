@@ -21,7 +21,7 @@ void clv_steering_retire_conn(const struct clv_steering *st, const struct clv_ci
 /* ---- tunnels ---- */
 
 static void send_ports(const struct clv_steering *st, const struct clv_ref *ref,
-		       const struct clv_bind_ports *ports)
+		       const struct clv_tunnel_ports *ports)
 {
 	for (int i = 0; i < 2; i++) {
 		const struct clv_cmd_tunnel_bind cmd = {
@@ -60,7 +60,7 @@ static int publish_target(const struct clv_steering *st, const struct clv_cmd_tu
 }
 
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
-			     const struct clv_bind_ports *ports, struct clv_steered *out)
+			     const struct clv_tunnel_ports *ports, struct clv_steered *out)
 {
 	int err = 0;
 
@@ -95,13 +95,13 @@ void clv_steering_close_tunnel(const struct clv_steering *st, const struct clv_r
 
 /* ---- bound tunnels ---- */
 
-static bool is_port_steered(const struct clv_bind_ports *ports, int i)
+static bool is_port_steered(const struct clv_tunnel_ports *ports, int i)
 {
 	return ports->is_held[i] && ports->via[i] == CLV_VIA_XSK;
 }
 
 int clv_steering_publish_ports(const struct clv_steering *st, const struct clv_ref *ref,
-			       const struct clv_bind_ports *ports, uint32_t flags)
+			       const struct clv_tunnel_ports *ports, uint32_t flags)
 {
 	const struct clv_binding binding = { .tunnel = *ref, .flags = flags };
 	int err = 0;
@@ -113,7 +113,7 @@ int clv_steering_publish_ports(const struct clv_steering *st, const struct clv_r
 	return err;
 }
 
-void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_bind_ports *ports)
+void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_tunnel_ports *ports)
 {
 	for (int i = 0; i < 2; i++)
 		if (is_port_steered(ports, i))
@@ -121,7 +121,7 @@ void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_b
 }
 
 /* Hairpins do not arrive from the network, and what the kernel receives is not steered. */
-static bool is_remote_steered(const struct clv_remote *r, const struct clv_bind_ports *ports)
+static bool is_remote_steered(const struct clv_remote *r, const struct clv_tunnel_ports *ports)
 {
 	return !(r->flags & CLV_REMOTE_HAIRPIN) &&
 	       ports->via[!clv_addr_is_v4(r->endpoint.addr)] == CLV_VIA_XSK;
@@ -136,7 +136,7 @@ static int publish_remote(const struct clv_steering *st, const struct clv_cmd_co
 }
 
 int clv_steering_open_context(const struct clv_steering *st, const struct clv_cmd_context_open *cmd,
-			      const struct clv_bind_ports *ports)
+			      const struct clv_tunnel_ports *ports)
 {
 	st->send(st->sender, &cmd->ref, CLV_CMD_CONTEXT_OPEN, cmd, sizeof(*cmd));
 	if (cmd->flags & CLV_CONTEXT_UNCOMPRESSED)
@@ -148,7 +148,7 @@ int clv_steering_open_context(const struct clv_steering *st, const struct clv_cm
 
 void clv_steering_close_context(const struct clv_steering *st, const struct clv_ref *ref,
 				uint64_t context_id, const struct clv_remote *remote,
-				const struct clv_bind_ports *ports)
+				const struct clv_tunnel_ports *ports)
 {
 	const struct clv_cmd_context_close cmd = { .ref = *ref, .context_id = context_id };
 
@@ -160,7 +160,7 @@ void clv_steering_close_context(const struct clv_steering *st, const struct clv_
 }
 
 void clv_steering_retire_context(const struct clv_steering *st, const struct clv_remote *remote,
-				 const struct clv_bind_ports *ports)
+				 const struct clv_tunnel_ports *ports)
 {
 	const struct clv_tuple tuple = { .local = remote->local, .remote = remote->remote };
 

@@ -52,7 +52,7 @@ struct clv_steered {
  * Returns 0 and fills *out; or the tables' error, and the worker is told to remove the tunnel.
  */
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
-			     const struct clv_bind_ports *ports, struct clv_steered *out);
+			     const struct clv_tunnel_ports *ports, struct clv_steered *out);
 /* Take a target out of the tables, of a tunnel that its worker has removed.  target: cleared. */
 void clv_steering_retire_tunnel(const struct clv_steering *st, struct clv_steered *target);
 /* Take it out of the tables, then send TUNNEL_REMOVE. */
@@ -63,8 +63,8 @@ void clv_steering_close_tunnel(const struct clv_steering *st, const struct clv_r
 
 /* flags: enum clv_binding_flag.  Returns 0 or the tables' error. */
 int clv_steering_publish_ports(const struct clv_steering *st, const struct clv_ref *ref,
-			       const struct clv_bind_ports *ports, uint32_t flags);
-void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_bind_ports *ports);
+			       const struct clv_tunnel_ports *ports, uint32_t flags);
+void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_tunnel_ports *ports);
 
 /*
  * Send CONTEXT_OPEN, then publish what the peer may be sent by it: the remote of a compressed
@@ -72,13 +72,13 @@ void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_b
  * Returns 0; or the tables' error, and the caller closes the context.
  */
 int clv_steering_open_context(const struct clv_steering *st, const struct clv_cmd_context_open *cmd,
-			      const struct clv_bind_ports *ports);
+			      const struct clv_tunnel_ports *ports);
 /* Take it out of the tables, then send CONTEXT_CLOSE.  remote: NULL for the uncompressed context. */
 void clv_steering_close_context(const struct clv_steering *st, const struct clv_ref *ref,
 				uint64_t context_id, const struct clv_remote *remote,
-				const struct clv_bind_ports *ports);
+				const struct clv_tunnel_ports *ports);
 /* Take a remote out of the tables, whose tunnel ends. */
 void clv_steering_retire_context(const struct clv_steering *st, const struct clv_remote *remote,
-				 const struct clv_bind_ports *ports);
+				 const struct clv_tunnel_ports *ports);
 
 #endif

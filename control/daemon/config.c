@@ -411,14 +411,14 @@ static int check_policy(cfg_t *cfg, const struct clv_config *c)
 
 static int check_bind(cfg_t *cfg, const struct clv_config *c)
 {
-	struct clv_bind_settings s = { 0 };
+	struct clv_bound_settings s = { 0 };
 	const char *bad = "";
 
-	if (clv_bind_settings_set_public(&s, c->bind_public.items, c->bind_public.len, &bad))
+	if (clv_bound_settings_set_public(&s, c->bind_public.items, c->bind_public.len, &bad))
 		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "bind")->line,
 			    "bind: public = \"%s\" is no address, or the second of its family",
 			    bad);
-	if (clv_bind_settings_set_public(&s, c->bind_local.items, c->bind_local.len, &bad))
+	if (clv_bound_settings_set_public(&s, c->bind_local.items, c->bind_local.len, &bad))
 		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "bind")->line,
 			    "bind: local = \"%s\" is no address, or the second of its family", bad);
 	return 0;

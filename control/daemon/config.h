@@ -58,7 +58,7 @@ struct clv_config {
 
 	uint16_t egress_port_min, egress_port_max;
 
-	struct clv_bind_settings bind; /* without the addresses of the two lists */
+	struct clv_bound_settings bind; /* without the addresses of the two lists */
 	struct clv_config_list bind_local, bind_public;
 
 	struct clv_control_limits limits;

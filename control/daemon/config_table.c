@@ -89,9 +89,10 @@ static const struct clv_config_option options[] = {
 	  .help = "Remotes that one connection may register per second, with a Context ID or without,\n"
 		  "and as many in one burst; more are refused.  0: no limit." },
 	{ "bind", "unacked-responses", RANGE(1, 1 << 20, "responses", "16384"),
-	  MEMBER(bind.contexts.answers_max),
+	  MEMBER(bind.contexts.unacked_max),
 	  .help = "Responses to registrations that a client has not acknowledged; more abort its tunnel." },
-	{ "bind", "context-id-gaps", RANGE(1, 65536, "gaps", "256"), MEMBER(bind.contexts.gaps_max),
+	{ "bind", "context-id-gaps", RANGE(1, 65536, "gaps", "256"),
+	  MEMBER(bind.contexts.id_gaps_max),
 	  .help = "Gaps in the Context IDs that a client uses; more abort its tunnel." },
 	{ "bind", "compress-above-packets-per-sec", RANGE(0, 1000000, "packets", "50"),
 	  MEMBER(bind.busy_per_sec),

@@ -38,7 +38,7 @@ struct clv_egress {
  * The ports of a bound tunnel (CONNECT-UDP-bind): one for each family, held as long as it lives.
  * [0] is IPv4, [1] IPv6.  A client's tunnel holds none: it has sockets of its own.
  */
-struct clv_bind_ports {
+struct clv_tunnel_ports {
 	bool is_held[2];
 	struct clv_egress egress[2];
 	struct clv_endpoint advertised[2]; /* local, or its public address at a 1:1 NAT */

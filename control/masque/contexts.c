@@ -150,7 +150,7 @@ static void remove_entry(struct clv_contexts *m, struct clv_contexts_entry *e)
 
 static int grow_marks(struct clv_contexts *m)
 {
-	uint32_t max = m->p.limits.answers_max;
+	uint32_t max = m->p.limits.unacked_max;
 	uint32_t room = m->marks_room ? m->marks_room : MARKS_FIRST / 2;
 	uint64_t *marks;
 
@@ -184,7 +184,7 @@ static int respond(struct clv_contexts *m, enum clv_capsule_type type, uint64_t 
 	uint64_t mark = 0;
 	int err;
 
-	if (m->marks_len >= m->p.limits.answers_max) {
+	if (m->marks_len >= m->p.limits.unacked_max) {
 		count(m, CLV_COUNT_CONTEXT_ABORT_ANSWERS);
 		return CLV_EFULL;
 	}
@@ -306,7 +306,7 @@ static int on_assign(struct clv_contexts *m, const uint8_t *value, size_t len, u
 		err = check_assign(m, &a);
 	if (err)
 		return err;
-	err = clv_id_runs_add(&m->used, a.context_id / 2, m->p.limits.gaps_max);
+	err = clv_id_runs_add(&m->used, a.context_id / 2, m->p.limits.id_gaps_max);
 	if (err) {
 		if (err == CLV_EFULL)
 			count(m, CLV_COUNT_CONTEXT_ABORT_GAPS);

@@ -47,9 +47,9 @@ struct clv_contexts_entry {
 /* Ceilings; reaching one is counted. */
 struct clv_contexts_limits {
 	uint32_t open_max;    /* contexts open at a time; half of them may be the relay's own */
-	uint32_t answers_max; /* ACK and CLOSE that the peer has not acknowledged; beyond that the
+	uint32_t unacked_max; /* ACK and CLOSE that the peer has not acknowledged; beyond that the
 				 stream is aborted */
-	uint32_t gaps_max;    /* runs of IDs the peer used; one, if it counts without gaps */
+	uint32_t id_gaps_max; /* runs of IDs the peer used; one, if it counts without gaps */
 };
 
 /* None may call back into the manager. */
@@ -96,7 +96,7 @@ void clv_contexts_free(struct clv_contexts *m);
  * A capsule of the peer.  value: borrows.
  * Returns 0, also when it was answered with a refusal.  Anything else ends the stream:
  *   CLV_EPROTO  malformed; H3_MESSAGE_ERROR
- *   CLV_EFULL   answers_max or gaps_max; H3_EXCESSIVE_LOAD
+ *   CLV_EFULL   unacked_max or id_gaps_max; H3_EXCESSIVE_LOAD
  *   others      an error of send, or -ENOMEM; H3_INTERNAL_ERROR
  */
 int clv_contexts_capsule(struct clv_contexts *m, enum clv_capsule_type type, const uint8_t *value,

@@ -383,8 +383,8 @@ static int start_contexts(struct clv_bound_tunnel *b)
 	const struct clv_contexts_params params = {
 		.role = CLV_CONTEXTS_CLIENT,
 		.limits = { .open_max = 2 * b->p.remotes_max + 1,
-			    .answers_max = UINT32_MAX,
-			    .gaps_max = GAPS_MAX },
+			    .unacked_max = UINT32_MAX,
+			    .id_gaps_max = GAPS_MAX },
 		.ops = &contexts_ops,
 		.user = b,
 		.counters = &b->counters,

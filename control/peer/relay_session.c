@@ -70,7 +70,7 @@ static const struct clv_session_tunnel_ops tunnel_ops = {
 static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_result *result)
 {
 	/* No port is held here: every remote has a socket of its own. */
-	const struct clv_bind_ports ports = {
+	const struct clv_tunnel_ports ports = {
 		.busy_per_sec = t->p.busy_per_sec,
 		.context_idle_ns = t->p.context_idle_ns,
 	};

@@ -66,7 +66,7 @@ struct clv_client_request_ops {
 };
 
 struct clv_client_requests_params {
-	struct clv_http *http; /* takes: its events are served here, and free frees it */
+	struct clv_http *http; /* takes; its events come here */
 	const struct clv_client_request_ops *ops;
 	void *user;
 	const char *uri_template; /* copies; NULL: the default one at authority */

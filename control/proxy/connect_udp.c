@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/proxy/bind_remotes.h"
-#include "control/proxy/bind_request.h"
+#include "control/proxy/bound_remotes.h"
+#include "control/proxy/bound_request.h"
 #include "control/proxy/reach.h"
 #include "control/proxy/respond.h"
 #include "control/proxy/state.h"
@@ -53,7 +53,7 @@ static void free_request(struct clv_request *rq)
 	struct clv_requests *rs = rq->rs;
 	struct clv_early_capsule *c;
 
-	clv_bind_end(rq);
+	clv_bound_request_end(rq);
 	while ((c = clv_early_take(&rq->early)) != NULL) {
 		if (c->type == CLV_CAPSULE_DATAGRAM)
 			clv_requests_count(rs, CLV_COUNT_DROP_EARLY_EXPIRED);
@@ -78,7 +78,7 @@ void clv_connect_udp_end(struct clv_request *rq)
 
 	if (rq->state == CLV_REQUEST_RESOLVING)
 		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
-	clv_bind_end(rq); /* before the tunnel that the kernel's tables name */
+	clv_bound_request_end(rq); /* before the tunnel that the kernel's tables name */
 	if (rq->state == CLV_REQUEST_OPEN)
 		rs->params.ops->tunnel_close(rs->params.session, rq, &rq->ref);
 	free_request(rq);
@@ -126,7 +126,7 @@ static void refuse_error(struct clv_request *rq, int err, const char *full, cons
 static enum clv_contexts_verdict classify(const struct clv_request *rq, uint64_t context_id)
 {
 	if (rq->bound)
-		return clv_bind_classify(rq, context_id);
+		return clv_bound_request_classify(rq, context_id);
 	return context_id == CLV_DGRAM_CONTEXT_UDP ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_UNKNOWN;
 }
 
@@ -164,7 +164,7 @@ static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, co
 	if (type == CLV_CAPSULE_DATAGRAM)
 		return send_datagram(rq, value, len);
 	/* A request for a bound tunnel that got an ordinary one has no contexts. */
-	return rq->bound ? clv_bind_capsule(rq, type, value, len) : 0;
+	return rq->bound ? clv_bound_request_capsule(rq, type, value, len) : 0;
 }
 
 /* ---- opening the tunnel ---- */
@@ -190,7 +190,7 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 {
 	struct clv_requests *rs = rq->rs;
 	char next_hop[CLV_ADDR_TEXT_MAX], text[CLV_PROXY_STATUS_MAX];
-	char public_text[CLV_BIND_PUBLIC_MAX];
+	char public_text[CLV_BOUND_PUBLIC_MAX];
 	struct clv_proxy_status ps = { .error = CLV_PROXY_OK };
 	struct clv_http_field fields[4] = { clv_http_field_text("capsule-protocol", "?1") };
 	size_t len = 1;
@@ -200,7 +200,7 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 	if (clv_proxy_status_write(rs->params.config->proxy_name, &ps, text, sizeof(text)) > 0)
 		fields[len++] = clv_http_field_text("proxy-status", text);
 	if (rq->bound) {
-		clv_bind_write_public(rq, public_text);
+		clv_bound_request_write_public(rq, public_text);
 		fields[len++] = clv_http_field_text("connect-udp-bind", "?1");
 		fields[len++] = clv_http_field_text("proxy-public-address", public_text);
 	}
@@ -226,16 +226,16 @@ static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *t
 			    bool has_target)
 {
 	bool v6;
-	int err = has_target ? clv_bind_new(rq, &tunnel->target, &tunnel->route)
-			     : clv_bind_new(rq, NULL, NULL);
+	int err = has_target ? clv_bound_request_new(rq, &tunnel->target, &tunnel->route)
+			     : clv_bound_request_new(rq, NULL, NULL);
 
 	if (err) {
 		clv_requests_count(rq->rs, CLV_COUNT_BIND_REFUSED);
 		return err;
 	}
-	tunnel->bind = clv_bind_ports(rq);
-	v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr) : !tunnel->bind->is_held[0];
-	tunnel->egress = tunnel->bind->egress[v6];
+	tunnel->ports = clv_bound_request_ports(rq);
+	v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr) : !tunnel->ports->is_held[0];
+	tunnel->egress = tunnel->ports->egress[v6];
 	tunnel->egress.fd = -1;
 	return 0;
 }
@@ -259,7 +259,7 @@ static void give_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel
 	const struct clv_requests_config *config = rq->rs->params.config;
 
 	if (rq->bound)
-		clv_bind_cancel(rq);
+		clv_bound_request_cancel(rq);
 	else
 		config->host_ops->egress_give(config->host, &tunnel->egress);
 }
@@ -270,7 +270,7 @@ static void start(struct clv_request *rq, const struct clv_request_tunnel *tunne
 	int err;
 
 	rq->state = CLV_REQUEST_OPEN;
-	err = rq->bound ? clv_bind_start(rq) : 0;
+	err = rq->bound ? clv_bound_request_start(rq) : 0;
 	if (err) {
 		rq->rs->params.ops->tunnel_close(rq->rs->params.session, rq, &rq->ref);
 		rq->state = CLV_REQUEST_WAITING;
@@ -558,7 +558,7 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 		clv_connect_udp_abort(rq, CLV_H3_DATAGRAM_ERROR);
 		return;
 	}
-	clv_bind_remote_event(rq->bound, type, evt);
+	clv_bound_remotes_event(rq->bound, type, evt);
 }
 
 /* ---- changes of policy and routes ---- */
@@ -567,12 +567,12 @@ void clv_connect_udp_policy_changed(struct clv_requests *rs)
 {
 	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
 		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
-			clv_bind_recheck_remotes(rq->bound);
+			clv_bound_remotes_recheck(rq->bound);
 }
 
 void clv_connect_udp_routes_changed(struct clv_requests *rs)
 {
 	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
 		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
-			clv_bind_reroute_remotes(rq->bound);
+			clv_bound_remotes_reroute(rq->bound);
 }

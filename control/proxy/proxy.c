@@ -68,8 +68,8 @@ static int tunnel_open(void *session, struct clv_request *rq, const struct clv_r
 		.remote = t->target,
 		.hop = t->route.hop,
 		.egress = t->egress,
-		.idle_ns = t->bind ? p->bind.tunnel_idle_ns : p->limits.tunnel_idle_ns,
-		.bind = t->bind,
+		.idle_ns = t->ports ? p->bind.tunnel_idle_ns : p->limits.tunnel_idle_ns,
+		.bind = t->ports,
 		.capsules = t->capsules,
 		.ops = &tunnel_ops,
 		.user = rq,
@@ -121,10 +121,10 @@ static int opened(void *app, const struct clv_control_env *env)
 		.request_rate = clv_rate_of(l->requests_per_sec, l->requests_burst),
 		.budget = env->budget,
 		.capsule_backlog = l->capsule_backlog,
-		.bind = &p->p.bind,
+		.bound = &p->p.bind,
 		.now_ns = env->now_ns,
 	};
-	return clv_binds_new(&p->p.bind, seed, &p->config.binds);
+	return clv_bound_tunnels_new(&p->p.bind, seed, &p->config.bound_tunnels);
 }
 
 static int established(void *app, struct clv_session *s)
@@ -228,7 +228,7 @@ void clv_proxy_free(struct clv_proxy *p)
 {
 	if (!p)
 		return;
-	clv_binds_free(p->config.binds);
+	clv_bound_tunnels_free(p->config.bound_tunnels);
 	free(p);
 }
 

@@ -14,7 +14,7 @@
 
 #include "control/admission/policy.h"
 #include "control/core/session.h"
-#include "control/proxy/bind.h"
+#include "control/proxy/bound_tunnels.h"
 
 struct clv_proxy;
 
@@ -30,7 +30,7 @@ struct clv_proxy_params {
 	const struct clv_policy *policy; /* borrows; replaced by clv_proxy_set_policy */
 	const char *name;		 /* names us in Proxy-Status; copies */
 	struct clv_proxy_limits limits;
-	struct clv_bind_settings bind;
+	struct clv_bound_settings bind;
 };
 
 /* Returns 0 and fills *out, or -ENOMEM. */

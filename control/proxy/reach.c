@@ -9,7 +9,7 @@
 bool clv_reach_is_own_address(void *user, const uint8_t addr[16])
 {
 	const struct clv_requests_config *config = user;
-	const struct clv_bind_settings *s = config->bind;
+	const struct clv_bound_settings *s = config->bound;
 	bool v6 = !clv_addr_is_v4(addr);
 
 	if (s->has_public[v6] && memcmp(s->public_addr[v6], addr, 16) == 0)

@@ -14,13 +14,13 @@
 #include "datapath/base/table.h"
 #include "datapath/tunnel/messages.h"
 
-struct clv_bind;
+struct clv_bound_tunnel;
 
 struct clv_remote_entry {
 	struct clv_remote remote;
-	uint64_t context_id;	      /* 0: it uses the uncompressed context */
-	bool is_resent;		      /* the worker got a new next hop without having asked */
-	struct clv_bind *peer_tunnel; /* hairpin: the bound tunnel here whose port it is */
+	uint64_t context_id; /* 0: it uses the uncompressed context */
+	bool is_resent;	     /* the worker got a new next hop without having asked */
+	struct clv_bound_tunnel *peer_tunnel; /* hairpin: the bound tunnel here whose port it is */
 };
 
 /* Initialise with clv_remote_list_init; all else is the implementation's. */

@@ -83,7 +83,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 		refuse_malformed(rs, s, "no target, and no connect-udp-bind");
 		return;
 	}
-	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bind->is_offered) {
+	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bound->is_offered) {
 		clv_respond_refusal(
 			rs, s, 501,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
@@ -99,7 +99,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 					    .details = "too many tunnels of one connection" });
 		return;
 	}
-	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bind->is_offered);
+	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bound->is_offered);
 }
 
 /* Anything that is not a tunnel. */
@@ -216,8 +216,8 @@ int clv_requests_new(const struct clv_requests_params *params, struct clv_reques
 	}
 	rs->params = *params;
 	rs->http = params->http;
-	rs->registrations = clv_bucket_of(params->config->bind->registrations_per_sec,
-					  params->config->bind->registrations_per_sec);
+	rs->registrations = clv_bucket_of(params->config->bound->registrations_per_sec,
+					  params->config->bound->registrations_per_sec);
 	clv_http_set_events(rs->http, &event_ops, rs);
 	*out = rs;
 	return 0;

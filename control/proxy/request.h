@@ -18,7 +18,7 @@
 #include "control/core/steering.h"
 #include "control/host/host.h"
 #include "control/http/http.h"
-#include "control/proxy/bind.h"
+#include "control/proxy/bound_tunnels.h"
 #include "datapath/base/budget.h"
 #include "datapath/base/counters.h"
 #include "datapath/tunnel/messages.h"
@@ -38,26 +38,26 @@ struct clv_requests_config {
 	struct clv_rate request_rate; /* of one connection */
 	struct clv_budget *budget;    /* for capsules that wait; NULL: no limit */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
-	const struct clv_bind_settings *bind;
-	struct clv_binds *binds;
+	const struct clv_bound_settings *bound;
+	struct clv_bound_tunnels *bound_tunnels;
 	const uint64_t *now_ns; /* the time of this step */
 };
 
 /* A tunnel to be opened. */
 struct clv_request_tunnel {
 	int64_t stream_id;
-	struct clv_endpoint target;	   /* zero: a bound tunnel without one */
-	struct clv_route route;		   /* to the target */
-	struct clv_egress egress;	   /* of a bound tunnel: fd -1, local one of its ports */
-	const struct clv_bind_ports *bind; /* borrows; NULL: not bound */
+	struct clv_endpoint target;	      /* zero: a bound tunnel without one */
+	struct clv_route route;		      /* to the target */
+	struct clv_egress egress;	      /* of a bound tunnel: fd -1, local one of its ports */
+	const struct clv_tunnel_ports *ports; /* borrows; NULL: not bound */
 	bool capsules; /* the peer cannot take DATAGRAM frames: CLV_TUNNEL_CAPSULES */
 };
 
-/* What requests want of their session.  None may free the clv_requests. */
+/* What requests need of their session.  None may free the clv_requests. */
 struct clv_request_ops {
 	/*
-	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the ports
-	 * of bind, and gives them back to the host when the tunnel is gone.
+	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the bound
+	 * tunnel's ports, and gives them back to the host when the tunnel is gone.
 	 * Returns 0 and fills *ref, CLV_EFULL (tunnels_max) or any other error.
 	 */
 	int (*tunnel_open)(void *session, struct clv_request *rq,
@@ -71,7 +71,7 @@ struct clv_request_ops {
 
 struct clv_requests_params {
 	const struct clv_requests_config *config; /* borrows for life */
-	struct clv_http *http; /* takes: its events are served here, and free frees it */
+	struct clv_http *http;			  /* takes; its events come here */
 	const struct clv_request_ops *ops;
 	void *session;
 	struct clv_rand *rand; /* borrows for life */

@@ -2,12 +2,16 @@
 /*
  * state - the types that the files of the proxy share.  Each file uses only those below it:
  *
- *   request.c       one connection's requests: read, answered or begun
- *   connect_udp.c   one CONNECT-UDP request
- *   bind_request.c  what is special in one for a bound tunnel: ports, answer, context capsules
- *   bind_remotes.c  the remotes of a bound tunnel
- *   bind.c          all bound tunnels: whose port is whose
- *   reach.c, respond.c, early.c, remote_list.c
+ *   proxy.c          sessions of clients, and the HTTP connection of each
+ *   request.c        the requests of one connection: read, answered or begun
+ *   connect_udp.c    one CONNECT-UDP request
+ *   bound_request.c  what is special in one for a bound tunnel: ports, answer, context capsules
+ *   bound_remotes.c  the remotes of a bound tunnel
+ *   bound_tunnels.c  all bound tunnels, found by their ports
+ *   reach.c          policy and routes
+ *   respond.c        final responses
+ *   early.c          capsules that arrive before a tunnel is open
+ *   remote_list.c    the list of a bound tunnel's remotes
  *
  * Threading: control.
  */
@@ -36,10 +40,10 @@ struct clv_request {
 	struct clv_target target;
 	struct clv_endpoint addrs[CLV_RESOLVE_MAX]; /* of the target; port set */
 	size_t addrs_len;
-	uint64_t resolve_token; /* RESOLVING */
-	struct clv_ref ref;	/* OPEN */
-	bool wants_bound;	/* asked for a bound tunnel, and we offer them */
-	struct clv_bind *bound; /* NULL: not a bound tunnel */
+	uint64_t resolve_token;		/* RESOLVING */
+	struct clv_ref ref;		/* OPEN */
+	bool wants_bound;		/* asked for a bound tunnel, and we offer them */
+	struct clv_bound_tunnel *bound; /* NULL: not a bound tunnel */
 	struct clv_capsule_parser capsules;
 	struct clv_early early; /* capsules before it is OPEN */
 };
@@ -56,11 +60,11 @@ struct clv_requests {
 };
 
 /* A bound tunnel. */
-struct clv_bind {
+struct clv_bound_tunnel {
 	struct clv_request *rq;
-	struct clv_binds *all;
-	struct clv_bind *prev, *next;
-	struct clv_bind_ports ports;
+	struct clv_bound_tunnels *all;
+	struct clv_bound_tunnel *prev, *next;
+	struct clv_tunnel_ports ports;
 	struct clv_contexts *contexts;
 	struct clv_remote_list remotes;
 	uint32_t hairpins_in; /* remotes of other tunnels that are our ports */
@@ -69,12 +73,12 @@ struct clv_bind {
 };
 
 /* All bound tunnels of a relay. */
-struct clv_binds {
-	const struct clv_bind_settings *settings;
-	struct clv_table by_endpoint; /* bound endpoint, local and advertised -> struct clv_bind */
-	struct clv_bind *first;
+struct clv_bound_tunnels {
+	const struct clv_bound_settings *settings;
+	struct clv_table by_port; /* endpoint, local or advertised -> struct clv_bound_tunnel */
+	struct clv_bound_tunnel *first;
 	uint32_t count;
-	uint32_t remotes[CLV_WORKERS_MAX];
+	uint32_t remotes[CLV_WORKERS_MAX]; /* of all of them, by worker */
 };
 
 static inline void clv_requests_count(struct clv_requests *rs, enum clv_counter which)
@@ -82,12 +86,12 @@ static inline void clv_requests_count(struct clv_requests *rs, enum clv_counter 
 	clv_count(rs->params.config->counters, which);
 }
 
-static inline const struct clv_requests_config *clv_bind_config(const struct clv_bind *b)
+static inline const struct clv_requests_config *clv_bound_config(const struct clv_bound_tunnel *b)
 {
 	return b->rq->rs->params.config;
 }
 
-static inline void clv_bind_count(const struct clv_bind *b, enum clv_counter which)
+static inline void clv_bound_count(const struct clv_bound_tunnel *b, enum clv_counter which)
 {
 	clv_requests_count(b->rq->rs, which);
 }

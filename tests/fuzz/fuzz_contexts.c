@@ -190,12 +190,12 @@ static int on_send(void *user, const uint8_t *capsule, size_t len, uint64_t *mar
 static const struct clv_contexts_ops ops = { on_open, on_acked, on_close, on_send };
 
 static void begin(struct side *s, enum clv_contexts_role role, const struct clv_endpoint *target,
-		  uint32_t answers_max)
+		  uint32_t unacked_max)
 {
 	struct clv_contexts_params p = {
 		.role = role,
 		.target = target,
-		.limits = { OPEN_MAX, answers_max, GAPS_MAX },
+		.limits = { OPEN_MAX, unacked_max, GAPS_MAX },
 		.rate = &s->rate,
 		.ops = &ops,
 		.user = s,

@@ -152,7 +152,9 @@ static void start_contexts(void)
 	};
 	const struct clv_contexts_params params = {
 		.role = CLV_CONTEXTS_CLIENT,
-		.limits = { .open_max = 2 * REMOTES_MAX, .answers_max = UINT32_MAX, .gaps_max = 64 },
+		.limits = { .open_max = 2 * REMOTES_MAX,
+			    .unacked_max = UINT32_MAX,
+			    .id_gaps_max = 64 },
 		.ops = &ops,
 		.counters = &counters,
 		.seed = { 1, 2 },

@@ -19,17 +19,17 @@ const struct variant bound_variants[BOUND_VARIANTS] = {
 
 #define OFFERED                                                                                    \
 	.is_offered = true, .is_uncompressed = true, .tunnels_max = 16,                            \
-	.contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 }
+	.contexts = { .open_max = 64, .unacked_max = 64, .id_gaps_max = 16 }
 
-const struct clv_bind_settings bound_eager = {
+const struct clv_bound_settings bound_eager = {
 	OFFERED,
 	.busy_per_sec = 5,
 	.context_idle_ns = 3 * CLV_SEC,
 };
 
-struct clv_bind_settings bound_settings(void)
+struct clv_bound_settings bound_settings(void)
 {
-	return (struct clv_bind_settings){ OFFERED };
+	return (struct clv_bound_settings){ OFFERED };
 }
 
 /* ---- remotes ---- */
@@ -43,7 +43,7 @@ void remote_send_run(struct fixture *f, struct remote *r, const struct clv_endpo
 
 /* ---- the world ---- */
 
-struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind)
+struct fixture *bound_setup(const struct variant *v, const struct clv_bound_settings *bind)
 {
 	struct world_params p = {
 		.workers = v->workers, .kernel_path = v->kernel_path, .has_v6 = true, .clients = 1
@@ -60,7 +60,7 @@ struct fixture *bound_setup(const struct variant *v, const struct clv_bind_setti
 	return f;
 }
 
-struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind)
+struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bound_settings *bind)
 {
 	struct fixture *f = bound_setup(v, bind);
 

@@ -29,9 +29,9 @@ extern const struct variant bound_variants[BOUND_VARIANTS];
 	for (const struct variant *v = bound_variants; v < bound_variants + BOUND_VARIANTS; v++)
 
 /* The relay offers every feature, and opens or closes no context by itself. */
-struct clv_bind_settings bound_settings(void);
+struct clv_bound_settings bound_settings(void);
 /* The relay opens contexts for busy remotes soon, and closes idle ones soon. */
-extern const struct clv_bind_settings bound_eager;
+extern const struct clv_bound_settings bound_eager;
 
 struct peer {
 	struct raw *raw;
@@ -48,9 +48,9 @@ struct fixture {
 };
 
 /* The world with its remotes; no peer is connected.  bind: NULL for the defaults. */
-struct fixture *bound_setup(const struct variant *v, const struct clv_bind_settings *bind);
+struct fixture *bound_setup(const struct variant *v, const struct clv_bound_settings *bind);
 /* And peer a has a bound tunnel, on stream 0. */
-struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bind_settings *bind);
+struct fixture *bound_setup_peer(const struct variant *v, const struct clv_bound_settings *bind);
 /* Assert that everything is freed once the connections are gone. */
 void bound_teardown(struct fixture *f);
 /* Run until all peers have received and answered what is in flight. */

@@ -231,7 +231,7 @@ static void send_while_stuck(struct fixture *f, const char *hex)
  */
 static void test_route_after_the_close(void **state)
 {
-	struct clv_bind_settings few = bound_settings();
+	struct clv_bound_settings few = bound_settings();
 
 	(void)state;
 	few.remotes_max = 2;
@@ -272,7 +272,7 @@ static void test_route_after_the_close(void **state)
 /* The worker has closed the tunnel by itself when control answers its earlier request. */
 static void test_remote_of_a_closed_tunnel(void **state)
 {
-	struct clv_bind_settings brief = bound_settings();
+	struct clv_bound_settings brief = bound_settings();
 
 	(void)state;
 	brief.tunnel_idle_ns = 2 * CLV_SEC;

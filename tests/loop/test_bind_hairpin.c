@@ -60,7 +60,7 @@ static void test_hairpin(void **state)
 /* Behind a NAT tunnels know each other by the addresses it shows. */
 static void test_hairpin_behind_a_nat(void **state)
 {
-	struct clv_bind_settings shown = bound_eager;
+	struct clv_bound_settings shown = bound_eager;
 	char hex[64];
 
 	(void)state;

@@ -191,7 +191,7 @@ static void test_bad_uncompressed(void **state)
 
 static void test_registration_rate(void **state)
 {
-	struct clv_bind_settings slow = bound_settings();
+	struct clv_bound_settings slow = bound_settings();
 
 	(void)state;
 	slow.registrations_per_sec = 2;
@@ -212,10 +212,10 @@ static void test_registration_rate(void **state)
 
 static void test_unread_answers(void **state)
 {
-	struct clv_bind_settings few = bound_settings();
+	struct clv_bound_settings few = bound_settings();
 
 	(void)state;
-	few.contexts.answers_max = 8;
+	few.contexts.unacked_max = 8;
 	EACH_VARIANT(v)
 	{
 		struct fixture *f = bound_setup_peer(v, &few);
@@ -246,7 +246,7 @@ static void test_unread_answers(void **state)
 
 static void test_remotes_of_a_tunnel(void **state)
 {
-	struct clv_bind_settings few = bound_settings();
+	struct clv_bound_settings few = bound_settings();
 
 	(void)state;
 	few.remotes_per_tunnel = 1;
@@ -289,7 +289,7 @@ static void exchange_on_second(struct fixture *f, const char *hex, const char *a
 
 static void test_remotes_of_a_connection(void **state)
 {
-	struct clv_bind_settings few = bound_settings();
+	struct clv_bound_settings few = bound_settings();
 
 	(void)state;
 	few.remotes_per_conn = 2;

@@ -527,7 +527,7 @@ static void open_game(struct game *g, uint64_t seed, bool kernel_path)
 		.bind = { .is_offered = true,
 			  .is_uncompressed = true,
 			  .tunnels_max = 64,
-			  .contexts = { .open_max = 64, .answers_max = UNREAD, .gaps_max = 4 },
+			  .contexts = { .open_max = 64, .unacked_max = UNREAD, .id_gaps_max = 4 },
 			  .busy_per_sec = 5,
 			  .context_idle_ns = 2 * CLV_SEC },
 		.seed = seed,

@@ -113,7 +113,7 @@ static struct fixture *setup(const struct how *how)
 		.bind = { .is_offered = true,
 			  .is_uncompressed = !how->is_firewall,
 			  .tunnels_max = 16,
-			  .contexts = { .open_max = 64, .answers_max = 64, .gaps_max = 16 },
+			  .contexts = { .open_max = 64, .unacked_max = 64, .id_gaps_max = 16 },
 			  .context_idle_ns = how->relay_idle_ns },
 	};
 	struct fixture *f = calloc(1, sizeof(*f));

@@ -160,15 +160,15 @@ static struct clv_proxy_limits proxy_limits_of(const struct world_params *p)
 	return l;
 }
 
-static struct clv_bind_settings bind_of(const struct world_params *p)
+static struct clv_bound_settings bind_of(const struct world_params *p)
 {
-	static const struct clv_bind_settings ample = {
+	static const struct clv_bound_settings ample = {
 		.is_offered = true,
 		.is_uncompressed = true,
 		.tunnels_max = 256,
-		.contexts = { .open_max = 512, .answers_max = 1024, .gaps_max = 64 },
+		.contexts = { .open_max = 512, .unacked_max = 1024, .id_gaps_max = 64 },
 	};
-	struct clv_bind_settings l = p->bind.tunnels_max ? p->bind : ample;
+	struct clv_bound_settings l = p->bind.tunnels_max ? p->bind : ample;
 
 	FALLBACK(remotes_max, 1024);
 	FALLBACK(remotes_per_conn, 1024);
@@ -180,7 +180,7 @@ static struct clv_bind_settings bind_of(const struct world_params *p)
 static struct clv_worker_params worker_params(const struct world *w, uint16_t id)
 {
 	struct clv_control_limits l = limits_of(&w->p);
-	struct clv_bind_settings bind = bind_of(&w->p);
+	struct clv_bound_settings bind = bind_of(&w->p);
 
 	return (struct clv_worker_params){
 		.id = id,

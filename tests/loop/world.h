@@ -90,7 +90,7 @@ struct world_params {
 	bool late_workers; /* read the clock, then wait until all others have moved */
 	struct clv_control_limits limits;	      /* zero members take the defaults */
 	struct clv_proxy_limits proxy;		      /* likewise */
-	struct clv_bind_settings bind;		      /* tunnels_max 0: ample, all allowed */
+	struct clv_bound_settings bind;		      /* tunnels_max 0: ample, all allowed */
 	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
 	void *accept_app;
 	bool has_v6; /* the relay, away from its clients */

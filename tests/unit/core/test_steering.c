@@ -176,9 +176,9 @@ static struct clv_cmd_tunnel_add add(uint8_t via)
 }
 
 /* Two ports: IPv4 by AF_XDP, IPv6 by the kernel. */
-static struct clv_bind_ports ports(void)
+static struct clv_tunnel_ports ports(void)
 {
-	return (struct clv_bind_ports){
+	return (struct clv_tunnel_ports){
 		.is_held = { true, true },
 		.egress = { { .local = endpoint("198.18.0.1:4444"), .fd = 44 },
 			    { .local = endpoint("[2001:db8::1]:6666"), .fd = 66 } },
@@ -244,7 +244,7 @@ static void test_full_tables(void **state)
 static void test_bound_tunnel(void **state)
 {
 	struct clv_cmd_tunnel_add cmd = add(CLV_VIA_XSK);
-	const struct clv_bind_ports held = ports();
+	const struct clv_tunnel_ports held = ports();
 	struct clv_steered target;
 	struct fixture *f = *state;
 
@@ -264,7 +264,7 @@ static void test_bound_tunnel(void **state)
 
 static void test_ports(void **state)
 {
-	struct clv_bind_ports held = ports();
+	struct clv_tunnel_ports held = ports();
 	struct fixture *f = *state;
 
 	assert_int_equal(clv_steering_publish_ports(&f->st, &ref, &held, 0), 0);
@@ -280,7 +280,7 @@ static void test_ports(void **state)
 static void expect_context(struct fixture *f, const char *remote, uint32_t flags,
 			   uint32_t remote_flags, const char *opening, const char *closing)
 {
-	const struct clv_bind_ports held = ports();
+	const struct clv_tunnel_ports held = ports();
 	const struct clv_cmd_context_open cmd = {
 		.ref = ref,
 		.context_id = 3,
@@ -313,7 +313,7 @@ static void test_uncompressed_context(void **state)
 		.context_id = 2,
 		.flags = CLV_CONTEXT_UNCOMPRESSED,
 	};
-	const struct clv_bind_ports held = ports();
+	const struct clv_tunnel_ports held = ports();
 	struct fixture *f = *state;
 
 	assert_int_equal(clv_steering_open_context(&f->st, &cmd, &held), 0);
@@ -330,7 +330,7 @@ static void test_context_without_room(void **state)
 		.remote = { .endpoint = endpoint("198.18.5.1:9000"),
 			    .remote = endpoint("198.18.5.1:9000") },
 	};
-	const struct clv_bind_ports held = ports();
+	const struct clv_tunnel_ports held = ports();
 	struct fixture *f = *state;
 
 	f->context_err = CLV_EFULL;

@@ -237,26 +237,26 @@ static const struct rule rules[] = {
 	{ .name = "unsent answers have a bound, and at the bound the stream is aborted",
 	  AS_RELAY,
 	  .dialogue = "<11020200 >120102 <11080404" U4 " >120104 <11080604" T4 " =EFULL",
-	  .limits.answers_max = 2 },
+	  .limits.unacked_max = 2 },
 	{ .name = "refusals are answers too",
 	  AS_RELAY,
 	  .dialogue = "%EDENIED <11020200 >130102 %EDENIED <11020400 >130104 <11020600 =EFULL",
-	  .limits.answers_max = 2 },
+	  .limits.unacked_max = 2 },
 	{ .name = "answers that arrived make room for new ones",
 	  AS_RELAY,
 	  .dialogue = "<11020200 >120102 <11080404" U4 " >120104 ~1 <11080604" T4
 		      " >120106 ~3 <130106 <11080804" T4 " >120108 <130108 <11080a04" T4
 		      " >12010a <130108 <11080c04" T4 " =EPROTO",
-	  .limits.answers_max = 2 },
+	  .limits.unacked_max = 2 },
 	{ .name = "closing of our own accord is no answer",
 	  AS_RELAY,
 	  .dialogue = "<11080404" U4 " >120104 <11080604" T4 " >120106 -4 >130104 -6 >130106 #0",
-	  .limits.answers_max = 2 },
+	  .limits.unacked_max = 2 },
 	{ .name = "a peer that skips IDs at will is stopped",
 	  AS_RELAY,
 	  .dialogue = "<11080404" U4 " >120104 <11080804" T4 " >120108 <130104 <130108 <11080604" T4
 		      " >120106 <11081004" U4 " >120110 <11081804 c000022a 0001 =EFULL",
-	  .limits.gaps_max = 2 },
+	  .limits.id_gaps_max = 2 },
 	{ .name = "registrations that come too fast are refused",
 	  AS_RELAY,
 	  .dialogue = "@5 <11020200 >120102 <11080404" U4 " >120104 <11080604" T4 " >130106 "
@@ -502,8 +502,8 @@ static void run(const struct rule *r)
 	int result = 0;
 
 	p.limits.open_max = p.limits.open_max ? p.limits.open_max : 100;
-	p.limits.answers_max = p.limits.answers_max ? p.limits.answers_max : 100;
-	p.limits.gaps_max = p.limits.gaps_max ? p.limits.gaps_max : 100;
+	p.limits.unacked_max = p.limits.unacked_max ? p.limits.unacked_max : 100;
+	p.limits.id_gaps_max = p.limits.id_gaps_max ? p.limits.id_gaps_max : 100;
 	if (r->target)
 		assert_int_equal(clv_endpoint_parse(r->target, &target), 0);
 	assert_int_equal(clv_contexts_new(&p, &w.m), 0);
@@ -545,7 +545,7 @@ static void test_ten_thousand(void **state)
 	struct world w = { .name = "ten thousand" };
 	struct clv_contexts_params p = {
 		.role = CLV_CONTEXTS_CLIENT,
-		.limits = { .open_max = 10000, .answers_max = 10, .gaps_max = 1 },
+		.limits = { .open_max = 10000, .unacked_max = 10, .id_gaps_max = 1 },
 		.ops = &ops,
 		.user = &w,
 		.counters = &w.counters,

@@ -153,9 +153,9 @@ static int tunnel_open(void *session, struct clv_request *rq,
 		return r->open_err;
 	assert_true(r->opened < FAKE_TUNNELS);
 	r->tunnels[r->opened] = (struct fake_tunnel){ .rq = rq, .params = *tunnel, .ports = 1 };
-	if (tunnel->bind) {
-		r->tunnels[r->opened].bind = *tunnel->bind;
-		r->tunnels[r->opened].ports = tunnel->bind->is_held[0] + tunnel->bind->is_held[1];
+	if (tunnel->ports) {
+		r->tunnels[r->opened].bind = *tunnel->ports;
+		r->tunnels[r->opened].ports = tunnel->ports->is_held[0] + tunnel->ports->is_held[1];
 		record(r, "+tunnel ");
 	}
 	*ref = (struct clv_ref){ .slot = r->opened++, .generation = 1 };
@@ -171,7 +171,7 @@ static void tunnel_close(void *session, struct clv_request *rq, const struct clv
 	t->rq = NULL;
 	r->closed++;
 	r->egress_held -= t->ports;
-	if (t->params.bind)
+	if (t->params.ports)
 		record(r, "-tunnel ");
 }
 
@@ -266,16 +266,18 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		0);
 	r->now_ns = 1000000000;
 	r->via = CLV_VIA_XSK;
-	r->bind = (struct clv_bind_settings){
+	r->settings = (struct clv_bound_settings){
 		.is_offered = true,
 		.is_uncompressed = true,
 		.tunnels_max = 3,
-		.contexts = { .open_max = 8, .answers_max = 100, .gaps_max = 100 },
+		.contexts = { .open_max = 8, .unacked_max = 100, .id_gaps_max = 100 },
 		.remotes_max = 10,
 		.remotes_per_conn = 10,
 		.registrations_per_sec = 40,
 	};
-	assert_int_equal(clv_binds_new(&r->bind, (const uint64_t[2]){ 1, 2 }, &r->binds), 0);
+	assert_int_equal(
+		clv_bound_tunnels_new(&r->settings, (const uint64_t[2]){ 1, 2 }, &r->bound_tunnels),
+		0);
 	r->steering = (struct clv_steering){ &host_ops, r, send_command, r };
 	r->config = (struct clv_requests_config){
 		.host_ops = &host_ops,
@@ -286,8 +288,8 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.counters = &r->counters,
 		.tunnels_per_conn = 4,
 		.capsule_backlog = 4096,
-		.bind = &r->bind,
-		.binds = r->binds,
+		.bound = &r->settings,
+		.bound_tunnels = r->bound_tunnels,
 		.now_ns = &r->now_ns,
 	};
 	params.http = pipe_make(pipe, PIPE_SERVER, quic_datagrams, FAKE_STREAMS, &r->rand);
@@ -301,8 +303,8 @@ void fake_relay_fini(struct fake_relay *r)
 	assert_int_equal(r->opened, r->closed);
 	assert_int_equal(r->egress_held, 0);
 	assert_string_equal(r->resolving, "");
-	assert_int_equal(clv_binds_count(r->binds), 0);
-	clv_binds_free(r->binds);
+	assert_int_equal(clv_bound_tunnels_count(r->bound_tunnels), 0);
+	clv_bound_tunnels_free(r->bound_tunnels);
 	clv_policy_free(r->policy);
 }
 

@@ -19,7 +19,7 @@ enum {
 struct fake_tunnel {
 	struct clv_request *rq; /* NULL once closed */
 	struct clv_request_tunnel params;
-	struct clv_bind_ports bind;
+	struct clv_tunnel_ports bind;
 	unsigned ports; /* held */
 };
 
@@ -30,8 +30,8 @@ struct fake_relay {
 	struct clv_policy *policy;
 	struct clv_steering steering;
 	struct clv_requests_config config;
-	struct clv_bind_settings bind;
-	struct clv_binds *binds;
+	struct clv_bound_settings settings;
+	struct clv_bound_tunnels *bound_tunnels;
 	uint64_t now_ns;
 	struct clv_requests *requests;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/bind_request.h"
+#include "control/proxy/bound_request.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "control/proxy/bind_remotes.h"
+#include "control/proxy/bound_remotes.h"
 #include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
@@ -13,9 +13,9 @@
 /* ---- ports ---- */
 
 static int take_port(const struct clv_requests_config *config, const struct clv_route *route,
-		     struct clv_bind_ports *ports)
+		     struct clv_tunnel_ports *ports)
 {
-	const struct clv_bind_settings *s = config->bind;
+	const struct clv_bound_settings *s = config->bound;
 	int i = !clv_addr_is_v4(route->source);
 	int err = config->host_ops->egress_take(config->host, route, &ports->egress[i]);
 
@@ -31,7 +31,7 @@ static int take_port(const struct clv_requests_config *config, const struct clv_
 	return 0;
 }
 
-static void give_ports(const struct clv_requests_config *config, struct clv_bind_ports *ports)
+static void give_ports(const struct clv_requests_config *config, struct clv_tunnel_ports *ports)
 {
 	for (int i = 0; i < 2; i++) {
 		if (ports->is_held[i])
@@ -42,7 +42,7 @@ static void give_ports(const struct clv_requests_config *config, struct clv_bind
 
 /* A port of each family the relay has.  route: to the real target, NULL without one. */
 static int take_ports(const struct clv_requests_config *config, const struct clv_route *route,
-		      struct clv_bind_ports *ports)
+		      struct clv_tunnel_ports *ports)
 {
 	int err = CLV_EUNROUTABLE, last;
 
@@ -71,7 +71,7 @@ static int take_ports(const struct clv_requests_config *config, const struct clv
 
 static int send_capsule(void *user, const uint8_t *capsule, size_t len, uint64_t *mark)
 {
-	struct clv_request *rq = ((struct clv_bind *)user)->rq;
+	struct clv_request *rq = ((struct clv_bound_tunnel *)user)->rq;
 	int err = clv_http_send(rq->stream, capsule, len, NULL, 0, false);
 
 	*mark = clv_http_stream_written(rq->stream);
@@ -79,20 +79,20 @@ static int send_capsule(void *user, const uint8_t *capsule, size_t len, uint64_t
 }
 
 static const struct clv_contexts_ops contexts_ops = {
-	.open = clv_bind_context_open,
-	.acked = clv_bind_context_acked,
-	.close = clv_bind_context_close,
+	.open = clv_bound_remotes_context_open,
+	.acked = clv_bound_remotes_context_acked,
+	.close = clv_bound_remotes_context_close,
 	.send = send_capsule,
 };
 
-static void free_bind(struct clv_bind *b)
+static void free_tunnel(struct clv_bound_tunnel *b)
 {
 	clv_contexts_free(b->contexts);
 	clv_remote_list_fini(&b->remotes);
 	free(b);
 }
 
-static int make_contexts(struct clv_bind *b, const struct clv_endpoint *target)
+static int make_contexts(struct clv_bound_tunnel *b, const struct clv_endpoint *target)
 {
 	struct clv_requests *rs = b->rq->rs;
 	struct clv_contexts_params p = {
@@ -111,83 +111,84 @@ static int make_contexts(struct clv_bind *b, const struct clv_endpoint *target)
 	return err ? err : clv_contexts_new(&p, &b->contexts);
 }
 
-int clv_bind_new(struct clv_request *rq, const struct clv_endpoint *target,
-		 const struct clv_route *route)
+int clv_bound_request_new(struct clv_request *rq, const struct clv_endpoint *target,
+			  const struct clv_route *route)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
-	const struct clv_bind_settings *s = config->bind;
-	struct clv_bind *b;
+	const struct clv_bound_settings *s = config->bound;
+	struct clv_bound_tunnel *b;
 	int err;
 
-	if (clv_binds_count(config->binds) >= s->tunnels_max)
+	if (clv_bound_tunnels_count(config->bound_tunnels) >= s->tunnels_max)
 		return CLV_EFULL;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
 	b->rq = rq;
-	b->all = config->binds;
+	b->all = config->bound_tunnels;
 	b->ports.busy_per_sec = s->busy_per_sec;
 	b->ports.context_idle_ns = s->context_idle_ns;
 	err = make_contexts(b, target);
 	if (!err)
 		err = take_ports(config, route, &b->ports);
 	if (err) {
-		free_bind(b);
+		free_tunnel(b);
 		return err;
 	}
 	rq->bound = b;
 	return 0;
 }
 
-const struct clv_bind_ports *clv_bind_ports(const struct clv_request *rq)
+const struct clv_tunnel_ports *clv_bound_request_ports(const struct clv_request *rq)
 {
 	return &rq->bound->ports;
 }
 
-void clv_bind_cancel(struct clv_request *rq)
+void clv_bound_request_cancel(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bound;
+	struct clv_bound_tunnel *b = rq->bound;
 
-	give_ports(clv_bind_config(b), &b->ports);
+	give_ports(clv_bound_config(b), &b->ports);
 	rq->bound = NULL;
-	free_bind(b);
+	free_tunnel(b);
 }
 
-int clv_bind_start(struct clv_request *rq)
+int clv_bound_request_start(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bound;
-	const struct clv_steering *st = clv_bind_config(b)->steering;
+	struct clv_bound_tunnel *b = rq->bound;
+	const struct clv_steering *st = clv_bound_config(b)->steering;
 	int err = clv_steering_publish_ports(st, &rq->ref, &b->ports, 0);
 
 	/* Room was seen when it was made, and no other has come since. */
 	if (!err)
-		err = clv_binds_put(b->all, b);
+		err = clv_bound_tunnels_put(b->all, b);
 	if (!err) {
-		clv_bind_count(b, CLV_COUNT_BOUND_TUNNELS);
+		clv_bound_count(b, CLV_COUNT_BOUND_TUNNELS);
 		return 0;
 	}
 	clv_steering_retire_ports(st, &b->ports);
 	rq->bound = NULL; /* the ports are the session's by now */
-	free_bind(b);
+	free_tunnel(b);
 	return err;
 }
 
-void clv_bind_end(struct clv_request *rq)
+void clv_bound_request_end(struct clv_request *rq)
 {
-	struct clv_bind *b = rq->bound;
+	struct clv_bound_tunnel *b = rq->bound;
 
 	if (!b)
 		return;
-	clv_bind_retire(b);
+	clv_bound_remotes_retire(b);
 	rq->bound = NULL;
-	free_bind(b);
+	free_tunnel(b);
 }
 
 /* ---- the answer ---- */
 
-void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIND_PUBLIC_MAX])
+void clv_bound_request_write_public(const struct clv_request *rq,
+				    char buf[static CLV_BOUND_PUBLIC_MAX])
 {
-	const struct clv_bind_ports *ports = &rq->bound->ports;
+	const struct clv_tunnel_ports *ports = &rq->bound->ports;
 	size_t used = 0;
 
 	buf[0] = '\0';
@@ -197,7 +198,7 @@ void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIN
 		if (!ports->is_held[i])
 			continue;
 		clv_endpoint_format(&ports->advertised[i], text, sizeof(text));
-		used += (size_t)snprintf(buf + used, CLV_BIND_PUBLIC_MAX - used, "%s\"%s\"",
+		used += (size_t)snprintf(buf + used, CLV_BOUND_PUBLIC_MAX - used, "%s\"%s\"",
 					 used ? ", " : "", text);
 	}
 }
@@ -205,7 +206,7 @@ void clv_bind_write_public(const struct clv_request *rq, char buf[static CLV_BIN
 /* ---- capsules ---- */
 
 /* A peer that refuses what we offer, again and again, is not asked any more. */
-static void note_rejection(struct clv_bind *b, const uint8_t *value, size_t len)
+static void note_rejection(struct clv_bound_tunnel *b, const uint8_t *value, size_t len)
 {
 	const struct clv_contexts_entry *e;
 	uint64_t id;
@@ -217,22 +218,23 @@ static void note_rejection(struct clv_bind *b, const uint8_t *value, size_t len)
 		b->rejected++;
 }
 
-int clv_bind_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
-		     size_t len)
+int clv_bound_request_capsule(struct clv_request *rq, enum clv_capsule_type type,
+			      const uint8_t *value, size_t len)
 {
-	struct clv_bind *b = rq->bound;
+	struct clv_bound_tunnel *b = rq->bound;
 	int err;
 
 	clv_contexts_delivered(b->contexts, clv_http_stream_delivered(rq->stream));
 	if (type == CLV_CAPSULE_COMPRESSION_CLOSE)
 		note_rejection(b, value, len);
-	err = clv_contexts_capsule(b->contexts, type, value, len, *clv_bind_config(b)->now_ns);
+	err = clv_contexts_capsule(b->contexts, type, value, len, *clv_bound_config(b)->now_ns);
 	if (!err)
-		clv_bind_undo(b);
+		clv_bound_remotes_undo(b);
 	return err;
 }
 
-enum clv_contexts_verdict clv_bind_classify(const struct clv_request *rq, uint64_t context_id)
+enum clv_contexts_verdict clv_bound_request_classify(const struct clv_request *rq,
+						     uint64_t context_id)
 {
 	return clv_contexts_classify(rq->bound->contexts, context_id);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/bind_remotes.h"
+#include "control/proxy/bound_remotes.h"
 
 #include <string.h>
 
@@ -17,12 +17,13 @@ static bool is_v6(const struct clv_endpoint *ep)
 	return !clv_addr_is_v4(ep->addr);
 }
 
-static const struct clv_steering *steering_of(const struct clv_bind *b)
+static const struct clv_steering *steering_of(const struct clv_bound_tunnel *b)
 {
-	return clv_bind_config(b)->steering;
+	return clv_bound_config(b)->steering;
 }
 
-static void send_command(struct clv_bind *b, enum clv_command type, const void *body, size_t len)
+static void send_command(struct clv_bound_tunnel *b, enum clv_command type, const void *body,
+			 size_t len)
 {
 	const struct clv_steering *st = steering_of(b);
 
@@ -36,8 +37,8 @@ static void send_command(struct clv_bind *b, enum clv_command type, const void *
  * bound tunnel here whose port the remote is (a hairpin); else NULL.
  * Returns 0, CLV_EDENIED or CLV_EUNROUTABLE.
  */
-static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struct clv_remote *r,
-		    struct clv_bind **peer_tunnel)
+static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remote,
+		    struct clv_remote *r, struct clv_bound_tunnel **peer_tunnel)
 {
 	struct clv_route route;
 	bool v6 = is_v6(remote);
@@ -50,7 +51,7 @@ static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struc
 		return CLV_EUNROUTABLE;
 	r->local = b->ports.egress[v6].local;
 	/* The port of another tunnel stands for that tunnel's client: it is no service of ours. */
-	*peer_tunnel = clv_binds_find(b->all, remote);
+	*peer_tunnel = clv_bound_tunnels_find(b->all, remote);
 	if (*peer_tunnel == b)
 		return CLV_EDENIED;
 	if (*peer_tunnel) {
@@ -58,7 +59,7 @@ static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struc
 		r->peer_tunnel = (*peer_tunnel)->rq->ref;
 		return 0;
 	}
-	err = clv_reach(clv_bind_config(b), remote->addr, &route, &why);
+	err = clv_reach(clv_bound_config(b), remote->addr, &route, &why);
 	if (err)
 		return err;
 	/* Replies arrive at the tunnel's port: a route via another datapath would miss them. */
@@ -70,8 +71,8 @@ static int find_hop(struct clv_bind *b, const struct clv_endpoint *remote, struc
 
 /* ---- the list of remotes ---- */
 
-static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_remote *r,
-					   struct clv_bind *peer_tunnel)
+static struct clv_remote_entry *add_remote(struct clv_bound_tunnel *b, const struct clv_remote *r,
+					   struct clv_bound_tunnel *peer_tunnel)
 {
 	uint32_t *of_worker = &b->all->remotes[b->rq->ref.worker];
 	struct clv_requests *rs = b->rq->rs;
@@ -94,7 +95,7 @@ static struct clv_remote_entry *add_remote(struct clv_bind *b, const struct clv_
 	return e;
 }
 
-static void drop_remote(struct clv_bind *b, struct clv_remote_entry *e)
+static void drop_remote(struct clv_bound_tunnel *b, struct clv_remote_entry *e)
 {
 	if (e->peer_tunnel)
 		e->peer_tunnel->hairpins_in--;
@@ -103,14 +104,14 @@ static void drop_remote(struct clv_bind *b, struct clv_remote_entry *e)
 	clv_remote_list_remove(&b->remotes, e);
 }
 
-static void update_remote(struct clv_bind *b, const struct clv_remote_entry *e)
+static void update_remote(struct clv_bound_tunnel *b, const struct clv_remote_entry *e)
 {
 	const struct clv_cmd_remote cmd = { .ref = b->rq->ref, .remote = e->remote };
 
 	send_command(b, CLV_CMD_REMOTE_ADD, &cmd, sizeof(cmd));
 }
 
-static void send_remote_remove(struct clv_bind *b, const struct clv_endpoint *remote)
+static void send_remote_remove(struct clv_bound_tunnel *b, const struct clv_endpoint *remote)
 {
 	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .remote = *remote };
 
@@ -118,7 +119,7 @@ static void send_remote_remove(struct clv_bind *b, const struct clv_endpoint *re
 }
 
 /* Remove a remote that has no context. */
-static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
+static void forget_remote(struct clv_bound_tunnel *b, struct clv_remote_entry *e)
 {
 	send_remote_remove(b, &e->remote.endpoint);
 	drop_remote(b, e);
@@ -127,7 +128,7 @@ static void forget_remote(struct clv_bind *b, struct clv_remote_entry *e)
 /* ---- contexts ---- */
 
 /* remote: NULL for the uncompressed context. */
-static int open_context(struct clv_bind *b, const struct clv_contexts_entry *e,
+static int open_context(struct clv_bound_tunnel *b, const struct clv_contexts_entry *e,
 			const struct clv_remote *remote)
 {
 	struct clv_cmd_context_open cmd = { .ref = b->rq->ref, .context_id = e->id };
@@ -141,12 +142,12 @@ static int open_context(struct clv_bind *b, const struct clv_contexts_entry *e,
 	return clv_steering_open_context(steering_of(b), &cmd, &b->ports);
 }
 
-static void close_context(struct clv_bind *b, uint64_t id, const struct clv_remote *remote)
+static void close_context(struct clv_bound_tunnel *b, uint64_t id, const struct clv_remote *remote)
 {
 	clv_steering_close_context(steering_of(b), &b->rq->ref, id, remote, &b->ports);
 }
 
-static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry *e)
+static int open_uncompressed(struct clv_bound_tunnel *b, const struct clv_contexts_entry *e)
 {
 	int err;
 
@@ -158,9 +159,9 @@ static int open_uncompressed(struct clv_bind *b, const struct clv_contexts_entry
 	return err;
 }
 
-int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
+int clv_bound_remotes_context_open(void *user, const struct clv_contexts_entry *e)
 {
-	struct clv_bind *b = user, *peer_tunnel;
+	struct clv_bound_tunnel *b = user, *peer_tunnel;
 	struct clv_remote_entry *known;
 	struct clv_remote r;
 	int err;
@@ -186,17 +187,17 @@ int clv_bind_context_open(void *user, const struct clv_contexts_entry *e)
 	return 0;
 }
 
-void clv_bind_context_acked(void *user, const struct clv_contexts_entry *e)
+void clv_bound_remotes_context_acked(void *user, const struct clv_contexts_entry *e)
 {
-	struct clv_bind *b = user;
+	struct clv_bound_tunnel *b = user;
 	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &e->remote);
 
-	/* No call of the context manager is allowed here: clv_bind_undo closes it. */
+	/* No call of the context manager is allowed here: clv_bound_remotes_undo closes it. */
 	if (open_context(b, e, &known->remote))
 		b->undo_id = e->id;
 }
 
-static void close_uncompressed(struct clv_bind *b, const struct clv_contexts_entry *e)
+static void close_uncompressed(struct clv_bound_tunnel *b, const struct clv_contexts_entry *e)
 {
 	close_context(b, e->id, NULL);
 	for (uint32_t i = b->remotes.len; i-- > 0;)
@@ -204,9 +205,9 @@ static void close_uncompressed(struct clv_bind *b, const struct clv_contexts_ent
 			forget_remote(b, b->remotes.slots[i]);
 }
 
-void clv_bind_context_close(void *user, const struct clv_contexts_entry *e)
+void clv_bound_remotes_context_close(void *user, const struct clv_contexts_entry *e)
 {
-	struct clv_bind *b = user;
+	struct clv_bound_tunnel *b = user;
 	struct clv_remote_entry *known;
 
 	if (e->is_uncompressed) {
@@ -218,7 +219,7 @@ void clv_bind_context_close(void *user, const struct clv_contexts_entry *e)
 	drop_remote(b, known);
 }
 
-void clv_bind_undo(struct clv_bind *b)
+void clv_bound_remotes_undo(struct clv_bound_tunnel *b)
 {
 	uint64_t id = b->undo_id;
 
@@ -228,7 +229,7 @@ void clv_bind_undo(struct clv_bind *b)
 }
 
 /* Remove a remote, and its context with it.  A stream that takes no capsule is ending anyway. */
-static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
+static void close_remote(struct clv_bound_tunnel *b, struct clv_remote_entry *e)
 {
 	if (e->context_id)
 		clv_contexts_close(b->contexts, e->context_id);
@@ -238,18 +239,18 @@ static void close_remote(struct clv_bind *b, struct clv_remote_entry *e)
 
 /* ---- events of the worker ---- */
 
-static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
+static void on_remote_new(struct clv_bound_tunnel *b, const struct clv_evt_bound *evt)
 {
 	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 	enum clv_counter why = CLV_COUNT_REMOTE_REFUSED_FULL;
-	struct clv_bind *peer_tunnel;
+	struct clv_bound_tunnel *peer_tunnel;
 	struct clv_remote r;
 	int err;
 
 	/* The uncompressed context was closed since: the worker forgot its remotes with it. */
 	if (!known && !clv_contexts_uncompressed(b->contexts))
 		return;
-	if (!known && !clv_bucket_take(&b->rq->rs->registrations, *clv_bind_config(b)->now_ns)) {
+	if (!known && !clv_bucket_take(&b->rq->rs->registrations, *clv_bound_config(b)->now_ns)) {
 		why = CLV_COUNT_REMOTE_REFUSED_RATE;
 	} else if (!known) {
 		err = find_hop(b, &evt->remote, &r, &peer_tunnel);
@@ -264,11 +265,11 @@ static void on_remote_new(struct clv_bind *b, const struct clv_evt_bound *evt)
 		update_remote(b, known);
 		return;
 	}
-	clv_bind_count(b, why);
+	clv_bound_count(b, why);
 	send_remote_remove(b, &evt->remote);
 }
 
-static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
+static void on_remote_busy(struct clv_bound_tunnel *b, const struct clv_evt_bound *evt)
 {
 	const struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 
@@ -276,11 +277,11 @@ static void on_remote_busy(struct clv_bind *b, const struct clv_evt_bound *evt)
 		return;
 	/* It may be unknown, having only sent to us.  Without room it stays uncompressed. */
 	if (clv_contexts_open(b->contexts, &evt->remote, NULL) == CLV_EFULL)
-		clv_bind_count(b, CLV_COUNT_CONTEXTS_NOT_OFFERED);
+		clv_bound_count(b, CLV_COUNT_CONTEXTS_NOT_OFFERED);
 }
 
 /* It was silent for long, or the worker had no room for it. */
-static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
+static void on_remote_idle(struct clv_bound_tunnel *b, const struct clv_evt_bound *evt)
 {
 	struct clv_remote_entry *known = clv_remote_list_find(&b->remotes, &evt->remote);
 
@@ -294,11 +295,12 @@ static void on_remote_idle(struct clv_bind *b, const struct clv_evt_bound *evt)
 			drop_remote(b, known);
 		return;
 	}
-	clv_bind_count(b, CLV_COUNT_CONTEXTS_IDLE);
+	clv_bound_count(b, CLV_COUNT_CONTEXTS_IDLE);
 	close_remote(b, known);
 }
 
-void clv_bind_remote_event(struct clv_bind *b, enum clv_event type, const struct clv_evt_bound *evt)
+void clv_bound_remotes_event(struct clv_bound_tunnel *b, enum clv_event type,
+			     const struct clv_evt_bound *evt)
 {
 	switch (type) {
 	case CLV_EVT_REMOTE_NEW:
@@ -314,9 +316,9 @@ void clv_bind_remote_event(struct clv_bind *b, enum clv_event type, const struct
 
 /* ---- changes of policy and routes ---- */
 
-void clv_bind_recheck_remotes(struct clv_bind *b)
+void clv_bound_remotes_recheck(struct clv_bound_tunnel *b)
 {
-	struct clv_bind *peer_tunnel;
+	struct clv_bound_tunnel *peer_tunnel;
 	struct clv_remote r;
 
 	/* Backwards: the last one takes the place of one that is closed. */
@@ -325,16 +327,16 @@ void clv_bind_recheck_remotes(struct clv_bind *b)
 
 		if (find_hop(b, &e->remote.endpoint, &r, &peer_tunnel) != CLV_EDENIED)
 			continue;
-		clv_bind_count(b, CLV_COUNT_REMOTES_REVOKED);
+		clv_bound_count(b, CLV_COUNT_REMOTES_REVOKED);
 		close_remote(b, e);
 	}
 }
 
-void clv_bind_reroute_remotes(struct clv_bind *b)
+void clv_bound_remotes_reroute(struct clv_bound_tunnel *b)
 {
 	for (uint32_t i = 0; i < b->remotes.len; i++) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
-		struct clv_bind *peer_tunnel;
+		struct clv_bound_tunnel *peer_tunnel;
 		struct clv_remote r;
 
 		if (e->peer_tunnel)
@@ -352,15 +354,15 @@ void clv_bind_reroute_remotes(struct clv_bind *b)
 }
 
 /* Close other tunnels' remotes that are ports of this one. */
-static void close_hairpins(struct clv_bind *gone)
+static void close_hairpins(struct clv_bound_tunnel *gone)
 {
-	for (struct clv_bind *b = gone->all->first; b && gone->hairpins_in; b = b->next)
+	for (struct clv_bound_tunnel *b = gone->all->first; b && gone->hairpins_in; b = b->next)
 		for (uint32_t i = b->remotes.len; i-- > 0;)
 			if (b->remotes.slots[i]->peer_tunnel == gone)
 				close_remote(b, b->remotes.slots[i]);
 }
 
-void clv_bind_retire(struct clv_bind *b)
+void clv_bound_remotes_retire(struct clv_bound_tunnel *b)
 {
 	clv_steering_retire_ports(steering_of(b), &b->ports);
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
@@ -370,6 +372,6 @@ void clv_bind_retire(struct clv_bind *b)
 			clv_steering_retire_context(steering_of(b), &e->remote, &b->ports);
 		drop_remote(b, e);
 	}
-	clv_binds_drop(b->all, b);
+	clv_bound_tunnels_drop(b->all, b);
 	close_hairpins(b);
 }

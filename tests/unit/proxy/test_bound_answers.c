@@ -3,14 +3,14 @@
 #include "tests/unit/check.h"
 
 #include "datapath/base/err.h"
-#include "tests/unit/proxy/bind_fixture.h"
+#include "tests/unit/proxy/bound_fixture.h"
 
 static void test_answer(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 200);
 	assert_string_equal(f->answer.bind, "?1");
 	assert_string_equal(f->answer.capsule_protocol, "?1");
@@ -56,9 +56,9 @@ static void test_requests(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT(requests); i++) {
-		struct fixture *f = bind_setup();
+		struct fixture *f = bound_setup();
 
-		bind_ask_with(f, requests[i].path, requests[i].values);
+		bound_ask_with(f, requests[i].path, requests[i].values);
 		CHECK_ROW(requests[i].name, f->answer.status == requests[i].status);
 		CHECK_ROW(requests[i].name,
 			  strcmp(f->answer.bind, requests[i].is_bound ? "?1" : "") == 0);
@@ -72,18 +72,18 @@ static void test_requests(void **state)
 
 static void test_not_offered(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	f->relay.bind.is_offered = false;
-	bind_ask(f, ANY);
+	f->relay.settings.is_offered = false;
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 501);
-	bind_ask(f, UDP "8.8.8.8/53/");
+	bound_ask(f, UDP "8.8.8.8/53/");
 	assert_int_equal(f->answer.status, 200);
 	assert_string_equal(f->answer.bind, "");
 	assert_string_equal(f->answer.public_address, "");
 	/* then the capsules mean nothing here */
-	bind_send(f, "11020000 11020200 130100");
+	bound_send(f, "11020000 11020200 130100");
 	EXPECT(f, "", "");
 	assert_int_equal(f->answer.reset_code, 0);
 	request_teardown(f);
@@ -91,33 +91,33 @@ static void test_not_offered(void **state)
 
 static void test_families(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
 	f->relay.has_v6 = false;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_string_equal(f->answer.public_address, "\"198.18.0.1:40000\"");
 	EXPECT(f, "", "+tunnel +port4 ");
-	bind_send(f, "11140206" G6_HEX);
+	bound_send(f, "11140206" G6_HEX);
 	EXPECT(f, "130102", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_FAMILY), 1);
-	bind_send(f, "11020400");
+	bound_send(f, "11020400");
 	EXPECT(f, "120104", "+ctx4* +port4* ");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G6, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G6, 0);
 	EXPECT(f, "", "-remote=" G6 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FAMILY), 1);
 
 	/* a route that comes later adds no port of that family */
 	f->relay.has_v6 = true;
 	f->relay.via = CLV_VIA_KERNEL;
-	bind_send(f, "11140606" G6_HEX);
+	bound_send(f, "11140606" G6_HEX);
 	EXPECT(f, "130106", "");
 	f->relay.via = CLV_VIA_XSK;
 	f->relay.has_v4 = false;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_string_equal(f->answer.public_address, "\"[2001:db8::a]:40001\"");
 	f->relay.has_v6 = false;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 500);
 	request_teardown(f);
 }
@@ -126,74 +126,74 @@ static void test_public_address(void **state)
 {
 	static char *texts[] = { "9.9.9.5", "2001:db8:5::5" };
 	static char *bad_texts[][2] = { { "9.9.9.5", "9.9.9.6" }, { "x", "9.9.9.6" } };
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 	const char *bad = NULL;
 
 	(void)state;
-	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, bad_texts[0], 2, &bad),
+	assert_int_equal(clv_bound_settings_set_public(&f->relay.settings, bad_texts[0], 2, &bad),
 			 CLV_ESYNTAX);
 	assert_string_equal(bad, "9.9.9.6");
-	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, bad_texts[1], 2, &bad),
+	assert_int_equal(clv_bound_settings_set_public(&f->relay.settings, bad_texts[1], 2, &bad),
 			 CLV_ESYNTAX);
 	assert_string_equal(bad, "x");
-	assert_false(f->relay.bind.has_public[0]);
-	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 1, NULL), 0);
-	bind_ask(f, ANY);
+	assert_false(f->relay.settings.has_public[0]);
+	assert_int_equal(clv_bound_settings_set_public(&f->relay.settings, texts, 1, NULL), 0);
+	bound_ask(f, ANY);
 	assert_string_equal(f->answer.public_address, "\"9.9.9.5:40000\", \"[2001:db8::a]:40001\"");
-	assert_int_equal(clv_bind_settings_set_public(&f->relay.bind, texts, 2, NULL), 0);
-	bind_ask(f, ANY);
+	assert_int_equal(clv_bound_settings_set_public(&f->relay.settings, texts, 2, NULL), 0);
+	bound_ask(f, ANY);
 	assert_string_equal(f->answer.public_address,
 			    "\"9.9.9.5:40002\", \"[2001:db8:5::5]:40003\"");
 	EXPECT(f, "", "+tunnel " PORTS "+tunnel " PORTS);
 	/* The other tunnel's port as everybody sees it, and as it is; no other port of that address. */
-	bind_send(f, "11080204 09090905 9c40");
+	bound_send(f, "11080204 09090905 9c40");
 	EXPECT(f, "120102", "+ctx2=9.9.9.5:40000! ");
-	bind_send(f, "11080404 c6120001 9c40");
+	bound_send(f, "11080404 c6120001 9c40");
 	EXPECT(f, "120104", "+ctx4=198.18.0.1:40000! ");
-	bind_send(f, "11080604 09090905 9c4a");
+	bound_send(f, "11080604 09090905 9c4a");
 	EXPECT(f, "130106", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
 	/* it is ours for an ordinary tunnel, too */
-	bind_ask_with(f, UDP "9.9.9.5/53/", NULL);
+	bound_ask_with(f, UDP "9.9.9.5/53/", NULL);
 	assert_int_equal(f->answer.status, 502);
-	bind_ask_with(f, UDP "9.9.9.6/53/", NULL);
+	bound_ask_with(f, UDP "9.9.9.6/53/", NULL);
 	assert_int_equal(f->answer.status, 200);
 	request_teardown(f);
 }
 
 static void test_ceiling_of_tunnels(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	f->relay.bind.tunnels_max = 1;
-	bind_ask(f, ANY);
+	f->relay.settings.tunnels_max = 1;
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 200);
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 503);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_BIND_REFUSED), 1);
 	/* with a real target an ordinary tunnel is what the client gets, by the route known */
 	f->relay.routed = 0;
-	bind_ask(f, UDP "8.8.8.8/53/");
+	bound_ask(f, UDP "8.8.8.8/53/");
 	assert_int_equal(f->relay.routed, 1);
 	assert_int_equal(f->answer.status, 200);
 	assert_string_equal(f->answer.bind, "");
 	assert_int_equal(f->relay.egress_held, 3);
-	assert_null(f->relay.tunnels[1].params.bind);
+	assert_null(f->relay.tunnels[1].params.ports);
 	request_teardown(f);
 }
 
 static void test_without_ports(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
 	f->relay.egress_err = CLV_EFULL;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 503);
 	f->relay.egress_err = 0;
 	f->relay.open_err = CLV_EFULL;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 503);
 	assert_int_equal(f->relay.egress_held, 0);
 	EXPECT(f, "", "");

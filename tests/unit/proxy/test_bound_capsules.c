@@ -2,24 +2,25 @@
 /* Capsules of bound tunnels: datagrams in them, early ones, malformed ones; and tunnels that meet. */
 #include "tests/unit/check.h"
 
-#include "tests/unit/proxy/bind_fixture.h"
+#include "tests/unit/proxy/bound_fixture.h"
 
 static void test_capsule_datagrams(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_send(f, "11080404" G4_HEX);
-	bind_forget(f);
-	bind_send(f,
-		  "0003046869 000302 6869"); /* compressed; uncompressed, for the worker to judge */
+	bound_send(f, "11080404" G4_HEX);
+	bound_forget(f);
+	bound_send(
+		f,
+		"0003046869 000302 6869"); /* compressed; uncompressed, for the worker to judge */
 	EXPECT(f, "", "send4 send2 ");
-	bind_send(f, "0003086869");
+	bound_send(f, "0003086869");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_UNKNOWN_CONTEXT), 1);
-	bind_send(f, "130104 0003046869");
+	bound_send(f, "130104 0003046869");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_CLOSED_CONTEXT), 1);
 	assert_int_equal(f->answer.reset_code, 0);
-	bind_send(f, "0003006869");
+	bound_send(f, "0003006869");
 	assert_int_equal(f->answer.reset_code, CLV_H3_DATAGRAM_ERROR);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_ABORT_ZERO), 1);
 	assert_int_equal(f->relay.closed, 1);
@@ -28,10 +29,10 @@ static void test_capsule_datagrams(void **state)
 
 static void test_context_zero_told_by_worker(void **state)
 {
-	struct fixture *f = bind_setup_open();
+	struct fixture *f = bound_setup_open();
 
 	(void)state;
-	bind_event(f, 0, CLV_EVT_CONTEXT_ZERO, NULL, 0);
+	bound_event(f, 0, CLV_EVT_CONTEXT_ZERO, NULL, 0);
 	assert_int_equal(f->answer.reset_code, CLV_H3_DATAGRAM_ERROR);
 	assert_int_equal(f->relay.closed, 1);
 	request_teardown(f);
@@ -39,19 +40,19 @@ static void test_context_zero_told_by_worker(void **state)
 
 static void test_real_target(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	bind_ask(f, UDP "8.8.8.8/53/");
+	bound_ask(f, UDP "8.8.8.8/53/");
 	assert_string_equal(f->answer.bind, "?1");
 	assert_string_equal(f->answer.public_address,
 			    "\"198.18.0.1:40000\", \"[2001:db8::a]:40001\"");
 	EXPECT(f, "", "+tunnel " PORTS);
-	bind_send(f, "0003006869");
+	bound_send(f, "0003006869");
 	assert_string_equal(f->relay.sent_text, "hi;");
-	bind_send(f, "11080204" G4_HEX); /* its target's datagrams have an ID: 0 */
+	bound_send(f, "11080204" G4_HEX); /* its target's datagrams have an ID: 0 */
 	EXPECT(f, "130102", "");
-	bind_send(f, "11080404" H4_HEX);
+	bound_send(f, "11080404" H4_HEX);
 	EXPECT(f, "120104", "+ctx4=" H4 " +map " H4 "=4 ");
 	assert_int_equal(f->answer.reset_code, 0);
 	request_teardown(f);
@@ -59,11 +60,11 @@ static void test_real_target(void **state)
 
 static void test_early(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	bind_ask(f, UDP "t.example/53/");
-	bind_send(f, "11020200 0003026869 11080404" H4_HEX "130104");
+	bound_ask(f, UDP "t.example/53/");
+	bound_send(f, "11020200 0003026869 11080404" H4_HEX "130104");
 	EXPECT(f, "", "");
 	fake_relay_resolved(&f->relay, 0, "8.8.8.8");
 	pipe_run(&f->pipe);
@@ -72,15 +73,15 @@ static void test_early(void **state)
 	       "+tunnel " PORTS "+ctx2* +port4* +port6* send2 +ctx4=" H4 " +map " H4 "=4 -map " H4
 	       " -ctx4 ");
 	/* what is wrong ends the stream then */
-	bind_ask(f, UDP "t.example/53/");
-	bind_send(f, "11020100");
+	bound_ask(f, UDP "t.example/53/");
+	bound_send(f, "11020100");
 	fake_relay_resolved(&f->relay, 0, "8.8.8.8");
 	pipe_run(&f->pipe);
 	assert_int_equal(f->answer.reset_code, CLV_H3_MESSAGE_ERROR);
 	/* registrations are not lost for want of room: the stream is */
-	bind_ask(f, UDP "t.example/53/");
+	bound_ask(f, UDP "t.example/53/");
 	for (int i = 0; i < 1000 && !f->answer.reset_code; i++)
-		bind_send(f, "11020200");
+		bound_send(f, "11020200");
 	assert_int_equal(f->answer.reset_code, CLV_H3_EXCESSIVE_LOAD);
 	request_teardown(f);
 }
@@ -106,9 +107,9 @@ static void test_wrong(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT(wrong); i++) {
-		struct fixture *f = bind_setup_open();
+		struct fixture *f = bound_setup_open();
 
-		bind_send(f, wrong[i].wire);
+		bound_send(f, wrong[i].wire);
 		CHECK_ROW(wrong[i].name, f->answer.reset_code == wrong[i].code);
 		CHECK_ROW(wrong[i].name, f->relay.closed == 1);
 		CHECK_ROW(wrong[i].name, !f->pipe.end[PIPE_SERVER].closed);
@@ -118,24 +119,24 @@ static void test_wrong(void **state)
 
 static void test_hairpin(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 	struct clv_http_stream *first;
 
 	(void)state;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	first = f->stream;
-	bind_ask(f, ANY); /* 198.18.0.1:40002, [2001:db8::a]:40003 */
+	bound_ask(f, ANY); /* 198.18.0.1:40002, [2001:db8::a]:40003 */
 	EXPECT(f, "", "+tunnel " PORTS "+tunnel " PORTS);
 	/* the relay's own address is no target, but for the port of a tunnel */
-	bind_send(f, "11080204 c6120001 9c40");
+	bound_send(f, "11080204 c6120001 9c40");
 	EXPECT(f, "120102", "+ctx2=198.18.0.1:40000! ");
-	bind_send(f, "11080404 c6120001 9c4a");
+	bound_send(f, "11080404 c6120001 9c4a");
 	EXPECT(f, "130104", "");
-	bind_send(f, "11080604 c6120001 9c42"); /* nor is its own */
+	bound_send(f, "11080604 c6120001 9c42"); /* nor is its own */
 	EXPECT(f, "130106", "");
-	bind_send(f, "11020800");
+	bound_send(f, "11020800");
 	EXPECT(f, "120108", "+ctx8* +port4* +port6* ");
-	bind_event(f, 1, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40001", 0);
+	bound_event(f, 1, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40001", 0);
 	EXPECT(f, "", "+remote=[2001:db8::a]:40001! ");
 	/* the far tunnel goes: what led there goes too */
 	clv_http_abort(first, CLV_H3_REQUEST_CANCELLED);
@@ -147,19 +148,19 @@ static void test_hairpin(void **state)
 /* A connection is lost whose two tunnels are each other's remotes. */
 static void test_hairpin_of_a_lost_connection(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 	struct clv_http_stream *second;
 
 	(void)state;
-	bind_ask(f, ANY);
-	bind_send(f, "11020200");
+	bound_ask(f, ANY);
+	bound_send(f, "11020200");
 	second = f->stream;
-	bind_ask(f, ANY);
-	bind_send(f, "11080204 c6120001 9c40");
-	assert_string_equal(bind_capsules(f), "120102");
+	bound_ask(f, ANY);
+	bound_send(f, "11080204 c6120001 9c40");
+	assert_string_equal(bound_capsules(f), "120102");
 	f->stream = second;
-	bind_send(f, "11080404 c6120001 9c42");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40003", 0);
+	bound_send(f, "11080404 c6120001 9c42");
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, "[2001:db8::a]:40003", 0);
 	request_teardown(f);
 }
 

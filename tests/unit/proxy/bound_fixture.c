@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tests/unit/proxy/bind_fixture.h"
+#include "tests/unit/proxy/bound_fixture.h"
 
 #include "tests/unit/check.h"
 #include "tests/unit/hex.h"
 
-struct fixture *bind_setup(void)
+struct fixture *bound_setup(void)
 {
 	struct fixture *f = request_setup();
 
@@ -12,26 +12,26 @@ struct fixture *bind_setup(void)
 	return f;
 }
 
-struct fixture *bind_setup_open(void)
+struct fixture *bound_setup_open(void)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 200);
 	EXPECT(f, "", "+tunnel " PORTS);
 	return f;
 }
 
-struct fixture *bind_setup_uncompressed(void)
+struct fixture *bound_setup_uncompressed(void)
 {
-	struct fixture *f = bind_setup_open();
+	struct fixture *f = bound_setup_open();
 
-	bind_send(f, "11020200");
+	bound_send(f, "11020200");
 	EXPECT(f, "120102", "+ctx2* +port4* +port6* ");
 	return f;
 }
 
-void bind_ask_with(struct fixture *f, const char *path, const char *const *values)
+void bound_ask_with(struct fixture *f, const char *path, const char *const *values)
 {
 	struct fields fs = connect_udp(path);
 
@@ -40,12 +40,12 @@ void bind_ask_with(struct fixture *f, const char *path, const char *const *value
 	request_send(f, &fs);
 }
 
-void bind_ask(struct fixture *f, const char *path)
+void bound_ask(struct fixture *f, const char *path)
 {
-	bind_ask_with(f, path, (const char *const[]){ "?1", NULL });
+	bound_ask_with(f, path, (const char *const[]){ "?1", NULL });
 }
 
-void bind_send(struct fixture *f, const char *hex)
+void bound_send(struct fixture *f, const char *hex)
 {
 	uint8_t wire[256];
 	size_t n = unhex(hex, wire);
@@ -54,14 +54,14 @@ void bind_send(struct fixture *f, const char *hex)
 	pipe_run(&f->pipe);
 }
 
-void bind_event(struct fixture *f, unsigned tunnel, enum clv_event type, const char *wire,
-		uint64_t id)
+void bound_event(struct fixture *f, unsigned tunnel, enum clv_event type, const char *wire,
+		 uint64_t id)
 {
 	fake_relay_event(&f->relay, tunnel, type, wire, id);
 	pipe_run(&f->pipe);
 }
 
-const char *bind_capsules(struct fixture *f)
+const char *bound_capsules(struct fixture *f)
 {
 	static char hex[2 * sizeof(f->answer.body) + 1];
 
@@ -72,7 +72,7 @@ const char *bind_capsules(struct fixture *f)
 	return hex;
 }
 
-void bind_forget(struct fixture *f)
+void bound_forget(struct fixture *f)
 {
 	f->answer.body_len = 0;
 	f->relay.trace[0] = '\0';

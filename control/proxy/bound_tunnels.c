@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/proxy/bind.h"
+#include "control/proxy/bound_tunnels.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,10 +13,10 @@ enum {
 	ENDPOINTS_EACH = 4, /* of a tunnel: two families, local and advertised */
 };
 
-int clv_bind_settings_set_public(struct clv_bind_settings *s, char *const *texts, size_t len,
-				 const char **bad)
+int clv_bound_settings_set_public(struct clv_bound_settings *s, char *const *texts, size_t len,
+				  const char **bad)
 {
-	struct clv_bind_settings to = *s;
+	struct clv_bound_settings to = *s;
 
 	to.has_public[0] = to.has_public[1] = false;
 	for (size_t i = 0; i < len; i++) {
@@ -37,15 +37,15 @@ int clv_bind_settings_set_public(struct clv_bind_settings *s, char *const *texts
 	return 0;
 }
 
-int clv_binds_new(const struct clv_bind_settings *settings, const uint64_t seed[static 2],
-		  struct clv_binds **out)
+int clv_bound_tunnels_new(const struct clv_bound_settings *settings, const uint64_t seed[static 2],
+			  struct clv_bound_tunnels **out)
 {
-	struct clv_binds *all = calloc(1, sizeof(*all));
+	struct clv_bound_tunnels *all = calloc(1, sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
 	all->settings = settings;
-	if (clv_table_init(&all->by_endpoint, sizeof(struct clv_endpoint),
+	if (clv_table_init(&all->by_port, sizeof(struct clv_endpoint),
 			   (size_t)settings->tunnels_max * ENDPOINTS_EACH, seed)) {
 		free(all);
 		return -ENOMEM;
@@ -54,20 +54,20 @@ int clv_binds_new(const struct clv_bind_settings *settings, const uint64_t seed[
 	return 0;
 }
 
-void clv_binds_free(struct clv_binds *all)
+void clv_bound_tunnels_free(struct clv_bound_tunnels *all)
 {
 	if (!all)
 		return;
-	clv_table_fini(&all->by_endpoint);
+	clv_table_fini(&all->by_port);
 	free(all);
 }
 
-uint32_t clv_binds_count(const struct clv_binds *all)
+uint32_t clv_bound_tunnels_count(const struct clv_bound_tunnels *all)
 {
 	return all->count;
 }
 
-int clv_binds_put(struct clv_binds *all, struct clv_bind *b)
+int clv_bound_tunnels_put(struct clv_bound_tunnels *all, struct clv_bound_tunnel *b)
 {
 	if (all->count >= all->settings->tunnels_max)
 		return CLV_EFULL;
@@ -75,8 +75,8 @@ int clv_binds_put(struct clv_binds *all, struct clv_bind *b)
 	for (int i = 0; i < 2; i++) {
 		if (!b->ports.is_held[i])
 			continue;
-		clv_table_insert(&all->by_endpoint, &b->ports.egress[i].local, (uintptr_t)b);
-		clv_table_insert(&all->by_endpoint, &b->ports.advertised[i], (uintptr_t)b);
+		clv_table_insert(&all->by_port, &b->ports.egress[i].local, (uintptr_t)b);
+		clv_table_insert(&all->by_port, &b->ports.advertised[i], (uintptr_t)b);
 	}
 	b->next = all->first;
 	if (b->next)
@@ -86,13 +86,13 @@ int clv_binds_put(struct clv_binds *all, struct clv_bind *b)
 	return 0;
 }
 
-void clv_binds_drop(struct clv_binds *all, struct clv_bind *b)
+void clv_bound_tunnels_drop(struct clv_bound_tunnels *all, struct clv_bound_tunnel *b)
 {
 	for (int i = 0; i < 2; i++) {
 		if (!b->ports.is_held[i])
 			continue;
-		clv_table_remove(&all->by_endpoint, &b->ports.egress[i].local);
-		clv_table_remove(&all->by_endpoint, &b->ports.advertised[i]);
+		clv_table_remove(&all->by_port, &b->ports.egress[i].local);
+		clv_table_remove(&all->by_port, &b->ports.advertised[i]);
 	}
 	if (b->prev)
 		b->prev->next = b->next;
@@ -104,9 +104,11 @@ void clv_binds_drop(struct clv_binds *all, struct clv_bind *b)
 	all->count--;
 }
 
-struct clv_bind *clv_binds_find(const struct clv_binds *all, const struct clv_endpoint *port)
+struct clv_bound_tunnel *clv_bound_tunnels_find(const struct clv_bound_tunnels *all,
+						const struct clv_endpoint *port)
 {
 	uint64_t b;
 
-	return clv_table_find(&all->by_endpoint, port, &b) ? (struct clv_bind *)(uintptr_t)b : NULL;
+	return clv_table_find(&all->by_port, port, &b) ? (struct clv_bound_tunnel *)(uintptr_t)b
+						       : NULL;
 }

@@ -3,25 +3,25 @@
 #include "tests/unit/check.h"
 
 #include "datapath/base/err.h"
-#include "tests/unit/proxy/bind_fixture.h"
+#include "tests/unit/proxy/bound_fixture.h"
 
 #define PRIV "0a000001 0035" /* 10.0.0.1 */
 
 static void test_contexts(void **state)
 {
-	struct fixture *f = bind_setup_open();
+	struct fixture *f = bound_setup_open();
 
 	(void)state;
 	/* worker, kernel, peer: in that order; and back in the other */
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
-	bind_send(f, "11140606" G6_HEX);
+	bound_send(f, "11140606" G6_HEX);
 	EXPECT(f, "120106", "+ctx6=" G6 " +map " G6 "=6 ");
-	bind_send(f, "130104");
+	bound_send(f, "130104");
 	EXPECT(f, "", "-map " G4 " -ctx4 ");
-	bind_send(f, "11020800");
+	bound_send(f, "11020800");
 	EXPECT(f, "120108", "+ctx8* +port4* +port6* ");
-	bind_send(f, "130108");
+	bound_send(f, "130108");
 	EXPECT(f, "", PORTS "-ctx8 ");
 	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
@@ -31,34 +31,34 @@ static void test_contexts(void **state)
 
 static void test_kernel_path(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
 	f->relay.via = CLV_VIA_KERNEL;
-	bind_ask(f, ANY);
+	bound_ask(f, ANY);
 	EXPECT(f, "", "+tunnel ");
-	bind_send(f, "11020200 11080404" G4_HEX);
+	bound_send(f, "11020200 11080404" G4_HEX);
 	EXPECT(f, "120102120104", "+ctx2* +ctx4=" G4 " ");
 	/* a route via an interface that the port is not on */
 	f->relay.via = CLV_VIA_XSK;
-	bind_send(f, "11080604" H4_HEX);
+	bound_send(f, "11080604" H4_HEX);
 	EXPECT(f, "130106", "");
-	bind_send(f, "130104");
+	bound_send(f, "130104");
 	EXPECT(f, "", "-ctx4 ");
 	request_teardown(f);
 }
 
 static void test_policy(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_send(f, "11080404" PRIV);
+	bound_send(f, "11080404" PRIV);
 	EXPECT(f, "130104", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_POLICY), 1);
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "10.0.0.1:53", 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, "10.0.0.1:53", 0);
 	EXPECT(f, "", "-remote=10.0.0.1:53 ");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "[64:ff9b::a00:1]:53", 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, "[64:ff9b::a00:1]:53", 0);
 	EXPECT(f, "", "-remote=[64:ff9b::a00:1]:53 ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_POLICY), 2);
 	request_teardown(f);
@@ -67,15 +67,15 @@ static void test_policy(void **state)
 static void test_policy_reload(void **state)
 {
 	static const char *const deny = "8.8.8.0/24";
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 	struct clv_policy *policy;
 	char error[128];
 
 	(void)state;
-	bind_send(f, "11080404" G4_HEX);
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, "8.8.8.9:1", 0);
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
-	bind_forget(f);
+	bound_send(f, "11080404" G4_HEX);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, "8.8.8.9:1", 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_forget(f);
 	assert_int_equal(clv_policy_new(NULL, 0, &deny, 1, &policy, error, sizeof(error)), 0);
 	f->relay.config.policy = policy;
 	clv_connect_udp_policy_changed(f->relay.requests);
@@ -89,12 +89,12 @@ static void test_policy_reload(void **state)
 
 static void test_routes(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_send(f, "11080404" G4_HEX);
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
-	bind_forget(f);
+	bound_send(f, "11080404" G4_HEX);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_forget(f);
 	clv_connect_udp_routes_changed(f->relay.requests);
 	EXPECT(f, "", "");
 	f->relay.has_v4 = false;
@@ -104,90 +104,90 @@ static void test_routes(void **state)
 	clv_connect_udp_routes_changed(f->relay.requests);
 	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
 	/* that one was idle meanwhile, and is there again: it must not be there unknown to us */
-	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);
 	EXPECT(f, "", "-remote=" H4 " ");
 	request_teardown(f);
 }
 
 static void test_no_uncompressed(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
-	f->relay.bind.is_uncompressed = false;
-	bind_ask(f, ANY);
+	f->relay.settings.is_uncompressed = false;
+	bound_ask(f, ANY);
 	EXPECT(f, "", "+tunnel " PORTS);
-	bind_send(f, "11020200");
+	bound_send(f, "11020200");
 	EXPECT(f, "130102", "");
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
 	request_teardown(f);
 }
 
 static void test_uncompressed_remotes(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	EXPECT(f, "", "+remote=" G4 " ");
 	/* once more: the answer got lost in a crossing */
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	EXPECT(f, "", "+remote=" G4 " ");
 	/* it gets a context */
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "+remote=" H4 " ");
-	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0); /* the worker forgot it */
+	bound_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0); /* the worker forgot it */
 	EXPECT(f, "", "");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "+remote=" H4 " ");
 	/* with the context that they came by they go; others stay */
-	bind_send(f, "130102");
+	bound_send(f, "130102");
 	EXPECT(f, "", PORTS "-ctx2 -remote=" H4 " ");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0); /* crossed with it */
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0); /* crossed with it */
 	EXPECT(f, "", "");
-	bind_send(f, "130104");
+	bound_send(f, "130104");
 	EXPECT(f, "", "-map " G4 " -ctx4 ");
 	request_teardown(f);
 }
 
 static void test_ceiling_of_remotes(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	f->relay.bind.remotes_max = 1;
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	f->relay.settings.remotes_max = 1;
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	EXPECT(f, "", "+remote=" G4 " ");
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "-remote=" H4 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FULL), 1);
-	bind_send(f, "11080404" H4_HEX);
+	bound_send(f, "11080404" H4_HEX);
 	EXPECT(f, "130104", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_FULL), 1);
 	/* one that is there already may have its context */
-	bind_send(f, "11080604" G4_HEX);
+	bound_send(f, "11080604" G4_HEX);
 	EXPECT(f, "120106", "+ctx6=" G4 " +map " G4 "=6 ");
 	request_teardown(f);
 }
 
 static void test_full_map(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
 	f->relay.publish_err = CLV_EFULL;
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "130104", "+ctx4=" G4 " -map " G4 " -ctx4 ");
 	/* ours, where it shows only when the peer has accepted */
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, H4, 0);
 	EXPECT(f, "11080104090909090035", "+remote=" H4 " +ctx1~=" H4 " ");
-	bind_send(f, "120101");
+	bound_send(f, "120101");
 	EXPECT(f, "130101", "+ctx1=" H4 " -map " H4 " -ctx1 ");
 	f->relay.publish_err = 0;
 	request_teardown(f);
@@ -195,18 +195,18 @@ static void test_full_map(void **state)
 
 static void test_busy(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "11080104080808080035", "+remote=" G4 " +ctx1~=" G4 " ");
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
-	bind_send(f, "120101");
+	bound_send(f, "120101");
 	EXPECT(f, "", "+ctx1=" G4 " +map " G4 "=1 ");
 	/* crossing: the client's comes in its place */
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "130101120104", "-map " G4 " -ctx1 +ctx4=" G4 " +map " G4 "=4 ");
 	request_teardown(f);
 }
@@ -214,34 +214,34 @@ static void test_busy(void **state)
 /* Datagrams come from it, and none goes there: the relay has not been asked about it before. */
 static void test_busy_caller(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "11080104080808080035", "+ctx1~=" G4 " ");
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, "10.0.0.1:53", 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, "10.0.0.1:53", 0);
 	EXPECT(f, "", "");
 	request_teardown(f);
 }
 
 static void test_rejected(void **state)
 {
-	struct fixture *f = bind_setup_uncompressed();
+	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
 	for (unsigned id = 1; id <= 5; id += 2) {
 		char close[8];
 
-		bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
-		bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
-		assert_string_not_equal(bind_capsules(f), "");
+		bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+		bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+		assert_string_not_equal(bound_capsules(f), "");
 		snprintf(close, sizeof(close), "1301%02x", id);
-		bind_send(f, close);
+		bound_send(f, close);
 		f->answer.body_len = 0;
 	}
-	bind_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	f->relay.trace[0] = '\0';
-	bind_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_BUSY, G4, 0);
 	EXPECT(f, "", "");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_REJECTED), 3);
 	request_teardown(f);
@@ -249,14 +249,14 @@ static void test_rejected(void **state)
 
 static void test_idle(void **state)
 {
-	struct fixture *f = bind_setup_open();
+	struct fixture *f = bound_setup_open();
 
 	(void)state;
-	bind_send(f, "11080404" G4_HEX);
+	bound_send(f, "11080404" G4_HEX);
 	EXPECT(f, "120104", "+ctx4=" G4 " +map " G4 "=4 ");
-	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 6); /* of one that was before */
+	bound_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 6); /* of one that was before */
 	EXPECT(f, "", "");
-	bind_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 4);
+	bound_event(f, 0, CLV_EVT_REMOTE_IDLE, G4, 4);
 	EXPECT(f, "130104", "-map " G4 " -ctx4 ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_IDLE), 1);
 	request_teardown(f);
@@ -269,34 +269,34 @@ static void open_and_close(struct fixture *f, unsigned first, unsigned end)
 		char hex[32];
 
 		snprintf(hex, sizeof(hex), "110940%02x04" G4_HEX, id);
-		bind_send(f, hex);
+		bound_send(f, hex);
 		snprintf(hex, sizeof(hex), "130240%02x", id);
-		bind_send(f, hex);
+		bound_send(f, hex);
 	}
 }
 
 static void test_rate(void **state)
 {
-	struct fixture *f = bind_setup();
+	struct fixture *f = bound_setup();
 
 	(void)state;
 	for (int tunnel = 0; tunnel < 2; tunnel++) {
-		bind_ask(f, ANY);
+		bound_ask(f, ANY);
 		open_and_close(f, 4, 64);
 	}
 	/* 60 on two tunnels of one connection, at one moment */
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 40);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXT_REFUSED_RATE), 20);
 	f->relay.now_ns += 100000000;
-	bind_forget(f);
+	bound_forget(f);
 	open_and_close(f, 64, 128);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_CONTEXTS_OPENED), 44);
 	/* a remote without a context is as much work */
 	f->relay.now_ns += 50000000;
-	bind_send(f, "1103408000");
-	bind_forget(f);
-	bind_event(f, 1, CLV_EVT_REMOTE_NEW, G4, 0);
-	bind_event(f, 1, CLV_EVT_REMOTE_NEW, H4, 0);
+	bound_send(f, "1103408000");
+	bound_forget(f);
+	bound_event(f, 1, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 1, CLV_EVT_REMOTE_NEW, H4, 0);
 	EXPECT(f, "", "+remote=" G4 " -remote=" H4 " ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_RATE), 1);
 	request_teardown(f);
