@@ -2,16 +2,17 @@
 #
 # Culvert's one Makefile.  `make help` lists the targets and the variables.
 #
-# Sources are found by folder: adding a file is adding a file.
-#   datapath/ control/ (less control/main.c)  -> libparts.a, which every program links
-#   control/library/ and what it uses        -> libculvert.a, for applications and for culvert
-#   control/main.c                            -> culvertd
-#   tools/NAME.c (+ tools/NAME/*.c)           -> NAME
-#   bench/ROOM/NAME.c (+ bench/ROOM/NAME/*.c) -> bench/ROOM/NAME
-#   */NAME.bpf.c                              -> bpf/NAME.skel.h, struct NAME_bpf
-#   tests/{unit/ROOM,bpf,loop}/test_NAME.c    -> a cmocka program; other .c of the suite are its helpers
-#   tests/fuzz/fuzz_NAME.c                    -> a replay of its corpus, and a fuzzer
-#   tests/lab/NAME.c                          -> lab/NAME, a helper process of the lab
+# Sources are found by folder, so that a new file needs no line here.  In BUILD:
+#   datapath/ control/ but control/main.c      -> libparts.a for programs, libparts.so for tests
+#   control/library/ and what it uses          -> libculvert.a for applications, of which culvert is one
+#   control/main.c                             -> culvertd
+#   tools/NAME.c tools/NAME/*.c                -> NAME
+#   bench/GROUP/NAME.c bench/GROUP/NAME/*.c    -> bench/GROUP/NAME
+#   FOLDER/NAME.bpf.c                          -> bpf/NAME.skel.h with struct NAME_bpf
+#   tests/{unit/ROOM,bpf,loop}/test_NAME.c     -> tests/.../test_NAME, linked with the suite's other files
+#   tests/fuzz/fuzz_NAME.c                     -> tests/fuzz/fuzz_NAME, which reruns a corpus; with
+#                                                 FUZZER=1 in fuzz/, where it searches for more
+#   tests/lab/NAME.c                           -> lab/NAME, a process of the lab's hosts
 
 VERSION := 0.1.0
 
@@ -51,8 +52,9 @@ OUT := $(BUILD)$(if $(variant),/$(variant))
 OBJ := $(OUT)/obj
 BPF := $(BUILD)/bpf
 
+# One line for each step, or with V=1 its commands.
 Q := $(if $(V),,@)
-say = @printf '  %-7s %s\n' $(1) $(2)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -84,8 +86,8 @@ CULVERT_LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
-WRAP := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
-CULVERT_LDFLAGS += $(WRAP)
+WRAP_HKDF := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
+CULVERT_LDFLAGS += $(WRAP_HKDF)
 
 # The hand-made peer of tests/loop takes its keys on their way to the library.
 WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
@@ -114,25 +116,26 @@ programs_in = $(filter-out %.bpf.c,$(sort $(wildcard $(1)/*.c)))
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 
 BPF_SRCS := $(sort $(wildcard bpf/*.bpf.c tools/*.bpf.c bench/*/*.bpf.c tests/*/*.bpf.c))
-LIB_SRCS := $(filter-out %.bpf.c control/main.c,$(call in_tree,datapath) $(call in_tree,control))
+PARTS_SRCS := $(filter-out %.bpf.c control/main.c,$(call in_tree,datapath) $(call in_tree,control))
 TOOLS := $(patsubst tools/%.c,%,$(call programs_in,tools))
 BENCHES := $(patsubst bench/%.c,%,$(call programs_in,bench/*))
 LAB := $(patsubst tests/lab/%.c,%,$(call programs_in,tests/lab))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-LIB := $(OUT)/libparts.a
-API := $(OUT)/libculvert.a
-API_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lpthread
-API_OBJS := $(call objects,$(wildcard control/library/*.c))
+PARTS := $(OUT)/libparts.a
+LIBCULVERT := $(OUT)/libculvert.a
+LIBCULVERT_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lpthread
+LIBCULVERT_OBJS := $(call objects,$(wildcard control/library/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(BPF)/%.skel.h,$(notdir $(BPF_SRCS)))
 PROGRAMS := $(if $(wildcard control/main.c),$(OUT)/culvertd) $(addprefix $(OUT)/,$(TOOLS))
 BENCH_PROGRAMS := $(addprefix $(OUT)/bench/,$(BENCHES))
 LAB_PROGRAMS := $(addprefix $(OUT)/lab/,$(LAB))
-LIB_OBJS := $(call objects,$(LIB_SRCS))
-ALL_OBJS := $(LIB_OBJS)
+PARTS_OBJS := $(call objects,$(PARTS_SRCS))
+ALL_OBJS := $(PARTS_OBJS)
 
-.PHONY: all tests benches
-all: $(LIB) $(API) $(PROGRAMS) ## build the programs (default)
+.PHONY: all lab benches
+all: $(PARTS) $(LIBCULVERT) $(PROGRAMS) ## build the programs and the libraries (default)
+lab: all $(LAB_PROGRAMS)
 benches: $(BENCH_PROGRAMS)
 
 # ---- rules ----
@@ -156,26 +159,27 @@ $(OUT)/.flags: FORCE
 
 $(OBJ)/%.o: %.c $(OUT)/.flags $(DEPS_STAMPS) | packages-present $(SKELETONS)
 	$(call say,CC,$<)
-	@mkdir -p $(@D)
+	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# The list of members is a prerequisite, so that a source taken away leaves the archive.
+# What libraries consist of is a prerequisite, so that a source taken away leaves them.
+MEMBERS = $(PARTS_OBJS) $(foreach s,$(SUITES),$($(s)_helpers))
 $(OUT)/.members: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(LIB_OBJS)' | cmp -s - $@ || printf '%s\n' '$(LIB_OBJS)' > $@
+	@printf '%s\n' '$(MEMBERS)' | cmp -s - $@ || printf '%s\n' '$(MEMBERS)' > $@
 
-$(LIB): $(LIB_OBJS) $(OUT)/.members
+$(PARTS): $(PARTS_OBJS) $(OUT)/.members
 	$(call say,AR,$@)
-	@rm -f $@
-	$(Q)ar qcs $@ $(LIB_OBJS)
+	$(Q)rm -f $@
+	$(Q)ar qcs $@ $(PARTS_OBJS)
 
 # One object with all that the public functions use, the pinned libraries included; nothing but
 # culvert_* is seen outside, so that an application may have a QUIC or TLS library of its own.
-$(API): $(LIB)
+$(LIBCULVERT): $(PARTS)
 	$(call say,AR,$@)
-	@rm -f $@
-	$(Q)$(CC) -r -nostdlib -fno-lto $(WRAP) -o $(OBJ)/libculvert.o $(API_OBJS) \
-		-Wl,--start-group $(LIB) $(DEPS_LIBS) -Wl,--end-group
+	$(Q)rm -f $@
+	$(Q)$(CC) -r -nostdlib -fno-lto $(WRAP_HKDF) -o $(OBJ)/libculvert.o $(LIBCULVERT_OBJS) \
+		-Wl,--start-group $(PARTS) $(DEPS_LIBS) -Wl,--end-group
 	$(Q)objcopy --wildcard --keep-global-symbol='culvert_*' --remove-section='.gnu.*lto_*' \
 		$(OBJ)/libculvert.o
 	$(Q)ar rcs $@ $(OBJ)/libculvert.o
@@ -184,29 +188,29 @@ $(API): $(LIB)
 LINK_LTO := -fno-lto
 $(OUT)/culvertd $(BENCH_PROGRAMS): private LINK_LTO := $(if $(filter 1,$(LTO)),-flto=auto,-fno-lto)
 
-# $(1) program, $(2) its sources, $(3) archives it uses.  The group lets ngtcp2 find our HKDF in
-# libparts.a.
+# $(1) program, $(2) its sources, $(3) archives it uses.  In a group, because ngtcp2 has to find our
+# HKDF in libparts.a.
 define program
-$(1): $(call objects,$(2)) $(3) $(LIB)
+$(1): $(call objects,$(2)) $(3) $(PARTS)
 	$$(call say,LD,$$@)
-	@mkdir -p $$(@D)
+	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) $$(LINK_LTO) $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ \
-		$(call objects,$(2)) -Wl,--start-group $(3) $$(LIB) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
+		$(call objects,$(2)) -Wl,--start-group $(3) $$(PARTS) $$(DEPS_LIBS) -Wl,--end-group $$(LDLIBS)
 ALL_OBJS += $(call objects,$(2))
 endef
 
-# culvert is an application like any: it has nothing but the library.
+# culvert uses nothing of the tree but libculvert.
 CULVERT_OBJS := $(call objects,tools/culvert.c $(wildcard tools/culvert/*.c))
 ALL_OBJS += $(CULVERT_OBJS)
-$(OUT)/culvert: $(CULVERT_OBJS) $(API)
+$(OUT)/culvert: $(CULVERT_OBJS) $(LIBCULVERT)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(filter-out $(WRAP),$(CULVERT_LDFLAGS)) $(LDFLAGS) -o $@ \
-		$(CULVERT_OBJS) $(API) $(API_LIBS) $(shell pkg-config --libs libuv jansson)
+	$(Q)$(CC) $(CFLAGS) $(filter-out $(WRAP_HKDF),$(CULVERT_LDFLAGS)) $(LDFLAGS) -o $@ \
+		$(CULVERT_OBJS) $(LIBCULVERT) $(LIBCULVERT_LIBS) $(shell pkg-config --libs libuv jansson)
 
 define bpf_object
 $(BPF)/$(notdir $(1:.c=.o)): $(1) $(DEPS)/stamps/libbpf
 	$$(call say,BPF,$$<)
-	@mkdir -p $$(@D)
+	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CLANG) $$(BPF_CFLAGS) -c -o $$@ $$<
 	$$(Q)llvm-strip -g $$@
 endef
@@ -230,23 +234,23 @@ ifneq ($(filter 64887b5b38cadf77,$(file < $(DEPS)/stamps/libbpf)),)
 NOT_SHARED := $(DEPS)/lib/libxdp.a $(DEPS)/lib/libbpf.a
 endif
 
-# Test programs link one shared library with all of our objects and the pinned libraries whole,
-# because linking them in anew takes longer than running most tests.  $(1) library, $(2) objects.
+# Test programs share one library with all of our objects and the pinned libraries whole, because
+# linking them into each takes longer than running most.  $(1) library, $(2) objects.
 define shared_library
 $(1): $(2) $(OUT)/.members $(DEPS_STAMPS)
 	$$(call say,LD,$$@)
-	@mkdir -p $$(@D)
+	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) -shared -fno-lto $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ $(2) \
 		-Wl,--whole-archive $$(filter-out $$(NOT_SHARED),$$(DEPS_LIBS)) -Wl,--no-whole-archive $$(LDLIBS)
 endef
 PARTS_SO := $(OUT)/libparts.so
-$(eval $(call shared_library,$(PARTS_SO),$(LIB_OBJS)))
+$(eval $(call shared_library,$(PARTS_SO),$(PARTS_OBJS)))
 
 # $(1) program, $(2) its sources, $(3) archives it uses, $(4) shared library
 define test_program
 $(1): $(call objects,$(2)) $(3) $(4)
 	$$(call say,LD,$$@)
-	@mkdir -p $$(@D)
+	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) -fno-lto $$(CULVERT_LDFLAGS) -Wl,-rpath,$(abspath $(dir $(4))) $$(LDFLAGS) \
 		-o $$@ $(call objects,$(2)) $(3) $(4) $$(NOT_SHARED) $$(LDLIBS)
 ALL_OBJS += $(call objects,$(2))
@@ -260,15 +264,15 @@ $(1)_tests := $$(patsubst %.c,$(OUT)/%,$$(foreach s,$$($(1)_sources),$$(if \
 $(1)_helpers := $$(call objects,$$(filter-out \
 	$$(patsubst $(OUT)/%,%.c,$$($(1)_tests)),$$($(1)_sources)))
 $(1)_archive := $(OUT)/tests/$(1)/libhelpers.a
-$$($(1)_archive): $$($(1)_helpers)
+$$($(1)_archive): $$($(1)_helpers) $(OUT)/.members
 	$$(call say,AR,$$@)
-	@mkdir -p $$(@D)
-	@rm -f $$@
-	$$(Q)ar qcs $$@ $$^
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)rm -f $$@
+	$$(Q)ar qcs $$@ $$($(1)_helpers)
 ALL_OBJS += $$($(1)_helpers)
 endef
-TEST_SUITES := unit bpf loop
-$(foreach s,$(TEST_SUITES),$(eval $(call suite,$(s))))
+SUITES := unit bpf loop
+$(foreach s,$(SUITES),$(eval $(call suite,$(s))))
 
 # Linked as programs are: tests that stand in for functions which our own objects call, and tests that
 # compare with functions which ngtcp2 keeps to itself.
@@ -285,7 +289,7 @@ $(foreach s,unit bpf,$(foreach t,$(filter-out $(STATIC_TESTS),$($(s)_tests)),$(e
 
 # The world of tests/loop is inside its shared library, which calls the world's --wrap functions.
 WORLD_SO := $(OUT)/tests/loop/libworld.so
-$(eval $(call shared_library,$(WORLD_SO),$(LIB_OBJS) $(loop_helpers)))
+$(eval $(call shared_library,$(WORLD_SO),$(PARTS_OBJS) $(loop_helpers)))
 $(WORLD_SO): private CULVERT_LDFLAGS += $(WRAP_KEYS)
 $(foreach t,$(loop_tests),$(eval \
 	$(call test_program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),,$(WORLD_SO))))
@@ -310,38 +314,37 @@ keep = $(if $(ONLY),$(foreach n,$(1),$(if $(strip $(foreach w,$(ONLY), \
 kept_programs = $(addprefix $(OUT)/tests/,$(call keep,$(patsubst $(OUT)/tests/%,%,$(1))))
 kept_pytest := $(call keep,$(patsubst tests/%.py,%,$(wildcard tests/*/test_*.py)))
 
-# What runs without root and without other programs, and what needs the kernel's.
+# What also runs sanitized, without root, and what needs the kernel.
 kept_portable := $(call kept_programs,$(unit_tests) $(loop_tests) $(fuzz_tests))
 kept_kernel := $(call kept_programs,$(bpf_tests))
 
 # What the kept tests need of a build without sanitizers, of one with address,undefined and of one
 # with thread; the latter two are for the programs, and for one file each of tests/system.
-needed_plain := $(kept_portable) $(kept_kernel) \
-	$(if $(filter-out lint/%,$(kept_pytest)),all $(LAB_PROGRAMS)) \
+needed_plain := $(kept_portable) $(kept_kernel) $(if $(filter-out lint/%,$(kept_pytest)),lab) \
 	$(if $(filter bench/%,$(kept_pytest)),benches)
 needed_sanitized := $(kept_portable) $(if $(filter system/test_leaks,$(kept_pytest)),$(OUT)/culvertd)
 needed_threaded := $(if $(filter system/test_threads,$(kept_pytest)),$(OUT)/culvertd $(addprefix \
 	$(OUT)/tests/unit/,base/test_spsc base/test_mailbox io/test_handoff tunnel/test_remotes))
 
-.PHONY: needed-plain needed-sanitized needed-threaded
+.PHONY: tests needed-plain needed-sanitized needed-threaded
 needed-plain: $(needed_plain)
 needed-sanitized: $(needed_sanitized) ; @:
 needed-threaded: $(needed_threaded) ; @:
-tests: $(unit_tests) $(loop_tests) $(fuzz_tests) $(bpf_tests) $(LAB_PROGRAMS) benches
+tests: $(unit_tests) $(loop_tests) $(fuzz_tests) $(bpf_tests) lab benches ## build what tests need
 
 run_tests = $(Q)$(PYTHON) tests/run --python $(PYTHON) --build $(OUT)
 
-.PHONY: quick quick-built check check-root check-built check-rungs check-zc
-quick: ## run the test programs that ONLY keeps, and build nothing else: ONLY=unit/http/fields
+.PHONY: quick quick-built check check-root check-built check-datapaths check-zc
+quick: ## build and run only the test programs that match, as in ONLY=unit/http/fields
 	$(submake) quick-built
 
 quick-built: $(kept_portable) $(kept_kernel)
 	$(run_tests) --programs $(ONLY)
 
-check: deps ## install what is missing, build, run every test, once more under ASan and UBSan
+check: deps ## install what is missing, build and run every test, or those that match ONLY
 	$(submake) check-built
 
-check-root: ## as check, but refuses to run without root, where the kernel tests are skipped
+check-root: ## check, but fail without root instead of skipping what needs it
 	@[ "$$(id -u)" = 0 ] || { echo "make check-root: needs root" >&2; exit 1; }
 	$(submake) check
 
@@ -352,20 +355,21 @@ ifeq ($(SANITIZE),)
 endif
 	$(run_tests) $(if $(SANITIZE),--sanitized,--sanitized-build $(BUILD)/asan) $(ONLY)
 
-# make check runs on each rung what depends on it most; this, everything.
-check-rungs: all tests ## every system test with a relay, on generic XDP and on kernel sockets
+# make check runs on each data path what depends on it most; this, everything.
+check-datapaths: lab ## run all system tests that have a relay on generic XDP and on kernel sockets
 	$(submake) SANITIZE=address,undefined needed-sanitized
 	$(run_tests) --datapaths generic,sock $(ONLY)
 
-check-zc: all tests ## zero-copy, in an emulated machine; part of make check
+check-zc: lab ## run the tests of zero-copy, in an emulated machine; a part of check
 	$(run_tests) zc/
 
 .PHONY: fuzz fuzz-built
-fuzz: deps ## run each fuzzer for FUZZ_SECONDS; FUZZ=fuzz_NAME for one
+fuzz: deps ## run each fuzzer, or those that match ONLY, for FUZZ_SECONDS
 	$(submake) FUZZER=1 fuzz-built
 
-fuzz-built: $(fuzz_tests)
-	$(Q)for f in $(or $(FUZZ),$(FUZZERS)); do \
+kept_fuzzers := $(call kept_programs,$(fuzz_tests))
+fuzz-built: $(kept_fuzzers)
+	$(Q)for f in $(notdir $(kept_fuzzers)); do \
 		mkdir -p $(OUT)/corpus/$$f; \
 		seeds=$$(ls -d tests/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} 2>/dev/null); \
 		echo "  FUZZ    $$f, $(FUZZ_SECONDS) s"; \
@@ -374,37 +378,35 @@ fuzz-built: $(fuzz_tests)
 			$(OUT)/corpus/$$f $$seeds || exit 1; \
 	done
 
-.PHONY: demo bench soak
+.PHONY: demo bench bench-quick bench-micro soak
 demo: deps ## install what is missing, build, and show the relay at work in the lab (root)
-	$(submake) all tests
-	@BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
+	$(submake) lab
+	$(Q)BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
 
-bench: deps ## the relay beside floors and others (root); ONLY=tunnel DURATION=1 ROUNDS=3
-	$(submake) all tests
-	@BUILD=$(abspath $(OUT)) $(PYTHON) bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) \
+bench: deps ## measure the relay beside floors and others (root); ONLY=tunnel DURATION=1 ROUNDS=3
+	$(submake) lab benches
+	$(Q)BUILD=$(abspath $(OUT)) $(PYTHON) bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(DURATION),--seconds $(DURATION)) $(BENCH_ARGS) $(ONLY)
 
-soak: deps ## a relay at half load, among peers that come, move and die, for SOAK_SECONDS (root)
-	$(submake) all tests
-	@BUILD=$(abspath $(OUT)) SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) tests/lab/soak.py
-
-MICROS = $(filter micro/%,$(BENCHES))
-
-.PHONY: bench-quick
-bench-quick: deps ## half a minute of load (root): all that was sent arrived or is in a counter
-	$(submake) all tests
+bench-quick: deps ## check half a minute of load: nothing is lost uncounted (root); a part of check
+	$(submake) lab benches
 	$(run_tests) bench/
 
-.PHONY: bench-micro
-bench-micro: deps ## time the smallest pieces; BENCH_ARGS=aead those whose name contains it
+bench-micro: deps ## time the smallest pieces, or those whose names contain ONLY
 	$(submake) benches
-	@for m in $(MICROS); do $(OUT)/bench/$$m $(BENCH_ARGS) || [ $$? = 77 ] || exit 1; done
+	$(Q)for m in $(filter micro/%,$(BENCHES)); do \
+		$(OUT)/bench/$$m $(ONLY) || [ $$? = 77 ] || exit 1; \
+	done
+
+soak: deps ## a relay at half load among peers that come, move and die, for SOAK_SECONDS (root)
+	$(submake) lab
+	$(Q)BUILD=$(abspath $(OUT)) SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) tests/lab/soak.py
 
 # ---- dependencies ----
 
 .PHONY: deps
 deps: ## install Debian packages (root) and build the pinned libraries; DISTDIR=folder of archives
-	@unmet=; \
+	$(Q)unmet=; \
 	deploy/deps/packages.sh || { [ "$$(id -u)" != 0 ] && unmet=1; } || exit 1; \
 	DISTDIR='$(DISTDIR)' JOBS=$(JOBS) deploy/deps/libraries.sh '$(DEPS)' && [ -z "$$unmet" ]
 
@@ -421,31 +423,52 @@ CPPCHECK_FLAGS = --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr -
 	-D'SEC(name)=' -D'__uint(name,value)=int *name' -D'__type(name,type)=void *name' \
 	-D'LIBBPF_OPTS(type,name,...)=struct type name = { __VA_ARGS__ }'
 
-.PHONY: lint lint-tags lint-includes lint-calls lint-format lint-cppcheck format
-lint: lint-tags lint-includes lint-calls lint-cppcheck lint-format ## all checks that run nothing
+.PHONY: lint lint-files lint-tags lint-includes lint-lengths lint-format lint-calls lint-cppcheck \
+	format hooks
+lint: lint-files lint-calls lint-cppcheck ## all checks that run nothing
+lint-files: lint-tags lint-includes lint-lengths lint-format ## those that look at one file at a time
 
 lint-tags: ## licence tags
 	$(call say,LINT,'licence tags')
-	@$(PYTHON) tests/lint/spdx.py $(wildcard $(LINTED))
+	$(Q)$(PYTHON) tests/lint/spdx.py $(wildcard $(LINTED))
 
-lint-includes: ## directions of #include
+lint-includes: ## the directions of \#include
 	$(call say,LINT,'include directions')
-	@$(PYTHON) tests/lint/includes.py $(LINTED_C)
+	$(Q)$(PYTHON) tests/lint/includes.py $(LINTED_C)
 
-lint-calls: $(LIB_OBJS) $(OBJ)/control/main.o ## directions of calls, and circles of files
+lint-lengths: ## the lengths of files and functions
+	$(call say,LINT,lengths)
+	$(Q)$(PYTHON) tests/lint/lengths.py $(LINTED_C) $(wildcard $(filter %.py,$(LINTED)))
+
+lint-format: ## the layout of C, as .clang-format has it
+	$(call say,LINT,clang-format)
+	$(Q)$(if $(LINTED_C),$(CLANG_FORMAT) --dry-run -Werror $(LINTED_C))
+
+lint-calls: $(PARTS_OBJS) $(OBJ)/control/main.o ## the directions of calls, and circles of files
 	$(call say,LINT,'call directions')
-	@$(PYTHON) tests/lint/calls.py $(OBJ) $^
+	$(Q)$(PYTHON) tests/lint/calls.py $(OBJ) $^
 
 lint-cppcheck: ## static analysis
 	$(call say,LINT,cppcheck)
 	$(Q)$(if $(LINTED_C),cppcheck $(CPPCHECK_FLAGS) $(filter %.c,$(LINTED_C)))
 
-lint-format: ## layout, as .clang-format has it
-	$(call say,LINT,clang-format)
-	$(Q)$(if $(LINTED_C),$(CLANG_FORMAT) --dry-run -Werror $(LINTED_C))
-
 format: ## rewrite the C sources in the project's layout
 	$(Q)$(CLANG_FORMAT) -i $(LINTED_C)
+
+HOOK = $(shell git rev-parse --git-path hooks)/pre-commit
+hooks: ## have git run lint-files on what is committed
+	$(Q)[ ! -e $(HOOK) ] || grep -q tests/lint/pre-commit $(HOOK) || \
+		{ echo "make hooks: there is another hook: $(HOOK)" >&2; exit 1; }
+	$(Q)mkdir -p $(dir $(HOOK))
+	$(Q)printf '%s\n' '#!/bin/sh' '[ ! -x tests/lint/pre-commit ] || exec tests/lint/pre-commit' \
+		> $(HOOK)
+	$(Q)chmod +x $(HOOK)
+
+compile_commands.json: $(SKELETONS) FORCE ## how each source is compiled, for clangd and others
+	$(call say,JSON,$@)
+	$(Q)printf '%s\n' $(patsubst $(OBJ)/%.o,%.c,$(sort $(ALL_OBJS))) $(BPF_SRCS) | \
+		CC='$(COMPILE)' BPF='$(CLANG) $(BPF_CFLAGS)' OBJ='$(OBJ)' DIR='$(CURDIR)' \
+		awk -f tests/lint/compile_commands.awk > $@
 
 # ---- install ----
 
@@ -460,7 +483,7 @@ man: $(MAN_PAGES) ## build the manual pages
 # A line "@include FILE" stands for the file: what a page shows is what the tests compile.
 $(BUILD)/man/%: deploy/man/%.scd $(EXAMPLES)
 	$(call say,MAN,$@)
-	@mkdir -p $(@D)
+	$(Q)mkdir -p $(@D)
 	$(Q)awk 'NR == 1 && /SPDX/ { next } \
 		/^@include / { while ((getline line < $$2) > 0) print line; next } { print }' $< \
 		| scdoc > $@
@@ -472,8 +495,8 @@ install: all man ## install under DESTDIR and PREFIX
 	$(if $(TOOLS),install -m 755 $(addprefix $(OUT)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include lib/pkgconfig share/doc/culvert)
 	install -m 644 control/library/culvert.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 $(API) $(DESTDIR)$(PREFIX)/lib
-	sed -e 's#@PREFIX@#$(PREFIX)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(API_LIBS)#' \
+	install -m 644 $(LIBCULVERT) $(DESTDIR)$(PREFIX)/lib
+	sed -e 's#@PREFIX@#$(PREFIX)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(LIBCULVERT_LIBS)#' \
 		deploy/culvert.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/culvert.pc
 	install -m 644 README.md $(EXAMPLES) $(DESTDIR)$(PREFIX)/share/doc/culvert
 	$(foreach u,$(wildcard deploy/*.service), \
@@ -499,13 +522,19 @@ distclean: ## remove everything that was built
 	$(Q)rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { sub(/\\#/, "#", $$2); printf "  %-21s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  V=1 show commands          BUILD=dir where to build       DEPS=dir the built libraries'
-	@echo '  WERROR=0 warnings pass     IPSEC_MB=0 without ipsec-mb    JOBS=n parallel jobs'
-	@echo '  SANITIZE=address,undefined or thread, in BUILD/asan or BUILD/tsan'
-	@echo '  ONLY=unit/test_varint the tests whose names contain this (check)'
+	@echo '  V=1            show commands           ONLY="a b"     what contains one of these (tests,'
+	@echo '  JOBS=n         parallel jobs                          fuzzers, parts of the bench)'
+	@echo '  BUILD=folder   where to build          DEPS=folder    the built libraries'
+	@echo '  CC= CFLAGS= CPPFLAGS= LDFLAGS=         CLANG= CLANG_FORMAT= BPFTOOL= PYTHON=   the tools'
+	@echo '  WERROR=0       let warnings pass       LTO=0          link ngtcp2 as it is'
+	@echo '  IPSEC_MB=0     without libipsec-mb     SANITIZE=address,undefined or thread, in'
+	@echo '  DISTDIR=folder of source archives      BUILD/asan or BUILD/tsan'
+	@echo '  PREFIX= SYSCONFDIR= DESTDIR=           for install'
+	@echo '  DURATION=s ROUNDS=n BENCH_ARGS=        for bench; FUZZ_SECONDS=s for fuzz;'
+	@echo '                                         SOAK_SECONDS=s for soak'
 
 DEPFILES := $(patsubst %.o,%.d,$(sort $(ALL_OBJS))) \
 	$(patsubst %.bpf.c,$(BPF)/%.bpf.d,$(notdir $(BPF_SRCS)))

@@ -213,6 +213,7 @@ static void parse_pin(const char *text, uint8_t pin[static 32])
 			bad("--pin sha256:HEX");
 }
 
+/* Long: one case for each option. */
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {

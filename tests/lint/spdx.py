@@ -9,7 +9,7 @@ from pathlib import Path
 
 KERNEL = "SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause"
 CULVERT = "SPDX-License-Identifier: GPL-3.0-or-later"
-CHECKED = {".c", ".h", ".py", ".sh", ".list", ".service", ".conf", ".scd", ""}
+CHECKED = {".c", ".h", ".py", ".sh", ".awk", ".list", ".service", ".conf", ".scd", ""}
 UNTAGGED = {"LICENSE", ".gitignore", ".gitattributes", ".editorconfig"}
 
 

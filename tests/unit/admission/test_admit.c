@@ -130,6 +130,7 @@ static uint8_t initial_type(uint32_t version)
 
 /* ---- long headers without connection ---- */
 
+/* Long: one table. */
 static void each_kind_of_long_header_has_its_fate(void **state)
 {
 	static const struct {
