@@ -38,8 +38,7 @@ KNOWN_INCLUDES = set()
 KNOWN_CALLS = set()
 # Files of one room that call each other in a circle: {(room, files): the reason it has to be so}.
 # A smaller circle among the same files counts as the same one.
-CIRCLES = {
-}
+CIRCLES = {}
 
 
 def room(path):
