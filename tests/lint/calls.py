@@ -6,8 +6,9 @@
 
 FOLDER/control/http/fields.o is the object of control/http/fields.c.  A reference to a function or a
 variable of another room must lead to a room of a lower level (levels.py), and among the files of one
-room no chain of references may return to its start.  Some libraries are for one room alone.  The exceptions are in levels.py.  Prints a line
-for each fault, and for each exception that no longer applies, and exits 1 if there was one.
+room no chain of references may return to its start.  Some libraries are for one room alone.  The
+exceptions are in levels.py.  Prints a line for each fault, and for each exception that no longer
+applies, and exits 1 if there was one.
 """
 import subprocess
 import sys
