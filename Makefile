@@ -498,7 +498,8 @@ install: all man ## install under DESTDIR and PREFIX
 	install -m 644 $(LIBCULVERT) $(DESTDIR)$(PREFIX)/lib
 	sed -e 's#@PREFIX@#$(PREFIX)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(LIBCULVERT_LIBS)#' \
 		deploy/culvert.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/culvert.pc
-	install -m 644 README.md $(EXAMPLES) $(DESTDIR)$(PREFIX)/share/doc/culvert
+	install -m 644 README.md SECURITY.md CHANGELOG.md deploy/doc/*.md $(EXAMPLES) \
+		$(DESTDIR)$(PREFIX)/share/doc/culvert
 	$(foreach u,$(wildcard deploy/*.service), \
 		install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 		sed 's#@PREFIX@#$(PREFIX)#g' $(u) > $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u)) &&) :
