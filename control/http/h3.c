@@ -29,7 +29,7 @@ enum {
 	STREAMS_FIRST = 16, /* room for so many at first, doubled up to streams_max */
 };
 
-/* Seeds of nghttp3's hash tables; it passes no pointer to a generator of ours. */
+/* Seeds for nghttp3's hash tables; the callback gets no pointer to our generator. */
 static void on_rand(uint8_t *out, size_t len)
 {
 	struct clv_rand r;
@@ -84,7 +84,7 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 	h3_set_read_callbacks(&callbacks);
 	nghttp3_settings_default(&settings);
 	settings.max_field_section_size = CLV_HTTP_FIELD_SECTION_MAX;
-	/* No dynamic table: our fields are few, and a stranger gets no memory to fill. */
+	/* No dynamic table: our fields are few, and a peer cannot make us store its own. */
 	settings.qpack_encoder_max_dtable_capacity = 0;
 	settings.h3_datagram = 1;
 	if (params->role == CLV_H3_SERVER) {
@@ -198,7 +198,7 @@ void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
 {
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
-	/* While its header section is coming in, nobody knows what it will be. */
+	/* While its field section is incomplete it may still become a tunnel. */
 	if (s && !s->http.user && !s->section)
 		h3_abort(&s->http, CLV_H3_DATAGRAM_ERROR);
 }
@@ -210,7 +210,7 @@ void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 	if (h->http.is_closed)
 		return;
 	if (h->params.role == CLV_H3_SERVER && is_request_stream(id)) {
-		/* The transport grants a new stream for each that is done. */
+		/* The transport grants a new stream for each that is closed. */
 		nghttp3_conn_set_max_client_streams_bidi(h->conn, ++h->streams_granted);
 	}
 	h->busy = true;

@@ -279,7 +279,7 @@ static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t c
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 	bool was_read = s && !s->read_closed;
 
-	if (!s) { /* it was refused when it came */
+	if (!s) { /* it was rejected, beyond streams_max */
 		nghttp3_conn_shutdown_stream_read(h->conn, id);
 	} else {
 		h3_abort(&s->http, code);

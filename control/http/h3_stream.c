@@ -73,7 +73,7 @@ void h3_remove_stream(struct clv_h3_stream *s)
 	free(s);
 }
 
-/* ---- the connection ends ---- */
+/* ---- closing the connection ---- */
 
 void clv_h3_close(struct clv_h3 *h, uint64_t code, const char *reason)
 {

@@ -74,7 +74,7 @@ void h3_flush(struct clv_h3 *h)
 		if (s)
 			s->http.sent += len;
 		err = nghttp3_conn_add_write_offset(h->conn, id, len);
-		/* The transport has a copy: nghttp3 need not keep one until the peer's ACK. */
+		/* The transport has a copy, so nghttp3 need not keep one until the peer's ACK. */
 		if (err == 0)
 			err = nghttp3_conn_add_ack_offset(h->conn, id, len);
 		if (err != 0)
@@ -228,7 +228,7 @@ int h3_request(struct clv_http *http, const struct clv_http_field *fields, size_
 		return CLV_ECLOSED;
 	if (len > CLV_HTTP_FIELDS_MAX)
 		return CLV_ERANGE;
-	/* Looked at before a stream is opened: a stream once opened cannot be taken back. */
+	/* Checked first, because an opened stream cannot be taken back. */
 	if (h->streams.count >= h->params.streams_max)
 		return CLV_EFULL;
 	err = h->params.transport_ops->open_bidi(h->params.transport, &id);
@@ -250,7 +250,7 @@ int h3_request(struct clv_http *http, const struct clv_http_field *fields, size_
 	return 0;
 }
 
-/* ---- giving halves of a stream up ---- */
+/* ---- stop and abort ---- */
 
 void h3_shutdown_read(struct clv_h3 *h, int64_t id)
 {
@@ -270,7 +270,7 @@ void h3_stop(struct clv_http_stream *stream, uint64_t code)
 	s->read_closed = true;
 	h->params.transport_ops->stop(h->params.transport, s->http.id, code);
 	h3_shutdown_read(h, s->http.id);
-	/* QPACK's word about it must not pile up. */
+	/* Send QPACK's stream cancellation now, so that they do not pile up. */
 	h3_flush(h);
 }
 

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Words: The session is the client's QUIC connection; its worker, a thread of the datapath, carries
+ * the datagrams of its tunnels.  The host is the machine: names, routes, ports.  The target is what
+ * the client asked to be connected to, a name or an address.  A bound tunnel exchanges datagrams
+ * with many remotes instead; a context registers one of them under a Context ID, and Context ID 0
+ * means the target.  An early capsule arrives before the tunnel is open.
+ */
 #include "control/proxy/connect_udp.h"
 
 #include <errno.h>
@@ -246,6 +253,7 @@ static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel,
 
 	if (rq->wants_bound) {
 		int err = take_bound_ports(rq, tunnel, has_target);
+
 		if (!err || !has_target)
 			return err;
 		/* With a target an ordinary tunnel is an acceptable answer. */
