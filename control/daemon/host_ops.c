@@ -119,9 +119,9 @@ static void resolve_cancel(void *host, uint64_t token)
 
 static bool is_own_address(void *host, const uint8_t addr[16])
 {
-	const struct clv_daemon *daemon = host;
+	struct clv_daemon *daemon = host;
 
-	return clv_routes_is_own(daemon->routes, addr);
+	return clv_routes_is_host(daemon->routes, addr);
 }
 
 static void too_big(void *host, const struct clv_tuple *tuple, uint32_t mtu, const uint8_t *quote,

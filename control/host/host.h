@@ -111,7 +111,7 @@ struct clv_host_ops {
 		       uint64_t *token);
 	void (*resolve_cancel)(void *host, uint64_t token);
 
-	/* Whether addr is one of this machine's own addresses (any interface). */
+	/* Whether packets to addr end at this machine: what its local routing table says. */
 	bool (*is_own_address)(void *host, const uint8_t addr[16]);
 
 	/*

@@ -290,6 +290,17 @@ static int ask_fib(struct clv_routes *r, const uint8_t remote[static 16],
 	return out->is_usable ? 0 : CLV_EUNROUTABLE;
 }
 
+bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16])
+{
+	struct clv_fib_answer answer = { 0 };
+
+	if (clv_routes_is_own(r, addr))
+		return true;
+	/* Unusable answers are filled in too. */
+	ask_fib(r, addr, &answer);
+	return answer.is_host;
+}
+
 static bool is_for_everybody(const uint8_t addr[static 16])
 {
 	static const uint8_t loopback[16] = { [15] = 1 };

@@ -48,7 +48,13 @@ unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns);
  */
 int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out);
 
+/* Whether it is an address of an interface. */
 bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16]);
+/*
+ * Whether packets to addr end at this host: an address of its own, a prefix that is local by a route
+ * alone, a broadcast or anycast address.  Asks the kernel, once in a while.
+ */
+bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16]);
 /* Whether frames from and to this address of ours pass an AF_XDP link. */
 bool clv_routes_is_served(const struct clv_routes *r, const uint8_t addr[static 16]);
 /*

@@ -222,6 +222,8 @@ static int read_route(const struct nlmsghdr *message, void *user)
 		return MNL_CB_OK;
 	mnl_attr_parse(message, sizeof(*head), read_route_attr, r);
 	r->answer.is_local = head->rtm_type == RTN_LOCAL;
+	r->answer.is_host = head->rtm_type == RTN_LOCAL || head->rtm_type == RTN_BROADCAST ||
+			    head->rtm_type == RTN_ANYCAST;
 	r->answer.is_usable = r->has_source && r->answer.oif &&
 			      (head->rtm_type == RTN_UNICAST || head->rtm_type == RTN_LOCAL);
 	return MNL_CB_STOP;

@@ -18,6 +18,7 @@
 struct clv_fib_answer {
 	bool is_usable;	   /* unicast or local, with a source address of ours */
 	bool is_local;	   /* one of our own addresses */
+	bool is_host;	   /* the host itself takes it: local, broadcast or anycast */
 	bool is_tunnelled; /* the kernel wraps it (lwtunnel) */
 	bool has_gateway;
 	int oif;

@@ -316,6 +316,21 @@ void clv_bound_remotes_event(struct clv_bound_tunnel *b, enum clv_event type,
 
 /* ---- changes of policy and routes ---- */
 
+/* Its next hop changed, or there is none. */
+static void reroute(struct clv_bound_tunnel *b, struct clv_remote_entry *e, int err,
+		    const struct clv_nexthop *hop)
+{
+	struct clv_nexthop now = err ? e->remote.hop : *hop;
+
+	if (err)
+		now.state = CLV_HOP_UNREACHABLE;
+	if (memcmp(&now, &e->remote.hop, sizeof(now)) == 0)
+		return;
+	e->remote.hop = now;
+	e->is_resent = true;
+	update_remote(b, e);
+}
+
 void clv_bound_remotes_recheck(struct clv_bound_tunnel *b)
 {
 	struct clv_bound_tunnel *peer_tunnel;
@@ -324,32 +339,14 @@ void clv_bound_remotes_recheck(struct clv_bound_tunnel *b)
 	/* Backwards: the last one takes the place of one that is closed. */
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
+		int err = find_hop(b, &e->remote.endpoint, &r, &peer_tunnel);
 
-		if (find_hop(b, &e->remote.endpoint, &r, &peer_tunnel) != CLV_EDENIED)
-			continue;
-		clv_bound_count(b, CLV_COUNT_REMOTES_REVOKED);
-		close_remote(b, e);
-	}
-}
-
-void clv_bound_remotes_reroute(struct clv_bound_tunnel *b)
-{
-	for (uint32_t i = 0; i < b->remotes.len; i++) {
-		struct clv_remote_entry *e = b->remotes.slots[i];
-		struct clv_bound_tunnel *peer_tunnel;
-		struct clv_remote r;
-
-		if (e->peer_tunnel)
-			continue;
-		if (find_hop(b, &e->remote.endpoint, &r, &peer_tunnel)) {
-			r.hop = e->remote.hop;
-			r.hop.state = CLV_HOP_UNREACHABLE;
+		if (err == CLV_EDENIED) {
+			clv_bound_count(b, CLV_COUNT_REMOTES_REVOKED);
+			close_remote(b, e);
+		} else if (!e->peer_tunnel) {
+			reroute(b, e, err, &r.hop);
 		}
-		if (memcmp(&r.hop, &e->remote.hop, sizeof(r.hop)) == 0)
-			continue;
-		e->remote.hop = r.hop;
-		e->is_resent = true;
-		update_remote(b, e);
 	}
 }
 

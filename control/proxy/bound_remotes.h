@@ -28,9 +28,10 @@ void clv_bound_remotes_retire(struct clv_bound_tunnel *b);
 void clv_bound_remotes_event(struct clv_bound_tunnel *b, enum clv_event type,
 			     const struct clv_evt_bound *evt);
 
-/* The policy changed: close the remotes that are denied now. */
+/*
+ * Policy, addresses or routes changed: close the remotes that are denied now, and send the worker the
+ * next hops of the others that are different now.
+ */
 void clv_bound_remotes_recheck(struct clv_bound_tunnel *b);
-/* The routes changed: send the worker the next hops that are different now. */
-void clv_bound_remotes_reroute(struct clv_bound_tunnel *b);
 
 #endif

@@ -571,16 +571,9 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 
 /* ---- changes of policy and routes ---- */
 
-void clv_connect_udp_policy_changed(struct clv_requests *rs)
+void clv_connect_udp_recheck(struct clv_requests *rs)
 {
 	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
 		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
 			clv_bound_remotes_recheck(rq->bound);
-}
-
-void clv_connect_udp_routes_changed(struct clv_requests *rs)
-{
-	for (struct clv_request *rq = rs->first; rq; rq = rq->next)
-		if (rq->bound && rq->state == CLV_REQUEST_OPEN)
-			clv_bound_remotes_reroute(rq->bound);
 }

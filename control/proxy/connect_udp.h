@@ -64,7 +64,6 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
  * The policy or the routes changed: close those remotes of bound tunnels that are denied now, and
  * give the others their new next hops.  (The session does so with the targets.)
  */
-void clv_connect_udp_policy_changed(struct clv_requests *rs);
-void clv_connect_udp_routes_changed(struct clv_requests *rs);
+void clv_connect_udp_recheck(struct clv_requests *rs);
 
 #endif

@@ -192,12 +192,28 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 	free(ps);
 }
 
+static bool is_denied(void *user, const struct clv_endpoint *target)
+{
+	struct clv_proxy *p = user;
+	const char *why;
+
+	return clv_reach_judge(&p->config, target->addr, &why) != 0;
+}
+
+/*
+ * What may be reached changed: the policy, our addresses or routes.  First tunnels by their targets,
+ * which takes the remotes of ended tunnels away, and then the remotes of those that go on.
+ */
+static void recheck(struct clv_proxy *p)
+{
+	clv_control_end_tunnels(p->control, is_denied, p, CLV_EDENIED);
+	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
+		clv_connect_udp_recheck(ps->requests);
+}
+
 static void routes_changed(void *app)
 {
-	struct clv_proxy *p = app;
-
-	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
-		clv_connect_udp_routes_changed(ps->requests);
+	recheck(app);
 }
 
 const struct clv_session_app_ops clv_proxy_app_ops = {
@@ -232,25 +248,10 @@ void clv_proxy_free(struct clv_proxy *p)
 	free(p);
 }
 
-static bool is_denied(void *user, const struct clv_endpoint *target)
-{
-	struct clv_proxy *p = user;
-	const char *why;
-
-	return clv_policy_check(p->config.policy, target->addr, clv_reach_is_own_address,
-				&p->config, &why) != 0;
-}
-
-/*
- * The order matters.  Workers first: no datagram of a remote that is taken away below makes it known
- * again.  Then tunnels by their targets, which takes the remotes of ended tunnels away, and then the
- * remotes of those that go on.
- */
+/* Workers first: no datagram of a remote that is taken away below makes it known again. */
 void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
 {
 	p->config.policy = policy;
 	clv_control_set_verdicts(p->control, clv_policy_verdicts(policy));
-	clv_control_end_tunnels(p->control, is_denied, p, CLV_EDENIED);
-	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
-		clv_connect_udp_policy_changed(ps->requests);
+	recheck(p);
 }

@@ -6,7 +6,8 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
-bool clv_reach_is_own_address(void *user, const uint8_t addr[16])
+/* The is_own of clv_policy_check. */
+static bool is_own_address(void *user, const uint8_t addr[16])
 {
 	const struct clv_requests_config *config = user;
 	const struct clv_bound_settings *s = config->bound;
@@ -17,11 +18,17 @@ bool clv_reach_is_own_address(void *user, const uint8_t addr[16])
 	return config->host_ops->is_own_address(config->host, addr);
 }
 
+int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr[16],
+		    const char **why)
+{
+	return clv_policy_check(config->policy, addr, is_own_address, (void *)(uintptr_t)config,
+				why);
+}
+
 int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
 	      struct clv_route *route, const char **why)
 {
-	int err = clv_policy_check(config->policy, addr, clv_reach_is_own_address,
-				   (void *)(uintptr_t)config, why);
+	int err = clv_reach_judge(config, addr, why);
 
 	if (err)
 		return err;

@@ -16,10 +16,13 @@
 #include "datapath/base/addr.h"
 
 /*
- * Whether an address is this machine's own, as it is or as a 1:1 NAT in front of the relay
- * advertises it; the is_own of clv_policy_check.  config: struct clv_requests_config, borrows.
+ * The one question whether an address may be reached, asked for new targets and remotes and again
+ * whenever policy, addresses or routes changed.  Denied is what the policy denies, and what is this
+ * machine's own, as it is or as a 1:1 NAT in front of the relay advertises it.
+ * Returns 0, or CLV_EDENIED with *why as of clv_reach.
  */
-bool clv_reach_is_own_address(void *config, const uint8_t addr[16]);
+int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr[16],
+		    const char **why);
 
 /*
  * Ask the policy about an address, and for the route to it.  The route's next hop may be

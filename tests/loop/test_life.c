@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/quic/dgram.h"
@@ -216,6 +217,26 @@ static void test_ports_used_up(void **state)
 	world_free(w);
 }
 
+/* An address that two hosts pass to each other, and that is now with the relay. */
+static void test_a_target_that_becomes_the_relays_own_loses_its_tunnel(void **state)
+{
+	struct world *w = world_new(&(struct world_params){ 0 });
+	struct world_app *apps = w->clients[0].apps;
+
+	(void)state;
+	assert_true(world_connect(w, 0));
+	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
+	assert_int_equal(world_tunnel(w, 0, 1, "198.18.1.2", 7000), 0);
+	world_run(w, CLV_SEC, NULL);
+	assert_true(apps[0].opened && apps[1].opened);
+	clv_addr_parse("198.18.1.2", w->relay.floating);
+	clv_control_routes_changed(w->relay.control);
+	world_run(w, CLV_SEC, NULL);
+	assert_false(apps[0].closed);
+	assert_true(apps[1].closed);
+	world_free(w);
+}
+
 static void test_next_hop_resolves_late(void **state)
 {
 	struct world *w = world_new(&(struct world_params){ .hop_wait_packets = 4 });
@@ -351,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_denied_target),
 		cmocka_unit_test(test_family_the_relay_lacks),
 		cmocka_unit_test(test_ports_used_up),
+		cmocka_unit_test(test_a_target_that_becomes_the_relays_own_loses_its_tunnel),
 		cmocka_unit_test(test_next_hop_resolves_late),
 		cmocka_unit_test(test_early_datagrams),
 		cmocka_unit_test(test_nat_rebinding),

@@ -48,6 +48,7 @@ struct world_relay {
 	uint64_t xdp_denied;		 /* what that dropped */
 	struct wire_end end;
 	uint16_t next_port;
+	uint8_t floating[16]; /* one more address of the relay's */
 	uint32_t egress_held; /* ports given out and not back */
 	uint16_t flow_worker; /* what worker_of_flow answers */
 	uint16_t arrival;     /* worker whose queue frames arrive on */

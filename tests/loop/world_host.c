@@ -165,7 +165,7 @@ static bool is_own_address(void *host, const uint8_t addr[16])
 {
 	struct world_relay *r = host;
 
-	return !memcmp(addr, r->world->relay_endpoint.addr, 16) ||
+	return !memcmp(addr, r->world->relay_endpoint.addr, 16) || !memcmp(addr, r->floating, 16) ||
 	       !memcmp(addr, r->world->relay_endpoint6.addr, 16);
 }
 

@@ -239,6 +239,39 @@ static void our_own_addresses_are_the_kernels(void **state)
 	assert_false(clv_routes_is_own(routes, addr));
 }
 
+static void what_the_host_takes_itself_is_its_own(void **state)
+{
+	static const struct {
+		const char *addr;
+		bool is_host;
+	} cases[] = {
+		{ "198.18.0.1", true },	      { "127.0.0.1", true },
+		{ "127.9.9.9", true },	      { "::1", true },
+		{ "2001:db8:0:1::1", true },  { "198.18.0.2", false },
+		{ "2001:db8:0:1::2", false }, { "198.18.50.5", true },
+		{ "2001:db8:50::5", true },   { "198.18.51.5", false },
+		{ "198.18.0.255", true },     { "255.255.255.255", true },
+		{ "2001:db8:0:9::1", false },
+	};
+	uint8_t addr[16];
+
+	(void)state;
+	need_routes();
+	run("ip route add local 198.18.50.0/24 dev lo");
+	run("ip -6 route add local 2001:db8:50::/64 dev lo");
+	clv_routes_process(routes);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(clv_addr_parse(cases[i].addr, addr), 0);
+		if (clv_routes_is_host(routes, addr) != cases[i].is_host)
+			fail_msg("%s", cases[i].addr);
+	}
+	run("ip route del local 198.18.50.0/24 dev lo");
+	run("ip -6 route del local 2001:db8:50::/64 dev lo");
+	clv_routes_process(routes);
+	assert_int_equal(clv_addr_parse("198.18.50.5", addr), 0);
+	assert_false(clv_routes_is_host(routes, addr));
+}
+
 static void vlan_devices_use_the_link_below_with_a_tag(void **state)
 {
 	struct clv_route route;
@@ -412,6 +445,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_neighbour_is_resolving_then_unreachable),
 		cmocka_unit_test(what_has_no_route_says_so),
 		cmocka_unit_test(our_own_addresses_are_the_kernels),
+		cmocka_unit_test(what_the_host_takes_itself_is_its_own),
 		cmocka_unit_test(vlan_devices_use_the_link_below_with_a_tag),
 		cmocka_unit_test(a_changed_link_address_is_followed),
 		cmocka_unit_test(a_neighbour_that_is_forgotten_is_resolved_again),

@@ -2,6 +2,7 @@
 /* Contexts and remotes of a bound tunnel: when they open and close, and who is informed. */
 #include "tests/unit/check.h"
 
+#include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "tests/unit/proxy/bound_fixture.h"
 
@@ -78,12 +79,18 @@ static void test_policy_reload(void **state)
 	bound_forget(f);
 	assert_int_equal(clv_policy_new(NULL, 0, &deny, 1, &policy, error, sizeof(error)), 0);
 	f->relay.config.policy = policy;
-	clv_connect_udp_policy_changed(f->relay.requests);
+	clv_connect_udp_recheck(f->relay.requests);
 	pipe_run(&f->pipe);
 	EXPECT(f, "130104", "-remote=8.8.8.9:1 -map " G4 " -ctx4 ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTES_REVOKED), 2);
 	f->relay.config.policy = f->relay.policy;
 	clv_policy_free(policy);
+	/* one that becomes an address of the relay's own, too */
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, "1.1.1.2:1", 0);
+	bound_forget(f);
+	clv_addr_parse("1.1.1.2", f->relay.own);
+	clv_connect_udp_recheck(f->relay.requests);
+	EXPECT(f, "", "-remote=1.1.1.2:1 ");
 	request_teardown(f);
 }
 
@@ -95,14 +102,14 @@ static void test_routes(void **state)
 	bound_send(f, "11080404" G4_HEX);
 	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
 	bound_forget(f);
-	clv_connect_udp_routes_changed(f->relay.requests);
+	clv_connect_udp_recheck(f->relay.requests);
 	EXPECT(f, "", "");
 	f->relay.has_v4 = false;
-	clv_connect_udp_routes_changed(f->relay.requests);
-	EXPECT(f, "", "+remote=" G4 "? +remote=" H4 "? ");
+	clv_connect_udp_recheck(f->relay.requests);
+	EXPECT(f, "", "+remote=" H4 "? +remote=" G4 "? ");
 	f->relay.has_v4 = true;
-	clv_connect_udp_routes_changed(f->relay.requests);
-	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
+	clv_connect_udp_recheck(f->relay.requests);
+	EXPECT(f, "", "+remote=" H4 " +remote=" G4 " ");
 	/* that one was idle meanwhile, and is there again: it must not be there unknown to us */
 	bound_event(f, 0, CLV_EVT_REMOTE_IDLE, H4, 0);
 	EXPECT(f, "", "-remote=" H4 " ");
