@@ -47,10 +47,8 @@ static int read_config(struct clv_daemon *daemon)
 		clv_log(CLV_LOG_WARN, "tunnel_idle_short",
 			"sec=%llu hint=\"RFC 4787 wants 120 or more\"",
 			(unsigned long long)(daemon->config.proxy.tunnel_idle_ns / CLV_SEC));
-	return clv_policy_new(
-		(const char *const *)daemon->config.allow.items, daemon->config.allow.len,
-		(const char *const *)daemon->config.deny.items, daemon->config.deny.len,
-		&daemon->policy, daemon->error, sizeof(daemon->error));
+	return clv_config_policy(&daemon->config, &daemon->policy, daemon->error,
+				 sizeof(daemon->error));
 }
 
 static int open_directories(struct clv_daemon *daemon)

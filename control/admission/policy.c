@@ -13,10 +13,17 @@ enum {
 	V4_OFFSET_BITS = 96, /* where IPv4 addresses start in the 16-byte form */
 };
 
+struct nat64 {
+	uint8_t prefix[12];
+	uint8_t prefix_bits;
+};
+
 struct clv_policy {
 	struct clv_policy_rule *rules; /* longest prefix first; one rule for a prefix */
 	size_t len;
 	struct clv_verdicts *verdicts; /* the same rules, to look addresses up */
+	struct nat64 *nat64;	       /* prefixes beside the well-known ones */
+	size_t nat64_len;
 };
 
 /* Where rules come from; of one and the same prefix the last of these beats the others. */
@@ -33,15 +40,21 @@ struct candidate {
 
 struct special {
 	const char *prefix;
-	const char *why;
+	const char *why; /* NULL: allowed */
 };
 
 /*
- * The special-use registries of IPv4 and IPv6 (RFC 6890 and its updates), as far as they are not
- * ordinary destinations.  The NAT64 prefix 64:ff9b::/96 is missing on purpose: an IPv6-only relay
- * reaches IPv4 through it, and the address inside is judged.
+ * Ordinary destinations are IPv4 and what IANA allocates of IPv6, 2000::/3.  An IPv6-only relay
+ * reaches IPv4 through the NAT64 prefix 64:ff9b::/96, and the address inside is judged.  Of these
+ * the special-use registries of IPv4 and IPv6 (RFC 6890 and its updates) except a few; what else
+ * they list is here for its name.
  */
 static const struct special specials[] = {
+	{ "::/0", "not global unicast" },
+	{ "0.0.0.0/0", NULL },
+	{ "2000::/3", NULL },
+	{ "64:ff9b::/96", NULL },
+
 	{ "0.0.0.0/8", "this network" },
 	{ "10.0.0.0/8", "private" },
 	{ "100.64.0.0/10", "shared address space" },
@@ -102,7 +115,24 @@ static const struct disguise disguises[] = {
 	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 7, 9, 10, 11 }, false, true },
 	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 9, 10, 11, 12 }, false, true },
 	{ { 0x00, 0x64, 0xff, 0x9b, 0, 1 }, 48, { 12, 13, 14, 15 }, false, true },
+	/* SIIT: RFC 2765 section 2.1; IPv4-compatible: RFC 4291 section 2.5.5.1 */
+	{ { [8] = 0xff, [9] = 0xff }, 96, { 12, 13, 14, 15 }, false, false },
+	{ { 0 }, 96, { 12, 13, 14, 15 }, false, true },
 };
+
+/* Where the four bytes are behind a NAT64 prefix of a length; bits 64 to 71 are left out. */
+static bool find_embedded(unsigned prefix_bits, uint8_t at[static 4])
+{
+	static const uint8_t lengths[] = { 32, 40, 48, 56, 64, 96 }; /* RFC 6052 section 2.2 */
+	unsigned next = prefix_bits / 8;
+
+	if (!memchr(lengths, (int)prefix_bits, sizeof(lengths)))
+		return false;
+	for (unsigned i = 0; i < 4; next++)
+		if (next != 8)
+			at[i++] = (uint8_t)next;
+	return true;
+}
 
 static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits)
 {
@@ -166,6 +196,35 @@ static int read_operator_rules(struct candidate *out, const char *const *texts, 
 	return 0;
 }
 
+/*
+ * What the table allows is an exception to its own rules, not to the operator's: it takes the verdict
+ * of the longest of the operator's prefixes around it.
+ */
+static void adapt_allowed(struct candidate *table, size_t table_len,
+			  const struct candidate *operators, size_t operators_len)
+{
+	for (size_t i = 0; i < table_len; i++) {
+		const struct candidate *best = NULL;
+
+		for (size_t k = 0; k < operators_len; k++) {
+			const struct clv_prefix *p = &operators[k].rule.prefix;
+
+			if (table[i].rule.verdict != CLV_VERDICT_ALLOW ||
+			    p->prefix_bits > table[i].rule.prefix.prefix_bits ||
+			    !has_prefix(table[i].rule.prefix.addr, p->addr, p->prefix_bits))
+				continue;
+			if (!best || p->prefix_bits > best->rule.prefix.prefix_bits ||
+			    (p->prefix_bits == best->rule.prefix.prefix_bits &&
+			     operators[k].origin > best->origin))
+				best = &operators[k];
+		}
+		if (best) {
+			table[i].rule.verdict = best->rule.verdict;
+			table[i].rule.why = best->rule.why;
+		}
+	}
+}
+
 /* Longest prefix first; of a prefix the one that counts. */
 static int compare_candidates(const void *a, const void *b)
 {
@@ -215,8 +274,8 @@ int clv_policy_new(const char *const *allow, size_t allow_len, const char *const
 	int err = p && candidates ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !err && i < special_len; i++) {
-		candidates[i].rule.verdict = CLV_VERDICT_DENY;
-		candidates[i].rule.why = specials[i].why;
+		candidates[i].rule.verdict = specials[i].why ? CLV_VERDICT_DENY : CLV_VERDICT_ALLOW;
+		candidates[i].rule.why = specials[i].why ? specials[i].why : "global unicast";
 		candidates[i].origin = FROM_TABLE;
 		err = parse_prefix(specials[i].prefix, &candidates[i].rule.prefix);
 	}
@@ -226,8 +285,11 @@ int clv_policy_new(const char *const *allow, size_t allow_len, const char *const
 	if (!err)
 		err = read_operator_rules(candidates + special_len + allow_len, deny, deny_len,
 					  FROM_DENY, error, error_len);
-	if (!err)
+	if (!err) {
+		adapt_allowed(candidates, special_len, candidates + special_len,
+			      allow_len + deny_len);
 		err = set_rules(p, candidates, len);
+	}
 	free(candidates);
 	if (err)
 		clv_policy_free(p);
@@ -241,26 +303,49 @@ void clv_policy_free(struct clv_policy *p)
 	if (!p)
 		return;
 	clv_verdicts_unref(p->verdicts);
+	free(p->nat64);
 	free(p->rules);
 	free(p);
 }
 
-/* The verdict on an address as it stands. */
+int clv_policy_add_nat64(struct clv_policy *p, const char *text, char *error, size_t error_len)
+{
+	struct clv_prefix prefix;
+	struct nat64 *list;
+	uint8_t at[4];
+
+	if (parse_prefix(text, &prefix) < 0 || !strchr(text, ':') ||
+	    !find_embedded(prefix.prefix_bits, at)) {
+		snprintf(error, error_len,
+			 "%s: not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits", text);
+		return CLV_ESYNTAX;
+	}
+	list = realloc(p->nat64, (p->nat64_len + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	p->nat64 = list;
+	list[p->nat64_len].prefix_bits = (uint8_t)prefix.prefix_bits;
+	memcpy(list[p->nat64_len++].prefix, prefix.addr, sizeof(list->prefix));
+	return 0;
+}
+
+/* The verdict on an address as it stands.  Own addresses last: the kernel may have to be asked. */
 static int check_plain(const struct clv_policy *p, const uint8_t addr[static 16],
 		       bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		       const char **why)
 {
 	int32_t at;
 
+	at = clv_verdicts_find(p->verdicts, addr);
+	if (at >= 0 && p->rules[at].verdict == CLV_VERDICT_DENY) {
+		*why = p->rules[at].why;
+		return CLV_EDENIED;
+	}
 	if (is_own && is_own(user, addr)) {
 		*why = "own address";
 		return CLV_EDENIED;
 	}
-	at = clv_verdicts_find(p->verdicts, addr);
-	if (at < 0 || p->rules[at].verdict == CLV_VERDICT_ALLOW)
-		return 0;
-	*why = p->rules[at].why;
-	return CLV_EDENIED;
+	return 0;
 }
 
 /* Unwrap addr by one disguise into the 16-byte form of IPv4.  Returns whether it wears it. */
@@ -276,6 +361,25 @@ static bool unwrap(const struct disguise *d, const uint8_t addr[static 16],
 	return !d->may_be_none || inner[12] != 0;
 }
 
+/* An ISATAP host part, behind any prefix: 0000:5efe or 0200:5efe and the address, RFC 5214 6.1. */
+static bool unwrap_isatap(const uint8_t addr[static 16], uint8_t inner[static 16])
+{
+	static const struct disguise isatap = { { 0 }, 0, { 12, 13, 14, 15 }, false, false };
+
+	return (addr[8] & 0xfc) == 0 && addr[9] == 0 && addr[10] == 0x5e && addr[11] == 0xfe &&
+	       unwrap(&isatap, addr, inner);
+}
+
+static bool unwrap_nat64(const struct nat64 *nat64, const uint8_t addr[static 16],
+			 uint8_t inner[static 16])
+{
+	struct disguise d = { .prefix_bits = nat64->prefix_bits };
+
+	memcpy(d.prefix, nat64->prefix, sizeof(d.prefix));
+	find_embedded(nat64->prefix_bits, d.at);
+	return unwrap(&d, addr, inner);
+}
+
 int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		     bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		     const char **why)
@@ -287,6 +391,11 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		if (unwrap(&disguises[i], addr, inner))
 			err = check_plain(p, inner, is_own, user, why);
 	}
+	for (size_t i = 0; err == 0 && i < p->nat64_len; i++)
+		if (unwrap_nat64(&p->nat64[i], addr, inner))
+			err = check_plain(p, inner, is_own, user, why);
+	if (err == 0 && !clv_addr_is_v4(addr) && unwrap_isatap(addr, inner))
+		err = check_plain(p, inner, is_own, user, why);
 	return err;
 }
 

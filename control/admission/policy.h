@@ -3,13 +3,14 @@
  * policy - which targets the relay may send to: special-use ranges, own addresses, lists.
  *
  * The longest matching prefix decides.  Of one and the same prefix an operator's entry beats the
- * special-use table, and deny beats allow.  What no prefix matches is allowed.
- * IPv6 forms that embed an IPv4 address (6to4, NAT64, Teredo) are unwrapped and the inner address
+ * special-use table, and deny beats allow.  All of IPv6 but 2000::/3 and 64:ff9b::/96 is denied.
+ * IPv6 forms that embed an IPv4 address (6to4, NAT64, Teredo, SIIT, ISATAP) are unwrapped and the inner address
  * must pass too, whatever the outer one's verdict rests on.  IPv4 targets have the 16-byte form
  * ::ffff:a.b.c.d here; written out as an IPv6 literal that form is refused where it is read.
  *
  * Spec: RFC 9298 section 7, RFC 6890 and its registries.
- * Threading: immutable once built; control.
+ * Order: 1. new  2. add_nat64  3. everything else, and from now on it is immutable
+ * Threading: control.
  */
 #ifndef CLV_ADMISSION_POLICY_H
 #define CLV_ADMISSION_POLICY_H
@@ -38,6 +39,13 @@ struct clv_policy_rule {
 int clv_policy_new(const char *const *allow, size_t allow_len, const char *const *deny,
 		   size_t deny_len, struct clv_policy **out, char *error, size_t error_len);
 void clv_policy_free(struct clv_policy *p);
+
+/*
+ * Have the IPv4 addresses behind one more NAT64 prefix judged ("2001:db8:64::/96"; 32, 40, 48, 56, 64
+ * or 96 bits, RFC 6052 section 2.2).  The prefix itself is allowed or denied as any other.
+ * Returns as new.
+ */
+int clv_policy_add_nat64(struct clv_policy *p, const char *prefix, char *error, size_t error_len);
 
 /*
  * Judge a target address.  is_own says whether an address is the relay's own (may be NULL).

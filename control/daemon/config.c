@@ -392,15 +392,33 @@ static bool is_plain_name(const char *name)
 	return true;
 }
 
+int clv_config_policy(const struct clv_config *c, struct clv_policy **out, char *error,
+		      size_t error_len)
+{
+	struct clv_policy *policy;
+	int err;
+
+	err = clv_policy_new((const char *const *)c->allow.items, c->allow.len,
+			     (const char *const *)c->deny.items, c->deny.len, &policy, error,
+			     error_len);
+	if (err)
+		return err;
+	for (size_t i = 0; i < c->nat64.len && !err; i++)
+		err = clv_policy_add_nat64(policy, c->nat64.items[i], error, error_len);
+	if (err)
+		clv_policy_free(policy);
+	else
+		*out = policy;
+	return err;
+}
+
 static int check_policy(cfg_t *cfg, const struct clv_config *c)
 {
 	struct clv_policy *policy;
 	char why[160] = "";
 	int err;
 
-	err = clv_policy_new((const char *const *)c->allow.items, c->allow.len,
-			     (const char *const *)c->deny.items, c->deny.len, &policy, why,
-			     sizeof(why));
+	err = clv_config_policy(c, &policy, why, sizeof(why));
 	if (err == -ENOMEM)
 		return err;
 	if (err)
@@ -632,6 +650,7 @@ void clv_config_fini(struct clv_config *config)
 	fini_list(&config->bind_public);
 	fini_list(&config->allow);
 	fini_list(&config->deny);
+	fini_list(&config->nat64);
 	free(config->proxy_name);
 	free(config->user);
 	free(config->metrics_listen);

@@ -54,7 +54,7 @@ struct clv_config {
 	struct clv_config_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;
 
-	struct clv_config_list allow, deny;
+	struct clv_config_list allow, deny, nat64;
 
 	uint16_t egress_port_min, egress_port_max;
 
@@ -114,6 +114,10 @@ struct clv_config_rename {
 };
 
 const struct clv_config_rename *clv_config_renames(size_t *len);
+
+/* Build the policy of a configuration.  Returns as clv_policy_new. */
+int clv_config_policy(const struct clv_config *c, struct clv_policy **out, char *error,
+		      size_t error_len);
 
 /* The table; lives as long as the program. */
 const struct clv_config_option *clv_config_options(size_t *len);

@@ -225,9 +225,7 @@ static int replace_policy(struct clv_daemon *daemon, const struct clv_config *co
 	struct clv_policy *policy;
 	int err;
 
-	err = clv_policy_new((const char *const *)config->allow.items, config->allow.len,
-			     (const char *const *)config->deny.items, config->deny.len, &policy,
-			     daemon->error, sizeof(daemon->error));
+	err = clv_config_policy(config, &policy, daemon->error, sizeof(daemon->error));
 	if (err)
 		return err;
 	err = clv_maps_set_policy(&daemon->maps, policy);
@@ -286,6 +284,9 @@ static void on_reload(uv_signal_t *handle, int signal)
 	list = daemon->config.deny;
 	daemon->config.deny = config.deny;
 	config.deny = list;
+	list = daemon->config.nat64;
+	daemon->config.nat64 = config.nat64;
+	config.nat64 = list;
 	clv_config_fini(&config);
 	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
 }

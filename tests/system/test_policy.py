@@ -31,6 +31,9 @@ DENIED = [
     "[64:ff9b::127.0.0.1]", "[64:ff9b::10.0.0.1]", "[64:ff9b::a9fe:707]", "[64:ff9b::e000:1]",
     "[64:ff9b::198.18.4.1]", "[64:ff9b:1::7f00:1]", "[64:ff9b:1:7f00:0:100::]",
     "[2001:0:c633:6401:0:0:80ff:fffe]", "[2001:0:c633:6401::f5ff:fffe]",
+    # SIIT; ISATAP behind an allowed prefix; what IANA does not allocate
+    "[::ffff:0:127.0.0.1]", "[2001:db8:6::5efe:127.0.0.1]", "[2001:db8:6::200:5efe:10.0.0.1]",
+    "[4000::1]", "[200::1]", "[64:ff9b:2::1]",
 ]
 # Refused for whatever reason, as long as it is refused: broadcast of a subnet, odd spellings.
 REFUSED = ["198.18.4.255", "2130706433", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1",
@@ -96,6 +99,17 @@ def test_names_of_the_relays_own_network_are_nobodys(lab, relay, watch):
     for name in ("relay", "localhost", "intranet", "printer.local"):
         done = ask(lab, relay, name)
         assert done.returncode == NO_NAME, done.stderr
+    assert watch.leaked() == []
+
+
+def test_what_the_local_routing_table_says_is_the_relays_own(lab, relay, watch):
+    lab["relay"].ip("route", "add", "local", "198.18.50.0/24", "dev", "lo")
+    lab["relay"].ip("-6", "route", "add", "local", "2001:db8:50::/64", "dev", "lo")
+    for target in ("198.18.50.5", "[2001:db8:50::5]", "198.18.4.255"):
+        done = ask(lab, relay, target)
+        assert done.returncode == DENIED_CODE and "own address" in done.stderr, done.stderr
+    lab["relay"].ip("route", "del", "local", "198.18.50.0/24", "dev", "lo")
+    lab["relay"].ip("-6", "route", "del", "local", "2001:db8:50::/64", "dev", "lo")
     assert watch.leaked() == []
 
 

@@ -98,7 +98,7 @@ static const struct {
 	{ "64:ff9b:1:ffff::1", "local NAT64" },
 	{ "100::1", "discard" },
 	{ "100:0:0:1::1", "dummy prefix" },
-	{ "100:0:0:2::1", "ok" },
+	{ "100:0:0:2::1", "not global unicast" },
 	{ "2001:1::1", "protocol assignments" },
 	{ "2001:2::1", "benchmarking" },
 	{ "2001:1f::1", "ORCHID" },
@@ -112,7 +112,7 @@ static const struct {
 	{ "3fff:fff::1", "documentation" },
 	{ "3fff:1000::1", "ok" },
 	{ "5f00::1", "segment routing" },
-	{ "fbff::1", "ok" },
+	{ "fbff::1", "not global unicast" },
 	{ "fc00::1", "private" },
 	{ "fdff::1", "private" },
 	{ "fe80::1", "link-local" },
@@ -120,6 +120,26 @@ static const struct {
 	{ "fec0::1", "site-local" },
 	{ "ff02::1", "multicast" },
 	{ "2001:0:808:808::f7f7:f7f7", "Teredo" },
+	/* all of IPv6 but 2000::/3 and 64:ff9b::/96 */
+	{ "64:ff9b::8.8.8.8", "ok" },
+	{ "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff", "not global unicast" },
+	{ "64:ff9b:0:0:0:1::", "not global unicast" },
+	{ "64:ff9b:2::1", "not global unicast" },
+	{ "1fff:ffff::1", "not global unicast" },
+	{ "2000::", "ok" },
+	{ "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ok" },
+	{ "4000::1", "not global unicast" },
+	{ "8000::1", "not global unicast" },
+	{ "e000::1", "not global unicast" },
+	{ "200::1", "not global unicast" },
+	{ "::ffff:0:8.8.8.8", "not global unicast" },
+	/* ISATAP host parts behind any prefix */
+	{ "2606:4700::5efe:8.8.8.8", "ok" },
+	{ "2606:4700::5efe:10.0.0.1", "private" },
+	{ "2606:4700::200:5efe:127.0.0.1", "loopback" },
+	{ "2606:4700:0:1:0:5efe:192.168.1.1", "private" },
+	{ "2606:4700::5eff:10.0.0.1", "ok" },
+	{ "2606:4700::400:5efe:10.0.0.1", "ok" },
 };
 
 static void test_special_use_addresses_are_denied_by_default(void **state)
@@ -135,8 +155,8 @@ static void test_special_use_addresses_are_denied_by_default(void **state)
 static void test_an_ipv4_address_in_disguise_is_judged_too(void **state)
 {
 	/* The outer forms are allowed here: what remains is the inner address's verdict. */
-	static const char *const allow[] = { "2002::/16", "2001::/32", "64:ff9b:1::/48",
-					     "::ffff:0:0/96" };
+	static const char *const allow[] = { "2002::/16",     "2001::/32",	 "64:ff9b:1::/48",
+					     "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96" };
 	static const struct {
 		const char *addr, *verdict;
 	} cases[] = {
@@ -150,7 +170,10 @@ static void test_an_ipv4_address_in_disguise_is_judged_too(void **state)
 		{ "64:ff9b::192.168.0.1", "private" },
 		{ "64:ff9b::", "this network" },
 		{ "64:ff9b::255.255.255.255", "broadcast" },
-		{ "64:ff9b:0:0:0:1::", "ok" }, /* not in 64:ff9b::/96 */
+		{ "::ffff:0:8.8.8.8", "ok" },
+		{ "::ffff:0:10.0.0.1", "private" },
+		{ "::8.8.8.8", "ok" },
+		{ "::10.0.0.1", "private" },
 		{ "64:ff9b:1::8.8.8.8", "ok" },
 		{ "64:ff9b:1::10.0.0.1", "private" },
 		{ "64:ff9b:1:a00:0:100::", "private" },	   /* 10.0.0.1 behind 48 bits */
@@ -233,6 +256,63 @@ static void test_everything_but_a_list_can_be_denied(void **state)
 	assert_verdict(p, "8.8.4.4", "operator");
 	assert_verdict(p, "2a00::1", "operator");
 	assert_verdict(p, "64:ff9b::8.8.8.8", "operator");
+	clv_policy_free(p);
+}
+
+static void test_operators_deny_covers_what_the_table_allows(void **state)
+{
+	static const char *const all6[] = { "::/0" }, *const some[] = { "2000::/4" };
+	static const char *const allow[] = { "2606::/16" };
+	struct clv_policy *p = make(allow, COUNT(allow), all6, COUNT(all6));
+
+	(void)state;
+	assert_verdict(p, "2a00::1", "operator");
+	assert_verdict(p, "64:ff9b::8.8.8.8", "operator");
+	assert_verdict(p, "4000::1", "operator");
+	assert_verdict(p, "2606::1", "ok");
+	clv_policy_free(p);
+	p = make(all6, COUNT(all6), some, COUNT(some));
+	assert_verdict(p, "4000::1", "ok");
+	assert_verdict(p, "3000::1", "ok");
+	assert_verdict(p, "2a00::1", "operator");
+	assert_verdict(p, "fd00::1", "private");
+	clv_policy_free(p);
+}
+
+static void test_operators_nat64_prefixes_are_looked_through(void **state)
+{
+	static const char *const prefixes[] = { "2606:4700:64::/96", "2607::/32",
+						"2608:0:100::/40",   "2609:0:1::/48",
+						"260a:0:0:100::/56", "260b:0:0:1::/64" };
+	static const struct {
+		const char *addr, *verdict;
+	} cases[] = {
+		{ "2606:4700:64::10.0.0.1", "private" },
+		{ "2606:4700:64::8.8.8.8", "ok" },
+		{ "2606:4700:65::10.0.0.1", "ok" },
+		{ "2607:0:7f00:1::", "loopback" },
+		{ "2607:0:808:808::", "ok" },
+		{ "2608:0:10a:0:1::", "private" },
+		{ "2609:0:1:a00:0:100::", "private" },
+		{ "260a:0:0:10a:0:1::", "private" },
+		{ "260b:0:0:1:a:0:100:0", "private" },
+		{ "260b:0:0:1:8:808:800:0", "ok" },
+	};
+	static const char *const bad[] = { "",	     "x",	   "2606::/95",	 "2606::/0",
+					   "2606::", "8.0.0.0/32", "2606::1/96", "2606::/128" };
+	struct clv_policy *p = make(NULL, 0, NULL, 0);
+	char error[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(prefixes); i++)
+		assert_int_equal(clv_policy_add_nat64(p, prefixes[i], error, sizeof(error)), 0);
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_verdict(p, cases[i].addr, cases[i].verdict);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(clv_policy_add_nat64(p, bad[i], error, sizeof(error)),
+				 CLV_ESYNTAX);
+		assert_int_equal(strncmp(error, bad[i], strlen(bad[i])), 0);
+	}
 	clv_policy_free(p);
 }
 
@@ -335,6 +415,8 @@ int main(void)
 		cmocka_unit_test(test_an_operators_allow_opens_inner_and_outer_together_only),
 		cmocka_unit_test(test_the_longest_prefix_decides_and_deny_wins_a_draw),
 		cmocka_unit_test(test_everything_but_a_list_can_be_denied),
+		cmocka_unit_test(test_operators_deny_covers_what_the_table_allows),
+		cmocka_unit_test(test_operators_nat64_prefixes_are_looked_through),
 		cmocka_unit_test(test_the_relays_own_addresses_are_denied_in_every_form),
 		cmocka_unit_test(test_bad_operator_entries_are_named),
 		cmocka_unit_test(test_rules_are_listed_once_for_a_prefix_in_the_form_of_the_map),
