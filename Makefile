@@ -416,8 +416,9 @@ LINTED = $(shell (git ls-files -co --exclude-standard 2>/dev/null || \
 	find . -path ./.git -prune -o -path ./build -prune -o -type f -printf '%P\n') | sort)
 LINTED_C = $(wildcard $(filter %.c %.h,$(LINTED)))
 
-# cppcheck does not follow system headers and gives up on a file with a macro it cannot guess.
-CPPCHECK_FLAGS = --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr --template=gcc \
+# cppcheck does not follow system headers, gives up on a file with a macro it cannot guess, and needs
+# the lists of sys/queue.h to follow a loop over one.
+CPPCHECK_FLAGS = $(addprefix --include=,$(wildcard /usr/include/*/sys/queue.h)) --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr --template=gcc \
 	--enable=warning,portability,performance --suppressions-list=tests/lint/cppcheck.txt \
 	-I. -D__GNUC__=12 -D__x86_64__ -D__CHAR_BIT__=8 \
 	-D'SEC(name)=' -D'__uint(name,value)=int *name' -D'__type(name,type)=void *name' \

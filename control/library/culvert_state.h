@@ -76,9 +76,9 @@ struct culvert_session {
 	LIST_ENTRY(culvert_session) link;
 	struct clv_relay_session *relay; /* up, or connecting */
 	bool is_up, was_up;
-	LIST_HEAD(, culvert_tunnel) tunnels;
-	LIST_HEAD(, culvert_forward) forwards;
-	LIST_HEAD(, culvert_bound) bounds;
+	LIST_HEAD(culvert_tunnel_list, culvert_tunnel) tunnels;
+	LIST_HEAD(culvert_forward_list, culvert_forward) forwards;
+	LIST_HEAD(culvert_bound_list, culvert_bound) bounds;
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
 	unsigned addresses_len, address; /* index of the one in use */
 	char authority[CULVERT_HOST_TEXT + 8];
@@ -98,7 +98,7 @@ struct culvert_session {
 struct culvert {
 	struct clv_client *client;
 	struct clv_mailbox *events;
-	LIST_HEAD(, culvert_session) sessions;
+	LIST_HEAD(culvert_session_list, culvert_session) sessions;
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
 	struct clv_pace pace;
 	bool is_spinning; /* nothing to do, but busy-polling for a moment before it sleeps */
