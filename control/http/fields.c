@@ -6,7 +6,7 @@
 #include "datapath/base/err.h"
 
 enum {
-	INTEGER_DIGITS_MAX = 15, /* RFC 8941 section 3.3.1 */
+	INTEGER_DIGITS_MAX = 15, /* RFC 9651 section 3.3.1 */
 	DECIMAL_WHOLE_MAX = 12,	 /* section 3.3.2 */
 	DECIMAL_FRACTION_MAX = 3,
 };
@@ -126,6 +126,90 @@ static int read_token(struct clv_fields_cursor *c, struct clv_item *out)
 	return 0;
 }
 
+/* RFC 9651 section 4.2.9: an Integer, and no Decimal. */
+static int read_date(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	struct clv_fields_cursor at = *c;
+	struct clv_item number;
+
+	at.p++;
+	if (at.p == at.end || !(is_digit(*at.p) || *at.p == '-') || read_number(&at, &number) ||
+	    number.type != CLV_ITEM_INTEGER)
+		return CLV_ESYNTAX;
+	*c = at;
+	*out = (struct clv_item){ .type = CLV_ITEM_DATE, .integer = number.integer };
+	return 0;
+}
+
+/* What is left of a UTF-8 sequence; all 0 between two characters. */
+struct utf8 {
+	unsigned left;	   /* bytes that must follow */
+	uint8_t low, high; /* bounds of the next one */
+};
+
+/* RFC 3629 section 4.  Returns whether byte may come next. */
+static bool take_utf8(struct utf8 *u, uint8_t byte)
+{
+	if (u->left) {
+		if (byte < u->low || byte > u->high)
+			return false;
+		*u = (struct utf8){ u->left - 1, 0x80, 0xbf };
+		return true;
+	}
+	if (byte < 0x80)
+		return true;
+	if (byte < 0xc2 || byte > 0xf4)
+		return false;
+	*u = (struct utf8){ byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3, 0x80, 0xbf };
+	if (byte == 0xe0)
+		u->low = 0xa0;
+	else if (byte == 0xed)
+		u->high = 0x9f;
+	else if (byte == 0xf0)
+		u->low = 0x90;
+	else if (byte == 0xf4)
+		u->high = 0x8f;
+	return true;
+}
+
+static int hex_digit(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; /* lower case alone */
+}
+
+/* %"..." with percent-encoded UTF-8: RFC 9651 section 4.2.10. */
+static int read_display(struct clv_fields_cursor *c, struct clv_item *out)
+{
+	const char *begin = c->p + 2, *p = begin;
+	struct utf8 utf8 = { 0 };
+
+	if (c->end - c->p < 2 || c->p[1] != '"')
+		return CLV_ESYNTAX;
+	for (; p < c->end && *p != '"'; p++) {
+		int byte = *p;
+
+		if (byte < 0x20 || byte > 0x7e)
+			return CLV_ESYNTAX;
+		if (byte == '%') {
+			if (c->end - p < 3 || hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
+				return CLV_ESYNTAX;
+			byte = hex_digit(p[1]) << 4 | hex_digit(p[2]);
+			p += 2;
+		}
+		if (!take_utf8(&utf8, (uint8_t)byte))
+			return CLV_ESYNTAX;
+	}
+	if (p >= c->end || utf8.left)
+		return CLV_ESYNTAX;
+	*out = (struct clv_item){ .type = CLV_ITEM_DISPLAY,
+				  .text = begin,
+				  .text_len = (size_t)(p - begin) };
+	c->p = p + 1;
+	return 0;
+}
+
 static int read_bare_item(struct clv_fields_cursor *c, struct clv_item *out)
 {
 	if (c->p == c->end)
@@ -141,6 +225,10 @@ static int read_bare_item(struct clv_fields_cursor *c, struct clv_item *out)
 		return read_bytes(c, out);
 	case '?':
 		return read_boolean(c, out);
+	case '@':
+		return read_date(c, out);
+	case '%':
+		return read_display(c, out);
 	default:
 		return CLV_ESYNTAX;
 	}

@@ -6,7 +6,7 @@
  *
  * Inner lists are a syntax error: no field of ours has one.
  *
- * Spec: RFC 8941 section 4.2.
+ * Spec: RFC 9651 section 4.2.
  * Threading: pure functions; any thread.
  */
 #ifndef CLV_HTTP_FIELDS_H
@@ -22,14 +22,16 @@ enum clv_item_type {
 	CLV_ITEM_DECIMAL, /* checked, its value is not kept */
 	CLV_ITEM_STRING,
 	CLV_ITEM_TOKEN,
-	CLV_ITEM_BYTES, /* text holds the base64 between the colons, not decoded */
+	CLV_ITEM_BYTES,	  /* text holds the base64 between the colons, not decoded */
+	CLV_ITEM_DATE,	  /* integer: seconds of Unix time */
+	CLV_ITEM_DISPLAY, /* a Display String; text is UTF-8, still percent-encoded */
 };
 
 struct clv_item {
 	enum clv_item_type type;
 	bool boolean;
 	int64_t integer;
-	/* STRING (still with its backslashes), TOKEN, BYTES; borrows the field value. */
+	/* STRING (still with its backslashes), TOKEN, BYTES, DISPLAY; borrows the field value. */
 	const char *text;
 	size_t text_len;
 };

@@ -20,7 +20,7 @@ static void check_item(const struct clv_item *item, const char *value, size_t si
 	struct clv_item read;
 	int n;
 
-	CHECK(item->type >= CLV_ITEM_BOOLEAN && item->type <= CLV_ITEM_BYTES);
+	CHECK(item->type >= CLV_ITEM_BOOLEAN && item->type <= CLV_ITEM_DISPLAY);
 	if (item->type != CLV_ITEM_STRING && item->type != CLV_ITEM_TOKEN)
 		return;
 	CHECK(item->text >= value && item->text + item->text_len <= value + size);

@@ -17,12 +17,32 @@ static const struct {
 	const char *value;
 	bool is_true;
 } booleans[] = {
-	{ "?1", true },	    { " ?1 ", true },	 { "?1;a", true },  { "?1;a=1;b=\"x\";c=?0", true },
-	{ "?1; a", true },  { "?0", false },	 { "", false },	    { " ", false },
-	{ "1", false },	    { "?", false },	 { "?2", false },   { "?11", false },
-	{ "?1 x", false },  { "?1, ?1", false }, { "?1,", false },  { "?T", false },
-	{ "true", false },  { "\"?1\"", false }, { "?1;A", false }, { "?1;", false },
-	{ "?1;a=", false }, { "(?1)", false },	 { "\t?1", false },
+	{ "?1", true },
+	{ " ?1 ", true },
+	{ "?1;a", true },
+	{ "?1;a=1;b=\"x\";c=?0", true },
+	{ "?1; a", true },
+	{ "?1;a=@1", true },
+	{ "?1;a=%\"%c3%bc\"", true },
+	{ "?1;a=@1.5", false },
+	{ "?0", false },
+	{ "", false },
+	{ " ", false },
+	{ "1", false },
+	{ "?", false },
+	{ "?2", false },
+	{ "?11", false },
+	{ "?1 x", false },
+	{ "?1, ?1", false },
+	{ "?1,", false },
+	{ "?T", false },
+	{ "true", false },
+	{ "\"?1\"", false },
+	{ "?1;A", false },
+	{ "?1;", false },
+	{ "?1;a=", false },
+	{ "(?1)", false },
+	{ "\t?1", false },
 };
 
 static void test_a_boolean_field_is_true_only_as_a_lone_boolean_item(void **state)
@@ -39,7 +59,7 @@ static void test_a_boolean_field_is_true_only_as_a_lone_boolean_item(void **stat
 static int render(const char *value, char *out)
 {
 	struct clv_fields_cursor c = { value, value + strlen(value), false };
-	static const char letters[] = "?biDSTB";
+	static const char letters[] = "?biDSTB@U";
 	struct clv_item item;
 	char *const start = out;
 	const char *key;
@@ -104,7 +124,32 @@ static const struct {
 	{ "a;b=", CLV_ESYNTAX, 0 },
 	{ "a;b=,", CLV_ESYNTAX, 0 },
 	{ "a;1", CLV_ESYNTAX, 0 },
-	{ "@1659578233", CLV_ESYNTAX, 0 },
+	/* RFC 9651: Dates and Display Strings */
+	{ "@1659578233, @-1;x=@0", 0, "@:01659578233|@:0-1{x=@:00}" },
+	{ "a;d=%\"This is intended for display to %c3%bcsers.\"", 0,
+	  "T:00a{d=U:00This is intended for display to %c3%bcsers.}" },
+	{ "%\"\", %\"f%f0%9f%98%80\\%22\"", 0, "U:00|U:00f%f0%9f%98%80\\%22" },
+	{ "@", CLV_ESYNTAX, 0 },
+	{ "@-", CLV_ESYNTAX, 0 },
+	{ "@x", CLV_ESYNTAX, 0 },
+	{ "@@1", CLV_ESYNTAX, 0 },
+	{ "@1.5", CLV_ESYNTAX, 0 },
+	{ "@1000000000000000", CLV_ESYNTAX, 0 },
+	{ "%", CLV_ESYNTAX, 0 },
+	{ "%x", CLV_ESYNTAX, 0 },
+	{ "%\"", CLV_ESYNTAX, 0 },
+	{ "%\"a", CLV_ESYNTAX, 0 },
+	{ "%\"%\"", CLV_ESYNTAX, 0 },
+	{ "%\"%c\"", CLV_ESYNTAX, 0 },
+	{ "%\"%C3%BC\"", CLV_ESYNTAX, 0 }, /* hexadecimal in upper case */
+	{ "%\"%c3\"", CLV_ESYNTAX, 0 },	   /* UTF-8 cut short, overlong, a surrogate, too large */
+	{ "%\"%c3a\"", CLV_ESYNTAX, 0 },
+	{ "%\"%c0%80\"", CLV_ESYNTAX, 0 },
+	{ "%\"%e0%80%80\"", CLV_ESYNTAX, 0 },
+	{ "%\"%ed%a0%80\"", CLV_ESYNTAX, 0 },
+	{ "%\"%f4%90%80%80\"", CLV_ESYNTAX, 0 },
+	{ "%\"%bc\"", CLV_ESYNTAX, 0 },
+	{ "%\"\xc3\xbc\"", CLV_ESYNTAX, 0 },
 };
 
 static void test_lists_are_read_member_by_member(void **state)
