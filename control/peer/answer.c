@@ -83,7 +83,8 @@ static bool read_bound(const struct clv_http_head *head, struct clv_client_resul
 {
 	const struct clv_http_field *f = NULL;
 
-	if (!out->capsule_protocol || !is_confirmed(head, "connect-udp-bind"))
+	/* RFC 9297 section 3.4 leaves capsule-protocol to the sender: its absence says nothing. */
+	if (!is_confirmed(head, "connect-udp-bind"))
 		return false;
 	while ((f = clv_http_find_field(head, "proxy-public-address", f)) != NULL)
 		if (read_public_line(f, out))
