@@ -51,7 +51,8 @@ size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoi
 		used = V4_LEN;
 	} else if (len >= V6_LEN && buf[0] == V6) {
 		memcpy(ep.addr, buf + 1, 16);
-		if (clv_addr_is_v4(ep.addr) || clv_addr_is_any(ep.addr))
+		/* IPv4 written as IPv6 has our form of IPv4 already. */
+		if (clv_addr_is_any(ep.addr))
 			return 0;
 		used = V6_LEN;
 	} else {

@@ -50,9 +50,10 @@ int clv_dgram_decode(const uint8_t *buf, size_t len, struct clv_dgram *out);
 
 /*
  * Read the remote in front of the payload of an uncompressed datagram, buf[0..len): IP version,
- * address, port (draft-ietf-masque-connect-udp-listen-13 section 4).
+ * address, port (draft-ietf-masque-connect-udp-listen-13 section 4).  An IPv4-mapped IPv6 address is
+ * read as the IPv4 address, since some peers write all addresses with 16 bytes.
  * Returns its length and fills *remote; 0 when it is cut short, of another version, has port 0, or
- * names a v4-mapped or the unspecified address: drop the datagram.
+ * names the unspecified address: drop the datagram.
  */
 size_t clv_dgram_decode_remote(const uint8_t *buf, size_t len, struct clv_endpoint *remote);
 /* Write it.  Returns the bytes written. */

@@ -168,7 +168,8 @@ static void test_bad_uncompressed(void **state)
 		"04 c612",
 		"05 c6120501 2328",
 		"04 c6120501 0000",
-		"06 00000000000000000000ffffc6120501 2328",
+		"06 00000000000000000000ffffc6120501 0000",
+		"06 00000000000000000000000000000000 2328",
 		"06 20010db8",
 	};
 
@@ -182,6 +183,10 @@ static void test_bad_uncompressed(void **state)
 			peer_send(f, &f->a, 2, bad[i], "");
 			assert_int_equal(world_count(f->w, CLV_COUNT_DROP_BAD_REMOTE), i + 1);
 		}
+		/* IPv4 written as IPv6 is that IPv4 remote; in a registration it is refused. */
+		peer_send(f, &f->a, 2, "06 00000000000000000000ffff" S4_HEX, "x");
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		peer_exchange(f, &f->a, "111404 06 00000000000000000000ffff" S4_HEX, "130104");
 		peer_expect_alive(&f->a);
 		bound_teardown(f);
 	}
