@@ -89,7 +89,7 @@ LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 WRAP_HKDF := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
 CULVERT_LDFLAGS += $(WRAP_HKDF)
 
-# The hand-made peer of tests/loop takes its keys on their way to the library.
+# The attacker of tests/loop copies its connection's keys as ngtcp2 installs them.
 WRAP_KEYS := -Wl,--wrap=ngtcp2_conn_install_rx_key,--wrap=ngtcp2_conn_install_tx_key
 
 ifneq ($(FUZZER),)
@@ -229,7 +229,8 @@ $(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))
 
 # ---- tests ----
 
-# Until they are built anew, libraries of an older recipe are not position independent.
+# libbpf and libxdp as an earlier recipe of libraries.sh built them are not position independent, and
+# go into each program instead, until make deps builds them again.
 ifneq ($(filter 64887b5b38cadf77,$(file < $(DEPS)/stamps/libbpf)),)
 NOT_SHARED := $(DEPS)/lib/libxdp.a $(DEPS)/lib/libbpf.a
 endif
@@ -274,20 +275,21 @@ endef
 SUITES := unit bpf loop
 $(foreach s,$(SUITES),$(eval $(call suite,$(s))))
 
-# Linked as programs are: tests that stand in for functions which our own objects call, and tests that
-# compare with functions which ngtcp2 keeps to itself.
+# These are linked as programs are: two replace functions that our own objects call, two compare with
+# functions that ngtcp2 does not export.
 STATIC_TESTS := $(addprefix $(OUT)/tests/unit/,peer/test_forward xdp/test_policy_reload \
 	crypto/test_aead_conn crypto/test_aead_keys)
 $(foreach t,$(STATIC_TESTS),$(eval \
 	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$(unit_archive))))
-# Counts what is written to the kernel's tables, and keeps it.
+# Replaces the calls that write to the kernel's tables, and records them.
 $(OUT)/tests/unit/xdp/test_policy_reload: private CULVERT_LDFLAGS += \
 	-Wl,--wrap=bpf_map_update_elem,--wrap=bpf_map_delete_elem
 
 $(foreach s,unit bpf,$(foreach t,$(filter-out $(STATIC_TESTS),$($(s)_tests)),$(eval \
 	$(call test_program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$($(s)_archive),$(PARTS_SO)))))
 
-# The world of tests/loop is inside its shared library, which calls the world's --wrap functions.
+# The helpers of tests/loop are inside its shared library, because ngtcp2 has to call their functions
+# (WRAP_KEYS).
 WORLD_SO := $(OUT)/tests/loop/libworld.so
 $(eval $(call shared_library,$(WORLD_SO),$(PARTS_OBJS) $(loop_helpers)))
 $(WORLD_SO): private CULVERT_LDFLAGS += $(WRAP_KEYS)
@@ -308,13 +310,13 @@ endif
 
 # ---- which tests: ONLY keeps those whose name contains one of its words ----
 
-# $(1) names such as unit/http/test_fields, whose test_ or fuzz_ the words may leave out
+# $(1) names such as unit/http/test_fields; the words need not have the test_ or fuzz_
 keep = $(if $(ONLY),$(foreach n,$(1),$(if $(strip $(foreach w,$(ONLY), \
 	$(findstring $(w),$(n) $(subst /test_,/,$(subst /fuzz_,/,$(n)))))),$(n))),$(1))
 kept_programs = $(addprefix $(OUT)/tests/,$(call keep,$(patsubst $(OUT)/tests/%,%,$(1))))
 kept_pytest := $(call keep,$(patsubst tests/%.py,%,$(wildcard tests/*/test_*.py)))
 
-# What also runs sanitized, without root, and what needs the kernel.
+# Programs that also run sanitized, and programs that need root and the kernel.
 kept_portable := $(call kept_programs,$(unit_tests) $(loop_tests) $(fuzz_tests))
 kept_kernel := $(call kept_programs,$(bpf_tests))
 
@@ -357,7 +359,7 @@ endif
 
 # make check runs on each data path what depends on it most; this, everything.
 check-datapaths: lab ## run all system tests that have a relay on generic XDP and on kernel sockets
-	$(submake) SANITIZE=address,undefined needed-sanitized
+	$(submake) SANITIZE=address,undefined $(BUILD)/asan/culvertd
 	$(run_tests) --datapaths generic,sock $(ONLY)
 
 check-zc: lab ## run the tests of zero-copy, in an emulated machine; a part of check

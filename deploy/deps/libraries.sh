@@ -8,8 +8,8 @@
 #   2. the Debian mirror this machine's apt uses, by its path in the pool;
 #   3. (the pinned file has left the mirror) the newest archive of the same major version in
 #      $DEPS_SUITES, found and verified by a private apt, with a warning.
-# Archives of 1 and 2 must have the pinned SHA-256.  What is built already, from the same archive
-# with the same recipe, is left alone.  Sources and logs stay in PREFIX/src.  Needs no privilege.
+# Archives of 1 and 2 must have the pinned SHA-256.  A library that was built from the same archive by
+# the same recipe is not built again.  Sources and logs stay in PREFIX/src.  Needs no privileges.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,8 +30,8 @@ die() {
 
 common='--enable-static --disable-shared --with-pic'
 
-# TLS 1.3 over QUIC with ML-KEM-768 and ML-DSA-65.  Hybrid groups are compiled in; which groups a
-# daemon offers is decided at run time.  aesecb: ngtcp2's helper needs it for header protection.
+# TLS 1.3 over QUIC with ML-KEM-768 and ML-DSA-65.  Hybrid groups are compiled in; the daemon decides at
+# run time which groups it offers.  aesecb: ngtcp2's helper needs it for header protection.
 # tls-mlkem-standalone: without it wolfSSL offers ML-KEM only inside hybrids.  ip-alt-name and
 # ALT_NAMES: subject alternative names in certificates we make.
 wolfssl_flags="$common
@@ -61,13 +61,14 @@ build_nghttp3() {
 	make -j"$jobs" install
 }
 
-# The library itself also as intermediate code, for programs that are linked with -flto.
+# The library itself also contains intermediate code, for programs that are linked with -flto.
 build_ngtcp2() {
 	./configure --prefix="$prefix" PKG_CONFIG='pkg-config --static' $ngtcp2_flags
 	make -j"$jobs" -C lib CFLAGS="$CFLAGS -flto -ffat-lto-objects"
 	make -j"$jobs" install
 }
 
+# Position independent, because test programs share it in libparts.so.
 build_libbpf() {
 	make -j"$jobs" -C src $libbpf_flags CFLAGS="$CFLAGS -fPIC" PREFIX="$prefix" LIBDIR="$prefix/lib" \
 		install install_uapi_headers
@@ -89,11 +90,11 @@ has_sum() { # FILE SHA256
 	[ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum --check --status
 }
 
-# Mirror names are the machine's business and stay out of our output.
+# Keep the names of this machine's mirrors out of our output.
 hide_hosts() { sed -E -e 's#([a-z+]+://)[^/ ]+#\1<mirror>#g' -e 's# *\[IP: [^]]*\]##'; }
 
-# The Debian mirror of this machine, without a trailing slash.  apt tells once it has lists;
-# before the first update only the sources files do.
+# The Debian mirror of this machine, without a trailing slash.  apt knows it once it has lists; before
+# the first update, only the sources files name it.
 mirror_url() {
 	local url files
 	url=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' \
@@ -113,7 +114,7 @@ mirror_url() {
 	printf '%s' "${url%/}"
 }
 
-# An apt of our own in $src/apt: these suites' sources, the machine's proxies, nobody's privilege.
+# A private apt in $src/apt with the sources of these suites and the machine's proxies, unprivileged.
 private_apt() {
 	local apt=$src/apt suite
 	[ "$private_apt_ready" = no ] || return 0
@@ -176,7 +177,7 @@ fetch_pinned() {
 # fetch_newest NAME VERSION: sets $archive to a stand-in of the same major version, or returns 1
 fetch_newest() {
 	local name=$1 major=${2%%.*} dir=$src/dist/$1-newest candidate upstream
-	warn "$name $2 is not to be had as pinned; looking for the newest $major.x in: $suites"
+	warn "$name $2 is not available as pinned; looking for the newest $major.x in: $suites"
 	private_apt
 	rm -rf "$dir"
 	mkdir -p "$dir"
@@ -211,8 +212,8 @@ library() {
 	rm -rf "${src:?}/$name" "$stamp"
 	mkdir "$src/$name"
 	tar -x -f "$archive" -C "$src/$name" --strip-components=1
-	# A shell of its own: in "( ... ) || die" bash would go on after a failed command.  A clean
-	# environment: what was said to our make (CC=, PREFIX=, -j) is not for theirs.
+	# In a shell of its own, because in "( ... ) || die" bash would go on after a failed command, and
+	# in a clean environment, because our make's variables (CC=, PREFIX=, -j) are not for theirs.
 	(cd "$src/$name" && exec env -i PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C CFLAGS='-O2 -g' \
 		PKG_CONFIG_PATH="$prefix/lib/pkgconfig" prefix="$prefix" jobs="$jobs" \
 		"$flags=${!flags}" bash -eu -c "$(declare -f "build_$id"); build_$id") \

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Installs what packages.list names and this machine lacks.  Without root it only says what is
-# missing: a package needed to build is an error, one needed to test is a warning.
+# Installs the packages of packages.list that this machine lacks.  Without root it only prints what is
+# missing; a missing package is an error if building needs it, and a warning if only tests do.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -62,7 +62,7 @@ install "${lacking[@]}" || { refresh; install "${lacking[@]}"; } || {
 	exit 1
 }
 
-# The package of the QUIC server also has it start at every boot, which nobody asked for.
+# The package of the QUIC server starts it at every boot; the tests start it themselves.
 case " ${lacking[*]} " in
 *" ngtcp2-server "*) systemctl --quiet disable ngtcp2d.service 2> /dev/null || true ;;
 esac
