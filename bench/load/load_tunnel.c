@@ -63,8 +63,10 @@ static void print_counters(void)
 	uint64_t n;
 
 	clv_xsk_info(load.xsk, 0, &xsk);
-	printf("{\"lost_before_us\": %llu",
-	       (unsigned long long)(xsk.rx_dropped + xsk.rx_ring_full));
+	printf("{\"lost_before_us\": %llu, \"received\": %llu, \"corrupted\": %llu",
+	       (unsigned long long)(xsk.rx_dropped + xsk.rx_ring_full),
+	       (unsigned long long)load.app.ever_received,
+	       (unsigned long long)load.app.ever_corrupted);
 	for (unsigned i = 0; i < CLV_COUNTER_MAX; i++) {
 		n = clv_count_read(clv_worker_counters(load.worker), i) +
 		    clv_count_read(clv_control_counters(load.control), i) +

@@ -107,6 +107,13 @@ def errors(before, after, raw_sent=0, is_echo=False):
     return wrong
 
 
+def all_reached_applications(before, after):
+    """Whether what the client opened is what its applications got, whole.  What a busy machine
+    delays comes after the load has reported, but before the counters stand still."""
+    load = balance.difference({"load": before["load"]}, {"load": after["load"]})["load"]
+    return load["received"] == load["datagrams_in"] and not load["corrupted"]
+
+
 @pytest.mark.parametrize("rate", (CALM, TOO_MUCH))
 def test_toward_targets_every_datagram_arrives_or_is_counted(rig, load, rate):
     before = take(rig, load)
@@ -128,20 +135,17 @@ def test_toward_peers_every_datagram_arrives_or_is_counted(rig, load, command):
         after = take(rig, load)
         raw.stop()
         assert errors(before, after, sent) == []
-        assert got["received"] == after["load"]["datagrams_in"] - before["load"]["datagrams_in"]
-        assert got["received"] and not got["corrupted"]
+        assert got["received"] and all_reached_applications(before, after)
 
 
 @pytest.mark.parametrize("rate", (CALM, TOO_MUCH))
 def test_every_echoed_datagram_returns_intact_or_is_counted(rig, echoed, rate):
-    before, received = take(rig, echoed), 0
+    before = take(rig, echoed)
     for size in (64, 512, 1200):
-        got = echoed.ask("send", size, rate, MSEC)
-        received += got["received"]
-        assert got["received"] and not got["corrupted"]
+        assert echoed.ask("send", size, rate, MSEC)["received"]
     after = take(rig, echoed)
     assert errors(before, after, is_echo=True) == []
-    assert received == after["load"]["datagrams_in"] - before["load"]["datagrams_in"]
+    assert all_reached_applications(before, after)
 
 
 def test_no_message_between_threads_was_lost(rig):

@@ -122,9 +122,12 @@ static void app_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 
 	(void)ecn;
 	a->received++;
+	a->ever_received++;
 	a->received_bytes += len;
-	if (!is_whole(a, tx->payload, len, index_of(&flow->remote)))
+	if (!is_whole(a, tx->payload, len, index_of(&flow->remote))) {
 		a->corrupted++;
+		a->ever_corrupted++;
+	}
 	if (len >= sizeof(due))
 		memcpy(&due, tx->payload, sizeof(due));
 	if (due)

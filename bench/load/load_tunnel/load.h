@@ -59,6 +59,7 @@ struct app_port {
 	uint32_t next; /* tunnel */
 	/* what came */
 	uint64_t received, received_bytes, corrupted;
+	uint64_t ever_received, ever_corrupted; /* by all offers, and between them */
 	uint64_t late_ns_max; /* that a datagram was handed over after it was due */
 	struct hist times;
 };
