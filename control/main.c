@@ -45,7 +45,7 @@ static int read_config(struct clv_daemon *daemon)
 						       : daemon->config.log_level));
 	if (daemon->config.proxy.tunnel_idle_ns < 120 * CLV_SEC)
 		clv_log(CLV_LOG_WARN, "tunnel_idle_short",
-			"sec=%llu hint=\"RFC 4787 wants 120 or more\"",
+			"sec=%llu hint=\"RFC 4787 requires 120 or more\"",
 			(unsigned long long)(daemon->config.proxy.tunnel_idle_ns / CLV_SEC));
 	return clv_config_policy(&daemon->config, &daemon->policy, daemon->error,
 				 sizeof(daemon->error));
@@ -189,11 +189,11 @@ static void open_icmp(struct clv_daemon *daemon)
 
 	if (err)
 		clv_log(CLV_LOG_WARN, "no_icmp",
-			"err=\"%s\" hint=\"neither too-big nor unreachable is said or heard\"",
+			"err=\"%s\" hint=\"ICMP errors are neither sent nor received\"",
 			clv_strerror(err));
 }
 
-/* The last step before packets arrive: policy and guard are in the maps before the listeners are. */
+/* Packets arrive after this: policy and guard are in the maps before the listeners are. */
 static int open_traffic(struct clv_daemon *daemon)
 {
 	const struct clv_guard_limits guard = clv_control_guard_limits(&daemon->config.limits);

@@ -14,8 +14,8 @@
 #include <string.h>
 
 /*
- * The library takes the end of the text for the end of every open section.  This line behind the
- * text, known at top level only, tells the difference.
+ * The library accepts the end of the text as the end of every open section.  This line, appended to
+ * the text and known at top level only, shows the difference.
  */
 #define END_OPTION "end-of-file"
 #define END_LINE   "\n" END_OPTION " = true\n"
@@ -25,14 +25,14 @@ enum {
 	SECTION_OPTIONS_MAX = 128, /* of one section */
 };
 
-static const char listener_section[] = "listener"; /* the one that may be there more than once */
+static const char listener_section[] = "listener"; /* the only one that may be repeated */
 static const char *const sections[] = { listener_section, "policy", "egress", "bind",
 					"guard",	  "limits", "io",     "metrics" };
 #define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
 /*
- * libconfuse's callbacks carry no pointer of ours: what is being parsed is kept here for the length
- * of one call.  The first error counts; what follows from it does not help.
+ * The state of the current parse, since libconfuse's callbacks carry no pointer of ours.  Only the
+ * first error is kept; the following ones are its consequences.
  */
 static struct parse {
 	const char *file;
@@ -72,7 +72,7 @@ static bool is_in(const char *option_section, const char *section)
 					 : option_section == section;
 }
 
-/* The section of a key, as our tables have it: NULL outside of all. */
+/* The section as in our tables: NULL at top level. */
 static const char *section_of(const cfg_t *cfg)
 {
 	return strcmp(cfg->name, "root") == 0 ? NULL : cfg->name;
@@ -105,7 +105,7 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		fail(CLV_ESYNTAX, cfg ? cfg->line : 0, "%s", what);
 }
 
-/* ---- from our table to libconfuse's ---- */
+/* ---- our table as libconfuse's ---- */
 
 static const struct clv_config_option *find_option(const char *section, const char *name)
 {
@@ -133,7 +133,7 @@ static int choice_of(const struct clv_config_option *o, const char *value)
 	}
 }
 
-/* Called by the parser right after a value: the line is still known. */
+/* Called by the parser right after a value, while the line is known. */
 static int validate(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const struct clv_config_option *o = find_option(section_of(cfg), opt->name);
@@ -178,7 +178,7 @@ static cfg_opt_t to_confuse(const struct clv_config_option *o)
 	}
 }
 
-/* The options of one section (NULL: outside of all) as libconfuse wants them; returns how many. */
+/* Convert the options of one section (NULL: top level) for libconfuse.  Returns how many. */
 static size_t section_options(const char *section, cfg_opt_t out[static SECTION_OPTIONS_MAX])
 {
 	const struct clv_config_option *o;
@@ -206,7 +206,7 @@ static void validate_values(cfg_t *cfg)
 	}
 }
 
-/* A parser for all our sections; NULL when out of memory.  It copies the options. */
+/* Make a parser for all sections.  Returns NULL when out of memory. */
 static cfg_t *new_parser(void)
 {
 	cfg_opt_t nested[SECTIONS_LEN][SECTION_OPTIONS_MAX], top[SECTION_OPTIONS_MAX];
@@ -232,7 +232,7 @@ static cfg_t *new_parser(void)
 	return cfg;
 }
 
-/* ---- from libconfuse's values to ours ---- */
+/* ---- libconfuse's values as ours ---- */
 
 static int copy_list(cfg_t *cfg, const char *name, struct clv_config_list *out)
 {
@@ -304,7 +304,7 @@ static int store_section(cfg_t *cfg, const char *section, void *base)
 	return err;
 }
 
-/* Files without a listener get one, with the options' defaults. */
+/* A file without a listener gets one with the default options. */
 static int store_default_listener(struct clv_config *c)
 {
 	cfg_opt_t opts[SECTION_OPTIONS_MAX];
@@ -487,16 +487,16 @@ static char *comment_end(char *p, bool is_word)
 	if (is_word || p[0] != '/' || p[1] != '*')
 		return p;
 	end = strstr(p + 2, "*/");
-	return end ? end + 2 : p; /* one that is not closed is for the parser to refuse */
+	return end ? end + 2 : p; /* the parser refuses one that is not closed */
 }
 
 /*
- * Overwrite comments with blanks, but for their newlines: the library counts the lines of a comment
- * more than once, and knows none inside of lists.
+ * Overwrite comments with blanks, except for newlines: the library counts the lines of a comment
+ * more than once, and accepts none inside a list.
  */
 static void blank_comments(char *text)
 {
-	bool is_word = false; /* where a slash is a character as any other */
+	bool is_word = false; /* inside an unquoted word "//" starts no comment */
 	char *p = text, *end, quote = 0;
 
 	while (*p) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * config - the configuration file: one table of options that parser, validation and documentation
- * share.
+ * config - parse the configuration file, by one table of options for parser, validation and manual.
  *
  * The file is for limits, addresses and certificates; without one every option has its default.
- * Errors are returned as one line "FILE:LINE: what is wrong", never printed.
+ * Errors are returned as one line "FILE:LINE: reason", never printed.
  *
  * Threading: control.
  */
@@ -38,7 +37,7 @@ struct clv_config_listener {
 	char *name; /* owned; the section's title */
 	uint16_t port;
 	int profile;		    /* enum clv_profile */
-	char *cert_file, *key_file; /* owned; "" for those made on first start */
+	char *cert_file, *key_file; /* owned; "": made on first start */
 };
 
 struct clv_config {
@@ -48,8 +47,8 @@ struct clv_config {
 	char *user;	  /* owned; the user to run as after set-up; "": no change */
 	bool sandbox;
 	struct clv_config_list certificate_names; /* empty: host name and addresses */
-	struct clv_config_list interfaces;	  /* empty: all that are up, but loopback */
-	uint16_t workers_max;			  /* 0: what the plan finds */
+	struct clv_config_list interfaces;	  /* empty: all Ethernet interfaces that are up */
+	uint16_t workers_max;			  /* 0: as planned */
 
 	struct clv_config_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;
@@ -58,7 +57,7 @@ struct clv_config {
 
 	uint16_t egress_port_min, egress_port_max;
 
-	struct clv_bound_settings bind; /* without the addresses of the two lists */
+	struct clv_bound_settings bind; /* without the addresses in the two lists */
 	struct clv_config_list bind_local, bind_public;
 
 	struct clv_control_limits limits;
@@ -98,16 +97,16 @@ struct clv_config_option {
 	enum clv_config_type type;
 	uint64_t min, max;   /* numbers, in the unit of the file */
 	uint64_t scale;	     /* 0: 1 */
-	const char *unit;    /* of numbers: "packets"; "" when the name says it */
-	const char *initial; /* default, as it is written in a file; "{}" for an empty list */
+	const char *unit;    /* of numbers: "packets"; "" if the name contains it */
+	const char *initial; /* default, as written in a file; "{}" for an empty list */
 	const char *choices; /* "a|b|c" */
-	bool is_reloadable;  /* SIGHUP applies it */
+	bool is_reloadable;  /* applied by SIGHUP */
 	const char *help;
 	size_t offset; /* in struct clv_config, or clv_config_listener for that section */
 	size_t bytes;
 };
 
-/* A key that earlier versions called otherwise: an error that names the new one. */
+/* A key that was renamed.  The old name is an error that names the new one. */
 struct clv_config_rename {
 	const char *section; /* NULL: outside of sections */
 	const char *old_name, *new_name;
@@ -123,8 +122,8 @@ int clv_config_policy(const struct clv_config *c, struct clv_policy **out, char 
 const struct clv_config_option *clv_config_options(size_t *len);
 
 /*
- * Parse text as the contents of file, which only names it in errors, and validate everything.
- * text: borrows, ends with a zero.
+ * Parse and validate text, the contents of a file.  file: its name, for errors.
+ * text: borrows, zero-terminated.
  * Returns 0 and fills *out, which clv_config_fini frees; or CLV_ESYNTAX, CLV_ERANGE (a value out of
  * range) or -ENOMEM with one line in error.
  */
@@ -132,7 +131,7 @@ int clv_config_parse(const char *file, const char *text, struct clv_config *out,
 		     size_t error_len);
 
 /*
- * Read and parse a file.  must_exist: whether its absence is an error, or gives the defaults.
+ * Read and parse a file.  must_exist: if false, a missing file gives the defaults.
  * Returns as clv_config_parse, or -errno when it cannot be read, CLV_ERANGE when above 1 MiB.
  */
 int clv_config_load(const char *file, bool must_exist, struct clv_config *out, char *error,
@@ -140,11 +139,11 @@ int clv_config_load(const char *file, bool must_exist, struct clv_config *out, c
 
 void clv_config_fini(struct clv_config *config);
 
-/* Whether two configurations agree in an option. */
+/* Whether an option has the same value in two configurations. */
 bool clv_config_is_same(const struct clv_config_option *option, const struct clv_config *a,
 			const struct clv_config *b);
 
-/* Write a file that documents every key beside its default.  deploy/culvert.conf is this text. */
+/* Write a file that documents every key with its default.  deploy/culvert.conf is this text. */
 void clv_config_print(FILE *out);
 
 const char *clv_config_datapath_name(enum clv_config_datapath datapath);

@@ -18,7 +18,7 @@ const char *clv_daemon_host_name(void)
 {
 	static char name[256];
 
-	/* Nothing keeps an operator from a name that no certificate may carry. */
+	/* A host may have a name that no certificate may contain. */
 	if (gethostname(name, sizeof(name) - 1) || !clv_certgen_is_dns_name(name))
 		return "culvert";
 	return name;

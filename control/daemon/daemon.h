@@ -63,12 +63,12 @@ enum clv_datapath_mode {
 	CLV_DATAPATH_MODES,
 };
 
-/* One interface that was asked to run the XDP program. */
+/* One interface to serve. */
 struct clv_interface {
 	struct clv_nic nic;
 	enum clv_datapath_mode mode;
-	int link_fd;	 /* -1: nothing attached */
-	uint16_t number; /* as in xsks */
+	int link_fd;	 /* of BPF; -1: nothing attached */
+	uint16_t number; /* in map xsks */
 	uint32_t queues; /* with a socket */
 	char why[CLV_DATAPATH_MODES]
 		[CLV_REASON_MAX]; /* reason for leaving this mode; "": it was not left */
@@ -86,20 +86,20 @@ struct clv_worker_thread {
 	uint16_t id;
 	int wake_fd; /* eventfd */
 	struct clv_mailbox *commands, *events;
-	struct clv_port *sock, *xsk;	   /* until the worker takes them */
-	const struct clv_port *xsk_seen;   /* for clv_xsk_info, as long as the worker lives */
-	struct clv_worker_counters unused; /* the ports count here before they have a worker */
+	struct clv_port *sock, *xsk;	   /* until the worker takes ownership */
+	const struct clv_port *xsk_seen;   /* for clv_xsk_info, while the worker lives */
+	struct clv_worker_counters unused; /* for the ports before they have a worker */
 	struct clv_worker *worker;
 	pthread_t thread;
 	bool is_running;
 	atomic_bool must_park;	     /* set by control, read by the thread */
-	sem_t parked, go;	     /* the thread stands still; it may go on */
+	sem_t parked, go;	     /* posted by the thread; posted to let it go on */
 	atomic_bool must_quit;	     /* set by control, read by the thread */
-	atomic_uint_fast64_t turns;  /* written by the thread: that it lives */
-	uint_fast64_t turns_seen;    /* by control, at the last tick */
-	struct clv_pace_params pace; /* before the thread is made */
+	atomic_uint_fast64_t turns;  /* written by the thread: it makes progress */
+	uint_fast64_t turns_seen;    /* by control at its last tick */
+	struct clv_pace_params pace; /* set before the thread is created */
 	uint64_t slice_ns;
-	unsigned silent_ticks; /* since turns went on */
+	unsigned silent_ticks; /* since turns last changed */
 	unsigned cpu;
 };
 
@@ -111,17 +111,17 @@ struct clv_loop {
 	uv_timer_t next, tick, debounce, stop;
 	uv_signal_t on_term, on_int, on_hup;
 	bool is_open, is_stopping;
-	bool has_route_changes;	    /* routes or neighbours, since they were last taken in */
-	bool has_interface_changes; /* interfaces came, went or changed, since they were looked at */
+	bool has_route_changes;	    /* changed routes or neighbours are not applied yet */
+	bool has_interface_changes; /* changed interfaces are not followed yet */
 };
 
 struct clv_daemon {
 	struct clv_options options;
 	struct clv_config config;
-	char error[CLV_DAEMON_ERROR_MAX]; /* of the step that failed */
+	char error[CLV_DAEMON_ERROR_MAX]; /* describes the step that failed */
 	uint64_t started_ns;
 
-	int lock_fd; /* -1 before */
+	int lock_fd; /* -1: not locked */
 	uint8_t secret[32];
 	struct clv_policy *policy;
 
@@ -134,12 +134,12 @@ struct clv_daemon {
 	struct clv_maps maps;
 	struct clv_routes *routes;
 	struct clv_egress_pool *egress;
-	struct clv_icmp *icmp; /* NULL: not allowed */
+	struct clv_icmp *icmp; /* NULL: not permitted */
 	struct clv_resolve *resolve;
 
 	struct clv_daemon_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;
-	bool is_steered;       /* by the BPF program; else by the classic filter, with one worker */
+	bool is_steered;       /* by the BPF program; else one worker, by a classic filter */
 	struct clv_port *port; /* control's */
 	struct clv_worker_counters port_counters;
 	int wake_fd; /* control's eventfd */
@@ -154,7 +154,7 @@ struct clv_daemon {
 	struct clv_metrics_http *metrics;
 	struct clv_notify notify;
 	struct clv_privs privs;
-	char no_sandbox_why[CLV_REASON_MAX]; /* "": it is closed */
+	char no_sandbox_why[CLV_REASON_MAX]; /* "": the sandbox is closed */
 
 	/* relay_host: where bound tunnels get their ports, as configured; [0] IPv4, [1] IPv6 */
 	bool has_bind_local[2];

@@ -47,7 +47,7 @@ static void attach_generic(struct clv_daemon *daemon, struct clv_interface *inte
 		clv_datapath_fall_back(interface, CLV_DATAPATH_GENERIC, CLV_DATAPATH_KERNEL, why);
 }
 
-/* The rung is zero-copy until a bind says otherwise: a driver's own word is no promise. */
+/* The mode is zero-copy until a bind fails: what a driver advertises is no promise. */
 static void attach_native(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	char why[CLV_REASON_MAX];
@@ -60,7 +60,7 @@ static void attach_native(struct clv_daemon *daemon, struct clv_interface *inter
 	}
 }
 
-/* Queues are counted once the program is attached: some drivers add some for it, and receive there. */
+/* Count the queues after attaching the program: some drivers add queues for it. */
 static void count_queues(struct clv_interface *interface)
 {
 	uint32_t before = interface->nic.rx_queues;
@@ -77,11 +77,12 @@ static void count_queues(struct clv_interface *interface)
 		clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
 	} else if (interface->mode == CLV_DATAPATH_ZEROCOPY && interface->queues > before) {
 		/*
-		 * Those queues go when the program does.  A process that is killed lets go of both at
-		 * once, and drivers that find a socket on a queue that is gone break the kernel.
+		 * The driver removes these queues with the program.  When a process is killed, its
+		 * program and sockets go together, and a driver that finds a socket on a removed
+		 * queue crashes the kernel.
 		 */
 		snprintf(why, sizeof(why),
-			 "%u of the %u receive queues are there only while XDP is: "
+			 "%u of the %u receive queues exist only while XDP is attached: "
 			 "ethtool -L with more of them avoids it",
 			 interface->queues - before, interface->queues);
 		clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_COPY, why);
@@ -121,7 +122,7 @@ static void explain_socket(uint32_t queue, int err, char why[static CLV_REASON_M
 {
 	struct rlimit limit = { 0 };
 
-	/* What the kernel says when it may not lock the packet memory; no other cause is known. */
+	/* The only known cause: the kernel may not lock the packet memory. */
 	if (err == -ENOBUFS && getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
 		snprintf(why, CLV_REASON_MAX,
 			 "AF_XDP socket on queue %u: no more than %" PRIu64
@@ -132,7 +133,7 @@ static void explain_socket(uint32_t queue, int err, char why[static CLV_REASON_M
 			 clv_strerror(err));
 }
 
-/* Bind every queue of a link at its rung.  Returns 0, or an error with the reason. */
+/* Bind every queue of an interface in its mode.  Returns 0, or an error with the reason in why. */
 static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interface,
 		       char why[static CLV_REASON_MAX])
 {
@@ -145,7 +146,7 @@ static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interfac
 		err = add_socket(daemon, interface, queue,
 				 is_zerocopy ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY);
 		if (err && is_zerocopy && !queue) {
-			/* The usual refusal: nothing is bound yet that would have to go first. */
+			/* The usual case, in which no bound socket must be closed first. */
 			snprintf(why, CLV_REASON_MAX, "the driver takes no zero-copy socket: %s",
 				 clv_strerror(err));
 			clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_COPY,
@@ -164,7 +165,7 @@ static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interfac
 	return err;
 }
 
-/* From a rung whose sockets could not be had to the next one.  None of them is open any more. */
+/* Go from a mode whose sockets could not be opened to the next one.  None of them is open now. */
 static void fall_back(struct clv_daemon *daemon, struct clv_interface *interface, const char *why)
 {
 	switch (interface->mode) {
@@ -184,7 +185,7 @@ static void fall_back(struct clv_daemon *daemon, struct clv_interface *interface
 	}
 }
 
-/* One packet memory for each worker, for the queues that will be its. */
+/* Open one port with packet memory for each worker, for the queues it will get. */
 static int open_ports(struct clv_daemon *daemon)
 {
 	uint32_t queue, sockets[CLV_WORKERS_MAX] = { 0 };
@@ -231,7 +232,7 @@ void clv_datapath_close_sockets(struct clv_daemon *daemon)
 	}
 }
 
-/* Drivers let go of zero-copy sockets some time after they are closed, and only under a program. */
+/* Drivers release closed zero-copy sockets later, and only while a program is attached. */
 void clv_datapath_wait_for_drivers(const struct clv_daemon *daemon)
 {
 	uint32_t queue;
@@ -253,8 +254,8 @@ void clv_datapath_wait_for_drivers(const struct clv_daemon *daemon)
 }
 
 /*
- * Give each worker the sockets of its queues.  Where a link does not get all of its own they are
- * all closed, it steps down, and they are opened anew: sockets cannot be taken out of a port.
+ * Open the sockets of each worker's queues.  When an interface does not get all of its sockets, it
+ * falls back, and all sockets are closed and opened again: they cannot be removed from a port.
  */
 int clv_datapath_open_sockets(struct clv_daemon *daemon)
 {
@@ -279,9 +280,9 @@ again:
 	return 0;
 }
 
-/* ---- how far ---- */
+/* ---- what the configuration requires ---- */
 
-/* Whether a link got as far as the configuration demands. */
+/* Whether an interface reached the mode that the configuration requires. */
 static bool is_sufficient(const struct clv_daemon *daemon, const struct clv_interface *interface)
 {
 	switch (daemon->config.datapath) {
@@ -298,7 +299,7 @@ static bool is_sufficient(const struct clv_daemon *daemon, const struct clv_inte
 
 int clv_datapath_check_required(struct clv_daemon *daemon)
 {
-	const char *asked = clv_config_datapath_name(
+	const char *required = clv_config_datapath_name(
 		(enum clv_config_datapath)daemon->config.datapath);
 	size_t i;
 	int mode;
@@ -310,8 +311,8 @@ int clv_datapath_check_required(struct clv_daemon *daemon)
 		if (is_sufficient(daemon, interface))
 			continue;
 		n = snprintf(daemon->error, sizeof(daemon->error),
-			     "datapath = %s, but %s only reaches %s", asked, interface->nic.name,
-			     clv_datapath_mode_name(interface->mode));
+			     "datapath = %s, but %s only supports %s", required,
+			     interface->nic.name, clv_datapath_mode_name(interface->mode));
 		for (mode = 0; mode < CLV_DATAPATH_MODES; mode++)
 			if (*interface->why[mode] && n > 0 && (size_t)n < sizeof(daemon->error))
 				n += snprintf(daemon->error + n, sizeof(daemon->error) - (size_t)n,
@@ -321,7 +322,7 @@ int clv_datapath_check_required(struct clv_daemon *daemon)
 	if (!daemon->interfaces_len && daemon->config.datapath != CLV_CONFIG_DATAPATH_AUTO &&
 	    daemon->config.datapath != CLV_CONFIG_DATAPATH_SOCK) {
 		snprintf(daemon->error, sizeof(daemon->error),
-			 "datapath = %s, but no Ethernet interface is up", asked);
+			 "datapath = %s, but no Ethernet interface is up", required);
 		return -ENODEV;
 	}
 	return 0;

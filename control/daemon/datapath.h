@@ -2,9 +2,9 @@
 /*
  * datapath - attach the XDP program to interfaces and open AF_XDP sockets on their queues.
  *
- * Each interface gets the best datapath mode it supports: zero-copy, copy, generic XDP, or none, when
- * the kernel's sockets receive its packets.  Every fallback is logged with its reason, which stays in
- * struct clv_interface.
+ * Each interface gets the best datapath mode it supports: zero-copy, copy, generic XDP, or none,
+ * when the kernel's sockets receive its packets.  Every fallback is logged with its reason, which
+ * stays in struct clv_interface.
  *
  * Threading: control, while no worker holds a socket of these interfaces.
  * Order: 1. attach, each interface  2. open_sockets  3. when the sockets are closed: detach, each
@@ -18,24 +18,24 @@
 const char *clv_datapath_mode_name(enum clv_datapath_mode mode);
 
 /*
- * Attach the XDP program in the best mode that works and the configuration allows.  Where none does,
- * link_fd stays -1.
+ * Attach the XDP program in the best mode that works and the configuration allows.  Where none
+ * does, link_fd stays -1.
  */
 void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface);
 
 void clv_datapath_detach(struct clv_interface *interface);
 
 /*
- * Record and log that an interface falls back to a lesser mode.  The caller closes what it has open in
- * the old mode.
+ * Record and log that an interface falls back to a lesser mode.  The caller closes what it has open
+ * in the old mode.
  * why: copies.
  */
 void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_mode from,
 			    enum clv_datapath_mode to, const char *why);
 
 /*
- * Open an AF_XDP port for each worker, with the sockets of its queues, in daemon->workers[].xsk.  An
- * interface that does not get all its sockets falls back.
+ * Open an AF_XDP port for each worker, with the sockets of its queues, in daemon->workers[].xsk.
+ * An interface that does not get all its sockets falls back.
  * Returns 0, or an error number with one line in daemon->error when there is no memory for packets;
  * ports may be open then.
  */
@@ -45,8 +45,8 @@ int clv_datapath_open_sockets(struct clv_daemon *daemon);
 void clv_datapath_close_sockets(struct clv_daemon *daemon);
 
 /*
- * Wait until drivers have released the closed sockets.  They do so some time later, and only while the
- * program is attached: call this before detach.
+ * Wait until drivers have released the closed sockets.  They do so some time later, and only while
+ * the program is attached: call this before detach.
  */
 void clv_datapath_wait_for_drivers(const struct clv_daemon *daemon);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * host_ops - clv_host_ops of culvertd: BPF maps, rtnetlink, kernel ports, the system's resolver.
+ * host_ops - culvertd's implementation of clv_host_ops: BPF maps, rtnetlink, ports, DNS.
  *
  * Threading: control.
  */
@@ -9,7 +9,7 @@
 
 #include "control/host/host.h"
 
-/* The functions take a struct clv_daemon as host.  Lives as long as the program. */
+/* Their host is a struct clv_daemon.  Lives as long as the program. */
 const struct clv_host_ops *clv_host_ops_of_daemon(void);
 
 #endif

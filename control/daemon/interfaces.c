@@ -14,13 +14,13 @@
 #include <string.h>
 
 enum {
-	CIDS_PER_CONN = 8,	 /* active at a time, with those being retired */
+	CIDS_PER_CONN = 8,	 /* at a time, including those being retired */
 	LISTENER_ENTRIES = 4096, /* local addresses times ports */
 	DENIED_ENTRIES = 65536,
-	LAST_STEPS = 16, /* of a worker whose sockets are about to go */
+	LAST_STEPS = 16, /* of a worker whose sockets are about to be closed */
 };
 
-/* ---- which interfaces ---- */
+/* ---- choice ---- */
 
 static int add_interface(struct clv_daemon *daemon, const struct clv_nic *nic)
 {
@@ -38,7 +38,7 @@ static int add_interface(struct clv_daemon *daemon, const struct clv_nic *nic)
 	return 0;
 }
 
-/* VLAN devices and members of bridges and bonds are served by the device below or above. */
+/* VLAN devices and members of bridges and bonds are served by the underlying or master device. */
 static bool is_candidate(const struct clv_nic *nic)
 {
 	return nic->flags & IFF_UP && !(nic->flags & IFF_LOOPBACK) &&
@@ -56,8 +56,8 @@ static int choose_named(struct clv_daemon *daemon, const struct clv_nic *nics, i
 			if (strcmp(nics[k].name, names->items[i]) == 0)
 				break;
 		if (k == n) {
-			snprintf(daemon->error, sizeof(daemon->error), "interfaces: there is no %s",
-				 names->items[i]);
+			snprintf(daemon->error, sizeof(daemon->error),
+				 "interfaces: %s does not exist", names->items[i]);
 			return -ENODEV;
 		}
 		if (add_interface(daemon, &nics[k])) {
@@ -109,8 +109,8 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 	int err;
 
 	/*
-	 * A worker sends from sockets of its own, so it needs a queue of every interface: the one
-	 * with the fewest bounds them all.
+	 * A worker sends from sockets of its own, so it needs a queue on every interface: the
+	 * interface with the fewest queues limits the number of workers.
 	 */
 	for (i = 0; i < daemon->interfaces_len; i++) {
 		const struct clv_nic *nic = &daemon->interfaces[i].nic;
@@ -187,7 +187,7 @@ int clv_interfaces_open(struct clv_daemon *daemon)
 	return clv_datapath_check_required(daemon);
 }
 
-/* ---- interfaces that come and go ---- */
+/* ---- changes ---- */
 
 static const struct clv_nic *nic_by_index(const struct clv_nic *nics, int n, int ifindex)
 {
@@ -209,7 +209,7 @@ static struct clv_interface *interface_by_name(struct clv_daemon *daemon, const 
 	return NULL;
 }
 
-/* What may be another while the interface is the same: sockets are bound by its name. */
+/* Update what may change on an interface: its name, by which sockets are bound, and its MTU. */
 static void refresh(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
 {
 	size_t i;
@@ -229,7 +229,7 @@ static void refresh(struct clv_daemon *daemon, const struct clv_nic *nics, int n
 	}
 }
 
-/* A link whose interface is gone keeps its number and its name, by which it may come back. */
+/* An interface that is gone keeps its entry: it may come back under the same name. */
 static void forget(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	clv_log(CLV_LOG_WARN, "interface_gone", "if=%s", interface->nic.name);
@@ -240,7 +240,7 @@ static void forget(struct clv_daemon *daemon, struct clv_interface *interface)
 	interface->nic.ifindex = 0;
 }
 
-/* Every worker sends by a queue of its own on each interface. */
+/* An interface can be used only with a queue for each worker. */
 static void attach_late(struct clv_daemon *daemon, struct clv_interface *interface,
 			const struct clv_nic *nic)
 {
@@ -251,13 +251,13 @@ static void attach_late(struct clv_daemon *daemon, struct clv_interface *interfa
 	clv_datapath_attach(daemon, interface);
 	if (interface->link_fd < 0 || interface->queues >= daemon->workers_len)
 		return;
-	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart plans anew",
+	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart makes a new plan",
 		 interface->queues, daemon->workers_len);
 	clv_datapath_detach(interface);
 	clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
 }
 
-/* The link that an interface means: one of its name that lost its own, or a new one. */
+/* Returns the entry for an interface: the one of its name whose interface is gone, or a new one. */
 static struct clv_interface *interface_for(struct clv_daemon *daemon, const struct clv_nic *nic)
 {
 	struct clv_interface *interface = interface_by_name(daemon, nic->name);
@@ -279,7 +279,7 @@ static bool is_known(const struct clv_daemon *daemon, int ifindex)
 	return false;
 }
 
-/* What there is to do, before anything is done about it: standing still costs datagrams. */
+/* Whether nothing is to be attached or forgotten.  Checked first: a pause costs datagrams. */
 static bool is_up_to_date(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
 {
 	size_t i;
@@ -320,7 +320,7 @@ static void attach_and_forget(struct clv_daemon *daemon, const struct clv_nic *n
 	}
 }
 
-/* What the sockets have taken in is used; what comes while there are none, XDP drops and counts. */
+/* Process what the sockets have received; what arrives without sockets XDP drops and counts. */
 static void take_sockets(struct clv_daemon *daemon)
 {
 	uint64_t now_ns = clv_clock_now_ns();
@@ -369,7 +369,7 @@ bool clv_interfaces_follow(struct clv_daemon *daemon)
 	n = nics ? clv_nic_list(nics, CLV_NIC_MAX) : -ENOMEM;
 	if (n < 0) {
 		clv_log(CLV_LOG_ERROR, "interfaces_not_followed",
-			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(n));
+			"err=\"%s\" hint=\"retried in a second\"", clv_strerror(n));
 		daemon->loop.has_interface_changes = true;
 	} else {
 		refresh(daemon, nics, n);

@@ -19,7 +19,7 @@ int clv_listeners_probe_steering(struct clv_daemon *daemon)
 	struct clv_steer *steer;
 	int err;
 
-	/* Loaded for good when the map it looks into is there; now only to know whether it may be. */
+	/* Only a test: it is loaded again when the map that it uses exists. */
 	err = clv_steer_open(-1, 1, &steer, daemon->error, sizeof(daemon->error));
 	daemon->is_steered = !err;
 	if (!err)
@@ -28,12 +28,12 @@ int clv_listeners_probe_steering(struct clv_daemon *daemon)
 		return err;
 	else
 		clv_log(CLV_LOG_WARN, "one_worker",
-			"because=\"%s\" hint=\"packets cannot be steered among more\"",
+			"because=\"%s\" hint=\"packets cannot be steered to several workers\"",
 			daemon->error);
 	return 0;
 }
 
-/* With SO_REUSEPORT another program of the same user would get its share of our packets unnoticed. */
+/* With SO_REUSEPORT another program of the same user could get part of our packets unnoticed. */
 static int probe_port(struct clv_daemon *daemon, const struct clv_sock_bind_params *params)
 {
 	struct clv_sock_bind_params alone = *params;
@@ -62,7 +62,7 @@ static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l
 	int err;
 
 	err = probe_port(daemon, &params);
-	/* Control's first: the steering programs count on the order of joining. */
+	/* Control's first: the steering programs depend on the order. */
 	for (i = 0; i <= daemon->workers_len && !err; i++) {
 		err = clv_sock_bind_udp(&params, &l->socks[i], &l->local);
 		if (err)
@@ -84,14 +84,14 @@ static int steer(struct clv_daemon *daemon, struct clv_daemon_listener *l)
 			     sizeof(daemon->error));
 	if (err)
 		return err;
-	/* Without XDP the first steering program brings the map that all use. */
+	/* Without XDP the first steering program creates the map that all use. */
 	if (daemon->maps.fds.conns < 0)
 		daemon->maps.fds.conns = clv_steer_conns_fd(l->steer);
 	return clv_steer_attach(l->steer, l->socks, 1 + (size_t)daemon->workers_len, daemon->error,
 				sizeof(daemon->error));
 }
 
-/* Sockets get the same numbers in every port: that of their listener. */
+/* A socket has the same number in every port: that of its listener. */
 static int add_to_port(struct clv_daemon *daemon, struct clv_port *port, int fd,
 		       const struct clv_endpoint *local, uint32_t expected)
 {

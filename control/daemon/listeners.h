@@ -21,7 +21,8 @@ int clv_listeners_probe_steering(struct clv_daemon *daemon);
 
 /*
  * Open control's and the workers' socket ports, and the sockets of all listeners in them.
- * Returns 0, or an error number with one line in daemon->error; clv_listeners_close removes the rest.
+ * Returns 0, or an error number with one line in daemon->error; clv_listeners_close removes the
+ * rest.
  */
 int clv_listeners_open(struct clv_daemon *daemon);
 void clv_listeners_close(struct clv_daemon *daemon);

@@ -18,7 +18,7 @@
 enum {
 	STEPS_PER_TURN = 64,
 	TICK_MSEC = 1000,
-	DEBOUNCE_MSEC = 20, /* routing daemons change many routes at a time */
+	DEBOUNCE_MSEC = 20, /* routing daemons change many routes at once */
 	STOP_MSEC = 3000,
 };
 
@@ -36,7 +36,7 @@ static bool may_sleep(struct clv_daemon *daemon)
 
 static void on_next(uv_timer_t *timer)
 {
-	(void)timer; /* the step is taken before the loop sleeps again */
+	(void)timer; /* on_prepare runs before the loop sleeps again */
 }
 
 static void set_next_timer(struct clv_daemon *daemon, uint64_t now_ns)
@@ -55,10 +55,10 @@ static void set_next_timer(struct clv_daemon *daemon, uint64_t now_ns)
 
 static void on_busy(uv_idle_t *idle)
 {
-	(void)idle; /* its presence keeps the loop from sleeping */
+	(void)idle; /* an active idle handle keeps the loop from sleeping */
 }
 
-/* Before the loop sleeps: do what there is to do, and arm what will wake us. */
+/* Before the loop sleeps: run the control core until it is idle, and set its next timer. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct clv_daemon *daemon = prepare->data;
@@ -84,7 +84,8 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_port(uv_poll_t *poll, int status, int events)
 {
-	(void)poll, (void)status, (void)events; /* read by the step, before the loop sleeps again */
+	(void)poll, (void)status,
+		(void)events; /* on_prepare reads it before the loop sleeps again */
 }
 
 static void on_wake(uv_poll_t *poll, int status, int events)
@@ -125,10 +126,10 @@ static void take_changes(struct clv_daemon *daemon, unsigned changes)
 		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", daemon->error);
 	if (changes & CLV_ROUTES_LINKS)
 		daemon->loop.has_interface_changes =
-			true; /* announced in many pieces: looked at next tick */
+			true; /* reported piecemeal: handled at the next tick */
 	if (!(changes & CLV_ROUTES_HOPS))
 		return;
-	/* The first at once: datagrams wait for a neighbour.  What follows soon, together. */
+	/* The first change at once: datagrams wait for a neighbour.  Those that follow, together. */
 	daemon->loop.has_route_changes = true;
 	if (!uv_is_active((uv_handle_t *)&daemon->loop.debounce))
 		on_debounced(&daemon->loop.debounce);
@@ -219,7 +220,7 @@ static void on_stop(uv_signal_t *handle, int signal)
 	clv_control_stop(daemon->control, clv_clock_now_ns());
 }
 
-/* Replace the policy everywhere; the kernel's table first, it only ever sees packets to drop. */
+/* Replace the policy everywhere.  The kernel's table comes first: it is only consulted to drop. */
 static int replace_policy(struct clv_daemon *daemon, const struct clv_config *config)
 {
 	struct clv_policy *policy;
@@ -276,7 +277,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 	if (daemon->options.log_level < 0)
 		clv_log_set_level((enum clv_log_level)config.log_level);
 
-	/* What was applied is now ours, what was replaced goes with the new one's remains. */
+	/* Keep what was applied; the old values are freed with the rest of the new ones. */
 	daemon->config.log_level = config.log_level;
 	list = daemon->config.allow;
 	daemon->config.allow = config.allow;
@@ -291,7 +292,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
 }
 
-/* ---- life ---- */
+/* ---- open, run, close ---- */
 
 int clv_loop_open(struct clv_daemon *daemon)
 {
@@ -341,7 +342,7 @@ static void start_handles(struct clv_daemon *daemon)
 	uv_signal_start(&l->on_hup, on_reload, SIGHUP);
 }
 
-/* Nothing of the loop may call the core any more when it is closed. */
+/* After this no callback can reach the core, which is closed next. */
 static void close_handles(struct clv_daemon *daemon)
 {
 	struct clv_loop *l = &daemon->loop;
@@ -373,7 +374,7 @@ void clv_loop_run(struct clv_daemon *daemon)
 static void close_handle(uv_handle_t *handle, void *user)
 {
 	(void)user;
-	/* The resolver closes its own. */
+	/* The resolver closes its own handles. */
 	if (!uv_is_closing(handle))
 		uv_close(handle, NULL);
 }

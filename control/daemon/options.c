@@ -31,7 +31,7 @@ static const struct option long_options[] = {
 	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
-	/* Options of earlier versions, which getopt would take for abbreviations: see renames. */
+	/* Renamed options, which getopt would otherwise accept as abbreviations of the new ones. */
 	{ "state", optional_argument, NULL, OPT_RENAMED },
 	{ "run", optional_argument, NULL, OPT_RENAMED },
 	{ "log", optional_argument, NULL, OPT_RENAMED },
@@ -144,8 +144,8 @@ int clv_options_parse(int argc, char *const argv[], struct clv_options *out, cha
 	};
 	int err, opt;
 
-	opterr = 0; /* messages are ours */
-	optind = 0; /* start over, whatever was parsed before */
+	opterr = 0; /* we print the messages */
+	optind = 0; /* reset the state of an earlier parse */
 	while ((opt = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
 		if (opt == OPT_RENAMED)
 			return refuse_renamed(argv[optind - 1], error, error_len);

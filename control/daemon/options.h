@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * options - the command line of culvertd.
+ * options - parse the command line of culvertd.
  *
  * Threading: start-up, one thread (getopt_long keeps state of its own).
  */
@@ -40,7 +40,7 @@ struct clv_options {
 int clv_options_parse(int argc, char *const argv[], struct clv_options *out, char *error,
 		      size_t error_len);
 
-/* An option that earlier versions called otherwise: an error that names the new one. */
+/* An option that was renamed.  The old name is an error that names the new one. */
 struct clv_options_rename {
 	const char *old_name, *new_name; /* with their dashes */
 };
@@ -51,7 +51,7 @@ const struct clv_options_rename *clv_options_renames(size_t *len);
 /* The text that --help prints; lives as long as the program. */
 const char *clv_options_help(void);
 
-/* The number of a level's name ("error", "warn", "info", "debug"), or -1. */
+/* Returns the level of a name ("error", "warn", "info", "debug"), or -1. */
 int clv_log_level_parse(const char *text);
 
 #endif

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 enum {
-	FDS_BESIDE_TUNNELS = 1024,
-	LOW_PORTS_END = 1024, /* ports below take a capability */
+	FDS_BESIDE_TUNNELS = 1024, /* for sockets, maps, files */
+	LOW_PORTS_END = 1024,	   /* lower ports need a capability */
 };
 
 void clv_process_open_standard_files(void)
@@ -26,7 +26,7 @@ void clv_process_open_standard_files(void)
 		close(fd);
 }
 
-/* A tunnel over kernel sockets takes a descriptor, and so does a held port. */
+/* A tunnel over kernel sockets needs a descriptor, and so does a reserved port. */
 void clv_process_raise_limits(const struct clv_daemon *daemon)
 {
 	const rlim_t wanted = (rlim_t)daemon->config.limits.tunnels_max * daemon->workers_len +

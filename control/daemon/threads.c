@@ -24,12 +24,12 @@
 enum {
 	MAILBOX_BYTES = 1 << 20,
 	HANDOFF_BYTES = 1 << 20,
-	SILENT_TICKS_MAX = 5, /* seconds; a woken thread that lives takes a turn at once */
+	SILENT_TICKS_MAX = 5, /* seconds; a healthy thread makes a turn as soon as it is woken */
 };
 
 /* ---- workers ---- */
 
-/* Where the memory of what is opened next should be; -1: wherever its first user runs. */
+/* Set the NUMA node for memory that is allocated next; -1: the node of its first user. */
 static void prefer_node(int node)
 {
 	if (numa_available() >= 0)
@@ -142,7 +142,7 @@ void clv_threads_close(struct clv_daemon *daemon)
 
 /* ---- threads ---- */
 
-/* Sleep until something comes or the next timer is due. */
+/* Sleep until something arrives or the next timer is due. */
 static void sleep_until_work(struct clv_worker_thread *thread, uint64_t now_ns)
 {
 	struct pollfd fds[] = {
@@ -153,7 +153,7 @@ static void sleep_until_work(struct clv_worker_thread *thread, uint64_t now_ns)
 	uint64_t ticks, next_ns = clv_worker_next_ns(thread->worker);
 	struct timespec wait = { 0 };
 
-	/* A full ring says nothing when it has room again. */
+	/* A full ring does not signal when it has room again. */
 	if (clv_mailbox_backlog(thread->events) && next_ns > now_ns + CLV_MSEC)
 		next_ns = now_ns + CLV_MSEC;
 	if (next_ns > now_ns) {
@@ -161,7 +161,7 @@ static void sleep_until_work(struct clv_worker_thread *thread, uint64_t now_ns)
 		wait.tv_nsec = (long)((next_ns - now_ns) % CLV_SEC);
 	}
 	ppoll(fds, sizeof(fds) / sizeof(fds[0]), next_ns == CLV_TIMER_NEVER ? NULL : &wait, NULL);
-	/* Errors show as readable, too, and would make the loop spin. */
+	/* Errors also count as readable and would make the loop spin: log them. */
 	if (fds[0].revents && read(thread->wake_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		clv_log(CLV_LOG_ERROR, "wake_fd", "worker=%u err=\"%s\"", thread->id,
 			clv_strerror(-errno));
@@ -198,7 +198,7 @@ static void *run_worker(void *arg)
 
 	snprintf(name, sizeof(name), "clv-worker-%u", thread->id);
 	pthread_setname_np(pthread_self(), name);
-	prctl(PR_SET_TIMERSLACK, 1000UL); /* else a pause is 50 us longer than it says */
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* in ns; the default makes pauses 50 us longer */
 	err = clv_slice_set(thread->slice_ns);
 	if (err)
 		clv_log(CLV_LOG_WARN, "no_slice", "worker=%u err=\"%s\"", thread->id,
@@ -211,7 +211,7 @@ static void *run_worker(void *arg)
 		work = clv_worker_step(thread->worker, now_ns);
 		switch (clv_pace_next(&pace, work, now_ns, &pause_ns)) {
 		case CLV_PACE_STEP:
-			if (!work) /* looking on: whoever else has something to do here goes first */
+			if (!work) /* spinning: let other threads of this core go first */
 				sched_yield();
 			break;
 		case CLV_PACE_PAUSE:
@@ -249,9 +249,9 @@ int clv_threads_start(struct clv_daemon *daemon)
 	uint16_t i;
 	int err = 0;
 
-	/* Signals are the loop's. */
+	/* Signals are handled by the control loop. */
 	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* but for what the sandbox says of the thread itself */
+	sigdelset(&all, SIGSYS); /* except those that the sandbox raises in the thread itself */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	for (i = 0; i < daemon->workers_len && !err; i++) {
 		struct clv_worker_thread *thread = &daemon->workers[i];

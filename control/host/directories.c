@@ -45,7 +45,7 @@ int clv_directories_make(const char *path, unsigned mode)
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-/* Whether path still leads to the open file: its last owner may have removed it meanwhile. */
+/* Whether path still names the open file: its last owner may have removed it. */
 static bool is_there(const char *path, int fd)
 {
 	struct stat there, mine;
@@ -54,7 +54,7 @@ static bool is_there(const char *path, int fd)
 	       there.st_dev == mine.st_dev;
 }
 
-/* Returns a locked file that path leads to, -EBUSY (another process has it), or another -errno. */
+/* Open and lock the file at path.  Returns it, -EBUSY (another process has it), or -errno. */
 static int open_locked(const char *path)
 {
 	int err, fd;
@@ -149,7 +149,7 @@ static int read_secret(const char *path, uint8_t secret[static CLV_SECRET_LEN])
 	return n == SECRET_TEXT_LEN + 1 ? decode(text, secret) : CLV_ESYNTAX;
 }
 
-/* Complete under another name first: a reader sees all of it or nothing. */
+/* Write under another name first, then rename: readers see the complete file or none. */
 static int write_secret(const char *path, const uint8_t secret[static CLV_SECRET_LEN])
 {
 	char text[SECRET_TEXT_LEN + 2], draft[PATH_MAX];
@@ -196,7 +196,7 @@ int clv_directories_secret(const char *state_dir, uint8_t secret[static CLV_SECR
 	}
 	if (err)
 		snprintf(error, error_len, "%s: %s", path,
-			 err == CLV_ESYNTAX ? "damaged; remove it to have a new one made"
+			 err == CLV_ESYNTAX ? "damaged; remove it, and a new one is made"
 					    : clv_strerror(err));
 	else
 		memcpy(secret, fresh, sizeof(fresh));

@@ -4,7 +4,7 @@
  *
  *   STATE/secret         32 random bytes, hexadecimal; tokens and stateless resets depend on it
  *   RUN/culvertd.lock    locked while a daemon runs; holds its process ID
- *   RUN/control.sock     made by ctl
+ *   RUN/control.sock     made by control/admin/ctl
  *
  * Threading: start-up, one thread.
  */

@@ -12,15 +12,15 @@
 #include <unistd.h>
 
 enum {
-	/* Foreign ports stepped over in one take; beyond that the range is as good as full. */
+	/* Ports of other programs skipped in one search; after so many the range counts as full. */
 	FOREIGN_MAX = 1024,
 };
 
-/* The range on one local address.  An fd says that the port is ours. */
+/* The port range on one local address. */
 struct range {
 	uint8_t addr[16];
 	uint32_t used;
-	int *fds; /* one for each port, -1: free */
+	int *fds; /* one per port, -1: not ours */
 };
 
 struct clv_egress_pool {
@@ -77,7 +77,7 @@ static struct range *find_range(struct clv_egress_pool *pool, const uint8_t addr
 	return NULL;
 }
 
-/* A range for an address that had none; addresses come and go, an empty range makes room. */
+/* Make a range for an address, reusing an unused one when all are taken: addresses come and go. */
 static struct range *new_range(struct clv_egress_pool *pool, const uint8_t addr[static 16])
 {
 	struct range *r = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * egress - local ports toward targets: taken from the configured range, held from the kernel.
+ * egress - allocate local ports for packets to targets, from the configured range.
  *
- * The search starts at a random port, so that the next one cannot be guessed (RFC 6056).  Ports
- * that other programs hold are stepped over.
+ * The search starts at a random port, so that the next one cannot be guessed (RFC 6056), and skips
+ * ports that other programs hold.
  *
  * Threading: control.
  */
@@ -23,7 +23,7 @@ enum {
 
 /* min, max: host order, inclusive.  Returns 0 and fills *out, CLV_ERANGE or -ENOMEM. */
 int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out);
-/* The sockets of ports that were not given back are closed, too. */
+/* Also closes the sockets of ports that were not given back. */
 void clv_egress_close(struct clv_egress_pool *pool);
 
 /*

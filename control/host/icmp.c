@@ -21,14 +21,14 @@ enum {
 	HEAD_LEN = 8,
 	IP4_LEN = 20,
 	IP6_LEN = 40,
-	PORTS_LEN = 4, /* all that is read of the quoted UDP header */
+	PORTS_LEN = 4, /* the part of the quoted UDP header that is read */
 	IP4_OFFSET_MASK = 0x1fff,
-	TURNS_MAX = 64, /* messages read in one go */
+	MESSAGES_MAX = 64, /* read in one call */
 	MESSAGE_MAX = 1500,
 	RECEIVE_BYTES = 1 << 18,
 };
 
-/* What <linux/icmp.h> calls so; it does not go together with <netinet/ip_icmp.h>. */
+/* ICMP_FILTER of <linux/icmp.h>, which conflicts with <netinet/ip_icmp.h>. */
 enum { RAW_ICMP_FILTER = 1 };
 
 struct clv_icmp {
@@ -39,7 +39,7 @@ struct clv_icmp {
 
 /* ---- reading ---- */
 
-/* RFC 1191 section 7.1: for routers that do not say their MTU, the next usual one below. */
+/* RFC 1191 section 7.1: the next common MTU below, for routers that do not report theirs. */
 static uint32_t plateau_below(uint32_t packet_len)
 {
 	static const uint16_t plateaus[] = { 32000, 17914, 8166, 4352, 2002, 1492, 1006 };
@@ -50,7 +50,7 @@ static uint32_t plateau_below(uint32_t packet_len)
 	return CLV_ICMP_MTU_MIN4;
 }
 
-/* Sets the MTU of an error about size; an MTU that the packet did fit is a lie or a mistake. */
+/* Set the MTU of an error about size.  An MTU that the packet fits is forged or wrong. */
 static int set_mtu(struct clv_icmp_error *e, uint32_t mtu, uint32_t least, uint32_t packet_len)
 {
 	e->mtu = mtu < least ? least : mtu;
@@ -191,7 +191,7 @@ int clv_icmp_fd(const struct clv_icmp *icmp, int family)
 	return family == 4 ? icmp->fd4 : icmp->fd6;
 }
 
-static bool may_look(struct clv_icmp *icmp, uint64_t now_ns)
+static bool is_within_limit(struct clv_icmp *icmp, uint64_t now_ns)
 {
 	if (clv_bucket_has_limit(&icmp->messages) && clv_bucket_take(&icmp->messages, now_ns))
 		return true;
@@ -199,7 +199,7 @@ static bool may_look(struct clv_icmp *icmp, uint64_t now_ns)
 	return false;
 }
 
-/* An IPv4 raw socket hands over the IP header too; the kernel has checked it. */
+/* An IPv4 raw socket also delivers the IP header, which the kernel has checked. */
 static const uint8_t *skip_ip4(const uint8_t *bytes, size_t *len)
 {
 	size_t header_len = *len ? (size_t)(bytes[0] & 0x0f) * 4 : 0;
@@ -211,20 +211,20 @@ static const uint8_t *skip_ip4(const uint8_t *bytes, size_t *len)
 }
 
 static void receive(struct clv_icmp *icmp, bool is_v6, uint64_t now_ns,
-		    void (*said)(void *user, const struct clv_icmp_error *error), void *user)
+		    void (*on_error)(void *user, const struct clv_icmp_error *error), void *user)
 {
 	const int fd = is_v6 ? icmp->fd6 : icmp->fd4;
 	uint8_t bytes[MESSAGE_MAX];
 	struct clv_icmp_error error;
 
-	for (int i = 0; i < TURNS_MAX && fd >= 0; i++) {
+	for (int i = 0; i < MESSAGES_MAX && fd >= 0; i++) {
 		const uint8_t *message = bytes;
 		ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
 		size_t len = (size_t)got;
 
 		if (got < 0)
 			return;
-		if (!may_look(icmp, now_ns))
+		if (!is_within_limit(icmp, now_ns))
 			continue;
 		if (len <= sizeof(bytes) && !is_v6)
 			message = skip_ip4(bytes, &len);
@@ -233,15 +233,15 @@ static void receive(struct clv_icmp *icmp, bool is_v6, uint64_t now_ns,
 			continue;
 		}
 		clv_count(icmp->counters, CLV_COUNT_ICMP_SEEN);
-		said(user, &error);
+		on_error(user, &error);
 	}
 }
 
 void clv_icmp_receive(struct clv_icmp *icmp, uint64_t now_ns,
-		      void (*said)(void *user, const struct clv_icmp_error *error), void *user)
+		      void (*on_error)(void *user, const struct clv_icmp_error *error), void *user)
 {
-	receive(icmp, false, now_ns, said, user);
-	receive(icmp, true, now_ns, said, user);
+	receive(icmp, false, now_ns, on_error, user);
+	receive(icmp, true, now_ns, on_error, user);
 }
 
 /* ---- sending ---- */
@@ -264,7 +264,7 @@ static void put_source(struct msghdr *header, const uint8_t source[16], bool is_
 	header->msg_controllen = CMSG_SPACE(is_v4 ? sizeof(info4) : sizeof(info6));
 }
 
-/* The kernel adds the IP header, and to ICMPv6 the checksum with its pseudo-header. */
+/* The kernel adds the IP header, and for ICMPv6 the checksum, which covers a pseudo-header. */
 static void fill_head(uint8_t head[HEAD_LEN], bool is_v4, uint32_t mtu, const uint8_t *quote,
 		      size_t len)
 {

@@ -9,19 +9,19 @@
 #include <string.h>
 
 enum {
-	NEIGHS_MAX = 16384, /* when full all are forgotten and asked anew */
-	RETRY_BATCH = 64,   /* failed ones asked again at a time */
+	NEIGHS_MAX = 16384, /* when full, all are forgotten and resolved again */
+	RETRY_BATCH = 64,   /* failed neighbours resolved again per call */
 	RETRIES_MAX = 40,
 };
 
 #define RETRY_NS (5 * CLV_SEC)
 
-int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *questions,
+int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *requests,
 			const uint64_t seed[static 2])
 {
 	int err;
 
-	*ns = (struct clv_neighbours){ .questions = questions };
+	*ns = (struct clv_neighbours){ .requests = requests };
 	ns->list = calloc(NEIGHS_MAX, sizeof(*ns->list));
 	if (!ns->list)
 		return -ENOMEM;
@@ -39,10 +39,10 @@ void clv_neighbours_fini(struct clv_neighbours *ns)
 
 	if (!ns->list)
 		return;
-	/* Those kept resolved for us become ordinary ones again. */
+	/* Make managed neighbours ordinary ones again. */
 	for (i = 0; i < ns->len; i++)
-		if (ns->list[i].is_kept)
-			clv_rtnl_resolve(ns->questions, ns->list[i].key.ifindex,
+		if (ns->list[i].is_managed)
+			clv_rtnl_resolve(ns->requests, ns->list[i].key.ifindex,
 					 ns->list[i].key.addr, false);
 	clv_table_fini(&ns->index_of);
 	free(ns->list);
@@ -61,13 +61,13 @@ void clv_neighbours_forget(struct clv_neighbours *ns)
 	ns->len = 0;
 }
 
-/* Use what the kernel says of a neighbour.  Returns whether a hop through it is different now. */
+/* Update a neighbour with what the kernel reports.  Returns whether a hop through it changed. */
 static bool update(struct clv_neigh *n, const struct clv_neigh_facts *facts)
 {
 	uint8_t before = n->state;
 	bool is_moved;
 
-	/* Asked again, it is still the one that failed until it answers. */
+	/* A failed neighbour that is being resolved again stays failed until it responds. */
 	if (facts->state == CLV_NEIGH_RESOLVING && before == CLV_NEIGH_FAILED)
 		return false;
 	n->state = facts->state == CLV_NEIGH_NONE ? CLV_NEIGH_RESOLVING : (uint8_t)facts->state;
@@ -97,7 +97,7 @@ bool clv_neighbours_take(struct clv_neighbours *ns, const struct nlmsghdr *messa
 	if (message->nlmsg_type != RTM_DELNEIGH)
 		return update(n, &facts);
 
-	/* Whoever still needs it looks again, and so has it resolved again. */
+	/* Users that still need it look it up again, which starts resolution. */
 	clv_table_remove(&ns->index_of, &key);
 	*n = (struct clv_neigh){ 0 };
 	return true;
@@ -119,8 +119,8 @@ static struct clv_neigh *add(struct clv_neighbours *ns, const struct clv_neigh_k
 	return n;
 }
 
-const struct clv_neigh *clv_neighbours_look(struct clv_neighbours *ns,
-					    const struct clv_fib_answer *answer)
+const struct clv_neigh *clv_neighbours_lookup(struct clv_neighbours *ns,
+					      const struct clv_fib_answer *answer)
 {
 	struct clv_neigh_key key = { .ifindex = answer->oif };
 	struct clv_neigh_facts facts;
@@ -133,14 +133,14 @@ const struct clv_neigh *clv_neighbours_look(struct clv_neighbours *ns,
 	n = add(ns, &key);
 	if (!n)
 		return NULL;
-	n->is_kept = answer->has_gateway;
-	if (clv_rtnl_neigh(ns->questions, key.ifindex, key.addr, &facts) == 0 &&
+	n->is_managed = answer->has_gateway;
+	if (clv_rtnl_neigh(ns->requests, key.ifindex, key.addr, &facts) == 0 &&
 	    facts.state == CLV_NEIGH_READY) {
 		update(n, &facts);
-		if (!facts.is_stale && !n->is_kept)
+		if (!facts.is_stale && !n->is_managed)
 			return n;
 	}
-	clv_rtnl_resolve(ns->questions, key.ifindex, key.addr, n->is_kept);
+	clv_rtnl_resolve(ns->requests, key.ifindex, key.addr, n->is_managed);
 	return n;
 }
 
@@ -157,7 +157,7 @@ void clv_neighbours_retry(struct clv_neighbours *ns, uint64_t now_ns)
 		if (!n->retry_ns) {
 			n->retry_ns = now_ns + RETRY_NS;
 		} else if (now_ns >= n->retry_ns) {
-			clv_rtnl_resolve(ns->questions, n->key.ifindex, n->key.addr, n->is_kept);
+			clv_rtnl_resolve(ns->requests, n->key.ifindex, n->key.addr, n->is_managed);
 			n->retry_ns = now_ns + RETRY_NS;
 			n->tries++;
 			asked++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * neighbours - link addresses of the next hops in use, kept by the kernel's announcements.
+ * neighbours - link addresses of the next hops in use, updated by the kernel's notifications.
  *
- * Gateways are kept resolved by the kernel for us, where it can (NTF_EXT_MANAGED).
+ * The kernel keeps gateways resolved for us where it can (NTF_EXT_MANAGED).
  *
  * Threading: control.
  */
@@ -18,7 +18,7 @@
 #include "control/host/rtnl.h"
 #include "datapath/base/table.h"
 
-/* Key of the table. */
+/* Key of the hash table. */
 struct clv_neigh_key {
 	int32_t ifindex;
 	uint8_t addr[16];
@@ -27,36 +27,36 @@ struct clv_neigh_key {
 struct clv_neigh {
 	struct clv_neigh_key key; /* ifindex 0: forgotten */
 	uint8_t state;		  /* RESOLVING, READY or FAILED of enum clv_neigh_state */
-	bool is_kept;
-	uint8_t mac[6]; /* when READY */
+	bool is_managed;	  /* kept resolved by the kernel */
+	uint8_t mac[6];		  /* when READY */
 	uint8_t tries;
-	uint64_t retry_ns; /* 0: not decided yet */
+	uint64_t retry_ns; /* 0: not set yet */
 };
 
 struct clv_neighbours {
-	struct mnl_socket *questions; /* borrows */
+	struct mnl_socket *requests; /* borrows */
 	struct clv_table index_of;
 	struct clv_neigh *list;
 	size_t len, retry_pos;
-	bool is_reset; /* all were forgotten: every hop must be looked at again */
+	bool is_reset; /* all were forgotten: every hop must be looked up again */
 };
 
-/* questions: borrows.  seed: copies.  Returns 0 or -ENOMEM. */
-int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *questions,
+/* requests: borrows.  seed: copies.  Returns 0 or -ENOMEM. */
+int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *requests,
 			const uint64_t seed[static 2]);
 void clv_neighbours_fini(struct clv_neighbours *ns);
 
 /*
- * What is known of the next hop of a FIB answer; when that is nothing, resolution starts.
- * Lends until the next call.  NULL only when out of memory.
+ * Look up the next hop of a FIB answer.  Starts resolution if the hop is not known yet.
+ * Returns the neighbour, lent until the next call, or NULL when out of memory.
  */
-const struct clv_neigh *clv_neighbours_look(struct clv_neighbours *ns,
-					    const struct clv_fib_answer *answer);
+const struct clv_neigh *clv_neighbours_lookup(struct clv_neighbours *ns,
+					      const struct clv_fib_answer *answer);
 
-/* Take in RTM_NEWNEIGH or RTM_DELNEIGH.  Returns whether a hop in use is different now. */
+/* Process RTM_NEWNEIGH or RTM_DELNEIGH.  Returns whether a hop in use changed. */
 bool clv_neighbours_take(struct clv_neighbours *ns, const struct nlmsghdr *message);
 
-/* Ask again for some that failed. */
+/* Resolve again some neighbours that failed. */
 void clv_neighbours_retry(struct clv_neighbours *ns, uint64_t now_ns);
 
 void clv_neighbours_forget(struct clv_neighbours *ns);

@@ -21,12 +21,12 @@
 #include <unistd.h>
 
 enum {
-	TRIES_MAX = 16, /* of a list that changes while it is read */
+	TRIES_MAX = 16, /* when the list changes while it is read */
 };
 
 /* ---- netlink ---- */
 
-/* Ask one question on a socket of its own.  Returns as clv_rtnl_ask. */
+/* Send one request on a socket of its own.  Returns as clv_rtnl_request. */
 static int ask(int bus, struct nlmsghdr *request, mnl_cb_t fn, void *user)
 {
 	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
@@ -34,8 +34,9 @@ static int ask(int bus, struct nlmsghdr *request, mnl_cb_t fn, void *user)
 
 	if (!nl)
 		return -errno;
-	err = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno
-							     : clv_rtnl_ask(nl, request, fn, user);
+	err = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0
+		      ? -errno
+		      : clv_rtnl_request(nl, request, fn, user);
 	mnl_socket_close(nl);
 	return err;
 }
@@ -79,8 +80,8 @@ static int read_link_info(const struct nlattr *attr, void *user)
 struct link_attrs {
 	struct clv_nic *nic;
 	struct link_info info;
-	uint32_t below;
-	bool is_below_elsewhere;
+	uint32_t parent;
+	bool is_parent_elsewhere; /* in another network namespace */
 };
 
 static int read_link_attr(const struct nlattr *attr, void *user)
@@ -102,10 +103,10 @@ static int read_link_attr(const struct nlattr *attr, void *user)
 		break;
 	case IFLA_LINK:
 		if (mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
-			l->below = mnl_attr_get_u32(attr);
+			l->parent = mnl_attr_get_u32(attr);
 		break;
 	case IFLA_LINK_NETNSID:
-		l->is_below_elsewhere = true;
+		l->is_parent_elsewhere = true;
 		break;
 	case IFLA_MASTER:
 		if (mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
@@ -135,13 +136,13 @@ int clv_nic_from_message(const struct nlmsghdr *message, struct clv_nic *out)
 	mnl_attr_parse(message, sizeof(*head), read_link_attr, &attrs);
 	if (attrs.info.is_vlan && attrs.info.data)
 		mnl_attr_parse_nested(attrs.info.data, read_vlan, &nic);
-	if (nic.vlan_id && !attrs.is_below_elsewhere)
-		nic.parent = (int)attrs.below;
+	if (nic.vlan_id && !attrs.is_parent_elsewhere)
+		nic.parent = (int)attrs.parent;
 	*out = nic;
 	return 0;
 }
 
-/* ---- receive queues: ethtool netlink, and sysfs, which alone knows what XDP added ---- */
+/* ---- receive queues: ethtool netlink, and sysfs, which also lists those added for XDP ---- */
 
 static int read_family(const struct nlmsghdr *message, void *user)
 {
@@ -206,8 +207,8 @@ static uint32_t channels(int ifindex)
 	return queues;
 }
 
-/* A number from /sys/class/net/NAME/FILE, or otherwise. */
-static long sysfs_number(const char *name, const char *file, long otherwise)
+/* Read a number from /sys/class/net/NAME/FILE.  Returns fallback if there is none. */
+static long sysfs_number(const char *name, const char *file, long fallback)
 {
 	char path[128];
 	long value;
@@ -216,14 +217,14 @@ static long sysfs_number(const char *name, const char *file, long otherwise)
 	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", name, file);
 	in = fopen(path, "re");
 	if (!in)
-		return otherwise;
+		return fallback;
 	if (fscanf(in, "%ld", &value) != 1)
-		value = otherwise;
+		value = fallback;
 	fclose(in);
 	return value;
 }
 
-/* What is mounted on /sys may show another network namespace, with other interfaces of our names. */
+/* A mounted /sys may show another network namespace, with other interfaces of the same names. */
 static bool sysfs_is_ours(int ifindex, const char *name)
 {
 	return sysfs_number(name, "ifindex", 0) == ifindex;
@@ -293,7 +294,7 @@ static int by_index(const void *a, const void *b)
 	return (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
 }
 
-/* Returns 0, or as clv_rtnl_ask. */
+/* Returns 0, or as clv_rtnl_request. */
 static int read_links(struct list *list)
 {
 	struct nlmsghdr *request;

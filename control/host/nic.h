@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * nic - facts about the machine's network interfaces, as far as the data path depends on them.
+ * nic - list the machine's network interfaces, with the properties that the datapath depends on.
  *
  * Threading: any thread; each call asks the kernel anew.
  */
@@ -15,7 +15,7 @@
 #include <net/if.h>
 
 enum {
-	CLV_NIC_MAX = 256, /* interfaces that are looked at */
+	CLV_NIC_MAX = 256, /* interfaces listed at most */
 };
 
 struct clv_nic {
@@ -25,7 +25,7 @@ struct clv_nic {
 	uint16_t arp_type;	/* ARPHRD_* */
 	uint32_t mtu;		/* bytes */
 	uint32_t flags;		/* IFF_* */
-	int parent;		/* VLAN devices: ifindex of the device below, 0 for all others */
+	int parent;		/* VLAN devices: ifindex of the underlying device; else 0 */
 	uint16_t vlan_id;	/* host order; 0 unless a VLAN device */
 	uint16_t vlan_protocol; /* host order: ETH_P_8021Q or ETH_P_8021AD */
 	int master;		/* ifindex of the bridge or bond it is part of, or 0 */
@@ -40,10 +40,13 @@ struct clv_nic {
  */
 int clv_nic_list(struct clv_nic *out, size_t room);
 
-/* The number of receive queues of an interface now; attaching XDP may change it.  At least 1. */
+/* Returns the current number of receive queues, 1 or more; attaching XDP may change it. */
 uint32_t clv_nic_rx_queues(int ifindex, const char *name);
 
-/* Read one RTM_NEWLINK message.  Queues, node and driver stay zero.  Returns 0 or CLV_ESYNTAX. */
+/*
+ * Read one RTM_NEWLINK message.  Does not fill in queues, NUMA node and driver.  Returns 0 or
+ * CLV_ESYNTAX.
+ */
 int clv_nic_from_message(const struct nlmsghdr *message, struct clv_nic *out);
 
 #endif

@@ -8,7 +8,7 @@ enum {
 	CORES_MAX = 1024,
 };
 
-/* A core and the hardware threads of it that we may use. */
+/* A core with those of its hardware threads that we may use. */
 struct core {
 	hwloc_bitmap_t cpus;
 	unsigned number; /* hwloc's logical index */
@@ -19,7 +19,7 @@ struct core {
 struct cores {
 	struct core list[CORES_MAX];
 	unsigned len;
-	bool has_nodes; /* more than one NUMA node: worth a word */
+	bool has_nodes; /* more than one NUMA node */
 };
 
 static int node_of(hwloc_topology_t topology, hwloc_obj_t obj)
@@ -44,7 +44,7 @@ static int by_distance(const void *a, const void *b)
 
 static int find_cores(hwloc_topology_t topology, int near, struct cores *out)
 {
-	/* Some virtual machines show processing units without cores. */
+	/* Some virtual machines report processing units without cores. */
 	hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0
 					? HWLOC_OBJ_CORE
 					: HWLOC_OBJ_PU;
@@ -78,7 +78,7 @@ static unsigned all_cpus(const struct cores *cores)
 	return n;
 }
 
-/* How many workers, and why. */
+/* Decide the number of workers, with the reason in out->why. */
 static unsigned decide_count(const struct cores *cores, const struct clv_plan_request *request,
 			     struct clv_plan *out)
 {
@@ -86,12 +86,12 @@ static unsigned decide_count(const struct cores *cores, const struct clv_plan_re
 	unsigned cpus = all_cpus(cores), n = request->workers ? request->workers : free_cores;
 
 	snprintf(out->why, sizeof(out->why), "%s",
-		 request->workers ? "the configuration asks for them"
-		 : cores->len > 1 ? "one for each core, less one left for control"
-				  : "there is one core, shared with control");
+		 request->workers ? "as configured"
+		 : cores->len > 1 ? "one for each core but one, which is left for control"
+				  : "there is only one core, shared with control");
 	if (n > cpus) {
 		n = cpus;
-		snprintf(out->why, sizeof(out->why), "there are no more than %u CPUs to use", cpus);
+		snprintf(out->why, sizeof(out->why), "only %u CPUs may be used", cpus);
 	}
 	if (request->queues && n > request->queues) {
 		n = request->queues;
@@ -107,7 +107,7 @@ static unsigned decide_count(const struct cores *cores, const struct clv_plan_re
 
 /*
  * The cpu of thread number i: each core's first hardware thread, nearest core first, then the
- * second ones, and so on.  round: which of the core's threads it is.
+ * second ones, and so on.  round: the number of the hardware thread in its core.
  */
 static const struct core *place(const struct cores *cores, unsigned i, unsigned *cpu,
 				unsigned *round)
@@ -193,7 +193,7 @@ int clv_plan_machine(const struct clv_plan_request *request, struct clv_plan *ou
 
 	if (hwloc_topology_init(&topology))
 		return -ENOMEM;
-	/* Only what the scheduler lets us have: taskset and cgroups count. */
+	/* Only CPUs that the scheduler lets us use, as limited by taskset and cgroups. */
 	if (hwloc_topology_set_flags(topology,
 				     HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM |
 					     HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING) == 0 &&

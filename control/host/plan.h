@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * plan - which core each worker and the control thread run on, and why.
+ * plan - assign workers and the control thread to cores, with the reason.
  *
  * Cores on the interfaces' NUMA node come first; no two workers share a core's hardware threads
  * while whole cores are free; control gets a core of its own when there is one.
@@ -26,14 +26,14 @@ enum {
 struct clv_plan_request {
 	unsigned workers;   /* wanted; 0: as many as make sense */
 	unsigned queues;    /* receive queues that bound the workers; 0: no bound */
-	char queues_of[32]; /* whose queues: for the reason */
+	char queues_of[32]; /* the interface that has them, for the reason */
 	int numa_node;	    /* of the interfaces; -1: unknown */
 };
 
 /* Where one thread runs. */
 struct clv_plan_thread {
 	unsigned cpu;  /* the system's number */
-	int numa_node; /* -1: the machine has one only, or does not say */
+	int numa_node; /* -1: there is only one, or unknown */
 	char why[CLV_PLAN_WHY_MAX];
 };
 
@@ -41,20 +41,20 @@ struct clv_plan {
 	uint16_t workers_len;
 	struct clv_plan_thread workers[CLV_WORKERS_MAX];
 	struct clv_plan_thread control;
-	char why[CLV_PLAN_WHY_MAX]; /* this number of workers */
+	char why[CLV_PLAN_WHY_MAX]; /* reason for the number of workers */
 };
 
 /*
  * Make a plan for a loaded topology.
- * Returns 0 and fills *out, or -ENODEV when it shows no processing unit.
+ * Returns 0 and fills *out, or -ENODEV when it has no processing unit, or -ENOMEM.
  */
 int clv_plan_make(hwloc_topology_t topology, const struct clv_plan_request *request,
 		  struct clv_plan *out);
 
-/* The same for this machine, as far as this process may use it.  Returns as make, or -errno. */
+/* Make a plan for the part of this machine that this process may use.  Returns as make. */
 int clv_plan_machine(const struct clv_plan_request *request, struct clv_plan *out);
 
-/* Write the plan as text for people. */
+/* Print the plan as readable text. */
 void clv_plan_print(const struct clv_plan *plan, FILE *out);
 
 #endif

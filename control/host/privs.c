@@ -18,11 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What serving takes. */
+/* The capabilities that serving needs. */
 static const unsigned kept[] = {
-	CAP_NET_ADMIN, /* probe neighbours, attach to interfaces that come later */
+	CAP_NET_ADMIN, /* probe neighbours, attach to interfaces that appear later */
 	CAP_NET_RAW,   /* AF_XDP sockets of such interfaces */
-	CAP_BPF,       /* older kernels ask for it at every map update */
+	CAP_BPF,       /* older kernels require it for every map update */
 };
 
 void clv_privs_find(const char *user, struct clv_privs *out)
@@ -50,7 +50,7 @@ void clv_privs_find(const char *user, struct clv_privs *out)
 	*out = (struct clv_privs){ .uid = pw->pw_uid, .gid = pw->pw_gid, .is_change = true };
 }
 
-int clv_privs_own(const struct clv_privs *privs, const char *folder)
+int clv_privs_own(const struct clv_privs *privs, const char *directory)
 {
 	const struct dirent *entry;
 	int err = 0;
@@ -58,7 +58,7 @@ int clv_privs_own(const struct clv_privs *privs, const char *folder)
 
 	if (!privs->is_change)
 		return 0;
-	dir = opendir(folder);
+	dir = opendir(directory);
 	if (!dir)
 		return -errno;
 	while (!err && (entry = readdir(dir))) {
@@ -74,7 +74,10 @@ int clv_privs_own(const struct clv_privs *privs, const char *folder)
 	return err;
 }
 
-/* Sockets of interfaces that come later lock packet memory; without a limit anyone may. */
+/*
+ * Sockets of interfaces that appear later lock packet memory, which needs no capability without a
+ * limit.
+ */
 static bool is_lock_limited(void)
 {
 	struct rlimit now;
@@ -82,7 +85,7 @@ static bool is_lock_limited(void)
 	return getrlimit(RLIMIT_MEMLOCK, &now) || now.rlim_cur != RLIM_INFINITY;
 }
 
-/* Of what there is, keep what serving takes. */
+/* Select, of the capabilities we have, those that serving needs. */
 static void choose(bool low_ports)
 {
 	bool has[CAP_LAST_CAP + 1] = { false };
@@ -101,7 +104,7 @@ static void choose(bool low_ports)
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, i);
 }
 
-/* The bounding set can only be emptied by who may; without execve it gives nothing anyway. */
+/* Emptying the bounding set needs CAP_SETPCAP; without execve the set grants nothing anyway. */
 static int apply(const struct clv_privs *privs)
 {
 	bool may_bound = capng_have_capability(CAPNG_BOUNDING_SET, CAP_SETPCAP) && geteuid() == 0;
@@ -146,7 +149,9 @@ int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t 
 		return err;
 	}
 #if defined(__SANITIZE_ADDRESS__)
-	/* Changing the user makes a process undumpable; the leak checker traces it at the end. */
+	/*
+	 * Changing the user makes a process undumpable, and the leak checker must trace it at exit.
+	 */
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 #endif
 	describe(privs);

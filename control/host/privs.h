@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * privs - from the user who may set everything up to the one who only serves.
+ * privs - drop the privileges that only set-up needs: user, groups and capabilities.
  *
- * What serving still takes (see privs.c for why) is kept, all else is given up for good: user,
- * groups, capabilities with their bounding set, and gaining any by execve.
+ * The capabilities that serving needs are kept (listed in privs.c).  The rest are dropped for good,
+ * with the bounding set, and cannot be regained by execve.
  *
- * Order: 1. find  2. own, for what will have to be removed  3. drop, before any thread is made: it holds for the calling thread and
- *        those it makes
+ * Order: 1. find  2. own, for files that must be removed later  3. drop, before any thread is
+ *        created: it applies to the calling thread and those it creates
  * Threading: start-up, one thread.
  */
 #ifndef CLV_HOST_PRIVS_H
@@ -22,29 +22,29 @@ enum {
 };
 
 struct clv_privs {
-	uid_t uid; /* whom to run as */
+	uid_t uid; /* the user to run as */
 	gid_t gid;
-	bool is_change; /* another user than now */
-	/* after drop, for people: the user's name; effective capabilities as "net_admin, bpf", "none" */
+	bool is_change; /* it is not the current user */
+	/* Set by drop: the user's name; effective capabilities, as "net_admin, bpf" or "none". */
 	char user[CLV_PRIVS_USER_MAX], capabilities[CLV_PRIVS_TEXT_MAX];
 };
 
 /*
- * Find out whom to run as.  user: "" for whoever runs this.  A user that does not exist, or another
- * one that this process may not become, is logged and means the same as "".
+ * Find the user to run as.  user: "" for the current one.  If the user does not exist, or this
+ * process may not change to it, that is logged and the current user stays.
  */
 void clv_privs_find(const char *user, struct clv_privs *out);
 
 /*
- * Give a folder and what is in it (not deeper) to that user, so that it can be emptied and removed
- * after the drop.  Returns 0 or -errno.
+ * Give a directory and its entries (not deeper) to that user, so that they can be removed after the
+ * drop.  Returns 0 or -errno.
  */
-int clv_privs_own(const struct clv_privs *privs, const char *folder);
+int clv_privs_own(const struct clv_privs *privs, const char *directory);
 
 /*
- * Become that user with the capabilities that serving takes, of those there are.
+ * Become that user and keep only the capabilities that serving needs, as far as they are there.
  * low_ports: whether ports below 1024 will still be opened.
- * Returns 0, or with one line in error -EPERM or another -errno: then nothing may be relied on.
+ * Returns 0, or -EPERM or another -errno with one line in error; the process must not go on then.
  */
 int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t error_len);
 

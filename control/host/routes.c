@@ -21,12 +21,12 @@
 
 enum {
 	EVENT_BUFFER = 32768,
-	EVENT_BATCH = 512,  /* read in one turn; fd stays readable when there are more */
-	ANSWERS_MAX = 8192, /* FIB answers kept */
-	TRIES_MAX = 16,	    /* of a list that changes while it is read */
+	EVENT_BATCH = 512,  /* read in one call; fd stays readable when there are more */
+	ANSWERS_MAX = 8192, /* cached FIB answers */
+	TRIES_MAX = 16,	    /* when a list changes while it is read */
 };
 
-#define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs come and go without an announcement */
+#define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs change without a notification */
 
 #define ALL_CHANGES (CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS)
 
@@ -35,7 +35,7 @@ struct link {
 	int number; /* of its AF_XDP sockets, or -1 */
 };
 
-/* A link with AF_XDP sockets: known before the kernel says what it is, and when it says so anew. */
+/* A link with AF_XDP sockets; may be set before the kernel reports the link, and outlive it. */
 struct served {
 	int ifindex, number;
 };
@@ -46,7 +46,7 @@ struct own {
 };
 
 struct clv_routes {
-	struct mnl_socket *events, *questions;
+	struct mnl_socket *events, *requests;
 	struct link links[CLV_NIC_MAX];
 	size_t links_len;
 	struct served served[CLV_NIC_MAX];
@@ -60,12 +60,12 @@ struct clv_routes {
 	uint64_t answers_until_ns;
 	struct clv_neighbours neighbours;
 	uint64_t seed[2];
-	bool is_behind; /* the whole state could not be read: links or addresses are missing */
+	bool is_out_of_sync; /* notifications were lost, or not all state could be read */
 };
 
 /* ---- links ---- */
 
-/* Returns the place of an interface among the served ones, or served_len. */
+/* Returns the index of an interface in served, or served_len. */
 static size_t served_at(const struct clv_routes *r, int ifindex)
 {
 	size_t i;
@@ -101,7 +101,7 @@ static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 	struct clv_nic nic;
 	bool is_same;
 
-	/* A bridge announces its ports in messages of its own. */
+	/* A bridge reports its ports in additional messages. */
 	if (clv_nic_from_message(message, &nic) || head->ifi_family == AF_BRIDGE)
 		return 0;
 	link = find_link(r, nic.ifindex);
@@ -126,8 +126,8 @@ static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 }
 
 /*
- * The AF_XDP link that frames of an interface pass, and the tags they carry there; -1 when the
- * kernel sends.  A tag around another is a service tag; no other combination can be written.
+ * Returns the AF_XDP link that carries the frames of an interface, with their VLAN tags there, or
+ * -1 when the kernel sends them.  An outer tag must be a service tag; workers write no other.
  */
 static int xdp_link(const struct clv_routes *r, const struct link *link,
 		    uint16_t vlan_id[static CLV_VLAN_TAGS_MAX])
@@ -171,7 +171,7 @@ static bool is_link_local(const uint8_t addr[static 16])
 	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
 }
 
-/* The plain list that others walk; an address may be on more than one interface. */
+/* Rebuild the list that callers get, without duplicates: an address may be on two interfaces. */
 static void list_own(struct clv_routes *r)
 {
 	size_t i, k;
@@ -215,7 +215,7 @@ static unsigned take_addr(struct clv_routes *r, const struct nlmsghdr *message)
 		    memcmp(r->own[i].addr, facts.addr, sizeof(facts.addr)) == 0)
 			break;
 	if (facts.is_gone == (i == r->own_len))
-		return 0; /* known already: lifetimes and flags are announced the same way */
+		return 0; /* known already: lifetimes and flags are reported the same way */
 	if (facts.is_gone) {
 		r->own[i] = r->own[--r->own_len];
 	} else {
@@ -230,7 +230,7 @@ static unsigned take_addr(struct clv_routes *r, const struct nlmsghdr *message)
 	return CLV_ROUTES_ADDRESSES | CLV_ROUTES_HOPS;
 }
 
-/* Linear: a relay has few addresses, and this is asked once for each request. */
+/* A linear search: a relay has few addresses, and this runs once per request. */
 bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16])
 {
 	size_t i;
@@ -266,14 +266,14 @@ static void forget_answers(struct clv_routes *r)
 	if (!r->answers_len)
 		return;
 	clv_table_fini(&r->answer_of);
-	/* The same size as before, so the allocator has it; without it nothing is kept. */
+	/* The same size as before, so the allocator has it; if it fails nothing is cached. */
 	if (clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed))
 		clv_log(CLV_LOG_ERROR, "routes_uncached", "err=\"out of memory\"");
 	r->answers_len = 0;
 }
 
-static int ask_fib(struct clv_routes *r, const uint8_t remote[static 16],
-		   struct clv_fib_answer *out)
+static int query_fib(struct clv_routes *r, const uint8_t remote[static 16],
+		     struct clv_fib_answer *out)
 {
 	uint64_t i;
 
@@ -281,8 +281,8 @@ static int ask_fib(struct clv_routes *r, const uint8_t remote[static 16],
 		*out = r->answers[i];
 		return out->is_usable ? 0 : CLV_EUNROUTABLE;
 	}
-	if (clv_rtnl_route(r->questions, remote, out))
-		return CLV_EUNROUTABLE; /* not kept: a stranger's names must not fill the table */
+	if (clv_rtnl_route(r->requests, remote, out))
+		return CLV_EUNROUTABLE; /* not cached: clients must not fill the table with such targets */
 	if (r->answers_len == ANSWERS_MAX)
 		forget_answers(r);
 	if (clv_table_insert(&r->answer_of, remote, r->answers_len) == 0)
@@ -296,12 +296,12 @@ bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16])
 
 	if (clv_routes_is_own(r, addr))
 		return true;
-	/* Unusable answers are filled in too. */
-	ask_fib(r, addr, &answer);
+	/* Answers that are not usable are filled in, too. */
+	query_fib(r, addr, &answer);
 	return answer.is_host;
 }
 
-static bool is_for_everybody(const uint8_t addr[static 16])
+static bool is_public(const uint8_t addr[static 16])
 {
 	static const uint8_t loopback[16] = { [15] = 1 };
 
@@ -312,23 +312,23 @@ static bool is_for_everybody(const uint8_t addr[static 16])
 
 int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
 {
-	/* Two root name servers: nothing is sent, the way there is the default route's. */
-	static const uint8_t far[2][16] = {
+	/* Two root name servers.  Nothing is sent to them, but their route is the default route. */
+	static const uint8_t internet[2][16] = {
 		{ [10] = 0xff, [11] = 0xff, [12] = 198, [13] = 41, [14] = 0, [15] = 4 },
 		{ 0x20, 0x01, 0x05, 0x03, 0xba, 0x3e, [13] = 0x02, [15] = 0x30 },
 	};
 	struct clv_fib_answer answer;
 	const uint8_t *found = NULL;
 
-	if (ask_fib(r, far[is_v6], &answer) == 0 && clv_routes_is_own(r, answer.source) &&
-	    is_for_everybody(answer.source)) {
+	if (query_fib(r, internet[is_v6], &answer) == 0 && clv_routes_is_own(r, answer.source) &&
+	    is_public(answer.source)) {
 		memcpy(addr, answer.source, 16);
 		return 0;
 	}
 	for (size_t i = 0; i < r->own_list_len; i++) {
 		const uint8_t *own = r->own_list[i];
 
-		if (clv_addr_is_v4(own) == is_v6 || !is_for_everybody(own))
+		if (clv_addr_is_v4(own) == is_v6 || !is_public(own))
 			continue;
 		if (!found || (!clv_routes_is_served(r, found) && clv_routes_is_served(r, own)))
 			found = own;
@@ -361,10 +361,10 @@ int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], str
 	const struct clv_neigh *n;
 	int err, number;
 
-	err = ask_fib(r, remote, &answer);
+	err = query_fib(r, remote, &answer);
 	if (err)
 		return err;
-	/* With link-local addresses alone the host has no connectivity of that family. */
+	/* A host with only link-local addresses has no connectivity of that family. */
 	if (clv_addr_is_any(answer.source) ||
 	    (is_link_local(answer.source) && !is_link_local(remote)))
 		return CLV_EUNROUTABLE;
@@ -386,7 +386,7 @@ int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], str
 	if ((link->nic.flags & (IFF_UP | IFF_LOWER_UP)) != (IFF_UP | IFF_LOWER_UP)) {
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	} else {
-		n = clv_neighbours_look(&r->neighbours, &answer);
+		n = clv_neighbours_lookup(&r->neighbours, &answer);
 		route.hop.state = hop_state(n);
 		if (route.hop.state == CLV_HOP_READY)
 			memcpy(route.hop.l2.dst_mac, n->mac, sizeof(route.hop.l2.dst_mac));
@@ -395,7 +395,7 @@ int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], str
 	return 0;
 }
 
-/* ---- following the kernel ---- */
+/* ---- changes ---- */
 
 struct taking {
 	struct clv_routes *r;
@@ -419,7 +419,7 @@ static int take(const struct nlmsghdr *message, void *user)
 	case RTM_DELNEIGH:
 		if (clv_neighbours_take(&t->r->neighbours, message))
 			t->changes |= CLV_ROUTES_HOPS;
-		return MNL_CB_OK; /* says nothing about routes */
+		return MNL_CB_OK; /* does not affect routes */
 	default:		  /* routes, rules, nexthops */
 		t->changes |= CLV_ROUTES_HOPS;
 		break;
@@ -438,13 +438,13 @@ static int read_once(struct clv_routes *r)
 	r->own_len = 0;
 	clv_neighbours_forget(&r->neighbours);
 	forget_answers(r);
-	err = clv_rtnl_dump(r->questions, RTM_GETLINK, take, &t);
-	err = err ? err : clv_rtnl_dump(r->questions, RTM_GETADDR, take, &t);
+	err = clv_rtnl_dump(r->requests, RTM_GETLINK, take, &t);
+	err = err ? err : clv_rtnl_dump(r->requests, RTM_GETADDR, take, &t);
 	list_own(r);
 	return err;
 }
 
-/* Take in the whole state. */
+/* Read the complete state from the kernel. */
 static int read_all(struct clv_routes *r)
 {
 	int err, tries = 0;
@@ -452,12 +452,12 @@ static int read_all(struct clv_routes *r)
 	do
 		err = read_once(r);
 	while (err == -EINTR && ++tries < TRIES_MAX);
-	r->is_behind = err != 0;
+	r->is_out_of_sync = err != 0;
 	return err;
 }
 
-/* Returns whether none waits any more. */
-static bool take_announcements(struct clv_routes *r, struct taking *t)
+/* Process waiting notifications.  Returns whether none are left. */
+static bool take_notifications(struct clv_routes *r, struct taking *t)
 {
 	char buffer[EVENT_BUFFER];
 	unsigned i;
@@ -468,8 +468,8 @@ static bool take_announcements(struct clv_routes *r, struct taking *t)
 		if (n > 0) {
 			mnl_cb_run(buffer, (size_t)n, 0, 0, take, t);
 		} else if (n < 0 && errno == ENOBUFS) {
-			clv_log(CLV_LOG_WARN, "routes_resync", "cause=\"announcements lost\"");
-			r->is_behind = true;
+			clv_log(CLV_LOG_WARN, "routes_resync", "cause=\"notifications lost\"");
+			r->is_out_of_sync = true;
 		} else if (n == 0 || errno != EINTR) {
 			return true;
 		}
@@ -482,13 +482,15 @@ unsigned clv_routes_process(struct clv_routes *r)
 	struct taking t = { .r = r };
 	int err;
 
-	/* Once some were lost the kernel drops all, and does not say so again, until none waits. */
-	if (!take_announcements(r, &t) || !r->is_behind)
+	/*
+	 * After a loss the kernel drops all notifications, without another error, until none wait.
+	 */
+	if (!take_notifications(r, &t) || !r->is_out_of_sync)
 		return t.changes;
 	err = read_all(r);
 	if (err)
 		clv_log(CLV_LOG_ERROR, "routes_resync_failed",
-			"err=\"%s\" hint=\"tried again in a second\"", clv_strerror(err));
+			"err=\"%s\" hint=\"retried in a second\"", clv_strerror(err));
 	return ALL_CHANGES;
 }
 
@@ -497,7 +499,7 @@ unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
 	unsigned changes = r->neighbours.is_reset ? CLV_ROUTES_HOPS : 0;
 
 	r->neighbours.is_reset = false;
-	if (r->is_behind)
+	if (r->is_out_of_sync)
 		changes |= clv_routes_process(r);
 	if (now_ns >= r->answers_until_ns) {
 		forget_answers(r);
@@ -512,7 +514,7 @@ int clv_routes_fd(const struct clv_routes *r)
 	return mnl_socket_get_fd(r->events);
 }
 
-/* ---- life ---- */
+/* ---- open and close ---- */
 
 static int reserve(struct clv_routes *r)
 {
@@ -525,7 +527,7 @@ static int reserve(struct clv_routes *r)
 	if (!r->answers)
 		return -ENOMEM;
 	err = clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed);
-	return err ? err : clv_neighbours_init(&r->neighbours, r->questions, r->seed);
+	return err ? err : clv_neighbours_init(&r->neighbours, r->requests, r->seed);
 }
 
 int clv_routes_open(struct clv_routes **out)
@@ -535,9 +537,9 @@ int clv_routes_open(struct clv_routes **out)
 
 	if (!r)
 		return -ENOMEM;
-	r->questions = clv_rtnl_open();
-	/* Before the dump, so that nothing falls between. */
-	r->events = r->questions ? clv_rtnl_open_events() : NULL;
+	r->requests = clv_rtnl_open();
+	/* Subscribe before the dump, so that no change is missed in between. */
+	r->events = r->requests ? clv_rtnl_open_events() : NULL;
 	err = r->events ? reserve(r) : -errno;
 	err = err ? err : read_all(r);
 	if (err)
@@ -554,8 +556,8 @@ void clv_routes_close(struct clv_routes *r)
 	clv_neighbours_fini(&r->neighbours);
 	if (r->events)
 		mnl_socket_close(r->events);
-	if (r->questions)
-		mnl_socket_close(r->questions);
+	if (r->requests)
+		mnl_socket_close(r->requests);
 	clv_table_fini(&r->answer_of);
 	free(r->answers);
 	free(r->own);

@@ -13,9 +13,9 @@
 #include <sys/time.h>
 
 enum {
-	MESSAGE_BYTES = 32768, /* the kernel's largest answer */
-	EVENT_BYTES = 4 << 20, /* announcements that may wait for us */
-	ANSWER_MSEC = 500,     /* it answers within the call; this only guards against a hang */
+	MESSAGE_BYTES = 32768, /* the kernel's largest message */
+	EVENT_BYTES = 4 << 20, /* socket buffer for notifications */
+	RESPONSE_MSEC = 500,   /* the kernel responds within the call; this only prevents a hang */
 };
 
 static const unsigned char zero_mac[6];
@@ -24,12 +24,12 @@ static const unsigned char zero_mac[6];
 
 struct mnl_socket *clv_rtnl_open(void)
 {
-	const struct timeval patience = { 0, ANSWER_MSEC * 1000 };
+	const struct timeval timeout = { 0, RESPONSE_MSEC * 1000 };
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 
 	if (!nl)
 		return NULL;
-	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0)
 		return nl;
 	mnl_socket_close(nl);
@@ -56,7 +56,7 @@ struct mnl_socket *clv_rtnl_open_events(void)
 	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		int group = groups[i];
 
-		/* A kernel without nexthop objects has nothing to say about them. */
+		/* Older kernels have no nexthop objects. */
 		if (mnl_socket_setsockopt(nl, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) &&
 		    group != RTNLGRP_NEXTHOP)
 			goto close;
@@ -68,7 +68,7 @@ close:
 	return NULL;
 }
 
-/* Whether an answer ends in buffer[0..len). */
+/* Whether a response ends in buffer[0..len). */
 static bool has_end(const struct nlmsghdr *message, int len, bool is_acked)
 {
 	for (; mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len))
@@ -79,10 +79,10 @@ static bool has_end(const struct nlmsghdr *message, int len, bool is_acked)
 }
 
 /*
- * An answer is read to its end even when nobody wants the rest: what is left would stand before the
- * next one's, and no second list is given out while one is being read.
+ * Responses are always read to the end: what is left would precede the next response, and the
+ * kernel does not start a second dump while one is being read.
  */
-int clv_rtnl_ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user)
+int clv_rtnl_request(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user)
 {
 	static unsigned sequence;
 	char buffer[MESSAGE_BYTES];
@@ -99,7 +99,7 @@ int clv_rtnl_ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, v
 		if (n < 0)
 			return -errno;
 		if (!mnl_nlmsg_ok(first, (int)n) || first->nlmsg_seq != sequence)
-			continue; /* a late answer to a question that was given up */
+			continue; /* a late response to a request that timed out */
 		if (ret > MNL_CB_STOP)
 			ret = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(nl), fn,
 					 user);
@@ -117,9 +117,9 @@ int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user)
 
 	request->nlmsg_type = type;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	/* ifinfomsg is the longer of the heads asked for; a zero family asks for all. */
+	/* ifinfomsg is the longer of the two headers; a zero family requests all. */
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	return clv_rtnl_ask(nl, request, fn, user);
+	return clv_rtnl_request(nl, request, fn, user);
 }
 
 /* ---- addresses in attributes ---- */
@@ -247,7 +247,7 @@ int clv_rtnl_route(struct mnl_socket *nl, const uint8_t remote[static 16],
 	put_addr(request, RTA_DST, remote);
 
 	memcpy(reading.answer.next, remote, sizeof(reading.answer.next));
-	err = clv_rtnl_ask(nl, request, read_route, &reading);
+	err = clv_rtnl_request(nl, request, read_route, &reading);
 	if (!err)
 		*out = reading.answer;
 	return err;
@@ -292,7 +292,7 @@ int clv_rtnl_read_neigh(const struct nlmsghdr *message, struct clv_neigh_facts *
 	facts.is_stale = head->ndm_state & NUD_STALE;
 	if (message->nlmsg_type == RTM_NEWNEIGH)
 		facts.state = state_of(head->ndm_state);
-	/* A state that promises a link address, and none that Ethernet could use. */
+	/* The state promises a link address, but there is none that Ethernet could use. */
 	if (facts.state == CLV_NEIGH_READY && memcmp(facts.mac, zero_mac, sizeof(zero_mac)) == 0)
 		facts.state = CLV_NEIGH_NONE;
 	*out = facts;
@@ -325,8 +325,8 @@ int clv_rtnl_neigh(struct mnl_socket *nl, int ifindex, const uint8_t addr[static
 	char buffer[256];
 	int err;
 
-	err = clv_rtnl_ask(nl, neigh_request(buffer, RTM_GETNEIGH, ifindex, addr), read_one_neigh,
-			   &facts);
+	err = clv_rtnl_request(nl, neigh_request(buffer, RTM_GETNEIGH, ifindex, addr),
+			       read_one_neigh, &facts);
 	if (!err)
 		*out = facts;
 	return err;
@@ -344,14 +344,14 @@ static int use_neigh(struct mnl_socket *nl, int ifindex, const uint8_t addr[stat
 	head->ndm_flags = NTF_USE;
 	if (is_managed)
 		mnl_attr_put_u32(request, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
-	return clv_rtnl_ask(nl, request, NULL, NULL);
+	return clv_rtnl_request(nl, request, NULL, NULL);
 }
 
 int clv_rtnl_resolve(struct mnl_socket *nl, int ifindex, const uint8_t addr[static 16], bool keep)
 {
 	int err = use_neigh(nl, ifindex, addr, keep);
 
-	/* Kernels before 5.16 know no managed neighbours. */
+	/* Kernels before 5.16 have no managed neighbours. */
 	return err == -EINVAL && keep ? use_neigh(nl, ifindex, addr, false) : err;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * rtnl - asking the kernel over netlink, and the few rtnetlink messages that routes needs.
+ * rtnl - netlink requests, and the rtnetlink messages that routes and neighbours need.
  *
  * Threading: control.
  */
@@ -14,17 +14,17 @@
 
 #include "bpf/abi.h"
 
-/* What the FIB says about one destination. */
+/* The FIB's answer about one destination. */
 struct clv_fib_answer {
 	bool is_usable;	   /* unicast or local, with a source address of ours */
 	bool is_local;	   /* one of our own addresses */
-	bool is_host;	   /* the host itself takes it: local, broadcast or anycast */
-	bool is_tunnelled; /* the kernel wraps it (lwtunnel) */
+	bool is_host;	   /* packets to it end here: local, broadcast or anycast */
+	bool is_tunnelled; /* the kernel encapsulates it (lwtunnel) */
 	bool has_gateway;
 	int oif;
-	uint16_t mtu; /* of the route, 0: none of its own */
+	uint16_t mtu; /* of the route; 0: not set */
 	uint8_t source[16];
-	uint8_t next[16]; /* whose link address is needed: gateway, or the destination itself */
+	uint8_t next[16]; /* next hop: the gateway, or the destination itself */
 };
 
 enum clv_neigh_state {
@@ -48,20 +48,23 @@ struct clv_addr_facts {
 	bool is_gone;
 };
 
-/* A socket for questions, which wait for the kernel's answer.  Returns NULL with errno set. */
+/*
+ * Open a socket for requests, which block until the kernel responds.  Returns NULL with errno set.
+ */
 struct mnl_socket *clv_rtnl_open(void);
-/* A nonblocking socket that hears about links, addresses, routes, rules and neighbours. */
+/* Open a nonblocking socket for notifications of links, addresses, routes, rules and neighbours.
+ * Returns as clv_rtnl_open. */
 struct mnl_socket *clv_rtnl_open_events(void);
 
 /*
- * Ask one question, on any netlink bus, and pass the messages of its answer to fn (may be NULL) until
- * it returns something else than MNL_CB_OK.
- * Returns 0, or -errno: of the kernel, of fn, or -EINTR when what is listed changed meanwhile, so
- * that something may be missing; ask again.
+ * Send one request, on any netlink bus, and pass the messages of its response to fn (may be NULL)
+ * until fn returns anything but MNL_CB_OK.
+ * Returns 0, or -errno: of the kernel, of fn, or -EINTR when a list changed while it was read, so
+ * that entries may be missing; repeat the request.
  */
-int clv_rtnl_ask(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user);
+int clv_rtnl_request(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t fn, void *user);
 
-/* Ask for everything of one kind (RTM_GETLINK, RTM_GETADDR).  Returns as ask. */
+/* Request everything of one kind (RTM_GETLINK, RTM_GETADDR).  Returns as request. */
 int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user);
 
 /* Returns 0 and fills *out, or -errno: no route. */
@@ -73,12 +76,12 @@ int clv_rtnl_neigh(struct mnl_socket *nl, int ifindex, const uint8_t addr[static
 		   struct clv_neigh_facts *out);
 
 /*
- * Make the kernel resolve a neighbour, or confirm a stale one.  keep: have it kept resolved from
+ * Make the kernel resolve a neighbour, or confirm a stale one.  keep: also keep it resolved from
  * now on, where the kernel can.  Returns 0 or -errno.
  */
 int clv_rtnl_resolve(struct mnl_socket *nl, int ifindex, const uint8_t addr[static 16], bool keep);
 
-/* Read messages.  Return 0, or CLV_ESYNTAX when the message does not concern us. */
+/* Decode a message.  Return 0, or CLV_ESYNTAX when it does not concern us. */
 int clv_rtnl_read_neigh(const struct nlmsghdr *message, struct clv_neigh_facts *out);
 int clv_rtnl_read_addr(const struct nlmsghdr *message, struct clv_addr_facts *out);
 

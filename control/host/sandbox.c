@@ -22,14 +22,14 @@
 
 enum {
 	EXIT_VIOLATION = 128 + SIGSYS,
-	SYSCALLS_MAX = 512, /* numbers that get a name in the log */
+	SYSCALLS_MAX = 512, /* calls that are logged by name */
 	NAME_MAX_LEN = 32,
 };
 
-/* Names are looked up beforehand: a signal handler may not. */
+/* Looked up in advance: a signal handler may not. */
 static char names[SYSCALLS_MAX][NAME_MAX_LEN];
 
-/* Whatever the arguments. */
+/* Allowed with any arguments. */
 static const int allowed[] = {
 	/* packets and events */
 	SCMP_SYS(recvmmsg),
@@ -60,7 +60,7 @@ static const int allowed[] = {
 	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(setsockopt),
-	/* files: only to read, see below; what is written has been opened before */
+	/* files: opened only for reading, see below; those that are written are open already */
 	SCMP_SYS(read),
 	SCMP_SYS(readv),
 	SCMP_SYS(pread64),
@@ -150,7 +150,7 @@ static const int allowed[] = {
 	SCMP_SYS(capget),
 };
 
-/* Reading and writing maps, and what attaching to an interface takes; never loading programs. */
+/* Reading and writing maps, and attaching to an interface, but not loading programs. */
 static const uint64_t bpf_commands[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM,  BPF_MAP_GET_NEXT_KEY,
 	BPF_MAP_LOOKUP_BATCH, BPF_MAP_UPDATE_BATCH,   BPF_MAP_DELETE_BATCH, BPF_LINK_CREATE,
@@ -176,10 +176,10 @@ static const uint64_t ioctls[] = {
 
 /* ---- violations ---- */
 
-static void say(const char *text)
+static void write_error(const char *text)
 {
 	if (write(STDERR_FILENO, text, strlen(text)) < 0)
-		return; /* nobody listens; the exit status still tells */
+		return; /* the exit status still shows what happened */
 }
 
 static void on_violation(int signal, siginfo_t *info, void *context)
@@ -187,13 +187,14 @@ static void on_violation(int signal, siginfo_t *info, void *context)
 	int number = info->si_syscall;
 
 	(void)signal, (void)context;
-	say("error sandbox_violation syscall=");
-	say(number >= 0 && number < SYSCALLS_MAX && *names[number] ? names[number] : "unknown");
-	say("\n");
+	write_error("error sandbox_violation syscall=");
+	write_error(number >= 0 && number < SYSCALLS_MAX && *names[number] ? names[number]
+									   : "unknown");
+	write_error("\n");
 	_exit(EXIT_VIOLATION);
 }
 
-static int watch_violations(void)
+static int catch_violations(void)
 {
 	struct sigaction action = { .sa_sigaction = on_violation, .sa_flags = SA_SIGINFO };
 	char *name;
@@ -247,7 +248,10 @@ static int add_rules(scmp_filter_ctx filter)
 	err = err ? err : ALLOW_VALUES(filter, ioctl, 1, ioctls);
 	err = err ? err : allow_masked(filter, SCMP_SYS(open), 1, O_ACCMODE, O_RDONLY);
 	err = err ? err : allow_masked(filter, SCMP_SYS(openat), 2, O_ACCMODE, O_RDONLY);
-	/* Threads; clone3's flags are in memory, glibc falls back when told so. */
+	/*
+	 * Threads.  A filter cannot read clone3's flags, which are in memory, but glibc falls back
+	 * to clone when clone3 fails with ENOSYS.
+	 */
 	err = err ? err : allow_masked(filter, SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS);
 	err = err ? err : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return err;
@@ -260,9 +264,10 @@ static int load(void)
 
 	if (!filter)
 		return -ENOMEM;
-	err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: packets are many */
+	err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE,
+			       2); /* a binary tree: calls are frequent */
 	if (err)
-		err = 0; /* an older library: a list does as well */
+		err = 0; /* an older library has only the slower list */
 	err = err ? err : add_rules(filter);
 	err = err ? err : seccomp_load(filter);
 	seccomp_release(filter);
@@ -283,7 +288,7 @@ int clv_sandbox_close(char *error, size_t error_len)
 		snprintf(error, error_len, "a build with sanitizers");
 		return -EOPNOTSUPP;
 	}
-	err = watch_violations();
+	err = catch_violations();
 	err = err ? err : load();
 	if (err)
 		snprintf(error, error_len, "seccomp: %s", clv_strerror(err));

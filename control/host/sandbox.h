@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * sandbox - a seccomp filter that allows what serving takes.
+ * sandbox - a seccomp filter that allows only the system calls that serving needs.
  *
- * A system call outside of it is logged with its name and ends the process with status 159
- * (128 + SIGSYS), as a crash would: nothing goes on in a state nobody foresaw.
+ * Any other call is logged by name and ends the process with status 159 (128 + SIGSYS), as a crash
+ * would, instead of letting it continue in an unforeseen state.
  *
- * Threading: start-up, one thread; holds for the calling thread and those it makes.
+ * Threading: start-up, one thread; applies to the calling thread and those it creates.
  */
 #ifndef CLV_HOST_SANDBOX_H
 #define CLV_HOST_SANDBOX_H
@@ -13,8 +13,8 @@
 #include <stddef.h>
 
 /*
- * Close it, for good.  Returns 0, or -errno with one line in error; -EOPNOTSUPP in a build with
- * sanitizers, which make calls of their own.
+ * Install the filter; it cannot be removed.  Returns 0, or -errno with one line in error;
+ * -EOPNOTSUPP in a build with sanitizers, which make other calls.
  */
 int clv_sandbox_close(char *error, size_t error_len);
 

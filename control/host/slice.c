@@ -12,7 +12,7 @@ int clv_slice_set(uint64_t ns)
 
 	if (!ns)
 		return 0;
-	/* the C library has no functions for these */
+	/* the C library has no wrappers for these */
 	if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0))
 		return -errno;
 	attr.sched_runtime = ns;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * slice - how long the calling thread computes before others of its core have a turn.
+ * slice - set the scheduler time slice of the calling thread.
  *
- * Who asks for short turns goes ahead sooner when there is something to do: of what else runs there
- * it waits for its own slice at most, instead of the scheduler's three milliseconds.
+ * A thread with a short slice is scheduled sooner when it wakes up: it waits at most its own slice
+ * for another thread on its core, instead of the scheduler's default of three milliseconds.
  *
- * Spec: sched_setattr(2), sched_runtime of SCHED_OTHER: Linux 6.12 and newer, ignored before.
+ * Spec: sched_setattr(2), sched_runtime of SCHED_OTHER; Linux 6.12 and newer, older ones ignore it.
  * Threading: the calling thread.
  */
 #ifndef CLV_HOST_SLICE_H
@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* ns: 100 us to 100 ms are kept; 0: leave it.  Returns 0, or -errno with nothing changed. */
+/* ns: the kernel clamps it to 100 us to 100 ms; 0: no change.  Returns 0, or -errno. */
 int clv_slice_set(uint64_t ns);
 
 #endif

@@ -127,7 +127,7 @@ def test_an_interface_without_native_xdp_runs_the_generic_kind(
     assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
-    with pytest.raises(LabError, match="datapath = xdp, but mac0 only reaches generic; "
+    with pytest.raises(LabError, match="datapath = xdp, but mac0 only supports generic; "
                                        "the driver has no native XDP"):
         start_relay(config=config("xdp", (without_native_xdp,)))
 
@@ -143,7 +143,7 @@ def test_an_interface_with_another_xdp_program_falls_back_to_kernel_sockets(
     assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     for datapath in ("zerocopy", "xdp", "generic"):
-        with pytest.raises(LabError, match=f"datapath = {datapath}, but v4 only reaches kernel; "
+        with pytest.raises(LabError, match=f"datapath = {datapath}, but v4 only supports kernel; "
                                            "another XDP program is attached to it"):
             start_relay(config=config(datapath, port=4444), port=4444)
     assert is_clean(load(lab["peer-v4"], forward("peer-v4", relay, targets["target-v6"]).address,
@@ -160,7 +160,7 @@ def test_without_lockable_packet_memory_the_relay_uses_kernel_sockets(
     assert_every_fallback_is_reported(lab, relay)
     assert_all_pairs_work(lab, relay, forward, targets)
     relay.stop()
-    with pytest.raises(LabError, match="datapath = xdp, but v4 only reaches .*RLIMIT_MEMLOCK"):
+    with pytest.raises(LabError, match="datapath = xdp, but v4 only supports .*RLIMIT_MEMLOCK"):
         start_relay(config=config("xdp"), wrapper=RAISED)
 
 

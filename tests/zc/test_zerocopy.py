@@ -86,7 +86,7 @@ class GuestRelay:
     def ctl(self, *words):
         return self.guest.json(f"culvertctl --run-dir /run/culvert {' '.join(words)} --json")
 
-    def modes(self):
+    def interface_modes(self):
         return {link["name"]: link["mode"] for link in self.ctl("status")["interfaces"]}
 
     def socket_modes(self):
@@ -218,7 +218,7 @@ def assert_row(lab, relay, forward, targets, row, count=300):
 
 
 def test_every_socket_is_a_zero_copy_one(relay):
-    assert relay.modes() == {"eth0": "zerocopy", "eth1": "zerocopy"}
+    assert relay.interface_modes() == {"eth0": "zerocopy", "eth1": "zerocopy"}
     assert all(not link["fallbacks"] for link in relay.ctl("status")["interfaces"])
     assert relay.socket_modes() == [("eth0", 0, "zerocopy"), ("eth1", 0, "zerocopy")]
 
@@ -240,11 +240,11 @@ def test_every_byte_crosses_and_comes_back_without_being_copied(
 
 def test_a_driver_that_refuses_zero_copy_sockets_falls_back_to_copy(relay):
     assert relay.end("TERM") == 0
-    with pytest.raises(LabError, match="datapath = zerocopy, but eth2 only reaches copy; "
+    with pytest.raises(LabError, match="datapath = zerocopy, but eth2 only supports copy; "
                                        "the driver takes no zero-copy socket: Invalid argument"):
         relay.start(interfaces=("eth2",))
     relay.start("auto", interfaces=("eth0", "eth1", "eth2"))
-    assert relay.modes() == {"eth0": "zerocopy", "eth1": "zerocopy", "eth2": "copy"}
+    assert relay.interface_modes() == {"eth0": "zerocopy", "eth1": "zerocopy", "eth2": "copy"}
     assert relay.end("TERM") == 0
     relay.start()
 
@@ -268,7 +268,7 @@ def test_the_daemon_stops_under_traffic_and_restarts_repeatedly(
         assert "xsk_unbind" not in relay.log()
         assert guest.run("ls /sys/fs/bpf/culvert").strip() == ""
         relay.start()
-        assert set(relay.modes().values()) == {"zerocopy"}
+        assert set(relay.interface_modes().values()) == {"zerocopy"}
     assert_row(lab, relay, forward, targets, "bridge_4to6")
     assert guest.complaints() == []
 
@@ -279,7 +279,7 @@ def test_a_daemon_killed_under_traffic_leaves_working_drivers(
         assert end_under_traffic(lab, relay, forward, "peer-v6", "target-v4", targets["target-v4"],
                                  "KILL") == 137
         relay.start()
-        assert set(relay.modes().values()) == {"zerocopy"}
+        assert set(relay.interface_modes().values()) == {"zerocopy"}
     assert_row(lab, relay, forward, targets, "bridge_6to4")
     assert relay.end("TERM") == 0
     assert guest.complaints() == []
@@ -292,8 +292,9 @@ def test_queues_that_exist_only_under_xdp_use_copy_mode(
     for nic in ("eth0", "eth1"):
         guest.run(f"ethtool -L {nic} combined 2")
     relay = GuestRelay(guest)
-    with pytest.raises(LabError, match="datapath = zerocopy, but eth0 only reaches copy; 2 of the 4 "
-                                       "receive queues are there only while XDP is: ethtool -L"):
+    with pytest.raises(LabError, match="datapath = zerocopy, but eth0 only supports copy; 2 of the 4 "
+                                       "receive queues exist only while XDP is attached: "
+                                       "ethtool -L"):
         relay.start(workers=2)
     relay.start("auto", workers=2)
     assert sorted(relay.socket_modes()) == [(nic, queue, "copy") for nic in ("eth0", "eth1")
@@ -313,6 +314,6 @@ def test_queues_that_exist_only_under_xdp_use_copy_mode(
     assert all(new_calls(guest, before)[name] == 0 for name in COPY)
     assert relay.end("TERM") == 0
     relay.start(workers=2)
-    assert set(relay.modes().values()) == {"zerocopy"}
+    assert set(relay.interface_modes().values()) == {"zerocopy"}
     assert_row(lab, relay, forward, targets, "same_v4", count=100)
     assert guest.complaints() == []
