@@ -11,16 +11,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* One connection.  It is not read while its answer is being written: one answer a client waits. */
+/*
+ * One connection.  It is not read while a response is written, so one response is pending at most.
+ */
 struct client {
-	struct clv_ctl *ctl; /* NULL: hung up, closing */
+	struct clv_ctl *ctl; /* NULL: closing */
 	uv_pipe_t pipe;
 	uv_write_t write;
 	char *answer; /* being written */
 	char line[CLV_CTL_REQUEST_MAX + 1];
 	size_t len;
-	uint64_t since; /* number of the connection: the oldest makes room */
-	bool is_last;	/* hang up behind this answer */
+	uint64_t since; /* number of the connection; the oldest is replaced */
+	bool is_last;	/* close after this response */
 };
 
 struct clv_ctl {
@@ -33,7 +35,7 @@ struct clv_ctl {
 	struct client *clients[CLV_CTL_CLIENTS_MAX];
 };
 
-/* ---- answers ---- */
+/* ---- responses ---- */
 
 static char *dump(json_t *answer)
 {
@@ -96,7 +98,7 @@ static void on_client_closed(uv_handle_t *handle)
 	free(client);
 }
 
-static void hang_up(struct client *client)
+static void close_client(struct client *client)
 {
 	size_t i;
 
@@ -128,12 +130,12 @@ static void on_written(uv_write_t *write, int status)
 	free(client->answer);
 	client->answer = NULL;
 	if (status || client->is_last) {
-		hang_up(client);
+		close_client(client);
 		return;
 	}
 	if (client->ctl && !answer_line(client) &&
 	    uv_read_start((uv_stream_t *)&client->pipe, on_room, on_read))
-		hang_up(client);
+		close_client(client);
 }
 
 static void send_answer(struct client *client, char *answer)
@@ -141,7 +143,7 @@ static void send_answer(struct client *client, char *answer)
 	uv_buf_t buf;
 
 	if (!answer) {
-		hang_up(client);
+		close_client(client);
 		return;
 	}
 	client->answer = answer;
@@ -149,10 +151,10 @@ static void send_answer(struct client *client, char *answer)
 	buf = uv_buf_init(answer, (unsigned)strlen(answer));
 	uv_read_stop((uv_stream_t *)&client->pipe);
 	if (uv_write(&client->write, (uv_stream_t *)&client->pipe, &buf, 1, on_written))
-		hang_up(client);
+		close_client(client);
 }
 
-/* Answer the first whole line; what a client sent behind it waits until the answer is out. */
+/* Respond to the first complete line; what follows it waits until the response is written. */
 static bool answer_line(struct client *client)
 {
 	char *end = memchr(client->line, '\n', client->len);
@@ -176,7 +178,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 	(void)buf;
 	if (n < 0) {
-		hang_up(client);
+		close_client(client);
 		return;
 	}
 	client->len += (size_t)n;
@@ -186,7 +188,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 }
 
-/* A place for a client; the oldest one has to go when there is none. */
+/* Returns the slot for a new client; closes the oldest one if none is free. */
 static size_t make_place(struct clv_ctl *ctl)
 {
 	size_t i, oldest = 0;
@@ -197,7 +199,7 @@ static size_t make_place(struct clv_ctl *ctl)
 		if (ctl->clients[i]->since < ctl->clients[oldest]->since)
 			oldest = i;
 	}
-	hang_up(ctl->clients[oldest]);
+	close_client(ctl->clients[oldest]);
 	return oldest;
 }
 
@@ -216,15 +218,15 @@ static void on_connection(uv_stream_t *server, int status)
 	client->ctl = ctl;
 	client->since = ++ctl->accepted;
 	if (uv_accept(server, (uv_stream_t *)&client->pipe)) {
-		hang_up(client);
+		close_client(client);
 		return;
 	}
 	ctl->clients[make_place(ctl)] = client;
 	if (uv_read_start((uv_stream_t *)&client->pipe, on_room, on_read))
-		hang_up(client);
+		close_client(client);
 }
 
-/* ---- life ---- */
+/* ---- open and close ---- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -251,13 +253,13 @@ int clv_ctl_open(uv_loop_t *loop, const char *run_dir, const struct clv_ctl_comm
 	uv_pipe_init(loop, &ctl->pipe, 0);
 	ctl->pipe.data = ctl;
 	unlink(ctl->path);
-	mask = umask(0177); /* no moment in which others may connect */
+	mask = umask(0177); /* others can never connect, not even before a chmod */
 	err = uv_pipe_bind(&ctl->pipe, ctl->path);
 	umask(mask);
 	err = err ? err : uv_listen((uv_stream_t *)&ctl->pipe, CLV_CTL_CLIENTS_MAX, on_connection);
 	if (err) {
 		uv_close((uv_handle_t *)&ctl->pipe, on_closed);
-		return err; /* libuv's numbers are the system's */
+		return err; /* libuv's errors are -errno */
 	}
 	*out = ctl;
 	return 0;
@@ -271,7 +273,7 @@ void clv_ctl_close(struct clv_ctl *ctl)
 		return;
 	for (i = 0; i < CLV_CTL_CLIENTS_MAX; i++)
 		if (ctl->clients[i])
-			hang_up(ctl->clients[i]);
+			close_client(ctl->clients[i]);
 	unlink(ctl->path);
 	uv_close((uv_handle_t *)&ctl->pipe, on_closed);
 }

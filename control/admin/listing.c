@@ -10,7 +10,7 @@
 
 enum {
 	LIMIT_DEFAULT = 1000,
-	REF_TEXT_MAX = 40, /* three numbers and their dots */
+	REF_TEXT_MAX = 40, /* three numbers with dots */
 };
 
 void clv_listing_start(struct clv_listing *l, const struct clv_daemon *daemon,

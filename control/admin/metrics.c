@@ -3,8 +3,8 @@
 
 #include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
-#include "datapath/io/xsk.h"
 #include "datapath/crypto/aead.h"
+#include "datapath/io/xsk.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -164,25 +164,33 @@ static void write_sockets(FILE *out, const struct clv_daemon *daemon)
 
 static bool count_session(void *user, const struct clv_session_view *v)
 {
-	uint64_t *counts = user; /* established, handshaking */
+	struct clv_metrics_load *load = user;
 
-	counts[v->handshaking]++;
+	*(v->handshaking ? &load->handshaking : &load->connections) += 1;
 	return true;
 }
 
 static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
 {
+	struct clv_metrics_load *load = user;
+
 	(void)v;
-	(*(uint64_t *)user)++;
+	load->tunnels++;
 	return true;
+}
+
+void clv_metrics_count(const struct clv_daemon *daemon, struct clv_metrics_load *out)
+{
+	*out = (struct clv_metrics_load){ 0 };
+	clv_control_each_session(daemon->control, count_session, out);
+	clv_control_each_tunnel(daemon->control, count_tunnel, out);
 }
 
 static void write_all(FILE *out, const struct clv_daemon *daemon)
 {
-	uint64_t sessions[2] = { 0 }, tunnels = 0;
+	struct clv_metrics_load load;
 
-	clv_control_each_session(daemon->control, count_session, sessions);
-	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
+	clv_metrics_count(daemon, &load);
 	begin(out, "info", "gauge", "always 1; labels describe the build and configuration");
 	fprintf(out, "culvert_info{version=\"%s\",aead=\"%s\",datapath=\"%s\"} 1\n", CLV_VERSION,
 		clv_aead_provider(),
@@ -194,9 +202,9 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	gauge(out, "xdp_loaded", "1 with the XDP program, 0 with kernel sockets only",
 	      daemon->bpf != NULL);
 	gauge(out, "workers", "packet threads", daemon->workers_len);
-	gauge(out, "connections", "established QUIC connections", sessions[0]);
-	gauge(out, "handshaking", "connections whose handshake is not complete", sessions[1]);
-	gauge(out, "tunnels", "open tunnels", tunnels);
+	gauge(out, "connections", "established QUIC connections", load.connections);
+	gauge(out, "handshaking", "connections whose handshake is not complete", load.handshaking);
+	gauge(out, "tunnels", "open tunnels", load.tunnels);
 	gauge(out, "egress_ports", "UDP ports open for packets to targets",
 	      clv_egress_used(daemon->egress));
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());

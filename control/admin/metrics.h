@@ -18,6 +18,14 @@
 /* All metrics.  Returns text that the caller frees and its length, or NULL when out of memory. */
 char *clv_metrics_text(const struct clv_daemon *daemon, size_t *len);
 
+struct clv_metrics_load {
+	uint64_t connections; /* established */
+	uint64_t handshaking, tunnels;
+};
+
+/* Count what is open now. */
+void clv_metrics_count(const struct clv_daemon *daemon, struct clv_metrics_load *out);
+
 /* Bytes that were allocated and not freed, in the whole process. */
 uint64_t clv_metrics_heap_bytes(void);
 

@@ -25,7 +25,7 @@ struct clv_metrics_http {
 	unsigned open_handles;
 };
 
-/* ---- answers ---- */
+/* ---- responses ---- */
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, char *text,
 			      size_t len, const char *type)
@@ -63,7 +63,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 	char *text;
 
 	(void)version, (void)body;
-	/* First call: the headers are there.  Answering now closes on a body that was announced. */
+	/* First call: the headers are complete.  A response now closes connections with a body. */
 	if (!*state) {
 		*state = &is_begun;
 		return MHD_YES;
@@ -95,7 +95,10 @@ static void run(struct clv_metrics_http *http)
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 	unsigned before;
 
-	/* At its limit it stops to accept, and begins again only in a run after the one that freed. */
+	/*
+	 * At its limit the library stops accepting, and resumes only in the run after a slot is
+	 * free.
+	 */
 	do {
 		before = connections(http);
 		MHD_run(http->daemon);
@@ -117,7 +120,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	run(poll->data);
 }
 
-/* ---- life ---- */
+/* ---- open and close ---- */
 
 /* Returns a listening socket or -errno. */
 static int open_socket(const struct clv_endpoint *listen_at)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * metrics_http - GET /metrics, answered from the control loop.
+ * metrics_http - serve GET /metrics from the control loop.
  *
- * Bounded: so many connections, so long, so much memory for each.  No TLS and no access control:
- * the address it listens on is the operator's choice, and loopback by default.
+ * The number of connections, their time and their memory are limited.  No TLS and no access
+ * control: the operator chooses the address, which is loopback by default.
  *
- * Order: 1. open  2. the loop runs  3. close, and the loop runs once more
+ * Order: 1. open  2. run the loop  3. close, and run the loop once more
  * Threading: control.
  */
 #ifndef CLV_ADMIN_METRICS_HTTP_H
@@ -26,7 +26,7 @@ typedef char *clv_metrics_fn(void *user, size_t *len);
  */
 int clv_metrics_http_open(uv_loop_t *loop, const struct clv_endpoint *listen, clv_metrics_fn *text,
 			  void *user, struct clv_metrics_http **out);
-/* Freed by a later turn of the loop.  NULL is fine. */
+/* A later iteration of the loop frees it.  Accepts NULL. */
 void clv_metrics_http_close(struct clv_metrics_http *http);
 
 #endif

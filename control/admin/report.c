@@ -4,18 +4,19 @@
 #include "control/admin/ctl.h"
 #include "control/admin/listing.h"
 #include "control/admin/metrics.h"
+#include "control/admin/report_tunnels.h"
 #include "control/daemon/datapath.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "datapath/io/xsk.h"
 #include "datapath/crypto/aead.h"
+#include "datapath/io/xsk.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 #include <unistd.h>
 
-/* ---- pieces ---- */
+/* ---- values ---- */
 
 /* Also what stands for packets lost in messages to control. */
 static bool is_drop(enum clv_counter which)
@@ -148,21 +149,6 @@ static json_t *from_interfaces(const struct clv_daemon *daemon)
 	return array;
 }
 
-static bool count_session(void *user, const struct clv_session_view *v)
-{
-	json_int_t *counts = user; /* established, handshaking */
-
-	counts[v->handshaking]++;
-	return true;
-}
-
-static bool count_tunnel(void *user, const struct clv_tunnel_view *v)
-{
-	(void)v;
-	(*(json_int_t *)user)++;
-	return true;
-}
-
 static json_t *from_privileges(const struct clv_daemon *daemon)
 {
 	const char *why = daemon->no_sandbox_why;
@@ -175,11 +161,10 @@ static json_t *from_privileges(const struct clv_daemon *daemon)
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
-	json_int_t sessions[2] = { 0 }, tunnels = 0;
+	struct clv_metrics_load load;
 
 	(void)request;
-	clv_control_each_session(daemon->control, count_session, sessions);
-	clv_control_each_tunnel(daemon->control, count_tunnel, &tunnels);
+	clv_metrics_count(daemon, &load);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I}",
@@ -192,10 +177,10 @@ static json_t *answer_status(void *user, const json_t *request)
 		"no_xdp_because", *daemon->no_bpf_why ? daemon->no_bpf_why : NULL, "aead",
 		clv_aead_provider(), "steered", daemon->is_steered, "listeners",
 		from_listeners(daemon), "interfaces", from_interfaces(daemon), "workers",
-		daemon->workers_len, "connections", sessions[0], "handshaking", sessions[1],
-		"tunnels", tunnels, "egress_ports", (int)clv_egress_used(daemon->egress),
-		"counters", counters_of_all(daemon, false), "xdp", from_xdp(daemon, false),
-		"heap_bytes", (json_int_t)clv_metrics_heap_bytes());
+		daemon->workers_len, "connections", (json_int_t)load.connections, "handshaking",
+		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
+		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
+		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes());
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)
@@ -291,7 +276,7 @@ static json_t *answer_conns(void *user, const json_t *request)
 	return clv_listing_end(&l, "conns");
 }
 
-/* What the user-space guard holds: all there is without XDP. */
+/* The buckets of the user-space guard; without XDP there are no others. */
 static json_t *answer_guard(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;

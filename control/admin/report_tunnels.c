@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What culvertctl asks about tunnels: they themselves, their contexts and remotes, their ports. */
-#include "control/admin/listing.h"
+#include "control/admin/report_tunnels.h"
 
+#include "control/admin/listing.h"
 #include "datapath/base/addr.h"
 
 /* ---- tunnels ---- */
@@ -98,7 +98,7 @@ static void add_figures(json_t *row, const struct figures *f)
 				    json_integer((json_int_t)members[i].value));
 }
 
-/* Context ID 0: the target that the request named.  A bound tunnel counts it with all the rest. */
+/* Context ID 0: the target in the request.  A bound tunnel counts its packets with all others. */
 static void list_target(struct clv_listing *l, const struct clv_tunnel_view *v)
 {
 	uint64_t last_ns = v->stats.last_ns ? v->stats.last_ns : v->since_ns;
@@ -192,7 +192,7 @@ json_t *clv_report_contexts(void *user, const json_t *request)
 
 	clv_listing_start(&l, daemon, request);
 	clv_control_each_tunnel(daemon->control, list_tunnels_contexts, &l);
-	/* What workers show is read without asking them: a listing costs no packet its time. */
+	/* Reads what workers publish, without a request to them that would delay packets. */
 	for (uint16_t i = 0; i < daemon->workers_len; i++) {
 		const struct clv_worker *w = daemon->workers[i].worker;
 		uint32_t slots = clv_worker_remote_slots(w);
@@ -231,7 +231,7 @@ static bool list_bindings(void *user, const struct clv_tunnel_view *v)
 	return true;
 }
 
-/* What the maps hold, as far as control knows it; culvertctl asks when there are no maps. */
+/* The bound ports that control knows, for when there are no BPF maps that culvertctl could read. */
 json_t *clv_report_bindings(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;

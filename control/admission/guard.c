@@ -10,7 +10,7 @@
 #include "datapath/base/hash.h"
 
 enum {
-	WAYS = 4, /* entries that one key may lie in */
+	WAYS = 4, /* entries that may hold one key */
 };
 
 int clv_guard_init(struct clv_guard *g, const struct clv_guard_limits *limits, size_t entries,
@@ -35,14 +35,14 @@ void clv_guard_fini(struct clv_guard *g)
 	*g = (struct clv_guard){ 0 };
 }
 
-/* The first entry that a key may lie in. */
+/* Returns the first of the entries that may hold a key. */
 static struct clv_guard_entry *ways_of(struct clv_guard *g, const struct clv_guard_key *key)
 {
 	return &g->entries[clv_hash(g->seed, key, sizeof(*key)) & (g->entries_len - 1) &
 			   ~(size_t)(WAYS - 1)];
 }
 
-/* The entry of a key among its ways, NULL when it was forgotten or never there. */
+/* Returns the entry of a key, or NULL if there is none. */
 static struct clv_guard_entry *find(struct clv_guard_entry *ways, const struct clv_guard_key *key)
 {
 	for (int i = 0; i < WAYS; i++)
@@ -51,7 +51,7 @@ static struct clv_guard_entry *find(struct clv_guard_entry *ways, const struct c
 	return NULL;
 }
 
-/* The entry of a key; where there is none, a fresh one in the place of the fullest bucket. */
+/* Returns the entry of a key; makes a new one in place of the fullest bucket if there is none. */
 static struct clv_guard_entry *find_or_make(struct clv_guard *g, const struct clv_guard_key *key)
 {
 	struct clv_guard_entry *ways = ways_of(g, key), *fullest = ways, *entry = find(ways, key);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * guard - how many packets of no connection each source may have looked at: bpf/guard.h in user
- * space, for packets that no XDP program saw.
+ * guard - rate limits, per source, of packets of no known connection: bpf/guard.h in user space,
+ * for packets that did not pass the XDP program.
  *
- * A table of fixed size.  Where it is crowded the bucket that is nearest to full makes room: who
- * sent much stays remembered.
+ * The table has a fixed size.  When it is crowded the bucket nearest to full is replaced, so that
+ * sources which sent much are not forgotten.
  *
  * Threading: control.
  */
@@ -31,14 +31,14 @@ struct clv_guard {
 };
 
 /*
- * limits: copies.  entries: at least so many.  seed: copies, 16 random bytes.
- * Returns 0 or -ENOMEM.  Without limits no memory is taken.
+ * limits: copies.  entries: minimum size of the table.  seed: copies, 16 random bytes.
+ * Returns 0 or -ENOMEM.  Allocates nothing when there are no limits.
  */
 int clv_guard_init(struct clv_guard *g, const struct clv_guard_limits *limits, size_t entries,
 		   const uint64_t seed[static 2]);
 void clv_guard_fini(struct clv_guard *g);
 
-/* Whether a packet of that kind from addr may be looked at; takes from its buckets. */
+/* Whether a packet of that kind from addr is within the limits; takes a token from its buckets. */
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
 		    uint64_t now_ns);
 /* Undo a successful clv_guard_take for the same addr and kind. */
@@ -49,7 +49,7 @@ enum {
 	CLV_GUARD_TEXT_MAX = 64,
 };
 
-/* The prefix of a bucket as "192.0.2.0/24".  Returns buf. */
+/* Format the prefix of a bucket, as "192.0.2.0/24".  Returns buf. */
 const char *clv_guard_source(const struct clv_guard_key *key, char buf[static CLV_GUARD_TEXT_MAX]);
 const char *clv_guard_kind_name(enum clv_guard_kind kind);
 

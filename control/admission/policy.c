@@ -21,12 +21,12 @@ struct nat64 {
 struct clv_policy {
 	struct clv_policy_rule *rules; /* longest prefix first; one rule for a prefix */
 	size_t len;
-	struct clv_verdicts *verdicts; /* the same rules, to look addresses up */
-	struct nat64 *nat64;	       /* prefixes beside the well-known ones */
+	struct clv_verdicts *verdicts; /* the same rules, for lookups */
+	struct nat64 *nat64;	       /* besides the well-known prefixes */
 	size_t nat64_len;
 };
 
-/* Where rules come from; of one and the same prefix the last of these beats the others. */
+/* Origins of rules; for the same prefix, a later one overrides. */
 enum origin {
 	FROM_TABLE,
 	FROM_ALLOW,
@@ -44,10 +44,10 @@ struct special {
 };
 
 /*
- * Ordinary destinations are IPv4 and what IANA allocates of IPv6, 2000::/3.  An IPv6-only relay
- * reaches IPv4 through the NAT64 prefix 64:ff9b::/96, and the address inside is judged.  Of these
- * the special-use registries of IPv4 and IPv6 (RFC 6890 and its updates) except a few; what else
- * they list is here for its name.
+ * Ordinary destinations are IPv4 and the IPv6 space that IANA allocates, 2000::/3.  An IPv6-only relay
+ * reaches IPv4 through the NAT64 prefix 64:ff9b::/96, and the embedded address is evaluated.  From
+ * these the special-use registries of IPv4 and IPv6 (RFC 6890 and its updates) are excluded, except
+ * for a few entries; the others are listed for their names.
  */
 static const struct special specials[] = {
 	{ "::/0", "not global unicast" },
@@ -93,13 +93,13 @@ static const struct special specials[] = {
 	{ "ff00::/8", "multicast" },
 };
 
-/* Where an IPv6 form keeps the IPv4 address it stands for. */
+/* Where an IPv6 form embeds an IPv4 address. */
 struct disguise {
 	uint8_t prefix[12];
 	uint8_t prefix_bits;
 	uint8_t at[4];	  /* byte positions */
 	bool inverted;	  /* all bits are flipped */
-	bool may_be_none; /* one form of several: 0.0.0.0/8 says that it is not this one */
+	bool may_be_none; /* one of several forms; 0.0.0.0/8 shows that it is another */
 };
 
 static const struct disguise disguises[] = {
@@ -143,7 +143,7 @@ static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits
 	return rest == 0 || ((addr[whole] ^ prefix[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
 }
 
-/* Parse "address" or "address/bits".  Bits behind the prefix must be zero: else it is a mistake. */
+/* Parse "address" or "address/bits".  Bits after the prefix must be zero. */
 static int parse_prefix(const char *text, struct clv_prefix *out)
 {
 	char addr_text[CLV_ADDR_TEXT_MAX];
@@ -197,8 +197,8 @@ static int read_operator_rules(struct candidate *out, const char *const *texts, 
 }
 
 /*
- * What the table allows is an exception to its own rules, not to the operator's: it takes the verdict
- * of the longest of the operator's prefixes around it.
+ * Prefixes that the table allows are exceptions to its own rules, not to the operator's: they take
+ * the verdict of the operator's longest prefix that contains them.
  */
 static void adapt_allowed(struct candidate *table, size_t table_len,
 			  const struct candidate *operators, size_t operators_len)
@@ -225,7 +225,7 @@ static void adapt_allowed(struct candidate *table, size_t table_len,
 	}
 }
 
-/* Longest prefix first; of a prefix the one that counts. */
+/* Longest prefix first; for the same prefix, the overriding rule first. */
 static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *ca = a, *cb = b;
@@ -238,7 +238,7 @@ static int compare_candidates(const void *a, const void *b)
 	return order ? order : (int)cb->origin - (int)ca->origin;
 }
 
-/* Sort the candidates and keep those that count.  Returns 0 or -ENOMEM. */
+/* Sort the candidates and drop those that are overridden.  Returns 0 or -ENOMEM. */
 static int set_rules(struct clv_policy *p, struct candidate *candidates, size_t len)
 {
 	struct clv_verdicts_rule *plain = calloc(len + 1, sizeof(*plain));
@@ -329,7 +329,7 @@ int clv_policy_add_nat64(struct clv_policy *p, const char *text, char *error, si
 	return 0;
 }
 
-/* The verdict on an address as it stands.  Own addresses last: the kernel may have to be asked. */
+/* Evaluate an address without unwrapping.  Own addresses come last: they may need a query. */
 static int check_plain(const struct clv_policy *p, const uint8_t addr[static 16],
 		       bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		       const char **why)
@@ -348,7 +348,7 @@ static int check_plain(const struct clv_policy *p, const uint8_t addr[static 16]
 	return 0;
 }
 
-/* Unwrap addr by one disguise into the 16-byte form of IPv4.  Returns whether it wears it. */
+/* Extract the IPv4 address that addr embeds in this form.  Returns whether it has the form. */
 static bool unwrap(const struct disguise *d, const uint8_t addr[static 16],
 		   uint8_t inner[static 16])
 {

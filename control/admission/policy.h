@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * policy - which targets the relay may send to: special-use ranges, own addresses, lists.
+ * policy - decide which targets the relay may send to: special-use ranges, own addresses, lists.
  *
- * The longest matching prefix decides.  Of one and the same prefix an operator's entry beats the
- * special-use table, and deny beats allow.  All of IPv6 but 2000::/3 and 64:ff9b::/96 is denied.
- * IPv6 forms that embed an IPv4 address (6to4, NAT64, Teredo, SIIT, ISATAP) are unwrapped and the inner address
- * must pass too, whatever the outer one's verdict rests on.  IPv4 targets have the 16-byte form
- * ::ffff:a.b.c.d here; written out as an IPv6 literal that form is refused where it is read.
+ * The longest matching prefix decides.  For the same prefix, an operator's entry overrides the
+ * special-use table, and deny overrides allow.  All of IPv6 but 2000::/3 and 64:ff9b::/96 is denied.
+ * For IPv6 addresses that embed an IPv4 address (6to4, NAT64, Teredo, SIIT, ISATAP), the inner
+ * address must be allowed too, whatever rule allows the outer one.  IPv4 targets have the 16-byte
+ * form ::ffff:a.b.c.d here; an IPv6 literal of that form is refused when requests are parsed.
  *
  * Spec: RFC 9298 section 7, RFC 6890 and its registries.
  * Order: 1. new  2. add_nat64  3. everything else, and from now on it is immutable
@@ -24,7 +24,7 @@
 
 struct clv_policy;
 
-/* One rule for display and for the `denied` map. */
+/* One rule, for display and for the `denied` map. */
 struct clv_policy_rule {
 	struct clv_prefix prefix;
 	enum clv_verdict verdict;
@@ -41,14 +41,14 @@ int clv_policy_new(const char *const *allow, size_t allow_len, const char *const
 void clv_policy_free(struct clv_policy *p);
 
 /*
- * Have the IPv4 addresses behind one more NAT64 prefix judged ("2001:db8:64::/96"; 32, 40, 48, 56, 64
- * or 96 bits, RFC 6052 section 2.2).  The prefix itself is allowed or denied as any other.
- * Returns as new.
+ * Also evaluate the IPv4 addresses that are embedded in one more NAT64 prefix ("2001:db8:64::/96"; 32,
+ * 40, 48, 56, 64 or 96 bits, RFC 6052 section 2.2).  The prefix itself is allowed or denied like any
+ * other.  Returns as new.
  */
 int clv_policy_add_nat64(struct clv_policy *p, const char *prefix, char *error, size_t error_len);
 
 /*
- * Judge a target address.  is_own says whether an address is the relay's own (may be NULL).
+ * Evaluate a target address.  is_own: whether an address is the relay's own; may be NULL.
  * Returns 0 to allow, or CLV_EDENIED with *why set to the reason (lives as long as the policy).
  */
 int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
@@ -56,7 +56,7 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		     const char **why);
 
 size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out);
-/* The same rules, as workers look them up where no table of the kernel does; lends. */
+/* Lends the same rules in the form that workers look up where the kernel's map is not used. */
 struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p);
 
 #endif

@@ -46,7 +46,7 @@ static void put(struct clv_sources *s, const uint8_t addr[static 16], int by)
 
 		if (count + (uint64_t)by == 0)
 			clv_table_remove(&s->counts, &key);
-		else /* there is room for two of every connection */
+		else /* the table has room for two entries per connection */
 			clv_table_insert(&s->counts, &key, count + (uint64_t)by);
 	}
 }

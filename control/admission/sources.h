@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * sources - how many connections each source prefix has: the widths of bpf/guard.h.
+ * sources - count the connections of each source prefix, of the lengths in bpf/guard.h.
  *
- * Only addresses that are proven are counted: nobody can use up another's share by spoofing.  A
- * connection stays on the account of the address it was made from.
+ * Only validated addresses are counted: nobody can use up the share of another by spoofing.  A
+ * connection is always counted for the address from which it was made.
  *
  * Threading: control.
  */
@@ -21,16 +21,16 @@ struct clv_sources {
 	uint32_t host_max, net_max; /* IPv4 /32 and IPv6 /64; IPv4 /24 and IPv6 /48 */
 };
 
-/* conns: most connections there can be.  seed: copies.  Returns 0 or -ENOMEM. */
+/* conns: the maximum number of connections.  seed: copies.  Returns 0 or -ENOMEM. */
 int clv_sources_init(struct clv_sources *s, uint32_t host_max, uint32_t net_max, size_t conns,
 		     const uint64_t seed[static 2]);
 void clv_sources_fini(struct clv_sources *s);
 
-/* Whether one more from addr is within both ceilings. */
+/* Whether one more connection from addr is within both limits. */
 bool clv_sources_has_room(const struct clv_sources *s, const uint8_t addr[static 16]);
-/* Count one more.  Returns 0 or CLV_EFULL, leaving the counts. */
+/* Count one more connection.  Returns 0, or CLV_EFULL without counting it. */
 int clv_sources_add(struct clv_sources *s, const uint8_t addr[static 16]);
-/* One that was added is gone. */
+/* A connection that was added is closed. */
 void clv_sources_remove(struct clv_sources *s, const uint8_t addr[static 16]);
 
 #endif

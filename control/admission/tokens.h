@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tokens - address tokens that servers gave to a client, for its next visit (NEW_TOKEN).
+ * tokens - address validation tokens from servers (NEW_TOKEN), for a client's next connection.
  *
- * One for each server, the newest; each is used once.  They live as long as the program: a token
- * says to the server that the same client is back.
+ * Keeps the newest of each server; each is used once.  They are not stored on disk: a token tells
+ * the server that it is the same client.
  *
  * Spec: RFC 9000 section 8.1.3.   Threading: control.
  */
@@ -28,14 +28,14 @@ struct clv_token {
 
 struct clv_tokens {
 	struct clv_token tokens[CLV_TOKENS_MAX];
-	unsigned next; /* to be overwritten when all are taken */
+	unsigned next; /* replaced when all are in use */
 };
 
 /* Keep a token.  bytes: copies. */
 void clv_tokens_put(struct clv_tokens *t, const struct clv_endpoint *server, const uint8_t *bytes,
 		    size_t len);
 
-/* Take the token of a server out.  Returns its length, 0 when there is none. */
+/* Remove and return the token of a server.  Returns its length, 0 if there is none. */
 size_t clv_tokens_take(struct clv_tokens *t, const struct clv_endpoint *server,
 		       uint8_t out[static CLV_TOKEN_MAX]);
 

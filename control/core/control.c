@@ -61,7 +61,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	clv_rand_init(&c->rand, params->rand_seed);
 	seed[0] = clv_rand_u64(&c->rand);
 	seed[1] = clv_rand_u64(&c->rand);
-	clv_admit_init(&c->admit, params->secret, &params->limits.answers, &c->guard, &c->rand,
+	clv_admit_init(&c->admit, params->secret, &params->limits.responses, &c->guard, &c->rand,
 		       &c->counters);
 	guard = clv_control_guard_limits(&params->limits);
 	c->steering = (struct clv_steering){ params->host_ops, params->host, send_command, c };

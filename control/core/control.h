@@ -55,7 +55,7 @@ struct clv_control_limits {
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
 	uint64_t quic_memory; /* bytes the QUIC library may hold here, and in each worker; 0: any */
-	struct clv_admit_limits answers; /* without a connection behind them */
+	struct clv_admit_limits responses; /* to packets of no connection */
 	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */
 	uint32_t guard_host_per_sec, guard_host_burst;
 	uint32_t guard_net_per_sec, guard_net_burst;

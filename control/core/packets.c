@@ -165,10 +165,10 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
 		return;
 	}
-	clv_admit_judge(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
-			c->p.host_ops->wall_sec(c->p.host), answer, &a);
+	clv_admit_classify(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
+			   c->p.host_ops->wall_sec(c->p.host), answer, &a);
 	if (a.verdict == CLV_ADMIT_ACCEPT)
 		accept_session(c, l, rx, answer, &a);
-	if (a.verdict == CLV_ADMIT_ANSWER)
-		send_answer(c, rx, answer, a.answer_len);
+	if (a.verdict == CLV_ADMIT_RESPOND)
+		send_answer(c, rx, answer, a.response_len);
 }

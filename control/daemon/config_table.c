@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The table of options, and the file that documents them. */
 #include "control/daemon/config.h"
-
 #include "datapath/base/clock.h"
 
 #include <string.h>
@@ -174,15 +173,15 @@ static const struct clv_config_option options[] = {
 	  MEMBER(proxy.capsule_backlog),
 	  .help = "Datagram capsules that may wait for a slow reader." },
 	{ "limits", "stateless-resets-per-sec", RANGE(0, 1000000, "packets", "100"),
-	  MEMBER(limits.answers.resets_per_sec),
+	  MEMBER(limits.responses.resets_per_sec),
 	  .help = "Stateless resets sent for unknown connections." },
 	{ "limits", "retries-per-sec", RANGE(0, 1000000, "packets", "2000"),
-	  MEMBER(limits.answers.retries_per_sec), .help = "Retry packets sent." },
+	  MEMBER(limits.responses.retries_per_sec), .help = "Retry packets sent." },
 	{ "limits", "version-negotiations-per-sec", RANGE(0, 1000000, "packets", "500"),
-	  MEMBER(limits.answers.version_negotiations_per_sec),
+	  MEMBER(limits.responses.version_negotiations_per_sec),
 	  .help = "Version Negotiation packets sent." },
 	{ "limits", "refusals-per-sec", RANGE(0, 1000000, "packets", "500"),
-	  MEMBER(limits.answers.refusals_per_sec),
+	  MEMBER(limits.responses.refusals_per_sec),
 	  .help = "Refusals sent for connections above a limit and for invalid Retry tokens." },
 	{ "limits", "stream-cancels-per-sec",
 	  RANGE(1, 1000000, "streams, for each connection", "1000"),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/listeners.h"
 
+#include "control/xdp/steer.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"

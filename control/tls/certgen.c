@@ -21,7 +21,7 @@
 enum {
 	SERIAL_LEN = 16,
 	DNS_NAME_MAX = 253,
-	DER_MAX = 32768, /* a leaf with the most names and an ML-DSA-65 key stays below */
+	DER_MAX = 32768, /* more than a leaf with an ML-DSA-65 key and the most names */
 	P256_KEY_LEN = 32,
 	GENERAL_NAME_DNS = 0x82,
 	GENERAL_NAME_IP = 0x87,
@@ -122,7 +122,7 @@ static char *to_pem(const uint8_t *der, size_t len, int type)
 	return pem;
 }
 
-/* The private key in the form that other tools read too. */
+/* Write the private key as PKCS #8, which other tools read. */
 static char *key_to_pem(struct key *key)
 {
 	uint8_t der[8192];
@@ -143,7 +143,7 @@ static char *key_to_pem(struct key *key)
 	return pem;
 }
 
-/* RFC 5280 section 4.1.2.2: positive, and unique by being random. */
+/* RFC 5280 section 4.1.2.2: positive and unique; a random number is. */
 static int set_serial(Cert *cert, WC_RNG *rng)
 {
 	if (wc_RNG_GenerateBlock(rng, cert->serial, SERIAL_LEN) != 0)
@@ -165,7 +165,9 @@ bool clv_certgen_is_dns_name(const char *name)
 	return true;
 }
 
-/* Append one GeneralName (RFC 5280 section 4.2.1.6).  Returns bytes written, 0 for no valid name. */
+/*
+ * Append one GeneralName (RFC 5280 section 4.2.1.6).  Returns bytes written, 0 for no valid name.
+ */
 static size_t put_name(uint8_t *out, const char *name)
 {
 	size_t len;
@@ -179,7 +181,7 @@ static size_t put_name(uint8_t *out, const char *name)
 	} else if (clv_certgen_is_dns_name(name)) {
 		out[0] = GENERAL_NAME_DNS;
 		len = strlen(name);
-		if (len > 127) { /* the length needs its long form */
+		if (len > 127) { /* would need the long form of a length */
 			out[1] = 0x81;
 			out[2] = (uint8_t)len;
 			memcpy(out + 3, name, len);
@@ -212,7 +214,7 @@ static int set_names(Cert *cert, const char *const *names, size_t names_len)
 			return CLV_ERANGE;
 		len += n;
 	}
-	/* SEQUENCE with a length in its shortest form. */
+	/* A SEQUENCE, its length in the shortest form. */
 	if (len < 128) {
 		memmove(cert->altNames + 2, cert->altNames + HEAD, len);
 		cert->altNames[1] = (byte)len;
@@ -232,12 +234,12 @@ static int set_names(Cert *cert, const char *const *names, size_t names_len)
 	return 0;
 }
 
-/* What CA and leaf have in common.  Returns 0 or CLV_ETLS. */
+/* Set the fields that CA and leaf share.  Returns 0 or CLV_ETLS. */
 static int begin_cert(Cert *cert, struct key *key, WC_RNG *rng)
 {
 	if (wc_InitCert(cert) != 0)
 		return CLV_ETLS;
-	/* Follows the signer's key, and both are of the profile's kind. */
+	/* Matches the signer's key: both keys are of the profile's type. */
 	cert->sigType = key->type == ML_DSA_65_TYPE ? CTC_ML_DSA_65 : CTC_SHA256wECDSA;
 	strcpy(cert->subject.org, "Culvert");
 	if (wc_SetSubjectKeyIdFromPublicKey_ex(cert, key->type, key_handle(key)) != 0)
@@ -270,7 +272,7 @@ static int fill_ca(Cert *cert, struct key *key, WC_RNG *rng)
 
 	if (err)
 		return err;
-	/* A name of its own, so that a new CA is never taken for the old one. */
+	/* A unique name, so that a new CA is never mistaken for the old one. */
 	snprintf(cert->subject.commonName, sizeof(cert->subject.commonName),
 		 "Culvert CA %02x%02x%02x%02x", cert->serial[1], cert->serial[2], cert->serial[3],
 		 cert->serial[4]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * certgen - make certificate authorities and leaves in memory.
+ * certgen - generate CA and server certificates in memory.
  *
  * Spec: RFC 5280, RFC 9881 (ML-DSA in certificates).
  * Threading: any thread; slow (milliseconds).
@@ -30,22 +30,22 @@ int clv_certgen_ca(enum clv_profile profile, struct clv_certgen *out);
 
 /*
  * Make a server certificate for names (DNS names and IP literals), signed by a CA of the profile.
- * Returns 0, -ENOMEM, CLV_ETLS, CLV_ESYNTAX (ca_key_pem is no key of the profile) or CLV_ERANGE
+ * Returns 0, -ENOMEM, CLV_ETLS, CLV_ESYNTAX (ca_key_pem is not a key of the profile) or CLV_ERANGE
  * (too many names, or one that is neither).
  */
 int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 		     const char *ca_key_pem, const char *const *names, size_t names_len,
 		     struct clv_certgen *out);
 
-/* Whether a name may stand in a certificate as a DNS name. */
+/* Whether a certificate may contain name as a DNS name. */
 bool clv_certgen_is_dns_name(const char *name);
 
 void clv_certgen_free(struct clv_certgen *made);
 
-/* Overwrite and free text that held a key; NULL is fine. */
+/* Wipe and free the text of a key.  Accepts NULL. */
 void clv_certgen_free_key(char *key_pem);
 
-/* Whether a private key belongs to a certificate.  Returns 1 or 0, or CLV_ESYNTAX (no key at all). */
+/* Whether a private key belongs to a certificate.  Returns 1 or 0, or CLV_ESYNTAX (not a key). */
 int clv_certgen_is_pair(const char *cert_pem, const char *key_pem);
 
 /* Whether ca signed leaf and both are valid now. */

@@ -24,10 +24,10 @@ enum {
 	FOLDER_MODE = 0700,
 };
 
-/* One profile's files, and where the reason of a failure goes. */
+/* The files of one profile, and the buffer for error messages. */
 struct store {
 	enum clv_profile profile;
-	char folder[PATH_LEN];
+	char directory[PATH_LEN];
 	char ca_cert[PATH_LEN], ca_key[PATH_LEN];
 	char leaf_cert[PATH_LEN], leaf_key[PATH_LEN];
 	char *error;
@@ -46,11 +46,11 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct store *st, in
 }
 
 /* Returns 0 or -ENAMETOOLONG. */
-static int join(char out[PATH_LEN], const char *folder, const char *file)
+static int join(char out[PATH_LEN], const char *directory, const char *file)
 {
-	int n = snprintf(out, PATH_LEN, "%s/%s", folder, file);
+	int n = snprintf(out, PATH_LEN, "%s/%s", directory, file);
 
-	/* Room for the suffix of the temporary name too. */
+	/* Leave room for the suffix of the temporary name. */
 	return n < 0 || n >= PATH_LEN - 8 ? -ENAMETOOLONG : 0;
 }
 
@@ -58,20 +58,20 @@ static int name_files(struct store *st, const char *state_dir)
 {
 	bool pqc = st->profile == CLV_PROFILE_PQC;
 
-	if (join(st->folder, state_dir, "tls") ||
-	    join(st->ca_cert, st->folder, pqc ? "ca.pem" : "hybrid-ca.pem") ||
-	    join(st->ca_key, st->folder, pqc ? "ca.key" : "hybrid-ca.key") ||
-	    join(st->leaf_cert, st->folder, pqc ? "pqc.pem" : "hybrid.pem") ||
-	    join(st->leaf_key, st->folder, pqc ? "pqc.key" : "hybrid.key"))
+	if (join(st->directory, state_dir, "tls") ||
+	    join(st->ca_cert, st->directory, pqc ? "ca.pem" : "hybrid-ca.pem") ||
+	    join(st->ca_key, st->directory, pqc ? "ca.key" : "hybrid-ca.key") ||
+	    join(st->leaf_cert, st->directory, pqc ? "pqc.pem" : "hybrid.pem") ||
+	    join(st->leaf_key, st->directory, pqc ? "pqc.key" : "hybrid.key"))
 		return fail(st, -ENAMETOOLONG, "%s: the path is too long", state_dir);
 	return 0;
 }
 
-static int make_folder(const struct store *st, const char *path)
+static int make_directory(const struct store *st, const char *path)
 {
 	if (mkdir(path, FOLDER_MODE) == 0 || errno == EEXIST)
 		return 0;
-	return fail(st, -errno, "%s: cannot make the folder: %s", path, strerror(errno));
+	return fail(st, -errno, "%s: cannot make the directory: %s", path, strerror(errno));
 }
 
 static bool exists(const char *path)
@@ -97,9 +97,9 @@ static int write_all(int fd, const char *text)
 	return 0;
 }
 
-static int sync_folder(const struct store *st)
+static int sync_directory(const struct store *st)
 {
-	int fd = open(st->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(st->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int err = 0;
 
 	if (fd < 0)
@@ -110,7 +110,7 @@ static int sync_folder(const struct store *st)
 	return err;
 }
 
-/* The file that is to become path is written under another name. */
+/* The name under which a file is written before it is renamed to path. */
 static void name_draft(char draft[static PATH_LEN], const char *path)
 {
 	snprintf(draft, PATH_LEN, "%.*s.new", PATH_LEN - 8, path);
@@ -124,7 +124,7 @@ static void drop_draft(const char *path)
 	unlink(draft);
 }
 
-/* Have all of text on the disk, beside path.  Nothing is left when that fails. */
+/* Write text to a draft beside path and sync it.  Leaves no draft on failure. */
 static int write_draft(const struct store *st, const char *path, const char *text, mode_t mode)
 {
 	char draft[PATH_LEN];
@@ -152,13 +152,13 @@ static int put_draft(const struct store *st, const char *path)
 	int err;
 
 	name_draft(draft, path);
-	err = rename(draft, path) < 0 ? -errno : sync_folder(st);
+	err = rename(draft, path) < 0 ? -errno : sync_directory(st);
 	return err ? fail(st, err, "%s: cannot write: %s", path, strerror(-err)) : 0;
 }
 
 /*
- * Replace a key and its certificate.  Both are on the disk before either gets its name, so that want
- * of room leaves the old ones; a crash may leave the new key with the certificate still a draft.
+ * Replace a key and its certificate.  Both are on disk before either is renamed, so that a full
+ * disk leaves the old ones; a crash may leave the new key with the certificate still a draft.
  */
 static int replace_pair(const struct store *st, const char *key_path, const char *key,
 			const char *cert_path, const char *cert)
@@ -178,7 +178,8 @@ static int replace_pair(const struct store *st, const char *key_path, const char
 	return err;
 }
 
-/* A crash came between the two names: the draft of the CA's certificate belongs to its key. */
+/* Complete a replacement that a crash interrupted between the two renames: the draft of the CA's
+ * certificate belongs to its key. */
 static bool finish_ca(const struct store *st)
 {
 	struct clv_pem_file draft;
@@ -196,7 +197,7 @@ static bool finish_ca(const struct store *st)
 	return is_done;
 }
 
-/* Read certificates of ours and check that they are of the profile. */
+/* Load certificates that we generated, and check that they match the profile. */
 static int load_certs(const struct store *st, const char *path, struct clv_pem_file *out,
 		      struct clv_cert_facts *first)
 {
@@ -205,14 +206,14 @@ static int load_certs(const struct store *st, const char *path, struct clv_pem_f
 
 	if (err == CLV_ESYNTAX)
 		return fail(st, err,
-			    "%s: damaged, or not a certificate; move it away and a new "
-			    "one is made",
+			    "%s: damaged, or not a certificate; move it away to have a "
+			    "new one made",
 			    path);
 	if (err)
 		return fail(st, err, "%s: cannot read: %s", path, clv_strerror(err));
 	err = clv_cert_read(&out->certs[0], &facts);
 	if (!err && st->profile == CLV_PROFILE_PQC && !clv_cert_is_pqc(&facts)) {
-		err = fail(st, CLV_ESYNTAX, "%s: %s, but profile pqc takes ML-DSA-65 only", path,
+		err = fail(st, CLV_ESYNTAX, "%s: %s, but profile pqc accepts ML-DSA-65 only", path,
 			   facts.key_algorithm);
 	} else if (err) {
 		fail(st, err, "%s: %s", path, clv_strerror(err));
@@ -234,7 +235,7 @@ static int make_ca(const struct store *st)
 		return 0;
 	if (exists(st->ca_key))
 		return fail(st, CLV_ESYNTAX,
-			    "%s: there, but %s is not; restore that or move this "
+			    "%s exists, but %s does not; restore that or move this "
 			    "away",
 			    st->ca_key, st->ca_cert);
 	err = clv_certgen_ca(st->profile, &made);
@@ -245,7 +246,7 @@ static int make_ca(const struct store *st)
 	return err;
 }
 
-/* Load the CA's certificate, made now if there is none yet. */
+/* Load the CA's certificate; generate the CA if there is none. */
 static int get_ca(const struct store *st, struct clv_pem_file *ca)
 {
 	struct clv_cert_facts facts;
@@ -260,11 +261,11 @@ static int get_ca(const struct store *st, struct clv_pem_file *ca)
 	if (facts.is_ca && facts.not_after > wc_Time(NULL))
 		return 0;
 	clv_pem_free(ca);
-	return fail(st, CLV_ETLS, "%s: %s; move it and its key away and new ones are made",
+	return fail(st, CLV_ETLS, "%s: %s; move it and its key away to have new ones made",
 		    st->ca_cert, facts.is_ca ? "has expired" : "not the certificate of a CA");
 }
 
-/* Whether less than a third of its life is left. */
+/* Whether less than a third of its lifetime is left. */
 static bool is_old(const struct clv_cert_facts *facts)
 {
 	time_t life = facts->not_after - facts->not_before;
@@ -273,8 +274,8 @@ static bool is_old(const struct clv_cert_facts *facts)
 }
 
 /*
- * Whether the leaf on disk is still good.  Returns 1, 0 (make a new one), or a failure that must
- * not be repaired by overwriting.
+ * Whether the leaf on disk can be used.  Returns 1, 0 (make a new one), or an error on which the
+ * files must not be overwritten.
  */
 static int check_leaf(const struct store *st, const struct clv_pem_file *ca,
 		      const char *const *names, size_t names_len)
@@ -295,10 +296,10 @@ static int check_leaf(const struct store *st, const struct clv_pem_file *ca,
 		fail(st, res, "%s: cannot read: %s", st->leaf_key, clv_strerror(res));
 		goto free_leaf;
 	}
-	/* 0 after a crash between the two renames: key and certificate are of different times. */
+	/* 0 after a crash between the two renames: key and certificate do not match. */
 	res = clv_certgen_is_pair(leaf.text, key);
 	if (res < 0) {
-		fail(st, res, "%s: damaged, or not a key; move it away and a new one is made",
+		fail(st, res, "%s: damaged, or not a key; move it away to have a new one made",
 		     st->leaf_key);
 		goto free_leaf;
 	}
@@ -311,7 +312,7 @@ free_leaf:
 	return res;
 }
 
-/* Put the CA behind the leaf: a peer that pins the CA's fingerprint has to see it. */
+/* Append the CA to the leaf: a peer that pins the CA's fingerprint needs it. */
 static char *chain_of(const char *leaf_pem, const char *ca_pem)
 {
 	char *chain;
@@ -319,7 +320,7 @@ static char *chain_of(const char *leaf_pem, const char *ca_pem)
 	return asprintf(&chain, "%s%s", leaf_pem, ca_pem) < 0 ? NULL : chain;
 }
 
-/* The key that signed must be the one of the CA's certificate; else nobody can verify the leaf. */
+/* The signing key must be that of the CA's certificate, or nobody could verify the leaf. */
 static bool is_signed_by(const char *leaf_pem, const struct clv_pem_file *ca)
 {
 	struct clv_pem_file leaf;
@@ -348,10 +349,11 @@ static int make_leaf(const struct store *st, const struct clv_pem_file *ca,
 	if (err == CLV_ESYNTAX)
 		fail(st, err, "%s: damaged, or not a key of this profile", st->ca_key);
 	else if (err == CLV_ERANGE)
-		fail(st, err = CLV_ESYNTAX, "names: at most %d, each a DNS name or an address",
+		fail(st, err = CLV_ESYNTAX,
+		     "certificate-names: at most %d, each a DNS name or an address",
 		     CLV_CERTGEN_NAMES_MAX);
 	else if (err)
-		fail(st, err, "%s: cannot make it: %s", st->leaf_cert, clv_strerror(err));
+		fail(st, err, "%s: cannot be made: %s", st->leaf_cert, clv_strerror(err));
 	else if (!is_signed_by(made.cert_pem, ca))
 		err = fail(st, CLV_ESYNTAX, "%s: not the key of %s", st->ca_key, st->ca_cert);
 	if (err)
@@ -377,9 +379,9 @@ int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char
 
 	res = name_files(&st, state_dir);
 	if (!res)
-		res = make_folder(&st, state_dir);
+		res = make_directory(&st, state_dir);
 	if (!res)
-		res = make_folder(&st, st.folder);
+		res = make_directory(&st, st.directory);
 	if (!res)
 		res = get_ca(&st, &ca);
 	if (res)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * certs - the relay's own certificates: made on first start, kept under the state folder.
+ * certs - generate the relay's certificates on first start, and keep them in the state directory.
  *
  *   STATE/tls/ca.pem  ca.key  pqc.pem  pqc.key   ML-DSA-65 CA and leaf
- *   STATE/tls/hybrid-ca.pem  hybrid-ca.key  hybrid.pem  hybrid.key   ECDSA P-256, when a hybrid
- *   listener without own files is configured
+ *   STATE/tls/hybrid-ca.pem  hybrid-ca.key  hybrid.pem  hybrid.key   ECDSA P-256, for hybrid
+ *   listeners without configured files
  *
- * Files are written atomically; keys are 0600, the folder 0700.
+ * Files are written atomically; keys are 0600, the directory 0700.
  * Threading: start-up, one thread.
  */
 #ifndef CLV_TLS_CERTS_H
@@ -18,22 +18,25 @@
 #include "control/tls/tls.h"
 
 struct clv_certs {
-	char cert_file[512]; /* chain, leaf first, CA behind it */
+	char cert_file[512]; /* chain: leaf, then CA */
 	char key_file[512];
 	uint8_t ca_sha256[32]; /* of the CA certificate's DER */
 };
 
 /*
- * Make sure that CA, leaf and keys of a profile exist under state_dir, making what is missing, and a
- * new leaf when names changed or less than a third of its life is left.
+ * Make sure that CA, leaf and keys of a profile exist in state_dir.  Generates what is missing, and
+ * a new leaf when names changed or less than a third of its lifetime is left.
  * names: DNS names and IP literals for the subject alternative names; copies.
  * error: filled with one line on failure.
- * Returns 0 and fills *out, or -errno, CLV_ETLS, CLV_ESYNTAX (a file there is damaged: left alone).
+ * Returns 0 and fills *out, or -errno, CLV_ETLS, CLV_ESYNTAX (a file is damaged; it is not
+ * replaced).
  */
 int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char *const *names,
 		     size_t names_len, struct clv_certs *out, char *error, size_t error_len);
 
-/* SHA-256 over the DER of the last certificate in a PEM chain.  Returns 0, -errno or CLV_ESYNTAX. */
+/*
+ * SHA-256 over the DER of the last certificate in a PEM chain.  Returns 0, -errno or CLV_ESYNTAX.
+ */
 int clv_certs_fingerprint(const char *cert_file, uint8_t out[static 32]);
 
 #endif

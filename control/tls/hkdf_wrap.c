@@ -6,7 +6,7 @@
 #include <wolfssl/wolfcrypt/sha256.h>
 #include <wolfssl/wolfcrypt/sha512.h>
 
-/* Returns wolfCrypt's hash type, or WC_HASH_TYPE_NONE for one that no TLS 1.3 suite of ours has. */
+/* Returns wolfCrypt's hash type, or WC_HASH_TYPE_NONE if none of our TLS 1.3 suites uses it. */
 static int hash_type(const WOLFSSL_EVP_MD *md)
 {
 	switch (wolfSSL_EVP_MD_size(md)) {

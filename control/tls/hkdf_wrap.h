@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * hkdf_wrap - QUIC's key derivation without a random generator per call.
+ * hkdf_wrap - HKDF for QUIC without a random bit generator per call.
  *
- * wolfSSL's own two functions go through an EVP_PKEY, which instantiates and self-tests a whole
- * DRBG each time: almost half of a handshake's instructions.  The link replaces them by these with
+ * wolfSSL's two functions use an EVP_PKEY, which instantiates and self-tests a DRBG each time:
+ * almost half of a handshake's instructions.  The linker replaces them by these with
  *   -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
  * so that ngtcp2's helpers use them too.
  *
@@ -20,7 +20,7 @@
 
 /*
  * md: SHA-256 or SHA-384.  dest of extract: as long as the hash.
- * Return WOLFSSL_SUCCESS, or WOLFSSL_FAILURE as the functions they replace.
+ * Return WOLFSSL_SUCCESS, or WOLFSSL_FAILURE like the functions they replace.
  */
 int __wrap_wolfSSL_quic_hkdf_expand(uint8_t *dest, size_t dest_len, const WOLFSSL_EVP_MD *md,
 				    const uint8_t *secret, size_t secret_len, const uint8_t *info,

@@ -192,7 +192,7 @@ void clv_pem_free(struct clv_pem_file *file)
 	*file = (struct clv_pem_file){ 0 };
 }
 
-/* Parse without verifying.  Returns NULL and sets *err; the caller frees by free_decoded. */
+/* Parse without verifying.  Free with free_decoded.  On failure returns NULL and sets *err. */
 static struct DecodedCert *decode(const struct clv_der *cert, int *err)
 {
 	struct DecodedCert *dc = malloc(sizeof(*dc));
@@ -218,7 +218,7 @@ static void free_decoded(struct DecodedCert *dc)
 	free(dc);
 }
 
-/* Seconds since the epoch of an ASN.1 time as the decoder kept it.  Returns 0 or CLV_ESYNTAX. */
+/* Convert an ASN.1 time from the decoder to seconds since the epoch.  Returns 0 or CLV_ESYNTAX. */
 static int read_date(const byte *date, int len, time_t *out)
 {
 	const byte *text;

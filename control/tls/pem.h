@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * pem - certificate files as bytes: reading them, and the few facts of a certificate we decide by.
+ * pem - read PEM files of certificates, and the properties of a certificate that we check.
  *
  * Threading: any thread.
  */
@@ -13,8 +13,8 @@
 #include <time.h>
 
 enum {
-	CLV_PEM_FILE_MAX = 1 << 20, /* bytes of a PEM file we are willing to read */
-	CLV_PEM_CERTS_MAX = 256,    /* certificates in one file: a system's list of CAs fits */
+	CLV_PEM_FILE_MAX = 1 << 20, /* bytes; larger PEM files are refused */
+	CLV_PEM_CERTS_MAX = 256,    /* certificates in one file; enough for a system's CA bundle */
 };
 
 struct clv_der {
@@ -29,34 +29,34 @@ struct clv_pem_file {
 	size_t certs_len;
 };
 
-/* What a certificate says. */
+/* Properties of a certificate. */
 struct clv_cert_facts {
 	const char *key_algorithm; /* "ML-DSA-65", "ECDSA", ...; lives as long as the program */
-	const char *signature_algorithm; /* of its issuer; same names */
+	const char *signature_algorithm; /* the issuer's; same names */
 	bool is_ca;
-	bool is_self_signed; /* says so: subject and issuer are the same */
+	bool is_self_signed; /* subject and issuer are the same; the signature is not checked */
 	time_t not_before, not_after;
 };
 
 /*
- * Read a file whole, with a zero behind it.  *text: takes none; the caller frees it.
+ * Read a whole file and append a zero.  The caller frees *text.
  * Returns 0, -ENOMEM, -EFBIG or -errno of open or read.
  */
 int clv_pem_read(const char *path, char **text, size_t *len);
 
 /*
- * Read a PEM file and every certificate in it; text that is no certificate is skipped.
+ * Read a PEM file and decode every certificate in it; other text is skipped.
  * Returns 0, -ENOMEM, -EFBIG, -errno, or CLV_ESYNTAX (a broken block, or no certificate).
  */
 int clv_pem_load(const char *path, struct clv_pem_file *out);
-/* The same of a text in memory.  text: copies. */
+/* Decode a text in memory.  text: copies.  Returns as load. */
 int clv_pem_parse(const char *text, struct clv_pem_file *out);
 void clv_pem_free(struct clv_pem_file *file);
 
 /* Returns 0, -ENOMEM, or CLV_ESYNTAX (not a certificate), leaving *out untouched. */
 int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out);
 
-/* Whether key and issuer's signature are both ML-DSA-65. */
+/* Whether its key and its issuer's signature are both ML-DSA-65. */
 bool clv_cert_is_pqc(const struct clv_cert_facts *facts);
 
 /*

@@ -51,7 +51,7 @@ int clv_profile_parse(const char *text, enum clv_profile *out)
 
 /* ---- contexts ---- */
 
-/* Where the reason of a failure goes. */
+/* The buffer for error messages. */
 struct reason {
 	char *text;
 	size_t len;
@@ -68,7 +68,7 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reason *r, in
 	return err;
 }
 
-/* What both ends set.  Returns NULL when the library refuses. */
+/* Make a context with the settings that both ends share.  Returns NULL if the library refuses. */
 static WOLFSSL_CTX *library_context(enum clv_profile profile, WOLFSSL_METHOD *method)
 {
 	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method); /* takes method */
@@ -148,7 +148,7 @@ static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size
 			ctx, der, (long)len, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
 	free(der);
 	if (!taken)
-		return fail(r, CLV_ESYNTAX, "%s: the TLS library takes no such certificate",
+		return fail(r, CLV_ESYNTAX, "%s: the TLS library does not accept this certificate",
 			    p->cert_file);
 	if (wolfSSL_CTX_use_PrivateKey_buffer(ctx, (const unsigned char *)key, (long)strlen(key),
 					      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
@@ -158,7 +158,7 @@ static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size
 	return 0;
 }
 
-/* Fill c's library contexts: one sends the chain without its root, one with it. */
+/* Make c's library contexts: one sends the chain without its root, one with it. */
 static int use_chain(struct clv_tls_context *c, const struct clv_pem_file *chain, const char *key,
 		     const struct clv_tls_server_params *p, const struct reason *r)
 {
@@ -232,8 +232,8 @@ static int use_ca(struct clv_tls_context *c, const char *path, const struct reas
 		if (wolfSSL_CTX_load_verify_buffer(c->ctx, file.certs[i].data,
 						   (long)file.certs[i].len,
 						   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
-			err = fail(r, CLV_ESYNTAX, "%s: certificate %zu is not one of a CA", path,
-				   i + 1);
+			err = fail(r, CLV_ESYNTAX, "%s: certificate %zu is not a CA certificate",
+				   path, i + 1);
 	clv_pem_free(&file);
 	return err;
 }
@@ -282,8 +282,8 @@ void clv_tls_context_free(struct clv_tls_context *c)
 /* ---- sessions ---- */
 
 /*
- * Ask wolfSSL to check name against the server's certificate.  An IPv6 address has to be in the
- * form in which wolfSSL prints those of a certificate: eight groups of four capital digits.
+ * Make wolfSSL check name against the server's certificate.  An IPv6 address must have the form in
+ * which wolfSSL prints those of a certificate: eight groups of four uppercase digits.
  */
 static bool require_name(WOLFSSL *ssl, const char *name)
 {
@@ -314,12 +314,12 @@ static bool prepare_client(const struct clv_tls_context *c, WOLFSSL *ssl, const 
 	if (wolfSSL_set_groups(ssl, groups, profiles[c->profile].groups_len) != WOLFSSL_SUCCESS ||
 	    wolfSSL_UseKeyShare(ssl, (word16)groups[0]) != WOLFSSL_SUCCESS)
 		return false;
-	/* Server Name Indication carries no addresses (RFC 6066 section 3). */
+	/* Server Name Indication must not contain addresses (RFC 6066 section 3). */
 	if (name && !is_address(name) &&
 	    wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name, (unsigned short)strlen(name)) !=
 		    WOLFSSL_SUCCESS)
 		return false;
-	/* A fingerprint says which relay it is; a CA vouches for many. */
+	/* A fingerprint identifies the relay; a CA vouches for many servers. */
 	if (!c->is_pinned && (!name || !require_name(ssl, name)))
 		return false;
 	return true;
@@ -344,7 +344,7 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 		goto free_session;
 	wolfSSL_set_app_data(s->ssl, s);
 	wolfSSL_SetCertCbCtx(s->ssl, s);
-	/* Only the standard codepoint: else the parameters go out twice. */
+	/* Only the standard codepoint, or the parameters would be sent twice. */
 	wolfSSL_set_quic_transport_version(s->ssl, QUIC_PARAMS_EXTENSION);
 	if (wolfSSL_UseALPN(s->ssl, alpn_h3, sizeof(alpn_h3) - 1,
 			    WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
@@ -403,7 +403,7 @@ int clv_tls_failure(const struct clv_conn *conn)
 		return CLV_EUNTRUSTED;
 	if (!s->has_handshake_keys && is_about_groups(alert))
 		return CLV_ECLASSICAL;
-	/* Alerts 42 to 48 but illegal_parameter are about certificates; sent, they are our verdict. */
+	/* Alerts 42 to 48 except illegal_parameter are about certificates: ours about theirs. */
 	if (s->has_alert && alert >= CLV_ALERT_BAD_CERTIFICATE && alert <= CLV_ALERT_UNKNOWN_CA &&
 	    alert != CLV_ALERT_ILLEGAL_PARAMETER)
 		return CLV_EUNTRUSTED;

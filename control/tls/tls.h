@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tls - wolfSSL under a QUIC connection: profiles, credentials, and the check after the handshake.
+ * tls - TLS for QUIC connections with wolfSSL: profiles, credentials, and the final check.
  *
  * Profile pqc: group ML-KEM-768 (0x0201) and ML-DSA-65 certificates, nothing else.  Profile hybrid:
  * X25519MLKEM768 (0x11EC) and SecP256r1MLKEM768 (0x11EB), any certificate.  No profile accepts a
- * classical group.  The library contains more than the profiles allow, so both ends check after the
- * handshake what was really used (clv_tls_verify_profile).
+ * classical group.  The library supports more than the profiles allow, so after the handshake both
+ * ends check what was used (clv_tls_verify_profile).
  *
- * Spec: RFC 9001, the project's notes on post-quantum TLS.
- * Threading: a context may be shared by sessions of one thread; a session belongs to its conn.
+ * Spec: RFC 9001; RFC 8446; ML-KEM in TLS: draft-ietf-tls-mlkem, draft-ietf-tls-ecdhe-mlkem.
+ * Threading: sessions of one thread may share a context; a session belongs to its connection.
  */
 #ifndef CLV_TLS_TLS_H
 #define CLV_TLS_TLS_H
@@ -29,8 +29,8 @@ struct clv_tls_context;
 
 struct clv_tls_server_params {
 	enum clv_profile profile;
-	const char *cert_file; /* PEM chain, leaf first.  A root at its end goes only to clients of
-				* ours that know it by fingerprint: it costs them a round trip. */
+	const char *cert_file; /* PEM chain, leaf first.  A root at its end is sent only to Culvert
+				* clients that pin it by fingerprint: it costs a round trip. */
 	const char *key_file;  /* PEM */
 };
 
@@ -43,8 +43,8 @@ struct clv_tls_client_params {
 };
 
 /*
- * error: room for one line that names file and cause; filled on failure.
- * Return 0 and fill *out, or -errno (file), CLV_ETLS, CLV_ESYNTAX (not a certificate of the profile).
+ * error: buffer for one line that names the file and the reason; filled on failure. Return 0 and
+ * fill *out, or -errno (file), CLV_ETLS, CLV_ESYNTAX (not a certificate of the profile).
  */
 int clv_tls_server_context(const struct clv_tls_server_params *p, struct clv_tls_context **out,
 			   char *error, size_t error_len);
@@ -54,14 +54,14 @@ void clv_tls_context_free(struct clv_tls_context *ctx);
 
 /*
  * Make a session of ctx for conn and give it to clv_conn_set_tls; it is also conn's native handle
- * in ngtcp2.  server_name: client only, copies; a DNS name or an IP literal: the name that the
- * certificate must carry (required with ca_file, only sent as SNI when pinned).
+ * in ngtcp2.  server_name: client only, copies; a DNS name or an IP literal that the certificate
+ * must contain (required with ca_file; only sent as SNI when pinned).
  * ctx: may be freed while sessions live, also by another thread.
  * Returns 0, -ENOMEM or CLV_ETLS (also a missing server_name).
  */
 int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const char *server_name);
 
-/* What a completed handshake used; strings live as long as the program. */
+/* What a completed handshake negotiated; strings live as long as the program. */
 struct clv_tls_facts {
 	const char *group;     /* "MLKEM768", "X25519MLKEM768", ... */
 	const char *suite;     /* "TLS_AES_128_GCM_SHA256", ... */
@@ -70,19 +70,19 @@ struct clv_tls_facts {
 };
 
 /*
- * Check a completed handshake against the context's profile.  A handshake outside the profile does
- * not complete; this is the second look, and where the facts come from.
+ * Check a completed handshake against the context's profile.  Handshakes outside the profile do not
+ * complete in the first place; this is a second check, and returns the facts.
  * Returns 0 and fills *facts; CLV_ECLASSICAL (group or certificate outside the profile).
  */
 int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *facts);
 
 /*
- * Why a handshake failed, from the alert the session sent, or the one the peer closed with:
- * CLV_ECLASSICAL, CLV_EUNTRUSTED (chain, pin or name), CLV_ETLS otherwise, 0 if TLS saw no error.
+ * Returns why a handshake failed, from the alert that the session sent or received:
+ * CLV_ECLASSICAL, CLV_EUNTRUSTED (chain, pin or name), else CLV_ETLS; 0 if TLS did not fail.
  */
 int clv_tls_failure(const struct clv_conn *conn);
 
-/* What a conn with a session of ours calls. */
+/* The TLS operations for a connection with one of these sessions. */
 extern const struct clv_conn_tls_ops clv_tls_ops;
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/tls/tls_session.h"
-
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
 #include "datapath/crypto/aead.h"
@@ -40,8 +39,8 @@ static const struct {
 	{ "SecP256r1MLKEM768", "SecP256r1MLKEM768", { [CLV_PROFILE_HYBRID] = true } },
 };
 
-/* Returns whether the key exchange in use is one of the profile's, and notes its name. */
-static bool note_group(struct clv_tls_session *s)
+/* Record the negotiated group.  Returns whether the profile allows it. */
+static bool record_group(struct clv_tls_session *s)
 {
 	const char *used = wolfSSL_get_curve_name(s->ssl);
 
@@ -55,8 +54,8 @@ static bool note_group(struct clv_tls_session *s)
 	return false;
 }
 
-/* Returns the suite, or 0 for one that we never offered. */
-static enum clv_suite note_suite(struct clv_tls_session *s)
+/* Record the negotiated suite.  Returns it, or 0 for one that we never offered. */
+static enum clv_suite record_suite(struct clv_tls_session *s)
 {
 	enum clv_suite suite = (enum clv_suite)wolfSSL_get_current_cipher_suite(s->ssl);
 
@@ -82,8 +81,8 @@ static bool is_h3(struct clv_tls_session *s)
 	       memcmp(name, "h3", 2) == 0;
 }
 
-/* Note the alert and give it to ngtcp2; the first one is the reason, later ones its echo. */
-static void note_alert(struct clv_tls_session *s, uint8_t alert)
+/* Record an alert and pass it to ngtcp2.  Only the first one counts; later ones follow from it. */
+static void record_alert(struct clv_tls_session *s, uint8_t alert)
 {
 	if (s->has_alert)
 		return;
@@ -92,37 +91,37 @@ static void note_alert(struct clv_tls_session *s, uint8_t alert)
 	ngtcp2_conn_set_tls_alert(s->qc, alert);
 }
 
-/* What must hold before the first protected byte: key exchange and protocol. */
+/* Check, before the first protected byte, the key exchange and the protocol. */
 static bool accept_hello(struct clv_tls_session *s)
 {
-	if (!note_group(s)) {
+	if (!record_group(s)) {
 		s->is_classical = true;
-		note_alert(s, CLV_ALERT_HANDSHAKE_FAILURE);
+		record_alert(s, CLV_ALERT_HANDSHAKE_FAILURE);
 		return false;
 	}
-	/* A client learns it from EncryptedExtensions, one message later. */
+	/* A client gets the protocol one message later, in EncryptedExtensions. */
 	if (s->is_server && !is_h3(s)) {
-		note_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
+		record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
 	return true;
 }
 
-/* What a client wants of the server before it sends Finished. */
+/* Client: check the server before sending Finished. */
 static bool accept_server(struct clv_tls_session *s)
 {
 	if (!is_h3(s)) {
-		note_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
+		record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
 	if (s->is_pinned && !s->pin_matched) {
 		s->is_untrusted = true;
-		note_alert(s, CLV_ALERT_UNKNOWN_CA);
+		record_alert(s, CLV_ALERT_UNKNOWN_CA);
 		return false;
 	}
 	if (!clv_tls_leaf_fits(s, &s->facts.signature)) {
 		s->is_classical = true;
-		note_alert(s, CLV_ALERT_UNSUPPORTED_CERTIFICATE);
+		record_alert(s, CLV_ALERT_UNSUPPORTED_CERTIFICATE);
 		return false;
 	}
 	return true;
@@ -138,7 +137,7 @@ static bool set_remote_params(struct clv_tls_session *s)
 
 	wolfSSL_get_peer_quic_transport_params(s->ssl, &params, &len);
 	if (!params) {
-		note_alert(s, CLV_ALERT_MISSING_EXTENSION); /* RFC 9001 section 8.2 */
+		record_alert(s, CLV_ALERT_MISSING_EXTENSION); /* RFC 9001 section 8.2 */
 		return false;
 	}
 	rv = ngtcp2_conn_decode_and_set_remote_transport_params(s->qc, params, len);
@@ -147,8 +146,10 @@ static bool set_remote_params(struct clv_tls_session *s)
 	return rv == 0;
 }
 
-/* Whether the client, whose parameters ngtcp2 found well-formed, asks for the root. */
-static bool asks_for_root(struct clv_tls_session *s)
+/*
+ * Whether the client requests the root, by a parameter of ours.  ngtcp2 has validated the encoding.
+ */
+static bool wants_root(struct clv_tls_session *s)
 {
 	const uint8_t *p, *end;
 	uint64_t id, param_len;
@@ -167,15 +168,15 @@ static bool asks_for_root(struct clv_tls_session *s)
 	return false;
 }
 
-/* Before Certificate is written. */
+/* Choose the chain to send, before the Certificate message is written. */
 static bool choose_chain(struct clv_tls_session *s)
 {
-	if (!s->ctx_with_root || !asks_for_root(s))
+	if (!s->ctx_with_root || !wants_root(s))
 		return true;
 	return wolfSSL_set_SSL_CTX(s->ssl, s->ctx_with_root) == s->ctx_with_root;
 }
 
-/* Append a parameter of zeros.  Returns the new length; there is room. */
+/* Append a parameter of zeros; there must be room.  Returns the new length. */
 static size_t put_zeros(uint8_t *buf, size_t len, size_t room, uint64_t id, size_t zeros)
 {
 	uint8_t *p = buf + len, *const end = buf + room;
@@ -204,7 +205,7 @@ static bool set_local_params(struct clv_tls_session *s)
 	return wolfSSL_set_quic_transport_params(s->ssl, buf, len) == WOLFSSL_SUCCESS;
 }
 
-/* ---- what wolfSSL calls ---- */
+/* ---- callbacks of wolfSSL ---- */
 
 static ngtcp2_encryption_level level_of(WOLFSSL_ENCRYPTION_LEVEL level)
 {
@@ -220,13 +221,16 @@ static ngtcp2_encryption_level level_of(WOLFSSL_ENCRYPTION_LEVEL level)
 	}
 }
 
-/* The checks and transport parameters that belong before the keys of a level. */
+/* Run the checks, and set the transport parameters, that precede the keys of a level. */
 static bool before_keys(struct clv_tls_session *s, ngtcp2_encryption_level level, bool has_rx)
 {
 	if (level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE && !s->has_handshake_keys) {
 		if (!accept_hello(s))
 			return false;
-		/* The client's parameters choose the version, and so the labels of the keys. */
+		/*
+		 * The client's parameters determine the version, and with it the labels of the
+		 * keys.
+		 */
 		if (s->is_server && !ngtcp2_conn_get_negotiated_version2(s->qc) &&
 		    (!set_remote_params(s) || !choose_chain(s)))
 			return false;
@@ -242,7 +246,7 @@ static int on_secrets(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL wolf_level, const u
 {
 	struct clv_tls_session *s = wolfSSL_get_app_data(ssl);
 	ngtcp2_encryption_level level = level_of(wolf_level);
-	enum clv_suite suite = note_suite(s);
+	enum clv_suite suite = record_suite(s);
 
 	if (level == NGTCP2_ENCRYPTION_LEVEL_0RTT)
 		return 1; /* never offered, never accepted */
@@ -252,7 +256,7 @@ static int on_secrets(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL wolf_level, const u
 		return 0;
 	if (tx_secret && clv_aead_install_tx(s->qc, suite, level, tx_secret, len))
 		return 0;
-	/* EncryptedExtensions comes next, and carries them. */
+	/* EncryptedExtensions, which comes next, carries them. */
 	if (tx_secret && s->is_server && level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE)
 		return set_local_params(s);
 	return 1;
@@ -271,14 +275,14 @@ static int on_handshake_data(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL level, const
 
 static int on_flush(WOLFSSL *ssl)
 {
-	(void)ssl; /* ngtcp2 sends when it is asked for packets */
+	(void)ssl; /* ngtcp2 sends when packets are requested */
 	return 1;
 }
 
 static int on_alert(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL level, uint8_t alert)
 {
 	(void)level;
-	note_alert(wolfSSL_get_app_data(ssl), alert);
+	record_alert(wolfSSL_get_app_data(ssl), alert);
 	return 1;
 }
 
@@ -289,16 +293,16 @@ const WOLFSSL_QUIC_METHOD clv_tls_quic_method = {
 	.send_alert = on_alert,
 };
 
-/* ---- what the connection calls ---- */
+/* ---- callbacks of the connection ---- */
 
-/* The error that ngtcp2 closes with after wolfSSL or a callback of ours refused. */
+/* Returns the error that ngtcp2 closes with after wolfSSL or one of our callbacks failed. */
 static int crypto_error(struct clv_tls_session *s)
 {
 	int rv = ngtcp2_conn_get_tls_error2(s->qc);
 
 	if (rv)
 		return rv;
-	note_alert(s, CLV_ALERT_INTERNAL_ERROR); /* keeps the reason if there is one */
+	record_alert(s, CLV_ALERT_INTERNAL_ERROR); /* unless there is an alert already */
 	return NGTCP2_ERR_CRYPTO;
 }
 
@@ -309,7 +313,7 @@ static bool wants_more(struct clv_tls_session *s, int rv)
 	return error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE;
 }
 
-/* A server has nothing left to say in TLS: 18 kB of each connection's memory. */
+/* Free a server's TLS state, 18 kB per connection: it sends nothing after the handshake. */
 static void end_tls(struct clv_tls_session *s)
 {
 	wolfSSL_free(s->ssl);
@@ -318,7 +322,7 @@ static void end_tls(struct clv_tls_session *s)
 	s->ctx_with_root = NULL;
 }
 
-/* Let wolfSSL work on what it has.  Returns 0 or what crypto_error returns. */
+/* Let wolfSSL process what it has received.  Returns 0 or as crypto_error. */
 static int advance(struct clv_tls_session *s)
 {
 	int rv;
@@ -395,9 +399,9 @@ static int recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint
 	(void)offset;
 	(void)user_data;
 	if (!s->ssl) {
-		/* A client has nothing to say after its Finished: no KeyUpdate in QUIC (RFC 9001
-		 * section 6), and we ask for no certificate. */
-		note_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
+		/* A client sends nothing after Finished: QUIC has no KeyUpdate (RFC 9001 section
+		 * 6), and we request no certificate. */
+		record_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
 		return crypto_error(s);
 	}
 	if (data_len && wolfSSL_provide_quic_data(s->ssl, wolf_level_of(level), data, data_len) !=

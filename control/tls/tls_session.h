@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tls_session - what the parts of tls share: a session, and how it looks at certificates.
+ * tls_session - internals shared by the tls modules: the session, and its checks of certificates.
  *
  * Threading: as tls.h.
  */
@@ -15,7 +15,7 @@
 
 #include "control/tls/tls.h"
 
-/* TLS alerts (RFC 8446 section 6.2) that we send or judge. */
+/* TLS alerts (RFC 8446 section 6.2) that we send or evaluate. */
 enum clv_tls_alert {
 	CLV_ALERT_UNEXPECTED_MESSAGE = 10,
 	CLV_ALERT_HANDSHAKE_FAILURE = 40,
@@ -31,7 +31,7 @@ enum clv_tls_alert {
 
 struct clv_tls_context {
 	WOLFSSL_CTX *ctx;
-	WOLFSSL_CTX *ctx_with_root; /* server: the same, but its chain ends in the root; or NULL */
+	WOLFSSL_CTX *ctx_with_root; /* server: the same with the root in its chain; or NULL */
 	enum clv_profile profile;
 	bool is_pinned;
 	uint8_t pin[32];
@@ -40,13 +40,13 @@ struct clv_tls_context {
 
 /* The TLS half of one connection, and its native handle in ngtcp2. */
 struct clv_tls_session {
-	WOLFSSL *ssl; /* NULL on a server once the handshake is done: it has nothing left to say */
+	WOLFSSL *ssl; /* NULL on a server once the handshake is done: TLS sends nothing after it */
 	WOLFSSL_CTX *ctx_with_root; /* a reference of its own, until the handshake is done */
 	ngtcp2_conn *qc;
 	enum clv_profile profile;
 	bool is_server;
 	bool is_pinned;	  /* client: trust by pin instead of the context's CAs */
-	bool pin_matched; /* the pin held and the leaf hangs from the pinned certificate */
+	bool pin_matched; /* the pinned certificate is in the chain and leads to the leaf */
 	uint8_t pin[32];
 	bool has_handshake_keys;
 	bool is_classical; /* group or certificate outside the profile */
@@ -57,19 +57,19 @@ struct clv_tls_session {
 };
 
 /*
- * Judge a chain that the library could not anchor, by pin.  certs: DER, leaf first.
- * Returns whether some certificate has the pin's fingerprint and the leaf is that certificate or
- * is signed through it.
+ * Verify, by pin, a chain that the library could not anchor.  certs: DER, leaf first.
+ * Returns whether a certificate has the pinned fingerprint, and the leaf is that certificate or is
+ * signed by it, directly or through the certificates in between.
  */
 bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count);
 
-/* wolfSSL's verify callback of pinned contexts. */
+/* wolfSSL's verify callback for pinned contexts. */
 int clv_tls_pin_callback(int preverified, WOLFSSL_X509_STORE_CTX *store);
 
-/* Client: read the server's leaf into *algorithm.  Returns whether it fits the profile. */
+/* Client: set *algorithm to that of the server's leaf.  Returns whether it matches the profile. */
 bool clv_tls_leaf_fits(struct clv_tls_session *s, const char **algorithm);
 
-/* Our half of wolfSSL's QUIC interface. */
+/* Our callbacks for wolfSSL's QUIC interface. */
 extern const WOLFSSL_QUIC_METHOD clv_tls_quic_method;
 
 #endif

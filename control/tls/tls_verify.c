@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/tls/tls_session.h"
-
 #include "control/tls/pem.h"
+#include "control/tls/tls_session.h"
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
@@ -39,7 +38,7 @@ static bool is_ca(const WOLFSSL_BUFFER_INFO *cert)
 	return clv_cert_read(&der, &facts) == 0 && facts.is_ca;
 }
 
-/* Trust cert, a CA, as an issuer of what comes before it in the chain. */
+/* Trust cert, if it is a CA, as issuer of the certificate before it in the chain. */
 static bool add_issuer(WOLFSSL_CERT_MANAGER *cm, const WOLFSSL_BUFFER_INFO *cert)
 {
 	return is_ca(cert) &&
@@ -61,10 +60,10 @@ bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *
 
 	if (at < 0)
 		return false;
-	/* The leaf itself: who holds its key shows in CertificateVerify. */
+	/* The leaf is pinned: CertificateVerify proves that the server has its key. */
 	if (at == 0)
 		return is_valid_now(&certs[0]);
-	/* A manager of its own: only the pinned certificate is an anchor here. */
+	/* A separate manager, in which only the pinned certificate is an anchor. */
 	cm = wolfSSL_CertManagerNew();
 	if (!cm)
 		return false;
@@ -76,10 +75,10 @@ bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *
 	return holds;
 }
 
-/* Errors that only say "no anchor": the pin may give one.  Others, as a bad signature, stand. */
+/* Errors about a missing anchor, which the pin may provide.  Others, as a bad signature, stand. */
 static bool is_missing_anchor(int error)
 {
-	/* OpenSSL's numbers or its own: wolfSSL reports by how it was configured. */
+	/* OpenSSL's numbers or wolfSSL's, depending on how wolfSSL was configured. */
 	return error == WOLFSSL_X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
 	       error == WOLFSSL_X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
 	       error == ASN_NO_SIGNER_E || error == ASN_SELF_SIGNED_E;

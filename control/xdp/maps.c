@@ -32,7 +32,7 @@ static int put(int fd, const void *key, const void *value)
 {
 	if (fd < 0 || bpf_map_update_elem(fd, key, value, BPF_ANY) == 0)
 		return 0;
-	/* A full hash says E2BIG, a full trie ENOSPC. */
+	/* A full hash returns E2BIG, a full trie ENOSPC. */
 	return errno == E2BIG || errno == ENOSPC ? CLV_EFULL : -errno;
 }
 
@@ -74,7 +74,7 @@ void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *loca
 	drop(m->fds.bindings, local);
 }
 
-/* Remove those of a list that another lacks.  They are short: addresses times ports. */
+/* Remove the entries of a list that are not in others.  Both are short: addresses times ports. */
 static void drop_missing(int fd, const struct clv_endpoint *list, size_t len,
 			 const struct clv_endpoint *others, size_t others_len)
 {
@@ -148,8 +148,9 @@ struct rules {
 };
 
 /*
- * Walk two lists side by side: *a and *b are the rules of the next prefix, NULL in the list that lacks
- * it.  Returns false at the end of both.
+ * Walk two lists in parallel: sets *a and *b to the rules of the next prefix, NULL if a list has
+ * none.
+ * Returns false at the end of both.
  */
 static bool next_pair(struct rules *from, struct rules *to, const struct clv_maps_rule **a,
 		      const struct clv_maps_rule **b)
@@ -169,7 +170,10 @@ static bool next_pair(struct rules *from, struct rules *to, const struct clv_map
 	return true;
 }
 
-/* Write what `to` has new or otherwise.  Returns how many of it are in the map; *err says why not all. */
+/*
+ * Write rules that are new or changed in `to`.  Returns how many of `to` are in the map; sets *err
+ * if not all.
+ */
 static size_t put_changed(int fd, struct rules from, struct rules to, int *err)
 {
 	const struct clv_maps_rule *first = to.list, *a, *b;
@@ -184,7 +188,7 @@ static size_t put_changed(int fd, struct rules from, struct rules to, int *err)
 	return (size_t)(to.list - first);
 }
 
-/* Remove what `to` lacks. */
+/* Remove rules that are not in `to`. */
 static void drop_gone(int fd, struct rules from, struct rules to)
 {
 	const struct clv_maps_rule *a, *b;
@@ -211,7 +215,7 @@ int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 	qsort(list, n, sizeof(*list), compare_rules);
 	wanted.len = put_changed(m->fds.denied, now, wanted, &err);
 	if (err) {
-		/* What came goes, what it replaced comes back; there is room for that. */
+		/* Undo: remove new rules, restore changed ones; there is room for that. */
 		drop_gone(m->fds.denied, wanted, now);
 		put_changed(m->fds.denied, wanted, now, &err_back);
 		free(list);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * maps - the only writer of the BPF maps.
+ * maps - update the BPF maps; nothing else writes to them.
  *
- * Where a map does not exist (-1: sockets only, no XDP) writing to it succeeds and does nothing.
+ * Writing to a map that does not exist (-1: kernel sockets only, no XDP) succeeds and does nothing.
  *
  * Threading: control.
  */
@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
-#include "control/xdp/load.h"
 #include "control/admission/policy.h"
+#include "control/xdp/bpf.h"
 
 /* A row of `denied`. */
 struct clv_maps_rule {
@@ -25,17 +25,17 @@ struct clv_maps_rule {
 
 struct clv_maps {
 	struct clv_bpf_maps fds;	/* borrows the descriptors */
-	struct clv_endpoint *listeners; /* what is in the map now */
+	struct clv_endpoint *listeners; /* the current contents of the map */
 	size_t listeners_len;
-	struct clv_maps_rule *denied; /* the same; sorted by prefix */
+	struct clv_maps_rule *denied; /* likewise; sorted by prefix */
 	size_t denied_len;
 };
 
-/* fds: borrows the descriptors, NULL for none at all. */
+/* fds: borrows the descriptors; NULL: no maps. */
 void clv_maps_init(struct clv_maps *m, const struct clv_bpf_maps *fds);
 void clv_maps_fini(struct clv_maps *m);
 
-/* Each returns 0, CLV_EFULL (map full) or -errno.  Retiring what is not there is fine. */
+/* Publish returns 0, CLV_EFULL (the map is full) or -errno.  Retire accepts missing entries. */
 int clv_maps_conn_publish(struct clv_maps *m, const struct clv_cid *cid, const struct clv_ref *ref);
 void clv_maps_conn_retire(struct clv_maps *m, const struct clv_cid *cid);
 int clv_maps_context_publish(struct clv_maps *m, const struct clv_tuple *tuple,
@@ -46,27 +46,26 @@ int clv_maps_binding_publish(struct clv_maps *m, const struct clv_endpoint *loca
 void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *local);
 
 /*
- * Make the listeners exactly every one of addrs (16 bytes each) with every one of ports (host
- * order).  New ones come in before old ones go.  Returns 0, or CLV_EFULL or -errno when all is as it
- * was.
+ * Set the listeners to each of addrs (16 bytes each) with each of ports (host order).  New entries
+ * are added before old ones are removed.  Returns 0, or CLV_EFULL or -errno with nothing changed.
  */
 int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
 			   const uint16_t *ports, size_t ports_len);
 
 /*
- * Make `denied` exactly the policy's rules, by as few writes as rules are new, other or gone.
+ * Set `denied` to the policy's rules.  Writes only rules that are new, changed or removed.
  * Returns as set_listeners.
  */
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy);
 
-/* Limit what strangers send up to control.  Returns 0 or -errno. */
+/* Set the rate limits of packets with unknown connections.  Returns 0 or -errno. */
 int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits);
 
-/* Say where the sockets of an interface start, or that it has none.  Returns 0 or -errno. */
+/* Set the index in xsks of an interface's first socket, or remove it.  Returns 0 or -errno. */
 int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base);
 void clv_maps_unset_link(struct clv_maps *m, int ifindex);
 
-/* The receive queue that a flow came in by.  Returns 0, or -ENOENT when none was noted. */
+/* Look up the receive queue of a flow.  Returns 0, or -ENOENT if none is recorded. */
 int clv_maps_queue_of_flow(const struct clv_maps *m, const struct clv_tuple *flow, uint32_t *queue);
 
 /* Sum the XDP program's counters over all CPUs.  Returns 0 or -errno. */

@@ -34,7 +34,7 @@ int clv_pins_path(const char *run_dir, char out[static CLV_PINS_PATH_MAX])
 
 	if (!realpath(run_dir, real))
 		return -errno;
-	/* The file system takes no dots; '-' stands for '/', so it is spelt out itself. */
+	/* bpffs allows no dots; '-' stands for '/', so '-' itself is escaped. */
 	for (c = (const unsigned char *)real + 1; *c; c++) {
 		if (n + 4 > NAME_MAX)
 			return -ENAMETOOLONG;
@@ -79,7 +79,7 @@ static void clear(const struct clv_pins *pins)
 	unlinkat(pins->top_fd, name, AT_REMOVEDIR);
 }
 
-/* Returns 0, or -errno with *what naming the culprit. */
+/* Returns 0, or -errno with *what naming the path that failed. */
 static int make(struct clv_pins *pins, const char **what)
 {
 	*what = BPFFS;
@@ -91,10 +91,12 @@ static int make(struct clv_pins *pins, const char **what)
 	pins->top_fd = open(CLV_PINS_TOP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (pins->top_fd < 0)
 		return -errno;
-	/* Relays of several users share it: each may take away what is its own.  Theirs does already. */
+	/*
+	 * Relays of several users share it, sticky as /tmp: each may remove only its own entries.
+	 */
 	if (fchmod(pins->top_fd, 01777) && errno != EPERM)
 		return -errno;
-	clear(pins); /* of a daemon that died */
+	clear(pins); /* left by a killed daemon */
 	*what = pins->path;
 	return mkdirat(pins->top_fd, name_of(pins), 0700) ? -errno : 0;
 }

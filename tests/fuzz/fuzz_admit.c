@@ -25,11 +25,11 @@ static void check_result(const struct clv_rx *rx, const struct clv_admit_result 
 		counted += i == CLV_COUNT_TOKENS_TAKEN ? 0 : counters->slot[i];
 	CHECK(counted == (r->verdict != CLV_ADMIT_ACCEPT));
 	switch (r->verdict) {
-	case CLV_ADMIT_ANSWER:
-		CHECK(r->answer_len > 0 && r->answer_len <= 1500);
+	case CLV_ADMIT_RESPOND:
+		CHECK(r->response_len > 0 && r->response_len <= 1500);
 		/* never more than what came (we could send three times that) */
-		CHECK(r->answer_len <= rx->payload_len);
-		CHECK((rx->payload[0] & 0x80) || r->answer_len < rx->payload_len);
+		CHECK(r->response_len <= rx->payload_len);
+		CHECK((rx->payload[0] & 0x80) || r->response_len < rx->payload_len);
 		break;
 	case CLV_ADMIT_ACCEPT:
 		CHECK(rx->payload_len >= 1200);
@@ -69,8 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	rx.payload_len = (uint32_t)(len - 1);
 	clv_rand_init(&rand, 1);
 	clv_admit_init(&admit, secret, &limits, NULL, &rand, &counters);
-	clv_admit_judge(&admit, &rx, data[0] & FLAG_MUST_PROVE, CLV_SEC, 1800000000, answer,
-			&result);
+	clv_admit_classify(&admit, &rx, data[0] & FLAG_MUST_PROVE, CLV_SEC, 1800000000, answer,
+			   &result);
 	check_result(&rx, &result, &counters);
 	free(payload);
 	return 0;

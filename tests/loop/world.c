@@ -139,10 +139,10 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(stream_window, 1 << 18);
 	FALLBACK(conn_window, 1 << 20);
 	FALLBACK(buffered, 1 << 26);
-	FALLBACK(answers.resets_per_sec, 100);
-	FALLBACK(answers.retries_per_sec, 1000);
-	FALLBACK(answers.version_negotiations_per_sec, 100);
-	FALLBACK(answers.refusals_per_sec, 100);
+	FALLBACK(responses.resets_per_sec, 100);
+	FALLBACK(responses.retries_per_sec, 1000);
+	FALLBACK(responses.version_negotiations_per_sec, 100);
+	FALLBACK(responses.refusals_per_sec, 100);
 	FALLBACK(stream_cancels_per_sec, 1000);
 	FALLBACK(handover_packets, 16);
 	if (p->always_retry)

@@ -8,7 +8,7 @@
 #ifndef CLV_CULVERTCTL_COMMAND_H
 #define CLV_CULVERTCTL_COMMAND_H
 
-#include "control/xdp/load.h"
+#include "control/xdp/bpf.h"
 #include "tools/culvertctl/table.h"
 
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/xdp/load.h"
+#include "control/xdp/bpf.h"
 #include "control/xdp/maps.h"
 #include "control/xdp/pins.h"
 #include "datapath/base/err.h"

@@ -70,7 +70,7 @@ static void judge(struct fixture *f, const struct clv_endpoint *remote, size_t l
 			     .payload_len = (uint32_t)len };
 
 	f->before = f->counters;
-	clv_admit_judge(&f->admit, &rx, must_prove, CLV_SEC, wall_sec, f->answer, &f->result);
+	clv_admit_classify(&f->admit, &rx, must_prove, CLV_SEC, wall_sec, f->answer, &f->result);
 }
 
 /* One counter moved by one, and no other at all. */
@@ -188,7 +188,7 @@ static void each_kind_of_long_header_has_its_fate(void **state)
 		{ "unknown version, 1200 bytes",
 		  { 0, 0x1a2a3a4a, 8, 8, NULL, 0, NULL },
 		  1200,
-		  CLV_ADMIT_ANSWER,
+		  CLV_ADMIT_RESPOND,
 		  CLV_COUNT_VERSION_SENT },
 		{ "cut in the IDs",
 		  { 0, 1, 20, 20, NULL, 0, NULL },
@@ -209,7 +209,7 @@ static void each_kind_of_long_header_has_its_fate(void **state)
 		if (f->result.verdict != cases[i].verdict)
 			fail_msg("%s: verdict %d", cases[i].what, f->result.verdict);
 		assert_counted(f, cases[i].counted);
-		assert_true(f->result.answer_len <= cases[i].len);
+		assert_true(f->result.response_len <= cases[i].len);
 	}
 }
 
@@ -243,14 +243,14 @@ static void version_negotiation_echoes_ids_of_any_length(void **state)
 
 	put_long(f, &(struct header){ .version = 0xfafafafa, .dcid_len = 255, .scid_len = 0 });
 	judge(f, &peer_v6, 1200, true, WALL_SEC);
-	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 	assert_true(p[0] & 0x80);
 	assert_memory_equal(p + 1, "\0\0\0\0", 4);
 	assert_int_equal(p[5], 0);
 	assert_int_equal(p[6], 255);
 	assert_memory_equal(p + 7, f->packet + 6, 255);
-	assert_int_equal(f->result.answer_len, 7 + 255 + 3 * 4);
-	for (p += 7 + 255; p < f->answer + f->result.answer_len; p += 4) {
+	assert_int_equal(f->result.response_len, 7 + 255 + 3 * 4);
+	for (p += 7 + 255; p < f->answer + f->result.response_len; p += 4) {
 		uint32_t v = (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
 
 		has_v1 |= v == NGTCP2_PROTO_VER_V1;
@@ -274,7 +274,7 @@ static size_t read_retry(const struct fixture *f, uint8_t dcid[8], uint8_t *toke
 	assert_int_equal(*p, 8);
 	memcpy(dcid, p + 1, 8);
 	p += 1 + 8;
-	len = (size_t)(f->answer + f->result.answer_len - p) - 16;
+	len = (size_t)(f->answer + f->result.response_len - p) - 16;
 	memcpy(token, p, len);
 	return len;
 }
@@ -305,9 +305,9 @@ static void a_retry_token_proves_the_address_once_and_soon(void **state)
 
 		put_long(f, &h);
 		judge(f, &peer_v4, 1200, true, WALL_SEC);
-		assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+		assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 		assert_counted(f, CLV_COUNT_RETRY_SENT);
-		assert_true(f->result.answer_len < 1200);
+		assert_true(f->result.response_len < 1200);
 		h.token_len = read_retry(f, dcid, token);
 		h.token = token;
 		h.dcid = dcid;
@@ -325,9 +325,9 @@ static void a_retry_token_proves_the_address_once_and_soon(void **state)
 			fail_msg("%s: verdict %d", cases[i].what, f->result.verdict);
 		assert_int_equal(f->result.token_len > 0, cases[i].good);
 		if (!cases[i].good) {
-			assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+			assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 			assert_counted(f, CLV_COUNT_TOKEN_REFUSED);
-			assert_true(f->result.answer_len > 0 && f->result.answer_len < 1200);
+			assert_true(f->result.response_len > 0 && f->result.response_len < 1200);
 			continue;
 		}
 		assert_true(f->result.token_is_retry);
@@ -421,11 +421,11 @@ static void a_reset_carries_the_token_of_the_id_and_is_shorter(void **state)
 		f->admit.resets.full_ns = 0;
 		put_short(f, lens[i]);
 		judge(f, &peer_v4, lens[i], false, WALL_SEC);
-		assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+		assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 		assert_counted(f, CLV_COUNT_RESET_SENT);
-		assert_in_range(f->result.answer_len, 21, lens[i] - 1);
+		assert_in_range(f->result.response_len, 21, lens[i] - 1);
 		assert_int_equal(f->answer[0] & 0xc0, 0x40);
-		assert_memory_equal(f->answer + f->result.answer_len - 16, token, 16);
+		assert_memory_equal(f->answer + f->result.response_len - 16, token, 16);
 	}
 }
 
@@ -496,9 +496,9 @@ static void each_kind_of_answer_has_a_rate_and_a_counter_of_its_own(void **state
 		else
 			memset(f->packet, 0x40, 1200);
 		for (unsigned n = 0; n < 40; n++) /* ten a second, four seconds long */
-			clv_admit_judge(&f->admit, &rx, cases[i].must_prove,
-					CLV_SEC + (uint64_t)n * 100 * CLV_MSEC, WALL_SEC, f->answer,
-					&f->result);
+			clv_admit_classify(&f->admit, &rx, cases[i].must_prove,
+					   CLV_SEC + (uint64_t)n * 100 * CLV_MSEC, WALL_SEC,
+					   f->answer, &f->result);
 		/* three at once, and three for each of 3.9 seconds */
 		if (f->counters.slot[cases[i].sent] != 14 ||
 		    f->counters.slot[cases[i].limited] != 26)
@@ -542,7 +542,7 @@ static void the_guard_counts_each_source_and_each_kind_apart(void **state)
 	/* What names an unknown connection is another kind. */
 	memset(f->packet, 0x40, 1200);
 	judge(f, &peer_v4, 1200, false, WALL_SEC);
-	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 	clv_guard_fini(&guard);
 }
 
@@ -554,8 +554,8 @@ static void a_connection_beyond_a_ceiling_is_refused_in_words(void **state)
 	judge(f, &peer_v4, 1200, false, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
 	clv_admit_refuse(&f->admit, CLV_COUNT_DROP_SOURCE_FULL, CLV_SEC, f->answer, &f->result);
-	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
-	assert_in_range(f->result.answer_len, 20, 100);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
+	assert_in_range(f->result.response_len, 20, 100);
 	assert_int_equal(f->counters.slot[CLV_COUNT_DROP_SOURCE_FULL], 1);
 	assert_int_equal(f->counters.slot[CLV_COUNT_CONNS_REFUSED], 1);
 }
@@ -571,7 +571,7 @@ static void two_relays_that_reset_each_other_stop(void **state)
 		judge(f, &peer_v4, len, false, WALL_SEC);
 		if (f->result.verdict == CLV_ADMIT_DROP)
 			break;
-		len = f->result.answer_len;
+		len = f->result.response_len;
 		memcpy(f->packet, f->answer, len);
 		assert_true(++rounds < 60);
 	}
@@ -611,17 +611,17 @@ static void a_handshake_through_retry_completes(void **state)
 	assert_true(p.to_server.count > 0);
 	rx.payload = p.to_server.data[0];
 	rx.payload_len = (uint32_t)p.to_server.len[0];
-	clv_admit_judge(&f->admit, &rx, true, p.now_ns, WALL_SEC, f->answer, &f->result);
-	assert_int_equal(f->result.verdict, CLV_ADMIT_ANSWER);
+	clv_admit_classify(&f->admit, &rx, true, p.now_ns, WALL_SEC, f->answer, &f->result);
+	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 	back.payload = f->answer;
-	back.payload_len = (uint32_t)f->result.answer_len;
+	back.payload_len = (uint32_t)f->result.response_len;
 	p.to_server.count = 0;
 	p.now_ns += CLV_MSEC;
 	clv_conn_input(p.client, &back, p.now_ns);
 	clv_conn_output(p.client, &p.to_server.port, p.now_ns);
 	assert_true(p.to_server.count > 0);
 	rx.payload_len = (uint32_t)p.to_server.len[0];
-	clv_admit_judge(&f->admit, &rx, true, p.now_ns, WALL_SEC, f->answer, &f->result);
+	clv_admit_classify(&f->admit, &rx, true, p.now_ns, WALL_SEC, f->answer, &f->result);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
 	params.version = f->result.version;
 	params.client_dcid = f->result.dcid;

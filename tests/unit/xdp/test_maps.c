@@ -21,8 +21,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/xdp/load.h"
+#include "control/xdp/bpf.h"
 #include "control/xdp/maps.h"
+#include "control/xdp/steer.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/io/sock.h"

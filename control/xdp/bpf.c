@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/xdp/load.h"
+#include "control/xdp/bpf.h"
 
+#include "control/xdp/libbpf.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 
 #include "culvert.skel.h"
-#include "steer_reuseport.skel.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -29,11 +29,7 @@ struct clv_bpf {
 	struct clv_pins pins;
 };
 
-struct clv_steer {
-	struct steer_reuseport_bpf *skel;
-};
-
-/* Name of each map and its place in struct clv_bpf_maps: what is pinned and what is opened again. */
+/* The maps that are pinned and opened again: name, and member of struct clv_bpf_maps. */
 static const struct pinned {
 	const char *name;
 	size_t offset;
@@ -61,35 +57,6 @@ static int *slot_of(struct clv_bpf_maps *maps, const struct pinned *p)
 	return (int *)((char *)maps + p->offset);
 }
 
-/* libbpf speaks to people at length; its first complaint names what failed, the rest is for debugging. */
-static char libbpf_said[256];
-
-static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	char line[512];
-
-	if (level == LIBBPF_DEBUG && !clv_log_enabled(CLV_LOG_DEBUG))
-		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = 0;
-	if (level == LIBBPF_WARN && !*libbpf_said)
-		snprintf(libbpf_said, sizeof(libbpf_said), "%.255s", line);
-	clv_log(CLV_LOG_DEBUG, "libbpf", "says=\"%s\"", line);
-	return 0;
-}
-
-static int explain(int err, const char *what, char *error, size_t error_len)
-{
-	const char *hint = "";
-
-	if (err == -EPERM || err == -EACCES)
-		hint = " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)";
-	snprintf(error, error_len, "%s: %s%s%s%s", what, clv_strerror(err), hint,
-		 *libbpf_said ? "; " : "", libbpf_said);
-	libbpf_said[0] = 0;
-	return err;
-}
-
 /* ---- pins ---- */
 
 static int pin_maps(struct clv_bpf *bpf, char *error, size_t error_len)
@@ -102,24 +69,12 @@ static int pin_maps(struct clv_bpf *bpf, char *error, size_t error_len)
 		snprintf(path, sizeof(path), "%s/%s", bpf->pins.path, pinned[i].name);
 		err = bpf_obj_pin(*slot_of(&bpf->maps, &pinned[i]), path) ? -errno : 0;
 		if (err)
-			return explain(err, path, error, error_len);
+			return clv_libbpf_explain(err, path, error, error_len);
 	}
 	return 0;
 }
 
 /* ---- the XDP program ---- */
-
-static void raise_memlock(void)
-{
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	struct rlimit now;
-
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 || getrlimit(RLIMIT_MEMLOCK, &now))
-		return;
-	/* Without the privilege for more, all that the hard limit gives. */
-	now.rlim_cur = now.rlim_max;
-	setrlimit(RLIMIT_MEMLOCK, &now);
-}
 
 static int set_sizes(struct culvert_bpf *skel, const struct clv_bpf_sizes *sizes)
 {
@@ -161,23 +116,22 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 
 	if (!bpf)
 		return -ENOMEM;
-	libbpf_set_print(print_libbpf);
-	libbpf_said[0] = 0;
-	raise_memlock();
+	clv_libbpf_begin();
+	clv_libbpf_raise_memlock();
 	bpf->skel = culvert_bpf__open();
 	if (!bpf->skel) {
-		err = explain(-errno, "XDP program", error, error_len);
+		err = clv_libbpf_explain(-errno, "XDP program", error, error_len);
 		goto free_bpf;
 	}
 	err = set_sizes(bpf->skel, sizes);
 	err = err ? err : culvert_bpf__load(bpf->skel);
 	if (err) {
-		explain(err, "XDP program", error, error_len);
+		clv_libbpf_explain(err, "XDP program", error, error_len);
 		goto destroy_skel;
 	}
 	read_fds(bpf->skel, &bpf->maps);
 	if (bpf_map_update_elem(bpf->maps.abi, &zero, &version, BPF_ANY)) {
-		err = explain(-errno, "map abi", error, error_len);
+		err = clv_libbpf_explain(-errno, "map abi", error, error_len);
 		goto destroy_skel;
 	}
 	err = clv_pins_open(run_dir, &bpf->pins, error, error_len);
@@ -237,7 +191,7 @@ int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, int
 	};
 	int err, fd;
 
-	/* The kernel would say EBUSY, EEXIST or EINVAL, each for more than one cause. */
+	/* The kernel would return EBUSY, EEXIST or EINVAL, each of which has several causes. */
 	if (has_program(ifindex)) {
 		snprintf(error, error_len, "another XDP program is attached to it");
 		return -EBUSY;
@@ -263,89 +217,7 @@ void clv_bpf_detach(int link_fd)
 		close(link_fd);
 }
 
-/* ---- steering among kernel sockets ---- */
-
-int clv_steer_open(int conns_fd, uint32_t conn_ids, struct clv_steer **out, char *error,
-		   size_t error_len)
-{
-	struct clv_steer *steer = calloc(1, sizeof(*steer));
-	int err;
-
-	if (!steer)
-		return -ENOMEM;
-	libbpf_set_print(print_libbpf);
-	libbpf_said[0] = 0;
-	raise_memlock();
-	steer->skel = steer_reuseport_bpf__open();
-	if (!steer->skel) {
-		err = explain(-errno, "steering program", error, error_len);
-		goto free_steer;
-	}
-	err = conns_fd >= 0 ? bpf_map__reuse_fd(steer->skel->maps.conns, conns_fd)
-			    : bpf_map__set_max_entries(steer->skel->maps.conns, conn_ids);
-	err = err ? err : steer_reuseport_bpf__load(steer->skel);
-	if (err) {
-		explain(err, "steering program", error, error_len);
-		goto destroy_skel;
-	}
-	*out = steer;
-	return 0;
-
-destroy_skel:
-	steer_reuseport_bpf__destroy(steer->skel);
-free_steer:
-	free(steer);
-	return err;
-}
-
-int clv_steer_attach(struct clv_steer *steer, const int *socks, size_t socks_len, char *error,
-		     size_t error_len)
-{
-	int map_fd = bpf_map__fd(steer->skel->maps.socks);
-	int prog_fd = bpf_program__fd(steer->skel->progs.clv_select_socket);
-	uint32_t i;
-
-	for (i = 0; i < socks_len; i++) {
-		const uint64_t sock = (uint64_t)socks[i];
-
-		if (bpf_map_update_elem(map_fd, &i, &sock, BPF_ANY))
-			return explain(-errno, "map socks", error, error_len);
-	}
-	if (setsockopt(socks[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &prog_fd, sizeof(prog_fd)))
-		return explain(-errno, "SO_ATTACH_REUSEPORT_EBPF", error, error_len);
-	return 0;
-}
-
-void clv_steer_close(struct clv_steer *steer)
-{
-	if (!steer)
-		return;
-	steer_reuseport_bpf__destroy(steer->skel);
-	free(steer);
-}
-
-int clv_steer_conns_fd(const struct clv_steer *steer)
-{
-	return bpf_map__fd(steer->skel->maps.conns);
-}
-
-int clv_steer_classic(int fd)
-{
-	/* The filter sees the UDP payload; a load behind its end makes the result 0: control's. */
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x80, 0, 1), /* RFC 8999: header form */
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, 1),
-	};
-	const struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)))
-		return -errno;
-	return 0;
-}
-
-/* ---- opening what another process pinned ---- */
+/* ---- pinned maps of another process ---- */
 
 int clv_bpf_open_pinned(const char *pin_dir, struct clv_bpf_maps *out)
 {
@@ -356,7 +228,7 @@ int clv_bpf_open_pinned(const char *pin_dir, struct clv_bpf_maps *out)
 	size_t i;
 	int err;
 
-	libbpf_set_print(print_libbpf);
+	clv_libbpf_begin();
 	memset(&maps, -1, sizeof(maps));
 	for (i = 0; i < PINNED_LEN; i++) {
 		snprintf(path, sizeof(path), "%s/%s", pin_dir, pinned[i].name);

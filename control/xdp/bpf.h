@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bpf - load the XDP program, pin its maps, and attach it to interfaces.
+ *
+ * Attachments are BPF links held by descriptor only: when the process ends, in any way, the kernel
+ * detaches them.  The maps are pinned (see pins.h) for culvertctl.
+ *
+ * Order: 1. open  2. attach, for each interface  3. detach, after its sockets are closed  4. close
+ * Threading: control.
+ */
+#ifndef CLV_XDP_BPF_H
+#define CLV_XDP_BPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "control/xdp/pins.h"
+
+/* Sizes of the maps. */
+struct clv_bpf_sizes {
+	uint32_t conn_ids;
+	uint32_t contexts;
+	uint32_t bindings;
+	uint32_t listeners;
+	uint32_t denied;
+	uint32_t guard;
+};
+
+/* Descriptors of the maps; -1 where the program is not loaded. */
+struct clv_bpf_maps {
+	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi;
+	int guard, guard_limits;
+};
+
+enum clv_xdp_mode {
+	CLV_XDP_NATIVE = 0,
+	CLV_XDP_GENERIC = 1,
+};
+
+struct clv_bpf;
+
+/*
+ * Load the XDP program and pin its maps.  run_dir: must exist and be locked by the caller.
+ * Returns 0 and fills *out, or with one line in error CLV_EABI or -errno (-EPERM: not privileged).
+ */
+int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct clv_bpf **out,
+		 char *error, size_t error_len);
+/* Detach, remove the pins, and free.  Accepts NULL. */
+void clv_bpf_close(struct clv_bpf *bpf);
+
+/* Both lend. */
+const struct clv_bpf_maps *clv_bpf_maps(const struct clv_bpf *bpf);
+const struct clv_pins *clv_bpf_pins(const struct clv_bpf *bpf);
+
+/*
+ * Attach the program to an interface.
+ * Returns 0 and fills *link_fd, or with the reason in error -EBUSY (another XDP program is
+ * attached), -EOPNOTSUPP (the driver has no native XDP), or -errno.
+ */
+int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, int *link_fd,
+		   char *error, size_t error_len);
+/* Accepts -1. */
+void clv_bpf_detach(int link_fd);
+
+/* ---- pinned maps, for culvertctl ---- */
+
+/*
+ * Open the pinned maps of a running relay; close them with clv_bpf_close_pinned.
+ * Returns 0 and fills *out, CLV_EABI (another version), -ENOENT (none) or -errno.
+ */
+int clv_bpf_open_pinned(const char *pin_dir, struct clv_bpf_maps *out);
+void clv_bpf_close_pinned(struct clv_bpf_maps *maps);
+
+#endif
