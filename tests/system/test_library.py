@@ -90,7 +90,7 @@ def test_the_example_moves_datagrams_through_a_relay(lab, relay, targets, echo, 
 def test_the_example_reports_why_it_failed(lab, relay, targets, echo):
     for words, said in [
             ((relay.address(4), "sha256:" + 64 * "0", targets["target-v6"]), "not trusted"),
-            ((relay.address(4), relay.fingerprint, "127.0.0.1:7"), "status 502 own address"),
+            ((relay.address(4), relay.fingerprint, "127.0.0.1:7"), "status 502 loopback"),
             ((relay.address(4), relay.fingerprint, "target-v6"), "target is not HOST:PORT"),
             ((relay.address(4), "sha256:12", targets["target-v6"]), "pin is not sha256:HEX"),
             (("nobody.example:443", relay.fingerprint, targets["target-v6"]), "no such relay"),
