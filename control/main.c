@@ -147,6 +147,9 @@ static int open_control(struct clv_daemon *daemon)
 			.tls = daemon->listeners[i].tls,
 			.profile = (enum clv_profile)daemon->config.listeners[i].profile,
 		};
+	for (i = 0; i < daemon->config.listeners_len; i++)
+		memcpy(listeners[i].addr, daemon->config.listeners[i].addr,
+		       sizeof(listeners[i].addr));
 	for (i = 0; i < daemon->workers_len; i++)
 		workers[i] = (struct clv_control_worker){
 			.commands = daemon->workers[i].commands,

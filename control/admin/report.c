@@ -6,6 +6,7 @@
 #include "control/admin/metrics.h"
 #include "control/admin/report_tunnels.h"
 #include "control/daemon/datapath.h"
+#include "control/daemon/listeners.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -102,12 +103,11 @@ static json_t *from_listeners(const struct clv_daemon *daemon)
 		for (k = 0; k < 32; k++)
 			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
 		json_array_append_new(array,
-				      json_pack("{s:s,s:i,s:s,s:s,s:s}", "name", config->name,
+				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s}", "name", config->name,
 						"port", config->port, "profile",
 						clv_profile_name((enum clv_profile)config->profile),
-						"families",
-						clv_addr_is_any(l->local.addr) ? "both" : "ipv4",
-						"ca_sha256", hex));
+						"address", config->address, "families",
+						clv_listeners_families(l), "ca_sha256", hex));
 	}
 	return array;
 }

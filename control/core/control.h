@@ -36,6 +36,7 @@ struct clv_control_listener {
 	uint16_t port;		     /* host order; the local port of a packet picks the listener */
 	struct clv_tls_context *tls; /* borrows */
 	enum clv_profile profile;
+	uint8_t addr[16]; /* and its local address does, unless this is :: */
 };
 
 /* Limits; every one has a counter for its refusals. */

@@ -55,7 +55,9 @@ static const struct clv_control_listener *listener_of(const struct clv_control *
 						      const struct clv_rx *rx)
 {
 	for (size_t i = 0; i < c->p.listeners_len; i++)
-		if (c->listeners[i].port == ntohs(rx->local.port))
+		if (c->listeners[i].port == ntohs(rx->local.port) &&
+		    (clv_addr_is_any(c->listeners[i].addr) ||
+		     memcmp(c->listeners[i].addr, rx->local.addr, 16) == 0))
 			return &c->listeners[i];
 	return NULL;
 }

@@ -341,6 +341,11 @@ static int store_listeners(cfg_t *cfg, struct clv_config *c)
 		err = l->name ? store_section(section, "listener", l) : -ENOMEM;
 		if (err)
 			return err;
+		if (*l->address &&
+		    (clv_addr_parse(l->address, l->addr) || clv_addr_is_wildcard(l->addr)))
+			return fail(CLV_ESYNTAX, section->line,
+				    "listener %s: address = %s is no local address", l->name,
+				    l->address);
 	}
 	return 0;
 }
@@ -359,6 +364,14 @@ static int store_all(cfg_t *cfg, struct clv_config *c)
 
 /* ---- what one value alone cannot tell ---- */
 
+/* Whether the kernel would give one packet to either. */
+static bool do_listeners_collide(const struct clv_config_listener *a,
+				 const struct clv_config_listener *b)
+{
+	return a->port == b->port &&
+	       (!*a->address || !*b->address || memcmp(a->addr, b->addr, sizeof(a->addr)) == 0);
+}
+
 static int check_listeners(cfg_t *cfg, const struct clv_config *c)
 {
 	size_t i, k;
@@ -375,10 +388,13 @@ static int check_listeners(cfg_t *cfg, const struct clv_config *c)
 				    "listener %s: port %u lies in the egress range %u to %u",
 				    l->name, l->port, c->egress_port_min, c->egress_port_max);
 		for (k = 0; k < i; k++)
-			if (c->listeners[k].port == l->port)
+			if (do_listeners_collide(&c->listeners[k], l))
 				return fail(CLV_ESYNTAX, line,
-					    "listeners %s and %s have the same port %u",
-					    c->listeners[k].name, l->name, l->port);
+					    "listeners %s and %s have the same port %u%s",
+					    c->listeners[k].name, l->name, l->port,
+					    *l->address || *c->listeners[k].address
+						    ? " on the same address"
+						    : "");
 	}
 	return 0;
 }
@@ -641,6 +657,7 @@ void clv_config_fini(struct clv_config *config)
 
 	for (i = 0; i < config->listeners_len; i++) {
 		free(config->listeners[i].name);
+		free(config->listeners[i].address);
 		free(config->listeners[i].cert_file);
 		free(config->listeners[i].key_file);
 	}

@@ -34,7 +34,9 @@ struct clv_config_list {
 };
 
 struct clv_config_listener {
-	char *name; /* owned; the section's title */
+	char *name;	  /* owned; the section's title */
+	char *address;	  /* owned; "": every address of both families */
+	uint8_t addr[16]; /* the same, read; :: */
 	uint16_t port;
 	int profile;		    /* enum clv_profile */
 	char *cert_file, *key_file; /* owned; "": made on first start */

@@ -42,7 +42,11 @@ static const struct clv_config_option options[] = {
 		  "ends the daemon." },
 
 	{ "listener", "port", RANGE(1, 65535, "", "443"), MEMBER_OF(clv_config_listener, port),
-	  .help = "UDP port, on every local address of both families." },
+	  .help = "UDP port." },
+	{ "listener", "address", CLV_CONFIG_TEXT, .initial = "\"\"",
+	  MEMBER_OF(clv_config_listener, address),
+	  .help = "Local address to listen on, as \"192.0.2.1\" or \"2001:db8::1\".  Empty: every address of\n"
+		  "both families.  Listeners, and other relays, may share a port on different addresses." },
 	{ "listener", "profile", CLV_CONFIG_CHOICE, .initial = "pqc", .choices = "pqc|hybrid",
 	  MEMBER_OF(clv_config_listener, profile),
 	  .help = "pqc: ML-KEM-768 and ML-DSA-65 and nothing else.  hybrid: X25519MLKEM768 or\n"

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ int clv_listeners_probe_steering(struct clv_daemon *daemon)
 static int probe_port(struct clv_daemon *daemon, const struct clv_sock_bind_params *params)
 {
 	struct clv_sock_bind_params alone = *params;
-	char what[64];
+	char what[CLV_ADDR_TEXT_MAX + 8], text[CLV_ADDR_TEXT_MAX];
 	int err, fd;
 
 	alone.reuse_port = false;
@@ -47,14 +48,19 @@ static int probe_port(struct clv_daemon *daemon, const struct clv_sock_bind_para
 		close(fd);
 		return 0;
 	}
-	snprintf(what, sizeof(what), "UDP port %u", ntohs(params->local.port));
+	if (clv_addr_is_any(params->local.addr))
+		snprintf(what, sizeof(what), "UDP port %u", ntohs(params->local.port));
+	else
+		snprintf(what, sizeof(what), "UDP %s",
+			 clv_endpoint_format(&params->local, text, sizeof(text)));
 	return clv_daemon_fail(daemon, err, what);
 }
 
-static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l, uint16_t port)
+static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l,
+			const struct clv_config_listener *config)
 {
-	const struct clv_sock_bind_params params = {
-		.local = { .port = htons(port) },
+	struct clv_sock_bind_params params = {
+		.local = { .port = htons(config->port) },
 		.reuse_port = true,
 		.receive_bytes = daemon->config.socket_bytes,
 		.send_bytes = daemon->config.socket_bytes,
@@ -62,6 +68,7 @@ static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l
 	uint16_t i;
 	int err;
 
+	memcpy(params.local.addr, config->addr, sizeof(config->addr));
 	err = probe_port(daemon, &params);
 	/* Control's first: the steering programs depend on the order. */
 	for (i = 0; i <= daemon->workers_len && !err; i++) {
@@ -112,7 +119,7 @@ static int open_listener(struct clv_daemon *daemon, size_t index)
 	uint16_t i;
 	int err;
 
-	err = open_sockets(daemon, l, config->port);
+	err = open_sockets(daemon, l, config);
 	err = err ? err : steer(daemon, l);
 	err = err ? err
 		  : add_to_port(daemon, daemon->port, l->socks[0], &l->local, (uint32_t)index);
@@ -121,9 +128,9 @@ static int open_listener(struct clv_daemon *daemon, size_t index)
 				  (uint32_t)index);
 	if (err)
 		return err;
-	clv_log(CLV_LOG_INFO, "listening", "listener=%s port=%u profile=%s families=%s",
-		config->name, config->port, clv_profile_name((enum clv_profile)config->profile),
-		clv_addr_is_any(l->local.addr) ? "both" : "IPv4");
+	clv_log(CLV_LOG_INFO, "listening", "listener=%s%s%s port=%u profile=%s families=%s",
+		config->name, *config->address ? " address=" : "", config->address, config->port,
+		clv_profile_name((enum clv_profile)config->profile), clv_listeners_families(l));
 	return 0;
 }
 
@@ -175,16 +182,35 @@ void clv_listeners_close(struct clv_daemon *daemon)
 
 /* ---- the XDP program's map ---- */
 
+const char *clv_listeners_families(const struct clv_daemon_listener *l)
+{
+	if (clv_addr_is_any(l->local.addr))
+		return "both";
+	return clv_addr_is_v4(l->local.addr) ? "ipv4" : "ipv6";
+}
+
+/* An address that the host does not have now is left out: the kernel receives nothing for it either. */
 int clv_listeners_publish(struct clv_daemon *daemon)
 {
-	uint16_t ports[CLV_LISTENERS_MAX];
 	const uint8_t(*own)[16];
-	size_t i, n = clv_routes_own(daemon->routes, &own);
+	size_t i, k, len = 0, n = clv_routes_own(daemon->routes, &own);
+	struct clv_maps_listener *list = calloc(n * daemon->config.listeners_len + 1,
+						sizeof(*list));
 	int err;
 
-	for (i = 0; i < daemon->config.listeners_len; i++)
-		ports[i] = daemon->config.listeners[i].port;
-	err = clv_maps_set_listeners(&daemon->maps, own, n, ports, daemon->config.listeners_len);
+	for (i = 0; list && i < n; i++) {
+		for (k = 0; k < daemon->config.listeners_len; k++) {
+			const struct clv_config_listener *l = &daemon->config.listeners[k];
+
+			if (*l->address && memcmp(l->addr, own[i], sizeof(l->addr)) != 0)
+				continue;
+			memcpy(list[len].local.addr, own[i], sizeof(list[len].local.addr));
+			list[len].local.port = htons(l->port);
+			list[len++].id = (uint32_t)k;
+		}
+	}
+	err = list ? clv_maps_set_listeners(&daemon->maps, list, len) : -ENOMEM;
+	free(list);
 	if (err)
 		snprintf(daemon->error, sizeof(daemon->error), "map listeners: %s",
 			 clv_strerror(err));

@@ -30,4 +30,7 @@ void clv_listeners_close(struct clv_daemon *daemon);
 /* Write the listeners' ports on all our addresses to the XDP program's map. */
 int clv_listeners_publish(struct clv_daemon *daemon);
 
+/* "both", "ipv4" or "ipv6"; lives as long as the program. */
+const char *clv_listeners_families(const struct clv_daemon_listener *l);
+
 #endif

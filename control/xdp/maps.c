@@ -89,48 +89,29 @@ static void drop_missing(int fd, const struct clv_endpoint *list, size_t len,
 	}
 }
 
-static int put_listeners(struct clv_maps *m, const struct clv_endpoint *list, size_t len,
-			 size_t ports_len)
+int clv_maps_set_listeners(struct clv_maps *m, const struct clv_maps_listener *list, size_t len)
 {
-	size_t i;
-	int err;
+	struct clv_endpoint *wanted = calloc(len + 1, sizeof(*wanted));
+	int err = 0;
 
-	for (i = 0; i < len; i++) {
-		const struct clv_listener listener = { .id = (uint32_t)(i % ports_len) };
-
-		err = put(m->fds.listeners, &list[i], &listener);
-		if (err) {
-			drop_missing(m->fds.listeners, list, i, m->listeners, m->listeners_len);
-			return err;
-		}
-	}
-	return 0;
-}
-
-int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
-			   const uint16_t *ports, size_t ports_len)
-{
-	struct clv_endpoint *list = calloc(addrs_len * ports_len + 1, sizeof(*list));
-	size_t i, k, n = 0;
-	int err;
-
-	if (!list)
+	if (!wanted)
 		return -ENOMEM;
-	for (i = 0; i < addrs_len; i++) {
-		for (k = 0; k < ports_len; k++, n++) {
-			memcpy(list[n].addr, addrs[i], sizeof(list[n].addr));
-			list[n].port = htons(ports[k]);
-		}
+	for (size_t i = 0; i < len && !err; i++) {
+		const struct clv_listener listener = { .id = list[i].id };
+
+		wanted[i] = list[i].local;
+		err = put(m->fds.listeners, &wanted[i], &listener);
+		if (err)
+			drop_missing(m->fds.listeners, wanted, i, m->listeners, m->listeners_len);
 	}
-	err = put_listeners(m, list, n, ports_len);
 	if (err) {
-		free(list);
+		free(wanted);
 		return err;
 	}
-	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, list, n);
+	drop_missing(m->fds.listeners, m->listeners, m->listeners_len, wanted, len);
 	free(m->listeners);
-	m->listeners = list;
-	m->listeners_len = n;
+	m->listeners = wanted;
+	m->listeners_len = len;
 	return 0;
 }
 

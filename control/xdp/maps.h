@@ -23,6 +23,12 @@ struct clv_maps_rule {
 	uint32_t verdict;
 };
 
+/* A row of `listeners`. */
+struct clv_maps_listener {
+	struct clv_endpoint local;
+	uint32_t id;
+};
+
 struct clv_maps {
 	struct clv_bpf_maps fds;	/* borrows the descriptors */
 	struct clv_endpoint *listeners; /* the current contents of the map */
@@ -46,11 +52,10 @@ int clv_maps_binding_publish(struct clv_maps *m, const struct clv_endpoint *loca
 void clv_maps_binding_retire(struct clv_maps *m, const struct clv_endpoint *local);
 
 /*
- * Set the listeners to each of addrs (16 bytes each) with each of ports (host order).  New entries
- * are added before old ones are removed.  Returns 0, or CLV_EFULL or -errno with nothing changed.
+ * Set the listeners to list (copied).  New entries are added before old ones are removed.
+ * Returns 0, or CLV_EFULL or -errno with nothing changed.
  */
-int clv_maps_set_listeners(struct clv_maps *m, const uint8_t (*addrs)[16], size_t addrs_len,
-			   const uint16_t *ports, size_t ports_len);
+int clv_maps_set_listeners(struct clv_maps *m, const struct clv_maps_listener *list, size_t len);
 
 /*
  * Set `denied` to the policy's rules.  Writes only rules that are new, changed or removed.

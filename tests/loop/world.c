@@ -205,7 +205,9 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 static void relay_open(struct world *w)
 {
 	struct world_relay *r = &w->relay;
-	struct clv_control_listener listener = { RELAY_PORT, w->server_tls, CLV_PROFILE_PQC };
+	struct clv_control_listener listener = { .port = RELAY_PORT,
+						 .tls = w->server_tls,
+						 .profile = CLV_PROFILE_PQC };
 	struct clv_control_worker sides[WORLD_WORKERS_MAX];
 	int wake[WORLD_WORKERS_MAX] = { -1, -1, -1, -1 };
 	struct clv_control_params cp = {

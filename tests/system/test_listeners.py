@@ -3,6 +3,7 @@
 import re
 
 import daemon
+import netns
 import pytest
 
 DATAPATHS = ("xdp", "sock")
@@ -92,3 +93,65 @@ def test_handshakes_that_failed_are_counted_and_leave_nothing(lab, two_listeners
     after = two_listeners.ctl("status")
     assert after["counters"]["handshakes_failed"] == before["counters"]["handshakes_failed"] + 1
     assert after["handshaking"] == 0
+
+
+ONE_ADDRESS = """\
+metrics { listen = "" }
+datapath = "%s"
+policy { allow = {"198.18.0.0/15"} }
+"""
+HOST = "relay-v4only"   # the other one's port 443 is taken, on every address
+
+
+@pytest.fixture
+def addresses(lab):
+    """Two addresses of one interface."""
+    first = lab[HOST].addr4
+    second = first.rsplit(".", 1)[0] + ".99"
+    device = lab[HOST].ip("-o", "addr", "show", "to", first).split()[1]
+    lab[HOST].ip("addr", "add", f"{second}/24", "dev", device)
+    yield first, second
+    lab[HOST].ip("addr", "del", f"{second}/24", "dev", device)
+
+
+def test_two_listeners_share_a_port_on_two_addresses(lab, targets, start_relay, datapath, addresses):
+    first, second = addresses
+    relay = start_relay(HOST, datapath=datapath, config=ONE_ADDRESS % datapath + f"""\
+listener one {{ address = "{first}" }}
+listener two {{ address = "{second}" profile = hybrid }}
+""")
+    hybrid = relay.proc.wait_line(r"hybrid ca fingerprint: (sha256:[0-9a-f]{64})", 0).group(1)
+    for at, pin, profile in ((first, relay.fingerprint, "pqc"), (second, hybrid, "hybrid")):
+        client = daemon.Forward(lab["peer-v4"], f"{at}:443", targets["target-v4"], pin,
+                                ("--profile", profile))
+        client.wait()
+        assert daemon.is_clean(daemon.load(lab["peer-v4"], client.address, count=50))
+        assert profile in [c["profile"] for c in relay.ctl("conns")["conns"]]
+        assert client.stop() == 0
+    wrong = daemon.ping(lab["peer-v4"], f"{second}:443", targets["target-v4"], relay.fingerprint)
+    assert wrong.returncode in (CLASSICAL, UNTRUSTED), wrong
+    listed = {one["name"]: one["address"] for one in relay.ctl("listeners")["listeners"]}
+    assert listed == {"one": first, "two": second}
+
+
+def test_two_relays_share_a_port_on_two_addresses(lab, targets, start_relay, datapath, addresses):
+    """The second has no XDP: an interface has room for one program."""
+    relays = {at: start_relay(HOST, datapath=mode, config=ONE_ADDRESS % mode +
+                              f'listener main {{ address = "{at}" }}\n')
+              for at, mode in zip(addresses, (datapath, "sock"))}
+    clients = []
+    for at, relay in relays.items():
+        client = daemon.Forward(lab["peer-v4"], f"{at}:443", targets["target-v4"],
+                                relay.fingerprint)
+        client.wait()
+        clients.append(client)
+    for client, relay in zip(clients, relays.values()):
+        assert daemon.is_clean(daemon.load(lab["peer-v4"], client.address, count=50))
+        assert len(relay.ctl("conns")["conns"]) == 1
+    for client in clients:
+        assert client.stop() == 0
+
+
+def test_an_address_that_the_host_lacks_is_an_error_at_the_start(lab, start_relay):
+    with pytest.raises(netns.LabError, match=r"UDP 198\.18\.4\.77:443"):
+        start_relay(HOST, config='listener main { address = "198.18.4.77" }\n')

@@ -2,8 +2,9 @@
 #include "tools/culvertctl/command.h"
 
 const struct table_column listener_columns[] = {
-	{ "name", "listener" },	    { "port", "port" },		  { "profile", "profile" },
-	{ "families", "families" }, { "ca_sha256", "ca sha256" }, { NULL, NULL },
+	{ "name", "listener" },	  { "address", "address" },   { "port", "port" },
+	{ "profile", "profile" }, { "families", "families" }, { "ca_sha256", "ca sha256" },
+	{ NULL, NULL },
 };
 
 const struct command listeners_command = {

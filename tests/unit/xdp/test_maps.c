@@ -203,6 +203,22 @@ static void contexts_and_bindings_come_and_go(void **state)
 	assert_int_equal(count_keys(maps.fds.bindings), 0);
 }
 
+/* Every address with every port, numbered by port. */
+static int set_listeners(const uint8_t (*addrs)[16], size_t addrs_len, const uint16_t *ports,
+			 size_t ports_len)
+{
+	struct clv_maps_listener list[128] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < addrs_len; i++)
+		for (size_t k = 0; k < ports_len; k++, n++) {
+			memcpy(list[n].local.addr, addrs[i], 16);
+			list[n].local.port = htons(ports[k]);
+			list[n].id = (uint32_t)k;
+		}
+	return clv_maps_set_listeners(&maps, list, n);
+}
+
 static void listeners_follow_addresses(void **state)
 {
 	const uint16_t ports[] = { 443, 4443 };
@@ -214,18 +230,16 @@ static void listeners_follow_addresses(void **state)
 	need_bpf();
 	memcpy(addrs[0], a.addr, 16);
 	memcpy(addrs[1], b.addr, 16);
-	assert_int_equal(clv_maps_set_listeners(&maps, (const uint8_t(*)[16])addrs, 2, ports, 2),
-			 0);
+	assert_int_equal(set_listeners((const uint8_t(*)[16])addrs, 2, ports, 2), 0);
 	assert_int_equal(count_keys(maps.fds.listeners), 4);
 	assert_int_equal(bpf_map_lookup_elem(maps.fds.listeners, &b, &listener), 0);
 	assert_int_equal(listener.id, 1);
 
-	assert_int_equal(clv_maps_set_listeners(&maps, (const uint8_t(*)[16])addrs, 1, ports, 2),
-			 0);
+	assert_int_equal(set_listeners((const uint8_t(*)[16])addrs, 1, ports, 2), 0);
 	assert_int_equal(count_keys(maps.fds.listeners), 2);
 	assert_int_equal(bpf_map_lookup_elem(maps.fds.listeners, &b, &listener), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(maps.fds.listeners, &a, &listener), 0);
-	assert_int_equal(clv_maps_set_listeners(&maps, NULL, 0, ports, 2), 0);
+	assert_int_equal(set_listeners(NULL, 0, ports, 2), 0);
 	assert_int_equal(count_keys(maps.fds.listeners), 0);
 }
 
@@ -308,13 +322,13 @@ static void listeners_that_do_not_fit_change_nothing(void **state)
 	need_bpf();
 	for (i = 0; i < 64; i++)
 		addrs[i][15] = (uint8_t)(i + 1);
-	assert_int_equal(clv_maps_set_listeners(&maps, addrs, 3, ports, 2), 0);
+	assert_int_equal(set_listeners(addrs, 3, ports, 2), 0);
 	assert_int_equal(count_keys(maps.fds.listeners), 6);
-	assert_int_equal(clv_maps_set_listeners(&maps, addrs + 2, 62, ports, 2), CLV_EFULL);
+	assert_int_equal(set_listeners(addrs + 2, 62, ports, 2), CLV_EFULL);
 	assert_int_equal(count_keys(maps.fds.listeners), 6);
-	assert_int_equal(clv_maps_set_listeners(&maps, addrs + 2, 1, ports, 2), 0);
+	assert_int_equal(set_listeners(addrs + 2, 1, ports, 2), 0);
 	assert_int_equal(count_keys(maps.fds.listeners), 2);
-	assert_int_equal(clv_maps_set_listeners(&maps, NULL, 0, ports, 2), 0);
+	assert_int_equal(set_listeners(NULL, 0, ports, 2), 0);
 }
 
 static void the_queue_of_a_flow_is_read(void **state)
