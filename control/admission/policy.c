@@ -120,7 +120,7 @@ static const struct disguise disguises[] = {
 	{ { 0 }, 96, { 12, 13, 14, 15 }, false, true },
 };
 
-/* Where the four bytes are behind a NAT64 prefix of a length; bits 64 to 71 are left out. */
+/* Find the four address bytes after a NAT64 prefix of this length; bits 64 to 71 are skipped. */
 static bool find_embedded(unsigned prefix_bits, uint8_t at[static 4])
 {
 	static const uint8_t lengths[] = { 32, 40, 48, 56, 64, 96 }; /* RFC 6052 section 2.2 */
@@ -361,7 +361,7 @@ static bool unwrap(const struct disguise *d, const uint8_t addr[static 16],
 	return !d->may_be_none || inner[12] != 0;
 }
 
-/* An ISATAP host part, behind any prefix: 0000:5efe or 0200:5efe and the address, RFC 5214 6.1. */
+/* An ISATAP interface ID after any prefix: 0000:5efe or 0200:5efe and the address, RFC 5214 6.1. */
 static bool unwrap_isatap(const uint8_t addr[static 16], uint8_t inner[static 16])
 {
 	static const struct disguise isatap = { { 0 }, 0, { 12, 13, 14, 15 }, false, false };

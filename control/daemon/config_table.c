@@ -65,8 +65,8 @@ static const struct clv_config_option options[] = {
 	{ "policy", "deny", CLV_CONFIG_LIST, .initial = "{}", MEMBER(deny), .is_reloadable = true,
 	  .help = "Prefixes clients may not reach.  Of equally long prefixes, deny wins." },
 	{ "policy", "nat64", CLV_CONFIG_LIST, .initial = "{}", MEMBER(nat64), .is_reloadable = true,
-	  .help = "NAT64 prefixes of this network, as {\"2001:db8:64::/96\"}: the IPv4 addresses behind\n"
-		  "them are judged too, as those behind 64:ff9b::/96 always are." },
+	  .help = "NAT64 prefixes of this network, as {\"2001:db8:64::/96\"}: the IPv4 addresses\n"
+		  "embedded in them must be allowed too, as those in 64:ff9b::/96 always must." },
 
 	{ "egress", "port-min", RANGE(1, 65535, "", "20000"), MEMBER(egress_port_min),
 	  .help = "First local port for packets to targets, on each local address." },

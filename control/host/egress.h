@@ -27,14 +27,14 @@ int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out);
 void clv_egress_close(struct clv_egress_pool *pool);
 
 /*
- * Take a port on address source.  is_reserved: the socket only keeps the port from others, AF_XDP
- * receives; else it is for the worker's sock port.
+ * Take a port on address source.  is_reserved: its socket only reserves the port, since AF_XDP
+ * receives the packets; else a worker receives on it.
  * Returns 0 and fills *out (its fd belongs to the pool, which closes it when it is given back),
  * CLV_EFULL (none is free) or -errno.
  */
 int clv_egress_take(struct clv_egress_pool *pool, const uint8_t source[static 16], bool is_reserved,
 		    struct clv_egress *out);
-/* Give a port back.  What is not taken is fine. */
+/* Give a port back.  Accepts one that is not taken. */
 void clv_egress_give(struct clv_egress_pool *pool, struct clv_egress *egress);
 
 /* Ports in use, on all addresses. */

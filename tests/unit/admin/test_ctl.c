@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The control socket, with commands of the test's own and clients on the same loop. */
+/* The control socket, with the test's own commands, and clients on the same loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ enum {
 
 static int seven = 7;
 
-/* ---- one request, one answer ---- */
+/* ---- one request, one response ---- */
 
 static const struct {
 	const char *request, *answer;
@@ -145,7 +145,7 @@ static void say(struct server *s, int fd, const char *text)
 }
 
 /* Read up to the want-th newline, or the end.  Returns the newlines seen. */
-static unsigned hear(struct server *s, int fd, char *buf, size_t room, unsigned want)
+static unsigned receive(struct server *s, int fd, char *buf, size_t room, unsigned want)
 {
 	unsigned lines = 0, rounds;
 	size_t len = 0;
@@ -180,20 +180,20 @@ static void clients_are_answered(void **state)
 	say(&s, a, "{\"cmd\":\"echo\",");
 	say(&s, b, "{\"cmd\":\"echo\",\"say\":2}\n");
 	say(&s, a, "\"say\":1}\n");
-	assert_int_equal(hear(&s, a, buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, a, buf, sizeof(buf), 1), 1);
 	assert_string_equal(buf, "{\"user\":7,\"got\":1}\n");
-	assert_int_equal(hear(&s, b, buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, b, buf, sizeof(buf), 1), 1);
 	assert_string_equal(buf, "{\"user\":7,\"got\":2}\n");
 
-	/* Several requests at once, the first answer larger than what a socket takes. */
+	/* Several requests at once; the first response exceeds the socket buffer. */
 	say(&s, a, "{\"cmd\":\"big\"}\n{\"cmd\":\"echo\"}\n\n");
-	assert_int_equal(hear(&s, a, buf, sizeof(buf), 3), 3);
+	assert_int_equal(receive(&s, a, buf, sizeof(buf), 3), 3);
 	assert_non_null(strstr(buf, ",99999]}\n{\"user\":7}\n{\"error\":\"not JSON: "));
 
 	close(a);
 	turn(&s);
 	say(&s, b, "{\"cmd\":\"echo\"}\n");
-	assert_int_equal(hear(&s, b, buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, b, buf, sizeof(buf), 1), 1);
 	close_server(&s);
 	close(b);
 }
@@ -210,7 +210,7 @@ static void long_requests_are_refused(void **state)
 	open_server(&s);
 	fd = dial(&s);
 	say(&s, fd, request);
-	assert_int_equal(hear(&s, fd, buf, sizeof(buf), 2), 1); /* and hung up behind it */
+	assert_int_equal(receive(&s, fd, buf, sizeof(buf), 2), 1); /* then it closes */
 	assert_string_equal(buf, "{\"error\":\"request too long\"}\n");
 	close_server(&s);
 	close(fd);
@@ -229,9 +229,9 @@ static void the_oldest_client_makes_room(void **state)
 		fds[i] = dial(&s);
 	assert_int_equal(recv(fds[0], buf, sizeof(buf), 0), 0);
 	say(&s, fds[1], "{\"cmd\":\"echo\"}\n");
-	assert_int_equal(hear(&s, fds[1], buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, fds[1], buf, sizeof(buf), 1), 1);
 	say(&s, fds[CLV_CTL_CLIENTS_MAX], "{\"cmd\":\"echo\"}\n");
-	assert_int_equal(hear(&s, fds[CLV_CTL_CLIENTS_MAX], buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, fds[CLV_CTL_CLIENTS_MAX], buf, sizeof(buf), 1), 1);
 	close_server(&s);
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		close(fds[i]);
@@ -264,12 +264,12 @@ static void clients_that_leave_amid_an_answer_are_forgotten(void **state)
 	turn(&s);
 	fd = dial(&s);
 	say(&s, fd, "{\"cmd\":\"echo\"}\n");
-	assert_int_equal(hear(&s, fd, buf, sizeof(buf), 1), 1);
+	assert_int_equal(receive(&s, fd, buf, sizeof(buf), 1), 1);
 	close_server(&s);
 	close(fd);
 }
 
-static void a_socket_left_behind_is_replaced(void **state)
+static void a_leftover_socket_is_replaced(void **state)
 {
 	struct server s;
 	struct clv_ctl *again;
@@ -288,7 +288,7 @@ static void a_socket_left_behind_is_replaced(void **state)
 			 -ENAMETOOLONG);
 	assert_int_equal(
 		clv_ctl_open(&s.loop, "/nonexistent", commands, COMMANDS_LEN, &seven, &again),
-		-EACCES); /* what libuv makes of ENOENT */
+		-EACCES); /* libuv maps ENOENT to it */
 	while (uv_run(&s.loop, UV_RUN_NOWAIT))
 		;
 	assert_int_equal(uv_loop_close(&s.loop), 0);
@@ -303,7 +303,7 @@ int main(void)
 		cmocka_unit_test(the_oldest_client_makes_room),
 		cmocka_unit_test(closing_amid_an_answer_leaves_nothing),
 		cmocka_unit_test(clients_that_leave_amid_an_answer_are_forgotten),
-		cmocka_unit_test(a_socket_left_behind_is_replaced),
+		cmocka_unit_test(a_leftover_socket_is_replaced),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

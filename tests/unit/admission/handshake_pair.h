@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * handshake_pair - a client and a server conn of one process, joined by arrays instead of a wire.
+ * handshake_pair - a client and a server connection in one process, joined by arrays.
  *
  * Time stands still within a flight and moves by HALF_TRIP between flights.
  */
@@ -17,9 +17,9 @@
 #include "datapath/quic/conn.h"
 
 enum {
-	PAIR_WIRE = 64,	      /* datagrams in flight one way */
+	PAIR_WIRE = 64,	      /* datagrams in flight, per direction */
 	PAIR_DATAGRAM = 1500, /* bytes */
-	PAIR_FLIGHTS = 16,    /* recorded, both ways together */
+	PAIR_FLIGHTS = 16,    /* recorded, of both directions */
 };
 
 struct pair_port {
@@ -53,16 +53,16 @@ struct pair {
 extern const struct clv_endpoint pair_client_end, pair_server_end;
 
 void pair_init(struct pair *p, struct clv_tls_context *server_context);
-/* No key context may be left of either conn. */
+/* Also checks that no key context is left of either connection. */
 void pair_fini(struct pair *p);
 
 /* Make the client's conn and attach a session; change the session before pair_run. */
 void pair_client(struct pair *p, struct clv_tls_context *context, const char *server_name);
 
-/* The server's side of what admission says; pair_run calls it for the first Initial. */
+/* Make the server's connection, as after admission; pair_run calls it for the first Initial. */
 void pair_server(struct pair *p, const struct clv_conn_params *params);
 
-/* Let them talk until both are quiet, or closed.  Timers fire when nothing else happens. */
+/* Deliver packets until both are idle or closed.  Timers fire when nothing is in flight. */
 void pair_run(struct pair *p);
 
 #endif

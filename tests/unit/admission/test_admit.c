@@ -62,8 +62,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void judge(struct fixture *f, const struct clv_endpoint *remote, size_t len, bool must_prove,
-		  uint64_t wall_sec)
+static void classify(struct fixture *f, const struct clv_endpoint *remote, size_t len,
+		     bool must_prove, uint64_t wall_sec)
 {
 	struct clv_rx rx = { .remote = *remote,
 			     .payload = f->packet,
@@ -73,7 +73,7 @@ static void judge(struct fixture *f, const struct clv_endpoint *remote, size_t l
 	clv_admit_classify(&f->admit, &rx, must_prove, CLV_SEC, wall_sec, f->answer, &f->result);
 }
 
-/* One counter moved by one, and no other at all. */
+/* One counter was incremented, and no other. */
 static void assert_counted(const struct fixture *f, enum clv_counter which)
 {
 	for (int i = 0; i < CLV_COUNTER_MAX; i++)
@@ -94,7 +94,7 @@ struct header {
 	const uint8_t *dcid; /* NULL: 0xd1 repeated */
 };
 
-/* Write a long header and zeros behind it.  Initial fields follow when the version has them. */
+/* Write a long header followed by zeros, with the fields of an Initial if the version has them. */
 static void put_long(struct fixture *f, const struct header *h)
 {
 	uint8_t *p = f->packet;
@@ -150,7 +150,7 @@ static void each_kind_of_long_header_has_its_fate(void **state)
 		  1200,
 		  CLV_ADMIT_DROP,
 		  CLV_COUNT_DROP_NOT_INITIAL },
-		{ "the same behind a token of nobody",
+		{ "the same with an invalid token",
 		  { 0, 1, 7, 8, (const uint8_t *)"token", 5, NULL },
 		  1200,
 		  CLV_ADMIT_DROP,
@@ -205,7 +205,7 @@ static void each_kind_of_long_header_has_its_fate(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		put_long(f, &cases[i].h);
-		judge(f, &peer_v4, cases[i].len, false, WALL_SEC);
+		classify(f, &peer_v4, cases[i].len, false, WALL_SEC);
 		if (f->result.verdict != cases[i].verdict)
 			fail_msg("%s: verdict %d", cases[i].what, f->result.verdict);
 		assert_counted(f, cases[i].counted);
@@ -223,7 +223,7 @@ static void both_versions_are_accepted_with_their_ids(void **state)
 					      .version = versions[i],
 					      .dcid_len = 8,
 					      .scid_len = 5 });
-		judge(f, &peer_v4, 1200, false, WALL_SEC);
+		classify(f, &peer_v4, 1200, false, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
 		assert_int_equal(f->result.version, versions[i]);
 		assert_int_equal(f->result.dcid.datalen, 8);
@@ -242,7 +242,7 @@ static void version_negotiation_echoes_ids_of_any_length(void **state)
 	bool has_v1 = false, has_v2 = false, has_reserved = false;
 
 	put_long(f, &(struct header){ .version = 0xfafafafa, .dcid_len = 255, .scid_len = 0 });
-	judge(f, &peer_v6, 1200, true, WALL_SEC);
+	classify(f, &peer_v6, 1200, true, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 	assert_true(p[0] & 0x80);
 	assert_memory_equal(p + 1, "\0\0\0\0", 4);
@@ -263,7 +263,7 @@ static void version_negotiation_echoes_ids_of_any_length(void **state)
 
 /* ---- tokens ---- */
 
-/* Take the Retry in the fixture apart.  Returns the token's length. */
+/* Decode the Retry in the fixture.  Returns the token's length. */
 static size_t read_retry(const struct fixture *f, uint8_t dcid[8], uint8_t *token)
 {
 	const uint8_t *p = f->answer + 5;
@@ -304,7 +304,7 @@ static void a_retry_token_proves_the_address_once_and_soon(void **state)
 		struct header h = { .version = 1, .dcid_len = 8, .scid_len = 8 };
 
 		put_long(f, &h);
-		judge(f, &peer_v4, 1200, true, WALL_SEC);
+		classify(f, &peer_v4, 1200, true, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 		assert_counted(f, CLV_COUNT_RETRY_SENT);
 		assert_true(f->result.response_len < 1200);
@@ -320,7 +320,7 @@ static void a_retry_token_proves_the_address_once_and_soon(void **state)
 			h.type = 1;
 		}
 		put_long(f, &h);
-		judge(f, cases[i].from, 1200, true, WALL_SEC + cases[i].later_sec);
+		classify(f, cases[i].from, 1200, true, WALL_SEC + cases[i].later_sec);
 		if ((f->result.verdict == CLV_ADMIT_ACCEPT) != cases[i].good)
 			fail_msg("%s: verdict %d", cases[i].what, f->result.verdict);
 		assert_int_equal(f->result.token_len > 0, cases[i].good);
@@ -363,7 +363,7 @@ static void a_new_token_lets_a_known_address_in_without_retry(void **state)
 		h.token_len = clv_admit_new_token(&f->admit, cases[i].given, WALL_SEC, token);
 		assert_in_range(h.token_len, 1, 128);
 		put_long(f, &h);
-		judge(f, cases[i].shown, 1200, true, WALL_SEC + cases[i].later_sec);
+		classify(f, cases[i].shown, 1200, true, WALL_SEC + cases[i].later_sec);
 		if ((f->result.token_len > 0) != cases[i].good)
 			fail_msg("%s", cases[i].what);
 		if (cases[i].good) {
@@ -374,8 +374,8 @@ static void a_new_token_lets_a_known_address_in_without_retry(void **state)
 		} else {
 			assert_counted(f, CLV_COUNT_RETRY_SENT);
 		}
-		/* Nobody has to prove anything now: a useless token is no obstacle. */
-		judge(f, cases[i].shown, 1200, false, WALL_SEC + cases[i].later_sec);
+		/* Below retry-above, an invalid token does no harm. */
+		classify(f, cases[i].shown, 1200, false, WALL_SEC + cases[i].later_sec);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
 		assert_int_equal(f->result.token_len > 0, cases[i].good);
 		if (!cases[i].good)
@@ -392,10 +392,10 @@ static void tokens_survive_a_restart_but_not_another_secret(void **state)
 	h.token_len = clv_admit_new_token(&f->admit, &peer_v4, WALL_SEC, token);
 	clv_admit_init(&f->admit, secret, &limits, NULL, &f->rand, &f->counters);
 	put_long(f, &h);
-	judge(f, &peer_v4, 1200, true, WALL_SEC);
+	classify(f, &peer_v4, 1200, true, WALL_SEC);
 	assert_true(f->result.token_len > 0);
 	clv_admit_init(&f->admit, other_secret, &limits, NULL, &f->rand, &f->counters);
-	judge(f, &peer_v4, 1200, true, WALL_SEC);
+	classify(f, &peer_v4, 1200, true, WALL_SEC);
 	assert_int_equal(f->result.token_len, 0);
 	assert_memory_not_equal(f->admit.token_secret, f->admit.reset_secret, 32);
 }
@@ -420,7 +420,7 @@ static void a_reset_carries_the_token_of_the_id_and_is_shorter(void **state)
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		f->admit.resets.full_ns = 0;
 		put_short(f, lens[i]);
-		judge(f, &peer_v4, lens[i], false, WALL_SEC);
+		classify(f, &peer_v4, lens[i], false, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 		assert_counted(f, CLV_COUNT_RESET_SENT);
 		assert_in_range(f->result.response_len, 21, lens[i] - 1);
@@ -444,7 +444,7 @@ static void what_is_too_short_to_answer_is_counted(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		put_short(f, 32);
-		judge(f, &peer_v4, cases[i].len, false, WALL_SEC);
+		classify(f, &peer_v4, cases[i].len, false, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_DROP);
 		assert_counted(f, cases[i].counted);
 	}
@@ -506,7 +506,7 @@ static void each_kind_of_answer_has_a_rate_and_a_counter_of_its_own(void **state
 				 f->counters.slot[cases[i].sent],
 				 f->counters.slot[cases[i].limited]);
 		clv_admit_init(&f->admit, secret, &none, NULL, &f->rand, &f->counters);
-		judge(f, &peer_v4, 1200, cases[i].must_prove, WALL_SEC);
+		classify(f, &peer_v4, 1200, cases[i].must_prove, WALL_SEC);
 		assert_int_equal(f->result.verdict, CLV_ADMIT_DROP);
 		assert_counted(f, cases[i].limited);
 	}
@@ -525,23 +525,23 @@ static void the_guard_counts_each_source_and_each_kind_apart(void **state)
 	f->admit.guard = &guard;
 	put_long(f, &(struct header){ .version = 1, .dcid_len = 8, .scid_len = 8 });
 	for (int i = 0; i < 5; i++) {
-		judge(f, &peer_v4, 1200, false, WALL_SEC);
+		classify(f, &peer_v4, 1200, false, WALL_SEC);
 		assert_int_equal(f->result.verdict, i < 3 ? CLV_ADMIT_ACCEPT : CLV_ADMIT_DROP);
 		if (i >= 3)
 			assert_counted(f, CLV_COUNT_DROP_GUARD);
 	}
 	/* Its neighbours have what the /24 has left, other networks have their own. */
 	for (int i = 0; i < 3; i++) {
-		judge(f, &peer_v4_other_host, 1200, false, WALL_SEC);
+		classify(f, &peer_v4_other_host, 1200, false, WALL_SEC);
 		assert_int_equal(f->result.verdict, i < 2 ? CLV_ADMIT_ACCEPT : CLV_ADMIT_DROP);
 	}
-	judge(f, &other_net, 1200, false, WALL_SEC);
+	classify(f, &other_net, 1200, false, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
-	judge(f, &peer_v6, 1200, false, WALL_SEC);
+	classify(f, &peer_v6, 1200, false, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
-	/* What names an unknown connection is another kind. */
+	/* Packets with unknown connection IDs are counted separately. */
 	memset(f->packet, 0x40, 1200);
-	judge(f, &peer_v4, 1200, false, WALL_SEC);
+	classify(f, &peer_v4, 1200, false, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
 	clv_guard_fini(&guard);
 }
@@ -551,7 +551,7 @@ static void a_connection_beyond_a_ceiling_is_refused_in_words(void **state)
 	struct fixture *f = *state;
 
 	put_long(f, &(struct header){ .version = 1, .dcid_len = 8, .scid_len = 8 });
-	judge(f, &peer_v4, 1200, false, WALL_SEC);
+	classify(f, &peer_v4, 1200, false, WALL_SEC);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_ACCEPT);
 	clv_admit_refuse(&f->admit, CLV_COUNT_DROP_SOURCE_FULL, CLV_SEC, f->answer, &f->result);
 	assert_int_equal(f->result.verdict, CLV_ADMIT_RESPOND);
@@ -568,7 +568,7 @@ static void two_relays_that_reset_each_other_stop(void **state)
 	put_short(f, len);
 	for (;;) {
 		f->admit.resets.full_ns = 0;
-		judge(f, &peer_v4, len, false, WALL_SEC);
+		classify(f, &peer_v4, len, false, WALL_SEC);
 		if (f->result.verdict == CLV_ADMIT_DROP)
 			break;
 		len = f->result.response_len;

@@ -85,7 +85,7 @@ static void every_kind_of_value_is_read(void **state)
 
 static const struct refusal {
 	const char *text;
-	const char *error; /* how it starts */
+	const char *error; /* its beginning */
 	int err;
 } refusals[] = {
 	{ "\nnonsense = 1\n", "f:2: no such option 'nonsense'", CLV_ESYNTAX },
@@ -102,7 +102,7 @@ static const struct refusal {
 	{ "limits {\n", "f: a section or comment is not closed", CLV_ESYNTAX },
 	{ "workers = 1\n/* none\n", "f: a section or comment is not closed", CLV_ESYNTAX },
 	{ "workers =", "f:", CLV_ESYNTAX },
-	/* Comments count their lines once, whatever they are made of and wherever they stand. */
+	/* Lines of comments are counted once, in all forms and places. */
 	{ "# one\n#\n// three\n/* four\nfive */\nworkers = 65\n",
 	  "f:6: workers = 65 is outside 0 to 64", CLV_ERANGE },
 	{ "io { # one\n\t# two\n\tring-packets = 1\n}\n", "f:3: ring-packets = 1 is outside",
@@ -163,7 +163,7 @@ static void bad_files_are_refused_with_their_name_and_line(void **state)
 	}
 }
 
-/* Whatever stood behind an old key: its line is named, and the key to write instead. */
+/* With any value, the error has the line of the old key, and the new key. */
 static void old_keys_are_errors_that_name_the_new_ones(void **state)
 {
 	static const char *const values[] = { "5", "true", "word", "\"\"", "{}", "{\"a\"}" };
@@ -190,7 +190,7 @@ static void old_keys_are_errors_that_name_the_new_ones(void **state)
 	}
 }
 
-/* So that the error above leads to a key that works, and no key has two meanings. */
+/* The new key must work, and no key may have two meanings. */
 static void new_names_are_options_and_old_ones_are_not(void **state)
 {
 	const struct clv_config_option *o;
@@ -254,7 +254,7 @@ static void the_shipped_file_is_what_the_table_says(void **state)
 
 	(void)state;
 	if (!in) {
-		print_message("run in the top folder of the source\n");
+		print_message("run in the top directory of the source\n");
 		skip();
 	}
 	n = getdelim(&got, &room, 0, in);

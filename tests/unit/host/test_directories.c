@@ -100,14 +100,14 @@ static void a_killed_daemon_holds_no_lock(void **state)
 
 enum {
 	RIVALS = 4,
-	TURNS = 20000, /* of all of them */
+	TURNS = 20000, /* of all processes together */
 };
 
 struct rivalry {
 	atomic_int holders, both, turns;
 };
 
-/* Take it and let go of it, again and again, as long as there are turns. */
+/* Lock and unlock repeatedly until the turns are used up. */
 static void compete(struct rivalry *r)
 {
 	char error[200];
@@ -125,7 +125,7 @@ static void compete(struct rivalry *r)
 	}
 }
 
-/* Who opened the file before its owner removed it has a lock on nothing. */
+/* A process that opened the file before its owner removed it would lock a removed file. */
 static void daemons_that_come_and_go_never_share_the_directory(void **state)
 {
 	struct rivalry *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,

@@ -40,7 +40,7 @@ static struct clv_egress_pool *open_pool(void)
 	return pool;
 }
 
-/* Whether another program could have the port. */
+/* Whether another program could bind the port. */
 static bool is_free(uint16_t port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -82,7 +82,7 @@ static void all_ports_of_the_range_are_given_once(void **state)
 	}
 	assert_int_equal(clv_egress_used(pool), COUNT);
 	assert_int_equal(clv_egress_take(pool, loopback, true, &more), CLV_EFULL);
-	/* Each address has a range of its own. */
+	/* Each address has its own range. */
 	assert_int_equal(clv_egress_take(pool, other, true, &more), 0);
 	clv_egress_close(pool);
 	assert_true(is_free(MIN));
@@ -102,7 +102,7 @@ static void a_port_given_back_is_free_for_all(void **state)
 	assert_int_equal(e.fd, -1);
 	assert_true(is_free(port));
 	assert_int_equal(clv_egress_used(pool), 0);
-	clv_egress_give(pool, &again); /* twice is fine */
+	clv_egress_give(pool, &again); /* a second time is accepted */
 	assert_int_equal(clv_egress_used(pool), 0);
 	clv_egress_close(pool);
 }

@@ -23,7 +23,7 @@ enum { MAX = 200 };
 
 static const struct icmp_case {
 	const char *name;
-	const char *head; /* type, code, checksum (made right for IPv4), four bytes */
+	const char *head; /* type, code, checksum (corrected for IPv4), four bytes */
 	const char *quote;
 	int64_t mtu; /* 0: not about size; -1: refused */
 	bool is_v6;
@@ -45,7 +45,7 @@ static const struct icmp_case {
 	  "4500 05b8 1c46 4000 40 06 0000 c000020a c6336414" PORTS, -1, false },
 	{ "about a later fragment", "03 03 0000 0000 0000",
 	  "4500 05b8 1c46 0010 40 11 0000 c000020a c6336414" PORTS, -1, false },
-	{ "a quoted header that ends behind the message", "03 03 0000 0000 0000",
+	{ "a quoted header that ends after the message", "03 03 0000 0000 0000",
 	  "4f00 05b8 1c46 4000 40 11 0000 c000020a c6336414" PORTS, -1, false },
 	{ "a quoted header shorter than any", "03 03 0000 0000 0000",
 	  "4400 05b8 1c46 4000 40 11 0000 c000020a c6336414" PORTS, -1, false },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Announcements of interfaces, made up: kernels without VLAN devices must read them, too. */
+/* Synthetic RTM_NEWLINK messages, so that VLAN devices are tested on kernels without them, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

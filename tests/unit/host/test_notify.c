@@ -18,7 +18,7 @@
 
 static int manager_fd;
 
-/* A socket as systemd has it; its address goes where the daemon looks. */
+/* A socket like systemd's; its address is put in the environment. */
 static int open_manager(void **state)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -78,7 +78,7 @@ static void a_state_is_one_message(void **state)
 	clv_notify(&n, "STOPPING=1");
 	assert_string_equal(heard(), "READY=1");
 	assert_string_equal(heard(), "STOPPING=1");
-	clv_notify_alive(&n, 1000 * CLV_SEC); /* no watchdog was asked for */
+	clv_notify_alive(&n, 1000 * CLV_SEC); /* no watchdog is configured */
 	assert_string_equal(heard(), "");
 	clv_notify_close(&n);
 }
@@ -86,7 +86,7 @@ static void a_state_is_one_message(void **state)
 static void the_watchdog_hears_twice_in_its_time(void **state)
 {
 	struct clv_notify n;
-	unsigned said = 0;
+	unsigned sent = 0;
 	uint64_t at;
 
 	(void)state;
@@ -94,9 +94,9 @@ static void the_watchdog_hears_twice_in_its_time(void **state)
 	clv_notify_open(&n);
 	for (at = 100 * CLV_SEC; at < 120 * CLV_SEC; at += CLV_SEC) {
 		clv_notify_alive(&n, at);
-		said += strcmp(heard(), "WATCHDOG=1") == 0;
+		sent += strcmp(heard(), "WATCHDOG=1") == 0;
 	}
-	assert_int_equal(said, 4);
+	assert_int_equal(sent, 4);
 	clv_notify_close(&n);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Plans for machines that hwloc makes up. */
+/* Plans for synthetic topologies of hwloc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The kernel's routing tables in network namespaces of the test's own:
+ * The kernel's routing tables in the test's own network namespaces:
  *
  *   us: a0 198.18.0.1/24, 2001:db8:0:1::1/64 ---- b0 .2, ::2 :them
  *       a0.7 (VLAN 7 on a0) 198.18.7.1/24
@@ -122,7 +122,7 @@ static void assert_source(const struct clv_route *route, const char *want)
 	assert_string_equal(clv_addr_format(route->source, text, sizeof(text)), want);
 }
 
-/* Take in announcements until `want` was among them, or for msec. */
+/* Process notifications until `want` is among the changes, for msec at most. */
 static unsigned wait_changes(unsigned want, int msec)
 {
 	uint64_t until_ns = clv_clock_now_ns() + (uint64_t)msec * CLV_MSEC;
@@ -156,7 +156,7 @@ static const struct {
 	uint16_t vlan;
 } ways[] = {
 	{ "198.18.0.2", "198.18.0.1", 1500, 0 }, /* on the link */
-	{ "8.8.8.8", "198.18.0.1", 1500, 0 },	 /* by the gateway */
+	{ "8.8.8.8", "198.18.0.1", 1500, 0 },	 /* via the gateway */
 	{ "198.18.9.9", "198.18.0.1", 1400, 0 }, /* the route's MTU */
 	{ "2001:db8:0:1::2", "2001:db8:0:1::1", 1500, 0 },
 	{ "2606:4700::1111", "2001:db8:0:1::1", 1500, 0 },
@@ -195,7 +195,7 @@ static void an_unknown_neighbour_is_resolving_then_unreachable(void **state)
 	assert_int_equal(route.hop.state, CLV_HOP_RESOLVING);
 	assert_true(becomes("198.18.0.77", CLV_HOP_UNREACHABLE, &route));
 
-	/* It comes up after all, and is found by asking again. */
+	/* It comes up later, and is found when resolution is retried. */
 	enter(their_ns);
 	run("ip addr add 198.18.0.77/24 dev b0");
 	enter(our_ns);
@@ -360,7 +360,7 @@ static void routes_addresses_and_links_are_followed(void **state)
 	assert_true(becomes("198.18.0.2", CLV_HOP_READY, &route));
 }
 
-/* More announcements than wait for us: what they said is read from the tables instead. */
+/* More notifications than the socket buffer holds: the state is read from the tables instead. */
 static void lost_announcements_are_made_up_for(void **state)
 {
 	struct clv_route route;
@@ -380,7 +380,7 @@ static void lost_announcements_are_made_up_for(void **state)
 		fputs("route add 198.18.77.0/24 dev a0\nroute del 198.18.77.0/24 dev a0\n", batch);
 	assert_int_equal(pclose(batch), 0);
 
-	/* What changes while the old ones are read is not announced either. */
+	/* Changes while the old notifications are read are lost as well. */
 	assert_false(clv_routes_process(routes) & CLV_ROUTES_LINKS);
 	run("ip addr add 198.18.66.1/24 dev a0 && ip link set a0 mtu 1400");
 	assert_int_equal(wait_changes(CLV_ROUTES_LINKS, 2000),

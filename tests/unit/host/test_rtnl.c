@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Questions to the kernel while its tables change: in a network namespace of the test's own, with
- * so many interfaces that a list of them comes in several parts.
+ * Requests to the kernel while its tables change, in a separate network namespace with so many
+ * interfaces that a list of them has several parts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,7 @@ static int give_up(const struct nlmsghdr *message, void *user)
 	return MNL_CB_ERROR;
 }
 
-/* At the first one a new pair appears: the parts that follow are of another list. */
+/* Add a pair at the first message: the parts that follow belong to a changed list. */
 static int disturb(const struct nlmsghdr *message, void *user)
 {
 	if (!*(int *)user)
@@ -114,7 +114,8 @@ static void all_links_are_listed(void **state)
 	(void)state;
 	need_namespace();
 	assert_int_equal(clv_rtnl_dump(questions, RTM_GETLINK, count, &links), 0);
-	assert_in_range(links, 2 * PAIRS + 1, 2 * PAIRS + 8); /* lo, and what each namespace has */
+	assert_in_range(links, 2 * PAIRS + 1,
+			2 * PAIRS + 8); /* and lo and other devices of every namespace */
 }
 
 static void an_answer_that_was_given_up_is_not_taken_for_the_next_ones(void **state)
@@ -140,7 +141,7 @@ static void a_list_that_changed_while_it_was_read_is_not_passed_off_as_whole(voi
 	assert_int_equal(system("ip link del late0"), 0);
 }
 
-/* Another process that makes and removes interfaces without pause, until it is killed. */
+/* A process that creates and deletes interfaces continuously, until it is killed. */
 static pid_t start_churn(void)
 {
 	pid_t pid = fork();

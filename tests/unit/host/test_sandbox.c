@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the sandbox lets through and what it stops, each tried in a process of its own. */
+/* What the sandbox allows and what it stops, each tried in a separate process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@
 #include "control/host/slice.h"
 
 enum {
-	EXIT_HELD = 0, /* the act went on to its end */
+	EXIT_HELD = 0, /* the act was completed */
 	EXIT_NO_SANDBOX = 3,
 	EXIT_SANITIZED = 4,
 	EXIT_STOPPED = 128 + SIGSYS,
@@ -139,8 +139,8 @@ static void take_short_turns(void)
 
 /* ---- trying them ---- */
 
-/* Returns the exit status of a closed-in process that acts; what it said is in said. */
-static int try(void (*act)(void), char *said, size_t len)
+/* Run act in a sandboxed process.  Returns its exit status; its error output is in output. */
+static int try(void (*act)(void), char *output, size_t len)
 {
 	char why[256];
 	int pipe_fds[2], status;
@@ -161,8 +161,8 @@ static int try(void (*act)(void), char *said, size_t len)
 	}
 	close(pipe_fds[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	n = read(pipe_fds[0], said, len - 1);
-	said[n > 0 ? n : 0] = 0;
+	n = read(pipe_fds[0], output, len - 1);
+	output[n > 0 ? n : 0] = 0;
 	close(pipe_fds[0]);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
@@ -170,7 +170,7 @@ static int try(void (*act)(void), char *said, size_t len)
 
 static const struct {
 	void (*act)(void);
-	const char *name; /* of the system call that is stopped; NULL: goes through */
+	const char *name; /* of the system call that is stopped; NULL: allowed */
 } acts[] = {
 	{ run_program, "execve" },
 	{ write_a_file, "openat" },
@@ -190,26 +190,26 @@ static const struct {
 
 static void what_serving_takes_goes_through_and_nothing_else(void **state)
 {
-	char said[256], expected[128];
+	char output[256], expected[128];
 	size_t i;
 	int code;
 
 	(void)state;
 	for (i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
-		code = try(acts[i].act, said, sizeof(said));
+		code = try(acts[i].act, output, sizeof(output));
 		if (code == EXIT_SANITIZED) {
 			print_message("a sanitizer's own calls do not fit the sandbox\n");
 			skip();
 		}
 		if (!acts[i].name) {
 			assert_int_equal(code, EXIT_HELD);
-			assert_string_equal(said, "");
+			assert_string_equal(output, "");
 			continue;
 		}
 		assert_int_equal(code, EXIT_STOPPED);
 		snprintf(expected, sizeof(expected), "error sandbox_violation syscall=%s\n",
 			 acts[i].name);
-		assert_string_equal(said, expected);
+		assert_string_equal(output, expected);
 	}
 }
 

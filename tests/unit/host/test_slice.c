@@ -29,7 +29,7 @@ static void a_slice_is_kept_where_the_system_knows_slices(void **state)
 	(void)state;
 	assert_int_equal(clv_slice_set(200000), 0);
 	if (!before_ns) {
-		print_message("Linux before 6.12 tells no slice\n");
+		print_message("Linux before 6.12 does not report the slice\n");
 		skip();
 	}
 	assert_int_equal(now().sched_runtime, 200000);

@@ -149,7 +149,7 @@ static void first_start_makes_a_chain_that_verifies(void **state)
 	}
 }
 
-static void keys_and_folder_are_private(void **state)
+static void keys_and_directory_are_private(void **state)
 {
 	static const char *const keys[] = { "ca.key", "pqc.key" };
 	struct fixture *f = *state;
@@ -215,7 +215,7 @@ static void a_leaf_without_its_own_key_is_replaced(void **state)
 	struct fixture *f = *state;
 	char *other;
 
-	/* As after a crash between the two renames: key and chain are of different times. */
+	/* As after a crash between the two renames: key and chain do not match. */
 	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 1), 0);
 	other = get(f, "pqc.key");
 	assert_int_equal(unlink(file(f, "pqc.key")), 0);
@@ -350,12 +350,12 @@ static void bad_names_are_refused(void **state)
 			 0);
 }
 
-static void a_folder_that_cannot_be_written_is_a_clear_error(void **state)
+static void an_unwritable_directory_is_a_clear_error(void **state)
 {
 	struct fixture *f = *state;
 	char path[128];
 
-	/* /proc takes no folders from anybody, root included. */
+	/* Not even root can create a directory in /proc. */
 	assert_int_equal(clv_certs_ensure(CLV_PROFILE_PQC, "/proc/culvert", names, 3, &f->certs,
 					  f->error, sizeof(f->error)),
 			 -ENOENT);
@@ -379,7 +379,7 @@ static void a_temporary_file_left_by_a_crash_is_no_obstacle(void **state)
 	assert_int_equal(access(file(f, "ca.pem.new"), F_OK), -1);
 }
 
-/* The key got its name and the certificate did not: it is whole, beside it. */
+/* The key was renamed and the certificate was not: its draft is complete. */
 static void a_crash_between_a_cas_key_and_its_certificate_is_mended(void **state)
 {
 	struct fixture *f = *state;
@@ -394,7 +394,7 @@ static void a_crash_between_a_cas_key_and_its_certificate_is_mended(void **state
 	assert_int_equal(access(draft, F_OK), -1);
 }
 
-/* A draft that belongs to another key is no help. */
+/* A draft that belongs to another key is not used. */
 static void a_cas_key_without_its_certificate_is_not_overwritten(void **state)
 {
 	struct fixture *f = *state;
@@ -463,7 +463,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(first_start_makes_a_chain_that_verifies),
-		CASE(keys_and_folder_are_private),
+		CASE(keys_and_directory_are_private),
 		CASE(second_start_changes_nothing),
 		CASE(other_names_or_old_age_make_a_new_leaf_under_the_same_ca),
 		CASE(a_leaf_without_its_own_key_is_replaced),
@@ -474,7 +474,7 @@ int main(void)
 		CASE(a_ca_without_certificate_is_not_overwritten),
 		CASE(profile_pqc_refuses_an_ecdsa_ca),
 		CASE(bad_names_are_refused),
-		CASE(a_folder_that_cannot_be_written_is_a_clear_error),
+		CASE(an_unwritable_directory_is_a_clear_error),
 		CASE(a_temporary_file_left_by_a_crash_is_no_obstacle),
 		CASE(a_crash_between_a_cas_key_and_its_certificate_is_mended),
 		CASE(a_cas_key_without_its_certificate_is_not_overwritten),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is refused as classical, by each end alone. */
+/* Classical handshakes, refused by each end on its own. */
 #include "tests/unit/check.h"
 
 #include "control/tls/tls_session.h"
@@ -113,7 +113,7 @@ static void a_pqc_client_refuses_an_ecdsa_certificate_it_trusts(void **state)
 
 	(void)state;
 	assert_int_equal(wolfSSL_CTX_set_groups(s->ctx, groups, 1), WOLFSSL_SUCCESS);
-	s->profile = CLV_PROFILE_PQC; /* so that the server's own check lets the group pass */
+	s->profile = CLV_PROFILE_PQC; /* so that the server's own check accepts the group */
 	pair_init(&p, s);
 	pair_client(&p, c, "relay.example");
 	pair_run(&p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Files that contexts are made of, and what is said of bad ones. */
+/* The files of a context, and the errors about bad ones. */
 #include "tests/unit/check.h"
 
 #include <errno.h>

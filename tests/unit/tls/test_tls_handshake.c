@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Handshakes that complete: by which groups, certificates and round trips; and the rest of the protocol
- * around them.
+ * Handshakes that complete, with their groups, certificates and round trips, and other parts of the
+ * protocol.
  */
 #include "tests/unit/check.h"
 
@@ -27,14 +27,14 @@ static void each_profile_completes_with_its_groups_and_certificates(void **state
 						       tls_ca_file(0, cases[i].profile), NULL);
 
 		tls_shake(s, c, "relay.example", 0, cases[i].group, cases[i].signature);
-		/* and again with what the contexts learned from the first time */
+		/* and again, with contexts that have been used */
 		tls_shake(s, c, "relay.example", 0, cases[i].group, cases[i].signature);
 		clv_tls_context_free(s);
 		clv_tls_context_free(c);
 	}
 }
 
-/* share: the group the client sends a key of; groups: all it offers. */
+/* share: the group of the key share that the client sends; groups: all that it offers. */
 static void completes_with_offer(enum clv_profile profile, int share, int *groups, int len,
 				 const char *group, const char *signature)
 {
@@ -127,7 +127,7 @@ static void one_round_trip_suffices_to_who_has_the_ca(void **state)
 		pair_client(&p, c, "relay.example");
 		pair_run(&p);
 		tls_assert_completed(&p, "MLKEM768", "ML-DSA-65");
-		/* The client's padding buys the budget for the leaf; the CA takes a second trip. */
+		/* The client's padding makes room for the leaf; the CA needs a second round trip. */
 		assert_int_equal(p.flight[0].datagrams, 4);
 		assert_in_range(p.flight[1].bytes, 10000, 3 * p.flight[0].bytes);
 		assert_int_equal(p.client_done_after, is_pinned ? 4 : 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whom a client trusts: names, authorities, pins and dates. */
+/* What a client trusts: names, CAs, pins and dates. */
 #include "tests/unit/check.h"
 
 #include <wolfssl/options.h>
@@ -85,7 +85,7 @@ static void a_pin_is_the_ca_or_the_leaf(void **state)
 	for (int i = 0; i < 4; i++) {
 		struct clv_tls_context *c = tls_client(CLV_PROFILE_PQC, NULL, cases[i].pin);
 
-		/* A fingerprint says which relay: the name needs not match, nor be there. */
+		/* A fingerprint identifies the relay: the name need not match, or be present. */
 		tls_shake(s, c, "other.example", cases[i].expected, "MLKEM768", "ML-DSA-65");
 		tls_shake(s, c, NULL, cases[i].expected, "MLKEM768", "ML-DSA-65");
 		clv_tls_context_free(c);
@@ -124,7 +124,7 @@ static void a_chain_without_root_serves_who_pins_its_leaf(void **state)
 	clv_tls_context_free(s);
 }
 
-/* Write the leaf in leaf_file, and behind it a CA that did not sign it. */
+/* Write the leaf of leaf_file, followed by a CA that did not sign it. */
 static void forge_chain(const char *path, const char *leaf_file, const char *ca)
 {
 	struct clv_pem_file leaf, other;
@@ -159,7 +159,7 @@ static void showing_the_pinned_ca_is_not_being_signed_by_it(void **state)
 	assert_int_equal(clv_tls_server_context(&p, &s, error, sizeof(error)), 0);
 	c = tls_client(CLV_PROFILE_PQC, NULL, real->ca_sha256);
 	tls_shake(s, c, "relay.example", CLV_EUNTRUSTED, NULL, NULL);
-	/* nor later, when the context has seen that CA */
+	/* nor later, once the context has loaded that CA */
 	tls_shake(s, c, "relay.example", CLV_EUNTRUSTED, NULL, NULL);
 	clv_tls_context_free(s);
 	clv_tls_context_free(c);

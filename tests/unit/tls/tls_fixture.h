@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tls_fixture - certificates of two relays, and handshakes of our own ends with them.
+ * tls_fixture - certificates of two relays, and handshakes between client and server with them.
  *
  * Each relay has a CA that the other's clients do not trust.  The names of both are relay.example,
  * 192.0.2.7 and 2001:db8::7.
@@ -22,7 +22,7 @@ extern struct clv_certs tls_certs[2][2]; /* by relay, by enum clv_profile */
 int tls_make_certificates(void **state);
 int tls_remove_certificates(void **state);
 
-/* A path in the folder of a relay; lends, until the next call but one. */
+/* Returns a path in the directory of a relay; lends, until the next call but one. */
 const char *tls_file(int relay, const char *name);
 const char *tls_ca_file(int relay, enum clv_profile profile);
 
@@ -33,17 +33,17 @@ struct clv_tls_context *tls_client(enum clv_profile profile, const char *ca, con
 /* Of the certificate at index in a file. */
 void tls_sha256_of(const char *path, size_t index, uint8_t out[32]);
 
-/* Put a session in place of a client's that offers these groups and no others, unlike ours. */
+/* Replace a client's session by one that offers only these groups. */
 void tls_offer(struct clv_conn *conn, struct clv_tls_context *context, int share, int *groups,
 	       int groups_len);
-/* set_encryption_secrets of a server that does not mind: all of ours but the checks before the keys. */
+/* set_encryption_secrets of a server without the checks that precede the keys. */
 int tls_lax_secrets(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL level, const uint8_t *rx,
 		    const uint8_t *tx, size_t len);
 
 void tls_assert_completed(struct pair *p, const char *group, const char *signature);
-/* why: what the client's clv_tls_failure says. */
+/* why: the result of the client's clv_tls_failure. */
 void tls_assert_refused(struct pair *p, int why);
-/* Run one handshake with our own ends; it must come out as expected: 0, or why it is refused. */
+/* Run one handshake; expected: 0, or the reason for which it is refused. */
 void tls_shake(struct clv_tls_context *server, struct clv_tls_context *client, const char *name,
 	       int expected, const char *group, const char *signature);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The BPF programs loaded for real, and their maps written and read. */
+/* The BPF programs, loaded into the kernel, and their maps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,11 +38,11 @@ static const struct clv_bpf_sizes sizes = {
 };
 
 static char run_dir[] = "/tmp/clv-test-maps-XXXXXX";
-static char no_bpf[256]; /* why all of this is skipped */
+static char no_bpf[256]; /* why the tests are skipped */
 static struct clv_bpf *bpf;
 static struct clv_maps maps;
 
-/* A network of our own: whatever is attached or bound is nobody else's. */
+/* A separate network namespace, in which nothing else is attached or bound. */
 static int setup(void **state)
 {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
@@ -168,7 +168,7 @@ static void connection_ids_come_and_go_and_have_a_ceiling(void **state)
 	clv_maps_conn_retire(&maps, &cid);
 	assert_int_equal(bpf_map_lookup_elem(maps.fds.conns, &cid, &got), -ENOENT);
 
-	/* The kernel may allow a few more than asked for, but not many. */
+	/* The kernel may allow a few more than configured, but not many. */
 	for (i = 0; i < 256 && !err; i++) {
 		cid.id[0] = (uint8_t)i;
 		err = clv_maps_conn_publish(&maps, &cid, &ref);
@@ -297,7 +297,7 @@ static void a_policy_that_does_not_fit_changes_nothing(void **state)
 		many[i] = text[i];
 	}
 	assert_int_equal(clv_policy_new(NULL, 0, few, 2, &small, error, sizeof(error)), 0);
-	/* One rule of both, with another verdict. */
+	/* A rule that both have, with another verdict. */
 	many[0] = "9.9.9.9";
 	assert_int_equal(clv_policy_new(many, MANY, NULL, 0, &large, error, sizeof(error)), 0);
 	assert_int_equal(clv_maps_set_policy(&maps, small), 0);
@@ -411,7 +411,7 @@ static void pinned_maps_open_again_and_check_the_version(void **state)
 	assert_int_equal(clv_pins_path("/nonexistent/x", path), -ENOENT);
 }
 
-/* What a kill -9 leaves: pins, which the next daemon on the run folder replaces. */
+/* SIGKILL leaves pins, which the next daemon with the same run directory replaces. */
 static void pins_of_the_dead_are_replaced(void **state)
 {
 	char error[300] = "";
@@ -425,7 +425,7 @@ static void pins_of_the_dead_are_replaced(void **state)
 	assert_int_equal(access(clv_bpf_pins(bpf)->path, F_OK), -1);
 }
 
-/* More than the kernel gives: the map is named, and nothing is left of what was made before it. */
+/* A map that is too large for the kernel: the error names it, and no pins are left. */
 static void tables_beyond_the_kernels_means_are_named(void **state)
 {
 	static const struct {

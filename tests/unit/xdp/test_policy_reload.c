@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A policy of very many prefixes replaced: what that writes to the kernel's table. */
+/* Which entries of the kernel's table are written when a policy of very many prefixes changes. */
 #include "tests/unit/check.h"
 
 #include <errno.h>
@@ -11,11 +11,11 @@
 
 enum {
 	MANY = 20000,
-	TABLE_FD = 4321, /* nobody's */
+	TABLE_FD = 4321, /* not open */
 	TEXT_MAX = 32,
 };
 
-/* ---- the kernel's table, as far as it is written ---- */
+/* ---- a fake of the kernel's table ---- */
 
 static struct clv_table table;
 static size_t table_max;
@@ -52,7 +52,7 @@ int __wrap_bpf_map_delete_elem(int fd, const void *key)
 
 /* ---- policies ---- */
 
-/* deny[0..len) is 11.0.0.0/32 and up from the first; allow may be NULL. */
+/* deny[0..len) are /32 prefixes from 11.0.0.0 + first on; allow may be NULL. */
 static struct clv_policy *make(unsigned first, unsigned len, const char *allow)
 {
 	static char text[MANY + 1][TEXT_MAX];
@@ -62,7 +62,7 @@ static struct clv_policy *make(unsigned first, unsigned len, const char *allow)
 
 	assert_true(len <= MANY + 1);
 	for (unsigned i = 0; i < len; i++) {
-		/* not in their order */
+		/* not sorted */
 		unsigned n = first + (i * 7919u) % len;
 
 		snprintf(text[i], sizeof(text[i]), "11.%u.%u.%u", n >> 16, n >> 8 & 0xff, n & 0xff);
@@ -123,7 +123,7 @@ static void test_as_many_writes_as_changes(void **state)
 	const struct clv_policy_rule *rules;
 	size_t n = clv_policy_rules(p, &rules);
 
-	assert_true(n > MANY); /* the special-use table, too */
+	assert_true(n > MANY); /* includes the special-use table */
 	expect(m, p, (unsigned)n, 0);
 	expect(m, make(0, MANY, NULL), 0, 0);
 	expect(m, make(0, MANY + 1, NULL), 1, 0);
@@ -150,7 +150,7 @@ static void test_what_does_not_fit(void **state)
 	assert_int_equal(clv_maps_set_policy(m, large), CLV_EFULL);
 	check_table(small);
 	assert_int_equal(deletes, 100);
-	/* what fitted and what did not, the changed rule there and back, and at most the old ones */
+	/* new rules that fitted and one that did not, the changed rule twice, the old ones at most */
 	assert_in_range(writes, 101, 103 + n);
 	expect(m, small, 0, 0);
 	clv_policy_free(large);
