@@ -4,6 +4,7 @@
 #include "control/admin/metrics_http.h"
 #include "control/admin/report.h"
 #include "control/daemon/certificates.h"
+#include "control/daemon/credentials.h"
 #include "control/daemon/daemon.h"
 #include "control/daemon/host_ops.h"
 #include "control/daemon/interfaces.h"
@@ -107,6 +108,7 @@ static int open_proxy(struct clv_daemon *daemon)
 	const struct clv_config *config = &daemon->config;
 	struct clv_proxy_params params = {
 		.policy = daemon->policy,
+		.access = &daemon->credentials.access,
 		.name = *config->proxy_name ? config->proxy_name : clv_daemon_host_name(),
 		.limits = config->proxy,
 		.bind = config->bind,
@@ -228,6 +230,7 @@ static int start(struct clv_daemon *daemon)
 		clv_process_raise_limits(daemon);
 	err = err ? err : open_routes(daemon);
 	err = err ? err : clv_certificates_open(daemon);
+	err = err ? err : clv_credentials_open(daemon);
 	err = err ? err : clv_interfaces_open(daemon);
 	err = err ? err : clv_listeners_open(daemon);
 	err = err ? err : clv_threads_open(daemon);
@@ -256,6 +259,7 @@ static void stop(struct clv_daemon *daemon)
 	clv_threads_close(daemon);
 	clv_listeners_close(daemon);
 	clv_interfaces_close(daemon);
+	clv_credentials_close(daemon);
 	clv_certificates_close(daemon);
 	clv_loop_close(daemon);
 	clv_icmp_close(daemon->icmp);
@@ -302,6 +306,8 @@ static int with_config(struct clv_daemon *daemon)
 	err = read_config(daemon);
 	if (!err && daemon->options.mode == CLV_MODE_CHECK)
 		err = clv_certificates_check(daemon);
+	if (!err && daemon->options.mode == CLV_MODE_CHECK)
+		err = clv_credentials_check(daemon);
 	if (err) {
 		fprintf(stderr, "culvertd: %s\n",
 			*daemon->error ? daemon->error : clv_strerror(err));

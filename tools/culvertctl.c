@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* culvertctl - shows an operator what a relay is doing. */
+/* culvertctl - shows an operator what a relay is doing, and edits its users. */
 #include "control/daemon/options.h"
 #include "datapath/base/err.h"
 #include "tools/culvertctl/query.h"
+#include "tools/culvertctl/user.h"
 #include "tools/culvertctl/watch.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ enum {
 static const char help[] =
 	"usage: culvertctl [--run-dir DIR] [--json] [--limit N] [--tunnel T] [--watch[=SEC]] COMMAND\n"
 	"\n"
+	"  user ...   make, list and remove credentials of clients: culvertctl user --help\n"
 	"  status     datapath mode of each interface and its reason, listeners, counters\n"
 	"  workers    core assignment and its reason, sockets and counters of each worker\n"
 	"  conns      connections: peers, negotiated parameters, round-trip times\n"
@@ -244,8 +246,11 @@ int main(int argc, char *argv[])
 	struct arguments a = {
 		.query = { .run_dir = CLV_RUN_DIR_DEFAULT, .limit = LIMIT_DEFAULT },
 	};
-	int err = parse(argc, argv, &a);
+	int err;
 
+	if (argc > 1 && strcmp(argv[1], "user") == 0)
+		return user_main(argc - 1, argv + 1);
+	err = parse(argc, argv, &a);
 	if (err)
 		return err;
 	if (a.watch_sec)

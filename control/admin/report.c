@@ -7,6 +7,7 @@
 #include "control/admin/report_tunnels.h"
 #include "control/daemon/datapath.h"
 #include "control/daemon/listeners.h"
+#include "control/daemon/loop.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -158,6 +159,24 @@ static json_t *from_privileges(const struct clv_daemon *daemon)
 			 *why ? why : NULL);
 }
 
+/* Who may use the relay; "open" says loudly that everybody may. */
+static json_t *from_access(const struct clv_daemon *daemon)
+{
+	static const char *const modes[] = { "token", "certificate", "open" };
+	const struct clv_config *config = &daemon->config;
+	const struct clv_user *users;
+	size_t known = clv_users_all(daemon->credentials.users, &users);
+	bool is_open = config->access_mode == CLV_ACCESS_OPEN;
+
+	return json_pack("{s:s,s:b,s:s*,s:i,s:i}", "mode", modes[config->access_mode], "open",
+			 is_open, "warning",
+			 !is_open ? NULL
+			 : config->access_clients.len
+				 ? "OPEN RELAY to all listed addresses"
+				 : "OPEN RELAY: everybody may send UDP through it",
+			 "client_prefixes", (int)config->access_clients.len, "users", (int)known);
+}
+
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
@@ -167,7 +186,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_metrics_count(daemon, &load);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
-		"s:o,s:I}",
+		"s:o,s:I,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", daemon->options.state_dir, "run_dir", daemon->options.run_dir,
@@ -180,7 +199,8 @@ static json_t *answer_status(void *user, const json_t *request)
 		daemon->workers_len, "connections", (json_int_t)load.connections, "handshaking",
 		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
 		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
-		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes());
+		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes(),
+		"access", from_access(daemon));
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)
@@ -348,12 +368,29 @@ static json_t *answer_policy(void *user, const json_t *request)
 	return json_pack("{s:o,s:i}", "rules", array, "total", (int)n);
 }
 
+/* ---- users ---- */
+
+static json_t *answer_reload_users(void *user, const json_t *request)
+{
+	struct clv_daemon *daemon = user;
+	int err = clv_loop_reload_users(daemon);
+
+	(void)request;
+	return err ? json_pack("{s:s}", "error", daemon->error) : json_pack("{s:b}", "reloaded", 1);
+}
+
 static const struct clv_ctl_command commands[] = {
-	{ "status", answer_status },	     { "workers", answer_workers },
-	{ "conns", answer_conns },	     { "tunnels", clv_report_tunnels },
-	{ "contexts", clv_report_contexts }, { "bindings", clv_report_bindings },
-	{ "drops", answer_drops },	     { "policy", answer_policy },
-	{ "listeners", answer_listeners },   { "guard", answer_guard },
+	{ "status", answer_status },
+	{ "workers", answer_workers },
+	{ "conns", answer_conns },
+	{ "tunnels", clv_report_tunnels },
+	{ "contexts", clv_report_contexts },
+	{ "bindings", clv_report_bindings },
+	{ "drops", answer_drops },
+	{ "policy", answer_policy },
+	{ "listeners", answer_listeners },
+	{ "guard", answer_guard },
+	{ "reload-users", answer_reload_users },
 };
 
 int clv_report_open(struct clv_daemon *daemon)

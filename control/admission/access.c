@@ -68,6 +68,16 @@ void clv_access_set_users(struct clv_access *a, const struct clv_users *users)
 	a->users = users;
 }
 
+void clv_access_set_rules(struct clv_access *a, enum clv_access_mode mode,
+			  struct clv_verdicts *clients)
+{
+	struct clv_verdicts *old = a->p.clients;
+
+	a->p.mode = mode;
+	a->p.clients = clv_verdicts_ref(clients);
+	clv_verdicts_unref(old);
+}
+
 bool clv_access_admits(const struct clv_access *a, const uint8_t addr[static 16])
 {
 	return !a->p.clients || (clv_verdicts_find(a->p.clients, addr) >= 0 &&

@@ -163,6 +163,10 @@ void clv_access_fini(struct clv_access *a);
 /* users: borrows until the next call or clv_access_fini; NULL: no users. */
 void clv_access_set_users(struct clv_access *a, const struct clv_users *users);
 
+/* Change mode and list of clients, for instance after a reload.  clients: as in the params. */
+void clv_access_set_rules(struct clv_access *a, enum clv_access_mode mode,
+			  struct clv_verdicts *clients);
+
 /* Whether the list of clients allows an address; to be asked before a handshake, too. */
 bool clv_access_admits(const struct clv_access *a, const uint8_t addr[static 16]);
 

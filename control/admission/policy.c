@@ -399,6 +399,11 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 	return err;
 }
 
+int clv_policy_parse_prefix(const char *text, struct clv_prefix *out)
+{
+	return parse_prefix(text, out);
+}
+
 size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out)
 {
 	*out = p->rules;

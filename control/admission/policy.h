@@ -55,6 +55,12 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		     bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		     const char **why);
 
+/*
+ * Parse "address" or "address/bits", whose bits behind the prefix must be zero.
+ * Returns 0 and fills *out, or CLV_ESYNTAX.
+ */
+int clv_policy_parse_prefix(const char *text, struct clv_prefix *out);
+
 size_t clv_policy_rules(const struct clv_policy *p, const struct clv_policy_rule **out);
 /* Lends the same rules in the form that workers look up where the kernel's map is not used. */
 struct clv_verdicts *clv_policy_verdicts(const struct clv_policy *p);

@@ -168,6 +168,7 @@ static const char *read_user(struct clv_users *users, const struct line *line,
 	memcpy(user->name, word, len);
 	while (!why && clv_words_next(&words, &word, &len))
 		why = read_word(users, user, &seen, &seen_limits, word, len);
+	user->is_tombstone = seen == SEEN_REVOKED && !seen_limits;
 	return why;
 }
 
@@ -373,11 +374,7 @@ const char *clv_users_any_password(const struct clv_users *users, uint64_t choic
 
 bool clv_user_is_tombstone(const struct clv_user *user)
 {
-	for (int i = 0; i < CLV_LIMIT_MAX; i++)
-		if (user->limits.of[i] != CLV_UNLIMITED)
-			return false;
-	return user->revoked_sec && !user->password && !user->has_key && !user->has_ca &&
-	       !user->expires_sec;
+	return user->is_tombstone;
 }
 
 size_t clv_users_all(const struct clv_users *users, const struct clv_user **out)

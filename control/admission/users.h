@@ -40,7 +40,7 @@ enum {
 
 struct clv_user {
 	char name[CLV_CLIENT_NAME_MAX + 1];
-	bool has_key, has_ca;
+	bool has_key, has_ca, is_tombstone;
 	const char *password; /* the hash; NULL: none; lives as long as the users */
 	struct clv_identity key, ca;
 	uint64_t expires_sec; /* 0: never */
@@ -84,7 +84,7 @@ const struct clv_user *clv_users_find_ca(const struct clv_users *users,
  */
 const char *clv_users_any_password(const struct clv_users *users, uint64_t choice);
 
-/* Whether the user was removed: its line has only a name and `revoked`. */
+/* Whether the user was removed: its line has only a name and `revoked` (no "mbit=unlimited"). */
 bool clv_user_is_tombstone(const struct clv_user *user);
 
 /* All users in the order of their lines; lends.  users: may be NULL.  Returns their number. */

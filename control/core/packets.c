@@ -162,6 +162,11 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		deliver(s, rx);
 		return;
 	}
+	if (c->p.accept_ops && c->p.accept_ops->admits &&
+	    !c->p.accept_ops->admits(c->p.accept_app, rx->remote.addr)) {
+		clv_count(&c->counters, CLV_COUNT_DROP_ADDRESS);
+		return;
+	}
 	l = listener_of(c, rx);
 	if (!l) {
 		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);

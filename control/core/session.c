@@ -321,6 +321,11 @@ bool clv_session_has_datagrams(const struct clv_session *s)
 	return s->has_datagrams;
 }
 
+const struct clv_endpoint *clv_session_peer(const struct clv_session *s)
+{
+	return &s->remote;
+}
+
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s)
 {
 	return &s->tls;

@@ -52,6 +52,8 @@ struct clv_session_app_ops {
 	uint64_t internal_code; /* established failed */
 	/* The app that accepts sessions: control is open.  Negative fails that.  May be NULL. */
 	int (*opened)(void *app, const struct clv_control_env *env);
+	/* The app that accepts sessions: whether this address may try a handshake.  May be NULL. */
+	bool (*admits)(void *app, const uint8_t addr[16]);
 	/* The conn is with its worker: streams can be opened.  Negative closes the session. */
 	int (*established)(void *app, struct clv_session *s);
 	/* An event of a stream.  Comes between established and the session's close. */
@@ -99,6 +101,8 @@ void clv_session_set_user(struct clv_session *s, void *user);
 void *clv_session_user(const struct clv_session *s);
 /* Whether the peer's transport parameters allow DATAGRAM frames. */
 bool clv_session_has_datagrams(const struct clv_session *s);
+/* The peer's address; valid until the session ends. */
+const struct clv_endpoint *clv_session_peer(const struct clv_session *s);
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason);

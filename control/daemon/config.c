@@ -26,7 +26,7 @@ enum {
 };
 
 static const char listener_section[] = "listener"; /* the only one that may be repeated */
-static const char *const sections[] = { listener_section, "policy", "egress", "bind",
+static const char *const sections[] = { listener_section, "access", "policy", "egress", "bind",
 					"guard",	  "limits", "io",     "metrics" };
 #define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
@@ -443,6 +443,25 @@ static int check_policy(cfg_t *cfg, const struct clv_config *c)
 	return 0;
 }
 
+static int check_access(cfg_t *cfg, const struct clv_config *c)
+{
+	int line = cfg_getsec(cfg, "access")->line;
+	struct clv_prefix prefix;
+	size_t i;
+
+	for (i = 0; i < c->access_clients.len; i++)
+		if (clv_policy_parse_prefix(c->access_clients.items[i], &prefix))
+			return fail(CLV_ESYNTAX, line, "access: clients: %s: not an address prefix",
+				    c->access_clients.items[i]);
+	if (*c->access_users != '/')
+		return fail(CLV_ESYNTAX, line, "access: users = \"%s\" is no absolute path",
+			    c->access_users);
+	if (!is_plain_name(c->access_host))
+		return fail(CLV_ESYNTAX, line, "access: host = \"%s\" is no DNS name or address",
+			    c->access_host);
+	return 0;
+}
+
 static int check_bind(cfg_t *cfg, const struct clv_config *c)
 {
 	struct clv_bound_settings s = { 0 };
@@ -489,6 +508,7 @@ static int check_all(cfg_t *cfg, const struct clv_config *c)
 		return fail(CLV_ESYNTAX, cfg_getsec(cfg, "metrics")->line,
 			    "metrics: listen = \"%s\" is not ADDRESS:PORT", c->metrics_listen);
 	err = check_listeners(cfg, c);
+	err = err ? err : check_access(cfg, c);
 	err = err ? err : check_bind(cfg, c);
 	return err ? err : check_policy(cfg, c);
 }
@@ -665,9 +685,12 @@ void clv_config_fini(struct clv_config *config)
 	fini_list(&config->certificate_names);
 	fini_list(&config->bind_local);
 	fini_list(&config->bind_public);
+	fini_list(&config->access_clients);
 	fini_list(&config->allow);
 	fini_list(&config->deny);
 	fini_list(&config->nat64);
+	free(config->access_users);
+	free(config->access_host);
 	free(config->proxy_name);
 	free(config->user);
 	free(config->metrics_listen);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "control/admission/access.h"
 #include "control/core/control.h"
 #include "control/proxy/proxy.h"
 #include "datapath/base/pace.h"
@@ -56,6 +57,12 @@ struct clv_config {
 	size_t listeners_len;
 
 	struct clv_config_list allow, deny, nat64;
+
+	int access_mode; /* enum clv_access_mode */
+	struct clv_config_list access_clients;
+	char *access_users, *access_host; /* owned */
+	uint32_t access_failures_per_sec, access_failures_burst;
+	uint32_t access_checks_max;
 
 	uint16_t egress_port_min, egress_port_max;
 

@@ -59,6 +59,30 @@ static const struct clv_config_option options[] = {
 	{ "listener", "key", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, key_file), .help = "Its private key (PEM)." },
 
+	{ "access", "mode", CLV_CONFIG_CHOICE, .initial = "token",
+	  .choices = "token|certificate|open", MEMBER(access_mode), .is_reloadable = true,
+	  .help = "Who may use the relay.  token: clients with a credential of `culvertctl user`.\n"
+		  "certificate: clients with a TLS certificate whose key or CA is in the users file.\n"
+		  "open: everybody, which makes the relay an open proxy for UDP." },
+	{ "access", "clients", CLV_CONFIG_LIST, .initial = "{}", MEMBER(access_clients),
+	  .is_reloadable = true,
+	  .help = "Prefixes of the clients that may use the relay, in every mode.  Packets from other\n"
+		  "addresses are dropped before a handshake.  Empty: any address." },
+	{ "access", "users", CLV_CONFIG_TEXT, .initial = "/etc/culvert/users", MEMBER(access_users),
+	  .help = "File with the users, which `culvertctl user` edits.  It need not exist." },
+	{ "access", "host", CLV_CONFIG_TEXT, .initial = "\"\"", MEMBER(access_host),
+	  .help = "DNS name or address in the links of `culvertctl user link`.  Empty: the first of\n"
+		  "certificate-names, or else the host name." },
+	{ "access", "failures-per-sec", RANGE(1, 1000, "attempts, for each source", "1"),
+	  MEMBER(access_failures_per_sec),
+	  .help = "Failed attempts to authenticate; beyond them passwords from that source get\n"
+		  "status 429 without being checked.  Valid tokens are still accepted." },
+	{ "access", "failures-burst", RANGE(1, 100000, "attempts", "20"),
+	  MEMBER(access_failures_burst), .help = "Failed attempts allowed in one burst." },
+	{ "access", "password-checks", RANGE(0, 1024, "checks", "16"), MEMBER(access_checks_max),
+	  .help = "Passwords being checked at a time, an eighth of them for one source; each takes\n"
+		  "19 MiB and some 30 ms of CPU time.  More get status 503.  0: no passwords." },
+
 	{ "policy", "allow", CLV_CONFIG_LIST, .initial = "{}", MEMBER(allow), .is_reloadable = true,
 	  .help = "Prefixes clients may reach although the table of special-use addresses refuses\n"
 		  "them, as {\"198.18.0.0/15\", \"fd00::/8\"}.  The longest matching prefix decides." },

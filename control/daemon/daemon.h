@@ -3,6 +3,7 @@
  * daemon - the state of culvertd, in the order in which main.c makes it.
  *
  *   certificates.c  certificate and TLS context of each listener
+ *   credentials.c   who may use the relay: key of the tokens, users file, list of clients
  *   interfaces.c    the interfaces to serve, at start and later
  *   datapath.c      the datapath mode of each interface, AF_XDP sockets
  *   listeners.c     kernel sockets of the listeners
@@ -27,6 +28,7 @@
 
 #include <uv.h>
 
+#include "control/admission/access.h"
 #include "control/core/control.h"
 #include "control/daemon/config.h"
 #include "control/daemon/options.h"
@@ -48,6 +50,14 @@
 
 struct clv_ctl;
 struct clv_metrics_http;
+
+/* Who may use the relay. */
+struct clv_credentials {
+	struct clv_access access;
+	bool is_open;		 /* access can be used */
+	struct clv_users *users; /* NULL: no users file */
+	uint64_t seed[2];	 /* of the table of users */
+};
 
 enum {
 	CLV_DAEMON_ERROR_MAX = 512,
@@ -124,6 +134,7 @@ struct clv_daemon {
 	int lock_fd; /* -1: not locked */
 	uint8_t secret[32];
 	struct clv_policy *policy;
+	struct clv_credentials credentials;
 
 	struct clv_interface interfaces[CLV_LINKS_MAX];
 	size_t interfaces_len;

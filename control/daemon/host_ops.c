@@ -4,6 +4,8 @@
 #include "control/daemon/daemon.h"
 #include "datapath/base/err.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -117,6 +119,44 @@ static void resolve_cancel(void *host, uint64_t token)
 	clv_resolve_cancel(daemon->resolve, token);
 }
 
+struct work {
+	uv_work_t work;
+	void (*run)(void *job), (*done)(void *job);
+	void *job;
+};
+
+static void on_work(uv_work_t *handle)
+{
+	struct work *w = handle->data;
+
+	w->run(w->job);
+}
+
+static void on_worked(uv_work_t *handle, int status)
+{
+	struct work *w = handle->data;
+
+	(void)status; /* nothing is ever cancelled */
+	w->done(w->job);
+	free(w);
+}
+
+static int offload(void *host, void (*run)(void *job), void (*done)(void *job), void *job)
+{
+	struct clv_daemon *daemon = host;
+	struct work *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct work){ .run = run, .done = done, .job = job };
+	w->work.data = w;
+	err = uv_queue_work(&daemon->loop.loop, &w->work, on_work, on_worked);
+	if (err)
+		free(w);
+	return err;
+}
+
 static bool is_own_address(void *host, const uint8_t addr[16])
 {
 	struct clv_daemon *daemon = host;
@@ -155,6 +195,7 @@ const struct clv_host_ops *clv_host_ops_of_daemon(void)
 		.egress_give = egress_give,
 		.resolve = resolve,
 		.resolve_cancel = resolve_cancel,
+		.offload = offload,
 		.is_own_address = is_own_address,
 		.too_big = too_big,
 		.wall_sec = wall_sec,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/loop.h"
 
+#include "control/daemon/credentials.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/threads.h"
@@ -191,6 +192,7 @@ static void on_tick(uv_timer_t *timer)
 			changes |= CLV_ROUTES_HOPS;
 	}
 	take_changes(daemon, changes);
+	clv_proxy_renew_access(daemon->proxy, false);
 	if (clv_threads_check(daemon))
 		clv_notify_alive(&daemon->notify, now_ns);
 }
@@ -264,7 +266,8 @@ static void on_reload(uv_signal_t *handle, int signal)
 	err = clv_config_load(daemon->options.config_file, daemon->options.is_config_given, &config,
 			      daemon->error, sizeof(daemon->error));
 	if (!err) {
-		err = replace_policy(daemon, &config);
+		err = clv_credentials_reload(daemon, &config);
+		err = err ? err : replace_policy(daemon, &config);
 		if (err)
 			clv_config_fini(&config);
 	}
@@ -273,12 +276,17 @@ static void on_reload(uv_signal_t *handle, int signal)
 			daemon->error);
 		return;
 	}
+	clv_proxy_renew_access(daemon->proxy, true);
 	warn_about_ignored_keys(&daemon->config, &config);
 	if (daemon->options.log_level < 0)
 		clv_log_set_level((enum clv_log_level)config.log_level);
 
 	/* Keep what was applied; the old values are freed with the rest of the new ones. */
 	daemon->config.log_level = config.log_level;
+	daemon->config.access_mode = config.access_mode;
+	list = daemon->config.access_clients;
+	daemon->config.access_clients = config.access_clients;
+	config.access_clients = list;
 	list = daemon->config.allow;
 	daemon->config.allow = config.allow;
 	config.allow = list;
@@ -290,6 +298,17 @@ static void on_reload(uv_signal_t *handle, int signal)
 	config.nat64 = list;
 	clv_config_fini(&config);
 	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
+}
+
+int clv_loop_reload_users(struct clv_daemon *daemon)
+{
+	int err = clv_credentials_reload(daemon, &daemon->config);
+
+	if (err)
+		return err;
+	clv_proxy_renew_access(daemon->proxy, true);
+	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->config.access_users);
+	return 0;
 }
 
 /* ---- open, run, close ---- */

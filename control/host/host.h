@@ -110,6 +110,12 @@ struct clv_host_ops {
 		       uint64_t *token);
 	void (*resolve_cancel)(void *host, uint64_t token);
 
+	/*
+	 * Call run(job) on another thread, and later done(job) from a turn of the loop, always.
+	 * NULL where there is no other thread.  Returns 0, or an error and then calls nothing.
+	 */
+	int (*offload)(void *host, void (*run)(void *job), void (*done)(void *job), void *job);
+
 	/* Whether packets to addr are for this machine, by its local routing table. */
 	bool (*is_own_address)(void *host, const uint8_t addr[16]);
 

@@ -50,21 +50,22 @@ struct culvert_bound;
 
 /* Errors that errno does not cover. */
 enum culvert_error {
-	CULVERT_EPROTO = -2001,	     /* the relay broke the protocol */
-	CULVERT_ERANGE = -2003,	     /* a value is out of range */
-	CULVERT_ESYNTAX = -2004,     /* malformed text */
-	CULVERT_EFULL = -2005,	     /* a limit of this client or of the relay is reached */
-	CULVERT_EDENIED = -2007,     /* the relay's policy refuses the target */
-	CULVERT_EUNROUTABLE = -2008, /* no route to the relay, or from the relay to the target */
-	CULVERT_ENONAME = -2009,     /* the name does not exist */
-	CULVERT_ENAMETIME = -2010,   /* the relay's resolver did not answer */
-	CULVERT_ETLS = -2011,	     /* the handshake failed for another reason */
-	CULVERT_EQUIC = -2012,	     /* the connection failed */
-	CULVERT_EHTTP = -2013,	     /* the relay refused for another reason: see the status */
-	CULVERT_EUNTRUSTED = -2014,  /* the relay's certificate is not trusted */
-	CULVERT_ECLASSICAL = -2015,  /* the relay offers no acceptable post-quantum handshake */
-	CULVERT_ECLOSED = -2017,     /* the session is not up */
-	CULVERT_ETIMEOUT = -2018,    /* no response in time: from the relay or (status) to it */
+	CULVERT_EPROTO = -2001,	       /* the relay broke the protocol */
+	CULVERT_ERANGE = -2003,	       /* a value is out of range */
+	CULVERT_ESYNTAX = -2004,       /* malformed text */
+	CULVERT_EFULL = -2005,	       /* a limit of this client or of the relay is reached */
+	CULVERT_EDENIED = -2007,       /* the relay's policy refuses the target */
+	CULVERT_EUNROUTABLE = -2008,   /* no route to the relay, or from the relay to the target */
+	CULVERT_ENONAME = -2009,       /* the name does not exist */
+	CULVERT_ENAMETIME = -2010,     /* the relay's resolver did not answer */
+	CULVERT_ETLS = -2011,	       /* the handshake failed for another reason */
+	CULVERT_EQUIC = -2012,	       /* the connection failed */
+	CULVERT_EHTTP = -2013,	       /* the relay refused for another reason: see the status */
+	CULVERT_EUNTRUSTED = -2014,    /* the relay's certificate is not trusted */
+	CULVERT_ECLASSICAL = -2015,    /* the relay offers no acceptable post-quantum handshake */
+	CULVERT_ECLOSED = -2017,       /* the session is not up */
+	CULVERT_ETIMEOUT = -2018,      /* no response in time: from the relay or (status) to it */
+	CULVERT_EUNAUTHORIZED = -2019, /* the relay requires valid credentials (401 or 407) */
 };
 
 /* Describe an error.  Never NULL; a static string. */
@@ -97,6 +98,13 @@ const char *culvert_address_format(const union culvert_address *address,
  * host order.  Resolves nothing.  Returns 0, CULVERT_ESYNTAX or CULVERT_ERANGE (port).
  */
 int culvert_host_parse(const char *text, char host[CULVERT_HOST_TEXT], uint16_t *port);
+/*
+ * Parse a relay's link, "culvert://HOST:PORT?pin=sha256:HEX&token=TOKEN", as far as a program may
+ * show it: the token is a secret.  has_pin: whether it says how to authenticate the relay.
+ * Returns 0, or CULVERT_ESYNTAX or CULVERT_ERANGE.
+ */
+int culvert_link_parse(const char *link, char host[CULVERT_HOST_TEXT], uint16_t *port,
+		       bool *has_pin);
 /* Parse "sha256:HEX"; the prefix may be missing.  Returns 0 or CULVERT_ESYNTAX. */
 int culvert_pin_parse(const char *text, uint8_t sha256[CULVERT_PIN_LEN]);
 
@@ -166,8 +174,9 @@ enum culvert_profile {
 
 struct culvert_session_options {
 	const char *relay; /* "HOST:PORT", "[IPv6]:PORT"; a name is resolved once, and its addresses
-			      are tried in turn */
-	/* How to authenticate the relay: exactly one of these. */
+			      are tried in turn.  Or a link, "culvert://...", whose pin and token
+			      are used */
+	/* How to authenticate the relay: exactly one of these, or none with a link that has a pin. */
 	const char *ca_file; /* certificate authority, PEM */
 	const char *pin; /* "sha256:HEX", the fingerprint that the relay prints when it starts */
 	const char *server_name;  /* the name its certificate must carry; NULL: the relay's host */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admission/relay_link.h"
 #include "control/library/culvert_state.h"
 #include "control/masque/template.h"
 #include "datapath/base/addr.h"
@@ -110,6 +111,7 @@ static int connect_relay(struct culvert_session *s)
 		.authority = s->authority,
 		.server_name = s->server_name,
 		.uri_template = s->uri_template,
+		.authorization = s->authorization,
 		.tls = s->tls,
 		.profile = s->profile,
 		.no_datagrams = s->capsules,
@@ -169,17 +171,40 @@ uint64_t sessions_next_ns(const struct culvert *c)
 
 /* ---- open ---- */
 
-static int take_relay(struct culvert_session *s, const char *text)
+/* Read the relay's host and port, and of a link its token.  link: filled if it is one. */
+static int read_relay(struct culvert_session *s, const char *text, struct host_port *relay,
+		      struct clv_relay_link *link)
+{
+	const char *why;
+
+	if (!text || !clv_relay_link_is(text)) {
+		int err = text_parse_host(s->c, "relay", text, relay);
+
+		if (!err && !relay->port)
+			err = text_set_why(s->c, CULVERT_ESYNTAX, "relay has no port number: %s",
+					   text);
+		return err;
+	}
+	if (clv_relay_link_parse(text, strlen(text), link, &why))
+		return text_set_why(s->c, CULVERT_ESYNTAX, "relay: invalid link: %s", why);
+	strcpy(relay->host, link->host);
+	relay->port = link->port;
+	if (*link->token && asprintf(&s->authorization, "Bearer %s", link->token) < 0) {
+		s->authorization = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int take_relay(struct culvert_session *s, const char *text, struct clv_relay_link *link)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *found, *a;
 	struct host_port relay;
 	char port[8];
-	int err = text_parse_host(s->c, "relay", text, &relay);
+	int err = read_relay(s, text, &relay, link);
 
 	if (err)
 		return err;
-	if (!relay.port)
-		return text_set_why(s->c, CULVERT_ESYNTAX, "relay has no port number: %s", text);
 	snprintf(port, sizeof(port), "%u", relay.port);
 	if (getaddrinfo(relay.host, port, &hints, &found))
 		return text_set_why(s->c, CULVERT_ENONAME, "no such relay: %s", relay.host);
@@ -195,18 +220,22 @@ static int take_relay(struct culvert_session *s, const char *text)
 	return 0;
 }
 
-static int take_trust(struct culvert_session *s, const struct culvert_session_options *o)
+static int take_trust(struct culvert_session *s, const struct culvert_session_options *o,
+		      const struct clv_relay_link *link)
 {
+	bool uses_link = link->has_pin && !o->ca_file && !o->pin;
 	uint8_t pin[CULVERT_PIN_LEN];
 	struct clv_tls_client_params p = {
 		.profile = s->profile,
 		.ca_file = o->ca_file,
-		.ca_sha256 = o->pin ? pin : NULL,
+		.ca_sha256 = uses_link ? link->pin
+			     : o->pin  ? pin
+				       : NULL,
 	};
 	char error[256] = "";
 	int err;
 
-	if (!o->ca_file == !o->pin)
+	if (!uses_link && !o->ca_file == !o->pin)
 		return text_set_why(s->c, CULVERT_ESYNTAX,
 				    "exactly one of CA file and pin is required");
 	if (o->pin && culvert_pin_parse(o->pin, pin))
@@ -237,6 +266,9 @@ static void free_session(struct culvert_session *s)
 {
 	clv_tls_context_free(s->tls);
 	free(s->uri_template);
+	if (s->authorization)
+		explicit_bzero(s->authorization, strlen(s->authorization));
+	free(s->authorization);
 	free(s);
 }
 
@@ -252,6 +284,7 @@ int culvert_session_open(struct culvert *c, const struct culvert_session_options
 			 struct culvert_session **out)
 {
 	struct culvert_session *s = calloc(1, sizeof(*s));
+	struct clv_relay_link link = { 0 };
 	int err;
 
 	if (!s)
@@ -263,11 +296,12 @@ int culvert_session_open(struct culvert *c, const struct culvert_session_options
 	s->profile = o->profile == CULVERT_HYBRID ? CLV_PROFILE_HYBRID : CLV_PROFILE_PQC;
 	s->capsules = o->capsules;
 	s->reconnect = o->reconnect;
-	err = take_relay(s, o->relay);
+	err = take_relay(s, o->relay, &link);
 	if (!err)
 		err = take_names(s, o);
 	if (!err)
-		err = take_trust(s, o);
+		err = take_trust(s, o, &link);
+	clv_relay_link_wipe(&link);
 	c->now_ns = clv_clock_now_ns();
 	if (!err)
 		err = connect_relay(s);

@@ -83,7 +83,8 @@ struct culvert_session {
 	unsigned addresses_len, address; /* index of the one in use */
 	char authority[CULVERT_HOST_TEXT + 8];
 	char server_name[CULVERT_HOST_TEXT];
-	char *uri_template; /* NULL: the default one */
+	char *uri_template;  /* NULL: the default one */
+	char *authorization; /* secret; NULL: none */
 	struct clv_tls_context *tls;
 	enum clv_profile profile;
 	bool capsules, reconnect;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admission/relay_link.h"
 #include "control/library/culvert_state.h"
 #include "control/masque/template.h"
 #include "datapath/base/addr.h"
@@ -25,6 +26,7 @@ SAME(EUNTRUSTED);
 SAME(ECLASSICAL);
 SAME(ECLOSED);
 SAME(ETIMEOUT);
+SAME(EUNAUTHORIZED);
 _Static_assert(CULVERT_ADDRESS_TEXT == (int)CLV_ADDR_TEXT_MAX, "room for an address");
 
 const char *culvert_strerror(int error)
@@ -98,6 +100,23 @@ int culvert_host_parse(const char *text, char host[CULVERT_HOST_TEXT], uint16_t 
 	memcpy(host, begin, (size_t)(end - begin));
 	host[end - begin] = '\0';
 	*port = (uint16_t)number;
+	return 0;
+}
+
+int culvert_link_parse(const char *link, char host[CULVERT_HOST_TEXT], uint16_t *port,
+		       bool *has_pin)
+{
+	struct clv_relay_link parsed;
+	const char *why;
+	int err = clv_relay_link_parse(link, strlen(link), &parsed, &why);
+
+	_Static_assert(CULVERT_HOST_TEXT >= sizeof(parsed.host), "room for a host");
+	if (err)
+		return err;
+	strcpy(host, parsed.host);
+	*port = parsed.port;
+	*has_pin = parsed.has_pin;
+	clv_relay_link_wipe(&parsed);
 	return 0;
 }
 

@@ -36,8 +36,9 @@ static int err_of_refusal(unsigned status, enum clv_proxy_error error)
 		return clv_proxy_error_to_err(error);
 	switch (status) {
 	case 401:
-	case 403:
 	case 407:
+		return CLV_EUNAUTHORIZED;
+	case 403:
 		return CLV_EDENIED;
 	case 429:
 	case 503:

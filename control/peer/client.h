@@ -43,6 +43,7 @@ struct clv_client_connect {
 	const char *authority;	     /* "host:port" */
 	const char *server_name;     /* for SNI and the certificate */
 	const char *uri_template;    /* NULL: the default one */
+	const char *authorization;   /* of Proxy-Authorization; NULL: none */
 	struct clv_tls_context *tls; /* borrows for the session's life */
 	enum clv_profile profile;
 	bool no_datagrams; /* capsules instead of DATAGRAM frames */

@@ -14,7 +14,7 @@ struct clv_relay_session {
 	struct clv_session *session;
 	struct clv_client_requests *requests;
 	struct clv_h3 *h3; /* theirs */
-	char *authority, *uri_template;
+	char *authority, *uri_template, *authorization;
 };
 
 struct clv_relay_tunnel {
@@ -222,6 +222,7 @@ static int established(void *app, struct clv_session *s)
 		.user = rs,
 		.uri_template = rs->uri_template,
 		.authority = rs->authority,
+		.authorization = rs->authorization,
 		.streams_max = rs->p.tunnels_max,
 		.capsule_backlog = rs->p.capsule_backlog,
 		.answer_ns = rs->p.answer_ns,
@@ -245,6 +246,16 @@ static int established(void *app, struct clv_session *s)
 	return 0;
 }
 
+static void free_session(struct clv_relay_session *rs)
+{
+	if (rs->authorization)
+		explicit_bzero(rs->authorization, strlen(rs->authorization));
+	free(rs->authorization);
+	free(rs->authority);
+	free(rs->uri_template);
+	free(rs);
+}
+
 static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)
 {
 	struct clv_relay_session *rs = app;
@@ -253,9 +264,7 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 	if (rs->requests)
 		clv_client_requests_free(rs->requests);
 	rs->p.ops->on_down(rs->p.user, end);
-	free(rs->authority);
-	free(rs->uri_template);
-	free(rs);
+	free_session(rs);
 }
 
 static void stream(void *app, struct clv_session *s, const struct clv_stream_event *e)
@@ -296,7 +305,9 @@ int clv_relay_session_open(const struct clv_relay_session_params *p, uint64_t no
 	rs->p = *p;
 	rs->authority = strdup(p->authority);
 	rs->uri_template = p->uri_template ? strdup(p->uri_template) : NULL;
-	if (!rs->authority || (p->uri_template && !rs->uri_template))
+	rs->authorization = p->authorization ? strdup(p->authorization) : NULL;
+	if (!rs->authority || (p->uri_template && !rs->uri_template) ||
+	    (p->authorization && !rs->authorization))
 		goto free_session;
 	connect.app_ops = &app_ops;
 	connect.app = rs;
@@ -307,9 +318,7 @@ int clv_relay_session_open(const struct clv_relay_session_params *p, uint64_t no
 	return 0;
 
 free_session:
-	free(rs->authority);
-	free(rs->uri_template);
-	free(rs);
+	free_session(rs);
 	return err;
 }
 

@@ -32,6 +32,7 @@ struct clv_relay_session_params {
 	struct clv_control_connect connect; /* its app_ops and app are ours to set */
 	const char *authority;		    /* copies; "host:port" of the relay */
 	const char *uri_template;	    /* copies; NULL: the default one */
+	const char *authorization;	    /* copies; of Proxy-Authorization; NULL: none */
 	uint32_t tunnels_max;
 	uint64_t capsule_backlog;      /* bytes that may wait for a slow relay */
 	uint64_t answer_ns;	       /* longest wait for an answer to a request; 0: for ever */

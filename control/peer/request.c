@@ -149,18 +149,22 @@ static void abort_malformed(struct clv_client_request *rq, uint64_t code)
 
 static int send_request(struct clv_client_request *rq)
 {
-	const struct clv_http_field fields[] = {
+	const char *authorization = rq->cs->params.authorization;
+	struct clv_http_field fields[8] = {
 		clv_http_field_text(":method", "CONNECT"),
 		clv_http_field_text(":protocol", "connect-udp"),
 		clv_http_field_text(":scheme", rq->uri.scheme),
 		clv_http_field_text(":authority", rq->uri.authority),
 		clv_http_field_text(":path", rq->uri.path),
 		clv_http_field_text("capsule-protocol", "?1"),
-		clv_http_field_text("connect-udp-bind", "?1"),
 	};
-	size_t n = sizeof(fields) / sizeof(fields[0]) - !rq->wants_bound;
+	size_t n = 6;
 	int err;
 
+	if (rq->wants_bound)
+		fields[n++] = clv_http_field_text("connect-udp-bind", "?1");
+	if (authorization)
+		fields[n++] = clv_http_field_text("proxy-authorization", authorization);
 	err = clv_http_request(rq->cs->params.http, fields, n, &rq->stream);
 	if (err < 0)
 		return err;

@@ -71,7 +71,8 @@ struct clv_client_requests_params {
 	void *user;
 	const char *uri_template; /* copies; NULL: the default one at authority */
 	const char *authority;	  /* copies; "host:port" of the relay, IPv6 in brackets */
-	uint32_t streams_max;	  /* requests open at a time */
+	const char *authorization; /* borrows for life; of Proxy-Authorization; NULL: no such field */
+	uint32_t streams_max;	   /* requests open at a time */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules that may wait for a slow relay */
 	uint64_t answer_ns;	  /* longest wait for the answer to a request; 0: for ever */
 	struct clv_counters *counters;

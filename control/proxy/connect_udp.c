@@ -75,6 +75,7 @@ static void free_request(struct clv_request *rq)
 		rq->next->prev = rq->prev;
 	rs->count--;
 	clv_capsule_parser_fini(&rq->capsules);
+	clv_gate_give(rs->params.config->gate, rq->grant);
 	free(rq);
 }
 
@@ -83,6 +84,8 @@ void clv_connect_udp_end(struct clv_request *rq)
 	struct clv_requests *rs = rq->rs;
 	const struct clv_requests_config *config = rs->params.config;
 
+	if (rq->state == CLV_REQUEST_CHECKING)
+		clv_gate_check_cancel(rq->check);
 	if (rq->state == CLV_REQUEST_RESOLVING)
 		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
 	clv_bound_request_end(rq); /* before the tunnel that the kernel's tables name */
@@ -410,29 +413,79 @@ static void resolve_target(struct clv_request *rq)
 	}
 }
 
-void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
-			   const struct clv_target *target, bool wants_bound)
+/* The client may use the relay: resolve the target if it is a name. */
+static void begin(struct clv_request *rq)
 {
-	const struct clv_proxy_status no_memory = { .error = CLV_PROXY_PROXY_INTERNAL_ERROR };
-	struct clv_request *rq = add_request(rs, s, target, wants_bound);
-
-	if (!rq) {
-		clv_respond_refusal(rs, s, 0, &no_memory);
-		return;
-	}
-	switch (target->kind) {
+	switch (rq->target.kind) {
 	case CLV_TARGET_ANY:
 		open_when_settings_known(rq);
 		break;
 	case CLV_TARGET_ADDRESS:
-		memcpy(rq->addrs[0].addr, target->addr, sizeof(rq->addrs[0].addr));
-		rq->addrs[0].port = htons(target->port);
+		memcpy(rq->addrs[0].addr, rq->target.addr, sizeof(rq->addrs[0].addr));
+		rq->addrs[0].port = htons(rq->target.port);
 		rq->addrs_len = 1;
 		open_when_settings_known(rq);
 		break;
 	default:
 		resolve_target(rq);
 	}
+}
+
+static void on_checked(void *user, enum clv_access_result result, struct clv_gate_grant *grant)
+{
+	struct clv_request *rq = user;
+	struct clv_requests *rs = rq->rs;
+	struct clv_http_stream *s = rq->stream;
+
+	rq->state = CLV_REQUEST_WAITING; /* nothing is left to cancel */
+	rq->check = NULL;
+	rq->grant = grant;
+	if (result == CLV_ACCESS_GRANTED) {
+		begin(rq);
+		return;
+	}
+	clv_connect_udp_end(rq);
+	clv_gate_refuse(rs, s, result);
+}
+
+static void check_password(struct clv_request *rq, struct clv_gate_check *check)
+{
+	struct clv_requests *rs = rq->rs;
+	struct clv_http_stream *s = rq->stream;
+
+	rq->state = CLV_REQUEST_CHECKING;
+	rq->check = check;
+	if (clv_gate_check_start(check, on_checked, rq) == 0)
+		return;
+	rq->state = CLV_REQUEST_WAITING;
+	clv_connect_udp_end(rq);
+	clv_gate_refuse(rs, s, CLV_ACCESS_BUSY);
+}
+
+void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
+			   const struct clv_target *target, bool wants_bound,
+			   const struct clv_connect_udp_access *access)
+{
+	const struct clv_proxy_status no_memory = { .error = CLV_PROXY_PROXY_INTERNAL_ERROR };
+	struct clv_request *rq = add_request(rs, s, target, wants_bound);
+
+	if (!rq) {
+		clv_connect_udp_forget(rs, access);
+		clv_respond_refusal(rs, s, 0, &no_memory);
+		return;
+	}
+	rq->grant = access->grant;
+	if (access->check)
+		check_password(rq, access->check);
+	else
+		begin(rq);
+}
+
+void clv_connect_udp_forget(struct clv_requests *rs, const struct clv_connect_udp_access *access)
+{
+	clv_gate_give(rs->params.config->gate, access->grant);
+	if (access->check)
+		clv_gate_check_cancel(access->check);
 }
 
 /* ---- the request's body ---- */
@@ -569,7 +622,20 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 	clv_bound_remotes_event(rq->bound, type, evt);
 }
 
-/* ---- changes of policy and routes ---- */
+/* ---- changes of credentials, policy and routes ---- */
+
+void clv_connect_udp_access_changed(struct clv_requests *rs)
+{
+	struct clv_request *next;
+
+	for (struct clv_request *rq = rs->first; rq; rq = next) {
+		next = rq->next;
+		if (!rq->grant || !rq->grant->is_over)
+			continue;
+		clv_requests_count(rs, CLV_COUNT_ACCESS_ENDED);
+		clv_connect_udp_abort(rq, CLV_H3_CONNECT_ERROR);
+	}
+}
 
 void clv_connect_udp_recheck(struct clv_requests *rs)
 {

@@ -21,13 +21,22 @@
 
 /* ---- the client's side: events of the request stream ---- */
 
+/* What a request rests on: a grant, or a check that has to succeed first; or nothing. */
+struct clv_connect_udp_access {
+	struct clv_gate_grant *grant;
+	struct clv_gate_check *check;
+};
+
 /*
  * Make the request of a stream and begin to open its tunnel; it is answered now or later.
  * wants_bound: the client asks for a bound tunnel, and the relay offers them.  Without a target
- * (CLV_TARGET_ANY) it must be true.
+ * (CLV_TARGET_ANY) it must be true.  access: takes what it names.
  */
 void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
-			   const struct clv_target *target, bool wants_bound);
+			   const struct clv_target *target, bool wants_bound,
+			   const struct clv_connect_udp_access *access);
+/* Release what was to be passed to begin. */
+void clv_connect_udp_forget(struct clv_requests *rs, const struct clv_connect_udp_access *access);
 /* The peer's SETTINGS are known: open the tunnels that wait for them. */
 void clv_connect_udp_settings_known(struct clv_requests *rs);
 /* Bytes of the request's body: capsules.  rq: may be gone when it returns. */
@@ -59,6 +68,9 @@ void clv_connect_udp_datagram_up(struct clv_request *rq, const uint8_t *data, si
  */
 void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 				  const struct clv_evt_bound *evt);
+
+/* Some grants are over: end the requests that rest on them. */
+void clv_connect_udp_access_changed(struct clv_requests *rs);
 
 /*
  * The policy or the routes changed: close those remotes of bound tunnels that are denied now, and

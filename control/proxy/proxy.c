@@ -9,6 +9,7 @@
 #include "control/core/control.h"
 #include "control/http/h3.h"
 #include "control/proxy/connect_udp.h"
+#include "control/proxy/gate.h"
 #include "control/proxy/reach.h"
 #include "control/proxy/request.h"
 #include "datapath/base/err.h"
@@ -94,7 +95,15 @@ static void tunnel_send(void *session, const struct clv_ref *ref, uint64_t conte
 	clv_session_tunnel_send(ps->session, ref, context_id, payload, len);
 }
 
+static const struct clv_endpoint *peer(void *session)
+{
+	const struct proxy_session *ps = session;
+
+	return clv_session_peer(ps->session);
+}
+
 static const struct clv_request_ops request_ops = {
+	.peer = peer,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
@@ -124,7 +133,27 @@ static int opened(void *app, const struct clv_control_env *env)
 		.bound = &p->p.bind,
 		.now_ns = env->now_ns,
 	};
+	if (p->p.access) {
+		const struct clv_gate_params gate = {
+			.access = p->p.access,
+			.host_ops = env->host_ops,
+			.host = env->host,
+			.counters = env->counters,
+			.now_ns = env->now_ns,
+		};
+		int err = clv_gate_new(&gate, &p->config.gate);
+
+		if (err)
+			return err;
+	}
 	return clv_bound_tunnels_new(&p->p.bind, seed, &p->config.bound_tunnels);
+}
+
+static bool admits(void *app, const uint8_t addr[16])
+{
+	const struct clv_proxy *p = app;
+
+	return !p->p.access || clv_access_admits(p->p.access, addr);
 }
 
 static int established(void *app, struct clv_session *s)
@@ -220,6 +249,7 @@ const struct clv_session_app_ops clv_proxy_app_ops = {
 	.overload_code = CLV_H3_EXCESSIVE_LOAD,
 	.internal_code = CLV_H3_INTERNAL_ERROR,
 	.opened = opened,
+	.admits = admits,
 	.established = established,
 	.stream = stream,
 	.ended = ended,
@@ -244,6 +274,7 @@ void clv_proxy_free(struct clv_proxy *p)
 {
 	if (!p)
 		return;
+	clv_gate_free(p->config.gate);
 	clv_bound_tunnels_free(p->config.bound_tunnels);
 	free(p);
 }
@@ -254,4 +285,12 @@ void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
 	p->config.policy = policy;
 	clv_control_set_verdicts(p->control, clv_policy_verdicts(policy));
 	recheck(p);
+}
+
+void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed)
+{
+	if (!p->config.gate || !clv_gate_renew(p->config.gate, is_changed))
+		return;
+	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
+		clv_connect_udp_access_changed(ps->requests);
 }

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "control/admission/access.h"
 #include "control/admission/policy.h"
 #include "control/core/session.h"
 #include "control/proxy/bound_tunnels.h"
@@ -28,7 +29,8 @@ struct clv_proxy_limits {
 
 struct clv_proxy_params {
 	const struct clv_policy *policy; /* borrows; replaced by clv_proxy_set_policy */
-	const char *name;		 /* names us in Proxy-Status; copies */
+	struct clv_access *access; /* borrows for life; NULL: every client may use the relay */
+	const char *name;	   /* names us in Proxy-Status; copies */
 	struct clv_proxy_limits limits;
 	struct clv_bound_settings bind;
 };
@@ -46,5 +48,11 @@ extern const struct clv_session_app_ops clv_proxy_app_ops;
  * tunnels, and remotes of bound tunnels.  policy: borrows until replaced.
  */
 void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy);
+
+/*
+ * End the tunnels whose credentials expired; with is_changed, since users, mode or list of clients
+ * changed, those too that access does not accept any more.  To be called once a second.
+ */
+void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed);
 
 #endif

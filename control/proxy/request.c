@@ -55,8 +55,10 @@ static void refuse_target(struct clv_requests *rs, struct clv_http_stream *s, in
 	}
 }
 
-static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
-			   const struct clv_http_head *head)
+/* The client may use the relay, or its password is to be checked.  access: takes what it names. */
+static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
+			const struct clv_http_head *head,
+			const struct clv_connect_udp_access *access)
 {
 	const struct clv_http_field *path = clv_http_find_only(head, ":path");
 	const struct clv_http_field *bind = clv_http_find_only(head, "connect-udp-bind");
@@ -64,6 +66,47 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 	struct clv_target target;
 	const char *details = NULL;
 	int err;
+
+	err = clv_target_parse(path->value, path->value_len, &target, &details);
+	if (err < 0) {
+		clv_connect_udp_forget(rs, access);
+		refuse_target(rs, s, err, details);
+		return;
+	}
+	if (target.kind == CLV_TARGET_ANY && !asks_bind) {
+		clv_connect_udp_forget(rs, access);
+		refuse_malformed(rs, s, "no target, and no connect-udp-bind");
+		return;
+	}
+	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bound->is_offered) {
+		clv_connect_udp_forget(rs, access);
+		clv_respond_refusal(
+			rs, s, 501,
+			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
+						    .details = "bound sockets are not offered" });
+		return;
+	}
+	if (rs->count >= rs->params.config->tunnels_per_conn) {
+		clv_connect_udp_forget(rs, access);
+		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS_CONN);
+		clv_respond_refusal(rs, s, 429,
+				    &(struct clv_proxy_status){
+					    .error = CLV_PROXY_HTTP_REQUEST_ERROR,
+					    .next_hop = target.host,
+					    .details = "too many tunnels of one connection" });
+		return;
+	}
+	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bound->is_offered,
+			      access);
+}
+
+static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
+			   const struct clv_http_head *head)
+{
+	static const uint8_t no_addr[16];
+	struct clv_gate *gate = rs->params.config->gate;
+	struct clv_connect_udp_access access = { 0 };
+	enum clv_access_result result;
 
 	/* RFC 9298 section 3.4: neither message of the exchange has content. */
 	if (has_field(head, "content-length") || has_field(head, "content-type")) {
@@ -74,32 +117,14 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 		refuse_malformed(rs, s, ":scheme is not https");
 		return;
 	}
-	err = clv_target_parse(path->value, path->value_len, &target, &details);
-	if (err < 0) {
-		refuse_target(rs, s, err, details);
-		return;
-	}
-	if (target.kind == CLV_TARGET_ANY && !asks_bind) {
-		refuse_malformed(rs, s, "no target, and no connect-udp-bind");
-		return;
-	}
-	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bound->is_offered) {
-		clv_respond_refusal(
-			rs, s, 501,
-			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
-						    .details = "bound sockets are not offered" });
-		return;
-	}
-	if (rs->count >= rs->params.config->tunnels_per_conn) {
-		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS_CONN);
-		clv_respond_refusal(rs, s, 429,
-				    &(struct clv_proxy_status){
-					    .error = CLV_PROXY_HTTP_REQUEST_ERROR,
-					    .next_hop = target.host,
-					    .details = "too many tunnels of one connection" });
-		return;
-	}
-	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bound->is_offered);
+	/* A client without credentials learns nothing of targets. */
+	result = clv_gate_judge(gate,
+				gate ? rs->params.ops->peer(rs->params.session)->addr : no_addr,
+				head, &access.grant, &access.check);
+	if (result == CLV_ACCESS_GRANTED || result == CLV_ACCESS_CHECK)
+		open_tunnel(rs, s, head, &access);
+	else
+		clv_gate_refuse(rs, s, result);
 }
 
 /* Anything that is not a tunnel. */

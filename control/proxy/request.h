@@ -23,6 +23,7 @@
 #include "datapath/base/counters.h"
 #include "datapath/tunnel/messages.h"
 
+struct clv_gate;
 struct clv_requests; /* the requests of one connection */
 struct clv_request;  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
 
@@ -31,6 +32,7 @@ struct clv_requests_config {
 	const struct clv_host_ops *host_ops;
 	void *host;
 	const struct clv_policy *policy;
+	struct clv_gate *gate;	/* NULL: every client may use the relay */
 	const char *proxy_name; /* names us in Proxy-Status */
 	const struct clv_steering *steering;
 	struct clv_counters *counters;
@@ -55,6 +57,8 @@ struct clv_request_tunnel {
 
 /* What requests need of their session.  None may free the clv_requests. */
 struct clv_request_ops {
+	/* The client's address, for the gate. */
+	const struct clv_endpoint *(*peer)(void *session);
 	/*
 	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the bound
 	 * tunnel's ports, and gives them back to the host when the tunnel is gone.

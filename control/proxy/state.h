@@ -8,6 +8,7 @@
  *   bound_request.c  what is special in one for a bound tunnel: ports, answer, context capsules
  *   bound_remotes.c  the remotes of a bound tunnel
  *   bound_tunnels.c  all bound tunnels, found by their ports
+ *   gate.c           credentials of clients
  *   reach.c          policy and routes
  *   respond.c        final responses
  *   early.c          capsules that arrive before a tunnel is open
@@ -22,13 +23,15 @@
 #include "control/masque/contexts.h"
 #include "control/masque/template.h"
 #include "control/proxy/early.h"
+#include "control/proxy/gate.h"
 #include "control/proxy/remote_list.h"
 #include "control/proxy/request.h"
 
 enum clv_request_state {
-	CLV_REQUEST_RESOLVING = 1, /* the target's addresses are not known yet */
-	CLV_REQUEST_WAITING,	   /* the peer's SETTINGS are not known yet */
-	CLV_REQUEST_OPEN,	   /* answered with success; has a tunnel */
+	CLV_REQUEST_CHECKING = 1, /* the client's password is being checked */
+	CLV_REQUEST_RESOLVING,	  /* the target's addresses are not known yet */
+	CLV_REQUEST_WAITING,	  /* the peer's SETTINGS are not known yet */
+	CLV_REQUEST_OPEN,	  /* answered with success; has a tunnel */
 };
 
 /* A CONNECT-UDP request. */
@@ -40,6 +43,8 @@ struct clv_request {
 	struct clv_target target;
 	struct clv_endpoint addrs[CLV_RESOLVE_MAX]; /* of the target; port set */
 	size_t addrs_len;
+	struct clv_gate_check *check;	/* CHECKING */
+	struct clv_gate_grant *grant;	/* what it rests on; NULL: nothing */
 	uint64_t resolve_token;		/* RESOLVING */
 	struct clv_ref ref;		/* OPEN */
 	bool wants_bound;		/* asked for a bound tunnel, and we offer them */

@@ -123,6 +123,24 @@ enum clv_counter_class {
 	  "tunnels refused beyond the ceiling of all")                                             \
 	X(REFUSED_REMOTES_CONN, REFUSAL, "refused_remotes_of_connection",                          \
 	  "remotes refused beyond the ceiling of one connection, with a context or without")       \
+	X(DROP_ADDRESS, DROP, "drop_client_address",                                               \
+	  "of no connection, from an address that may not use the relay")                          \
+	X(REFUSED_ADDRESS, REFUSAL, "refused_client_address",                                      \
+	  "requests from an address that may not use the relay")                                   \
+	X(REFUSED_NO_CREDENTIALS, REFUSAL, "refused_no_credentials",                               \
+	  "requests refused because they had no credentials")                                      \
+	X(REFUSED_CREDENTIALS, REFUSAL, "refused_credentials",                                     \
+	  "requests refused because their credentials are malformed, forged or wrong")             \
+	X(REFUSED_EXPIRED, REFUSAL, "refused_expired",                                             \
+	  "requests refused because their credentials have expired")                               \
+	X(REFUSED_REVOKED, REFUSAL, "refused_revoked",                                             \
+	  "requests refused because their credentials were revoked")                               \
+	X(REFUSED_FAILURES, REFUSAL, "refused_failed_attempts",                                    \
+	  "passwords refused unchecked after too many failed attempts from one source")            \
+	X(REFUSED_CHECKS, REFUSAL, "refused_password_checks",                                      \
+	  "passwords refused unchecked while too many are being checked")                          \
+	X(ACCESS_ENDED, REFUSAL, "access_ended",                                                   \
+	  "tunnels ended because their credentials expired or were revoked")                       \
 	X(REFUSED_RATE, REFUSAL, "refused_request_rate", "requests refused that came too fast")    \
 	X(REFUSED_NAMES, REFUSAL, "refused_names",                                                 \
 	  "requests refused while too many names are resolved")                                    \

@@ -24,7 +24,8 @@
 	X(CLV_ECLASSICAL, -2015, "the other side offered no acceptable post-quantum handshake")    \
 	X(CLV_EABI, -2016, "built for another version of the shared layout")                       \
 	X(CLV_ECLOSED, -2017, "the connection is closing")                                         \
-	X(CLV_ETIMEOUT, -2018, "no answer in time")
+	X(CLV_ETIMEOUT, -2018, "no answer in time")                                                \
+	X(CLV_EUNAUTHORIZED, -2019, "valid credentials are required")
 
 enum clv_error {
 #define X(symbol, number, text) symbol = number,

@@ -23,6 +23,9 @@ policy {
 }
 """
 
+# Relays of the lab ask for no credentials, except where a test's configuration says otherwise.
+OPEN = "access { mode = open }\n"
+
 # For a relay whose heap is measured: freed memory in a thread's own cache counts as used, and would
 # look like a slow leak for minutes.
 EXACT_HEAP = ("env", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0")
@@ -51,7 +54,8 @@ class Relay:
 
     def __init__(self, host, folder, config=None, datapath=None, args=(), log=None, port=443,
                  wrapper=(), program=None):
-        """config: text of its file; None for the lab's; False for no file at all.
+        """config: text of its file; None for the lab's; False for no file at all, and then the
+        relay wants credentials.
         datapath: what the lab's configuration asks for; None: the suite's, or else xdp.
         wrapper: words before its command line, e.g. ("prlimit", "--nofile=64").
         program: another build of culvertd.
@@ -67,8 +71,38 @@ class Relay:
         self.config = None
         if config is not False:
             self.config = Path(folder) / "culvert.conf"
-            self.config.write_text(config or CONFIG % {"datapath": self.datapath}, encoding="ascii")
+            self.configure(config or CONFIG % {"datapath": self.datapath})
         self.proc = self.fingerprint = None
+
+    def configure(self, text):
+        """Write its configuration, which is that of an open relay unless the text says otherwise."""
+        self.config.write_text(text if "access {" in text else text + OPEN, encoding="ascii")
+
+    def user(self, *words, check=True, **options):
+        """Run culvertctl user WORDS; returns its CompletedProcess."""
+        config = ["--config", self.config] if self.config else []
+        return self.host.run([self.host.lab.build / "culvertctl", "user", *words, *config,
+                              "--state-dir", self.state, "--run-dir", self.run], check=check,
+                             **options)
+
+    def user_list(self):
+        return json.loads(self.user("list", "--json").stdout)["users"]
+
+    def reload(self):
+        """SIGHUP; returns when it is done."""
+        done = self.proc.text().count("reloaded file=")
+        self.proc.send(signal.SIGHUP)
+        netns.wait_until(lambda: self.proc.text().count("reloaded file=") > done,
+                         what="no reload")
+
+    def wait_counter(self, name, at_least, timeout=30):
+        netns.wait_until(lambda: self.ctl("status")["counters"][name] >= at_least, timeout,
+                         f"{name} is below {at_least}")
+
+    def link(self, family, name="default"):
+        """A new link for a user."""
+        at = self.host.addr4 if family == 4 else self.host.addr6
+        return self.user("link", name, "--host", at).stdout.strip()
 
     def start(self, timeout=60):
         config = ["--config", self.config] if self.config else []
@@ -181,10 +215,12 @@ def dropped_by(client):
         client.proc.text(), re.M)))
 
 
-def ping(peer, relay_at, target, pin, *args, timeout=60):
-    """Run `culvert ping` to its end; returns its CompletedProcess, also of a failure."""
+def ping(peer, relay_at, target, pin=None, *args, timeout=60):
+    """Run `culvert ping` to its end; returns its CompletedProcess, also of a failure.
+    relay_at: HOST:PORT with a pin, or a link."""
+    trust = ["--pin", pin] if pin else []
     return peer.run([peer.lab.build / "culvert", "ping", "--relay", relay_at, "--target", target,
-                     "--pin", pin, "--interval", "0.01", "--count", 2, *args], check=False,
+                     *trust, "--interval", "0.01", "--count", 2, *args], check=False,
                     timeout=timeout)
 
 

@@ -118,7 +118,8 @@ def forward(lab, logs, request):
     def start(peer, relay, target, *args, relay_at=None):
         at = relay_at or relay.address(4 if lab[peer].addr4 else 6)
         log = logs / f"{daemon.slug(request.node.name)}-forward-{len(started)}.log"
-        one = daemon.Forward(lab[peer], at, target, relay.fingerprint, args, log)
+        pin = None if at.startswith("culvert:") else relay.fingerprint
+        one = daemon.Forward(lab[peer], at, target, pin, args, log)
         started.append(one)
         return one.wait()
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Without a configuration file all features are on, and only public targets are allowed."""
+"""Without a configuration file all features are on, clients need a link, and only public targets
+are allowed."""
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def world(lab):
 def plain(start_relay):
     if Path("/etc/culvert/culvert.conf").exists():
         pytest.skip("this machine has a configuration of its own, /etc/culvert/culvert.conf")
+    if Path("/etc/culvert/users").exists():
+        pytest.skip("this machine has users of its own, /etc/culvert/users")
     return start_relay("relay", config=False)
 
 
@@ -34,13 +37,13 @@ def test_a_relay_without_configuration_bridges_to_the_world_and_refuses_the_lab(
     lab["relay"].set_names({"four.example": lab["target-v4"].addr4,
                             "six.example": lab["target-v6"].addr6})
     for peer in ("peer-v4", "peer-v6"):
+        link = plain.link(4 if peer == "peer-v4" else 6)
         for target, address in world.items():
-            client = forward(peer, plain, address)
+            client = forward(peer, plain, address, relay_at=link)
             figures = load(lab[peer], client.address, size=1200, count=300)
             assert is_clean(figures), (peer, target, figures)
         for address in [*targets.values(), "four.example:7000", "six.example:7000"]:
-            done = daemon.ping(lab[peer], plain.address(4 if peer == "peer-v4" else 6), address,
-                               plain.fingerprint)
+            done = daemon.ping(lab[peer], link, address)
             assert done.returncode == DENIED, (address, done.stderr)
 
 

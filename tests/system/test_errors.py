@@ -100,7 +100,7 @@ def test_a_silent_target_is_no_error_of_the_relay(lab, relay):
 USAGE = [
     ([], "a command is missing"),
     (["fly"], "no such command: fly"),
-    (["ping"], "--relay HOST:PORT is required"),
+    (["ping"], "--relay LINK or HOST:PORT is required"),
     (["ping", "--relay", "r:1"], "--target HOST:PORT is required"),
     (["forward", "--relay", "r:1", "--target", "t:1", "--pin", PIN],
      "--listen ADDR:PORT is required"),

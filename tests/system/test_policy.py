@@ -129,7 +129,7 @@ def test_a_reload_applies_to_open_tunnels_too(lab, start_relay, forward, targets
     client = forward("peer-v4", relay, targets["target-v4"])
     assert is_clean(load(lab["peer-v4"], client.address, count=10))
 
-    relay.config.write_text('policy { allow = {"2001:db8::/32"} deny = {"198.18.4.20/32"} }\n')
+    relay.configure('policy { allow = {"2001:db8::/32"} deny = {"198.18.4.20/32"} }\n')
     relay.proc.send(signal.SIGHUP)
     relay.proc.wait_line(r"\breloaded\b")
     figures = load(lab["peer-v4"], client.address, count=10, wait=200)
@@ -137,7 +137,7 @@ def test_a_reload_applies_to_open_tunnels_too(lab, start_relay, forward, targets
     done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v4"], relay.fingerprint)
     assert done.returncode == DENIED_CODE, done.stderr
 
-    relay.config.write_text("policy { allow = {\"no prefix\"} }\n")
+    relay.configure("policy { allow = {\"no prefix\"} }\n")
     relay.proc.send(signal.SIGHUP)
     relay.proc.wait_line(r"\breload_refused\b")
     assert [r["prefix"] for r in relay.ctl("policy")["rules"] if r["why"] == "operator"]

@@ -46,6 +46,7 @@ limits { conns = 64 tunnels = 64 tunnels-per-conn = 64 buffers = 1024 }
 io { ring-packets = 1024 }
 metrics { listen = "" }
 policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
+access { mode = open }
 """
 
 

@@ -85,6 +85,11 @@ static void on_refused(struct bind *b, const struct culvert_event *e)
 
 	if (peer_is_lost(&b->peer, e))
 		return;
+	if (peer_print_unauthorized(&b->peer, e)) {
+		peer_stop(&b->peer, e->error == CULVERT_EUNAUTHORIZED ? STATUS_UNAUTHORIZED
+								      : STATUS_FORBIDDEN);
+		return;
+	}
 	if (e->status >= 200 && e->status < 300)
 		fprintf(stderr, "culvert: relay %s does not offer bound tunnels\n", relay);
 	else if (e->error == CULVERT_ETIMEOUT && !e->status)

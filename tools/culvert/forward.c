@@ -20,6 +20,8 @@ static void print_ready(const struct peer *p, const struct culvert_forward *f)
 
 static void on_event(struct peer *p, const struct culvert_event *e)
 {
+	int status;
+
 	switch (e->type) {
 	case CULVERT_UP:
 		print_ready(p, *(struct culvert_forward **)p->user);
@@ -29,8 +31,11 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 		fflush(stdout);
 		break;
 	case CULVERT_FORWARD_REFUSED:
-		if (!peer_is_lost(p, e))
-			peer_print_refused(p, e);
+		if (peer_is_lost(p, e))
+			break;
+		status = peer_print_refused(p, e);
+		if (status == STATUS_UNAUTHORIZED || status == STATUS_FORBIDDEN)
+			peer_stop(p, status);
 		break;
 	case CULVERT_FORWARD_ENDED:
 		peer_log_ended(p, e);

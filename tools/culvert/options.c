@@ -5,17 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define SECOND_NS UINT64_C(1000000000)
 
 static const char usage[] =
-	"usage: culvert forward --relay HOST:PORT --listen ADDR:PORT --target HOST:PORT TRUST\n"
-	"       culvert ping    --relay HOST:PORT --target HOST:PORT TRUST\n"
+	"usage: culvert forward --relay RELAY --listen ADDR:PORT --target HOST:PORT\n"
+	"       culvert ping    --relay RELAY --target HOST:PORT\n"
 	"                       [--count N] [--size BYTES] [--interval SECONDS] [--json]\n"
-	"       culvert bind    --relay HOST:PORT TRUST [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
+	"       culvert bind    --relay RELAY [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
 	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
 	"                       [--json]\n"
-	"TRUST, one of:\n"
+	"RELAY, one of:\n"
+	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
+	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
 	"  --ca FILE                  certificate authority of the relay, PEM\n"
 	"  --pin sha256:HEX           fingerprint that the relay prints when it starts\n"
 	"options of all commands:\n"
@@ -110,6 +113,28 @@ static int parse_endpoint(const char *text, struct endpoint *out)
 	return culvert_host_parse(text, out->host, &out->port);
 }
 
+/* HOST:PORT, or a link, which disappears from the list of processes: it holds a secret. */
+static int parse_relay(char *text, struct options *o)
+{
+	static char link[2048], shown[CULVERT_HOST_TEXT + 10];
+	size_t len = strlen(text);
+
+	if (strncasecmp(text, "culvert:", 8))
+		return parse_endpoint(text, &o->relay) || !o->relay.port;
+	if (len >= sizeof(link) ||
+	    culvert_link_parse(text, o->relay.host, &o->relay.port, &o->link_has_pin)) {
+		memset(text + 8, 0, len - 8);
+		return -1;
+	}
+	memcpy(link, text, len + 1);
+	memset(text + 8, 0, len - 8);
+	snprintf(shown, sizeof(shown), strchr(o->relay.host, ':') ? "[%s]:%u" : "%s:%u",
+		 o->relay.host, o->relay.port);
+	o->relay.text = shown;
+	o->link = link;
+	return 0;
+}
+
 static int parse_pin(const char *text, const char **out)
 {
 	uint8_t sha256[CULVERT_PIN_LEN];
@@ -167,11 +192,11 @@ static int parse_level(const char *text, enum culvert_log *out)
 	return i < 0;
 }
 
-static int parse_value(int opt, const char *arg, struct options *o)
+static int parse_value(int opt, char *arg, struct options *o)
 {
 	switch (opt) {
 	case OPT_RELAY:
-		return parse_endpoint(arg, &o->relay) || !o->relay.port;
+		return parse_relay(arg, o);
 	case OPT_LISTEN: /* port 0: any */
 		return parse_endpoint(arg, &o->listen);
 	case OPT_TARGET:
@@ -307,7 +332,7 @@ static int check(const struct options *o)
 	union culvert_address address;
 
 	if (!o->relay.port)
-		return complain("--relay HOST:PORT is required", "");
+		return complain("--relay LINK or HOST:PORT is required", "");
 	if (!o->target.port && o->command != COMMAND_BIND)
 		return complain("--target HOST:PORT is required", "");
 	if (o->command == COMMAND_FORWARD && !*o->listen.host)
@@ -316,7 +341,7 @@ static int check(const struct options *o)
 		return complain("--listen requires ADDR:PORT: ", o->listen.text);
 	if (o->app.text && (culvert_address_parse(o->app.text, &address) || !o->app.port))
 		return complain("--app requires ADDR:PORT: ", o->app.text);
-	if (!o->ca_file == !o->pin)
+	if (!o->link_has_pin && !o->ca_file == !o->pin)
 		return complain("exactly one of --ca FILE and --pin sha256:HEX is required", "");
 	return 0;
 }

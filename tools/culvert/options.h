@@ -30,6 +30,8 @@ enum status {
 	STATUS_FULL = 17,	   /* a limit of the relay is reached */
 	STATUS_NO_RELAY_NAME = 18, /* the relay's name does not exist */
 	STATUS_NO_BIND = 19,	   /* the relay refused the bound tunnel */
+	STATUS_UNAUTHORIZED = 20,  /* the relay requires a valid credential: a link with a token */
+	STATUS_FORBIDDEN = 21,	   /* the relay does not serve this client */
 };
 
 /* HOST:PORT, as given and parsed. */
@@ -41,7 +43,9 @@ struct endpoint {
 
 struct options {
 	enum command command;
-	struct endpoint relay, listen, target;
+	struct endpoint relay, listen, target; /* relay.text: without secrets */
+	const char *link;		       /* --relay as a link, which is secret; NULL: none */
+	bool link_has_pin;
 	enum culvert_profile profile;
 	const char *ca_file, *pin;
 	const char *server_name; /* NULL: the relay's host */

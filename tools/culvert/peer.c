@@ -38,6 +38,8 @@ static int status_of(int error)
 		return STATUS_NO_NAME;
 	case CULVERT_EFULL:
 		return STATUS_FULL;
+	case CULVERT_EUNAUTHORIZED:
+		return STATUS_UNAUTHORIZED;
 	default:
 		return STATUS_FAILED;
 	}
@@ -115,6 +117,21 @@ bool peer_is_lost(const struct peer *p, const struct culvert_event *e)
 	return e->error == CULVERT_ECLOSED && !info.is_up;
 }
 
+bool peer_print_unauthorized(const struct peer *p, const struct culvert_event *e)
+{
+	if (e->error == CULVERT_EUNAUTHORIZED)
+		fprintf(stderr, "culvert: relay %s %s (status %u)\n", p->options->relay.text,
+			p->options->link ? "does not accept the token of this link"
+					 : "requires a credential: use a link of its operator",
+			e->status);
+	else if (e->error == CULVERT_EDENIED && e->status == 403)
+		fprintf(stderr, "culvert: relay %s does not serve this client (status 403)\n",
+			p->options->relay.text);
+	else
+		return false;
+	return true;
+}
+
 int peer_print_refused(const struct peer *p, const struct culvert_event *e)
 {
 	const char *target = p->options->target.host;
@@ -124,6 +141,8 @@ int peer_print_refused(const struct peer *p, const struct culvert_event *e)
 			target, p->options->answer_timeout_sec);
 		return STATUS_NO_ANSWER;
 	}
+	if (peer_print_unauthorized(p, e))
+		return e->error == CULVERT_EUNAUTHORIZED ? STATUS_UNAUTHORIZED : STATUS_FORBIDDEN;
 	switch (e->error) {
 	case CULVERT_EUNROUTABLE:
 		fprintf(stderr, "culvert: the relay has no route to the address family of %s",
@@ -275,7 +294,7 @@ static int start(struct peer *p)
 {
 	const struct options *o = p->options;
 	const struct culvert_session_options so = {
-		.relay = o->relay.text,
+		.relay = o->link ? o->link : o->relay.text,
 		.ca_file = o->ca_file,
 		.pin = o->pin,
 		.server_name = o->server_name,

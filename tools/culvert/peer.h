@@ -53,6 +53,8 @@ void peer_close(struct peer *p);
 int peer_print_failure(const struct peer *p, const char *what, int error);
 /* Whether a tunnel was refused or ended only because its session was lost, which is reported. */
 bool peer_is_lost(const struct peer *p, const struct culvert_event *e);
+/* Print that the relay refuses this client whatever the target, and return true; else do nothing. */
+bool peer_print_unauthorized(const struct peer *p, const struct culvert_event *e);
 /* Print why a tunnel was refused.  Returns a status. */
 int peer_print_refused(const struct peer *p, const struct culvert_event *e);
 /* Log that an open tunnel ended. */

@@ -35,12 +35,15 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 static void show(FILE *out, const json_t *answer)
 {
 	const json_t *privileges = json_object_get(answer, "privileges");
+	const json_t *access = json_object_get(answer, "access");
 
 	table_show_member(out, answer, "version", "version");
 	table_show_member(out, answer, "state", "state");
 	table_show_member(out, answer, "pid", "pid");
 	table_show_member(out, answer, "uptime_sec", "uptime, s");
 	table_show_member(out, answer, "config", "configuration");
+	table_show_member(out, access, "mode", "access");
+	table_show_member(out, access, "warning", "WARNING");
 	table_show_member(out, privileges, "user", "user");
 	table_show_member(out, privileges, "capabilities", "capabilities");
 	table_show_member(out, privileges, "sandbox", "sandbox");

@@ -4,6 +4,7 @@
 //
 //	masque-go exchange  -relay HOST:PORT -ca FILE -target HOST:PORT -sizes 0,1,1200
 //	masque-go many      -relay HOST:PORT -ca FILE -targets HOST:PORT,HOST:PORT -count 50
+//	masque-go access    -relay HOST:PORT -ca FILE -target HOST:PORT -fields 'NAME: VALUE'
 //	masque-go handshake -relay HOST:PORT -ca FILE -groups X25519,P256 [-cert]
 //	masque-go wrong     -relay HOST:PORT -ca FILE -target HOST:PORT
 //
@@ -30,14 +31,15 @@ import (
 const patience = 5 * time.Second
 
 var (
-	relay   = flag.String("relay", "", "the relay's HOST:PORT")
-	ca      = flag.String("ca", "", "file with the certificate authority to trust")
-	target  = flag.String("target", "", "an echo server's HOST:PORT")
-	targets = flag.String("targets", "", "several of them, by commas")
-	sizes   = flag.String("sizes", "", "payload sizes, by commas; A-B for all between")
-	count   = flag.Int("count", 50, "tunnels on one connection")
-	groups  = flag.String("groups", "", "key exchanges to offer, by commas")
-	cert    = flag.Bool("cert", false, "have a classical client certificate")
+	relay     = flag.String("relay", "", "the relay's HOST:PORT")
+	ca        = flag.String("ca", "", "file with the certificate authority to trust")
+	target    = flag.String("target", "", "an echo server's HOST:PORT")
+	targets   = flag.String("targets", "", "several of them, by commas")
+	sizes     = flag.String("sizes", "", "payload sizes, by commas; A-B for all between")
+	count     = flag.Int("count", 50, "tunnels on one connection")
+	groups    = flag.String("groups", "", "key exchanges to offer, by commas")
+	fieldList = flag.String("fields", "", "header fields with credentials, one a line")
+	cert      = flag.Bool("cert", false, "have a classical client certificate")
 )
 
 func tlsConfig() (*tls.Config, error) {
@@ -103,10 +105,10 @@ func parseSizes(text string) ([]int, error) {
 
 func main() {
 	commands := map[string]func() (any, error){
-		"exchange": exchange, "many": many, "handshake": handshake, "wrong": wrong}
+		"access": access, "exchange": exchange, "many": many, "handshake": handshake, "wrong": wrong}
 
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: masque-go exchange|many|handshake|wrong OPTIONS")
+		fmt.Fprintln(os.Stderr, "usage: masque-go access|exchange|many|handshake|wrong OPTIONS")
 		os.Exit(2)
 	}
 	if err := flag.CommandLine.Parse(os.Args[2:]); err != nil {

@@ -42,23 +42,25 @@ static const char file[] = "# who may come in\n"
 			   "   carol revoked=1700000000   \n"
 			   "\t # password=none\n"
 			   "dave\n"
+			   "fred revoked=1700000000 mbit=unlimited\n"
 			   "eve revoked=1700000000 bytes=10G password=" HASH2;
 
 static void a_file_is_read_and_its_users_are_found(void **state)
 {
-	const struct clv_user *alice, *bob, *carol, *dave, *eve, *all;
+	const struct clv_user *alice, *bob, *carol, *dave, *eve, *fred, *all;
 	struct clv_identity id;
 	struct clv_users *users;
 	char error[300];
 
 	(void)state;
 	assert_int_equal(parse(file, sizeof(file) - 1, &users, error), 0);
-	assert_int_equal(clv_users_all(users, &all), 5);
+	assert_int_equal(clv_users_all(users, &all), 6);
 	alice = find(users, "alice");
 	bob = find(users, "bob.2-x_");
 	carol = find(users, "carol");
 	dave = find(users, "dave");
 	eve = find(users, "eve");
+	fred = find(users, "fred");
 
 	assert_ptr_equal(alice, all);
 	assert_string_equal(alice->name, "alice");
@@ -77,6 +79,7 @@ static void a_file_is_read_and_its_users_are_found(void **state)
 	assert_true(clv_user_is_tombstone(carol));
 	assert_false(clv_user_is_tombstone(dave));
 	assert_false(clv_user_is_tombstone(eve));
+	assert_false(clv_user_is_tombstone(fred));
 	assert_int_equal(dave->line, 7);
 	assert_string_equal(eve->password, HASH2);
 	assert_true(eve->limits.of[CLV_LIMIT_BYTES] == UINT64_C(10000000000));

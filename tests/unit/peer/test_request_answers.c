@@ -105,7 +105,7 @@ static const struct {
 	{ 206, { { 0 } }, 0, CLV_EPROTO, false, false },
 	{ 200, { FIELD("content-type", "text/plain") }, 1, CLV_EPROTO, false, false },
 	{ 302, { FIELD("location", "/x") }, 1, CLV_EHTTP, false, false },
-	{ 401, { { 0 } }, 0, CLV_EDENIED, false, false },
+	{ 401, { { 0 } }, 0, CLV_EUNAUTHORIZED, false, false },
 	{ 403, { { 0 } }, 0, CLV_EDENIED, false, false },
 	{ 404, { { 0 } }, 0, CLV_EHTTP, false, false },
 	{ 429, { FIELD("proxy-status", "r; error=http_request_error") }, 1, CLV_EFULL, false, false },

@@ -239,7 +239,15 @@ static void send_command(void *session, const struct clv_ref *ref, enum clv_comm
 	}
 }
 
+static const struct clv_endpoint *peer(void *session)
+{
+	struct fake_relay *r = session;
+
+	return &r->peer;
+}
+
 static const struct clv_request_ops session_ops = {
+	.peer = peer,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,

@@ -51,6 +51,7 @@ struct fake_relay {
 	unsigned cancelled;
 
 	/* the session */
+	struct clv_endpoint peer; /* the client */
 	int open_err;
 	unsigned opened, closed;
 	struct fake_tunnel tunnels[FAKE_TUNNELS]; /* by the slot of their ref */

@@ -37,6 +37,13 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 		return;
 	a->status = head->status;
 	copy_field(head, "proxy-status", a->proxy_status, sizeof(a->proxy_status));
+	for (size_t i = 0; i < head->len; i++) {
+		size_t used = strlen(a->authenticate);
+
+		if (strcmp(head->fields[i].name, "proxy-authenticate") == 0)
+			snprintf(a->authenticate + used, sizeof(a->authenticate) - used, "%s; ",
+				 head->fields[i].value);
+	}
 	copy_field(head, "capsule-protocol", a->capsule_protocol, sizeof(a->capsule_protocol));
 	copy_field(head, "allow", a->allow, sizeof(a->allow));
 	copy_field(head, "content-type", a->content_type, sizeof(a->content_type));

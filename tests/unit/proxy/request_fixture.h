@@ -17,6 +17,7 @@ struct answer {
 	char proxy_status[CLV_PROXY_STATUS_MAX];
 	char capsule_protocol[16], allow[32], content_type[64];
 	char bind[16], public_address[128];
+	char authenticate[128]; /* the challenges, each with "; " behind it */
 	uint8_t body[16384];
 	size_t body_len;
 	bool ended, closed;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * gate - which clients may have tunnels: their credentials, and the requests that rest on them.
+ *
+ * A grant stands for one credential in use and is shared by all requests that rest on it.  When it
+ * expires or is revoked, renew marks it as over and its requests have to be ended.
+ *
+ * A password is checked on another thread; the request waits for it.
+ *
+ * Spec: RFC 9110 section 11.7 (Proxy-Authenticate, Proxy-Authorization), RFC 7617, RFC 6750.
+ * Threading: control.
+ */
+#ifndef CLV_PROXY_GATE_H
+#define CLV_PROXY_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/admission/access.h"
+#include "control/proxy/request.h"
+
+struct clv_gate;
+struct clv_gate_check; /* a password that is being checked */
+
+/* A credential in use. */
+struct clv_gate_grant {
+	struct clv_access_grant access;
+	struct clv_gate_grant *next;
+	uint32_t refs;
+	bool is_over;
+};
+
+struct clv_gate_params {
+	struct clv_access *access; /* borrows for life */
+	const struct clv_host_ops *host_ops;
+	void *host;
+	struct clv_counters *counters;
+	const uint64_t *now_ns; /* the time of this step */
+};
+
+/* Returns 0 and fills *out, or -ENOMEM. */
+int clv_gate_new(const struct clv_gate_params *params, struct clv_gate **out);
+/* Every request has ended; checks may still run. */
+void clv_gate_free(struct clv_gate *gate);
+
+/*
+ * Decide about a request, from its client's address and credentials.  gate: NULL admits everybody.
+ *   CLV_ACCESS_GRANTED  *grant is to be given back; NULL if it rests on no credential
+ *   CLV_ACCESS_CHECK    *check is to be started or cancelled
+ *   else                the request is to be refused; it is counted
+ */
+enum clv_access_result clv_gate_judge(struct clv_gate *gate, const uint8_t addr[static 16],
+				      const struct clv_http_head *head,
+				      struct clv_gate_grant **grant, struct clv_gate_check **check);
+void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant);
+
+/*
+ * The result of a check, from a later turn of the loop; as that of clv_gate_judge, but never
+ * CLV_ACCESS_CHECK.
+ */
+typedef void clv_gate_checked_fn(void *user, enum clv_access_result result,
+				 struct clv_gate_grant *grant);
+/* Returns 0, or an error of the host, and then the check is cancelled. */
+int clv_gate_check_start(struct clv_gate_check *check, clv_gate_checked_fn *done, void *user);
+/* The client is gone: done is not called.  check: takes. */
+void clv_gate_check_cancel(struct clv_gate_check *check);
+
+/* Answer a request that is refused because of result, with a challenge where that may help. */
+void clv_gate_refuse(struct clv_requests *rs, struct clv_http_stream *s,
+		     enum clv_access_result result);
+
+/*
+ * Judge all grants again: the time of one has come, or with must users or configuration changed.
+ * Returns whether some are over.
+ */
+bool clv_gate_renew(struct clv_gate *gate, bool must);
+
+#endif

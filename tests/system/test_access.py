@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may use a relay: links, their end, addresses, and what a stranger learns."""
+import re
+import subprocess
+
+import pytest
+
+import daemon
+from daemon import is_clean, load
+
+DATAPATHS = ("xdp", "sock")
+PEER, TARGET = "peer-v4", "target-v4"
+UNAUTHORIZED, NO_ANSWER = 20, 11
+USERS = """\
+datapath = "%s"
+user = "nobody"
+policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
+access { users = "%s" %s }
+"""
+
+
+@pytest.fixture
+def guarded(start_relay, tmp_path_factory, datapath):
+    """guarded("clients = {...}") is a relay with a users file of its own, and with these keys."""
+    def start(more=""):
+        # Read by the relay after it has become another user.
+        folder = tmp_path_factory.mktemp("u")
+        for one in (folder, *folder.parents[:2]):
+            one.chmod(0o755)
+        relay = start_relay("relay-v4only", config=USERS % (datapath, folder / "users", more),
+                            datapath=datapath, folder=folder)
+        relay.users = folder / "users"
+        return relay
+
+    return start
+
+
+def drops(relay):
+    return relay.ctl("status")["counters"]
+
+
+def ping(lab, relay_at, targets, *more):
+    return daemon.ping(lab[PEER], relay_at, targets[TARGET], *more)
+
+
+def test_a_relay_wants_a_credential_and_a_link_is_one(lab, guarded, targets):
+    relay = guarded()
+    done = ping(lab, relay.address(4), targets, relay.fingerprint)
+    assert done.returncode == UNAUTHORIZED, done.stderr
+    assert "requires a credential" in done.stderr and "407" in done.stderr
+    assert drops(relay)["refused_no_credentials"] == 1
+
+    done = ping(lab, relay.link(4), targets)
+    assert done.returncode == 0, done.stderr
+    assert relay.ctl("status")["access"] == {
+        "mode": "token", "open": False, "client_prefixes": 0, "users": 0}
+
+
+def test_forward_and_bind_work_with_a_link_and_end_without(lab, guarded, forward, targets):
+    relay = guarded()
+    link = relay.link(4)
+    client = forward(PEER, relay, targets[TARGET], relay_at=link)
+    assert is_clean(load(lab[PEER], client.address, count=20))
+    binding = lab[PEER].start([lab.build / "culvert", "bind", "--relay", link], name="bind",
+                              stdin=subprocess.PIPE)
+    binding.wait_line(r"^public ", 30)
+    assert binding.stop() == 0
+
+    # The secret is in neither the list of processes nor any log.
+    token = link.partition("token=")[2]
+    seen = lab[PEER].run(["ps", "axww", "-o", "args"]).stdout
+    assert "culvert forward" in seen and token not in seen
+    assert token not in relay.log.read_text() and token not in client.proc.text()
+
+    stranger = lab[PEER].start([lab.build / "culvert", "bind", "--relay", relay.address(4),
+                                "--pin", relay.fingerprint], name="bind")
+    assert stranger.popen.wait(30) == UNAUTHORIZED, stranger.text()
+
+
+def test_a_user_lives_from_add_to_remove(lab, guarded, forward, targets):
+    relay = guarded()
+    host = ["--host", relay.host.addr4]
+    link = relay.user("add", "alice", *host).stdout.strip()
+    assert re.fullmatch(r"culvert://\S+\?pin=sha256:[0-9a-f]{64}&token=\S+", link)
+    assert relay.user("add", "alice", *host, check=False).returncode == 1
+    client = forward(PEER, relay, targets[TARGET], relay_at=link)
+    assert is_clean(load(lab[PEER], client.address, count=20))
+
+    # Its tunnels end with it, at once; what was issued before is invalid for good.
+    relay.user("remove", "alice")
+    relay.wait_counter("access_ended", 1)
+    assert load(lab[PEER], client.address, count=10, wait=200, first=False)["received"] == 0
+    assert client.proc.popen.wait(30) == UNAUTHORIZED, client.proc.text()
+    assert relay.user("link", "alice", *host, check=False).returncode == 1
+    assert ping(lab, link, targets).returncode == UNAUTHORIZED
+    assert drops(relay)["refused_revoked"] >= 1
+
+    again = relay.user("add", "alice", *host).stdout.strip()
+    assert ping(lab, again, targets).returncode == 0
+    assert ping(lab, link, targets).returncode == UNAUTHORIZED
+    assert [user["name"] for user in relay.user_list()] == ["default", "alice"]
+
+
+def test_an_expired_link_ends_its_tunnels(lab, guarded, forward, targets):
+    relay = guarded()
+    host = ["--host", relay.host.addr4]
+    relay.user("add", "bob", *host)
+    soon = relay.host.run(["date", "-u", "-d", "+6 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).stdout.strip()
+    link = relay.user("link", "bob", *host, "--expires", soon).stdout.strip()
+    client = forward(PEER, relay, targets[TARGET], relay_at=link)
+    assert is_clean(load(lab[PEER], client.address, count=20))
+    relay.wait_counter("access_ended", 1)
+    done = ping(lab, link, targets)
+    assert done.returncode == UNAUTHORIZED, done.stderr
+    assert drops(relay)["refused_expired"] >= 1
+    client.proc.kill()
+
+
+def test_only_listed_addresses_get_an_answer(lab, guarded, targets):
+    relay = guarded('clients = {"203.0.113.0/24"}')
+    done = ping(lab, relay.link(4), targets)
+    assert done.returncode == NO_ANSWER, done.stderr
+    counted = drops(relay)
+    assert counted["drop_client_address"] > 0
+    assert relay.ctl("status")["connections"] == relay.ctl("status")["handshaking"] == 0
+
+    relay.configure(relay.config.read_text().replace("203.0.113.0/24", f"{lab[PEER].addr4}/32"))
+    relay.reload()
+    assert ping(lab, relay.link(4), targets).returncode == 0
+
+
+def test_an_open_relay_says_so_loudly(lab, guarded, targets, start_relay):
+    relay = guarded("mode = open")
+    assert ping(lab, relay.address(4), targets, relay.fingerprint).returncode == 0
+    assert "OPEN RELAY" in relay.ctl("status")["access"]["warning"]
+    assert re.search(r"^warn open_relay ", relay.log.read_text(), re.M)
+    status = relay.host.run([lab.build / "culvertctl", "--run-dir", relay.run, "status"]).stdout
+    assert re.search(r"^WARNING +OPEN RELAY", status, re.M), status
+
+
+def test_closing_an_open_relay_ends_its_tunnels(lab, guarded, forward, targets):
+    relay = guarded("mode = open")
+    client = forward(PEER, relay, targets[TARGET])
+    assert is_clean(load(lab[PEER], client.address, count=20))
+    relay.configure(relay.config.read_text().replace("mode = open", "mode = token"))
+    relay.reload()
+    assert load(lab[PEER], client.address, count=10, wait=200, first=False)["received"] == 0
+    assert client.proc.popen.wait(30) == UNAUTHORIZED
+
+
+def test_secrets_are_readable_by_their_owner_alone(lab, guarded):
+    relay = guarded()
+    relay.user("add", "carol", "--password", text="correct horse\n")
+    assert (relay.state / "token.key").stat().st_mode & 0o777 == 0o600
+    assert relay.users.stat().st_mode & 0o777 == 0o640
+    assert "correct horse" not in relay.users.read_text()
+    assert {"name": "carol", "proof": "password", "expires": "never", "limits": ""} \
+        in relay.user_list()
