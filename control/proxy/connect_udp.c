@@ -75,6 +75,8 @@ static void free_request(struct clv_request *rq)
 		rq->next->prev = rq->prev;
 	rs->count--;
 	clv_capsule_parser_fini(&rq->capsules);
+	if (rq->grant)
+		rq->grant->account->ports -= rq->ports;
 	clv_gate_give(rs->params.config->gate, rq->grant);
 	free(rq);
 }
@@ -244,6 +246,10 @@ static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *t
 		return err;
 	}
 	tunnel->ports = clv_bound_request_ports(rq);
+	if (rq->grant) {
+		rq->ports = (uint32_t)tunnel->ports->is_held[0] + tunnel->ports->is_held[1];
+		rq->grant->account->ports += rq->ports;
+	}
 	v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr) : !tunnel->ports->is_held[0];
 	tunnel->egress = tunnel->ports->egress[v6];
 	tunnel->egress.fd = -1;
@@ -416,6 +422,13 @@ static void resolve_target(struct clv_request *rq)
 /* The client may use the relay: resolve the target if it is a name. */
 static void begin(struct clv_request *rq)
 {
+	struct clv_proxy_status why = { .error = CLV_PROXY_HTTP_REQUEST_ERROR };
+
+	why.details = clv_gate_charge(rq->rs, rq->grant, rq->wants_bound);
+	if (why.details) {
+		refuse(rq, 429, why);
+		return;
+	}
 	switch (rq->target.kind) {
 	case CLV_TARGET_ANY:
 		open_when_settings_known(rq);

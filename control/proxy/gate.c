@@ -26,17 +26,49 @@ struct clv_gate_check {
 struct clv_gate {
 	struct clv_gate_params p;
 	struct clv_gate_grant *grants[BUCKETS];
+	struct clv_gate_account *accounts[BUCKETS];
 	struct clv_gate_check *checks;
 	uint64_t renew_sec; /* when the first grant expires; 0: none does */
 };
 
 /* ---- grants ---- */
 
-static struct clv_gate_grant **bucket_of(struct clv_gate *gate, const char *name)
+static size_t bucket_of(const char *name)
 {
 	static const uint64_t seed[2] = { 0, 0 }; /* names are the operator's words */
 
-	return &gate->grants[clv_hash(seed, name, strlen(name)) % BUCKETS];
+	return clv_hash(seed, name, strlen(name)) % BUCKETS;
+}
+
+static struct clv_gate_account *take_account(struct clv_gate *gate, const char *name)
+{
+	struct clv_gate_account **bucket = &gate->accounts[bucket_of(name)], *a;
+
+	for (a = *bucket; a; a = a->next)
+		if (strcmp(a->name, name) == 0)
+			break;
+	if (!a) {
+		a = calloc(1, sizeof(*a));
+		if (!a)
+			return NULL;
+		memcpy(a->name, name, strlen(name));
+		a->next = *bucket;
+		*bucket = a;
+	}
+	a->refs++;
+	return a;
+}
+
+static void give_account(struct clv_gate *gate, struct clv_gate_account *a)
+{
+	struct clv_gate_account **at = &gate->accounts[bucket_of(a->name)];
+
+	if (--a->refs)
+		return;
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	free(a);
 }
 
 static bool is_same(const struct clv_access_grant *a, const struct clv_access_grant *b)
@@ -55,7 +87,7 @@ static void note_expiry(struct clv_gate *gate, const struct clv_access_grant *gr
 /* The grant object for a credential.  Returns NULL when out of memory. */
 static struct clv_gate_grant *take(struct clv_gate *gate, const struct clv_access_grant *access)
 {
-	struct clv_gate_grant **bucket = bucket_of(gate, access->name), *g;
+	struct clv_gate_grant **bucket = &gate->grants[bucket_of(access->name)], *g;
 
 	for (g = *bucket; g; g = g->next)
 		if (!g->is_over && is_same(&g->access, access))
@@ -64,11 +96,17 @@ static struct clv_gate_grant *take(struct clv_gate *gate, const struct clv_acces
 		g = calloc(1, sizeof(*g));
 		if (!g)
 			return NULL;
+		g->account = take_account(gate, access->name);
+		if (!g->account) {
+			free(g);
+			return NULL;
+		}
 		g->next = *bucket;
 		*bucket = g;
 	}
 	g->access = *access;
 	g->refs++;
+	g->account->tunnels++;
 	note_expiry(gate, access);
 	return g;
 }
@@ -77,13 +115,53 @@ void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant)
 {
 	struct clv_gate_grant **at;
 
-	if (!grant || --grant->refs)
+	if (!grant)
 		return;
-	at = bucket_of(gate, grant->access.name);
+	grant->account->tunnels--;
+	if (--grant->refs)
+		return;
+	at = &gate->grants[bucket_of(grant->access.name)];
 	while (*at != grant)
 		at = &(*at)->next;
 	*at = grant->next;
+	give_account(gate, grant->account);
 	free(grant);
+}
+
+/* ---- limits ---- */
+
+const char *clv_gate_charge(struct clv_requests *rs, const struct clv_gate_grant *grant,
+			    bool wants_bound)
+{
+	const uint64_t *limits = grant ? grant->access.limits.of : NULL;
+	struct clv_gate_account *account = grant ? grant->account : NULL;
+	const char *full = NULL;
+
+	if (!grant)
+		return NULL;
+	if (!rs->account && account->conns >= limits[CLV_LIMIT_CONNS])
+		full = "too many connections of this client";
+	else if (account->tunnels > limits[CLV_LIMIT_TUNNELS]) /* this one is among them */
+		full = "too many tunnels of this client";
+	else if (wants_bound && account->ports >= limits[CLV_LIMIT_PORTS])
+		full = "too many bound ports of this client";
+	if (full) {
+		clv_requests_count(rs, CLV_COUNT_REFUSED_CLIENT_LIMIT);
+	} else if (!rs->account) {
+		account->refs++;
+		account->conns++;
+		rs->account = account;
+	}
+	return full;
+}
+
+void clv_gate_discharge(struct clv_requests *rs)
+{
+	if (!rs->account)
+		return;
+	rs->account->conns--;
+	give_account(rs->params.config->gate, rs->account);
+	rs->account = NULL;
 }
 
 bool clv_gate_renew(struct clv_gate *gate, bool must)

@@ -22,9 +22,18 @@
 struct clv_gate;
 struct clv_gate_check; /* a password that is being checked */
 
+/* What all credentials of one name use at a time. */
+struct clv_gate_account {
+	char name[CLV_CLIENT_NAME_MAX + 1];
+	struct clv_gate_account *next;
+	uint32_t refs; /* of grants, and of connections that are charged */
+	uint32_t conns, tunnels, ports;
+};
+
 /* A credential in use. */
 struct clv_gate_grant {
 	struct clv_access_grant access;
+	struct clv_gate_account *account;
 	struct clv_gate_grant *next;
 	uint32_t refs;
 	bool is_over;
@@ -64,6 +73,16 @@ typedef void clv_gate_checked_fn(void *user, enum clv_access_result result,
 int clv_gate_check_start(struct clv_gate_check *check, clv_gate_checked_fn *done, void *user);
 /* The client is gone: done is not called.  check: takes. */
 void clv_gate_check_cancel(struct clv_gate_check *check);
+
+/*
+ * Charge a granted request, and its connection if that is charged to no client yet, to the client.
+ * A connection counts for the client whose credential came first on it.
+ * Returns NULL, or which limit of the credential is reached: refuse the request.
+ */
+const char *clv_gate_charge(struct clv_requests *rs, const struct clv_gate_grant *grant,
+			    bool wants_bound);
+/* The connection is gone. */
+void clv_gate_discharge(struct clv_requests *rs);
 
 /* Answer a request that is refused because of result, with a challenge where that may help. */
 void clv_gate_refuse(struct clv_requests *rs, struct clv_http_stream *s,

@@ -253,6 +253,7 @@ void clv_requests_free(struct clv_requests *rs)
 	if (!rs)
 		return;
 	clv_http_free(rs->http); /* closes every stream, and with it every request */
+	clv_gate_discharge(rs);
 	free(rs);
 }
 

@@ -44,6 +44,7 @@ struct clv_request {
 	struct clv_endpoint addrs[CLV_RESOLVE_MAX]; /* of the target; port set */
 	size_t addrs_len;
 	struct clv_gate_check *check;	/* CHECKING */
+	uint32_t ports;			/* that the client is charged for */
 	struct clv_gate_grant *grant;	/* what it rests on; NULL: nothing */
 	uint64_t resolve_token;		/* RESOLVING */
 	struct clv_ref ref;		/* OPEN */
@@ -59,9 +60,10 @@ struct clv_requests {
 	struct clv_http *http;
 	struct clv_request *first;
 	uint32_t count;
-	struct clv_bucket registrations; /* of contexts, on all tunnels */
-	uint32_t remotes;		 /* of all bound tunnels */
-	__u64 rate_full_ns;		 /* bucket of config->request_rate */
+	struct clv_bucket registrations;  /* of contexts, on all tunnels */
+	uint32_t remotes;		  /* of all bound tunnels */
+	struct clv_gate_account *account; /* the client that is charged for it; NULL: none yet */
+	__u64 rate_full_ns;		  /* bucket of config->request_rate */
 };
 
 /* A bound tunnel. */

@@ -139,6 +139,8 @@ enum clv_counter_class {
 	  "passwords refused unchecked after too many failed attempts from one source")            \
 	X(REFUSED_CHECKS, REFUSAL, "refused_password_checks",                                      \
 	  "passwords refused unchecked while too many are being checked")                          \
+	X(REFUSED_CLIENT_LIMIT, REFUSAL, "refused_client_limit",                                   \
+	  "requests refused beyond a limit of the client's credential")                            \
 	X(ACCESS_ENDED, REFUSAL, "access_ended",                                                   \
 	  "tunnels ended because their credentials expired or were revoked")                       \
 	X(REFUSED_RATE, REFUSAL, "refused_request_rate", "requests refused that came too fast")    \

@@ -47,8 +47,6 @@ static const char help[] =
 	"                    TLS certificates of this key or CA (clv1...) instead of a link\n"
 	"  --conns N, --tunnels N, --ports N\n"
 	"                    connections, tunnels and bound ports at a time\n"
-	"  --packets N, --mbit N, --bytes N\n"
-	"                    packets/s and Mbit/s in each direction; bytes in total (10G)\n"
 	"  --host HOST       name or address of the relay in the link\n"
 	"  --config FILE     configuration of the relay (default " CLV_CONFIG_FILE_DEFAULT ")\n"
 	"  --state-dir DIR   its state directory (default " CLV_STATE_DIR_DEFAULT ")\n"
@@ -128,6 +126,11 @@ static int take_option(struct arguments *a, int opt, const char *value)
 		return add_word(a, "key", value);
 	case 'a':
 		return add_word(a, "ca", value);
+	case LIMITS_FIRST + CLV_LIMIT_PACKETS:
+	case LIMITS_FIRST + CLV_LIMIT_MBIT:
+	case LIMITS_FIRST + CLV_LIMIT_BYTES:
+		/* A limit that does not hold is worse than none. */
+		return complain("this version enforces no limit of packets, mbit or bytes", "");
 	default:
 		return add_word(a,
 				clv_client_limits_name((enum clv_client_limit)(opt - LIMITS_FIRST)),
@@ -308,7 +311,7 @@ static int add(struct arguments *a)
 		return err;
 	/* A removed user's line without any word would still be that of a removed user. */
 	if (!*a->words)
-		err = add_word(a, "mbit", "unlimited");
+		err = add_word(a, "tunnels", "unlimited");
 	if (err)
 		return err;
 	has_link = !strstr(a->words, "password=") && !strstr(a->words, "key=") &&

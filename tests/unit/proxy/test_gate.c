@@ -286,6 +286,69 @@ static void a_removed_user_loses_tunnels_and_tokens(void **state)
 	assert_int_equal(count(CLV_COUNT_REFUSED_REVOKED), 1);
 }
 
+static const char *limited(const char *name, const char *limits)
+{
+	static char text[CLV_BEARER_TEXT_MAX + 8] = "Bearer ";
+	struct clv_bearer b = { .issued_sec = WALL };
+	const char *why;
+
+	strcpy(b.name, name);
+	assert_int_equal(clv_client_limits_parse(limits, strlen(limits), &b.limits, &why), 0);
+	assert_int_equal(clv_bearer_make(key, &b, text + 7), 0);
+	return text;
+}
+
+/* A hog and a bystander on one connection: the limit is the hog's alone. */
+static void tunnels_are_limited_for_each_client(void **state)
+{
+	(void)state;
+	ask_with("proxy-authorization", limited("hog", "tunnels=1"));
+	assert_int_equal(t.f->answer.status, 200);
+	ask_with("proxy-authorization", limited("hog", "tunnels=1"));
+	assert_int_equal(t.f->answer.status, 429);
+	assert_non_null(strstr(t.f->answer.proxy_status, "too many tunnels of this client"));
+	assert_int_equal(count(CLV_COUNT_REFUSED_CLIENT_LIMIT), 1);
+	ask_with("proxy-authorization", limited("bystander", "tunnels=1"));
+	assert_int_equal(t.f->answer.status, 200);
+	clv_http_abort(t.f->stream, CLV_H3_REQUEST_CANCELLED);
+	pipe_run(&t.f->pipe);
+	ask_with("proxy-authorization", limited("bystander", "tunnels=1"));
+	assert_int_equal(t.f->answer.status, 200);
+}
+
+static void ask_bound_with(const char *value)
+{
+	struct fields fs = connect_udp(UDP "*/*/");
+
+	fields_add(&fs, "connect-udp-bind", "?1");
+	fields_add(&fs, "proxy-authorization", value);
+	request_send(t.f, &fs);
+}
+
+static void bound_ports_are_limited_and_come_back(void **state)
+{
+	(void)state;
+	ask_bound_with(limited("hog", "ports=0"));
+	assert_int_equal(t.f->answer.status, 429);
+	ask_bound_with(limited("bystander", "ports=1"));
+	assert_int_equal(t.f->answer.status, 200);
+	ask_bound_with(limited("bystander", "ports=1"));
+	assert_int_equal(t.f->answer.status, 429);
+	assert_int_equal(count(CLV_COUNT_REFUSED_CLIENT_LIMIT), 2);
+	ask_with("proxy-authorization", limited("hog", "ports=0"));
+	assert_int_equal(t.f->answer.status, 200);
+}
+
+static void a_client_without_connections_is_refused(void **state)
+{
+	(void)state;
+	ask_with("proxy-authorization", limited("hog", "conns=0"));
+	assert_int_equal(t.f->answer.status, 429);
+	ask_with("proxy-authorization", limited("bystander", "conns=1"));
+	ask_with("proxy-authorization", limited("bystander", "conns=1"));
+	assert_int_equal(t.f->answer.status, 200);
+}
+
 static void an_open_relay_ignores_credentials_until_it_is_closed(void **state)
 {
 	(void)state;
@@ -339,6 +402,9 @@ int main(void)
 		GATE_CASE(a_second_check_of_one_source_has_to_wait),
 		GATE_CASE(an_expired_token_ends_its_tunnels_only),
 		GATE_CASE(a_removed_user_loses_tunnels_and_tokens),
+		GATE_CASE(tunnels_are_limited_for_each_client),
+		GATE_CASE(bound_ports_are_limited_and_come_back),
+		GATE_CASE(a_client_without_connections_is_refused),
 		GATE_CASE(an_open_relay_ignores_credentials_until_it_is_closed),
 		GATE_CASE(where_certificates_are_required_no_field_is_asked_for),
 		GATE_CASE(a_client_outside_of_the_list_is_refused),
