@@ -85,6 +85,10 @@ CULVERT_CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -
 CULVERT_LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 
+# No clock can be right that is before the day of the source: then no certificates are made.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+$(OUT)/obj/control/tls/certs.o: private OWN_FLAGS := -DCLV_BUILD_TIME=$(SOURCE_DATE_EPOCH)
+
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
 WRAP_HKDF := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract
 CULVERT_LDFLAGS += $(WRAP_HKDF)
@@ -160,7 +164,7 @@ $(OUT)/.flags: FORCE
 $(OBJ)/%.o: %.c $(OUT)/.flags $(DEPS_STAMPS) | packages-present $(SKELETONS)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(COMPILE) -c -o $@ $<
+	$(Q)$(COMPILE) $(OWN_FLAGS) -c -o $@ $<
 
 # What libraries consist of is a prerequisite, so that a source taken away leaves them.
 MEMBERS = $(PARTS_OBJS) $(foreach s,$(SUITES),$($(s)_helpers))

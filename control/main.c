@@ -8,6 +8,7 @@
 #include "control/daemon/daemon.h"
 #include "control/daemon/host_ops.h"
 #include "control/daemon/interfaces.h"
+#include "control/daemon/keeper.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/loop.h"
 #include "control/daemon/process.h"
@@ -230,6 +231,7 @@ static int start(struct clv_daemon *daemon)
 		clv_process_raise_limits(daemon);
 	err = err ? err : open_routes(daemon);
 	err = err ? err : clv_certificates_open(daemon);
+	err = err ? err : clv_keeper_open(daemon);
 	err = err ? err : clv_credentials_open(daemon);
 	err = err ? err : clv_interfaces_open(daemon);
 	err = err ? err : clv_listeners_open(daemon);
@@ -262,6 +264,7 @@ static void stop(struct clv_daemon *daemon)
 	clv_credentials_close(daemon);
 	clv_certificates_close(daemon);
 	clv_loop_close(daemon);
+	clv_keeper_close(daemon);
 	clv_icmp_close(daemon->icmp);
 	clv_egress_close(daemon->egress);
 	clv_routes_close(daemon->routes);

@@ -64,6 +64,22 @@ static void write_counters(FILE *out, const struct clv_daemon *daemon)
 	}
 }
 
+/* ---- certificates ---- */
+
+static void write_certificates(FILE *out, const struct clv_daemon *daemon)
+{
+	size_t i;
+
+	begin(out, "certificate_not_after_seconds", "gauge",
+	      "when a listener's certificate chain expires, in seconds since 1970");
+	for (i = 0; i < daemon->config.listeners_len; i++)
+		if (daemon->listeners[i].tls)
+			fprintf(out,
+				"culvert_certificate_not_after_seconds{listener=\"%s\"} %lld\n",
+				daemon->config.listeners[i].name,
+				(long long)daemon->listeners[i].identity.not_after);
+}
+
 /* ---- XDP ---- */
 
 static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
@@ -211,6 +227,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	write_modes(out, daemon);
 	write_counters(out, daemon);
 	write_xdp(out, daemon);
+	write_certificates(out, daemon);
 	write_sockets(out, daemon);
 }
 

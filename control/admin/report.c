@@ -104,11 +104,12 @@ static json_t *from_listeners(const struct clv_daemon *daemon)
 		for (k = 0; k < 32; k++)
 			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
 		json_array_append_new(array,
-				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s}", "name", config->name,
-						"port", config->port, "profile",
+				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I}", "name",
+						config->name, "port", config->port, "profile",
 						clv_profile_name((enum clv_profile)config->profile),
 						"address", config->address, "families",
-						clv_listeners_families(l), "ca_sha256", hex));
+						clv_listeners_families(l), "ca_sha256", hex,
+						"not_after", (json_int_t)l->identity.not_after));
 	}
 	return array;
 }

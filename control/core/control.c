@@ -230,6 +230,12 @@ void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdic
 	}
 }
 
+void clv_control_set_tls(struct clv_control *c, size_t listener, struct clv_tls_context *tls)
+{
+	if (listener < c->p.listeners_len)
+		c->listeners[listener].tls = tls;
+}
+
 int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
 			struct clv_session **out)
 {

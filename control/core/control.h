@@ -34,7 +34,7 @@ enum {
 /* One address and port clients reach us on, and the profile they meet there. */
 struct clv_control_listener {
 	uint16_t port;		     /* host order; the local port of a packet picks the listener */
-	struct clv_tls_context *tls; /* borrows */
+	struct clv_tls_context *tls; /* borrows; NULL: none are accepted yet */
 	enum clv_profile profile;
 	uint8_t addr[16]; /* and its local address does, unless this is :: */
 };
@@ -145,6 +145,9 @@ struct clv_control_connect {
  */
 int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
 			struct clv_session **out);
+
+/* Accept a listener's new connections with tls from now on; tls as in clv_control_listener. */
+void clv_control_set_tls(struct clv_control *c, size_t listener, struct clv_tls_context *tls);
 
 /* Receive datagrams of local applications on fd, from anyone.  fd: lends until stopped. */
 void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local);

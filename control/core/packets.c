@@ -168,7 +168,7 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		return;
 	}
 	l = listener_of(c, rx);
-	if (!l) {
+	if (!l || !l->tls) {
 		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
 		return;
 	}

@@ -2,13 +2,97 @@
 #include "control/daemon/certificates.h"
 
 #include "control/tls/certgen.h"
+#include "control/tls/certs.h"
+#include "control/tls/pem.h"
 #include "control/tls/tls.h"
 #include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	DATE_TEXT_MAX = 32,
+	DAY_SEC = 86400,
+};
+
+/* ---- dates ---- */
+
+static const char *date_text(time_t date, char text[static DATE_TEXT_MAX])
+{
+	struct tm tm;
+
+	gmtime_r(&date, &tm);
+	strftime(text, DATE_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return text;
+}
+
+static enum clv_certificate_dates judge_dates(const struct clv_tls_identity *identity, time_t now)
+{
+	const time_t life = identity->not_after - identity->not_before;
+
+	if (now < identity->not_before)
+		return CLV_DATES_NOT_YET;
+	if (now >= identity->not_after)
+		return CLV_DATES_EXPIRED;
+	return identity->not_after - now < life / 10 ? CLV_DATES_SOON : CLV_DATES_GOOD;
+}
+
+static void log_dates(const struct clv_daemon *daemon, size_t index, time_t now)
+{
+	static const struct {
+		enum clv_log_level level;
+		const char *event, *hint;
+	} texts[] = {
+		[CLV_DATES_SOON] = { CLV_LOG_WARN, "certificate_ends_soon",
+				     "renew it, then reload" },
+		[CLV_DATES_EXPIRED] = { CLV_LOG_ERROR, "certificate_expired",
+					"no client trusts it: renew it, then reload" },
+		[CLV_DATES_NOT_YET] = { CLV_LOG_ERROR, "certificate_not_yet_valid",
+					"no client trusts it, unless the clock here is wrong" },
+	};
+	const struct clv_daemon_listener *l = &daemon->listeners[index];
+	char before[DATE_TEXT_MAX], after[DATE_TEXT_MAX], today[DATE_TEXT_MAX];
+
+	if (l->dates == CLV_DATES_GOOD)
+		return;
+	clv_log(texts[l->dates].level, texts[l->dates].event,
+		"listener=%s not_before=%s not_after=%s clock=%s hint=\"%s\"",
+		daemon->config.listeners[index].name, date_text(l->identity.not_before, before),
+		date_text(l->identity.not_after, after), date_text(now, today),
+		texts[l->dates].hint);
+}
+
+bool clv_certificates_watch(struct clv_daemon *daemon, size_t index, uint64_t now_ns)
+{
+	struct clv_daemon_listener *l = &daemon->listeners[index];
+	bool is_own = !*daemon->config.listeners[index].cert_file;
+	time_t now = time(NULL);
+	enum clv_certificate_dates dates;
+
+	if (!l->tls)
+		return is_own;
+	dates = judge_dates(&l->identity, now);
+	if (dates != l->dates || now_ns - l->dates_seen_ns >= DAY_SEC * CLV_SEC) {
+		l->dates = dates;
+		l->dates_seen_ns = now_ns;
+		log_dates(daemon, index, now);
+	}
+	return is_own &&
+	       (dates == CLV_DATES_NOT_YET ||
+		l->identity.not_after - now < (l->identity.not_after - l->identity.not_before) / 3);
+}
 
 int clv_certificates_check(struct clv_daemon *daemon)
 {
+	char before[DATE_TEXT_MAX], after[DATE_TEXT_MAX];
+	struct clv_tls_identity identity;
+	enum clv_certificate_dates dates;
 	struct clv_tls_context *tls;
 	size_t i;
 	int err;
@@ -26,10 +110,22 @@ int clv_certificates_check(struct clv_daemon *daemon)
 		err = clv_tls_server_context(&params, &tls, daemon->error, sizeof(daemon->error));
 		if (err)
 			return err;
+		clv_tls_server_identity(tls, &identity);
 		clv_tls_context_free(tls);
+		dates = judge_dates(&identity, time(NULL));
+		if (dates != CLV_DATES_EXPIRED && dates != CLV_DATES_NOT_YET)
+			continue;
+		snprintf(daemon->error, sizeof(daemon->error),
+			 "%s: %s: valid from %s to %s (a date, not the signature)", l->cert_file,
+			 dates == CLV_DATES_EXPIRED ? "has expired" : "is not valid yet",
+			 date_text(identity.not_before, before),
+			 date_text(identity.not_after, after));
+		return CLV_ETLS;
 	}
 	return 0;
 }
+
+/* ---- reading ---- */
 
 /* Make a certificate for the names under which clients may know this relay. */
 static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
@@ -53,48 +149,118 @@ static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
 				sizeof(daemon->error));
 }
 
-static void print_fingerprint(enum clv_profile profile, const uint8_t sha256[static 32])
+static int read_file(struct clv_daemon *daemon, const char *path, char **text)
+{
+	size_t len;
+
+	return clv_daemon_fail(daemon, clv_pem_read(path, text, &len), path);
+}
+
+int clv_certificates_read(struct clv_daemon *daemon, size_t index, struct clv_certificate *out)
+{
+	const struct clv_config_listener *config = &daemon->config.listeners[index];
+	struct clv_daemon_listener *l = &daemon->listeners[index];
+	const char *cert_file = config->cert_file, *key_file = config->key_file;
+	int err = 0;
+
+	*out = (struct clv_certificate){ 0 };
+	if (!*cert_file) {
+		err = make_certificate(daemon, (enum clv_profile)config->profile, &l->certs);
+		cert_file = l->certs.cert_file;
+		key_file = l->certs.key_file;
+	}
+	err = err ? err : read_file(daemon, cert_file, &out->cert_pem);
+	err = err ? err : read_file(daemon, key_file, &out->key_pem);
+	if (err)
+		clv_certificates_free(out);
+	return err;
+}
+
+void clv_certificates_free(struct clv_certificate *c)
+{
+	free(c->cert_pem);
+	clv_certgen_free_key(c->key_pem);
+	*c = (struct clv_certificate){ 0 };
+}
+
+/* ---- serving ---- */
+
+int clv_certificates_install(struct clv_daemon *daemon, size_t index,
+			     const struct clv_certificate *c)
+{
+	const struct clv_config_listener *config = &daemon->config.listeners[index];
+	struct clv_daemon_listener *l = &daemon->listeners[index];
+	bool is_own = !*config->cert_file;
+	const struct clv_tls_server_params params = {
+		.profile = (enum clv_profile)config->profile,
+		.cert_file = is_own ? "own certificate" : config->cert_file,
+		.key_file = is_own ? "its key" : config->key_file,
+		.cert_pem = c->cert_pem,
+		.key_pem = c->key_pem,
+	};
+	struct clv_tls_context *old = l->tls;
+	int err;
+
+	err = clv_tls_server_context(&params, &l->tls, daemon->error, sizeof(daemon->error));
+	if (err) {
+		l->tls = old;
+		return err;
+	}
+	clv_tls_server_identity(l->tls, &l->identity);
+	if (daemon->control)
+		clv_control_set_tls(daemon->control, index, l->tls);
+	clv_tls_context_free(old);
+	l->dates = judge_dates(&l->identity, time(NULL));
+	l->dates_seen_ns = clv_clock_now_ns();
+	log_dates(daemon, index, time(NULL));
+	return 0;
+}
+
+static void print_fingerprint(enum clv_profile profile, const char *what,
+			      const uint8_t sha256[static 32])
 {
 	size_t i;
 
-	printf("%sca fingerprint: sha256:", profile == CLV_PROFILE_HYBRID ? "hybrid " : "");
+	printf("%s%s: sha256:", profile == CLV_PROFILE_HYBRID ? "hybrid " : "", what);
 	for (i = 0; i < 32; i++)
 		printf("%02x", sha256[i]);
 	printf("\n");
 	fflush(stdout);
 }
 
+static int open_certificate(struct clv_daemon *daemon, size_t index)
+{
+	const struct clv_config_listener *config = &daemon->config.listeners[index];
+	struct clv_daemon_listener *l = &daemon->listeners[index];
+	struct clv_certificate c;
+	int err = clv_certificates_read(daemon, index, &c);
+
+	if (err == -EAGAIN) {
+		clv_log(CLV_LOG_ERROR, "no_certificate_yet", "listener=%s because=\"%s\"",
+			config->name, daemon->error);
+		return 0;
+	}
+	if (!err)
+		err = clv_certificates_install(daemon, index, &c);
+	if (!err && *config->cert_file)
+		err = clv_daemon_fail(daemon,
+				      clv_certs_fingerprint(config->cert_file, l->certs.ca_sha256),
+				      config->cert_file);
+	clv_certificates_free(&c);
+	if (!err)
+		print_fingerprint((enum clv_profile)config->profile, "ca fingerprint",
+				  l->certs.ca_sha256);
+	return err;
+}
+
 int clv_certificates_open(struct clv_daemon *daemon)
 {
 	size_t i;
-	int err;
+	int err = 0;
 
-	for (i = 0; i < daemon->config.listeners_len; i++) {
-		const struct clv_config_listener *config = &daemon->config.listeners[i];
-		enum clv_profile profile = (enum clv_profile)config->profile;
-		struct clv_daemon_listener *l = &daemon->listeners[i];
-		struct clv_tls_server_params params = { .profile = profile };
-
-		if (*config->cert_file) {
-			params.cert_file = config->cert_file;
-			params.key_file = config->key_file;
-			err = clv_certs_fingerprint(config->cert_file, l->certs.ca_sha256);
-			if (err)
-				return clv_daemon_fail(daemon, err, config->cert_file);
-		} else {
-			err = make_certificate(daemon, profile, &l->certs);
-			if (err)
-				return err;
-			params.cert_file = l->certs.cert_file;
-			params.key_file = l->certs.key_file;
-		}
-		err = clv_tls_server_context(&params, &l->tls, daemon->error,
-					     sizeof(daemon->error));
-		if (err)
-			return err;
-		print_fingerprint(profile, l->certs.ca_sha256);
-	}
-	return 0;
+	for (i = 0; i < daemon->config.listeners_len && !err; i++)
+		err = open_certificate(daemon, i);
+	return err;
 }
 
 void clv_certificates_close(struct clv_daemon *daemon)

@@ -4,6 +4,7 @@
  *
  *   certificates.c  certificate and TLS context of each listener
  *   credentials.c   who may use the relay: key of the tokens, users file, list of clients
+ *   keeper.c        a process that still may read certificates, after the drop of privileges
  *   interfaces.c    the interfaces to serve, at start and later
  *   datapath.c      the datapath mode of each interface, AF_XDP sockets
  *   listeners.c     kernel sockets of the listeners
@@ -41,6 +42,7 @@
 #include "control/host/resolve.h"
 #include "control/host/routes.h"
 #include "control/tls/certs.h"
+#include "control/tls/tls.h"
 #include "control/xdp/bpf.h"
 #include "control/xdp/maps.h"
 #include "datapath/base/mailbox.h"
@@ -49,6 +51,7 @@
 #include "datapath/worker/worker.h"
 
 struct clv_ctl;
+struct clv_keeper;
 struct clv_metrics_http;
 
 /* Who may use the relay. */
@@ -84,12 +87,24 @@ struct clv_interface {
 		[CLV_REASON_MAX]; /* reason for leaving this mode; "": it was not left */
 };
 
+/* What the clock says of a certificate. */
+enum clv_certificate_dates {
+	CLV_DATES_GOOD,
+	CLV_DATES_SOON, /* less than a tenth of its life is left */
+	CLV_DATES_EXPIRED,
+	CLV_DATES_NOT_YET,
+};
+
 struct clv_daemon_listener {
 	struct clv_endpoint local;	/* what the sockets are bound to */
 	int socks[1 + CLV_WORKERS_MAX]; /* control's, then the workers' */
 	struct clv_steer *steer;
-	struct clv_tls_context *tls;
-	struct clv_certs certs;
+	struct clv_tls_context *tls; /* NULL: no certificate before the clock is set */
+	struct clv_certs certs;	     /* own ones' */
+	struct clv_tls_identity identity;
+	enum clv_certificate_dates dates; /* as logged last, at */
+	uint64_t dates_seen_ns;
+	uint64_t asked_ns; /* the keeper, to renew it; 0: not yet */
 };
 
 struct clv_worker_thread {
@@ -161,6 +176,7 @@ struct clv_daemon {
 	struct clv_proxy *proxy;
 	struct clv_control *control;
 	struct clv_loop loop;
+	struct clv_keeper *keeper;
 	struct clv_ctl *ctl;
 	struct clv_metrics_http *metrics;
 	struct clv_notify notify;

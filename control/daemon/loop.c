@@ -3,6 +3,7 @@
 
 #include "control/daemon/credentials.h"
 #include "control/daemon/interfaces.h"
+#include "control/daemon/keeper.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/threads.h"
 #include "datapath/base/clock.h"
@@ -193,6 +194,7 @@ static void on_tick(uv_timer_t *timer)
 	}
 	take_changes(daemon, changes);
 	clv_proxy_renew_access(daemon->proxy, false);
+	clv_keeper_tick(daemon, now_ns);
 	if (clv_threads_check(daemon))
 		clv_notify_alive(&daemon->notify, now_ns);
 }
@@ -297,6 +299,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 	daemon->config.nat64 = config.nat64;
 	config.nat64 = list;
 	clv_config_fini(&config);
+	clv_keeper_reload(daemon);
 	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
 }
 
@@ -351,6 +354,7 @@ static void start_handles(struct clv_daemon *daemon)
 	uv_poll_start(&l->port, UV_READABLE, on_port);
 	uv_poll_start(&l->wake, UV_READABLE, on_wake);
 	uv_poll_start(&l->routes, UV_READABLE, on_routes);
+	clv_keeper_start(daemon);
 	start_icmp(daemon, &l->icmp4, 4);
 	start_icmp(daemon, &l->icmp6, 6);
 	uv_prepare_start(&l->prepare, on_prepare);

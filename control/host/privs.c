@@ -133,6 +133,40 @@ static void describe(struct clv_privs *privs)
 	free(list);
 }
 
+static int allow_no_new(char *error, size_t error_len)
+{
+	int err;
+
+	if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return 0;
+	err = -errno;
+	snprintf(error, error_len, "no_new_privs: %s", clv_strerror(err));
+	return err;
+}
+
+int clv_privs_keep_files(char *error, size_t error_len)
+{
+	static const unsigned files[] = { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH };
+	const struct clv_privs same_user = { .is_change = false };
+	bool has[sizeof(files) / sizeof(files[0])];
+	size_t i;
+	int err;
+
+	capng_get_caps_process();
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		has[i] = capng_have_capability(CAPNG_PERMITTED, files[i]);
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (has[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, files[i]);
+	err = apply(&same_user);
+	if (err) {
+		snprintf(error, error_len, "capabilities cannot be dropped (libcap-ng %d)", err);
+		return -EPERM;
+	}
+	return allow_no_new(error, error_len);
+}
+
 int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t error_len)
 {
 	int err;
@@ -143,11 +177,9 @@ int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t 
 		snprintf(error, error_len, "capabilities cannot be dropped (libcap-ng %d)", err);
 		return -EPERM;
 	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
-		err = -errno;
-		snprintf(error, error_len, "no_new_privs: %s", clv_strerror(err));
+	err = allow_no_new(error, error_len);
+	if (err)
 		return err;
-	}
 #if defined(__SANITIZE_ADDRESS__)
 	/*
 	 * Changing the user makes a process undumpable, and the leak checker must trace it at exit.

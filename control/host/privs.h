@@ -48,4 +48,10 @@ int clv_privs_own(const struct clv_privs *privs, const char *directory);
  */
 int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t error_len);
 
+/*
+ * Keep this user, and of the capabilities only what opens files of any owner.
+ * Returns as clv_privs_drop.
+ */
+int clv_privs_keep_files(char *error, size_t error_len);
+
 #endif

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -95,11 +96,9 @@ static const int allowed[] = {
 	SCMP_SYS(umask),
 	/* memory */
 	SCMP_SYS(brk),
-	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
 	SCMP_SYS(mremap),
 	SCMP_SYS(madvise),
-	SCMP_SYS(mprotect),
 	SCMP_SYS(mlock),
 	SCMP_SYS(munlock),
 	SCMP_SYS(mbind),
@@ -148,6 +147,24 @@ static const int allowed[] = {
 	SCMP_SYS(sysinfo),
 	SCMP_SYS(uname),
 	SCMP_SYS(capget),
+};
+
+/* Of the keeper: files, memory, time, and nothing else. */
+static const int allowed_to_keeper[] = {
+	SCMP_SYS(read),		  SCMP_SYS(write),	  SCMP_SYS(open),
+	SCMP_SYS(openat),	  SCMP_SYS(lseek),	  SCMP_SYS(close),
+	SCMP_SYS(fstat),	  SCMP_SYS(newfstatat),	  SCMP_SYS(stat),
+	SCMP_SYS(statx),	  SCMP_SYS(access),	  SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2),	  SCMP_SYS(chmod),	  SCMP_SYS(fchmod),
+	SCMP_SYS(fsync),	  SCMP_SYS(rename),	  SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),	  SCMP_SYS(unlink),	  SCMP_SYS(unlinkat),
+	SCMP_SYS(mkdir),	  SCMP_SYS(mkdirat),	  SCMP_SYS(brk),
+	SCMP_SYS(munmap),	  SCMP_SYS(mremap),	  SCMP_SYS(madvise),
+	SCMP_SYS(futex),	  SCMP_SYS(getpid),	  SCMP_SYS(gettid),
+	SCMP_SYS(tgkill),	  SCMP_SYS(sched_yield),  SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
+	SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday), SCMP_SYS(time),
+	SCMP_SYS(getrandom),	  SCMP_SYS(exit),	  SCMP_SYS(exit_group),
 };
 
 /* Reading and writing maps, and attaching to an interface, but not loading programs. */
@@ -235,19 +252,48 @@ static int allow_masked(scmp_filter_ctx filter, int call, unsigned arg, uint64_t
 #define ALLOW_VALUES(filter, call, arg, values)                                                    \
 	allow_values(filter, SCMP_SYS(call), arg, values, sizeof(values) / sizeof(values[0]))
 
-static int add_rules(scmp_filter_ctx filter)
+/* Flags of open that read and nothing else; O_TMPFILE without O_DIRECTORY, which it contains. */
+#define OPEN_MASK (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
+
+static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
 {
 	size_t i;
 	int err = 0;
 
-	for (i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !err; i++)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (i = 0; i < n && !err; i++)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return err;
+}
+
+/* Memory, but never with code in it. */
+static int allow_data(scmp_filter_ctx filter)
+{
+	int err = allow_masked(filter, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
+
+	return err ? err : allow_masked(filter, SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
+}
+
+static int add_keeper_rules(scmp_filter_ctx filter)
+{
+	static const uint64_t names_only[] = { PR_SET_VMA };
+	int err = allow_all(filter, allowed_to_keeper,
+			    sizeof(allowed_to_keeper) / sizeof(allowed_to_keeper[0]));
+
+	err = err ? err : ALLOW_VALUES(filter, prctl, 0, names_only);
+	return err ? err : allow_data(filter);
+}
+
+static int add_rules(scmp_filter_ctx filter)
+{
+	int err = allow_all(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
+
+	err = err ? err : allow_data(filter);
 	err = err ? err : ALLOW_VALUES(filter, bpf, 0, bpf_commands);
 	err = err ? err : ALLOW_VALUES(filter, prctl, 0, prctls);
 	err = err ? err : ALLOW_VALUES(filter, socket, 0, families);
 	err = err ? err : ALLOW_VALUES(filter, ioctl, 1, ioctls);
-	err = err ? err : allow_masked(filter, SCMP_SYS(open), 1, O_ACCMODE, O_RDONLY);
-	err = err ? err : allow_masked(filter, SCMP_SYS(openat), 2, O_ACCMODE, O_RDONLY);
+	err = err ? err : allow_masked(filter, SCMP_SYS(open), 1, OPEN_MASK, O_RDONLY);
+	err = err ? err : allow_masked(filter, SCMP_SYS(openat), 2, OPEN_MASK, O_RDONLY);
 	/*
 	 * Threads.  A filter cannot read clone3's flags, which are in memory, but glibc falls back
 	 * to clone when clone3 fails with ENOSYS.
@@ -257,7 +303,7 @@ static int add_rules(scmp_filter_ctx filter)
 	return err;
 }
 
-static int load(void)
+static int load(int (*add)(scmp_filter_ctx filter))
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	int err;
@@ -268,7 +314,7 @@ static int load(void)
 			       2); /* a binary tree: calls are frequent */
 	if (err)
 		err = 0; /* an older library has only the slower list */
-	err = err ? err : add_rules(filter);
+	err = err ? err : add(filter);
 	err = err ? err : seccomp_load(filter);
 	seccomp_release(filter);
 	return err;
@@ -280,7 +326,7 @@ static const bool is_sanitized = true;
 static const bool is_sanitized = false;
 #endif
 
-int clv_sandbox_close(char *error, size_t error_len)
+static int close_in(int (*add)(scmp_filter_ctx filter), char *error, size_t error_len)
 {
 	int err;
 
@@ -289,8 +335,18 @@ int clv_sandbox_close(char *error, size_t error_len)
 		return -EOPNOTSUPP;
 	}
 	err = catch_violations();
-	err = err ? err : load();
+	err = err ? err : load(add);
 	if (err)
 		snprintf(error, error_len, "seccomp: %s", clv_strerror(err));
 	return err;
+}
+
+int clv_sandbox_close(char *error, size_t error_len)
+{
+	return close_in(add_rules, error, error_len);
+}
+
+int clv_sandbox_close_keeper(char *error, size_t error_len)
+{
+	return close_in(add_keeper_rules, error, error_len);
 }

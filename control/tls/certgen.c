@@ -9,6 +9,7 @@
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/sha256.h>
 #include <wolfssl/wolfcrypt/wc_mldsa.h>
 
 #include <arpa/inet.h>
@@ -22,6 +23,7 @@ enum {
 	SERIAL_LEN = 16,
 	DNS_NAME_MAX = 253,
 	DER_MAX = 32768, /* more than a leaf with an ML-DSA-65 key and the most names */
+	SPKI_MAX = 4096, /* SubjectPublicKeyInfo: 1,974 bytes with an ML-DSA-65 key */
 	P256_KEY_LEN = 32,
 	GENERAL_NAME_DNS = 0x82,
 	GENERAL_NAME_IP = 0x87,
@@ -106,6 +108,32 @@ static int key_parse(struct key *key, const char *pem)
 	return err ? CLV_ESYNTAX : 0;
 }
 
+/*
+ * Read a key file of ours whole: the public key stands behind the private one, which does not
+ * contain it.  Returns 0 or CLV_ESYNTAX.
+ */
+static int key_parse_both(struct key *key, const char *pem)
+{
+	const char *public_pem = strstr(pem, "-----BEGIN PUBLIC KEY-----");
+	DerBuffer *der = NULL;
+	word32 index = 0;
+	int err = key_parse(key, pem);
+
+	if (err || !public_pem ||
+	    wc_PemToDer((const unsigned char *)public_pem, (long)strlen(public_pem), PUBLICKEY_TYPE,
+			&der, NULL, NULL, NULL)) {
+		wc_FreeDer(&der);
+		return CLV_ESYNTAX;
+	}
+	/* The library derives that of an ECDSA key. */
+	if (key->type == ML_DSA_65_TYPE)
+		err = wc_MlDsaKey_PublicKeyDecode(&key->mldsa, der->buffer, der->length, &index);
+	else if (key->ecc.type == ECC_PRIVATEKEY_ONLY)
+		err = wc_ecc_make_pub(&key->ecc, NULL);
+	wc_FreeDer(&der);
+	return err ? CLV_ESYNTAX : 0;
+}
+
 /* Returns a zero-terminated PEM text, or NULL. */
 static char *to_pem(const uint8_t *der, size_t len, int type)
 {
@@ -122,7 +150,32 @@ static char *to_pem(const uint8_t *der, size_t len, int type)
 	return pem;
 }
 
-/* Write the private key as PKCS #8, which other tools read. */
+/* Write the SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).  Returns its length, or 0. */
+static size_t put_spki(struct key *key, uint8_t out[static SPKI_MAX])
+{
+	int len = key->type == ML_DSA_65_TYPE
+			  ? wc_MlDsaKey_PublicKeyToDer(&key->mldsa, out, SPKI_MAX, 1)
+			  : wc_EccPublicKeyToDer(&key->ecc, out, SPKI_MAX, 1);
+
+	return len > 0 ? (size_t)len : 0;
+}
+
+/* Append the public key to the text of the private one, and free that.  Returns NULL on failure. */
+static char *append_public(struct key *key, char *private_pem)
+{
+	uint8_t spki[SPKI_MAX];
+	char *public_pem, *both = NULL;
+	size_t len = put_spki(key, spki);
+
+	public_pem = len ? to_pem(spki, len, PUBLICKEY_TYPE) : NULL;
+	if (private_pem && public_pem && asprintf(&both, "%s%s", private_pem, public_pem) < 0)
+		both = NULL;
+	clv_certgen_free_key(private_pem);
+	free(public_pem);
+	return both;
+}
+
+/* Write the private key as PKCS #8, which other tools read, and the public key after it. */
 static char *key_to_pem(struct key *key)
 {
 	uint8_t der[8192];
@@ -140,7 +193,7 @@ static char *key_to_pem(struct key *key)
 	if (len > 0)
 		pem = to_pem(der, (size_t)len, PKCS8_PRIVATEKEY_TYPE);
 	explicit_bzero(der, sizeof(der));
-	return pem;
+	return append_public(key, pem);
 }
 
 /* RFC 5280 section 4.1.2.2: positive and unique; a random number is. */
@@ -348,8 +401,8 @@ free_parts:
 }
 
 int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
-		     const char *ca_key_pem, const char *const *names, size_t names_len,
-		     struct clv_certgen *out)
+		     const char *ca_key_pem, const char *key_pem, const char *const *names,
+		     size_t names_len, struct clv_certgen *out)
 {
 	struct key *key = key_new(profile), *signer = key_new(profile);
 	Cert *cert = malloc(sizeof(*cert));
@@ -364,7 +417,7 @@ int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 	err = CLV_ETLS;
 	if (wc_InitRng(&rng) != 0)
 		goto free_parts;
-	err = key_make(key, &rng);
+	err = key_pem ? key_parse_both(key, key_pem) : key_make(key, &rng);
 	if (!err)
 		err = fill_leaf(cert, key, ca_cert, names, names_len, &rng);
 	if (!err)
@@ -375,6 +428,43 @@ free_parts:
 	key_free(signer);
 	key_free(key);
 	return err;
+}
+
+int clv_certgen_key(enum clv_profile profile, char **key_pem)
+{
+	struct key *key = key_new(profile);
+	WC_RNG rng;
+	int err;
+
+	if (!key)
+		return -ENOMEM;
+	err = wc_InitRng(&rng) ? CLV_ETLS : 0;
+	if (!err) {
+		err = key_make(key, &rng);
+		wc_FreeRng(&rng);
+	}
+	*key_pem = err ? NULL : key_to_pem(key);
+	key_free(key);
+	return err ? err : *key_pem ? 0 : CLV_ETLS;
+}
+
+int clv_certgen_key_pin(enum clv_profile profile, const char *key_pem, uint8_t out[static 32])
+{
+	struct key *key = key_new(profile);
+	uint8_t spki[SPKI_MAX];
+	size_t len = 0;
+	int err;
+
+	if (!key)
+		return -ENOMEM;
+	err = key_parse_both(key, key_pem);
+	if (!err)
+		len = put_spki(key, spki);
+	key_free(key);
+	if (err || !len)
+		return CLV_ESYNTAX;
+	wc_Sha256Hash(spki, (word32)len, out);
+	return 0;
 }
 
 void clv_certgen_free_key(char *key_pem)

@@ -17,6 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef CLV_BUILD_TIME
+#define CLV_BUILD_TIME 0 /* seconds since 1970; no clock can be right that is before it */
+#endif
+
 enum {
 	PATH_LEN = sizeof(((struct clv_certs *)0)->cert_file),
 	KEY_MODE = 0600,
@@ -246,6 +250,11 @@ static int make_ca(const struct store *st)
 	return err;
 }
 
+static bool is_clock_early(void)
+{
+	return wc_Time(NULL) < (time_t)CLV_BUILD_TIME;
+}
+
 /* Load the CA's certificate; generate the CA if there is none. */
 static int get_ca(const struct store *st, struct clv_pem_file *ca)
 {
@@ -258,11 +267,15 @@ static int get_ca(const struct store *st, struct clv_pem_file *ca)
 		err = load_certs(st, st->ca_cert, ca, &facts);
 	if (err)
 		return err;
-	if (facts.is_ca && facts.not_after > wc_Time(NULL))
+	if (facts.is_ca && facts.not_after > wc_Time(NULL) &&
+	    (is_clock_early() || facts.not_before <= wc_Time(NULL)))
 		return 0;
 	clv_pem_free(ca);
-	return fail(st, CLV_ETLS, "%s: %s; move it and its key away to have new ones made",
-		    st->ca_cert, facts.is_ca ? "has expired" : "not the certificate of a CA");
+	return fail(
+		st, CLV_ETLS, "%s: %s; move it and its key away to have new ones made", st->ca_cert,
+		!facts.is_ca			   ? "not the certificate of a CA"
+		: facts.not_after <= wc_Time(NULL) ? "has expired"
+						   : "is not valid yet: a clock is wrong, or was");
 }
 
 /* Whether less than a third of its lifetime is left. */
@@ -333,11 +346,35 @@ static bool is_signed_by(const char *leaf_pem, const struct clv_pem_file *ca)
 	return is;
 }
 
+/*
+ * The leaf's key, which a new certificate keeps.  *key_pem: NULL when there is none, or one of before
+ * the public key stood behind it.
+ * Returns 0, or a failure.
+ */
+static int read_leaf_key(const struct store *st, char **key_pem)
+{
+	uint8_t pin[32];
+	size_t len;
+	int err;
+
+	*key_pem = NULL;
+	if (!exists(st->leaf_key))
+		return 0;
+	err = clv_pem_read(st->leaf_key, key_pem, &len);
+	if (err)
+		return fail(st, err, "%s: cannot read: %s", st->leaf_key, clv_strerror(err));
+	if (clv_certgen_key_pin(st->profile, *key_pem, pin) == 0)
+		return 0;
+	clv_certgen_free_key(*key_pem);
+	*key_pem = NULL;
+	return 0;
+}
+
 static int make_leaf(const struct store *st, const struct clv_pem_file *ca,
 		     const char *const *names, size_t names_len)
 {
 	struct clv_certgen made = { 0 };
-	char *ca_key = NULL, *chain = NULL;
+	char *ca_key = NULL, *leaf_key = NULL, *chain = NULL;
 	size_t len;
 	int err;
 
@@ -345,7 +382,11 @@ static int make_leaf(const struct store *st, const struct clv_pem_file *ca,
 	if (err)
 		return fail(st, err, "%s: needed to make %s: %s", st->ca_key, st->leaf_cert,
 			    clv_strerror(err));
-	err = clv_certgen_leaf(st->profile, &ca->certs[0], ca_key, names, names_len, &made);
+	err = read_leaf_key(st, &leaf_key);
+	if (err)
+		goto free_made;
+	err = clv_certgen_leaf(st->profile, &ca->certs[0], ca_key, leaf_key, names, names_len,
+			       &made);
 	if (err == CLV_ESYNTAX)
 		fail(st, err, "%s: damaged, or not a key of this profile", st->ca_key);
 	else if (err == CLV_ERANGE)
@@ -367,7 +408,53 @@ static int make_leaf(const struct store *st, const struct clv_pem_file *ca,
 free_made:
 	clv_certgen_free(&made);
 	clv_certgen_free_key(ca_key);
+	clv_certgen_free_key(leaf_key);
 	return err;
+}
+
+/* Fill out's pin from the leaf's key, made now if there is none.  Returns -EAGAIN, or a failure. */
+static int wait_for_clock(const struct store *st, struct clv_certs *out)
+{
+	char *key = NULL;
+	int err = read_leaf_key(st, &key);
+
+	if (!err && !key) {
+		err = clv_certgen_key(st->profile, &key);
+		if (err)
+			return fail(st, err, "%s: cannot make a key: %s", st->leaf_key,
+				    clv_strerror(err));
+		err = write_draft(st, st->leaf_key, key, KEY_MODE);
+		if (!err)
+			err = put_draft(st, st->leaf_key);
+	}
+	if (!err)
+		err = clv_certgen_key_pin(st->profile, key, out->pin);
+	clv_certgen_free_key(key);
+	if (err)
+		return err;
+	return fail(
+		st, -EAGAIN,
+		"%s: the clock is before the day this program was built; no certificate is made "
+		"until it is set",
+		st->leaf_cert);
+}
+
+/* Tell what there is now. */
+static int describe(const struct store *st, const struct clv_pem_file *ca, struct clv_certs *out)
+{
+	struct clv_pem_file chain;
+	int err = clv_pem_load(st->leaf_cert, &chain);
+
+	if (!err) {
+		err = clv_cert_pin(&chain.certs[0], out->pin);
+		clv_pem_free(&chain);
+	}
+	if (err)
+		return fail(st, err, "%s: cannot read: %s", st->leaf_cert, clv_strerror(err));
+	memcpy(out->cert_file, st->leaf_cert, PATH_LEN);
+	memcpy(out->key_file, st->leaf_key, PATH_LEN);
+	clv_cert_sha256(&ca->certs[0], out->ca_sha256);
+	return 0;
 }
 
 int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char *const *names,
@@ -382,20 +469,20 @@ int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char
 		res = make_directory(&st, state_dir);
 	if (!res)
 		res = make_directory(&st, st.directory);
+	if (!res && is_clock_early() && (!exists(st.ca_cert) || !exists(st.leaf_cert)))
+		return wait_for_clock(&st, out);
 	if (!res)
 		res = get_ca(&st, &ca);
 	if (res)
 		return res;
-	res = check_leaf(&st, &ca, names, names_len);
+	/* With a clock that is wrong the leaf is served as it is. */
+	res = is_clock_early() ? 1 : check_leaf(&st, &ca, names, names_len);
 	if (res == 0)
 		res = make_leaf(&st, &ca, names, names_len);
 	else if (res == 1)
 		res = 0;
-	if (!res) {
-		memcpy(out->cert_file, st.leaf_cert, PATH_LEN);
-		memcpy(out->key_file, st.leaf_key, PATH_LEN);
-		clv_cert_sha256(&ca.certs[0], out->ca_sha256);
-	}
+	if (!res)
+		res = describe(&st, &ca, out);
 	clv_pem_free(&ca);
 	return res;
 }

@@ -311,6 +311,20 @@ int clv_cert_has_names(const struct clv_der *cert, const char *const *names, siz
 	return same;
 }
 
+int clv_cert_pin(const struct clv_der *cert, uint8_t out[static 32])
+{
+	word32 len = (word32)cert->len; /* the key is a part of the certificate */
+	uint8_t *spki = malloc(cert->len);
+	int err = spki ? 0 : -ENOMEM;
+
+	if (!err && wc_GetSubjectPubKeyInfoDerFromCert(cert->data, (word32)cert->len, spki, &len))
+		err = CLV_ESYNTAX;
+	if (!err)
+		wc_Sha256Hash(spki, len, out);
+	free(spki);
+	return err;
+}
+
 void clv_cert_sha256(const struct clv_der *cert, uint8_t out[static 32])
 {
 	/* Cannot fail: software SHA-256 over memory. */

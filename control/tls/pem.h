@@ -65,6 +65,12 @@ bool clv_cert_is_pqc(const struct clv_cert_facts *facts);
  */
 int clv_cert_has_names(const struct clv_der *cert, const char *const *names, size_t names_len);
 
+/*
+ * SHA-256 over the SubjectPublicKeyInfo: it stays when a certificate is renewed with its key
+ * (RFC 7469 section 2.4).  Returns 0, -ENOMEM or CLV_ESYNTAX.
+ */
+int clv_cert_pin(const struct clv_der *cert, uint8_t out[static 32]);
+
 /* SHA-256 over the DER. */
 void clv_cert_sha256(const struct clv_der *cert, uint8_t out[static 32]);
 

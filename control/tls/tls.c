@@ -94,12 +94,12 @@ static WOLFSSL_CTX *library_server_context(enum clv_profile profile)
 	return ctx;
 }
 
-/* Load a PEM file; every certificate must be of the profile. */
-static int load_certs(enum clv_profile profile, const char *path, struct clv_pem_file *out,
-		      const struct reason *r)
+/* Load a PEM file, or the text of it; every certificate must be of the profile. */
+static int load_certs(enum clv_profile profile, const char *path, const char *text,
+		      struct clv_pem_file *out, const struct reason *r)
 {
 	struct clv_pem_file file;
-	int err = clv_pem_load(path, &file);
+	int err = text ? clv_pem_parse(text, &file) : clv_pem_load(path, &file);
 
 	if (err == CLV_ESYNTAX)
 		return fail(r, err, "%s: no certificate in PEM form", path);
@@ -158,6 +158,25 @@ static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size
 	return 0;
 }
 
+/* Fill *out from the first certs_len certificates. */
+static int identify(const struct clv_pem_file *chain, size_t certs_len,
+		    struct clv_tls_identity *out)
+{
+	struct clv_cert_facts facts;
+	int err = clv_cert_pin(&chain->certs[0], out->pin);
+
+	for (size_t i = 0; i < certs_len && !err; i++) {
+		err = clv_cert_read(&chain->certs[i], &facts);
+		if (err)
+			break;
+		if (i == 0 || facts.not_before > out->not_before)
+			out->not_before = facts.not_before;
+		if (i == 0 || facts.not_after < out->not_after)
+			out->not_after = facts.not_after;
+	}
+	return err;
+}
+
 /* Make c's library contexts: one sends the chain without its root, one with it. */
 static int use_chain(struct clv_tls_context *c, const struct clv_pem_file *chain, const char *key,
 		     const struct clv_tls_server_params *p, const struct reason *r)
@@ -173,6 +192,9 @@ static int use_chain(struct clv_tls_context *c, const struct clv_pem_file *chain
 	c->own_leaf = leaf.key_algorithm;
 	if (last.is_self_signed && without_root > 1)
 		without_root--;
+	err = identify(chain, without_root, &c->identity);
+	if (err)
+		return fail(r, err, "%s: %s", p->cert_file, clv_strerror(err));
 	err = use_identity(c->ctx, chain, without_root, key, p, r);
 	if (err || without_root == chain->certs_len)
 		return err;
@@ -201,14 +223,15 @@ int clv_tls_server_context(const struct clv_tls_server_params *p, struct clv_tls
 			   clv_profile_name(p->profile));
 		goto free_context;
 	}
-	err = load_certs(p->profile, p->cert_file, &chain, &r);
+	err = load_certs(p->profile, p->cert_file, p->cert_pem, &chain, &r);
 	if (err)
 		goto free_context;
-	err = clv_pem_read(p->key_file, &key, &key_len);
+	if (!p->key_pem)
+		err = clv_pem_read(p->key_file, &key, &key_len);
 	if (err)
 		fail(&r, err, "%s: cannot read: %s", p->key_file, clv_strerror(err));
 	else
-		err = use_chain(c, &chain, key, p, &r);
+		err = use_chain(c, &chain, p->key_pem ? p->key_pem : key, p, &r);
 	clv_certgen_free_key(key);
 	clv_pem_free(&chain);
 	if (err)
@@ -224,7 +247,7 @@ free_context:
 static int use_ca(struct clv_tls_context *c, const char *path, const struct reason *r)
 {
 	struct clv_pem_file file;
-	int err = load_certs(c->profile, path, &file, r);
+	int err = load_certs(c->profile, path, NULL, &file, r);
 
 	if (err)
 		return err;
@@ -268,6 +291,11 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 	}
 	*out = c;
 	return 0;
+}
+
+void clv_tls_server_identity(const struct clv_tls_context *ctx, struct clv_tls_identity *out)
+{
+	*out = ctx->identity;
 }
 
 void clv_tls_context_free(struct clv_tls_context *c)

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "datapath/quic/conn.h"
 
@@ -32,6 +33,8 @@ struct clv_tls_server_params {
 	const char *cert_file; /* PEM chain, leaf first.  A root at its end is sent only to Culvert
 				* clients that pin it by fingerprint: it costs a round trip. */
 	const char *key_file;  /* PEM */
+	/* The text of both files, when it was read before; else NULL.  The names are for errors. */
+	const char *cert_pem, *key_pem;
 };
 
 struct clv_tls_client_params {
@@ -50,6 +53,16 @@ int clv_tls_server_context(const struct clv_tls_server_params *p, struct clv_tls
 			   char *error, size_t error_len);
 int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls_context **out,
 			   char *error, size_t error_len);
+
+/* What a server's certificate says. */
+struct clv_tls_identity {
+	uint8_t pin[32]; /* of its key, see clv_cert_pin */
+	time_t not_before,
+		not_after; /* when every certificate of the chain that is sent is valid */
+};
+void clv_tls_server_identity(const struct clv_tls_context *ctx, struct clv_tls_identity *out);
+
+/* NULL is fine. */
 void clv_tls_context_free(struct clv_tls_context *ctx);
 
 /*

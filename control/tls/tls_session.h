@@ -35,7 +35,8 @@ struct clv_tls_context {
 	enum clv_profile profile;
 	bool is_pinned;
 	uint8_t pin[32];
-	const char *own_leaf; /* server: algorithm of its certificate */
+	const char *own_leaf;		  /* server: algorithm of its certificate */
+	struct clv_tls_identity identity; /* server */
 };
 
 /* The TLS half of one connection, and its native handle in ngtcp2. */

@@ -213,7 +213,7 @@ static void other_names_or_old_age_make_a_new_leaf_under_the_same_ca(void **stat
 static void a_leaf_without_its_own_key_is_replaced(void **state)
 {
 	struct fixture *f = *state;
-	char *other;
+	char *other, *chain, *key;
 
 	/* As after a crash between the two renames: key and chain do not match. */
 	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 1), 0);
@@ -221,8 +221,68 @@ static void a_leaf_without_its_own_key_is_replaced(void **state)
 	assert_int_equal(unlink(file(f, "pqc.key")), 0);
 	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 1), 0);
 	put(f, "pqc.key", other);
+	chain = get(f, "pqc.pem");
 	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 1), 0);
-	assert_same_file(f, "pqc.key", other, 0);
+	assert_same_file(f, "pqc.pem", chain, 0);
+	assert_same_file(f, "pqc.key", other, 1);
+	chain = get(f, "pqc.pem");
+	key = get(f, "pqc.key");
+	assert_int_equal(clv_certgen_is_pair(chain, key), 1);
+	free(chain);
+	free(key);
+}
+
+static void a_renewed_leaf_keeps_its_key_and_pin(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t pin[32], of_key[32];
+	char *chain, *key;
+
+	for (int profile = 0; profile < 2; profile++) {
+		const char *key_name = profile == CLV_PROFILE_PQC ? "pqc.key" : "hybrid.key";
+		const char *name = profile == CLV_PROFILE_PQC ? "pqc.pem" : "hybrid.pem";
+
+		wc_SetTimeCb(NULL);
+		assert_int_equal(ensure(f, (enum clv_profile)profile, 3), 0);
+		memcpy(pin, f->certs.pin, sizeof(pin));
+		chain = get(f, name);
+		key = get(f, key_name);
+		assert_int_equal(clv_certgen_key_pin((enum clv_profile)profile, key, of_key), 0);
+		assert_memory_equal(of_key, pin, sizeof(pin));
+		pretend_days_later(300);
+		assert_int_equal(ensure(f, (enum clv_profile)profile, 3), 0);
+		assert_memory_equal(f->certs.pin, pin, sizeof(pin));
+		assert_same_file(f, name, chain, 0);
+		assert_same_file(f, key_name, key, 1);
+	}
+}
+
+static void a_clock_before_the_build_makes_a_key_but_no_certificate(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t pin[32];
+	char *chain;
+
+	pretended_now = 100; /* 1970 */
+	wc_SetTimeCb(pretend);
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), -EAGAIN);
+	assert_non_null(strstr(f->error, "clock"));
+	assert_int_equal(access(file(f, "ca.pem"), F_OK), -1);
+	assert_int_equal(access(file(f, "pqc.pem"), F_OK), -1);
+	memcpy(pin, f->certs.pin, sizeof(pin));
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), -EAGAIN);
+	assert_memory_equal(f->certs.pin, pin, sizeof(pin));
+
+	/* The clock is set: what was said of the relay's key still holds. */
+	wc_SetTimeCb(NULL);
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 3), 0);
+	assert_memory_equal(f->certs.pin, pin, sizeof(pin));
+
+	/* And is wrong again: what there is stays. */
+	chain = get(f, "pqc.pem");
+	wc_SetTimeCb(pretend);
+	assert_int_equal(ensure(f, CLV_PROFILE_PQC, 2), 0);
+	assert_same_file(f, "pqc.pem", chain, 1);
 }
 
 static void a_leaf_of_another_ca_is_replaced(void **state)
@@ -467,6 +527,8 @@ int main(void)
 		CASE(second_start_changes_nothing),
 		CASE(other_names_or_old_age_make_a_new_leaf_under_the_same_ca),
 		CASE(a_leaf_without_its_own_key_is_replaced),
+		CASE(a_renewed_leaf_keeps_its_key_and_pin),
+		CASE(a_clock_before_the_build_makes_a_key_but_no_certificate),
 		CASE(a_leaf_of_another_ca_is_replaced),
 		CASE(a_ca_key_kept_elsewhere_is_needed_only_for_a_new_leaf),
 		CASE(damaged_files_are_named_and_left_alone),

@@ -33,8 +33,9 @@ static void bad_files_are_named(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct clv_tls_server_params p = { cases[i].profile, cases[i].cert_file,
-						   cases[i].key_file };
+		struct clv_tls_server_params p = { .profile = cases[i].profile,
+						   .cert_file = cases[i].cert_file,
+						   .key_file = cases[i].key_file };
 		struct clv_tls_context *c = NULL;
 		char error[256] = "";
 

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/daemon/keeper.h"
+
+#include "control/daemon/certificates.h"
+#include "control/host/privs.h"
+#include "control/host/sandbox.h"
+#include "control/tls/pem.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	KEEPER_FD = STDERR_FILENO + 1, /* the keeper's end */
+	RETRY_SEC = 60,
+};
+
+/* A question is the listener's number alone, one byte. */
+struct answer {
+	int32_t err;
+	uint32_t listener;
+	uint32_t cert_len, key_len; /* the texts that follow; 0 on failure */
+	char error[CLV_DAEMON_ERROR_MAX];
+};
+
+struct clv_keeper {
+	int fd;
+	uv_poll_t poll;
+	bool is_started;
+	struct answer answer;
+	size_t have; /* bytes of the answer and its texts */
+	char *texts; /* cert_len + key_len, and a zero behind each */
+};
+
+/* ---- the keeper's process ---- */
+
+/* Returns whether all of data[0..len) was moved; the other end is gone otherwise. */
+static bool write_whole(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool answer_question(struct clv_daemon *daemon, size_t listener)
+{
+	struct answer a = { .listener = (uint32_t)listener };
+	struct clv_certificate c = { 0 };
+	bool is_sent;
+
+	if (listener >= daemon->config.listeners_len)
+		return false;
+	*daemon->error = 0;
+	a.err = clv_certificates_read(daemon, listener, &c);
+	snprintf(a.error, sizeof(a.error), "%s", daemon->error);
+	a.cert_len = a.err ? 0 : (uint32_t)strlen(c.cert_pem);
+	a.key_len = a.err ? 0 : (uint32_t)strlen(c.key_pem);
+	is_sent = write_whole(KEEPER_FD, &a, sizeof(a)) &&
+		  write_whole(KEEPER_FD, c.cert_pem, a.cert_len) &&
+		  write_whole(KEEPER_FD, c.key_pem, a.key_len);
+	clv_certificates_free(&c);
+	return is_sent;
+}
+
+__attribute__((noreturn)) static void run_keeper(struct clv_daemon *daemon, int fd)
+{
+	char why[CLV_REASON_MAX] = "";
+	uint8_t listener;
+	int err;
+
+	/* Signals to the group are culvertd's business; its end is ours. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_NAME, "culvertd-keeper");
+	explicit_bzero(daemon->secret, sizeof(daemon->secret));
+	if (dup2(fd, KEEPER_FD) != KEEPER_FD || close_range(KEEPER_FD + 1, ~0U, 0))
+		_exit(EXIT_FAILURE);
+	err = clv_privs_keep_files(why, sizeof(why));
+	if (!err && daemon->config.sandbox)
+		err = clv_sandbox_close_keeper(why, sizeof(why));
+	if (err && err != -EOPNOTSUPP) {
+		clv_log(CLV_LOG_ERROR, "keeper_ends", "because=\"%s\"", why);
+		_exit(EXIT_FAILURE);
+	}
+	for (;;) {
+		ssize_t n = read(KEEPER_FD, &listener, 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != 1 || !answer_question(daemon, listener))
+			_exit(EXIT_SUCCESS);
+	}
+}
+
+/* Fork twice: whoever is init then takes its exit status, which the sandbox would not let us. */
+static int fork_keeper(struct clv_daemon *daemon, int fd)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			run_keeper(daemon, fd);
+		_exit(pid < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS ? 0 : -EAGAIN;
+}
+
+int clv_keeper_open(struct clv_daemon *daemon)
+{
+	int fds[2], err;
+
+	daemon->keeper = calloc(1, sizeof(*daemon->keeper));
+	if (!daemon->keeper)
+		return clv_daemon_fail(daemon, -ENOMEM, "keeper");
+	daemon->keeper->fd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return clv_daemon_fail(daemon, -errno, "keeper");
+	daemon->keeper->fd = fds[0];
+	err = fork_keeper(daemon, fds[1]);
+	close(fds[1]);
+	if (!err && fcntl(fds[0], F_SETFL, O_NONBLOCK))
+		err = -errno;
+	return clv_daemon_fail(daemon, err, "keeper");
+}
+
+/* ---- culvertd's end ---- */
+
+static void forget_answer(struct clv_keeper *k)
+{
+	if (k->texts)
+		explicit_bzero(k->texts, (size_t)k->answer.cert_len + k->answer.key_len + 2);
+	free(k->texts);
+	k->texts = NULL;
+	k->have = 0;
+}
+
+/* Without it culvertd serves on, with the certificates it has. */
+static void lose(struct clv_daemon *daemon, const char *why)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	clv_log(CLV_LOG_ERROR, "keeper_lost",
+		"because=\"%s\" hint=\"certificates are renewed and reloaded by a restart only\"",
+		why);
+	forget_answer(k);
+	uv_poll_stop(&k->poll);
+	close(k->fd);
+	k->fd = -1;
+}
+
+static void take_answer(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+	const char *name = daemon->config.listeners[k->answer.listener].name;
+	struct clv_certificate c = { k->texts, k->texts + k->answer.cert_len + 1 };
+	int err = k->answer.err;
+
+	if (err)
+		snprintf(daemon->error, sizeof(daemon->error), "%s", k->answer.error);
+	else
+		err = clv_certificates_install(daemon, k->answer.listener, &c);
+	if (err == -EAGAIN) /* said at the start, and wrong until the clock is set */
+		return;
+	if (err)
+		clv_log(CLV_LOG_ERROR, "certificate_refused",
+			"listener=%s err=\"%s\" hint=\"the one before stays\"", name,
+			daemon->error);
+	else
+		clv_log(CLV_LOG_INFO, "certificate", "listener=%s not_after=%lld", name,
+			(long long)daemon->listeners[k->answer.listener].identity.not_after);
+}
+
+/* Where the next bytes of the answer go.  Returns how many are wanted, 0: it is complete. */
+static size_t next_bytes(struct clv_keeper *k, char **to)
+{
+	size_t head = sizeof(k->answer), cert_end = head + k->answer.cert_len;
+
+	if (k->have < head) {
+		*to = (char *)&k->answer + k->have;
+		return head - k->have;
+	}
+	/* A zero stands between the texts. */
+	*to = k->texts + (k->have - head) + (k->have >= cert_end);
+	return (k->have < cert_end ? cert_end : cert_end + k->answer.key_len) - k->have;
+}
+
+/* The head of an answer is there.  Returns whether it may be believed. */
+static bool begin_texts(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	k->answer.error[sizeof(k->answer.error) - 1] = 0;
+	if (k->answer.listener >= daemon->config.listeners_len ||
+	    k->answer.cert_len > CLV_PEM_FILE_MAX || k->answer.key_len > CLV_PEM_FILE_MAX)
+		return false;
+	k->texts = calloc(1, (size_t)k->answer.cert_len + k->answer.key_len + 2);
+	return k->texts != NULL;
+}
+
+static void on_answer(uv_poll_t *poll, int status, int events)
+{
+	struct clv_daemon *daemon = poll->data;
+	struct clv_keeper *k = daemon->keeper;
+	size_t wanted;
+	ssize_t n;
+	char *to;
+
+	(void)status, (void)events;
+	while ((wanted = next_bytes(k, &to)) > 0) {
+		n = read(k->fd, to, wanted);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			lose(daemon, n ? clv_strerror(-errno) : "it ended");
+			return;
+		}
+		k->have += (size_t)n;
+		if (k->have == sizeof(k->answer) && !begin_texts(daemon)) {
+			lose(daemon, "a bad answer");
+			return;
+		}
+	}
+	take_answer(daemon);
+	forget_answer(k);
+}
+
+static void ask(struct clv_daemon *daemon, size_t index)
+{
+	const uint8_t listener = (uint8_t)index;
+
+	/* Its buffer holds thousands of questions; one that does not fit is asked again later. */
+	if (daemon->keeper && daemon->keeper->fd >= 0 &&
+	    write(daemon->keeper->fd, &listener, 1) < 0 && errno != EAGAIN)
+		lose(daemon, clv_strerror(-errno));
+}
+
+void clv_keeper_start(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	if (!k)
+		return;
+	uv_poll_init(&daemon->loop.loop, &k->poll, k->fd);
+	k->poll.data = daemon;
+	k->is_started = true;
+	uv_poll_start(&k->poll, UV_READABLE, on_answer);
+}
+
+void clv_keeper_reload(struct clv_daemon *daemon)
+{
+	size_t i;
+
+	for (i = 0; i < daemon->config.listeners_len; i++)
+		ask(daemon, i);
+}
+
+void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
+{
+	bool is_due;
+	size_t i;
+
+	for (i = 0; i < daemon->config.listeners_len; i++) {
+		struct clv_daemon_listener *l = &daemon->listeners[i];
+		const enum clv_certificate_dates before = l->dates;
+		const uint64_t retry_ns = (l->tls ? RETRY_SEC : 1) * CLV_SEC;
+
+		is_due = clv_certificates_watch(daemon, i, now_ns);
+		if (!is_due || l->dates != before)
+			l->asked_ns = 0;
+		if (is_due && (!l->asked_ns || now_ns - l->asked_ns >= retry_ns)) {
+			l->asked_ns = now_ns;
+			ask(daemon, i);
+		}
+	}
+}
+
+void clv_keeper_close(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	if (!k)
+		return;
+	forget_answer(k);
+	if (k->fd >= 0)
+		close(k->fd);
+	free(k);
+	daemon->keeper = NULL;
+}
