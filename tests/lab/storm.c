@@ -292,8 +292,11 @@ static void wait_until(uint64_t at_ns)
 	if (at_ns > now_ns)
 		wait = (struct timespec){ (time_t)((at_ns - now_ns) / CLV_SEC),
 					  (long)((at_ns - now_ns) % CLV_SEC) };
-	if (ppoll(fds, n, &wait, NULL) < 0)
-		udp_die("ppoll");
+	if (ppoll(fds, n, &wait, NULL) < 0) {
+		if (errno != EINTR) /* a signal ends the storm, which is no failure */
+			udp_die("ppoll");
+		return;
+	}
 	now_ns = udp_clock_ns();
 	for (nfds_t i = 0; i < n; i++)
 		if (fds[i].revents || clv_conn_next_ns(of[i]->conn) <= now_ns)
