@@ -77,18 +77,12 @@ struct clv_session_tunnel_ops {
 };
 
 struct clv_session_tunnel {
-	int64_t stream_id;
-	struct clv_endpoint remote;
-	struct clv_nexthop hop;
-	struct clv_egress egress; /* takes on success: given back to the host when the tunnel is gone;
-				     fd -1: `socket` is used */
-	uint32_t socket;
-	uint64_t idle_ns;
-	bool capsules;
-	bool deliver; /* what the peer sends comes as CLV_EVT_DELIVERY; no socket has a part in it */
-	const struct clv_tunnel_ports *bind; /* NULL: not bound.  Borrows; takes its egress ports as
-					      above.  egress: fd -1, local names the tunnel;
-					      remote: zero without a target */
+	struct clv_tunnel_spec spec;
+	/* spec.local as a port of the host: takes on success, and gives it back to the host when the
+	   tunnel is gone.  fd -1: none */
+	struct clv_egress egress;
+	/* Of a bound tunnel: the ports, which it takes like egress.  Borrows; NULL: none are held */
+	const struct clv_tunnel_ports *ports;
 	const struct clv_session_tunnel_ops *ops;
 	void *user;
 };

@@ -96,13 +96,9 @@ struct clv_tunnel_entry {
 	uint32_t generation;
 	bool used;
 	struct clv_steered target; /* what the kernel's tables hold of it */
-	bool capsules;
-	int64_t stream_id;
-	struct clv_endpoint local, remote;
-	struct clv_egress egress;
-	struct clv_egress bound_egress[2]; /* fd -1: none */
-	bool is_bound;
-	struct clv_nexthop hop;
+	struct clv_tunnel_spec spec;
+	struct clv_egress egress;	   /* fd -1: none */
+	struct clv_egress bound_egress[2]; /* likewise */
 	uint64_t since_ns;
 };
 

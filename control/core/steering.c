@@ -41,15 +41,16 @@ static int publish_target(const struct clv_steering *st, const struct clv_cmd_tu
 {
 	const struct clv_context context = { .tunnel = cmd->ref };
 	const struct clv_binding binding = { .tunnel = cmd->ref };
-	struct clv_steered target = { .tuple = { .local = cmd->local, .remote = cmd->remote } };
+	struct clv_steered target = { .tuple = { .local = cmd->spec.local,
+						 .remote = cmd->spec.remote } };
 	int err = st->host_ops->context_publish(st->host, &target.tuple, &context);
 
 	if (err)
 		return err;
 	target.has_context = true;
 	/* A bound tunnel's ports have bindings of their own. */
-	if (!(cmd->flags & CLV_TUNNEL_BOUND)) {
-		err = st->host_ops->binding_publish(st->host, &cmd->local, &binding);
+	if (!(cmd->spec.flags & CLV_TUNNEL_BOUND)) {
+		err = st->host_ops->binding_publish(st->host, &cmd->spec.local, &binding);
 		target.has_binding = !err;
 	}
 	if (err)
@@ -68,7 +69,7 @@ int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd
 	st->send(st->sender, &cmd->ref, CLV_CMD_TUNNEL_ADD, cmd, sizeof(*cmd));
 	if (ports)
 		send_ports(st, &cmd->ref, ports);
-	if (cmd->hop.via == CLV_VIA_XSK && cmd->remote.port)
+	if (cmd->spec.hop.via == CLV_VIA_XSK && cmd->spec.remote.port)
 		err = publish_target(st, cmd, out);
 	if (err)
 		clv_steering_close_tunnel(st, &cmd->ref, out);

@@ -34,69 +34,61 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 	}
 }
 
+/* Take a slot for a tunnel of a session.  Returns 0 and fills *ref, or CLV_EFULL. */
+static int take_slot(struct clv_control *c, uint16_t worker, struct clv_ref *ref)
+{
+	int err = CLV_EFULL;
+
+	if (c->tunnels_used < c->p.limits.tunnels_total)
+		err = slots_take(&c->workers[worker].tunnel_slots, ref);
+	if (err)
+		return err;
+	ref->worker = worker;
+	c->tunnels_used++;
+	return 0;
+}
+
 int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
 			    struct clv_ref *out)
 {
 	struct clv_control *c = s->control;
-	struct clv_cmd_tunnel_add cmd;
+	struct clv_cmd_tunnel_add cmd = {
+		.conn = s->ref,
+		.spec = t->spec,
+		/* AF_XDP needs no socket: the egress only reserves the port. */
+		.socket_fd = t->spec.hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
+	};
 	struct clv_tunnel_entry *e;
-	struct worker_side *side;
-	struct clv_ref ref = { .worker = s->ref.worker };
 	int err;
 
 	if (s->state != SESSION_LIVE || s->closing)
 		return CLV_ECLOSED;
-	side = &c->workers[ref.worker];
-	if (c->tunnels_used >= c->p.limits.tunnels_total)
-		return CLV_EFULL;
-	err = slots_take(&side->tunnel_slots, &ref);
+	err = take_slot(c, s->ref.worker, &cmd.ref);
 	if (err)
 		return err;
-	c->tunnels_used++;
-	e = &side->tunnels[ref.slot];
+	e = &c->workers[cmd.ref.worker].tunnels[cmd.ref.slot];
 	*e = (struct clv_tunnel_entry){
 		.session = s,
 		.ops = t->ops,
 		.user = t->user,
-		.generation = ref.generation,
+		.generation = cmd.ref.generation,
 		.used = true,
-		.capsules = t->capsules,
-		.stream_id = t->stream_id,
-		.local = t->egress.local,
-		.remote = t->remote,
+		.spec = t->spec,
 		.egress = t->egress,
 		.bound_egress = { { .fd = -1 }, { .fd = -1 } },
-		.is_bound = t->bind != NULL,
-		.hop = t->hop,
 		.since_ns = c->now_ns,
 	};
-	cmd = (struct clv_cmd_tunnel_add){
-		.ref = ref,
-		.conn = s->ref,
-		.stream_id = t->stream_id,
-		.flags = (t->capsules ? CLV_TUNNEL_CAPSULES : 0) |
-			 (t->bind ? CLV_TUNNEL_BOUND : 0) | (t->deliver ? CLV_TUNNEL_DELIVER : 0),
-		.idle_ns = t->idle_ns,
-		.local = e->local,
-		.remote = e->remote,
-		.hop = t->hop,
-		/* AF_XDP needs no socket; the port is only kept from others */
-		.socket_fd = t->hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
-		.socket = t->socket,
-		.busy_per_sec = t->bind ? t->bind->busy_per_sec : 0,
-		.context_idle_ns = t->bind ? t->bind->context_idle_ns : 0,
-	};
-	err = clv_steering_open_tunnel(&c->steering, &cmd, t->bind, &e->target);
+	err = clv_steering_open_tunnel(&c->steering, &cmd, t->ports, &e->target);
 	if (err) {
 		e->session = NULL;
-		e->egress.fd = -1; /* stays the caller's, like the ports of bind */
+		e->egress.fd = -1; /* stays the caller's, like the ports */
 		return err;
 	}
-	for (int i = 0; t->bind && i < 2; i++)
-		if (t->bind->is_held[i])
-			e->bound_egress[i] = t->bind->egress[i];
+	for (int i = 0; t->ports && i < 2; i++)
+		if (t->ports->is_held[i])
+			e->bound_egress[i] = t->ports->egress[i];
 	s->tunnels++;
-	*out = ref;
+	*out = cmd.ref;
 	return 0;
 }
 
@@ -198,13 +190,13 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 		    void *arg)
 {
 	struct clv_cmd_hop cmd = { .ref = *ref };
-	struct clv_route route = { .hop = e->hop };
+	struct clv_route route = { .hop = e->spec.hop };
 
 	(void)arg;
-	if (!e->remote.port)
+	if (!e->spec.remote.port)
 		return; /* bound, and without a target */
-	if (c->p.host_ops->route(c->p.host, e->remote.addr, &route)) {
-		route.hop = e->hop;
+	if (c->p.host_ops->route(c->p.host, e->spec.remote.addr, &route)) {
+		route.hop = e->spec.hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	}
 	/*
@@ -212,19 +204,19 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	 * kernel it goes on anyway.  By AF_XDP it would send on a way that is none any more: the
 	 * client opens another; a bound one, which is more than its target, waits for the way back.
 	 */
-	if (route.hop.via != e->hop.via) {
-		if (e->hop.via != CLV_VIA_XSK)
+	if (route.hop.via != e->spec.hop.via) {
+		if (e->spec.hop.via != CLV_VIA_XSK)
 			return;
-		if (!e->is_bound) {
+		if (!(e->spec.flags & CLV_TUNNEL_BOUND)) {
 			end_tunnel(ref, e, CLV_EUNROUTABLE);
 			return;
 		}
-		route.hop = e->hop;
+		route.hop = e->spec.hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	}
-	if (!memcmp(&route.hop, &e->hop, sizeof(route.hop)))
+	if (!memcmp(&route.hop, &e->spec.hop, sizeof(route.hop)))
 		return;
-	e->hop = route.hop;
+	e->spec.hop = route.hop;
 	cmd.hop = route.hop;
 	workers_send(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
 }
@@ -264,7 +256,8 @@ static void end_if(struct clv_control *c, const struct clv_ref *ref, struct clv_
 	const struct ending *ending = arg;
 
 	(void)c;
-	if (e->session->is_server && e->remote.port && ending->must_end(ending->user, &e->remote))
+	if (e->session->is_server && e->spec.remote.port &&
+	    ending->must_end(ending->user, &e->spec.remote))
 		end_tunnel(ref, e, ending->error);
 }
 

@@ -43,8 +43,6 @@ struct clv_tunnel_ports {
 	struct clv_egress egress[2];
 	struct clv_endpoint advertised[2]; /* local, or its public address at a 1:1 NAT */
 	enum clv_nexthop_via via[2];	   /* XSK: the egress socket only keeps the port */
-	uint32_t busy_per_sec;		   /* see struct clv_cmd_tunnel_add */
-	uint64_t context_idle_ns;
 };
 
 /* The result for a name: err 0 and n addresses, or an error. */

@@ -69,20 +69,21 @@ static const struct clv_session_tunnel_ops tunnel_ops = {
 
 static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_result *result)
 {
-	/* No port is held here: every remote has a socket of its own. */
-	const struct clv_tunnel_ports ports = {
-		.busy_per_sec = t->p.busy_per_sec,
-		.context_idle_ns = t->p.context_idle_ns,
-	};
-	struct clv_session_tunnel st = {
-		.bind = t->p.host ? NULL : &ports,
-		.stream_id = result->stream_id,
-		.remote = t->p.remote,
-		.hop = { .via = CLV_VIA_KERNEL, .state = CLV_HOP_READY },
-		.egress = { .local = t->p.local, .fd = -1 },
-		.socket = t->p.socket,
-		.capsules = result->capsules,
-		.deliver = t->p.deliver,
+	const bool is_bound = !t->p.host; /* holds no port: every remote has a socket of its own */
+	const struct clv_session_tunnel st = {
+		.spec = {
+			.stream_id = result->stream_id,
+			.flags = (result->capsules ? CLV_TUNNEL_CAPSULES : 0) |
+				 (is_bound ? CLV_TUNNEL_BOUND : 0) |
+				 (t->p.deliver ? CLV_TUNNEL_DELIVER : 0),
+			.socket = t->p.socket,
+			.local = t->p.local,
+			.remote = t->p.remote,
+			.hop = { .via = CLV_VIA_KERNEL, .state = CLV_HOP_READY },
+			.busy_per_sec = t->p.busy_per_sec,
+			.context_idle_ns = t->p.context_idle_ns,
+		},
+		.egress = { .fd = -1 },
 		.ops = &tunnel_ops,
 		.user = t,
 	};

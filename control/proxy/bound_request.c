@@ -126,8 +126,6 @@ int clv_bound_request_new(struct clv_request *rq, const struct clv_endpoint *tar
 		return -ENOMEM;
 	b->rq = rq;
 	b->all = config->bound_tunnels;
-	b->ports.busy_per_sec = s->busy_per_sec;
-	b->ports.context_idle_ns = s->context_idle_ns;
 	err = make_contexts(b, target);
 	if (!err)
 		err = take_ports(config, route, &b->ports);

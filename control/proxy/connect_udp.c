@@ -185,10 +185,10 @@ static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, co
  * The longest DATAGRAM value worth storing: a payload beyond the path MTU cannot be sent (RFC 9298
  * section 5).
  */
-static size_t datagram_max(const struct clv_request *rq, const struct clv_request_tunnel *tunnel)
+static size_t datagram_max(const struct clv_request *rq, const struct clv_tunnel_spec *spec)
 {
-	size_t headers = clv_packet_ip_udp_len(clv_addr_is_v4(tunnel->target.addr));
-	size_t mtu = tunnel->route.hop.mtu;
+	size_t headers = clv_packet_ip_udp_len(clv_addr_is_v4(spec->remote.addr));
+	size_t mtu = spec->hop.mtu;
 
 	if (rq->bound)
 		return CLV_DGRAM_UDP_MAX + BOUND_PREFIX_MAX;
@@ -233,13 +233,14 @@ static int replay_early(struct clv_request *rq)
 	return err;
 }
 
-/* Take the ports of a bound tunnel, which may do without a target. */
-static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel,
-			    bool has_target)
+/* Take the ports of a bound tunnel.  route: to its target; NULL: it has none. */
+static int take_bound_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel,
+			    const struct clv_route *route)
 {
+	const struct clv_bound_settings *settings = rq->rs->params.config->bound;
+	struct clv_tunnel_spec *spec = &tunnel->spec;
 	bool v6;
-	int err = has_target ? clv_bound_request_new(rq, &tunnel->target, &tunnel->route)
-			     : clv_bound_request_new(rq, NULL, NULL);
+	int err = clv_bound_request_new(rq, route ? &spec->remote : NULL, route);
 
 	if (err) {
 		clv_requests_count(rq->rs, CLV_COUNT_BIND_REFUSED);
@@ -250,28 +251,34 @@ static int take_bound_ports(struct clv_request *rq, struct clv_request_tunnel *t
 		rq->ports = (uint32_t)tunnel->ports->is_held[0] + tunnel->ports->is_held[1];
 		rq->grant->account->ports += rq->ports;
 	}
-	v6 = has_target ? !clv_addr_is_v4(tunnel->target.addr) : !tunnel->ports->is_held[0];
-	tunnel->egress = tunnel->ports->egress[v6];
-	tunnel->egress.fd = -1;
+	v6 = route ? !clv_addr_is_v4(spec->remote.addr) : !tunnel->ports->is_held[0];
+	spec->local = tunnel->ports->egress[v6].local;
+	spec->flags |= CLV_TUNNEL_BOUND;
+	spec->busy_per_sec = settings->busy_per_sec;
+	spec->context_idle_ns = settings->context_idle_ns;
 	return 0;
 }
 
-static int take_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel, bool has_target)
+static int take_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel,
+		      const struct clv_route *route)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
+	int err;
 
 	if (rq->wants_bound) {
-		int err = take_bound_ports(rq, tunnel, has_target);
-
-		if (!err || !has_target)
+		err = take_bound_ports(rq, tunnel, route);
+		if (!err || !route)
 			return err;
 		/* With a target an ordinary tunnel is an acceptable answer. */
 	}
-	return config->host_ops->egress_take(config->host, &tunnel->route, &tunnel->egress);
+	err = config->host_ops->egress_take(config->host, route, &tunnel->egress);
+	if (!err)
+		tunnel->spec.local = tunnel->egress.local;
+	return err;
 }
 
 /* Give back the ports of a tunnel that could not be opened. */
-static void give_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel)
+static void give_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
 
@@ -282,7 +289,7 @@ static void give_ports(struct clv_request *rq, struct clv_request_tunnel *tunnel
 }
 
 /* The session has the tunnel: publish a bound tunnel's ports, answer, and replay early capsules. */
-static void start(struct clv_request *rq, const struct clv_request_tunnel *tunnel, bool has_target)
+static void start(struct clv_request *rq, const struct clv_tunnel_spec *spec, bool has_target)
 {
 	int err;
 
@@ -294,8 +301,8 @@ static void start(struct clv_request *rq, const struct clv_request_tunnel *tunne
 		refuse_error(rq, err, "too many bound tunnels", NULL);
 		return;
 	}
-	clv_capsule_parser_set_bound(&rq->capsules, datagram_max(rq, tunnel));
-	if (respond_success(rq, has_target ? &tunnel->target : NULL) < 0) {
+	clv_capsule_parser_set_bound(&rq->capsules, datagram_max(rq, spec));
+	if (respond_success(rq, has_target ? &spec->remote : NULL) < 0) {
 		clv_connect_udp_abort(rq, CLV_H3_INTERNAL_ERROR);
 		return;
 	}
@@ -308,7 +315,8 @@ static void start(struct clv_request *rq, const struct clv_request_tunnel *tunne
 static void open_tunnel(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
-	struct clv_request_tunnel tunnel = { .stream_id = rq->stream->id };
+	struct clv_session_tunnel tunnel = { .spec.stream_id = rq->stream->id, .egress.fd = -1 };
+	struct clv_route route;
 	struct clv_reach_failure failure = { 0 };
 	bool has_target = rq->target.kind != CLV_TARGET_ANY;
 	char next_hop_text[CLV_ADDR_TEXT_MAX], *next_hop = NULL;
@@ -316,18 +324,20 @@ static void open_tunnel(struct clv_request *rq)
 
 	if (has_target) {
 		const struct clv_endpoint *target = clv_reach_choose(
-			rs->params.config, rq->addrs, rq->addrs_len, &tunnel.route, &failure);
+			rs->params.config, rq->addrs, rq->addrs_len, &route, &failure);
 
 		if (!target) {
 			refuse(rq, 0, failure.why);
 			return;
 		}
-		tunnel.target = *target;
+		tunnel.spec.remote = *target;
+		tunnel.spec.hop = route.hop;
 		clv_addr_format(target->addr, next_hop_text, sizeof(next_hop_text));
 		next_hop = next_hop_text;
 	}
-	tunnel.capsules = !clv_http_peer_settings(rs->http)->datagrams;
-	err = take_ports(rq, &tunnel, has_target);
+	if (!clv_http_peer_settings(rs->http)->datagrams)
+		tunnel.spec.flags = CLV_TUNNEL_CAPSULES;
+	err = take_ports(rq, &tunnel, has_target ? &route : NULL);
 	if (err < 0) {
 		refuse_error(rq, err, "no free port", next_hop);
 		return;
@@ -340,7 +350,7 @@ static void open_tunnel(struct clv_request *rq)
 		refuse_error(rq, err, "too many tunnels", next_hop);
 		return;
 	}
-	start(rq, &tunnel, has_target);
+	start(rq, &tunnel.spec, has_target);
 }
 
 /*

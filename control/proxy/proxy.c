@@ -59,23 +59,17 @@ static const struct clv_session_tunnel_ops tunnel_ops = {
 	.bound = on_bound,
 };
 
-static int tunnel_open(void *session, struct clv_request *rq, const struct clv_request_tunnel *t,
+static int tunnel_open(void *session, struct clv_request *rq, const struct clv_session_tunnel *t,
 		       struct clv_ref *ref)
 {
 	struct proxy_session *ps = session;
 	const struct clv_proxy_params *p = &ps->proxy->p;
-	struct clv_session_tunnel tunnel = {
-		.stream_id = t->stream_id,
-		.remote = t->target,
-		.hop = t->route.hop,
-		.egress = t->egress,
-		.idle_ns = t->ports ? p->bind.tunnel_idle_ns : p->limits.tunnel_idle_ns,
-		.bind = t->ports,
-		.capsules = t->capsules,
-		.ops = &tunnel_ops,
-		.user = rq,
-	};
+	struct clv_session_tunnel tunnel = *t;
 
+	tunnel.spec.idle_ns = t->spec.flags & CLV_TUNNEL_BOUND ? p->bind.tunnel_idle_ns
+							       : p->limits.tunnel_idle_ns;
+	tunnel.ops = &tunnel_ops;
+	tunnel.user = rq;
 	return clv_session_tunnel_open(ps->session, &tunnel, ref);
 }
 

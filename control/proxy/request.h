@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "control/admission/policy.h"
+#include "control/core/session.h"
 #include "control/core/steering.h"
 #include "control/host/host.h"
 #include "control/http/http.h"
@@ -45,27 +46,18 @@ struct clv_requests_config {
 	const uint64_t *now_ns; /* the time of this step */
 };
 
-/* A tunnel to be opened. */
-struct clv_request_tunnel {
-	int64_t stream_id;
-	struct clv_endpoint target;	      /* zero: a bound tunnel without one */
-	struct clv_route route;		      /* to the target */
-	struct clv_egress egress;	      /* of a bound tunnel: fd -1, local one of its ports */
-	const struct clv_tunnel_ports *ports; /* borrows; NULL: not bound */
-	bool capsules; /* the peer cannot take DATAGRAM frames: CLV_TUNNEL_CAPSULES */
-};
-
 /* What requests need of their session.  None may free the clv_requests. */
 struct clv_request_ops {
 	/* The client's address, for the gate. */
 	const struct clv_endpoint *(*peer)(void *session);
 	/*
-	 * Make a tunnel.  tunnel: borrows; on success the session takes its egress, or the bound
-	 * tunnel's ports, and gives them back to the host when the tunnel is gone.
+	 * Make a tunnel.  tunnel: borrows; its ops, user and spec.idle_ns are the session's to
+	 * set.  On success the session takes its egress, or the bound tunnel's ports, and gives
+	 * them back to the host when the tunnel is gone.
 	 * Returns 0 and fills *ref, CLV_EFULL (tunnels_max) or any other error.
 	 */
 	int (*tunnel_open)(void *session, struct clv_request *rq,
-			   const struct clv_request_tunnel *tunnel, struct clv_ref *ref);
+			   const struct clv_session_tunnel *tunnel, struct clv_ref *ref);
 	/* The request ended: remove its tunnel.  rq is gone when this returns. */
 	void (*tunnel_close)(void *session, struct clv_request *rq, const struct clv_ref *ref);
 	/* A datagram of the tunnel that came in a capsule.  payload: borrows. */

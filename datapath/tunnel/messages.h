@@ -98,21 +98,26 @@ enum clv_tunnel_flag {
 	CLV_TUNNEL_DELIVER = 1u << 2, /* what the peer sends goes to control: CLV_EVT_DELIVERY */
 };
 
-struct clv_cmd_tunnel_add {
-	struct clv_ref ref; /* the tunnel */
-	struct clv_ref conn;
-	int64_t stream_id;
+/* What a tunnel is; carried from the request that asks for it to its worker. */
+struct clv_tunnel_spec {
+	int64_t stream_id;	    /* of the request, on its connection */
 	uint32_t flags;		    /* enum clv_tunnel_flag */
-	uint64_t idle_ns;	    /* close after this long without a datagram */
+	uint32_t socket;	    /* sock: of CLV_CMD_SOCKET_OPEN, for a tunnel without its own */
+	uint64_t idle_ns;	    /* close after this long without a datagram; 0: never */
 	struct clv_endpoint local;  /* our end toward the target */
 	struct clv_endpoint remote; /* the target; in the client the local application */
 	struct clv_nexthop hop;
-	int socket_fd;	 /* sock: lends; bound to local, the tunnel's own.  -1: use `socket` */
-	uint32_t socket; /* sock: a socket of CLV_CMD_SOCKET_OPEN */
 	/* bound tunnels */
 	uint32_t busy_per_sec; /* packets of an uncompressed remote that make CLV_EVT_REMOTE_BUSY;
 				     0: never */
 	uint64_t context_idle_ns; /* CLV_EVT_REMOTE_IDLE after this long; 0: never */
+};
+
+struct clv_cmd_tunnel_add {
+	struct clv_ref ref; /* the tunnel */
+	struct clv_ref conn;
+	struct clv_tunnel_spec spec;
+	int socket_fd; /* sock: lends; bound to spec.local, the tunnel's own.  -1: spec.socket */
 };
 
 /* Once for each family the tunnel holds a port of. */

@@ -69,7 +69,8 @@ static bool has_tuple(const struct clv_tunnel *t)
 struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_tunnel_add *cmd,
 				   uint32_t wait_packets, uint64_t now_ns)
 {
-	struct stream_key key = { .stream_id = cmd->stream_id, .conn_slot = cmd->conn.slot };
+	const struct clv_tunnel_spec *spec = &cmd->spec;
+	struct stream_key key = { .stream_id = spec->stream_id, .conn_slot = cmd->conn.slot };
 	struct clv_tunnel *t;
 	struct clv_tuple tuple;
 
@@ -81,17 +82,17 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 		.generation = cmd->ref.generation,
 		.slot = cmd->ref.slot,
 		.conn_slot = cmd->conn.slot,
-		.flags = cmd->flags,
-		.stream_id = cmd->stream_id,
-		.idle_ns = cmd->idle_ns,
-		.flow = { .local = cmd->local,
-			  .remote = cmd->remote,
-			  .hop = cmd->hop,
-			  .socket = cmd->socket },
+		.flags = spec->flags,
+		.stream_id = spec->stream_id,
+		.idle_ns = spec->idle_ns,
+		.flow = { .local = spec->local,
+			  .remote = spec->remote,
+			  .hop = spec->hop,
+			  .socket = spec->socket },
 		.idle = { .at_ns = CLV_TIMER_NEVER },
 		.uncompressed_id = CLV_DGRAM_CONTEXT_NONE,
-		.busy_per_sec = cmd->busy_per_sec,
-		.context_idle_ns = cmd->context_idle_ns,
+		.busy_per_sec = spec->busy_per_sec,
+		.context_idle_ns = spec->context_idle_ns,
 	};
 	t->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, CLV_DGRAM_CONTEXT_UDP,
 							 t->prefix);

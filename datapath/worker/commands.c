@@ -122,7 +122,8 @@ static void tunnel_add(struct clv_worker *w, const struct clv_cmd_tunnel_add *cm
 	}
 	worker_tunnel_link(w, conn, t);
 	if (cmd->socket_fd >= 0) {
-		int err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->local, &t->flow.socket);
+		int err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->spec.local,
+						&t->flow.socket);
 
 		if (err) {
 			worker_tunnel_remove(w, t, err);

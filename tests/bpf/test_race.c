@@ -414,8 +414,8 @@ static void begin(struct life *l, uint32_t number, unsigned slot, unsigned port)
 	const struct clv_cmd_tunnel_add add = {
 		.ref = { .slot = slot, .generation = number },
 		.conn = the_conn,
-		.stream_id = 4 * (int64_t)slot,
-		.flags = CLV_TUNNEL_BOUND | CLV_TUNNEL_CAPSULES,
+		.spec = { .stream_id = 4 * (int64_t)slot,
+			  .flags = CLV_TUNNEL_BOUND | CLV_TUNNEL_CAPSULES },
 		.socket_fd = -1,
 	};
 	const struct clv_cmd_tunnel_bind bind = {

@@ -289,7 +289,7 @@ static void test_tunnel_is_ended(void **state)
 {
 	struct fixture *f = setup();
 	struct clv_session_tunnel tunnel = {
-		.remote = f->w.target,
+		.spec.remote = f->w.target,
 		.ops = &tunnel_ops,
 		.user = &f->relay,
 	};
@@ -299,8 +299,9 @@ static void test_tunnel_is_ended(void **state)
 
 	(void)state;
 	assert_int_equal(env->host_ops->route(env->host, f->w.target.addr, &route), 0);
-	tunnel.hop = route.hop;
+	tunnel.spec.hop = route.hop;
 	assert_int_equal(env->host_ops->egress_take(env->host, &route, &tunnel.egress), 0);
+	tunnel.spec.local = tunnel.egress.local;
 	assert_int_equal(clv_session_tunnel_open(f->relay.session, &tunnel, &ref), 0);
 	world_run(&f->w, 10 * CLV_MSEC, NULL);
 	clv_control_end_tunnels(env->control, is_target, f, CLV_EDENIED);

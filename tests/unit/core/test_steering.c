@@ -168,9 +168,9 @@ static struct clv_cmd_tunnel_add add(uint8_t via)
 {
 	return (struct clv_cmd_tunnel_add){
 		.ref = ref,
-		.local = endpoint("198.18.0.1:20000"),
-		.remote = endpoint("198.18.1.1:7000"),
-		.hop = { .via = via },
+		.spec = { .local = endpoint("198.18.0.1:20000"),
+			  .remote = endpoint("198.18.1.1:7000"),
+			  .hop = { .via = via } },
 		.socket_fd = -1,
 	};
 }
@@ -248,13 +248,13 @@ static void test_bound_tunnel(void **state)
 	struct clv_steered target;
 	struct fixture *f = *state;
 
-	cmd.flags = CLV_TUNNEL_BOUND;
+	cmd.spec.flags = CLV_TUNNEL_BOUND;
 	assert_int_equal(clv_steering_open_tunnel(&f->st, &cmd, &held, &target), 0);
 	expect(f, "ADD BIND fd-1 BIND fd66 +ctx0:7000 ");
 	clv_steering_close_tunnel(&f->st, &ref, &target);
 	expect(f, "-ctx:7000 REMOVE ");
 
-	cmd.remote = (struct clv_endpoint){ 0 };
+	cmd.spec.remote = (struct clv_endpoint){ 0 };
 	assert_int_equal(clv_steering_open_tunnel(&f->st, &cmd, &held, &target), 0);
 	clv_steering_close_tunnel(&f->st, &ref, &target);
 	expect(f, "ADD BIND fd-1 BIND fd66 REMOVE ");

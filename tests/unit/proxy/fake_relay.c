@@ -145,7 +145,7 @@ static const struct clv_host_ops host_ops = {
 };
 
 static int tunnel_open(void *session, struct clv_request *rq,
-		       const struct clv_request_tunnel *tunnel, struct clv_ref *ref)
+		       const struct clv_session_tunnel *tunnel, struct clv_ref *ref)
 {
 	struct fake_relay *r = session;
 

@@ -18,7 +18,7 @@ enum {
 
 struct fake_tunnel {
 	struct clv_request *rq; /* NULL once closed */
-	struct clv_request_tunnel params;
+	struct clv_session_tunnel params;
 	struct clv_tunnel_ports bind;
 	unsigned ports; /* held */
 };

@@ -18,7 +18,7 @@ static void test_answer(void **state)
 			    "\"198.18.0.1:40000\", \"[2001:db8::a]:40001\"");
 	EXPECT(f, "", "+tunnel " PORTS);
 	assert_int_equal(f->relay.egress_held, 2);
-	assert_int_equal(f->relay.tunnels[0].params.target.port, 0);
+	assert_int_equal(f->relay.tunnels[0].params.spec.remote.port, 0);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_BOUND_TUNNELS), 1);
 	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);

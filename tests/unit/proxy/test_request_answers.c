@@ -31,7 +31,7 @@ static void assert_target(const struct fixture *f, unsigned tunnel, const char *
 {
 	char text[CLV_ADDR_TEXT_MAX];
 
-	clv_endpoint_format(&f->relay.tunnels[tunnel].params.target, text, sizeof(text));
+	clv_endpoint_format(&f->relay.tunnels[tunnel].params.spec.remote, text, sizeof(text));
 	assert_string_equal(text, want);
 }
 
@@ -56,8 +56,8 @@ static void test_a_literal_target_gets_its_tunnel(void **state)
 		assert_false(f->answer.ended);
 		assert_int_equal(f->relay.opened, 1);
 		assert_target(f, 0, cases[i].target);
-		assert_int_equal(f->relay.tunnels[0].params.stream_id, 0);
-		assert_false(f->relay.tunnels[0].params.capsules);
+		assert_int_equal(f->relay.tunnels[0].params.spec.stream_id, 0);
+		assert_false(f->relay.tunnels[0].params.spec.flags & CLV_TUNNEL_CAPSULES);
 		assert_int_equal(clv_requests_tunnels(f->relay.requests), 1);
 		assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REQUESTS), 1);
 		request_teardown(f);

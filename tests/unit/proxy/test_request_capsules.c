@@ -18,7 +18,7 @@ static void test_a_request_that_overtakes_settings_waits_for_them(void **state)
 	f->pipe.end[PIPE_CLIENT].hold_control = false;
 	pipe_run(&f->pipe);
 	assert_int_equal(f->answer.status, 200);
-	assert_false(f->relay.tunnels[0].params.capsules);
+	assert_false(f->relay.tunnels[0].params.spec.flags & CLV_TUNNEL_CAPSULES);
 	request_teardown(f);
 }
 
@@ -28,7 +28,7 @@ static void test_a_peer_without_datagram_frames_gets_capsules(void **state)
 
 	(void)state;
 	request_ask(f, UDP "8.8.8.8/53/");
-	assert_true(f->relay.tunnels[0].params.capsules);
+	assert_true(f->relay.tunnels[0].params.spec.flags & CLV_TUNNEL_CAPSULES);
 	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0hello", 6);
 	clv_connect_udp_datagram_up(f->relay.tunnels[0].rq, (const uint8_t *)"\0", 1);
 	pipe_run(&f->pipe);

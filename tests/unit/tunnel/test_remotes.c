@@ -61,10 +61,10 @@ static int setup(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		const struct clv_cmd_tunnel_add add = {
 			.ref = { .slot = i, .generation = 5 },
-			.stream_id = 4 * (int64_t)i,
-			.flags = CLV_TUNNEL_BOUND,
+			.spec = { .stream_id = 4 * (int64_t)i,
+				  .flags = CLV_TUNNEL_BOUND,
+				  .busy_per_sec = 3 },
 			.socket_fd = -1,
-			.busy_per_sec = 3,
 		};
 
 		f.t[i] = clv_tunnels_add(&f.ts, &add, WAIT, now_ns);
