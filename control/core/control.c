@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/core/control.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/core/state.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 enum {
 	PACKETS_PER_STEP = 4, /* batches of CLV_PORT_BATCH */
-	HANDSHAKE_CIDS = 4,   /* IDs a connection may have alive, for the size of the table */
+	HANDSHAKE_CIDS = 4,   /* connection IDs to expect for each connection */
 };
 
 /* ---- life ---- */
@@ -112,13 +112,13 @@ static void receive_all(struct clv_control *c)
 
 	for (int i = 0; i < PACKETS_PER_STEP; i++) {
 		n = port->ops->rx(port, batch, CLV_PORT_BATCH);
-		/* Events between taking packets and using them: a packet with a connection ID that a
-		 * worker issued finds it known, since the ID was announced before it was sent. */
+		/* Events are handled between receiving packets and processing them: a worker reports a
+		 * connection ID before it sends it to the peer, so a packet with that ID finds it. */
 		events_drain(c);
 		for (unsigned k = 0; k < n; k++) {
 			packets_receive(c, &batch[k]);
-			/* A handshake's packet may cost a signature: a batch of them must not keep
-			 * the requests of live connections waiting. */
+			/* A handshake packet may cost a signature: a batch of them must not delay the
+			 * requests of live connections. */
 			if (c->handshaking)
 				events_drain(c);
 		}
@@ -153,7 +153,7 @@ uint64_t clv_control_next_ns(const struct clv_control *c)
 	uint64_t at = clv_timers_next_ns(&c->timers);
 
 	for (uint16_t i = 0; i < c->p.workers_len; i++) {
-		/* a worker makes room without saying so: look again soon */
+		/* A worker does not report that its mailbox has room again: retry soon. */
 		if (clv_mailbox_backlog(c->workers[i].w.commands) && c->now_ns + CLV_MSEC < at)
 			at = c->now_ns + CLV_MSEC;
 	}
@@ -190,7 +190,7 @@ bool clv_control_is_stopped(const struct clv_control *c)
 	return true;
 }
 
-/* A relay answers from where it was asked; a client whose address is another goes on from there. */
+/* A relay keeps the address that a client connected to; a client follows its own new address. */
 static void migrate(struct clv_control *c, struct clv_session *s, const struct clv_route *route)
 {
 	struct clv_cmd_conn_migrate cmd = { .ref = s->ref, .local = s->local };

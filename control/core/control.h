@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * control - the control plane's core: handshakes, hand-over, sessions, requests; one thread.
+ * control - the core of the control plane: handshakes, hand-over to workers, sessions, tunnels.
  *
- * A step does not block, reads no clock and does no I/O of its own: datagrams come and go through
- * the listener port, workers through mailboxes, the machine through clv_host_ops.
+ * A step does not block, does not read the clock and does no I/O of its own.  Datagrams are
+ * received and sent through the listeners' port, workers are reached by mailboxes, and the machine
+ * by clv_host_ops.
  *
- * Order: 1. open  2. step, any number  3. stop, steps until is_stopped  4. close
+ * Order: 1. open  2. step, any number of times  3. stop, and step until is_stopped  4. close
  * Threading: control.
  */
 #ifndef CLV_CORE_CONTROL_H
@@ -16,9 +17,9 @@
 #include <stdint.h>
 
 #include "control/admission/admit.h"
-#include "control/tls/tls.h"
-#include "control/host/host.h"
 #include "control/core/session.h"
+#include "control/host/host.h"
+#include "control/tls/tls.h"
 #include "datapath/base/counters.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/io/port.h"
@@ -31,38 +32,38 @@ enum {
 	CLV_LISTENERS_MAX = 8,
 };
 
-/* One address and port clients reach us on, and the profile they meet there. */
+/* A port on which clients connect, and its TLS profile. */
 struct clv_control_listener {
-	uint16_t port;		     /* host order; the local port of a packet picks the listener */
-	struct clv_tls_context *tls; /* borrows; NULL: none are accepted yet */
+	uint16_t port;		     /* host order; a packet's local port selects the listener */
+	struct clv_tls_context *tls; /* borrows; NULL: it accepts no connections yet */
 	enum clv_profile profile;
-	uint8_t addr[16]; /* and its local address does, unless this is :: */
+	uint8_t addr[16]; /* so does its local address, unless this is :: */
 };
 
-/* Limits; every one has a counter for its refusals. */
+/* Each limit has a counter of what it refused. */
 struct clv_control_limits {
 	uint32_t conns_max;			/* per worker */
-	uint32_t conns_total;			/* of all workers, handshakes too */
-	uint32_t conns_per_host, conns_per_net; /* of one source: see bpf/abi.h, clv_guard_width */
-	uint32_t handshakes_max;		/* half-open at a time */
-	uint32_t retry_above;	   /* half-open above which Initials must prove their address */
+	uint32_t conns_total;			/* of all workers, handshakes included */
+	uint32_t conns_per_host, conns_per_net; /* of one source, see clv_guard_width */
+	uint32_t handshakes_max;		/* half-open connections at a time */
+	uint32_t retry_above; /* with more half-open connections, clients must validate their address */
 	uint32_t tunnels_max;	   /* per worker */
 	uint32_t tunnels_total;	   /* of all workers */
-	uint32_t tunnels_per_conn; /* and request streams that a peer may have open */
+	uint32_t tunnels_per_conn; /* also the request streams that a peer may have open */
 	uint32_t queue_packets;	   /* send queue of a connection */
 	uint64_t sojourn_ns;
 	uint64_t conn_idle_ns;
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
-	uint64_t buffered; /* bytes that wait in control's hands, and in each worker's, for all */
-	uint64_t quic_memory; /* bytes the QUIC library may hold here, and in each worker; 0: any */
+	uint64_t buffered;    /* bytes that wait for peers and threads, here and in each worker */
+	uint64_t quic_memory; /* bytes held by the QUIC library, likewise; 0: no limit */
 	struct clv_admit_limits responses; /* to packets of no connection */
-	/* Packets of no connection that a source may send: see bpf/guard.h.  per_sec 0: no limit. */
+	/* Packets without a connection from one source, see bpf/guard.h.  per_sec 0: no limit. */
 	uint32_t guard_host_per_sec, guard_host_burst;
 	uint32_t guard_net_per_sec, guard_net_burst;
 	uint32_t guard_sources;		 /* prefixes remembered at a time */
-	uint32_t stream_cancels_per_sec; /* that a client may reset or stop; 1 or more */
-	uint32_t handover_packets;	 /* DATAGRAMs kept while a connection is handed over */
+	uint32_t stream_cancels_per_sec; /* request streams that a client may reset or stop; at least 1 */
+	uint32_t handover_packets; /* DATAGRAM frames kept while a connection is handed over */
 };
 
 /* The control side of one worker. */
@@ -75,7 +76,7 @@ struct clv_control_worker {
 struct clv_control_params {
 	const struct clv_host_ops *host_ops;
 	void *host;
-	struct clv_port *port; /* borrows; the kernel's UDP sockets of all listeners */
+	struct clv_port *port;			      /* borrows; UDP sockets of all listeners */
 	const struct clv_control_listener *listeners; /* copies; none in a client */
 	size_t listeners_len;
 	const struct clv_control_worker *workers; /* copies */
@@ -83,15 +84,15 @@ struct clv_control_params {
 	struct clv_control_limits limits;
 	const struct clv_session_app_ops *accept_ops; /* of accepted sessions; NULL in a client */
 	void *accept_app;
-	uint8_t secret[32]; /* of tokens and stateless resets; keep it across restarts */
-	uint64_t rand_seed; /* 0: real randomness */
+	uint8_t secret[32]; /* for tokens and stateless resets; must survive restarts */
+	uint64_t rand_seed; /* 0: random bytes of the system */
 	/*
-	 * Client: a datagram from a local sender that has no tunnel yet came to a socket of
-	 * clv_control_socket_open; may be NULL.  payload: borrows.
+	 * Client: a socket of clv_control_socket_open received a datagram from a local sender that
+	 * has no tunnel yet.  payload: borrows.  May be NULL.
 	 */
 	void (*on_new_remote)(void *client, const struct clv_evt_remote *evt,
 			      const uint8_t *payload, size_t len);
-	/* Client: the worker has let go of a socket that was closed; its owner closes fd. */
+	/* Client: the worker no longer uses a closed socket; its owner closes fd.  May be NULL. */
 	void (*on_socket_closed)(void *client, int fd);
 	void *client;
 };
@@ -104,23 +105,21 @@ void clv_control_close(struct clv_control *c);
 unsigned clv_control_step(struct clv_control *c, uint64_t now_ns);
 uint64_t clv_control_next_ns(const struct clv_control *c);
 
-/* Close all connections with a reason and stop the workers; go on stepping until is_stopped. */
+/* Close all connections and stop the workers; step on until is_stopped. */
 void clv_control_stop(struct clv_control *c, uint64_t now_ns);
 bool clv_control_is_stopped(const struct clv_control *c);
 
 /*
- * An ICMP error about a packet we sent: mtu of the way, or 0 when it was not about size.  The worker
- * of that tunnel, if there is one, hears of it.
+ * An ICMP error about a packet that a tunnel sent.  mtu: of the path; 0 when the error is not about
+ * size.  The worker of the tunnel, if there is one, is notified.
  */
 void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint32_t mtu);
 
-/* The host saw a route, neighbour or address change: look up every next hop again. */
+/* Routes, neighbours or addresses of the host changed: look up every next hop again. */
 void clv_control_routes_changed(struct clv_control *c);
-/* Replace the addresses that the workers refuse as sources.  verdicts: each worker takes a reference. */
+/* Replace the addresses that workers refuse as sources.  verdicts: each takes a reference. */
 void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts);
-/*
- * End every tunnel of an accepted session whose target must_end: its app gets a `gone` with error.
- */
+/* End every tunnel of accepted sessions whose target must_end selects: `gone` reports error. */
 void clv_control_end_tunnels(struct clv_control *c,
 			     bool (*must_end)(void *user, const struct clv_endpoint *target),
 			     void *user, int error);
@@ -129,41 +128,41 @@ void clv_control_end_tunnels(struct clv_control *c,
 
 struct clv_control_connect {
 	struct clv_endpoint local, remote; /* local: of the worker's listener socket */
-	uint32_t socket;		   /* its number in the control port */
+	uint32_t socket;		   /* its number in control's port */
 	struct clv_tls_context *tls;	   /* borrows for the session's life */
 	enum clv_profile profile;
 	const char *server_name; /* copies */
-	bool no_datagrams;	 /* have datagrams carried in capsules, reliably and in order */
+	bool no_datagrams;	 /* datagrams are carried in capsules, reliably and in order */
 	uint64_t keepalive_ns;
 	const struct clv_session_app_ops *app_ops; /* borrows */
 	void *app;
 };
 
 /*
- * Start a handshake with a relay; app_ops->established or ended tells how it went.
+ * Start a handshake with a relay; app_ops->established or ended reports the outcome.
  * Returns 0 and fills *out, CLV_EFULL, CLV_ECLOSED, CLV_ETLS, CLV_EQUIC or -ENOMEM.
  */
 int clv_control_connect(struct clv_control *c, const struct clv_control_connect *p, uint64_t now_ns,
 			struct clv_session **out);
 
-/* Accept a listener's new connections with tls from now on; tls as in clv_control_listener. */
+/* Use tls for a listener's new connections from now on; tls as in clv_control_listener. */
 void clv_control_set_tls(struct clv_control *c, size_t listener, struct clv_tls_context *tls);
 
-/* Receive datagrams of local applications on fd, from anyone.  fd: lends until stopped. */
+/* Client: receive datagrams of local applications, of any sender.  fd: lends until stopped. */
 void clv_control_socket_open(struct clv_control *c, int fd, const struct clv_endpoint *local);
-/* Client, one worker: the reverse.  fd: takes; closed once the worker has let go. */
+/* Client with one worker: the reverse.  fd: lends until on_socket_closed. */
 void clv_control_socket_close(struct clv_control *c, int fd, const struct clv_endpoint *local);
 
-/* The guard's limits, in the form of the buckets. */
+/* The guard's limits as token bucket rates. */
 struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits *l);
-/* Lends; for culvertctl. */
+/* Lends; for reports. */
 const struct clv_guard *clv_control_guard(const struct clv_control *c);
 
-/* For others of control's thread to count in. */
+/* For other modules of control's thread to count in. */
 struct clv_counters *clv_control_own_counters(struct clv_control *c);
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
 
-/* ---- what the operator's tools ask ---- */
+/* ---- views for the operator's tools ---- */
 
 struct clv_session_view {
 	struct clv_ref ref;
@@ -189,7 +188,7 @@ struct clv_tunnel_view {
 	struct clv_tunnel_stats stats;
 };
 
-/* Call each for every session or tunnel; views are borrowed for the call.  fn returns false to stop. */
+/* Call fn for every session or tunnel, until it returns false.  v: borrows for the call. */
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user);
 void clv_control_each_tunnel(const struct clv_control *c,

@@ -2,7 +2,7 @@
 #include "control/core/state.h"
 
 enum {
-	EVENTS_PER_STEP = 4096, /* of one worker; then the others get their turn */
+	EVENTS_PER_STEP = 4096, /* of one worker, before the others get their turn */
 };
 
 static struct clv_session *session_of(struct clv_control *c, const struct clv_ref *ref)
@@ -45,7 +45,7 @@ static enum clv_stream_event_type stream_event_of(uint32_t event)
 static void session_event(struct clv_control *c, const struct clv_record *r, const uint8_t *body)
 {
 	const struct clv_evt_stream *stream = (const void *)body;
-	/* every event about a connection begins with its ref */
+	/* Every event of a connection begins with its ref. */
 	struct clv_session *s = session_of(c, (const struct clv_ref *)body);
 
 	if (!s)

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * handover - the moment a connection goes from control to its worker, with nothing lost.
+ * handover - a connection moves from control to its worker, and nothing is lost.
  *
- * The order matters.  1. The conn is sent to the worker.  2. Its IDs are published: from here on XDP
- * steers to the worker, which reads commands between taking packets and using them, so it has the
- * conn.  3. What the conn reported while it was here is replayed.  Packets that still come to
- * control's socket are passed on by session_packet.
+ * The order matters.  1. The conn is sent to the worker.  2. Its IDs are published: from now on XDP
+ * steers its packets to the worker, which handles commands between receiving packets and processing
+ * them, so it has the conn by then.  3. The events that the conn reported before are replayed.
+ * Packets that still arrive at control's socket are passed to the worker (packets.c).
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/core/state.h"
 #include "datapath/base/err.h"
 
-/* The worker whose queue the peer's packets arrive on, or the next in turn. */
+/* The worker of the queue on which the peer's packets arrive; else the next in turn. */
 static uint16_t choose_worker(struct clv_session *s)
 {
 	struct clv_control *c = s->control;
@@ -29,7 +26,7 @@ static uint16_t choose_worker(struct clv_session *s)
 	return worker;
 }
 
-/* A token that spares the client the proof of its address next time. */
+/* With this token the client's next connection needs no address validation. */
 static void submit_token(struct clv_session *s)
 {
 	struct clv_control *c = s->control;
@@ -68,7 +65,7 @@ int handover_run(struct clv_session *s)
 	struct clv_route route;
 	uint16_t worker = choose_worker(s);
 
-	/* Only here is the address proven for sure, and counted against its prefix. */
+	/* The address is validated by now, so the connection counts against its prefix. */
 	if (s->is_server && clv_sources_add(&c->sources, s->source)) {
 		clv_count(&c->counters, CLV_COUNT_DROP_SOURCE_FULL);
 		return CLV_EFULL;
@@ -88,7 +85,7 @@ int handover_run(struct clv_session *s)
 	clv_timers_set(&c->timers, &conn->timer, CLV_TIMER_NEVER);
 	cmd.ref = s->ref;
 	cmd.hop = s->hop;
-	cmd.socket = conn->flow.socket; /* listeners have the same number in every port */
+	cmd.socket = conn->flow.socket; /* a listener has the same number in every port */
 	clv_heap_leave(&conn->heap);
 	s->conn = NULL;
 	s->state = SESSION_LIVE;

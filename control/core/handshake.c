@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/core/state.h"
+#include "datapath/base/err.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "control/core/state.h"
-#include "datapath/base/err.h"
 
 enum {
 	UNI_SERVER = 3, /* first IDs of our own streams (RFC 9000 section 2.1) */
@@ -12,7 +12,7 @@ enum {
 	BIDI_CLIENT = 0,
 };
 
-/* ---- what the conn reports while it is here ---- */
+/* ---- events of the conn before its hand-over ---- */
 
 static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 		 const uint8_t *data, size_t len)
@@ -267,7 +267,7 @@ void handshake_pump(struct clv_session *s)
 		clv_conn_close(conn, false, NGTCP2_CONNECTION_REFUSED, "relay is full", c->now_ns);
 	}
 	clv_conn_output(conn, c->p.port, c->now_ns);
-	/* a close before the handshake is done is said once: keep no state for a stranger */
+	/* A close during the handshake is sent once: unvalidated sources get no closing state. */
 	if (conn->closing)
 		end_handshake(s);
 	else

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <string.h>
-
 #include "control/core/state.h"
 #include "datapath/base/addr.h"
-#include "datapath/base/err.h"
 #include "datapath/quic/cid.h"
 
+#include <string.h>
+
 enum {
-	RESET_LEN_MIN = 21, /* RFC 9000 section 10.3 */
+	RESET_LEN_MIN = 21, /* of a stateless reset, RFC 9000 section 10.3 */
 };
 
+/* By our connection ID, or by the DCID that a client chose for its first packets. */
 static struct clv_session *session_by_packet(struct clv_control *c, const struct clv_quic_header *h)
 {
 	uint8_t key[INITIAL_KEY_LEN] = { 0 };
@@ -25,8 +25,8 @@ static struct clv_session *session_by_packet(struct clv_control *c, const struct
 }
 
 /*
- * In a client: the session with whoever sent it.  A stateless reset carries no ID of ours; only the
- * connection can tell it by its token (RFC 9000 section 10.3.1).
+ * Client: by the relay's address.  A stateless reset carries no connection ID of ours; the
+ * connection recognises it by its token (RFC 9000 section 10.3.1).
  */
 static struct clv_session *session_by_relay(struct clv_control *c, const struct clv_rx *rx)
 {
@@ -38,8 +38,8 @@ static struct clv_session *session_by_relay(struct clv_control *c, const struct 
 }
 
 /*
- * In a relay: the session whose peer lost its state and says so.  Whether the token belongs to the
- * address it came from the connection itself checks (RFC 9000 section 10.3.1).
+ * Relay: by the token of a stateless reset.  The connection checks that the token belongs to the
+ * address it came from (RFC 9000 section 10.3.1).
  */
 static struct clv_session *session_by_token(struct clv_control *c, const struct clv_rx *rx)
 {
@@ -81,8 +81,9 @@ static void send_answer(struct clv_control *c, const struct clv_rx *rx, const ui
 	port->ops->tx_send(port, &tx, len, &flow, 0);
 }
 
-/* The ceiling that a new connection from remote is beyond; CLV_COUNTER_MAX: none. */
-static enum clv_counter full_ceiling(const struct clv_control *c, const struct clv_endpoint *remote)
+/* The counter of the limit that refuses a connection from remote; CLV_COUNTER_MAX: none does. */
+static enum clv_counter refusing_limit(const struct clv_control *c,
+				       const struct clv_endpoint *remote)
 {
 	const struct clv_control_limits *l = &c->p.limits;
 
@@ -94,7 +95,7 @@ static enum clv_counter full_ceiling(const struct clv_control *c, const struct c
 	return CLV_COUNTER_MAX;
 }
 
-/* Make a connection of what was admitted, or change the verdict. */
+/* Make a session for an admitted packet, or change the verdict. */
 static void accept_session(struct clv_control *c, const struct clv_control_listener *l,
 			   const struct clv_rx *rx, uint8_t answer[static UDP_PAYLOAD_MAX],
 			   struct clv_admit_result *a)
@@ -109,7 +110,7 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 		.app_ops = c->p.accept_ops,
 		.app = c->p.accept_app,
 	};
-	enum clv_counter full = full_ceiling(c, &rx->remote);
+	enum clv_counter full = refusing_limit(c, &rx->remote);
 	struct clv_session *s;
 
 	if (full == CLV_COUNTER_MAX && handshake_new(c, &p, &s))
@@ -123,7 +124,7 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 				answer, a);
 }
 
-/* To its conn while that is here, else to the worker that has it. */
+/* To its conn, or to the worker that has it. */
 static void deliver(struct clv_session *s, const struct clv_rx *rx)
 {
 	struct clv_cmd_packet cmd = {

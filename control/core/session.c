@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/core/session.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/core/state.h"
 #include "datapath/base/bucket.h"
 #include "datapath/base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 enum {
 	STREAM_BIDI_STEP = 4,
@@ -62,7 +61,7 @@ static void forget_token(struct clv_session *s, uint32_t i)
 	struct clv_table *tokens = &s->control->tokens;
 	uint64_t owner;
 
-	/* a peer may name the token of another's: that does not make it its own */
+	/* A peer may use the token of another session's peer, which keeps it. */
 	if (clv_table_find(tokens, s->tokens[i], &owner) && owner == (uintptr_t)s)
 		clv_table_remove(tokens, s->tokens[i]);
 	memmove(s->tokens[i], s->tokens[--s->tokens_len], sizeof(s->tokens[i]));
@@ -80,7 +79,7 @@ void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt)
 	if (!evt->in_use || s->tokens_len == SESSION_TOKENS_MAX ||
 	    clv_table_find(tokens, evt->token, NULL) ||
 	    clv_table_insert(tokens, evt->token, (uintptr_t)s))
-		return; /* without its token a reset goes unheard, and the idle timer ends it */
+		return; /* without the token a reset is ignored, and the idle timer ends the session */
 	memcpy(s->tokens[s->tokens_len++], evt->token, sizeof(evt->token));
 }
 
@@ -229,7 +228,7 @@ static int stream_open_bidi(void *transport, int64_t *id)
 	return open_stream(s, &s->next_bidi, id);
 }
 
-/* Whether what a worker has not taken yet, and what waits here, leaves room for len more. */
+/* Whether the bytes that wait for the worker and in control leave room for len more. */
 static bool has_room(const struct clv_session *s, size_t len)
 {
 	const struct clv_control *c = s->control;
@@ -304,7 +303,7 @@ void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop)
 	workers_send(s->control, s->ref.worker, CLV_CMD_CONN_HOP, &cmd, sizeof(cmd), NULL, 0);
 }
 
-/* ---- small answers ---- */
+/* ---- properties ---- */
 
 void clv_session_set_user(struct clv_session *s, void *user)
 {

@@ -3,8 +3,8 @@
  * session - one QUIC connection as control sees it: handshake, hand-over, its streams and tunnels.
  *
  * The session owns the clv_conn until the handshake is complete.  Then the conn moves to a worker,
- * and the session exchanges messages with it.  The user of a session is an "app" (the relay's proxy,
- * a client of a relay): it receives the events of the streams, and opens tunnels.
+ * and the session exchanges messages with it.  The user of a session is an "app" (the relay's
+ * proxy, a client of a relay): it receives the events of the streams, and opens tunnels.
  *
  * Threading: control.
  */
@@ -15,19 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/tls/tls.h"
 #include "control/host/host.h"
-#include "datapath/tunnel/messages.h"
+#include "control/tls/tls.h"
 #include "datapath/quic/conn.h"
 #include "datapath/quic/stream_ops.h"
+#include "datapath/tunnel/messages.h"
 
 struct clv_control;
 struct clv_session;
 struct clv_tunnel_entry;
 
-/* Why a session ended. */
+/* Why a session ended.  code, is_app: of the close frame; is_remote: the peer sent it. */
 struct clv_session_end {
-	int error; /* 0 orderly, CLV_ETIMEOUT, CLV_ECLASSICAL, CLV_EUNTRUSTED, CLV_ETLS, CLV_EQUIC, ... */
+	/* 0: closed in order; CLV_ETIMEOUT, CLV_ECLASSICAL, CLV_EUNTRUSTED, CLV_ETLS, ... */
+	int error;
 	uint64_t code;
 	bool is_app, is_remote;
 	bool was_established;
@@ -50,26 +51,26 @@ struct clv_session_app_ops {
 	/* Application error codes with which control closes a connection by itself. */
 	uint64_t overload_code; /* too many bytes wait, or too many streams are cancelled */
 	uint64_t internal_code; /* established failed */
-	/* The app that accepts sessions: control is open.  Negative fails that.  May be NULL. */
+	/* App that accepts sessions: control is about to be open.  An error fails that.  May be NULL. */
 	int (*opened)(void *app, const struct clv_control_env *env);
-	/* The app that accepts sessions: whether this address may try a handshake.  May be NULL. */
+	/* App that accepts sessions: whether an address may start a handshake.  May be NULL. */
 	bool (*admits)(void *app, const uint8_t addr[16]);
-	/* The conn is with its worker: streams can be opened.  Negative closes the session. */
+	/* The worker has the connection: streams can be opened.  An error closes the session. */
 	int (*established)(void *app, struct clv_session *s);
-	/* An event of a stream.  Comes between established and the session's close. */
+	/* An event of a stream; after established, and until the session is closed. */
 	void (*stream)(void *app, struct clv_session *s, const struct clv_stream_event *e);
 	/* Last call.  The session's tunnels are gone already. */
 	void (*ended)(void *app, struct clv_session *s, const struct clv_session_end *end);
 	/* Largest UDP payload that a datagram carries now; may be NULL. */
 	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
-	/* The app that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
+	/* App that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
 	void (*routes_changed)(void *app);
 };
 
 struct clv_session_tunnel_ops {
-	/* The tunnel is gone without having been closed; user's last call. */
+	/* The tunnel ended without clv_session_tunnel_close; the last call. */
 	void (*gone)(void *user, int error);
-	/* Capsules mode: Context ID and payload.  data: borrows. */
+	/* With CLV_TUNNEL_CAPSULES: Context ID and payload of a datagram.  data: borrows. */
 	void (*datagram_up)(void *user, const uint8_t *data, size_t len);
 	/* CLV_EVT_REMOTE_*, CLV_EVT_DELIVERY, CLV_EVT_CONTEXT_ZERO.  evt, payload: borrow. */
 	void (*bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
@@ -78,10 +79,10 @@ struct clv_session_tunnel_ops {
 
 struct clv_session_tunnel {
 	struct clv_tunnel_spec spec;
-	/* spec.local as a port of the host: takes on success, and gives it back to the host when the
-	   tunnel is gone.  fd -1: none */
+	/* The port behind spec.local; fd -1: none.  Takes on success: it is given back to the host
+	   when the tunnel is gone. */
 	struct clv_egress egress;
-	/* Of a bound tunnel: the ports, which it takes like egress.  Borrows; NULL: none are held */
+	/* Ports that a bound tunnel holds, which are taken like egress; NULL: none.  Borrows. */
 	const struct clv_tunnel_ports *ports;
 	const struct clv_session_tunnel_ops *ops;
 	void *user;
@@ -90,7 +91,7 @@ struct clv_session_tunnel {
 /* A session's streams; `transport` is the session. */
 extern const struct clv_stream_ops clv_session_stream_ops;
 
-/* One pointer of the app. */
+/* One pointer for the app. */
 void clv_session_set_user(struct clv_session *s, void *user);
 void *clv_session_user(const struct clv_session *s);
 /* Whether the peer's transport parameters allow DATAGRAM frames. */
@@ -107,17 +108,14 @@ void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const 
  */
 int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
 			    struct clv_ref *ref);
-/* Close it: no more calls to its ops. */
+/* Close it; its ops are not called again. */
 void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref);
-/* A datagram toward the target (from a capsule), or toward the peer (kept from before it opened). */
+/* Send a datagram that came in a capsule to the target, or one that came early to the peer. */
 void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
 			     const uint8_t *payload, size_t len);
 void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
 			   size_t len);
-/*
- * Say something about a bound tunnel to its worker: CLV_CMD_CONTEXT_*, CLV_CMD_REMOTE_*.  head, tail:
- * copies.
- */
+/* Send a bound tunnel's CLV_CMD_CONTEXT_* or _REMOTE_* to its worker.  head, tail: copies. */
 void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
 				enum clv_command type, const void *head, size_t head_len,
 				const void *tail, size_t tail_len);

@@ -49,7 +49,7 @@ struct clv_steered {
 /*
  * Send TUNNEL_ADD and a TUNNEL_BIND for each held port, then publish the target.  ports: of a bound
  * tunnel, else NULL; a client's holds none.
- * Returns 0 and fills *out; or the tables' error, and the worker is told to remove the tunnel.
+ * Returns 0 and fills *out; or the tables' error, after TUNNEL_REMOVE was sent.
  */
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
 			     const struct clv_tunnel_ports *ports, struct clv_steered *out);
@@ -73,7 +73,7 @@ void clv_steering_retire_ports(const struct clv_steering *st, const struct clv_t
  */
 int clv_steering_open_context(const struct clv_steering *st, const struct clv_cmd_context_open *cmd,
 			      const struct clv_tunnel_ports *ports);
-/* Take it out of the tables, then send CONTEXT_CLOSE.  remote: NULL for the uncompressed context. */
+/* Take it out of the tables, then send CONTEXT_CLOSE.  remote: NULL for the uncompressed one. */
 void clv_steering_close_context(const struct clv_steering *st, const struct clv_ref *ref,
 				uint64_t context_id, const struct clv_remote *remote,
 				const struct clv_tunnel_ports *ports);

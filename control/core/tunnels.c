@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/core/state.h"
 #include "datapath/base/err.h"
+
+#include <string.h>
 
 /* ---- open and close ---- */
 
@@ -177,9 +175,9 @@ void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct
 		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
 }
 
-/* ---- the world changes ---- */
+/* ---- changes of routes and policy ---- */
 
-/* Close a tunnel that cannot go on, and say so to whoever asked for it. */
+/* Close a tunnel that cannot go on, and notify its user. */
 static void end_tunnel(const struct clv_ref *ref, struct clv_tunnel_entry *e, int error)
 {
 	clv_session_tunnel_close(e->session, ref);
@@ -194,15 +192,16 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 
 	(void)arg;
 	if (!e->spec.remote.port)
-		return; /* bound, and without a target */
+		return; /* a bound tunnel without a target */
 	if (c->p.host_ops->route(c->p.host, e->spec.remote.addr, &route)) {
 		route.hop = e->spec.hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	}
 	/*
-	 * A tunnel stays with the port it was opened on: its socket and its tables are there.  By the
-	 * kernel it goes on anyway.  By AF_XDP it would send on a way that is none any more: the
-	 * client opens another; a bound one, which is more than its target, waits for the way back.
+	 * A tunnel keeps the port it was opened with, and with it the datapath of its socket or table
+	 * entries.  Through the kernel it works on any route.  Through AF_XDP it would send to a hop
+	 * that is no longer right: the tunnel ends and the client opens another.  A bound tunnel has
+	 * more remotes than its target: it waits until a route via AF_XDP is back.
 	 */
 	if (route.hop.via != e->spec.hop.via) {
 		if (e->spec.hop.via != CLV_VIA_XSK)

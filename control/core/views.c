@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* views - sessions and tunnels as the operator's tools see them. */
+/* views - copies of the state of sessions and tunnels, for the operator's tools. */
 #include "control/core/state.h"
 #include "datapath/base/shared.h"
 

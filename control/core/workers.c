@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "control/core/state.h"
 #include "datapath/base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 /* ---- slots ---- */
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/peer/relay_session.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "control/http/h3.h"
 #include "datapath/base/err.h"
 #include "datapath/base/varint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct clv_relay_session {
 	struct clv_relay_session_params p;
 	struct clv_session *session;
 	struct clv_client_requests *requests;
-	struct clv_h3 *h3; /* theirs */
+	struct clv_h3 *h3; /* owned by requests */
 	char *authority, *uri_template, *authorization;
 };
 
@@ -38,7 +38,7 @@ static void tunnel_lost(void *user, int error)
 	free(t);
 }
 
-/* The worker cannot use DATAGRAM frames with this relay: send a capsule. */
+/* DATAGRAM frames cannot be used with this relay: send a capsule. */
 static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 {
 	struct clv_relay_tunnel *t = user;
@@ -54,8 +54,7 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 {
 	struct clv_relay_tunnel *t = user;
 
-	if (type ==
-	    CLV_EVT_CONTEXT_ZERO) /* draft section 3: whoever receives it aborts the stream */
+	if (type == CLV_EVT_CONTEXT_ZERO) /* draft section 3: its receiver aborts the stream */
 		clv_client_request_abort(t->request, CLV_H3_DATAGRAM_ERROR);
 	else if (t->p.ops->on_bound)
 		t->p.ops->on_bound(t->p.user, type, evt, payload, len);
@@ -108,7 +107,7 @@ static void on_result(void *user, struct clv_client_request *rq,
 	}
 	t->p.ops->on_closed(t->p.user, err, result);
 	t->p.ops = NULL;
-	if (!result->err) { /* ours failed, the relay's is open: no on_closed follows by itself */
+	if (!result->err) { /* the relay has opened it, the worker has not: on_closed does not come */
 		clv_client_request_close(rq);
 		free(t);
 	}
@@ -188,7 +187,7 @@ void clv_relay_tunnel_close(struct clv_relay_tunnel *t)
 void clv_relay_tunnel_command(struct clv_relay_tunnel *t, enum clv_command type, void *head,
 			      size_t head_len, const uint8_t *tail, size_t tail_len)
 {
-	memcpy(head, &t->ref, sizeof(t->ref)); /* all such commands begin with it */
+	memcpy(head, &t->ref, sizeof(t->ref)); /* these commands begin with it */
 	if (t->is_open)
 		clv_session_tunnel_command(t->rs->session, &t->ref, type, head, head_len, tail,
 					   tail_len);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/proxy/proxy.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "bpf/guard.h"
 #include "control/core/control.h"
 #include "control/http/h3.h"
 #include "control/proxy/connect_udp.h"
@@ -15,12 +10,16 @@
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
 
-/* The requests of one session. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One session of a client, and its requests. */
 struct proxy_session {
 	struct clv_proxy *proxy;
 	struct clv_session *session;
 	struct clv_requests *requests;
-	struct clv_h3 *h3; /* theirs */
+	struct clv_h3 *h3; /* owned by requests */
 	struct proxy_session *next, *prev;
 };
 
@@ -48,7 +47,7 @@ static void on_datagram_up(void *user, const uint8_t *data, size_t len)
 static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 		     const uint8_t *payload, size_t len)
 {
-	(void)payload; /* a relay's tunnels deliver nothing to control */
+	(void)payload; /* only a client's tunnels deliver payloads to control */
 	(void)len;
 	clv_connect_udp_remote_event(user, type, evt);
 }
@@ -204,7 +203,7 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 
 	(void)end;
 	if (!ps)
-		return; /* its handshake failed, or there was no memory for requests */
+		return; /* the handshake failed, or there was no memory for requests */
 	clv_requests_free(ps->requests);
 	if (ps->prev)
 		ps->prev->next = ps->next;
@@ -224,8 +223,8 @@ static bool is_denied(void *user, const struct clv_endpoint *target)
 }
 
 /*
- * What may be reached changed: the policy, our addresses or routes.  First tunnels by their targets,
- * which takes the remotes of ended tunnels away, and then the remotes of those that go on.
+ * Policy, addresses or routes changed, and with them what may be reached.  Tunnels are checked
+ * first, whose end removes their remotes; then the remotes of the tunnels that stay.
  */
 static void recheck(struct clv_proxy *p)
 {
@@ -273,7 +272,7 @@ void clv_proxy_free(struct clv_proxy *p)
 	free(p);
 }
 
-/* Workers first: no datagram of a remote that is taken away below makes it known again. */
+/* Workers first, so that no datagram of a remote that is removed below adds it again. */
 void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
 {
 	p->config.policy = policy;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * proxy - a relay's use of sessions: an HTTP server whose CONNECT-UDP requests are tunnels.
+ * proxy - a MASQUE proxy over control's sessions: an HTTP server whose CONNECT-UDP requests are
+ * tunnels.
  *
  * Order: 1. new  2. clv_control_open with clv_proxy_app_ops as accept_ops and the proxy as
  * accept_app  3. clv_control_close  4. free
@@ -19,11 +20,11 @@
 
 struct clv_proxy;
 
-/* Every one has a counter for its refusals. */
+/* Each limit has a counter of what it refused. */
 struct clv_proxy_limits {
 	uint32_t tunnels_per_conn;
 	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
-	uint64_t capsule_backlog; /* bytes of datagram capsules a slow reader may leave waiting */
+	uint64_t capsule_backlog; /* bytes of datagram capsules that may wait for a slow reader */
 	uint64_t tunnel_idle_ns;  /* of a tunnel that is not bound */
 };
 
@@ -44,8 +45,8 @@ void clv_proxy_free(struct clv_proxy *p);
 extern const struct clv_session_app_ops clv_proxy_app_ops;
 
 /*
- * Replace the policy while control is open; the kernel's table has it already.  What it denies ends:
- * tunnels, and remotes of bound tunnels.  policy: borrows until replaced.
+ * Replace the policy while control is open; the kernel's table must have the new one.  Tunnels and
+ * remotes of bound tunnels that it denies end.  policy: borrows until replaced.
  */
 void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy);
 

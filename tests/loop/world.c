@@ -65,7 +65,7 @@ static bool is_denied(struct world_relay *r, const uint8_t addr[16])
 	return denied;
 }
 
-/* What XDP does with a frame, or the kernel's reuseport program where there is no XDP. */
+/* Steer a frame as XDP does, or without XDP the kernel's reuseport program. */
 static bool relay_deliver(void *self, const struct wire_packet *p)
 {
 	struct world_relay *r = self;
@@ -276,7 +276,7 @@ static uint8_t pattern(uint32_t number, size_t i)
 	return (uint8_t)(number * 31 + i * 7 + (i >> 8));
 }
 
-/* What comes back to a local application through its tunnel. */
+/* A datagram to a local application, from its tunnel. */
 static bool app_deliver(struct world_client *c, const struct wire_packet *p)
 {
 	for (unsigned a = 0; a < WORLD_APPS_MAX; a++) {
@@ -304,7 +304,7 @@ static bool client_deliver(void *self, const struct wire_packet *p)
 	struct world_client *c = self;
 	int socket;
 
-	/* loopback addresses are this client's own when its listener or one of its tunnels sent */
+	/* Addresses of the loopback network belong to each client for itself. */
 	if (app_deliver(c, p))
 		return true;
 	socket = wire_port_socket(&c->sock, &p->to);
@@ -479,7 +479,7 @@ void world_app_send(struct world *w, unsigned i, unsigned a, size_t len, uint32_
 	p->from = c->apps[a].endpoint;
 	p->to = c->listen;
 	p->len = len;
-	client_deliver(c, p); /* the loopback of that host loses nothing */
+	client_deliver(c, p); /* over the client's loopback, without loss */
 	free(p);
 }
 
@@ -529,7 +529,7 @@ void world_turn(struct world *w, uint64_t step_ns)
 		at = min_ns(at, clv_control_next_ns(w->clients[i].control));
 		at = min_ns(at, clv_worker_next_ns(w->clients[i].worker));
 	}
-	/* a timer that is due again at once moves the clock by a tick, so that time goes on */
+	/* A timer that is due again at once still advances the clock by a tick. */
 	w->wire.now_ns = at > w->wire.now_ns ? at : w->wire.now_ns + 1000;
 }
 
@@ -545,7 +545,7 @@ bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world 
 	return false;
 }
 
-/* ---- all of it ---- */
+/* ---- the world ---- */
 
 static void remove_state(const char *dir)
 {

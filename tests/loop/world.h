@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * world - a relay, clients and a target in one process, on the fake wire.
+ * world - a relay, clients and a target in one process, on a simulated network and clock.
  *
  *   application 127.0.0.1 - client 198.18.0.2.. - wire - relay 198.18.0.1 - wire - target 198.18.1.1
  *
- * The relay's frames are classified as XDP would do it, from the tables its control publishes.
+ * Frames to the relay are classified as XDP does it, by the tables that its control publishes.
  */
 #ifndef LOOP_WORLD_H
 #define LOOP_WORLD_H
@@ -23,7 +23,8 @@ enum {
 
 struct world;
 
-struct world_row { /* of a published table */
+/* An entry of a table that the relay's control publishes. */
+struct world_row {
 	uint8_t key[40];
 	size_t key_len;
 	struct clv_ref ref;
@@ -44,18 +45,19 @@ struct world_relay {
 	struct clv_handoff *handoff;
 	struct wire_port control_port, xsk[WORLD_WORKERS_MAX], sock[WORLD_WORKERS_MAX];
 	struct world_table conns, contexts, bindings;
-	const struct clv_policy *denied; /* as the kernel's table has it */
-	uint64_t xdp_denied;		 /* what that dropped */
+	const struct clv_policy *denied; /* policy of the kernel's table */
+	uint64_t xdp_denied;		 /* packets it dropped */
 	struct wire_end end;
 	uint16_t next_port;
 	uint8_t floating[16]; /* one more address of the relay's */
-	uint32_t egress_held; /* ports given out and not back */
-	uint16_t flow_worker; /* what worker_of_flow answers */
-	uint16_t arrival;     /* worker whose queue frames arrive on */
-	uint64_t to_kernel;   /* packets that took control's socket */
+	uint32_t egress_held; /* ports taken and not given back */
+	uint16_t flow_worker; /* result of worker_of_flow */
+	uint16_t arrival;     /* worker on whose queue frames arrive */
+	uint64_t to_kernel;   /* packets to control's socket */
 };
 
-struct world_app { /* a local application behind a client: one sender */
+/* A local application that uses a client: one sender. */
+struct world_app {
 	struct clv_endpoint endpoint;
 	struct clv_relay_tunnel *tunnel;
 	int opened, closed, error;
@@ -84,20 +86,19 @@ struct world_client {
 struct world_params {
 	uint16_t workers;
 	uint16_t clients;
-	bool kernel_path; /* the relay runs on its sock ports */
-	/* clients offer no DATAGRAM frames: capsules */
-	bool no_datagrams;
-	bool always_retry; /* every client must prove its address */
-	bool late_workers; /* read the clock, then wait until all others have moved */
-	struct clv_control_limits limits;	      /* zero members take the defaults */
-	struct clv_proxy_limits proxy;		      /* likewise */
-	struct clv_bound_settings bind;		      /* tunnels_max 0: ample, all allowed */
+	bool kernel_path;		  /* the relay uses kernel sockets */
+	bool no_datagrams;		  /* clients offer no DATAGRAM frames: capsules */
+	bool always_retry;		  /* every client must validate its address */
+	bool late_workers;		  /* workers use the time of the turn before */
+	struct clv_control_limits limits; /* zero members take the defaults */
+	struct clv_proxy_limits proxy;	  /* likewise */
+	struct clv_bound_settings bind;	  /* tunnels_max 0: ample, all allowed */
 	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
 	void *accept_app;
-	bool has_v6; /* the relay, away from its clients */
+	bool has_v6; /* of the relay, toward targets */
 	uint32_t early_per_conn, hop_wait_packets;
 	uint32_t icmp_per_sec; /* of a worker */
-	uint64_t answer_ns; /* how long clients wait for answers to their requests; 0: for ever */
+	uint64_t answer_ns;    /* time limit of clients for responses; 0: none */
 	uint64_t seed;
 };
 
@@ -110,20 +111,20 @@ struct world {
 	struct wire_end target_end;
 	uint64_t target_received;
 	bool target_is_silent;
-	struct clv_endpoint target_heard; /* who the target was sent its last datagram by */
-	unsigned hop_state;		  /* enum clv_nexthop_state that routes answer with */
-	uint16_t hop_mtu;		  /* and their MTU */
+	struct clv_endpoint target_heard; /* source of the last datagram to the target */
+	unsigned hop_state;		  /* enum clv_nexthop_state of every route */
+	uint16_t hop_mtu;		  /* likewise the MTU */
 	uint64_t last_turn_ns;
-	bool is_control_stuck; /* the relay's; its workers go on */
-	int64_t wall_skew_sec; /* what the relay's wall clock is off by */
-	struct {	       /* as the relay told its host: what a target sent does not fit */
+	bool is_control_stuck; /* the relay's control makes no steps; its workers do */
+	int64_t wall_skew_sec; /* error of the relay's wall clock */
+	struct { /* reports to the relay's host: packets from targets that do not fit */
 		uint64_t count;
 		struct clv_tuple tuple;
 		uint32_t mtu;
 		uint8_t quote[1500];
 		size_t len;
 	} too_big;
-	uint32_t egress_max; /* ports the relay may hold */
+	uint32_t egress_max; /* limit of ports that the relay may take */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;
 };
@@ -131,30 +132,30 @@ struct world {
 /* True while a worker of the relay runs its step. */
 extern bool world_in_worker;
 
-/* Certificates are made once for a program.  Aborts on failure: nothing works without. */
+/* Certificates are made once for each program.  Aborts on failure. */
 void world_open(struct world *w, const struct world_params *p);
 void world_close(struct world *w);
-/* The relay is gone without a word and another takes its place, with the same secret. */
+/* The relay crashes, and another with the same secret takes its place. */
 void world_relay_crash(struct world *w);
-/* As a reload does: the kernel's table first.  policy: borrows until replaced. */
+/* As a reload: first the kernel's table, then the proxy.  policy: borrows until replaced. */
 void world_set_policy(struct world *w, const struct clv_policy *policy);
 
-/* Run for so long, or until done says so.  Returns whether done did. */
+/* Run for a time, or until done returns true.  Returns whether it did. */
 bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world *w));
-/* One turn of everybody, then the clock goes to the next event, at most step_ns further. */
+/* Step everything until idle, then advance the clock to the next event, by at most step_ns. */
 void world_turn(struct world *w, uint64_t step_ns);
 
 /* Connect client i and run until its session is up; returns whether it is. */
 bool world_connect(struct world *w, unsigned i);
 void world_connect_start(struct world *w, unsigned i);
-/* Ask for a tunnel of client i for application app to the target. */
+/* Request a tunnel of client i to the target, for application app. */
 int world_tunnel(struct world *w, unsigned i, unsigned app, const char *host, uint16_t port);
 /* The application sends payload[0..len) of a pattern; the target echoes it. */
 void world_app_send(struct world *w, unsigned i, unsigned app, size_t len, uint32_t number);
 
 /* Sum of a counter over the relay's control and workers. */
 uint64_t world_count(const struct world *w, enum clv_counter which);
-/* Sum of all that the relay dropped, for whatever reason. */
+/* Sum of all drop counters of the relay. */
 uint64_t world_drops(const struct world *w);
 
 #endif

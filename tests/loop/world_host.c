@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* world_host - the machine under a relay of the loop tests: tables in memory, one flat network. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,7 +129,7 @@ static int egress_take(void *host, const struct clv_route *route, struct clv_egr
 
 	if (r->egress_held >= r->world->egress_max)
 		return CLV_EFULL;
-	*out = (struct clv_egress){ .fd = 1000000 }; /* a number the wire's ports never touch */
+	*out = (struct clv_egress){ .fd = 1000000 }; /* a number that no port here uses */
 	memcpy(out->local.addr, route->source, 16);
 	out->local.port = htons(r->next_port++);
 	r->egress_held++;
@@ -152,7 +151,7 @@ static int resolve(void *host, const char *name, clv_resolved_fn *done, void *us
 	(void)done;
 	(void)user;
 	(void)token;
-	return CLV_EFULL; /* targets are literals here; names have tests of their own */
+	return CLV_EFULL; /* targets are addresses here; names are tested elsewhere */
 }
 
 static void resolve_cancel(void *host, uint64_t token)
@@ -208,7 +207,7 @@ const struct clv_host_ops world_host_ops = {
 	.wall_sec = wall_sec,
 };
 
-/* ---- the client's machine: kernel routing to everywhere ---- */
+/* ---- the client's machine: a kernel route to everywhere ---- */
 
 static int client_route(void *host, const uint8_t remote[16], struct clv_route *out)
 {

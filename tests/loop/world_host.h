@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* world_host - what control asks of the machine, answered from memory. */
+/* world_host - clv_host_ops over tables in memory and one flat network. */
 #ifndef LOOP_WORLD_HOST_H
 #define LOOP_WORLD_HOST_H
 
