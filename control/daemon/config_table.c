@@ -59,10 +59,9 @@ static const struct clv_config_option options[] = {
 	{ "listener", "key", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, key_file), .help = "Its private key (PEM)." },
 
-	{ "access", "mode", CLV_CONFIG_CHOICE, .initial = "token",
-	  .choices = "token|certificate|open", MEMBER(access_mode), .is_reloadable = true,
+	{ "access", "mode", CLV_CONFIG_CHOICE, .initial = "token", .choices = "token|open",
+	  MEMBER(access_mode), .is_reloadable = true,
 	  .help = "Who may use the relay.  token: clients with a credential of `culvertctl user`.\n"
-		  "certificate: clients with a TLS certificate whose key or CA is in the users file.\n"
 		  "open: everybody, which makes the relay an open proxy for UDP." },
 	{ "access", "clients", CLV_CONFIG_LIST, .initial = "{}", MEMBER(access_clients),
 	  .is_reloadable = true,

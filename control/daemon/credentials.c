@@ -22,7 +22,7 @@ enum {
 	FAILED_SOURCES = 4096, /* sources of failed attempts that are tracked */
 };
 
-/* Only what control counts is enforced. */
+/* Only what control counts is enforced, and no client is asked for a certificate. */
 static void warn_of_limits(const struct clv_users *users)
 {
 	static const enum clv_client_limit ignored[] = { CLV_LIMIT_PACKETS, CLV_LIMIT_MBIT,
@@ -30,11 +30,14 @@ static void warn_of_limits(const struct clv_users *users)
 	const struct clv_user *all;
 	size_t n = clv_users_all(users, &all);
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].has_key || all[i].has_ca)
+			clv_log(CLV_LOG_WARN, "certificate_ignored", "user=%s", all[i].name);
 		for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
 			if (all[i].limits.of[ignored[k]] != CLV_UNLIMITED)
 				clv_log(CLV_LOG_WARN, "limit_ignored", "user=%s limit=%s",
 					all[i].name, clv_client_limits_name(ignored[k]));
+	}
 }
 
 /* Read the users file; a missing one holds no users. */

@@ -31,7 +31,7 @@ enum {
 };
 
 static const char help[] =
-	"usage: culvertctl user add NAME [OPTIONS] [--password | --key ID | --ca ID] [LIMITS]\n"
+	"usage: culvertctl user add NAME [OPTIONS] [--password] [LIMITS]\n"
 	"       culvertctl user link NAME [OPTIONS]\n"
 	"       culvertctl user list [OPTIONS] [--json]\n"
 	"       culvertctl user remove NAME [OPTIONS]\n"
@@ -43,8 +43,6 @@ static const char help[] =
 	"\n"
 	"  --expires TIME    until a date (2027-01-31), or for 90m, 12h, 30d; add, link\n"
 	"  --password        name and password instead of a link; reads one line of standard input\n"
-	"  --key ID, --ca ID\n"
-	"                    TLS certificates of this key or CA (clv1...) instead of a link\n"
 	"  --conns N, --tunnels N, --ports N\n"
 	"                    connections, tunnels and bound ports at a time\n"
 	"  --host HOST       name or address of the relay in the link\n"
@@ -122,10 +120,6 @@ static int take_option(struct arguments *a, int opt, const char *value)
 		return 0;
 	case 'e':
 		return parse_expires(value, a->now_sec, &a->expires_sec);
-	case 'k':
-		return add_word(a, "key", value);
-	case 'a':
-		return add_word(a, "ca", value);
 	case LIMITS_FIRST + CLV_LIMIT_PACKETS:
 	case LIMITS_FIRST + CLV_LIMIT_MBIT:
 	case LIMITS_FIRST + CLV_LIMIT_BYTES:
@@ -147,8 +141,6 @@ static int parse_options(int argc, char *argv[], struct arguments *a)
 		{ "host", required_argument, NULL, 'o' },
 		{ "expires", required_argument, NULL, 'e' },
 		{ "password", no_argument, NULL, 'p' },
-		{ "key", required_argument, NULL, 'k' },
-		{ "ca", required_argument, NULL, 'a' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 #define X(symbol, word, maximum, text)                                                             \
