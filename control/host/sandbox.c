@@ -165,6 +165,7 @@ static const int allowed_to_keeper[] = {
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday), SCMP_SYS(time),
 	SCMP_SYS(getrandom),	  SCMP_SYS(exit),	  SCMP_SYS(exit_group),
+	SCMP_SYS(uname),
 };
 
 /* Reading and writing maps, and attaching to an interface, but not loading programs. */

@@ -101,6 +101,14 @@ static void replace_a_file(void)
 	close(fd);
 }
 
+static void name_the_host(void)
+{
+	char name[256];
+
+	if (gethostname(name, sizeof(name)))
+		_exit(1);
+}
+
 static void make_a_process(void)
 {
 	syscall(SYS_fork);
@@ -254,17 +262,10 @@ static const struct act acts[] = {
 };
 
 static const struct act keeper_acts[] = {
-	{ read_a_file, NULL },
-	{ replace_a_file, NULL },
-	{ list_a_folder, NULL },
-	{ run_program, "execve" },
-	{ make_a_process, "fork" },
-	{ serve_packets, "socket" },
-	{ update_a_map, "bpf" },
-	{ trace, "ptrace" },
-	{ become_root, "setuid" },
-	{ map_code, "mmap" },
-	{ make_memory_code, "mprotect" },
+	{ read_a_file, NULL },	     { replace_a_file, NULL },	{ name_the_host, NULL },
+	{ list_a_folder, NULL },     { run_program, "execve" }, { make_a_process, "fork" },
+	{ serve_packets, "socket" }, { update_a_map, "bpf" },	{ trace, "ptrace" },
+	{ become_root, "setuid" },   { map_code, "mmap" },	{ make_memory_code, "mprotect" },
 };
 
 static void try_all(int (*close_in)(char *error, size_t len), const struct act *list, size_t n)
