@@ -94,7 +94,7 @@ static json_t *from_xdp(const struct clv_daemon *daemon, bool drops_only)
 static json_t *from_listeners(const struct clv_daemon *daemon)
 {
 	json_t *array = json_array();
-	char hex[65];
+	char hex[65], pin[65];
 	size_t i, k;
 
 	for (i = 0; i < daemon->config.listeners_len; i++) {
@@ -103,13 +103,16 @@ static json_t *from_listeners(const struct clv_daemon *daemon)
 
 		for (k = 0; k < 32; k++)
 			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
+		for (k = 0; k < 32; k++)
+			snprintf(pin + 2 * k, 3, "%02x", l->identity.pin[k]);
 		json_array_append_new(array,
-				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I}", "name",
+				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s*,s:I}", "name",
 						config->name, "port", config->port, "profile",
 						clv_profile_name((enum clv_profile)config->profile),
 						"address", config->address, "families",
-						clv_listeners_families(l), "ca_sha256", hex,
-						"not_after", (json_int_t)l->identity.not_after));
+						clv_listeners_families(l), "pin", pin, "ca_sha256",
+						*config->cert_file ? NULL : hex, "not_after",
+						(json_int_t)l->identity.not_after));
 	}
 	return array;
 }

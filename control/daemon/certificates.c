@@ -238,19 +238,20 @@ static int open_certificate(struct clv_daemon *daemon, size_t index)
 	if (err == -EAGAIN) {
 		clv_log(CLV_LOG_ERROR, "no_certificate_yet", "listener=%s because=\"%s\"",
 			config->name, daemon->error);
+		print_fingerprint((enum clv_profile)config->profile, "pin", l->certs.pin);
 		return 0;
 	}
 	if (!err)
 		err = clv_certificates_install(daemon, index, &c);
-	if (!err && *config->cert_file)
-		err = clv_daemon_fail(daemon,
-				      clv_certs_fingerprint(config->cert_file, l->certs.ca_sha256),
-				      config->cert_file);
 	clv_certificates_free(&c);
-	if (!err)
+	if (err)
+		return err;
+	print_fingerprint((enum clv_profile)config->profile, "pin", l->identity.pin);
+	/* An operator's CA may vouch for others too: only our own may stand for this relay. */
+	if (!*config->cert_file)
 		print_fingerprint((enum clv_profile)config->profile, "ca fingerprint",
 				  l->certs.ca_sha256);
-	return err;
+	return 0;
 }
 
 int clv_certificates_open(struct clv_daemon *daemon)

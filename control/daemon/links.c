@@ -4,7 +4,8 @@
 #include "control/admission/bearer.h"
 #include "control/admission/bearer_key.h"
 #include "control/daemon/daemon.h"
-#include "control/tls/certs.h"
+#include "control/tls/pem.h"
+#include "control/tls/tls.h"
 #include "datapath/base/err.h"
 
 #include <errno.h>
@@ -44,6 +45,7 @@ static int pin_of(const struct clv_config_listener *listener, const char *state_
 {
 	char own[PATH_MAX];
 	const char *chain = listener->cert_file;
+	struct clv_pem_file file;
 	int err;
 
 	if (!*chain) {
@@ -51,7 +53,11 @@ static int pin_of(const struct clv_config_listener *listener, const char *state_
 			 clv_profile_name((enum clv_profile)listener->profile));
 		chain = own;
 	}
-	err = clv_certs_fingerprint(chain, pin);
+	err = clv_pem_load(chain, &file);
+	if (!err) {
+		err = clv_cert_pin(&file.certs[0], pin);
+		clv_pem_free(&file);
+	}
 	if (err)
 		snprintf(error, error_len, "%s: %s%s", chain, clv_strerror(err),
 			 err == -ENOENT ? "; culvertd makes it when it starts" : "");

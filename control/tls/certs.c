@@ -486,15 +486,3 @@ int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char
 	clv_pem_free(&ca);
 	return res;
 }
-
-int clv_certs_fingerprint(const char *cert_file, uint8_t out[static 32])
-{
-	struct clv_pem_file file;
-	int err = clv_pem_load(cert_file, &file);
-
-	if (err)
-		return err;
-	clv_cert_sha256(&file.certs[file.certs_len - 1], out);
-	clv_pem_free(&file);
-	return 0;
-}

@@ -37,9 +37,4 @@ struct clv_certs {
 int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char *const *names,
 		     size_t names_len, struct clv_certs *out, char *error, size_t error_len);
 
-/*
- * SHA-256 over the DER of the last certificate in a PEM chain.  Returns 0, -errno or CLV_ESYNTAX.
- */
-int clv_certs_fingerprint(const char *cert_file, uint8_t out[static 32]);
-
 #endif

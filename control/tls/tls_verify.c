@@ -7,13 +7,18 @@
 
 #include <string.h>
 
-/* Returns the index of the certificate with that fingerprint, or -1. */
+/*
+ * Returns the index of the certificate with that SHA-256, of its key (clv_cert_pin) or of its DER, or
+ * -1.
+ */
 static int find_pinned(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count)
 {
 	for (int i = 0; i < count; i++) {
 		struct clv_der der = { .data = certs[i].buffer, .len = certs[i].length };
 		uint8_t sha256[32];
 
+		if (clv_cert_pin(&der, sha256) == 0 && memcmp(sha256, pin, sizeof(sha256)) == 0)
+			return i;
 		clv_cert_sha256(&der, sha256);
 		if (memcmp(sha256, pin, sizeof(sha256)) == 0)
 			return i;

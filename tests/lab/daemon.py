@@ -110,7 +110,7 @@ class Relay:
             [*self.wrapper, self.program, *config, "--state-dir", self.state,
              "--run-dir", self.run, *self.args], log=self.log)
         self.proc.wait_line(r"^ready\b", timeout)
-        found = self.proc.wait_line(r"ca fingerprint: (sha256:[0-9a-fA-F]{64})", 0)
+        found = self.proc.wait_line(r"\bpin: (sha256:[0-9a-fA-F]{64})", 0)
         self.fingerprint = found.group(1)
         self.serving.add(self)
         self.host.lab.relays.add(self.run)

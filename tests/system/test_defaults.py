@@ -53,7 +53,7 @@ def test_a_relay_without_configuration_has_everything_on(plain):
     assert [link["mode"] for link in status["interfaces"]] == ["copy", "copy"]
     listener, = status["listeners"]
     assert (listener["port"], listener["profile"], listener["families"]) == (443, "pqc", "both")
-    assert "sha256:" + listener["ca_sha256"] == plain.fingerprint
+    assert "sha256:" + listener["pin"] == plain.fingerprint
     allowed = [r for r in plain.ctl("policy")["rules"] if r["verdict"] != "deny"]
     assert {r["why"] for r in allowed} == {"global unicast"}
     assert {r["prefix"] for r in allowed} == {"0.0.0.0/0", "2000::/3", "64:ff9b::/96"}

@@ -3,7 +3,7 @@
 
 const struct table_column listener_columns[] = {
 	{ "name", "listener" },	  { "address", "address" },   { "port", "port" },
-	{ "profile", "profile" }, { "families", "families" }, { "ca_sha256", "ca sha256" },
+	{ "profile", "profile" }, { "families", "families" }, { "pin", "pin (sha256)" },
 	{ NULL, NULL },
 };
 

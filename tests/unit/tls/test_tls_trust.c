@@ -64,14 +64,14 @@ static void another_ca_is_not_trusted(void **state)
 	}
 }
 
-static void a_pin_is_the_ca_or_the_leaf(void **state)
+static void a_pin_is_the_key_the_ca_or_the_leaf(void **state)
 {
 	const char *chain = tls_certs[0][CLV_PROFILE_PQC].cert_file;
 	struct clv_tls_context *s = tls_server(CLV_PROFILE_PQC);
 	struct {
 		uint8_t pin[32];
 		int expected;
-	} cases[4] = {
+	} cases[5] = {
 		{ .expected = 0 },
 		{ .expected = 0 },
 		{ .expected = CLV_EUNTRUSTED },
@@ -79,10 +79,11 @@ static void a_pin_is_the_ca_or_the_leaf(void **state)
 	};
 
 	(void)state;
+	memcpy(cases[4].pin, tls_certs[0][CLV_PROFILE_PQC].pin, 32);
 	tls_sha256_of(chain, 0, cases[0].pin);
 	tls_sha256_of(chain, 1, cases[1].pin);
 	tls_sha256_of(tls_certs[1][CLV_PROFILE_PQC].cert_file, 1, cases[2].pin);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct clv_tls_context *c = tls_client(CLV_PROFILE_PQC, NULL, cases[i].pin);
 
 		/* A fingerprint identifies the relay: the name need not match, or be present. */
@@ -200,7 +201,7 @@ int main(void)
 		cmocka_unit_test(names_are_checked_against_the_certificate),
 		cmocka_unit_test(a_ca_file_needs_a_name_to_check),
 		cmocka_unit_test(another_ca_is_not_trusted),
-		cmocka_unit_test(a_pin_is_the_ca_or_the_leaf),
+		cmocka_unit_test(a_pin_is_the_key_the_ca_or_the_leaf),
 		cmocka_unit_test(a_chain_without_root_serves_who_pins_its_leaf),
 		cmocka_unit_test(showing_the_pinned_ca_is_not_being_signed_by_it),
 		cmocka_unit_test(an_expired_leaf_is_not_trusted_however_it_is_anchored),
