@@ -202,6 +202,18 @@ void clv_metrics_count(const struct clv_daemon *daemon, struct clv_metrics_load 
 	clv_control_each_tunnel(daemon->control, count_tunnel, out);
 }
 
+static void write_names(FILE *out, const struct clv_daemon *daemon)
+{
+	const struct clv_resolve_figures names = clv_resolve_figures(daemon->resolve);
+
+	gauge(out, "names_pending", "requests that wait for a name", names.pending);
+	gauge(out, "names_pending_max", "limits.dns-pending", names.pending_max);
+	gauge(out, "names_cached", "names whose addresses are kept", names.cached);
+	gauge(out, "names_cached_max", "limits.dns-cache", names.cache_max);
+	gauge(out, "dns_heap_bytes", "allocated by the DNS library and not freed",
+	      names.memory_bytes);
+}
+
 static void write_all(FILE *out, const struct clv_daemon *daemon)
 {
 	struct clv_metrics_load load;
@@ -223,6 +235,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	gauge(out, "tunnels", "open tunnels", load.tunnels);
 	gauge(out, "egress_ports", "UDP ports open for packets to targets",
 	      clv_egress_used(daemon->egress));
+	write_names(out, daemon);
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);
 	write_counters(out, daemon);
