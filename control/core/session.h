@@ -23,6 +23,7 @@
 
 struct clv_control;
 struct clv_session;
+struct clv_tunnel_stats;
 struct clv_tunnel_entry;
 
 /* Why a session ended.  code, is_app: of the close frame; is_remote: the peer sent it. */
@@ -115,6 +116,9 @@ void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, u
 			     const uint8_t *payload, size_t len);
 void clv_session_tunnel_up(struct clv_session *s, const struct clv_ref *ref, const uint8_t *payload,
 			   size_t len);
+/* What an open tunnel carried so far, as its worker has counted it. */
+void clv_session_tunnel_stats(const struct clv_session *s, const struct clv_ref *ref,
+			      struct clv_tunnel_stats *out);
 /* Send a bound tunnel's CLV_CMD_CONTEXT_* or _REMOTE_* to its worker.  head, tail: copies. */
 void clv_session_tunnel_command(struct clv_session *s, const struct clv_ref *ref,
 				enum clv_command type, const void *head, size_t head_len,

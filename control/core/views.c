@@ -61,3 +61,11 @@ void clv_control_each_tunnel(const struct clv_control *c,
 		}
 	}
 }
+
+void clv_session_tunnel_stats(const struct clv_session *s, const struct clv_ref *ref,
+			      struct clv_tunnel_stats *out)
+{
+	const struct clv_worker *w = s->control->workers[ref->worker].w.worker;
+
+	clv_shared_read(out, clv_worker_tunnel_stats(w, ref->slot), sizeof(*out));
+}

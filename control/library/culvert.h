@@ -247,8 +247,8 @@ struct culvert_forward_options {
 
 /*
  * Listen on a local port.  Each local sender gets its own tunnel with its first datagram; datagrams
- * that arrive before the tunnel is open are queued, up to a limit.  A forward survives the loss of
- * its session.  Events: CULVERT_FORWARD_*.
+ * that arrive before the tunnel is open are queued, up to a limit.  There is room for 1024 senders;
+ * then the longest silent makes room for a new one.  A forward survives the loss of its session.  Events: CULVERT_FORWARD_*.
  * Returns 0 and fills *out, or CULVERT_ESYNTAX (culvert_why), CULVERT_EFULL, -ENOMEM or -errno of
  * the socket.
  */
@@ -260,6 +260,7 @@ struct culvert_forward_info {
 	union culvert_address listen;	 /* the address in use */
 	uint64_t opened, refused, ended; /* tunnels */
 	uint64_t held, dropped; /* datagrams before the tunnel was open: queued, and dropped */
+	uint64_t evicted;	/* tunnels closed to make room for another sender */
 };
 void culvert_forward_info(const struct culvert_forward *f, struct culvert_forward_info *out);
 
@@ -355,6 +356,8 @@ enum culvert_event_type {
 	   is AF_UNSPEC if the relay refused the uncompressed context: only permitted remotes can send,
 	   as if the tunnel were closed. */
 	CULVERT_REMOTE_REFUSED,
+	/* All places for local senders are taken: from now on the longest silent makes room.  Once. */
+	CULVERT_FORWARD_FULL,
 };
 
 struct culvert_event {
@@ -379,6 +382,7 @@ struct culvert_event {
 	union culvert_address local;  /* REMOTE, REMOTE_GONE: the port that represents it */
 	const union culvert_address *addresses; /* BOUND_OPEN: public addresses; lends */
 	size_t addresses_len;
+	uint32_t places; /* FORWARD_FULL: how many senders have a place */
 };
 
 /*

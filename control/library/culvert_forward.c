@@ -54,10 +54,20 @@ static void on_sender_ended(void *user, int error)
 	emit_event(f->session->c, &e, NULL, 0);
 }
 
+static void on_full(void *user, uint32_t places)
+{
+	struct culvert_forward *f = user;
+	struct culvert_event e = forward_event(f, CULVERT_FORWARD_FULL, 0);
+
+	e.places = places;
+	emit_event(f->session->c, &e, NULL, 0);
+}
+
 static const struct clv_forward_ops forward_ops = {
 	.on_open = on_sender_open,
 	.on_refused = on_sender_refused,
 	.on_ended = on_sender_ended,
+	.on_full = on_full,
 };
 
 void forwards_set_session(struct culvert_session *s, struct clv_relay_session *relay)
@@ -188,6 +198,7 @@ void culvert_forward_info(const struct culvert_forward *f, struct culvert_forwar
 		.ended = n->ended,
 		.held = n->held,
 		.dropped = n->dropped,
+		.evicted = n->evicted,
 	};
 	text_to_address(&f->listen, &out->listen);
 }

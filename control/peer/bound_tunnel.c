@@ -527,6 +527,7 @@ void clv_bound_tunnel_set_session(struct clv_bound_tunnel *b, struct clv_relay_s
 	const struct clv_relay_tunnel_params params = {
 		.deliver = !b->p.is_joined,
 		.busy_per_sec = b->p.busy_per_sec,
+		.remotes_max = b->p.remotes_max,
 		.context_idle_ns = b->p.idle_ns,
 		.ops = &tunnel_ops,
 		.user = b,

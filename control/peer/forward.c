@@ -2,6 +2,7 @@
 #include "control/peer/forward.h"
 
 #include "datapath/base/addr.h"
+#include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 
 #include <errno.h>
@@ -23,9 +24,19 @@ struct sender {
 	struct held *held, *held_last;
 	uint32_t held_len;
 	uint64_t opened_ns;
+	uint64_t heard_ns; /* its last datagram that came here, and not to its open tunnel */
 	uint64_t blocked_until_ns; /* after a refusal */
 	bool is_open;
 };
+
+enum {
+	FREE, /* of no tunnel */
+	SHORT,
+	CONVERSATION, /* answered, and longer than CONVERSATION_NS: the last to make room */
+};
+
+/* A query and its answer are over by then, like a UDP stream that Linux' conntrack spares. */
+#define CONVERSATION_NS (2 * CLV_SEC)
 
 struct clv_forward {
 	struct clv_forward_params p;
@@ -33,6 +44,8 @@ struct clv_forward {
 	struct clv_relay_session *session;
 	struct sender *senders;
 	uint32_t senders_len;
+	uint32_t places; /* senders_max, or fewer tunnels: as many as this relay takes */
+	bool is_full_told;
 	uint64_t held_bytes;
 	uint64_t now_ns;
 	struct clv_forward_stats stats;
@@ -45,6 +58,7 @@ int clv_forward_open(const struct clv_forward_params *params, struct clv_forward
 	if (!f)
 		return -ENOMEM;
 	f->p = *params;
+	f->places = params->senders_max;
 	f->host = strdup(params->host);
 	if (!f->host) {
 		free(f);
@@ -134,6 +148,17 @@ static void on_open(void *user, const struct clv_client_result *result)
 	send_held(s);
 }
 
+/* The relay takes no more tunnels than are open: from now on the longest silent makes room. */
+static void learn_places(struct clv_forward *f)
+{
+	uint32_t open = 0;
+
+	for (const struct sender *s = f->senders; s; s = s->next)
+		open += s->is_open;
+	if (open && open < f->places)
+		f->places = open;
+}
+
 static void on_closed(void *user, int error, const struct clv_client_result *result)
 {
 	struct sender *s = user;
@@ -144,6 +169,8 @@ static void on_closed(void *user, int error, const struct clv_client_result *res
 	s->is_open = false;
 	drop_held(s);
 	if (!was_open) {
+		if (error == CLV_EFULL)
+			learn_places(f);
 		block(s);
 		f->stats.refused++;
 		if (f->p.ops->on_refused)
@@ -171,22 +198,64 @@ static struct sender *find(struct clv_forward *f, const struct clv_evt_remote *e
 	return s;
 }
 
+/* ---- making room ---- */
+
+/* What a sender is worth, and when it was heard last, by us or by its tunnel. */
+static int worth_of(const struct sender *s, uint64_t *last_ns)
+{
+	struct clv_tunnel_stats stats;
+
+	*last_ns = s->heard_ns;
+	if (!s->tunnel)
+		return FREE;
+	if (!s->is_open)
+		return SHORT;
+	clv_relay_tunnel_stats(s->tunnel, &stats);
+	if (stats.last_ns > *last_ns)
+		*last_ns = stats.last_ns;
+	return stats.to_target_packets && *last_ns >= s->opened_ns + CONVERSATION_NS ? CONVERSATION
+										     : SHORT;
+}
+
+/* Forget the longest silent of those that are worth least.  Returns whether there was one but keep. */
+static bool make_room(struct clv_forward *f, const struct sender *keep)
+{
+	struct sender **least = NULL, *s;
+	uint64_t last_ns, least_ns = 0;
+	int worth, least_worth = 0;
+
+	for (struct sender **at = &f->senders; *at; at = &(*at)->next) {
+		worth = worth_of(*at, &last_ns);
+		if (*at == keep || (least && (worth > least_worth ||
+					      (worth == least_worth && last_ns >= least_ns))))
+			continue;
+		least = at;
+		least_ns = last_ns;
+		least_worth = worth;
+	}
+	if (!least)
+		return false;
+	s = *least;
+	*least = s->next;
+	if (s->tunnel) {
+		clv_relay_tunnel_close(s->tunnel);
+		f->stats.evicted++;
+		if (!f->is_full_told && f->p.ops->on_full)
+			f->p.ops->on_full(f->p.user, f->senders_len);
+		f->is_full_told = true;
+	}
+	drop_held(s);
+	free(s);
+	f->senders_len--;
+	return true;
+}
+
 static struct sender *add(struct clv_forward *f, const struct clv_evt_remote *evt)
 {
-	struct sender **at = &f->senders, *s;
+	struct sender *s;
 
-	/* when the table is full, replace a sender without a tunnel */
-	if (f->senders_len >= f->p.senders_max) {
-		while (*at && (*at)->tunnel)
-			at = &(*at)->next;
-		s = *at;
-		if (!s)
-			return NULL;
-		*at = s->next;
-		drop_held(s);
-		free(s);
-		f->senders_len--;
-	}
+	while (f->senders_len >= f->places && make_room(f, NULL))
+		;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
@@ -212,6 +281,9 @@ static void request_tunnel(struct sender *s)
 	};
 	int err = f->session ? clv_relay_tunnel_open(f->session, &p, &s->tunnel) : CLV_ECLOSED;
 
+	/* Others of this client have the rest of its tunnels. */
+	if (err == CLV_EFULL && make_room(f, s))
+		err = clv_relay_tunnel_open(f->session, &p, &s->tunnel);
 	if (!err)
 		return;
 	s->tunnel = NULL;
@@ -229,6 +301,8 @@ void clv_forward_new_remote(struct clv_forward *f, const struct clv_evt_remote *
 
 	if (!s)
 		s = add(f, evt);
+	if (s)
+		s->heard_ns = f->now_ns;
 	if (!s || (!s->tunnel && f->now_ns < s->blocked_until_ns)) {
 		f->stats.dropped++;
 		return;
@@ -251,6 +325,7 @@ void clv_forward_set_now(struct clv_forward *f, uint64_t now_ns)
 void clv_forward_set_session(struct clv_forward *f, struct clv_relay_session *rs)
 {
 	f->session = rs;
+	f->places = f->p.senders_max;
 	for (struct sender *s = f->senders; s; s = s->next)
 		s->blocked_until_ns = 0;
 }

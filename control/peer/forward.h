@@ -7,6 +7,10 @@
  * datagram; a sender that was refused, or whose tunnel ended as soon as it was open, waits for
  * retry_ns.
  *
+ * When every place is taken, the longest silent sender makes room: first one without a tunnel, then
+ * one whose tunnel had no more than a short exchange (a query and its answer), and one with a
+ * conversation only when there is no other.  RFC 4787 REQ-5 lets a mapping to port 53 go early.
+ *
  * Order: 1. open  2. set_session when it changes; set_now before each step of the client  3. close
  * Threading: control.
  */
@@ -27,6 +31,8 @@ struct clv_forward_ops {
 	void (*on_refused)(void *user, int error, const struct clv_client_result *result);
 	/* A sender's open tunnel ended: idle, closed by the relay, or lost with the session. */
 	void (*on_ended)(void *user, int error);
+	/* The first time that a sender's tunnel made room for another's; places: how many there are. */
+	void (*on_full)(void *user, uint32_t places);
 };
 
 struct clv_forward_params {
@@ -42,6 +48,7 @@ struct clv_forward_params {
 
 struct clv_forward_stats {
 	uint64_t opened, refused, ended;
+	uint64_t evicted;	/* tunnels closed to make room */
 	uint64_t held, dropped; /* datagrams before the tunnel was open: queued, and dropped */
 };
 

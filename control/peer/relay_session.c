@@ -80,6 +80,7 @@ static int open_at_worker(struct clv_relay_tunnel *t, const struct clv_client_re
 			.remote = t->p.remote,
 			.hop = { .via = CLV_VIA_KERNEL, .state = CLV_HOP_READY },
 			.busy_per_sec = t->p.busy_per_sec,
+			.remotes_max = t->p.remotes_max,
 			.context_idle_ns = t->p.context_idle_ns,
 		},
 		.egress = { .fd = -1 },
@@ -202,6 +203,13 @@ void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, siz
 {
 	if (t->is_open)
 		clv_session_tunnel_up(t->rs->session, &t->ref, payload, len);
+}
+
+void clv_relay_tunnel_stats(const struct clv_relay_tunnel *t, struct clv_tunnel_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (t->is_open)
+		clv_session_tunnel_stats(t->rs->session, &t->ref, out);
 }
 
 /* ---- the session ---- */

@@ -79,6 +79,7 @@ struct clv_relay_tunnel_params {
 	uint32_t socket;	    /* number of that socket, from clv_evt_remote */
 	bool deliver;		    /* no socket: datagrams from the target are CLV_EVT_DELIVERY */
 	uint32_t busy_per_sec;	    /* bound: packets that make CLV_EVT_REMOTE_BUSY; 0: never */
+	uint32_t remotes_max;	    /* bound: that may be without a context; 0: the client's */
 	uint64_t context_idle_ns;   /* bound: CLV_EVT_REMOTE_IDLE after this long; 0: never */
 	const struct clv_relay_tunnel_ops *ops;
 	void *user;
@@ -94,6 +95,8 @@ void clv_relay_tunnel_command(struct clv_relay_tunnel *t, enum clv_command type,
 			      size_t head_len, const uint8_t *tail, size_t tail_len);
 /* Of an open bound tunnel: see clv_client_request_send_capsule. */
 int clv_relay_tunnel_send_capsule(struct clv_relay_tunnel *t, const uint8_t *capsule, size_t len);
+/* What it carried; all zero until it is open. */
+void clv_relay_tunnel_stats(const struct clv_relay_tunnel *t, struct clv_tunnel_stats *out);
 /* Send a datagram of the application: one that came before the tunnel was open, or of a tunnel
    without a socket.  payload: copies. */
 void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len);

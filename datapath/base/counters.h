@@ -92,6 +92,8 @@ enum clv_counter_class {
 	X(KEY_UPDATES, EVENT, "key_updates", "QUIC key updates")                                   \
 	X(PATH_CHANGES, EVENT, "path_changes", "validated changes of a peer's address")            \
 	X(EARLY_HELD, EVENT, "early_held", "datagrams kept until their tunnel was ready")          \
+	X(REMOTES_EVICTED, EVENT, "remotes_evicted",                                               \
+	  "remotes without a context that had never answered, and made room for another")          \
 	X(ICMP_LIMITED, EVENT, "icmp_limited",                                                     \
 	  "ICMP errors not sent or not read, beyond the limit")                                    \
 	X(ICMP_TOO_BIG, EVENT, "icmp_too_big", "reports of a reduced path MTU to a target")        \

@@ -110,6 +110,7 @@ struct clv_tunnel_spec {
 	/* bound tunnels */
 	uint32_t busy_per_sec; /* packets of an uncompressed remote that make CLV_EVT_REMOTE_BUSY;
 				     0: never */
+	uint32_t remotes_max;  /* that uncompressed datagrams may name; 0: the worker's own limit */
 	uint64_t context_idle_ns; /* CLV_EVT_REMOTE_IDLE after this long; 0: never */
 };
 

@@ -178,6 +178,43 @@ struct clv_remotes_entry *clv_remotes_by_tuple(struct clv_remotes *rs,
 	return at(rs, &rs->by_tuple, &key);
 }
 
+/* ---- who may make room ---- */
+
+/* The last one to make room: it came last. */
+static void join_unanswered(struct clv_remotes *rs, struct clv_tunnel *t,
+			    struct clv_remotes_entry *r)
+{
+	r->is_unanswered = true;
+	r->newer = 0;
+	r->older = t->unanswered_newest;
+	if (r->older)
+		rs->slots[r->older - 1].newer = r->slot + 1;
+	else
+		t->unanswered_oldest = r->slot + 1;
+	t->unanswered_newest = r->slot + 1;
+}
+
+static void leave_unanswered(struct clv_remotes *rs, struct clv_tunnel *t,
+			     struct clv_remotes_entry *r)
+{
+	if (!r->is_unanswered)
+		return;
+	r->is_unanswered = false;
+	if (r->older)
+		rs->slots[r->older - 1].newer = r->newer;
+	else
+		t->unanswered_oldest = r->newer;
+	if (r->newer)
+		rs->slots[r->newer - 1].older = r->older;
+	else
+		t->unanswered_newest = r->older;
+}
+
+struct clv_remotes_entry *clv_remotes_silent(struct clv_remotes *rs, const struct clv_tunnel *t)
+{
+	return t->unanswered_oldest ? &rs->slots[t->unanswered_oldest - 1] : NULL;
+}
+
 /* ---- coming and going ---- */
 
 struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tunnel *t,
@@ -228,7 +265,7 @@ static struct clv_tuple tuple_of(const struct clv_remotes_entry *r)
 	return (struct clv_tuple){ .local = r->flow.local, .remote = r->flow.remote };
 }
 
-int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
+int clv_remotes_resolve(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
 			const struct clv_remote *remote, uint32_t socket)
 {
 	const struct clv_tuple before = tuple_of(r);
@@ -241,6 +278,8 @@ int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
 		if (!r->is_pending)
 			clv_table_remove(&rs->by_tuple, &before);
 	}
+	if (r->is_pending && !rs->published[r->slot].view.to_peer_packets)
+		join_unanswered(rs, t, r);
 	r->is_pending = false;
 	r->is_hairpin = remote->flags & CLV_REMOTE_HAIRPIN;
 	r->peer_tunnel = remote->peer_tunnel;
@@ -262,6 +301,7 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 
 	if (clv_remotes_has_context(r))
 		clv_remotes_close(rs, t, r->context_id);
+	leave_unanswered(rs, t, r);
 	if (r->prev)
 		rs->slots[r->prev - 1].next = r->next;
 	else
@@ -281,8 +321,8 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 
 /* ---- Context IDs ---- */
 
-int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
-		     struct clv_remotes_entry *r, uint64_t context_id, bool may_send)
+int clv_remotes_open(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
+		     uint64_t context_id, bool may_send)
 {
 	const struct id_key key = { .context_id = context_id, .tunnel = t->slot };
 
@@ -292,6 +332,7 @@ int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
 		r->context_id = context_id;
 		r->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, context_id,
 								 r->prefix);
+		leave_unanswered(rs, t, r);
 	}
 	r->may_send = may_send;
 	publish_entry(rs, r);
@@ -320,11 +361,13 @@ static void bump(uint64_t *value, uint64_t n)
 	__atomic_store_n(value, *value + n, __ATOMIC_RELAXED);
 }
 
-void clv_remotes_count(struct clv_remotes *rs, struct clv_remotes_entry *r, bool to_remote,
-		       size_t len, uint64_t now_ns)
+void clv_remotes_count(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
+		       bool to_remote, size_t len, uint64_t now_ns)
 {
 	struct clv_remotes_view *v = &rs->published[r->slot].view;
 
+	if (!to_remote)
+		leave_unanswered(rs, t, r);
 	bump(to_remote ? &v->to_remote_packets : &v->to_peer_packets, 1);
 	bump(to_remote ? &v->to_remote_bytes : &v->to_peer_bytes, len);
 	__atomic_store_n(&v->last_ns, now_ns, __ATOMIC_RELAXED);

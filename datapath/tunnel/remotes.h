@@ -8,6 +8,10 @@
  * as long as it has a context or, without one, until it is idle or removed.  One that an
  * uncompressed datagram named first is pending: its datagrams wait until control has decided.
  *
+ * Where there is no room, a remote without a context that has never been heard in the direction of
+ * the peer (at the relay: that never answered; in the client: that the application never answered)
+ * makes room for a new one; the longest silent is the one that came first.
+ *
  * Spec: draft-ietf-masque-connect-udp-listen-13 sections 3 to 5 and 8.
  * Threading: its worker; clv_remotes_view from any thread.
  */
@@ -39,9 +43,11 @@ struct clv_remotes_entry {
 	bool is_pending; /* control has not decided: flow is not set yet */
 	bool may_send;	 /* by its own context ID */
 	bool is_hairpin;
+	bool is_unanswered; /* in its tunnel's list of those that may make room */
 	uint8_t prefix_len;
 	uint32_t slot, tunnel;		      /* tunnel: its slot */
 	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
+	uint32_t newer, older;		      /* with is_unanswered; slot + 1, 0 = end */
 	uint64_t context_id;		      /* its own; CLV_DGRAM_CONTEXT_NONE */
 	struct clv_ref peer_tunnel;	      /* with is_hairpin */
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* with context_id */
@@ -115,7 +121,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
  * Set a remote's 4-tuple and next hop; it is no longer pending.  remote: borrows.  socket: its
  * number in the sock port.  Returns 0, or CLV_EFULL when another remote has the same 4-tuple.
  */
-int clv_remotes_resolve(struct clv_remotes *rs, struct clv_remotes_entry *r,
+int clv_remotes_resolve(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
 			const struct clv_remote *remote, uint32_t socket);
 /* Remove it from all tables.  pool: of the wait queue.  Returns how many datagrams it dropped. */
 uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
@@ -130,15 +136,17 @@ static inline bool clv_remotes_has_context(const struct clv_remotes_entry *r)
  * Give a remote its Context ID; the same ID again sets may_send: datagrams may be sent with it.
  * Returns 0, or CLV_EFULL when it has another.
  */
-int clv_remotes_open(struct clv_remotes *rs, const struct clv_tunnel *t,
-		     struct clv_remotes_entry *r, uint64_t context_id, bool may_send);
+int clv_remotes_open(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
+		     uint64_t context_id, bool may_send);
 /* Returns the remote that had it, or NULL. */
 struct clv_remotes_entry *clv_remotes_close(struct clv_remotes *rs, const struct clv_tunnel *t,
 					    uint64_t context_id);
 
 /* Count a relayed datagram, and the time for the idle timer. */
-void clv_remotes_count(struct clv_remotes *rs, struct clv_remotes_entry *r, bool to_remote,
-		       size_t len, uint64_t now_ns);
+void clv_remotes_count(struct clv_remotes *rs, struct clv_tunnel *t, struct clv_remotes_entry *r,
+		       bool to_remote, size_t len, uint64_t now_ns);
+/* The longest silent of a tunnel's remotes that have no context and never answered; else NULL. */
+struct clv_remotes_entry *clv_remotes_silent(struct clv_remotes *rs, const struct clv_tunnel *t);
 /* When its last datagram was. */
 uint64_t clv_remotes_last_ns(const struct clv_remotes *rs, const struct clv_remotes_entry *r);
 

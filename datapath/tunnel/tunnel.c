@@ -92,6 +92,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 		.idle = { .at_ns = CLV_TIMER_NEVER },
 		.uncompressed_id = CLV_DGRAM_CONTEXT_NONE,
 		.busy_per_sec = spec->busy_per_sec,
+		.remotes_max = spec->remotes_max,
 		.context_idle_ns = spec->context_idle_ns,
 	};
 	t->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, CLV_DGRAM_CONTEXT_UDP,

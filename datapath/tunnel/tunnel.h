@@ -75,6 +75,8 @@ struct clv_tunnel {
 	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
 	uint64_t highest_id[2];	       /* ever opened, of the peer's and of ours: even and odd */
 	uint32_t remotes, remotes_len; /* list: slot + 1, 0 = none */
+	uint32_t unanswered_oldest, unanswered_newest; /* of remotes; slot + 1, 0 = none */
+	uint32_t remotes_max;			       /* 0: as the worker's params say */
 	uint32_t busy_per_sec;
 	uint64_t context_idle_ns;
 };

@@ -88,7 +88,7 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 			return;
 		}
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
+		clv_remotes_count(&w->remotes, t, r, true, len, w->now_ns);
 	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
 		worker_drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
 	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
@@ -125,17 +125,45 @@ static struct clv_remotes_entry *remote_put(struct clv_worker *w, struct clv_tun
 	return r;
 }
 
-/* The peer names it for the first time: control decides.  Returns NULL when there is no room. */
+static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
+{
+	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
+
+	w->conns[t->conn_slot].remotes--;
+	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
+}
+
+/* The tunnel's longest silent remote that never answered makes room.  Returns whether there was one. */
+static bool make_room(struct clv_worker *w, struct clv_tunnel *t)
+{
+	struct clv_remotes_entry *r = clv_remotes_silent(&w->remotes, t);
+
+	if (!r)
+		return false;
+	clv_count(&w->counters, CLV_COUNT_REMOTES_EVICTED);
+	entry_event(w, CLV_EVT_REMOTE_IDLE, t, r);
+	remote_remove(w, t, r);
+	return true;
+}
+
+/*
+ * The peer names it for the first time: control decides.  Returns NULL when there is no room, not even
+ * of one that never answered: whoever has a context or answered is spared.
+ */
 static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tunnel *t,
 					    const struct clv_endpoint *endpoint)
 {
+	const uint32_t of_tunnel = t->remotes_max ? t->remotes_max : w->p.remotes_per_tunnel;
 	struct clv_remotes_entry *r = NULL;
 
-	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn) {
+	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn && !make_room(w, t)) {
 		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
 		return NULL;
 	}
-	if (t->remotes_len < w->p.remotes_per_tunnel)
+	if (t->remotes_len < of_tunnel || make_room(w, t))
+		r = remote_put(w, t, endpoint);
+	if (!r && t->remotes_len < of_tunnel &&
+	    make_room(w, t)) /* the worker's own table is full */
 		r = remote_put(w, t, endpoint);
 	if (r)
 		entry_event(w, CLV_EVT_REMOTE_NEW, t, r);
@@ -206,7 +234,7 @@ bool worker_bound_from_peer(struct clv_worker *w, struct clv_tunnel *t, uint64_t
 		return true;
 	if (r && t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		clv_remotes_count(&w->remotes, r, true, len, w->now_ns);
+		clv_remotes_count(&w->remotes, t, r, true, len, w->now_ns);
 		remote_event(w, CLV_EVT_DELIVERY, t, &r->endpoint, context_id, data, len);
 	} else if (r) {
 		to_remote(w, t, r, data, len);
@@ -249,7 +277,7 @@ static void from_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_r
 		return;
 	}
 	if (r)
-		clv_remotes_count(&w->remotes, r, false, len, w->now_ns);
+		clv_remotes_count(&w->remotes, t, r, false, len, w->now_ns);
 }
 
 /* Bytes in front of a remote's payload; r as for from_remote. */
@@ -336,14 +364,6 @@ int worker_bound_bind(struct clv_worker *w, struct clv_tunnel *t,
 	return err;
 }
 
-static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
-{
-	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
-
-	w->conns[t->conn_slot].remotes--;
-	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
-}
-
 /* The number of the socket that sends from a local endpoint; AF_XDP needs none. */
 static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 			  const struct clv_endpoint *local)
@@ -367,7 +387,7 @@ static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunn
 		r = remote_put(w, t, &remote->endpoint);
 	if (!r)
 		return NULL;
-	if (!clv_remotes_resolve(&w->remotes, r, remote, socket_of(w, t, &remote->local))) {
+	if (!clv_remotes_resolve(&w->remotes, t, r, remote, socket_of(w, t, &remote->local))) {
 		if (t->context_idle_ns)
 			clv_timers_set(&w->remotes.timers, &r->idle,
 				       w->now_ns + t->context_idle_ns);

@@ -262,9 +262,18 @@ static void test_remotes_of_a_tunnel(void **state)
 		peer_exchange(f, &f->a, "11020200", "120102");
 		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
 		remote_expect(&f->r4, &f->a.ports[0], "x");
+		/* one that never answered makes room, and control learns of it before the new one */
 		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
-		assert_int_equal(f->s4.received, 0);
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTES_EVICTED), 1);
+		assert_int_equal(bound_remotes(f), 1);
+		/* one that answered is spared, however long it is silent then */
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
+		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		assert_int_equal(f->r4.received, 0);
 		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_FULL), 1);
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTES_EVICTED), 1);
 		peer_expect_alive(&f->a);
 		bound_teardown(f);
 	}
@@ -326,14 +335,16 @@ static void test_remotes_of_a_connection(void **state)
 		peer_exchange(f, &f->a, "130104", "");
 		send_on_second(f, 2, "04" R4_HEX "78");
 		assert_int_equal(f->r4.received, 1);
+		/* and its own remote that never answered makes room */
 		send_on_second(f, 2, "06" R6_HEX "78");
-		assert_int_equal(f->r6.received, 0);
-		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_CONN), 2);
+		assert_int_equal(f->r6.received, 1);
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTES_EVICTED), 1);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REMOTES_CONN), 1);
 		raw_stream(f->a.raw, 0, NULL, 0, true);
 		bound_run(f);
 		exchange_on_second(f, "11140606" R6_HEX, "120102130104120106");
 		assert_int_equal(world_count(f->w, CLV_COUNT_REFUSED_REMOTES_CONN), 1);
-		assert_int_equal(bound_remotes(f), 4);
+		assert_int_equal(bound_remotes(f), 3);
 		bound_teardown(f);
 	}
 }

@@ -37,6 +37,11 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 		if (status == STATUS_UNAUTHORIZED || status == STATUS_FORBIDDEN)
 			peer_stop(p, status);
 		break;
+	case CULVERT_FORWARD_FULL:
+		peer_log(p, CULVERT_LOG_WARN,
+			 "forward_full places=%u hint=\"the longest silent sender makes room\"",
+			 e->places);
+		break;
 	case CULVERT_FORWARD_ENDED:
 		peer_log_ended(p, e);
 		break;

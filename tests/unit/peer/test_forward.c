@@ -30,6 +30,7 @@ struct clv_relay_tunnel {
 	bool is_closed;	 /* by the forward */
 	char sent[64];	 /* payloads, each followed by ';' */
 	unsigned sender; /* its port */
+	struct clv_tunnel_stats stats;
 };
 
 static struct {
@@ -37,7 +38,8 @@ static struct {
 	struct clv_relay_tunnel tunnels[TUNNELS_MAX];
 	unsigned asked;
 	int open_err;
-	unsigned reported_open, reported_refused, reported_ended;
+	unsigned reported_open, reported_refused, reported_ended, reported_full;
+	uint32_t places;
 	uint64_t now_ns;
 } f;
 
@@ -64,6 +66,12 @@ void clv_relay_tunnel_close(struct clv_relay_tunnel *t)
 {
 	assert_false(t->is_closed);
 	t->is_closed = true;
+}
+
+void clv_relay_tunnel_stats(const struct clv_relay_tunnel *t, struct clv_tunnel_stats *out)
+{
+	assert_false(t->is_closed);
+	*out = t->stats;
 }
 
 void clv_relay_tunnel_up(struct clv_relay_tunnel *t, const uint8_t *payload, size_t len)
@@ -115,7 +123,14 @@ static void on_ended(void *user, int error)
 	f.reported_ended++;
 }
 
-static const struct clv_forward_ops ops = { on_open, on_refused, on_ended };
+static void on_full(void *user, uint32_t places)
+{
+	(void)user;
+	f.places = places;
+	f.reported_full++;
+}
+
+static const struct clv_forward_ops ops = { on_open, on_refused, on_ended, on_full };
 
 static struct clv_relay_session *const session = (struct clv_relay_session *)&f;
 
@@ -295,17 +310,87 @@ static void a_full_table_replaces_a_sender_without_a_tunnel(void **state)
 		send_from(port, "x");
 		open_tunnel(port - 1);
 	}
-	send_from(4, "no room");
-	assert_int_equal(f.asked, SENDERS_MAX);
-	expect(SENDERS_MAX, 1);
 	pass(RETRY_NS);
 	end_tunnel(1);
 	send_from(4, "y");
 	assert_int_equal(f.asked, SENDERS_MAX + 1);
 	open_tunnel(SENDERS_MAX);
 	assert_string_equal(f.tunnels[SENDERS_MAX].sent, "y;");
-	send_from(2, "its place is gone");
+	assert_int_equal(clv_forward_stats(f.forward)->evicted, 0);
+	assert_int_equal(f.reported_full, 0);
+}
+
+static void answer(unsigned tunnel)
+{
+	f.tunnels[tunnel].stats.to_target_packets++;
+	f.tunnels[tunnel].stats.last_ns = f.now_ns;
+}
+
+static void open_all(void)
+{
+	for (unsigned port = 1; port <= SENDERS_MAX; port++) {
+		pass(CLV_MSEC);
+		send_from(port, "x");
+		open_tunnel(port - 1);
+	}
+}
+
+static void the_longest_silent_sender_makes_room(void **state)
+{
+	(void)state;
+	open_all();
+	pass(CLV_MSEC);
+	answer(0); /* so that the second is the longest silent */
+	pass(CLV_MSEC);
+	send_from(4, "y");
 	assert_int_equal(f.asked, SENDERS_MAX + 1);
+	assert_false(f.tunnels[0].is_closed);
+	assert_true(f.tunnels[1].is_closed);
+	assert_false(f.tunnels[2].is_closed);
+	open_tunnel(SENDERS_MAX);
+	assert_string_equal(f.tunnels[SENDERS_MAX].sent, "y;");
+	send_from(5, "z");
+	assert_true(f.tunnels[2].is_closed);
+	assert_int_equal(clv_forward_stats(f.forward)->evicted, 2);
+	assert_int_equal(clv_forward_stats(f.forward)->dropped, 0);
+	assert_int_equal(f.reported_full, 1);
+	assert_int_equal(f.places, SENDERS_MAX);
+}
+
+/* One sender asks and is answered for longer than any query; then each place is asked for often. */
+static void a_conversation_is_spared_while_queries_come_and_go(void **state)
+{
+	(void)state;
+	open_all();
+	pass(3 * CLV_SEC);
+	answer(0);
+	for (unsigned port = 4; port < 4 + TUNNELS_MAX - SENDERS_MAX; port++) {
+		pass(CLV_SEC);
+		send_from(port, "q");
+		open_tunnel(port - 1);
+		answer(port - 1);
+		assert_string_equal(f.tunnels[port - 1].sent, "q;");
+	}
+	assert_false(f.tunnels[0].is_closed);
+	assert_int_equal(clv_forward_stats(f.forward)->evicted, TUNNELS_MAX - SENDERS_MAX);
+}
+
+static void a_relay_with_fewer_places_is_not_asked_for_more(void **state)
+{
+	const struct clv_client_result full = { .err = CLV_EFULL, .status = 503 };
+
+	(void)state;
+	send_from(1, "a");
+	open_tunnel(0);
+	pass(CLV_MSEC);
+	send_from(2, "b");
+	f.tunnels[1].p.ops->on_closed(f.tunnels[1].p.user, CLV_EFULL, &full);
+	pass(CLV_MSEC);
+	send_from(3, "c");
+	assert_true(f.tunnels[0].is_closed);
+	assert_int_equal(f.places, 1);
+	open_tunnel(2);
+	assert_string_equal(f.tunnels[2].sent, "c;");
 }
 
 static void without_a_session_nothing_is_requested_and_the_next_one_starts_at_once(void **state)
@@ -349,6 +434,9 @@ int main(void)
 		CASE(a_tunnel_that_ended_is_requested_again_for_the_next_datagram),
 		CASE(a_tunnel_that_ends_as_soon_as_it_is_open_is_not_requested_at_once),
 		CASE(a_full_table_replaces_a_sender_without_a_tunnel),
+		CASE(the_longest_silent_sender_makes_room),
+		CASE(a_conversation_is_spared_while_queries_come_and_go),
+		CASE(a_relay_with_fewer_places_is_not_asked_for_more),
 		CASE(without_a_session_nothing_is_requested_and_the_next_one_starts_at_once),
 		CASE(closing_ends_open_and_requested_tunnels),
 	};

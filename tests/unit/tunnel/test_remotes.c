@@ -105,7 +105,7 @@ static struct clv_remotes_entry *made(struct fixture *f, unsigned n, unsigned nu
 	struct clv_remotes_entry *r = clv_remotes_add(&f->rs, f->t[n], &named, now_ns, 0);
 
 	assert_non_null(r);
-	assert_int_equal(clv_remotes_resolve(&f->rs, r, &remote, 0), 0);
+	assert_int_equal(clv_remotes_resolve(&f->rs, f->t[n], r, &remote, 0), 0);
 	return r;
 }
 
@@ -146,7 +146,7 @@ static void two_remotes_cannot_have_one_conversation(void **state)
 	};
 
 	b = clv_remotes_add(&f->rs, f->t[1], &other, now_ns, 0);
-	assert_int_equal(clv_remotes_resolve(&f->rs, b, &remote, 0), CLV_EFULL);
+	assert_int_equal(clv_remotes_resolve(&f->rs, f->t[0], b, &remote, 0), CLV_EFULL);
 	assert_true(b->is_pending);
 	assert_ptr_equal(clv_remotes_by_tuple(&f->rs, &remote.local, &remote.remote), a);
 }
@@ -237,8 +237,8 @@ static void a_view_shows_names_ids_and_figures(void **state)
 	struct clv_remotes_view v;
 
 	assert_int_equal(clv_remotes_open(&f->rs, f->t[1], r, 6, true), 0);
-	clv_remotes_count(&f->rs, r, true, 100, now_ns + 1);
-	clv_remotes_count(&f->rs, r, false, 7, now_ns + 2);
+	clv_remotes_count(&f->rs, f->t[0], r, true, 100, now_ns + 1);
+	clv_remotes_count(&f->rs, f->t[0], r, false, 7, now_ns + 2);
 	assert_int_equal(clv_remotes_seen(&f->rs), r->slot + 1);
 	assert_true(clv_remotes_view(&f->rs, r->slot, &v));
 	assert_int_equal(v.tunnel.slot, 1);
@@ -290,6 +290,31 @@ static void a_view_is_never_half_of_one_remote_and_half_of_another(void **state)
 	assert_null(wrong);
 }
 
+/* Who has a context or was heard is spared; of the others, the one that came first goes first. */
+static void the_longest_silent_that_never_answered_may_make_room(void **state)
+{
+	struct fixture *f = *state;
+	const struct clv_endpoint asked = numbered(9);
+	struct clv_remotes_entry *r[4], *other = made(f, 1, 1);
+
+	for (unsigned i = 0; i < 4; i++)
+		r[i] = made(f, 0, i);
+	assert_non_null(clv_remotes_add(&f->rs, f->t[0], &asked, now_ns, 0)); /* pending: never */
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[0]), r[0]);
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[1]), other);
+	clv_remotes_count(&f->rs, f->t[0], r[0], true, 1, now_ns + 1); /* still no answer */
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[0]), r[0]);
+	clv_remotes_count(&f->rs, f->t[0], r[0], false, 1, now_ns + 2);
+	clv_remotes_count(&f->rs, f->t[0], r[0], false, 1, now_ns + 3);
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[0]), r[1]);
+	assert_int_equal(clv_remotes_open(&f->rs, f->t[0], r[2], 2, true), 0);
+	clv_remotes_remove(&f->rs, f->t[0], r[1], &f->pool);
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[0]), r[3]);
+	clv_remotes_count(&f->rs, f->t[0], r[3], false, 1, now_ns + 4);
+	assert_null(clv_remotes_silent(&f->rs, f->t[0]));
+	assert_ptr_equal(clv_remotes_silent(&f->rs, f->t[1]), other);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -302,6 +327,7 @@ int main(void)
 		CASE(a_second_id_for_one_remote_is_refused),
 		CASE(there_is_room_for_so_many_and_again_when_some_go),
 		CASE(removing_says_how_many_datagrams_waited),
+		CASE(the_longest_silent_that_never_answered_may_make_room),
 		CASE(a_remote_is_busy_once_a_second_when_it_crosses_the_line),
 		CASE(a_view_shows_names_ids_and_figures),
 		CASE(a_view_is_never_half_of_one_remote_and_half_of_another),
