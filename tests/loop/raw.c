@@ -119,7 +119,7 @@ size_t raw_seal(struct raw *r, const uint8_t *frames, size_t len, uint8_t out[st
 
 void raw_send_bytes(struct raw *r, const uint8_t *bytes, size_t len)
 {
-	wire_send(&r->w->wire, &r->endpoint, &r->w->relay_endpoint, 0, bytes, len);
+	wire_send(&r->w->wire, &r->endpoint, &r->w->relay_endpoint, r->ecn, bytes, len);
 }
 
 void raw_send(struct raw *r, const uint8_t *frames, size_t len)

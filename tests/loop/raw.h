@@ -54,6 +54,7 @@ struct raw {
 	uint8_t seen[RAW_PACKETS_MAX];
 	bool never_acks;
 	bool has_news;	    /* something to acknowledge came */
+	uint8_t ecn;	    /* of the packets it sends */
 	uint8_t first_bits; /* flipped in the first byte of what is sent, under header protection */
 
 	/* what the relay did */

@@ -12,6 +12,7 @@ static bool remote_deliver(void *self, const struct wire_packet *p)
 		return false;
 	r->received++;
 	r->heard = p->from;
+	r->ecn |= p->ecn;
 	snprintf(r->last, sizeof(r->last), "%.*s", (int)p->len, (const char *)p->bytes);
 	return true;
 }

@@ -18,6 +18,7 @@ struct remote {
 	struct wire_end end;
 	struct clv_endpoint endpoint, heard; /* heard: the sender of the last datagram */
 	unsigned received;
+	uint8_t ecn;   /* marks of all that came */
 	char last[64]; /* its payload */
 };
 

@@ -37,6 +37,29 @@ static void test_close(void **state)
 	}
 }
 
+/* It waits for a registration that cannot come any more, and goes nowhere. */
+static void test_refused(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		peer_exchange(f, &f->a, "11080404 0a000001 2328", "130104"); /* 10.0.0.1 */
+		peer_send(f, &f->a, 4, "", "refused");
+		peer_exchange(f, &f->a, "11080604" R4_HEX, "120106");
+		raw_run(f->a.raw, 5 * CLV_SEC);
+		assert_int_equal(f->r4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_DROP_CLOSED_CONTEXT) +
+					 world_count(f->w, CLV_COUNT_DROP_EARLY_EXPIRED),
+				 1);
+		peer_send(f, &f->a, 6, "", "good");
+		remote_expect(&f->r4, &f->a.ports[0], "good");
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
 static void test_before_the_ack(void **state)
 {
 	(void)state;
@@ -302,6 +325,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE("datagrams of a closed context are dropped and nothing else happens",
 		     test_close),
+		CASE("a datagram of a refused context is dropped and nothing else happens",
+		     test_refused),
 		CASE("a datagram may overtake the capsule that registers it", test_before_the_ack),
 		CASE("Context ID 0 without a target aborts the stream", test_context_zero),
 		CASE("Context ID 0 without a target aborts the stream at the client, too",

@@ -188,6 +188,31 @@ static void test_real_target(void **state)
 	}
 }
 
+/* RFC 9298 section 5: marks of the client's packets are of its path, not of the target's. */
+static void test_not_ect(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup(v, NULL);
+
+		peer_connect(f, &f->a, 0);
+		peer_bind(f, &f->a, "/.well-known/masque/udp/198.18.5.1/9000/");
+		peer_exchange(f, &f->a, "11020200 11080404" S4_HEX, "120102120104");
+		for (uint8_t ecn = 1; ecn <= 3; ecn++) {
+			f->a.raw->ecn = ecn;
+			peer_send(f, &f->a, 0, "", "target");
+			remote_expect(&f->r4, &f->a.ports[0], "target");
+			peer_send(f, &f->a, 4, "", "compressed");
+			remote_expect(&f->s4, &f->a.ports[0], "compressed");
+			peer_send(f, &f->a, 2, "06" R6_HEX, "uncompressed");
+			remote_expect(&f->r6, &f->a.ports[1], "uncompressed");
+		}
+		assert_int_equal(f->r4.ecn | f->s4.ecn | f->r6.ecn, 0);
+		bound_teardown(f);
+	}
+}
+
 static void test_capsules(void **state)
 {
 	(void)state;
@@ -223,6 +248,8 @@ int main(void)
 		CASE("a remote is sent the exact size that fits", test_too_big),
 		CASE("a remote with a context uses it, others the uncompressed one", test_both),
 		CASE("a real target keeps Context ID 0", test_real_target),
+		CASE("whatever the client's packets are marked, those to targets are Not-ECT",
+		     test_not_ect),
 		CASE("a peer without DATAGRAM frames uses capsules", test_capsules),
 	};
 

@@ -368,6 +368,38 @@ static void test_idle(void **state)
 		be_idle(relay_idle_ns[i]);
 }
 
+/* The relay's worker is made to use the ID once more, as if a datagram had been long on its way. */
+static void test_late(void **state)
+{
+	struct fixture *f = setup(&(struct how){ .relay_idle_ns = 2 * CLV_SEC });
+	struct clv_cmd_context_open again = {
+		.ref = { .generation = 1 }, /* the first tunnel of its worker */
+		.context_id = 4,	    /* 2 is the uncompressed context */
+		.remote = { .endpoint = f->s4.endpoint, .remote = f->s4.endpoint },
+	};
+	const struct clv_worker_counters *client = clv_worker_counters(f->w->clients[0].worker);
+
+	(void)state;
+	begin(f);
+	permit(f, R4);
+	run(f);
+	world_run(f->w, 6 * CLV_SEC, NULL); /* the relay closes it, and gets another one */
+	assert_true(count(f, CLV_COUNT_CONTEXTS_IDLE) >= 1);
+	again.remote.local = f->ports[0];
+	for (uint16_t i = 0; i < 2; i++) /* whichever has it */
+		assert_int_equal(clv_mailbox_send(f->w->relay.commands[i], CLV_CMD_CONTEXT_OPEN,
+						  &again, sizeof(again), NULL, 0),
+				 0);
+	run(f);
+	call(f, &f->s4, 3);
+	expect_from(f, NULL, 0);
+	assert_int_equal(clv_count_read(client, CLV_COUNT_DROP_CLOSED_CONTEXT), 3);
+	call(f, &f->r4, 1);
+	expect_from(f, &f->r4, 1);
+	assert_int_equal(f->ended, 0);
+	teardown(f);
+}
+
 /* ---- a relay that does not respond ---- */
 
 /* The client expires unacknowledged registrations in time, as culvert_step does. */
@@ -479,6 +511,7 @@ int main(void)
 		CASE("no remote is registered in a family without a port", test_family),
 		CASE("a new session starts with permitted remotes only", test_sessions),
 		CASE("an idle remote is removed", test_idle),
+		CASE("a late datagram of a closed context is dropped at the client", test_late),
 		CASE("a request without a response expires", test_silence_to_a_request),
 		CASE("a registration without a response expires", test_silence_to_a_registration),
 		CASE("so does that of the uncompressed context",

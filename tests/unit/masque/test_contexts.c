@@ -151,6 +151,15 @@ static const struct rule rules[] = {
 	  AS_RELAY,
 	  .dialogue = UNCOMPRESSED_2 "+" T4_TEXT ">11080104" T4 " <11080404" T4
 				     " >130101 >120104 <120101 <130101 #2" },
+	{ .name = "crossing: where the client's comes too fast it is refused, and the client closes ours",
+	  AS_RELAY,
+	  .dialogue = "@5 " UNCOMPRESSED_2 "<11080404" U4 " >120104 +" T4_TEXT ">11080104" T4
+		      " <11080604" T4 " >130106 ?1 OPEN ?6 CLOSED <130101 ?1 CLOSED #2",
+	  .rate = 2 },
+	{ .name = "crossing: the client, whose registration came too fast, is left with neither",
+	  AS_CLIENT,
+	  .dialogue = "+" T4_TEXT ">11080204" T4 " <11080104" T4
+		      " >130101 <130102 #0 ?1 CLOSED ?2 CLOSED" },
 	{ .name = "crossing: a relay that is full still takes the client's for its own",
 	  AS_RELAY,
 	  .dialogue = UNCOMPRESSED_2 "+" T4_TEXT ">11080104" T4 " <11080404" T4
