@@ -7,6 +7,7 @@
  *   malformed, and when the queues are empty both must know the same contexts
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "control/masque/contexts.h"
@@ -22,6 +23,7 @@ enum {
 	OPEN_MAX = 8,
 	ANSWERS_MAX = 5,
 	GAPS_MAX = 6,
+	CHECK_EVERY = 32, /* moves: a look at every ID takes longer than many of them */
 	PER_SEC = 4,
 };
 
@@ -210,6 +212,16 @@ static void begin(struct side *s, enum clv_contexts_role role, const struct clv_
 	CHECK(clv_contexts_new(&p, &s->m) == 0);
 }
 
+/* All zero again for the next input, which costs less than new memory. */
+static void end_side(struct side *s)
+{
+	clv_contexts_free(s->m);
+	memset(s->ids, 0, (s->top + 1) * sizeof(s->ids[0]));
+	memset(s, 0, offsetof(struct side, ids));
+	memset((uint8_t *)s + offsetof(struct side, top), 0,
+	       sizeof(*s) - offsetof(struct side, top));
+}
+
 static int capsule_in(struct side *s, enum clv_capsule_type type, const uint8_t *value, size_t len,
 		      uint64_t now_ns)
 {
@@ -241,12 +253,17 @@ static unsigned count_runs(const struct side *s)
 	return runs;
 }
 
-static void check_agreement(const struct side *s)
+static void check_figures(const struct side *s)
 {
-	CHECK(count_runs(s) <= GAPS_MAX);
 	CHECK(clv_contexts_count(s->m) == s->open);
 	CHECK(s->open <= OPEN_MAX);
 	CHECK((clv_contexts_uncompressed(s->m) != NULL) == s->has_uncompressed);
+}
+
+static void check_agreement(const struct side *s)
+{
+	check_figures(s);
+	CHECK(count_runs(s) <= GAPS_MAX);
 	for (uint64_t id = 1; id < 64 && id <= s->top + 4; id++) {
 		const struct id_state *i = &s->ids[id];
 		enum clv_contexts_verdict v = clv_contexts_classify(s->m, id);
@@ -407,13 +424,14 @@ static void read_answers(struct side *s, uint8_t unread)
 
 static void play_alone(const uint8_t *data, size_t size)
 {
-	struct side *s = calloc(1, sizeof(*s));
+	static struct side alone;
+	struct side *s = &alone;
 	const uint8_t *p = data, *end = data + size;
+	unsigned moves = 0;
 	struct clv_endpoint target = remote_of(0);
 	uint64_t now_ns = CLV_SEC;
 	int err = 0;
 
-	CHECK(s);
 	s->rate = clv_bucket_of(data[0] & 4 ? PER_SEC : 0, PER_SEC);
 	begin(s, data[0] & 1 ? CLV_CONTEXTS_RELAY : CLV_CONTEXTS_CLIENT,
 	      data[0] & 2 ? &target : NULL, ANSWERS_MAX);
@@ -441,13 +459,16 @@ static void play_alone(const uint8_t *data, size_t size)
 		default:
 			s->refuse = true;
 		}
-		if (!err)
+		if (!err && ++moves % CHECK_EVERY == 0)
 			check_agreement(s);
+		else if (!err)
+			check_figures(s);
 	}
+	if (!err)
+		check_agreement(s);
 	CHECK(clv_contexts_classify(s->m, 0) ==
 	      (data[0] & 2 ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_ABORT));
-	clv_contexts_free(s->m);
-	free(s);
+	end_side(s);
 }
 
 /* ---- back to back ---- */
@@ -485,13 +506,12 @@ static void check_same(const struct side *a, const struct side *b)
 
 static void play_together(const uint8_t *data, size_t size)
 {
-	struct side *both = calloc(2, sizeof(*both));
+	static struct side both[2];
+	static struct capsule queues[2][QUEUE];
 	unsigned moves = 0;
 
-	CHECK(both);
 	for (int i = 0; i < 2; i++) {
-		both[i].queue = calloc(QUEUE, sizeof(struct capsule));
-		CHECK(both[i].queue);
+		both[i].queue = queues[i];
 		begin(&both[i], i ? CLV_CONTEXTS_RELAY : CLV_CONTEXTS_CLIENT, NULL, QUEUE);
 	}
 	for (const uint8_t *p = data; data + size - p >= 2 && moves < MOVES_MAX; moves++) {
@@ -504,17 +524,18 @@ static void play_together(const uint8_t *data, size_t size)
 			deliver(s, other);
 		else
 			CHECK(wish(s, (uint8_t)(move >> 2), *p++) == 0);
-		check_agreement(s);
-		check_agreement(other);
+		check_figures(s);
+		check_figures(other);
+		if (moves % CHECK_EVERY == 0)
+			check_agreement(s);
 	}
 	while (deliver(&both[0], &both[1]) || deliver(&both[1], &both[0]))
 		;
 	check_same(&both[0], &both[1]);
 	for (int i = 0; i < 2; i++) {
-		clv_contexts_free(both[i].m);
-		free(both[i].queue);
+		check_agreement(&both[i]);
+		end_side(&both[i]);
 	}
-	free(both);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
