@@ -142,18 +142,23 @@ static int open_socket(const struct clv_endpoint *listen_at)
 	return fd;
 }
 
-/* takes fd. */
-static struct MHD_Daemon *start_daemon(struct clv_metrics_http *http, int fd)
+/* fd: takes.  Returns 0 and fills http->daemon, or -errno. */
+static int start_daemon(struct clv_metrics_http *http, int fd)
 {
-	struct MHD_Daemon *daemon = MHD_start_daemon(
-		MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_SEC,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_END);
+	int err;
 
-	if (!daemon)
-		close(fd);
-	return daemon;
+	errno = 0; /* the library reports no reason of its own */
+	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
+					MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+					(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+					(unsigned)TIMEOUT_SEC, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+					(size_t)MEMORY_MAX, MHD_OPTION_END);
+
+	if (http->daemon)
+		return 0;
+	err = errno ? -errno : -ENOMEM;
+	close(fd);
+	return err;
 }
 
 int clv_metrics_http_open(uv_loop_t *loop, const struct clv_endpoint *listen, clv_metrics_fn *text,
@@ -161,7 +166,7 @@ int clv_metrics_http_open(uv_loop_t *loop, const struct clv_endpoint *listen, cl
 {
 	const union MHD_DaemonInfo *info;
 	struct clv_metrics_http *http;
-	int fd;
+	int fd, err;
 
 	fd = open_socket(listen);
 	if (fd < 0)
@@ -173,13 +178,13 @@ int clv_metrics_http_open(uv_loop_t *loop, const struct clv_endpoint *listen, cl
 	}
 	http->text = text;
 	http->user = user;
-	http->daemon = start_daemon(http, fd);
-	info = http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	err = start_daemon(http, fd);
+	info = err ? NULL : MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info) {
-		if (http->daemon)
+		if (!err)
 			MHD_stop_daemon(http->daemon);
 		free(http);
-		return -ENOMEM;
+		return err ? err : -ENOMEM;
 	}
 	uv_poll_init(loop, &http->poll, info->epoll_fd);
 	uv_timer_init(loop, &http->timer);

@@ -60,11 +60,15 @@ static bool is_bpffs(const char *path)
 	return statfs(path, &st) == 0 && (unsigned long)st.f_type == BPF_FS_MAGIC;
 }
 
-static void clear(const struct clv_pins *pins)
+static int open_own(const struct clv_pins *pins)
 {
-	const char *name = name_of(pins);
+	return openat(pins->top_fd, name_of(pins), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Remove our directory with all in it.  fd: takes; of that directory, or -1 where there is none. */
+static void clear(const struct clv_pins *pins, int fd)
+{
 	const struct dirent *entry;
-	int fd = openat(pins->top_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!dir) {
@@ -76,7 +80,7 @@ static void clear(const struct clv_pins *pins)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			unlinkat(fd, entry->d_name, 0);
 	closedir(dir);
-	unlinkat(pins->top_fd, name, AT_REMOVEDIR);
+	unlinkat(pins->top_fd, name_of(pins), AT_REMOVEDIR);
 }
 
 /* Returns 0, or -errno with *what naming the path that failed. */
@@ -96,14 +100,24 @@ static int make(struct clv_pins *pins, const char **what)
 	 */
 	if (fchmod(pins->top_fd, 01777) && errno != EPERM)
 		return -errno;
-	clear(pins); /* left by a killed daemon */
+	clear(pins, open_own(pins)); /* left by a killed daemon */
 	*what = pins->path;
-	return mkdirat(pins->top_fd, name_of(pins), 0700) ? -errno : 0;
+	if (mkdirat(pins->top_fd, name_of(pins), 0700))
+		return -errno;
+	/* Held from now on, because a process that is out of descriptors must clean up, too. */
+	pins->own_fd = open_own(pins);
+	if (pins->own_fd < 0) {
+		int err = -errno;
+
+		unlinkat(pins->top_fd, name_of(pins), AT_REMOVEDIR);
+		return err;
+	}
+	return 0;
 }
 
 int clv_pins_open(const char *run_dir, struct clv_pins *out, char *error, size_t error_len)
 {
-	struct clv_pins pins = { .top_fd = -1 };
+	struct clv_pins pins = { .top_fd = -1, .own_fd = -1 };
 	const char *what = run_dir;
 	int err;
 
@@ -121,9 +135,9 @@ int clv_pins_open(const char *run_dir, struct clv_pins *out, char *error, size_t
 
 void clv_pins_close(struct clv_pins *pins)
 {
-	clear(pins);
+	clear(pins, pins->own_fd);
 	close(pins->top_fd);
-	pins->top_fd = -1;
+	pins->top_fd = pins->own_fd = -1;
 }
 
 int clv_pins_own(const struct clv_pins *pins, uid_t uid, gid_t gid)

@@ -22,6 +22,7 @@ enum {
 
 struct clv_pins {
 	int top_fd; /* of CLV_PINS_TOP */
+	int own_fd; /* of path */
 	char path[CLV_PINS_PATH_MAX];
 };
 
