@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 DATAPATHS = ("xdp", "sock")
 COUNT = 300
 # Names of labels.  The number of their values does not grow with clients, targets or tunnels.
-LABELS = {"thread", "reason", "verdict", "interface", "queue", "mode", "version", "aead",
+LABELS = {"thread", "reason", "verdict", "interface", "listener", "queue", "mode", "version", "aead",
           "datapath"}
 
 GET = """
