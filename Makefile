@@ -87,7 +87,7 @@ LDLIBS := $(PACKAGE_LIBS) $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lm -lpthread
 
 # No clock can be right that is before the day of the source: then no certificates are made.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-$(OUT)/obj/control/tls/certs.o: private OWN_FLAGS := -DCLV_BUILD_TIME=$(SOURCE_DATE_EPOCH)
+$(OUT)/obj/control/tls/dates.o: private OWN_FLAGS := -DCLV_BUILD_TIME=$(SOURCE_DATE_EPOCH)
 
 # hkdf_wrap.c replaces wolfSSL's HKDF calls, which build a random generator each time.
 WRAP_HKDF := -Wl,--wrap=wolfSSL_quic_hkdf_expand,--wrap=wolfSSL_quic_hkdf_extract

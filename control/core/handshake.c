@@ -247,6 +247,7 @@ static void end_handshake(struct clv_session *s)
 		.code = conn->close_code,
 		.is_app = conn->close_is_app,
 		.is_remote = conn->close_is_remote,
+		.detail = clv_tls_why(conn),
 	};
 
 	if (!why.error || conn->close_error == CLV_ECLASSICAL)

@@ -33,6 +33,7 @@ struct clv_session_end {
 	uint64_t code;
 	bool is_app, is_remote;
 	bool was_established;
+	const char *detail; /* the error in words, or NULL; valid during the call */
 };
 
 /* What control lends to the app that accepts its sessions, for as long as it is open. */

@@ -3,6 +3,7 @@
 
 #include "control/tls/certgen.h"
 #include "control/tls/certs.h"
+#include "control/tls/dates.h"
 #include "control/tls/pem.h"
 #include "control/tls/tls.h"
 #include "datapath/base/addr.h"
@@ -17,20 +18,10 @@
 #include <time.h>
 
 enum {
-	DATE_TEXT_MAX = 32,
 	DAY_SEC = 86400,
 };
 
 /* ---- dates ---- */
-
-static const char *date_text(time_t date, char text[static DATE_TEXT_MAX])
-{
-	struct tm tm;
-
-	gmtime_r(&date, &tm);
-	strftime(text, DATE_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return text;
-}
 
 static enum clv_certificate_dates judge_dates(const struct clv_tls_identity *identity, time_t now)
 {
@@ -57,14 +48,15 @@ static void log_dates(const struct clv_daemon *daemon, size_t index, time_t now)
 					"no client trusts it, unless the clock here is wrong" },
 	};
 	const struct clv_daemon_listener *l = &daemon->listeners[index];
-	char before[DATE_TEXT_MAX], after[DATE_TEXT_MAX], today[DATE_TEXT_MAX];
+	char before[CLV_DATE_TEXT_MAX], after[CLV_DATE_TEXT_MAX], today[CLV_DATE_TEXT_MAX];
 
 	if (l->dates == CLV_DATES_GOOD)
 		return;
 	clv_log(texts[l->dates].level, texts[l->dates].event,
 		"listener=%s not_before=%s not_after=%s clock=%s hint=\"%s\"",
-		daemon->config.listeners[index].name, date_text(l->identity.not_before, before),
-		date_text(l->identity.not_after, after), date_text(now, today),
+		daemon->config.listeners[index].name,
+		clv_dates_format(l->identity.not_before, before),
+		clv_dates_format(l->identity.not_after, after), clv_dates_format(now, today),
 		texts[l->dates].hint);
 }
 
@@ -90,7 +82,7 @@ bool clv_certificates_watch(struct clv_daemon *daemon, size_t index, uint64_t no
 
 int clv_certificates_check(struct clv_daemon *daemon)
 {
-	char before[DATE_TEXT_MAX], after[DATE_TEXT_MAX];
+	char before[CLV_DATE_TEXT_MAX], after[CLV_DATE_TEXT_MAX];
 	struct clv_tls_identity identity;
 	enum clv_certificate_dates dates;
 	struct clv_tls_context *tls;
@@ -118,8 +110,8 @@ int clv_certificates_check(struct clv_daemon *daemon)
 		snprintf(daemon->error, sizeof(daemon->error),
 			 "%s: %s: valid from %s to %s (a date, not the signature)", l->cert_file,
 			 dates == CLV_DATES_EXPIRED ? "has expired" : "is not valid yet",
-			 date_text(identity.not_before, before),
-			 date_text(identity.not_after, after));
+			 clv_dates_format(identity.not_before, before),
+			 clv_dates_format(identity.not_after, after));
 		return CLV_ETLS;
 	}
 	return 0;

@@ -177,9 +177,10 @@ struct culvert_session_options {
 			      are tried in turn.  Or a link, "culvert://...", whose pin and token
 			      are used */
 	/* How to authenticate the relay: exactly one of these, or none with a link that has a pin. */
-	const char *ca_file; /* certificate authority, PEM */
-	const char *pin; /* "sha256:HEX", the fingerprint that the relay prints when it starts */
-	const char *server_name;  /* the name its certificate must carry; NULL: the relay's host */
+	const char *ca_file; /* certificate authorities, PEM; may be a system's bundle */
+	const char *pin; /* "sha256:HEX", the pin that the relay prints when it starts, or the SHA-256
+			    of a CA in the chain it sends: with that, the name counts too */
+	const char *server_name;  /* what its certificate must be for; NULL: the relay's host */
 	const char *uri_template; /* NULL: the default template of RFC 9298 at the relay */
 	enum culvert_profile profile;
 	bool capsules;	/* send datagrams in capsules: reliable and in order, but slower */
@@ -373,7 +374,8 @@ struct culvert_event {
 	uint64_t code; /* DOWN, LOST: error code of the close; of HTTP/3 if is_http, else of QUIC */
 	bool is_http;
 	unsigned status;    /* refusals: HTTP status; 0: no response */
-	const char *detail; /* refusals: the relay's explanation, or "".  Lends */
+	const char *detail; /* refusals: the relay's explanation; DOWN, LOST: what is wrong with its
+			       certificate; or "".  Lends */
 	uint32_t again_sec;
 	uint32_t payload_max;
 	const uint8_t *payload; /* lends */

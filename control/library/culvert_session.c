@@ -56,6 +56,7 @@ static uint32_t retry_later(struct culvert_session *s)
 
 static void emit_end(struct culvert_session *s, const struct clv_session_end *end)
 {
+	const char *detail = end->detail ? end->detail : "";
 	struct culvert_event e = {
 		.type = CULVERT_DOWN,
 		.user = s->user,
@@ -72,7 +73,7 @@ static void emit_end(struct culvert_session *s, const struct clv_session_end *en
 		e.type = CULVERT_LOST;
 		e.again_sec = retry_later(s);
 	}
-	emit_event(s->c, &e, NULL, 0);
+	emit_event(s->c, &e, detail, strlen(detail) + 1);
 }
 
 static void on_down(void *user, const struct clv_session_end *end)

@@ -497,18 +497,3 @@ int clv_certgen_is_pair(const char *cert_pem, const char *key_pem)
 	wolfSSL_CTX_free(ctx);
 	return res;
 }
-
-bool clv_certgen_is_issuer(const struct clv_der *ca, const struct clv_der *leaf)
-{
-	WOLFSSL_CERT_MANAGER *cm = wolfSSL_CertManagerNew();
-	bool is;
-
-	if (!cm)
-		return false;
-	is = wolfSSL_CertManagerLoadCABuffer(cm, ca->data, (long)ca->len, WOLFSSL_FILETYPE_ASN1) ==
-		     WOLFSSL_SUCCESS &&
-	     wolfSSL_CertManagerVerifyBuffer(cm, leaf->data, (long)leaf->len,
-					     WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
-	wolfSSL_CertManagerFree(cm);
-	return is;
-}

@@ -59,7 +59,4 @@ void clv_certgen_free_key(char *key_pem);
 /* Whether a private key belongs to a certificate.  Returns 1 or 0, or CLV_ESYNTAX (not a key). */
 int clv_certgen_is_pair(const char *cert_pem, const char *key_pem);
 
-/* Whether ca signed leaf and both are valid now. */
-bool clv_certgen_is_issuer(const struct clv_der *ca, const struct clv_der *leaf);
-
 #endif

@@ -2,11 +2,9 @@
 #include "control/tls/certs.h"
 
 #include "control/tls/certgen.h"
+#include "control/tls/dates.h"
 #include "control/tls/pem.h"
 #include "datapath/base/err.h"
-
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/asn_public.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef CLV_BUILD_TIME
-#define CLV_BUILD_TIME 0 /* seconds since 1970; no clock can be right that is before it */
-#endif
 
 enum {
 	PATH_LEN = sizeof(((struct clv_certs *)0)->cert_file),
@@ -250,11 +244,6 @@ static int make_ca(const struct store *st)
 	return err;
 }
 
-static bool is_clock_early(void)
-{
-	return wc_Time(NULL) < (time_t)CLV_BUILD_TIME;
-}
-
 /* Load the CA's certificate; generate the CA if there is none. */
 static int get_ca(const struct store *st, struct clv_pem_file *ca)
 {
@@ -267,15 +256,16 @@ static int get_ca(const struct store *st, struct clv_pem_file *ca)
 		err = load_certs(st, st->ca_cert, ca, &facts);
 	if (err)
 		return err;
-	if (facts.is_ca && facts.not_after > wc_Time(NULL) &&
-	    (is_clock_early() || facts.not_before <= wc_Time(NULL)))
+	if (facts.is_ca && facts.not_after > clv_dates_now() &&
+	    (clv_dates_is_clock_early() || facts.not_before <= clv_dates_now()))
 		return 0;
 	clv_pem_free(ca);
-	return fail(
-		st, CLV_ETLS, "%s: %s; move it and its key away to have new ones made", st->ca_cert,
-		!facts.is_ca			   ? "not the certificate of a CA"
-		: facts.not_after <= wc_Time(NULL) ? "has expired"
-						   : "is not valid yet: a clock is wrong, or was");
+	return fail(st, CLV_ETLS, "%s: %s; move it and its key away to have new ones made",
+		    st->ca_cert,
+		    !facts.is_ca ? "not the certificate of a CA"
+		    : facts.not_after <= clv_dates_now()
+			    ? "has expired"
+			    : "is not valid yet: a clock is wrong, or was");
 }
 
 /* Whether less than a third of its lifetime is left. */
@@ -283,7 +273,7 @@ static bool is_old(const struct clv_cert_facts *facts)
 {
 	time_t life = facts->not_after - facts->not_before;
 
-	return facts->not_after - wc_Time(NULL) < life / 3;
+	return facts->not_after - clv_dates_now() < life / 3;
 }
 
 /*
@@ -316,7 +306,7 @@ static int check_leaf(const struct store *st, const struct clv_pem_file *ca,
 		     st->leaf_key);
 		goto free_leaf;
 	}
-	res = res && !is_old(&facts) && clv_certgen_is_issuer(&ca->certs[0], &leaf.certs[0]);
+	res = res && !is_old(&facts) && clv_cert_is_issuer(&ca->certs[0], &leaf.certs[0]);
 	if (res)
 		res = clv_cert_has_names(&leaf.certs[0], names, names_len);
 free_leaf:
@@ -341,7 +331,7 @@ static bool is_signed_by(const char *leaf_pem, const struct clv_pem_file *ca)
 
 	if (clv_pem_parse(leaf_pem, &leaf))
 		return false;
-	is = clv_certgen_is_issuer(&ca->certs[0], &leaf.certs[0]);
+	is = clv_cert_is_issuer(&ca->certs[0], &leaf.certs[0]);
 	clv_pem_free(&leaf);
 	return is;
 }
@@ -469,14 +459,14 @@ int clv_certs_ensure(enum clv_profile profile, const char *state_dir, const char
 		res = make_directory(&st, state_dir);
 	if (!res)
 		res = make_directory(&st, st.directory);
-	if (!res && is_clock_early() && (!exists(st.ca_cert) || !exists(st.leaf_cert)))
+	if (!res && clv_dates_is_clock_early() && (!exists(st.ca_cert) || !exists(st.leaf_cert)))
 		return wait_for_clock(&st, out);
 	if (!res)
 		res = get_ca(&st, &ca);
 	if (res)
 		return res;
 	/* With a clock that is wrong the leaf is served as it is. */
-	res = is_clock_early() ? 1 : check_leaf(&st, &ca, names, names_len);
+	res = clv_dates_is_clock_early() ? 1 : check_leaf(&st, &ca, names, names_len);
 	if (res == 0)
 		res = make_leaf(&st, &ca, names, names_len);
 	else if (res == 1)

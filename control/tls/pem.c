@@ -7,11 +7,13 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -119,7 +121,14 @@ static int add_cert(struct clv_pem_file *file, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static int decode_certs(struct clv_pem_file *file)
+/* Whether a failure of clv_cert_read is the certificate's, not ours. */
+static bool is_unknown(int err)
+{
+	return err == -ENOTSUP || err == CLV_ESYNTAX;
+}
+
+/* skip_unknown: leave out certificates that cannot be read. */
+static int decode_certs(struct clv_pem_file *file, bool skip_unknown)
 {
 	static const char begin[] = "-----BEGIN CERTIFICATE-----";
 	const char *p = file->text;
@@ -141,30 +150,44 @@ static int decode_certs(struct clv_pem_file *file)
 		}
 		view = (struct clv_der){ .data = der->buffer, .len = der->length };
 		err = clv_cert_read(&view, &facts);
-		if (!err)
+		if (!err) {
 			err = add_cert(file, der->buffer, der->length);
+		} else if (skip_unknown && is_unknown(err)) {
+			file->unknown_len++;
+			err = 0;
+		}
 		wc_FreeDer(&der);
 		if (err)
 			return err;
 		p += info.consumed;
 	}
-	return file->certs_len ? 0 : CLV_ESYNTAX;
+	return file->certs_len || file->unknown_len ? 0 : CLV_ESYNTAX;
 }
 
-int clv_pem_load(const char *path, struct clv_pem_file *out)
+static int load(const char *path, bool skip_unknown, struct clv_pem_file *out)
 {
 	struct clv_pem_file file = { 0 };
 	int err;
 
 	err = clv_pem_read(path, &file.text, &file.text_len);
 	if (!err)
-		err = decode_certs(&file);
+		err = decode_certs(&file, skip_unknown);
 	if (err) {
 		clv_pem_free(&file);
 		return err;
 	}
 	*out = file;
 	return 0;
+}
+
+int clv_pem_load(const char *path, struct clv_pem_file *out)
+{
+	return load(path, false, out);
+}
+
+int clv_pem_load_known(const char *path, struct clv_pem_file *out)
+{
+	return load(path, true, out);
 }
 
 int clv_pem_parse(const char *text, struct clv_pem_file *out)
@@ -174,7 +197,7 @@ int clv_pem_parse(const char *text, struct clv_pem_file *out)
 
 	if (!file.text)
 		return -ENOMEM;
-	err = decode_certs(&file);
+	err = decode_certs(&file, false);
 	if (err) {
 		clv_pem_free(&file);
 		return err;
@@ -190,6 +213,12 @@ void clv_pem_free(struct clv_pem_file *file)
 	free(file->certs);
 	free(file->text);
 	*file = (struct clv_pem_file){ 0 };
+}
+
+static bool is_unknown_algorithm(int error)
+{
+	return error == ASN_UNKNOWN_OID_E || error == ASN_SIG_OID_E || error == ALGO_ID_E ||
+	       error == ECC_CURVE_OID_E || error == NOT_COMPILED_IN;
 }
 
 /* Parse without verifying.  Free with free_decoded.  On failure returns NULL and sets *err. */
@@ -208,7 +237,7 @@ static struct DecodedCert *decode(const struct clv_der *cert, int *err)
 		return dc;
 	wc_FreeDecodedCert(dc);
 	free(dc);
-	*err = res == MEMORY_E ? -ENOMEM : CLV_ESYNTAX;
+	*err = res == MEMORY_E ? -ENOMEM : is_unknown_algorithm(res) ? -ENOTSUP : CLV_ESYNTAX;
 	return NULL;
 }
 
@@ -233,6 +262,24 @@ static int read_date(const byte *date, int len, time_t *out)
 	return 0;
 }
 
+/* Names in certificates come from strangers, and go into messages. */
+static char printable(char c)
+{
+	return c >= ' ' && c <= '~' && c != '"' && c != '\\' ? c : '?';
+}
+
+/* Copy the common name of an issuer out of "/C=../O=../CN=..". */
+static void put_issuer(const char *issuer, char out[static CLV_CERT_ISSUER_MAX])
+{
+	const char *p = strstr(issuer, "/CN=");
+	size_t len = 0;
+
+	p = p ? p + 4 : issuer;
+	for (; *p && *p != '/' && len < CLV_CERT_ISSUER_MAX - 1; p++)
+		out[len++] = printable(*p);
+	out[len] = 0;
+}
+
 int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
 {
 	struct clv_cert_facts facts;
@@ -245,9 +292,14 @@ int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
 	facts = (struct clv_cert_facts){
 		.key_algorithm = key_name(dc->keyOID),
 		.signature_algorithm = signature_name(dc->signatureOID),
+		.path_len = dc->isCA && dc->pathLengthSet ? dc->pathLength : -1,
 		.is_ca = dc->isCA,
 		.is_self_signed = dc->selfSigned,
 	};
+	_Static_assert((size_t)KEYID_SIZE <= CLV_CERT_NAME_HASH_LEN, "a hash of a name fits");
+	memcpy(facts.subject, dc->subjectHash, KEYID_SIZE);
+	memcpy(facts.issuer, dc->issuerHash, KEYID_SIZE);
+	put_issuer(dc->issuer, facts.issuer_text);
 	if (read_date(dc->beforeDate, dc->beforeDateLen, &facts.not_before) ||
 	    read_date(dc->afterDate, dc->afterDateLen, &facts.not_after))
 		err = CLV_ESYNTAX;
@@ -255,6 +307,18 @@ int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
 	if (!err)
 		*out = facts;
 	return err;
+}
+
+const char *clv_cert_algorithms(void)
+{
+	return "ML-DSA-65, ECDSA"
+#ifndef NO_RSA
+	       ", RSA"
+#endif
+#ifdef HAVE_ED25519
+	       ", Ed25519"
+#endif
+		;
 }
 
 bool clv_cert_is_pqc(const struct clv_cert_facts *facts)
@@ -309,6 +373,101 @@ int clv_cert_has_names(const struct clv_der *cert, const char *const *names, siz
 		same = is_wanted(e, names, names_len);
 	free_decoded(dc);
 	return same;
+}
+
+/* Whether a DNS name of a certificate stands for name. */
+static bool dns_is_for(const char *pattern, size_t len, const char *name)
+{
+	const char *rest = strchr(name, '.');
+
+	if (len > 2 && pattern[0] == '*' && pattern[1] == '.' && rest && rest != name) {
+		/* At least two labels below: "*.com" would be a whole registry. */
+		if (!memchr(pattern + 2, '.', len - 2))
+			return false;
+		pattern++;
+		len--;
+		name = rest;
+	}
+	return strlen(name) == len && strncasecmp(pattern, name, len) == 0;
+}
+
+bool clv_cert_is_for(const struct clv_der *cert, const char *name)
+{
+	struct DecodedCert *dc;
+	uint8_t ip[16];
+	bool is_ip, found = false;
+	int err = 0;
+
+	dc = decode(cert, &err);
+	if (!dc)
+		return false;
+	is_ip = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+	for (const DNS_entry *e = dc->altNames; e && !found; e = e->next)
+		found = is_ip ? entry_is(e, name)
+			      : e->type == ASN_DNS_TYPE &&
+					dns_is_for(e->name, (size_t)e->len, name);
+	free_decoded(dc);
+	return found;
+}
+
+/* Append one name to a list.  Returns whether there was room. */
+static bool put_name(const DNS_entry *e, char *out, size_t *len)
+{
+	char ip[INET6_ADDRSTRLEN];
+	const char *text = e->name;
+	size_t text_len = (size_t)e->len;
+
+	if (e->type == ASN_IP_TYPE) {
+		if ((e->len != 4 && e->len != 16) ||
+		    !inet_ntop(e->len == 4 ? AF_INET : AF_INET6, e->name, ip, sizeof(ip)))
+			return true;
+		text = ip;
+		text_len = strlen(ip);
+	} else if (e->type != ASN_DNS_TYPE) {
+		return true;
+	}
+	if (*len + text_len + sizeof(", , ...") > CLV_CERT_NAMES_TEXT_MAX)
+		return false;
+	if (*len)
+		*len += (size_t)sprintf(out + *len, ", ");
+	for (size_t i = 0; i < text_len; i++)
+		out[(*len)++] = printable(text[i]);
+	return true;
+}
+
+const char *clv_cert_names_text(const struct clv_der *cert,
+				char out[static CLV_CERT_NAMES_TEXT_MAX])
+{
+	struct DecodedCert *dc;
+	size_t len = 0;
+	int err = 0;
+
+	dc = decode(cert, &err);
+	for (const DNS_entry *e = dc ? dc->altNames : NULL; e; e = e->next) {
+		if (!put_name(e, out, &len)) {
+			len += (size_t)sprintf(out + len, "%s...", len ? ", " : "");
+			break;
+		}
+	}
+	out[len] = 0;
+	if (dc)
+		free_decoded(dc);
+	return len ? out : strcpy(out, "no name");
+}
+
+bool clv_cert_is_issuer(const struct clv_der *ca, const struct clv_der *cert)
+{
+	WOLFSSL_CERT_MANAGER *cm = wolfSSL_CertManagerNew();
+	bool is;
+
+	if (!cm)
+		return false;
+	is = wolfSSL_CertManagerLoadCABuffer(cm, ca->data, (long)ca->len, WOLFSSL_FILETYPE_ASN1) ==
+		     WOLFSSL_SUCCESS &&
+	     wolfSSL_CertManagerVerifyBuffer(cm, cert->data, (long)cert->len,
+					     WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+	wolfSSL_CertManagerFree(cm);
+	return is;
 }
 
 int clv_cert_pin(const struct clv_der *cert, uint8_t out[static 32])

@@ -103,6 +103,10 @@ static int load_certs(enum clv_profile profile, const char *path, const char *te
 
 	if (err == CLV_ESYNTAX)
 		return fail(r, err, "%s: no certificate in PEM form", path);
+	if (err == -ENOTSUP)
+		return fail(r, CLV_ESYNTAX,
+			    "%s: a certificate with an algorithm that is not among those taken: %s",
+			    path, profile == CLV_PROFILE_PQC ? "ML-DSA-65" : clv_cert_algorithms());
 	if (err)
 		return fail(r, err, "%s: cannot read: %s", path, clv_strerror(err));
 	for (size_t i = 0; i < file.certs_len && profile == CLV_PROFILE_PQC; i++) {
@@ -244,23 +248,6 @@ free_context:
 	return err;
 }
 
-static int use_ca(struct clv_tls_context *c, const char *path, const struct reason *r)
-{
-	struct clv_pem_file file;
-	int err = load_certs(c->profile, path, NULL, &file, r);
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < file.certs_len && !err; i++)
-		if (wolfSSL_CTX_load_verify_buffer(c->ctx, file.certs[i].data,
-						   (long)file.certs[i].len,
-						   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
-			err = fail(r, CLV_ESYNTAX, "%s: certificate %zu is not a CA certificate",
-				   path, i + 1);
-	clv_pem_free(&file);
-	return err;
-}
-
 int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls_context **out,
 			   char *error, size_t error_len)
 {
@@ -278,10 +265,8 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 	} else if (p->ca_sha256) {
 		c->is_pinned = true;
 		memcpy(c->pin, p->ca_sha256, sizeof(c->pin));
-		wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER, clv_tls_pin_callback);
 	} else if (p->ca_file) {
-		wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER, NULL);
-		err = use_ca(c, p->ca_file, &r);
+		err = clv_anchors_load(p->profile, p->ca_file, &c->anchors, error, error_len);
 	} else {
 		err = fail(&r, CLV_ETLS, "neither a CA file nor a fingerprint to trust");
 	}
@@ -289,6 +274,7 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 		clv_tls_context_free(c);
 		return err;
 	}
+	wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER, clv_tls_verify_callback);
 	*out = c;
 	return 0;
 }
@@ -304,28 +290,11 @@ void clv_tls_context_free(struct clv_tls_context *c)
 		return;
 	wolfSSL_CTX_free(c->ctx);
 	wolfSSL_CTX_free(c->ctx_with_root);
+	clv_anchors_unref(c->anchors);
 	free(c);
 }
 
 /* ---- sessions ---- */
-
-/*
- * Make wolfSSL check name against the server's certificate.  An IPv6 address must have the form in
- * which wolfSSL prints those of a certificate: eight groups of four uppercase digits.
- */
-static bool require_name(WOLFSSL *ssl, const char *name)
-{
-	char text[40], *p = text;
-	uint8_t ip[16];
-
-	if (inet_pton(AF_INET, name, ip) == 1)
-		return wolfSSL_check_ip_address(ssl, name) == WOLFSSL_SUCCESS;
-	if (inet_pton(AF_INET6, name, ip) != 1)
-		return wolfSSL_check_domain_name(ssl, name) == WOLFSSL_SUCCESS;
-	for (int i = 0; i < 16; i += 2)
-		p += sprintf(p, "%s%02X%02X", i ? ":" : "", ip[i], ip[i + 1]);
-	return wolfSSL_check_ip_address(ssl, text) == WOLFSSL_SUCCESS;
-}
 
 static bool is_address(const char *name)
 {
@@ -334,9 +303,19 @@ static bool is_address(const char *name)
 	return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
 }
 
-static bool prepare_client(const struct clv_tls_context *c, WOLFSSL *ssl, const char *name)
+static bool prepare_client(const struct clv_tls_context *c, struct clv_tls_session *s,
+			   const char *name)
 {
+	WOLFSSL *ssl = s->ssl;
 	int groups[2];
+
+	s->is_pinned = c->is_pinned;
+	memcpy(s->pin, c->pin, sizeof(s->pin));
+	s->anchors = clv_anchors_ref(c->anchors);
+	s->name = name ? strdup(name) : NULL;
+	/* A pin may do without; a CA vouches for many servers. */
+	if (!s->name && (name || !c->is_pinned))
+		return false;
 
 	memcpy(groups, profiles[c->profile].groups, sizeof(groups));
 	if (wolfSSL_set_groups(ssl, groups, profiles[c->profile].groups_len) != WOLFSSL_SUCCESS ||
@@ -346,9 +325,6 @@ static bool prepare_client(const struct clv_tls_context *c, WOLFSSL *ssl, const 
 	if (name && !is_address(name) &&
 	    wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name, (unsigned short)strlen(name)) !=
 		    WOLFSSL_SUCCESS)
-		return false;
-	/* A fingerprint identifies the relay; a CA vouches for many servers. */
-	if (!c->is_pinned && (!name || !require_name(ssl, name)))
 		return false;
 	return true;
 }
@@ -365,8 +341,6 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 	s->qc = conn->qc;
 	s->profile = ctx->profile;
 	s->is_server = conn->is_server;
-	s->is_pinned = ctx->is_pinned;
-	memcpy(s->pin, ctx->pin, sizeof(s->pin));
 	s->facts.signature = ctx->own_leaf;
 	if (!s->ssl)
 		goto free_session;
@@ -379,7 +353,7 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 		goto free_session;
 	if (s->is_server)
 		wolfSSL_set_accept_state(s->ssl);
-	else if (!prepare_client(ctx, s->ssl, server_name))
+	else if (!prepare_client(ctx, s, server_name))
 		goto free_session;
 	else
 		wolfSSL_set_connect_state(s->ssl);
@@ -413,6 +387,13 @@ static bool is_about_groups(uint8_t alert)
 {
 	return alert == CLV_ALERT_HANDSHAKE_FAILURE || alert == CLV_ALERT_ILLEGAL_PARAMETER ||
 	       alert == CLV_ALERT_INSUFFICIENT_SECURITY;
+}
+
+const char *clv_tls_why(const struct clv_conn *conn)
+{
+	const struct clv_tls_session *s = conn->tls;
+
+	return s->why ? s->why : "";
 }
 
 int clv_tls_failure(const struct clv_conn *conn)

@@ -39,10 +39,12 @@ struct clv_tls_server_params {
 
 struct clv_tls_client_params {
 	enum clv_profile profile;
-	const char *ca_file; /* PEM; NULL when pinned */
-	const uint8_t
-		*ca_sha256; /* 32 bytes: the SHA-256 of the CA (or leaf) certificate's DER, which
-				     must be in the chain the relay sends; NULL when ca_file */
+	const char *ca_file; /* PEM, also a bundle of many; NULL when pinned */
+	/*
+	 * 32 bytes: the SHA-256 of a certificate's key (clv_cert_pin) or of its DER, of the leaf or
+	 * of a CA in the chain that the relay sends; see chain.h.  NULL when ca_file.
+	 */
+	const uint8_t *ca_sha256;
 };
 
 /*
@@ -67,8 +69,8 @@ void clv_tls_context_free(struct clv_tls_context *ctx);
 
 /*
  * Make a session of ctx for conn and give it to clv_conn_set_tls; it is also conn's native handle
- * in ngtcp2.  server_name: client only, copies; a DNS name or an IP literal that the certificate
- * must contain (required with ca_file; only sent as SNI when pinned).
+ * in ngtcp2.  server_name: client only, copies; a DNS name, also sent as SNI, or an IP literal.  The
+ * certificate must be for it, unless the leaf is pinned; required with ca_file.
  * ctx: may be freed while sessions live, also by another thread.
  * Returns 0, -ENOMEM or CLV_ETLS (also a missing server_name).
  */
@@ -94,6 +96,12 @@ int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *fa
  * CLV_ECLASSICAL, CLV_EUNTRUSTED (chain, pin or name), else CLV_ETLS; 0 if TLS did not fail.
  */
 int clv_tls_failure(const struct clv_conn *conn);
+
+/*
+ * The same in words, one line about the other end's certificate, as "expired on ...; the clock here
+ * says ..."; "" when there is nothing more to say.  Lends, as long as the session lives.
+ */
+const char *clv_tls_why(const struct clv_conn *conn);
 
 /* The TLS operations for a connection with one of these sessions. */
 extern const struct clv_conn_tls_ops clv_tls_ops;

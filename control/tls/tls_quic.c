@@ -81,8 +81,7 @@ static bool is_h3(struct clv_tls_session *s)
 	       memcmp(name, "h3", 2) == 0;
 }
 
-/* Record an alert and pass it to ngtcp2.  Only the first one counts; later ones follow from it. */
-static void record_alert(struct clv_tls_session *s, uint8_t alert)
+void clv_tls_record_alert(struct clv_tls_session *s, uint8_t alert)
 {
 	if (s->has_alert)
 		return;
@@ -91,17 +90,23 @@ static void record_alert(struct clv_tls_session *s, uint8_t alert)
 	ngtcp2_conn_set_tls_alert(s->qc, alert);
 }
 
+void clv_tls_record_why(struct clv_tls_session *s, const char *why)
+{
+	if (!s->why)
+		s->why = strdup(why);
+}
+
 /* Check, before the first protected byte, the key exchange and the protocol. */
 static bool accept_hello(struct clv_tls_session *s)
 {
 	if (!record_group(s)) {
 		s->is_classical = true;
-		record_alert(s, CLV_ALERT_HANDSHAKE_FAILURE);
+		clv_tls_record_alert(s, CLV_ALERT_HANDSHAKE_FAILURE);
 		return false;
 	}
 	/* A client gets the protocol one message later, in EncryptedExtensions. */
 	if (s->is_server && !is_h3(s)) {
-		record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
+		clv_tls_record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
 	return true;
@@ -111,17 +116,13 @@ static bool accept_hello(struct clv_tls_session *s)
 static bool accept_server(struct clv_tls_session *s)
 {
 	if (!is_h3(s)) {
-		record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
+		clv_tls_record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
-	if (s->is_pinned && !s->pin_matched) {
+	/* The library has asked about the certificates before; nothing else stands for them. */
+	if (!s->is_trusted) {
 		s->is_untrusted = true;
-		record_alert(s, CLV_ALERT_UNKNOWN_CA);
-		return false;
-	}
-	if (!clv_tls_leaf_fits(s, &s->facts.signature)) {
-		s->is_classical = true;
-		record_alert(s, CLV_ALERT_UNSUPPORTED_CERTIFICATE);
+		clv_tls_record_alert(s, CLV_ALERT_UNKNOWN_CA);
 		return false;
 	}
 	return true;
@@ -137,7 +138,7 @@ static bool set_remote_params(struct clv_tls_session *s)
 
 	wolfSSL_get_peer_quic_transport_params(s->ssl, &params, &len);
 	if (!params) {
-		record_alert(s, CLV_ALERT_MISSING_EXTENSION); /* RFC 9001 section 8.2 */
+		clv_tls_record_alert(s, CLV_ALERT_MISSING_EXTENSION); /* RFC 9001 section 8.2 */
 		return false;
 	}
 	rv = ngtcp2_conn_decode_and_set_remote_transport_params(s->qc, params, len);
@@ -282,7 +283,7 @@ static int on_flush(WOLFSSL *ssl)
 static int on_alert(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL level, uint8_t alert)
 {
 	(void)level;
-	record_alert(wolfSSL_get_app_data(ssl), alert);
+	clv_tls_record_alert(wolfSSL_get_app_data(ssl), alert);
 	return 1;
 }
 
@@ -302,7 +303,7 @@ static int crypto_error(struct clv_tls_session *s)
 
 	if (rv)
 		return rv;
-	record_alert(s, CLV_ALERT_INTERNAL_ERROR); /* unless there is an alert already */
+	clv_tls_record_alert(s, CLV_ALERT_INTERNAL_ERROR); /* unless there is an alert already */
 	return NGTCP2_ERR_CRYPTO;
 }
 
@@ -401,7 +402,7 @@ static int recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint
 	if (!s->ssl) {
 		/* A client sends nothing after Finished: QUIC has no KeyUpdate (RFC 9001 section
 		 * 6), and we request no certificate. */
-		record_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
+		clv_tls_record_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
 		return crypto_error(s);
 	}
 	if (data_len && wolfSSL_provide_quic_data(s->ssl, wolf_level_of(level), data, data_len) !=
@@ -417,6 +418,9 @@ static void session_free(void *session)
 	if (!s)
 		return;
 	end_tls(s);
+	clv_anchors_unref(s->anchors);
+	free(s->name);
+	free(s->why);
 	free(s);
 }
 

@@ -13,6 +13,7 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
+#include "control/tls/anchors.h"
 #include "control/tls/tls.h"
 
 /* TLS alerts (RFC 8446 section 6.2) that we send or evaluate. */
@@ -21,6 +22,7 @@ enum clv_tls_alert {
 	CLV_ALERT_HANDSHAKE_FAILURE = 40,
 	CLV_ALERT_BAD_CERTIFICATE = 42,
 	CLV_ALERT_UNSUPPORTED_CERTIFICATE = 43,
+	CLV_ALERT_CERTIFICATE_EXPIRED = 45,
 	CLV_ALERT_ILLEGAL_PARAMETER = 47,
 	CLV_ALERT_UNKNOWN_CA = 48,
 	CLV_ALERT_INSUFFICIENT_SECURITY = 71,
@@ -33,6 +35,7 @@ struct clv_tls_context {
 	WOLFSSL_CTX *ctx;
 	WOLFSSL_CTX *ctx_with_root; /* server: the same with the root in its chain; or NULL */
 	enum clv_profile profile;
+	struct clv_anchors *anchors; /* client: what it trusts; NULL: a pin */
 	bool is_pinned;
 	uint8_t pin[32];
 	const char *own_leaf;		  /* server: algorithm of its certificate */
@@ -46,9 +49,14 @@ struct clv_tls_session {
 	ngtcp2_conn *qc;
 	enum clv_profile profile;
 	bool is_server;
-	bool is_pinned;	  /* client: trust by pin instead of the context's CAs */
-	bool pin_matched; /* the pinned certificate is in the chain and leads to the leaf */
+	/* client: trust by pin, or by anchors, which it has a reference of */
+	bool is_pinned;
 	uint8_t pin[32];
+	struct clv_anchors *anchors;
+	char *name;	 /* client: what the server's certificate has to be for; or NULL */
+	bool is_judged;	 /* the server's certificates were looked at */
+	bool is_trusted; /* and are good */
+	char *why;	 /* of a handshake that failed, in words; or NULL */
 	bool has_handshake_keys;
 	bool is_classical; /* group or certificate outside the profile */
 	bool is_untrusted;
@@ -58,17 +66,16 @@ struct clv_tls_session {
 };
 
 /*
- * Verify, by pin, a chain that the library could not anchor.  certs: DER, leaf first.
- * Returns whether a certificate has the pinned fingerprint, and the leaf is that certificate or is
- * signed by it, directly or through the certificates in between.
+ * wolfSSL's verify callback of clients, for each certificate of the server's.  The library has no
+ * anchors: chain.h judges all of them when it is asked first.
  */
-bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count);
+int clv_tls_verify_callback(int preverified, WOLFSSL_X509_STORE_CTX *store);
 
-/* wolfSSL's verify callback for pinned contexts. */
-int clv_tls_pin_callback(int preverified, WOLFSSL_X509_STORE_CTX *store);
+/* Record an alert and pass it to ngtcp2.  Only the first one counts; later ones follow from it. */
+void clv_tls_record_alert(struct clv_tls_session *s, uint8_t alert);
 
-/* Client: set *algorithm to that of the server's leaf.  Returns whether it matches the profile. */
-bool clv_tls_leaf_fits(struct clv_tls_session *s, const char **algorithm);
+/* Note why the handshake fails, in words.  Only the first reason counts. */
+void clv_tls_record_why(struct clv_tls_session *s, const char *why);
 
 /* Our callbacks for wolfSSL's QUIC interface. */
 extern const WOLFSSL_QUIC_METHOD clv_tls_quic_method;

@@ -1,86 +1,59 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "control/tls/pem.h"
+#include "control/tls/chain.h"
 #include "control/tls/tls_session.h"
 
-#include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#include <stdio.h>
 #include <string.h>
 
-/*
- * Returns the index of the certificate with that SHA-256, of its key (clv_cert_pin) or of its DER, or
- * -1.
- */
-static int find_pinned(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count)
-{
-	for (int i = 0; i < count; i++) {
-		struct clv_der der = { .data = certs[i].buffer, .len = certs[i].length };
-		uint8_t sha256[32];
+static const uint8_t alerts[] = {
+	[CLV_CHAIN_ALGORITHM] = CLV_ALERT_UNSUPPORTED_CERTIFICATE,
+	[CLV_CHAIN_DATE] = CLV_ALERT_CERTIFICATE_EXPIRED,
+	[CLV_CHAIN_SIGNATURE] = CLV_ALERT_BAD_CERTIFICATE,
+	[CLV_CHAIN_UNKNOWN_CA] = CLV_ALERT_UNKNOWN_CA,
+	[CLV_CHAIN_NAME] = CLV_ALERT_BAD_CERTIFICATE,
+	[CLV_CHAIN_BROKEN] = CLV_ALERT_BAD_CERTIFICATE,
+};
 
-		if (clv_cert_pin(&der, sha256) == 0 && memcmp(sha256, pin, sizeof(sha256)) == 0)
-			return i;
-		clv_cert_sha256(&der, sha256);
-		if (memcmp(sha256, pin, sizeof(sha256)) == 0)
-			return i;
-	}
-	return -1;
+static void refuse(struct clv_tls_session *s, enum clv_chain_fault fault, const char *why)
+{
+	s->is_trusted = false;
+	if (fault == CLV_CHAIN_ALGORITHM)
+		s->is_classical = true;
+	else
+		s->is_untrusted = true;
+	clv_tls_record_why(s, why);
+	clv_tls_record_alert(s, alerts[fault]);
 }
 
-static bool is_valid_now(const WOLFSSL_BUFFER_INFO *cert)
+static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store)
 {
-	struct clv_der der = { .data = cert->buffer, .len = cert->length };
-	struct clv_cert_facts facts;
-	time_t now = wc_Time(NULL);
+	const struct clv_chain_trust trust = {
+		.profile = s->profile,
+		.anchors = s->anchors,
+		.pin = s->is_pinned ? s->pin : NULL,
+		.name = s->name,
+	};
+	struct clv_der certs[CLV_CHAIN_CERTS_MAX];
+	struct clv_cert_facts leaf;
+	enum clv_chain_fault fault;
+	char why[CLV_CHAIN_WHY_MAX];
+	size_t n = 0;
 
-	return clv_cert_read(&der, &facts) == 0 && facts.not_before <= now && now < facts.not_after;
+	for (; n < CLV_CHAIN_CERTS_MAX && (int)n < store->totalCerts; n++)
+		certs[n] = (struct clv_der){ .data = store->certs[n].buffer,
+					     .len = store->certs[n].length };
+	s->is_judged = true;
+	fault = clv_chain_judge(&trust, certs, n, why);
+	s->is_trusted = fault == CLV_CHAIN_GOOD;
+	if (fault)
+		refuse(s, fault, why);
+	else if (clv_cert_read(&certs[0], &leaf) == 0)
+		s->facts.signature = leaf.key_algorithm;
 }
 
-static bool is_ca(const WOLFSSL_BUFFER_INFO *cert)
-{
-	struct clv_der der = { .data = cert->buffer, .len = cert->length };
-	struct clv_cert_facts facts;
-
-	return clv_cert_read(&der, &facts) == 0 && facts.is_ca;
-}
-
-/* Trust cert, if it is a CA, as issuer of the certificate before it in the chain. */
-static bool add_issuer(WOLFSSL_CERT_MANAGER *cm, const WOLFSSL_BUFFER_INFO *cert)
-{
-	return is_ca(cert) &&
-	       wolfSSL_CertManagerLoadCABuffer(cm, cert->buffer, (long)cert->length,
-					       WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
-}
-
-static bool is_signed(WOLFSSL_CERT_MANAGER *cm, const WOLFSSL_BUFFER_INFO *cert)
-{
-	return wolfSSL_CertManagerVerifyBuffer(cm, cert->buffer, (long)cert->length,
-					       WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
-}
-
-bool clv_tls_pin_holds(const uint8_t pin[static 32], const WOLFSSL_BUFFER_INFO *certs, int count)
-{
-	int at = find_pinned(pin, certs, count);
-	WOLFSSL_CERT_MANAGER *cm;
-	bool holds;
-
-	if (at < 0)
-		return false;
-	/* The leaf is pinned: CertificateVerify proves that the server has its key. */
-	if (at == 0)
-		return is_valid_now(&certs[0]);
-	/* A separate manager, in which only the pinned certificate is an anchor. */
-	cm = wolfSSL_CertManagerNew();
-	if (!cm)
-		return false;
-	holds = add_issuer(cm, &certs[at]);
-	for (int i = at - 1; i > 0 && holds; i--)
-		holds = is_signed(cm, &certs[i]) && add_issuer(cm, &certs[i]);
-	holds = holds && is_signed(cm, &certs[0]);
-	wolfSSL_CertManagerFree(cm);
-	return holds;
-}
-
-/* Errors about a missing anchor, which the pin may provide.  Others, as a bad signature, stand. */
+/* Errors about a missing anchor: the library has none.  Others, as of key usage, stand. */
 static bool is_missing_anchor(int error)
 {
 	/* OpenSSL's numbers or wolfSSL's, depending on how wolfSSL was configured. */
@@ -89,33 +62,19 @@ static bool is_missing_anchor(int error)
 	       error == ASN_NO_SIGNER_E || error == ASN_SELF_SIGNED_E;
 }
 
-int clv_tls_pin_callback(int preverified, WOLFSSL_X509_STORE_CTX *store)
+int clv_tls_verify_callback(int preverified, WOLFSSL_X509_STORE_CTX *store)
 {
 	struct clv_tls_session *s = store->userCtx;
+	char why[CLV_CHAIN_WHY_MAX];
 
-	if (preverified)
-		return 1;
-	if (!is_missing_anchor(store->error))
+	if (!s->is_judged)
+		judge(s, store);
+	if (!s->is_trusted)
 		return 0;
-	s->pin_matched = clv_tls_pin_holds(s->pin, store->certs, store->totalCerts);
-	return s->pin_matched;
-}
-
-bool clv_tls_leaf_fits(struct clv_tls_session *s, const char **algorithm)
-{
-	WOLFSSL_X509 *x509 = wolfSSL_get_peer_certificate(s->ssl);
-	struct clv_cert_facts facts;
-	struct clv_der der;
-	int len = 0, err;
-
-	if (!x509)
-		return false;
-	der.data = (uint8_t *)wolfSSL_X509_get_der(x509, &len);
-	der.len = (size_t)len;
-	err = der.data ? clv_cert_read(&der, &facts) : -1;
-	wolfSSL_X509_free(x509);
-	if (err)
-		return false;
-	*algorithm = facts.key_algorithm;
-	return s->profile != CLV_PROFILE_PQC || clv_cert_is_pqc(&facts);
+	if (preverified || is_missing_anchor(store->error))
+		return 1;
+	snprintf(why, sizeof(why), "the TLS library refuses a certificate of its chain: %s",
+		 wolfSSL_ERR_reason_error_string((unsigned long)store->error));
+	refuse(s, CLV_CHAIN_BROKEN, why);
+	return 0;
 }

@@ -576,7 +576,7 @@ static void make_tls(struct world *w)
 		     error);
 		sp.cert_file = certs.cert_file;
 		sp.key_file = certs.key_file;
-		lp.ca_sha256 = certs.ca_sha256;
+		lp.ca_sha256 = certs.pin;
 		must(clv_tls_server_context(&sp, &server, error, sizeof(error)) == 0, error);
 		must(clv_tls_client_context(&lp, &client, error, sizeof(error)) == 0, error);
 		remove_state(dir);

@@ -18,6 +18,7 @@ CONFIG = ('datapath = "sock"\nuser = "nobody"\n'
           'policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }\n')
 
 
+UNTRUSTED = 13
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
 
@@ -30,6 +31,7 @@ def make(folder, name, since=NOW - DAY, until=NOW + 30 * DAY):
     made = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject)
             .public_key(private.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(since).not_valid_after(until)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("relay.example")]), False)
             .sign(private, hashes.SHA256()))
     new = folder / "new"
@@ -142,9 +144,11 @@ def test_a_relay_without_its_keeper_serves_on(lab, hybrid, forward, targets):
 
 def test_a_certificate_out_of_its_dates_is_an_error_at_check_and_loud_at_run_time(
         lab, start_relay, tmp_path):
-    for dates, says, event in (
-            ((NOW - 90 * DAY, NOW - DAY), "has expired", "certificate_expired"),
-            ((NOW + DAY, NOW + 90 * DAY), "is not valid yet", "certificate_not_yet_valid")):
+    for dates, says, event, tells in (
+            ((NOW - 90 * DAY, NOW - DAY), "has expired", "certificate_expired",
+             "its certificate expired on"),
+            ((NOW + DAY, NOW + 90 * DAY), "is not valid yet", "certificate_not_yet_valid",
+             "its certificate is not valid before")):
         cert, key = make(tmp_path, "dated", *dates)
         config = CONFIG + ('listener main { port = 443 profile = hybrid '
                            f'cert = "{cert}" key = "{key}" }}\n')
@@ -155,7 +159,25 @@ def test_a_certificate_out_of_its_dates_is_an_error_at_check_and_loud_at_run_tim
         assert done.returncode == 1 and says in done.stderr and str(cert) in done.stderr
         relay = start_relay("relay-v4only", config=config)
         assert f"{event} listener=main" in relay.proc.text()
+        done = pinging(lab, relay, "198.18.4.20:7000", cert)
+        assert done.returncode == UNTRUSTED and tells in done.stderr, done.stderr
+        assert "the clock here says" in done.stderr
         relay.stop()
+
+
+def test_a_client_tells_a_name_from_an_issuer_and_an_algorithm(lab, hybrid, targets, tmp_path):
+    at, cert = hybrid.address(4), tmp_path / "private" / "relay.pem"
+    other, _ = make(tmp_path, "other")
+    for words, code, says in (
+            (("--ca", cert, "--server-name", "relay.example"), 0, ""),
+            (("--ca", cert), UNTRUSTED, f"is for relay.example, not for {hybrid.host.addr4}"),
+            (("--ca", other, "--server-name", "relay.example"), UNTRUSTED,
+             'the issuer "first", which is not among the 1 trusted roots')):
+        done = daemon.ping(lab["peer-v4"], at, targets["target-v4"], None, "--profile", "hybrid",
+                           *words)
+        assert done.returncode == code and says in done.stderr, done.stderr
+    done = daemon.ping(lab["peer-v4"], at, targets["target-v4"], None, "--ca", cert)
+    assert done.returncode != 0 and "(ECDSA); profile pqc takes ML-DSA-65 only" in done.stderr
 
 
 def test_the_metric_tells_when_a_certificate_expires(start_relay):

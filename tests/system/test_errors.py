@@ -18,7 +18,8 @@ PIN = "sha256:" + 64 * "0"
 def test_another_fingerprint_than_the_relays_is_not_trusted(lab, relay, targets):
     done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v4"], PIN)
     assert done.returncode == UNTRUSTED
-    assert done.stderr == f"culvert: the certificate of relay {relay.address(4)} is not trusted\n"
+    assert done.stderr == (f"culvert: the certificate of relay {relay.address(4)} is not trusted: "
+                           "neither its certificate nor one of its chain is the pinned one\n")
 
 
 def test_a_certificate_authority_from_a_file_is_trusted_and_another_is_not(

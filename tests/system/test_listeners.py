@@ -21,7 +21,7 @@ def two_listeners(lab, logs, tmp_path_factory, datapath):
     relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"), config=CONFIG % datapath,
                          datapath=datapath, log=logs / f"culvertd-{datapath}.log")
     relay.start()
-    found = relay.proc.wait_line(r"hybrid ca fingerprint: (sha256:[0-9a-f]{64})", 0)
+    found = relay.proc.wait_line(r"hybrid pin: (sha256:[0-9a-f]{64})", 0)
     relay.hybrid_fingerprint = found.group(1)
     yield relay
     relay.stop()
@@ -120,7 +120,7 @@ def test_two_listeners_share_a_port_on_two_addresses(lab, targets, start_relay, 
 listener one {{ address = "{first}" }}
 listener two {{ address = "{second}" profile = hybrid }}
 """)
-    hybrid = relay.proc.wait_line(r"hybrid ca fingerprint: (sha256:[0-9a-f]{64})", 0).group(1)
+    hybrid = relay.proc.wait_line(r"hybrid pin: (sha256:[0-9a-f]{64})", 0).group(1)
     for at, pin, profile in ((first, relay.fingerprint, "pqc"), (second, hybrid, "hybrid")):
         client = daemon.Forward(lab["peer-v4"], f"{at}:443", targets["target-v4"], pin,
                                 ("--profile", profile))

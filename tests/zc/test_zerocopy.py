@@ -70,7 +70,7 @@ class GuestRelay:
         said = self.wait_log("^(ready|ended with)")
         if "ended with" in said:
             raise LabError(said)
-        self.fingerprint = re.search(r"ca fingerprint: (sha256:\w+)", said)[1]
+        self.fingerprint = re.search(r"pin: (sha256:\w+)", said)[1]
         # An igb starts anew for XDP, and its link is down meanwhile.
         self.guest.run("while grep -q 0 /sys/class/net/eth[01]/carrier; do usleep 100000; done")
 

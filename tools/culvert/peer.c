@@ -90,11 +90,12 @@ static int print_down(const struct peer *p, const struct culvert_event *e)
 	case CULVERT_ECLASSICAL:
 		fprintf(stderr,
 			"culvert: handshake with %s refused: no acceptable post-quantum key exchange "
-			"or certificate (profile %s)\n",
-			relay, profiles[p->options->profile]);
+			"or certificate (profile %s)%s%s\n",
+			relay, profiles[p->options->profile], *e->detail ? ": " : "", e->detail);
 		return STATUS_CLASSICAL;
 	case CULVERT_EUNTRUSTED:
-		fprintf(stderr, "culvert: the certificate of relay %s is not trusted\n", relay);
+		fprintf(stderr, "culvert: the certificate of relay %s is not trusted%s%s\n", relay,
+			*e->detail ? ": " : "", e->detail);
 		return STATUS_UNTRUSTED;
 	case CULVERT_EUNROUTABLE:
 		fprintf(stderr, "culvert: no route to relay %s\n", relay);
@@ -183,9 +184,11 @@ static void log_lost(const struct peer *p, const struct culvert_event *e)
 	struct culvert_session_info info;
 
 	culvert_session_info(p->session, &info);
-	peer_log(p, CULVERT_LOG_WARN, "relay_lost relay=%s err=\"%s\" again_sec=%u reconnects=%llu",
+	peer_log(p, CULVERT_LOG_WARN,
+		 "relay_lost relay=%s err=\"%s%s%s\" again_sec=%u reconnects=%llu",
 		 p->options->relay.text,
-		 e->error ? culvert_strerror(e->error) : "closed by the relay", e->again_sec,
+		 e->error ? culvert_strerror(e->error) : "closed by the relay",
+		 *e->detail ? ": " : "", e->detail, e->again_sec,
 		 (unsigned long long)info.reconnects);
 }
 

@@ -130,7 +130,7 @@ static void first_start_makes_a_chain_that_verifies(void **state)
 		assert_int_equal(chain.certs_len, 2);
 		assert_int_equal(chain.certs[1].len, ca.certs[0].len);
 		assert_memory_equal(chain.certs[1].data, ca.certs[0].data, ca.certs[0].len);
-		assert_true(clv_certgen_is_issuer(&ca.certs[0], &chain.certs[0]));
+		assert_true(clv_cert_is_issuer(&ca.certs[0], &chain.certs[0]));
 		assert_int_equal(clv_cert_read(&chain.certs[0], &facts), 0);
 		assert_string_equal(facts.key_algorithm, cases[i].algorithm);
 		assert_string_equal(facts.signature_algorithm, cases[i].algorithm);
