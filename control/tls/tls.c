@@ -341,6 +341,8 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 	s->qc = conn->qc;
 	s->profile = ctx->profile;
 	s->is_server = conn->is_server;
+	clv_hello_init(&s->hello, profiles[s->profile].groups,
+		       (size_t)profiles[s->profile].groups_len);
 	s->facts.signature = ctx->own_leaf;
 	if (!s->ssl)
 		goto free_session;

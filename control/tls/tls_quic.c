@@ -392,6 +392,26 @@ static WOLFSSL_ENCRYPTION_LEVEL wolf_level_of(ngtcp2_encryption_level level)
 	}
 }
 
+/*
+ * Server: whether the ClientHello, as far as it is here, may go on to the library.  That would answer
+ * one that lists none of our groups by requesting a group which the client does not have.
+ */
+static bool accept_offer(struct clv_tls_session *s, const uint8_t *data, size_t len)
+{
+	switch (clv_hello_feed(&s->hello, data, len)) {
+	case CLV_HELLO_NOT_OFFERED:
+		s->is_classical = true;
+		clv_tls_record_alert(s, CLV_ALERT_HANDSHAKE_FAILURE);
+		return false;
+	case CLV_HELLO_NO_LIST:
+		s->is_classical = true;
+		clv_tls_record_alert(s, CLV_ALERT_MISSING_EXTENSION);
+		return false;
+	default:
+		return true;
+	}
+}
+
 static int recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint64_t offset,
 			    const uint8_t *data, size_t data_len, void *user_data)
 {
@@ -405,6 +425,9 @@ static int recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint
 		clv_tls_record_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
 		return crypto_error(s);
 	}
+	if (s->is_server && level == NGTCP2_ENCRYPTION_LEVEL_INITIAL &&
+	    !accept_offer(s, data, data_len))
+		return crypto_error(s);
 	if (data_len && wolfSSL_provide_quic_data(s->ssl, wolf_level_of(level), data, data_len) !=
 				WOLFSSL_SUCCESS)
 		return crypto_error(s);

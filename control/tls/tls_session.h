@@ -14,6 +14,7 @@
 #include <wolfssl/ssl.h>
 
 #include "control/tls/anchors.h"
+#include "control/tls/hello.h"
 #include "control/tls/tls.h"
 
 /* TLS alerts (RFC 8446 section 6.2) that we send or evaluate. */
@@ -49,6 +50,7 @@ struct clv_tls_session {
 	ngtcp2_conn *qc;
 	enum clv_profile profile;
 	bool is_server;
+	struct clv_hello hello; /* server: what the client offers */
 	/* client: trust by pin, or by anchors, which it has a reference of */
 	bool is_pinned;
 	uint8_t pin[32];

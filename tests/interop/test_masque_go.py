@@ -133,9 +133,9 @@ def test_the_relay_still_serves_afterwards(masque_go, lab, relay, targets, outco
 
 CLASSICAL = ("X25519", "P256", "P384", "P521", "X25519,P256,P384,P521")
 HYBRID = ("X25519MLKEM768", "SecP256r1MLKEM768")
-# TLS alerts 40 and 47 (RFC 9001 section 4.8).  Where no offered group will do, the library may ask
-# for its own by a HelloRetryRequest, which a client refuses as illegal_parameter.
-REFUSED = ("transport 0x128", "transport 0x12f")
+# TLS alert 40 (RFC 9001 section 4.8), handshake_failure, is the relay's.  A client that was asked for a
+# group which it never listed would say 47, illegal_parameter (RFC 8446 section 4.2.8).
+REFUSED = "transport 0x128"
 
 
 def shake(masque_go, lab, relay, port, groups, *args):
@@ -155,7 +155,7 @@ def shake(masque_go, lab, relay, port, groups, *args):
 def test_the_post_quantum_listener_refuses_any_other_key_exchange(
         masque_go, lab, relay, groups, args):
     found = shake(masque_go, lab, relay, 443, groups, *args)
-    assert found.pop("error") in REFUSED
+    assert found.pop("error") == REFUSED
     assert found.pop("failed") >= 1    # an Initial that was sent again meanwhile is another
     assert found == {"done": False, "requests": 0, "completed": 0}
 
@@ -163,7 +163,7 @@ def test_the_post_quantum_listener_refuses_any_other_key_exchange(
 @pytest.mark.parametrize("groups", CLASSICAL)
 def test_the_hybrid_listener_never_negotiates_a_classical_group(masque_go, lab, relay, groups):
     found = shake(masque_go, lab, relay, PORT, groups)
-    assert found.pop("error") in REFUSED
+    assert found.pop("error") == REFUSED
     assert found.pop("failed") >= 1    # an Initial that was sent again meanwhile is another
     assert found == {"done": False, "requests": 0, "completed": 0}
 

@@ -33,10 +33,23 @@ static void classical_offers_are_refused(void **state)
 		tls_offer(p.client, c, groups[0], groups, 1);
 		pair_run(&p);
 		tls_assert_refused(&p, CLV_ECLASSICAL);
+		/* Not by a HelloRetryRequest for a group that it never listed. */
+		assert_true(p.client->close_is_remote);
+		assert_int_equal(p.client->close_code, 0x100 + CLV_ALERT_HANDSHAKE_FAILURE);
 		pair_fini(&p);
 		clv_tls_context_free(s);
 		clv_tls_context_free(c);
 	}
+}
+
+static const int x25519[] = { WOLFSSL_ECC_X25519 };
+
+/* As a server that looks at no ClientHello, so that what comes later is checked. */
+static void let_x25519_in(struct clv_conn *conn)
+{
+	struct clv_tls_session *s = conn->tls;
+
+	clv_hello_init(&s->hello, x25519, 1);
 }
 
 static void either_end_alone_refuses_what_both_libraries_would_do(void **state)
@@ -58,6 +71,7 @@ static void either_end_alone_refuses_what_both_libraries_would_do(void **state)
 			assert_int_equal(wolfSSL_CTX_set_quic_method(s->ctx, &lax),
 					 WOLFSSL_SUCCESS);
 		pair_init(&p, s);
+		p.tamper_server = let_x25519_in;
 		pair_client(&p, c, "relay.example");
 		tls_offer(p.client, c, groups[0], groups, 1);
 		pair_run(&p);
