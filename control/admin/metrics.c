@@ -214,6 +214,22 @@ static void write_names(FILE *out, const struct clv_daemon *daemon)
 	      names.memory_bytes);
 }
 
+/* ---- memory ---- */
+
+static void write_memory(FILE *out, const struct clv_daemon *daemon)
+{
+	const struct clv_budget *buffered = clv_control_buffered(daemon->control);
+
+	begin(out, "memory_used_bytes", "gauge", "held of a limit on memory");
+	fprintf(out, "culvert_memory_used_bytes{of=\"buffered\"} %" PRIu64 "\n", buffered->used);
+	begin(out, "memory_max_bytes", "gauge", "the limit");
+	fprintf(out, "culvert_memory_max_bytes{of=\"buffered\"} %" PRIu64 "\n", buffered->max);
+	begin(out, "memory_refused_total", "counter",
+	      "connections closed and memory denied because of the limit");
+	fprintf(out, "culvert_memory_refused_total{of=\"buffered\"} %" PRIu64 "\n",
+		buffered->refused);
+}
+
 static void write_all(FILE *out, const struct clv_daemon *daemon)
 {
 	struct clv_metrics_load load;
@@ -236,6 +252,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	gauge(out, "egress_ports", "UDP ports open for packets to targets",
 	      clv_egress_used(daemon->egress));
 	write_names(out, daemon);
+	write_memory(out, daemon);
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);
 	write_counters(out, daemon);

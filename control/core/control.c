@@ -30,7 +30,6 @@ static int accept_open(struct clv_control *c)
 		.host_ops = c->p.host_ops,
 		.host = c->p.host,
 		.counters = &c->counters,
-		.budget = &c->budget,
 		.rand = &c->rand,
 		.steering = &c->steering,
 		.now_ns = &c->now_ns,
@@ -117,6 +116,7 @@ static void receive_all(struct clv_control *c)
 		events_drain(c);
 		for (unsigned k = 0; k < n; k++) {
 			packets_receive(c, &batch[k]);
+			overload_relieve(c);
 			/* A handshake packet may cost a signature: a batch of them must not delay the
 			 * requests of live connections. */
 			if (c->handshaking)
@@ -143,6 +143,7 @@ unsigned clv_control_step(struct clv_control *c, uint64_t now_ns)
 		handshake_expire(conn->env.owner);
 		c->work++;
 	}
+	overload_relieve(c);
 	c->p.port->ops->flush(c->p.port);
 	workers_flush(c);
 	return c->work;

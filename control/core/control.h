@@ -162,6 +162,9 @@ const struct clv_guard *clv_control_guard(const struct clv_control *c);
 struct clv_counters *clv_control_own_counters(struct clv_control *c);
 const struct clv_counters *clv_control_counters(const struct clv_control *c);
 
+/* What waits in control, and its limit; lends. */
+const struct clv_budget *clv_control_buffered(const struct clv_control *c);
+
 /* ---- views for the operator's tools ---- */
 
 struct clv_session_view {

@@ -165,6 +165,7 @@ void events_drain(struct clv_control *c)
 		for (int n = 0; n < EVENTS_PER_STEP && clv_mailbox_peek(side->w.events, &r); n++) {
 			event(c, side, &r);
 			clv_mailbox_release(side->w.events);
+			overload_relieve(c);
 			c->work++;
 		}
 	}

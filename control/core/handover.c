@@ -50,8 +50,8 @@ static void replay(struct clv_session *s)
 			session_stream_event(s, (enum clv_stream_event_type)p->type, p->stream_id,
 					     p->code, p->bytes, p->len);
 		else
-			workers_send(s->control, s->ref.worker, CLV_CMD_DATAGRAM, &cmd, sizeof(cmd),
-				     p->bytes, p->len);
+			workers_send_datagram(s->control, s, CLV_CMD_DATAGRAM, &cmd, sizeof(cmd),
+					      p->bytes, p->len);
 		session_pending_free(s, p);
 	}
 	s->pending_last = NULL;

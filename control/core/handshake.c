@@ -17,17 +17,16 @@ enum {
 static void keep(struct clv_session *s, uint32_t type, int64_t id, uint64_t code,
 		 const uint8_t *data, size_t len)
 {
-	struct clv_budget *budget = &s->control->budget;
 	struct pending *p;
 
-	if (!clv_budget_take(budget, sizeof(*p) + len)) {
+	if (!clv_budget_take(&s->held, sizeof(*p) + len)) {
 		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
 		clv_session_close(s, true, s->app_ops->overload_code, "too many bytes wait");
 		return;
 	}
 	p = malloc(sizeof(*p) + len);
 	if (!p) {
-		clv_budget_give(budget, sizeof(*p) + len);
+		clv_budget_give(&s->held, sizeof(*p) + len);
 		clv_session_close(s, false, NGTCP2_INTERNAL_ERROR, "out of memory");
 		return;
 	}
@@ -190,6 +189,7 @@ int handshake_new(struct clv_control *c, const struct handshake_params *p, struc
 	if (!s)
 		return -ENOMEM;
 	s->control = c;
+	clv_budget_join(&c->budget, &s->held);
 	s->is_server = p->admitted != NULL;
 	s->profile = (uint8_t)p->profile;
 	s->local = p->local;
@@ -235,6 +235,7 @@ free_conn:
 	clv_conn_free(s->conn);
 free_session:
 	session_forget_cids(s);
+	clv_budget_leave(&s->held);
 	free(s);
 	return err;
 }

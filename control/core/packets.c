@@ -135,8 +135,8 @@ static void deliver(struct clv_session *s, const struct clv_rx *rx)
 	};
 
 	if (s->state == SESSION_LIVE) {
-		workers_send(s->control, s->ref.worker, CLV_CMD_PACKET, &cmd, sizeof(cmd),
-			     rx->payload, rx->payload_len);
+		workers_send_datagram(s->control, s, CLV_CMD_PACKET, &cmd, sizeof(cmd), rx->payload,
+				      rx->payload_len);
 		return;
 	}
 	handshake_packet(s, rx);

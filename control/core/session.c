@@ -97,7 +97,7 @@ static void unlink_session(struct clv_session *s)
 
 void session_pending_free(struct clv_session *s, struct pending *p)
 {
-	clv_budget_give(&s->control->budget, sizeof(*p) + p->len);
+	clv_budget_give(&s->held, sizeof(*p) + p->len);
 	free(p);
 }
 
@@ -136,6 +136,9 @@ void session_end(struct clv_session *s, const struct clv_session_end *why)
 		clv_conn_free(s->conn);
 	}
 	free_pending(s);
+	if (s->held.used)
+		clv_mailbox_disown(c->workers[s->ref.worker].w.commands, &s->held);
+	clv_budget_leave(&s->held);
 	unlink_session(s);
 	free(s);
 }
@@ -172,7 +175,7 @@ static void stream_command(struct clv_session *s, enum clv_command type, int64_t
 	struct clv_cmd_stream cmd = { .ref = s->ref, .stream_id = id, .code = code };
 
 	if (s->state == SESSION_LIVE && !s->closing)
-		workers_send(s->control, s->ref.worker, type, &cmd, sizeof(cmd), data, len);
+		workers_send_for(s->control, s, type, &cmd, sizeof(cmd), data, len);
 }
 
 /*
@@ -228,25 +231,8 @@ static int stream_open_bidi(void *transport, int64_t *id)
 	return open_stream(s, &s->next_bidi, id);
 }
 
-/* Whether the bytes that wait for the worker and in control leave room for len more. */
-static bool has_room(const struct clv_session *s, size_t len)
-{
-	const struct clv_control *c = s->control;
-
-	return s->state != SESSION_LIVE ||
-	       clv_mailbox_backlog(c->workers[s->ref.worker].w.commands) + c->budget.used + len <=
-		       c->budget.max;
-}
-
 static int stream_write(void *transport, int64_t id, const uint8_t *data, size_t len, bool fin)
 {
-	struct clv_session *s = transport;
-
-	if (!has_room(s, len)) {
-		clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
-		clv_session_close(s, true, s->app_ops->overload_code, "too many bytes wait");
-		return 0;
-	}
 	stream_command(transport, CLV_CMD_STREAM_WRITE, id, fin, data, len);
 	return 0;
 }
@@ -280,6 +266,11 @@ const struct clv_stream_ops clv_session_stream_ops = {
 	.stop = stream_stop,
 	.close = stream_close,
 };
+
+struct clv_budget_holder *clv_session_holder(struct clv_session *s)
+{
+	return &s->held;
+}
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason)
 {

@@ -17,6 +17,7 @@
 
 #include "control/host/host.h"
 #include "control/tls/tls.h"
+#include "datapath/base/budget.h"
 #include "datapath/quic/conn.h"
 #include "datapath/quic/stream_ops.h"
 #include "datapath/tunnel/messages.h"
@@ -42,7 +43,6 @@ struct clv_control_env {
 	const struct clv_host_ops *host_ops;
 	void *host;
 	struct clv_counters *counters;
-	struct clv_budget *budget; /* of bytes that wait in control */
 	struct clv_rand *rand;
 	const struct clv_steering *steering;
 	const uint64_t *now_ns; /* the time of the current step */
@@ -63,6 +63,8 @@ struct clv_session_app_ops {
 	void (*stream)(void *app, struct clv_session *s, const struct clv_stream_event *e);
 	/* Last call.  The session's tunnels are gone already. */
 	void (*ended)(void *app, struct clv_session *s, const struct clv_session_end *end);
+	/* It was closed because it holds too much in control: free all of it.  May be NULL. */
+	void (*given_up)(void *app, struct clv_session *s);
 	/* Largest UDP payload that a datagram carries now; may be NULL. */
 	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
 	/* App that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
@@ -101,6 +103,9 @@ bool clv_session_has_datagrams(const struct clv_session *s);
 /* The peer's address; valid until the session ends. */
 const struct clv_endpoint *clv_session_peer(const struct clv_session *s);
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
+
+/* Who is charged for bytes that wait in control on its behalf; lends until it ends. */
+struct clv_budget_holder *clv_session_holder(struct clv_session *s);
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason);
 

@@ -7,6 +7,7 @@
  *   control.c    open, step, stop, close; changes of routes and policy
  *   views.c      sessions and tunnels as the operator's tools see them
  *   events.c     events from the workers
+ *   overload.c   giving up the sessions that hold most
  *   packets.c    datagrams of the listeners' sockets: to their session, or to admission
  *   handshake.c  sessions whose handshake is not complete
  *   handover.c   moving a connection to a worker
@@ -79,7 +80,8 @@ struct clv_session {
 	int64_t next_uni, next_bidi;
 	struct pending *pending, *pending_last;
 	uint32_t pending_datagrams;
-	__u64 cancel_full_ns; /* token bucket of streams that the client may cancel */
+	struct clv_budget_holder held; /* bytes that wait on its behalf */
+	__u64 cancel_full_ns;	       /* token bucket of streams that the client may cancel */
 	uint32_t tunnels;
 	uint32_t payload_max;
 	struct clv_nexthop hop;
@@ -154,6 +156,15 @@ void workers_close(struct clv_control *c);
 /* Queue a command for one worker.  head, tail: copies.  Out of memory it is lost and counted. */
 void workers_send(struct clv_control *c, uint16_t worker, enum clv_command type, const void *head,
 		  size_t head_len, const void *tail, size_t tail_len);
+/* The same on behalf of a session, which is charged while the command waits in control. */
+void workers_send_for(struct clv_control *c, struct clv_session *s, enum clv_command type,
+		      const void *head, size_t head_len, const void *tail, size_t tail_len);
+/*
+ * The same for a packet or datagram, which is dropped and counted when a quarter of the budget waits
+ * for the worker, or the session holds an eighth of that.
+ */
+void workers_send_datagram(struct clv_control *c, struct clv_session *s, enum clv_command type,
+			   const void *head, size_t head_len, const void *tail, size_t tail_len);
 /* Queue a command for every worker.  body: copies. */
 void workers_broadcast(struct clv_control *c, enum clv_command type, const void *body, size_t len);
 /* Deliver what is queued, and wake the workers. */
@@ -234,6 +245,14 @@ void handshake_packet(struct clv_session *s, const struct clv_rx *rx);
 void handshake_expire(struct clv_session *s);
 /* Write output; hand over when complete, free when closed.  s may be gone when it returns. */
 void handshake_pump(struct clv_session *s);
+
+/* ---- overload.c ---- */
+
+/*
+ * End the sessions that hold most of what waits in control, until enough is free.  Not from inside
+ * the handling of an event or packet: any session may be gone when it returns.
+ */
+void overload_relieve(struct clv_control *c);
 
 /* ---- packets.c ---- */
 

@@ -129,7 +129,7 @@ static void tunnel_payload(struct clv_session *s, enum clv_command type, const s
 {
 	struct clv_cmd_tunnel_send cmd = { .ref = *ref, .context_id = context_id };
 
-	workers_send(s->control, ref->worker, type, &cmd, sizeof(cmd), payload, len);
+	workers_send_datagram(s->control, s, type, &cmd, sizeof(cmd), payload, len);
 }
 
 void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,

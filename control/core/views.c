@@ -3,6 +3,11 @@
 #include "control/core/state.h"
 #include "datapath/base/shared.h"
 
+const struct clv_budget *clv_control_buffered(const struct clv_control *c)
+{
+	return &c->budget;
+}
+
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
 {

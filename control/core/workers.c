@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum {
+	DATAGRAM_SHARES = 8, /* one session's part of the datagrams that wait for a worker */
+};
+
 /* ---- slots ---- */
 
 static int slots_init(struct slots *s, uint32_t max)
@@ -82,6 +86,28 @@ void workers_send(struct clv_control *c, uint16_t worker, enum clv_command type,
 {
 	if (clv_mailbox_send(c->workers[worker].w.commands, type, head, head_len, tail, tail_len))
 		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
+}
+
+void workers_send_for(struct clv_control *c, struct clv_session *s, enum clv_command type,
+		      const void *head, size_t head_len, const void *tail, size_t tail_len)
+{
+	if (clv_mailbox_send_for(c->workers[s->ref.worker].w.commands, &s->held, type, head,
+				 head_len, tail, tail_len))
+		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
+}
+
+void workers_send_datagram(struct clv_control *c, struct clv_session *s, enum clv_command type,
+			   const void *head, size_t head_len, const void *tail, size_t tail_len)
+{
+	const size_t waiting = clv_mailbox_backlog(c->workers[s->ref.worker].w.commands);
+	const uint64_t max = c->budget.max / 4, share = max / DATAGRAM_SHARES;
+	const size_t len = head_len + tail_len;
+
+	/* What fits the ring does not wait. */
+	if (waiting && (waiting + len > max || s->held.used + len > share))
+		clv_count(&c->counters, CLV_COUNT_DROP_WORKER_BUSY);
+	else
+		workers_send_for(c, s, type, head, head_len, tail, tail_len);
 }
 
 void workers_broadcast(struct clv_control *c, enum clv_command type, const void *body, size_t len)

@@ -189,8 +189,8 @@ static const struct clv_config_option options[] = {
 	{ "limits", "buffered-kib", RANGE(1024, 1 << 24, "", "131072"), .scale = 1024,
 	  MEMBER(limits.buffered),
 	  .help = "Stream bytes and capsules that wait for a slow peer, a tunnel or a busy thread: one\n"
-		  "limit for control and one for each worker.  Connections that hold a large share are\n"
-		  "closed with H3_EXCESSIVE_LOAD before it is reached." },
+		  "limit for control and one for each worker.  From three quarters on the connections that\n"
+		  "hold most are closed with H3_EXCESSIVE_LOAD." },
 	{ "limits", "quic-memory-kib", RANGE(1024, 1u << 30, "", "2097152"), .scale = 1024,
 	  MEMBER(limits.quic_memory),
 	  .help = "Memory of the QUIC library, which keeps what peers send out of order and what they do\n"

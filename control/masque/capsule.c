@@ -32,7 +32,7 @@ void clv_capsule_parser_init(struct clv_capsule_parser *p, size_t bound)
 static void forget_value(struct clv_capsule_parser *p)
 {
 	if (p->value)
-		clv_budget_give(p->budget, p->length);
+		clv_budget_give(p->holder, p->length);
 	free(p->value);
 	p->value = NULL;
 }
@@ -101,13 +101,13 @@ static int feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t l
 static int keep(struct clv_capsule_parser *p, const uint8_t *data, size_t len)
 {
 	if (!p->value) {
-		if (!clv_budget_take(p->budget, p->length)) {
+		if (!clv_budget_take(p->holder, p->length)) {
 			p->is_refused = true;
 			return CLV_EFULL;
 		}
 		p->value = malloc((size_t)p->length);
 		if (!p->value) {
-			clv_budget_give(p->budget, p->length);
+			clv_budget_give(p->holder, p->length);
 			return -ENOMEM;
 		}
 	}

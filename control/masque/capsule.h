@@ -69,8 +69,8 @@ struct clv_capsule_parser {
 	size_t bound;	 /* longest DATAGRAM value that is delivered */
 	uint8_t *value;	 /* the stored part of a value that is incomplete; else NULL */
 	size_t value_len;
-	struct clv_budget *budget; /* borrows; limits what is stored; NULL: no limit */
-	bool is_refused;	   /* by the budget */
+	struct clv_budget_holder *holder; /* borrows; charged for what is stored; NULL: no limit */
+	bool is_refused;		  /* by its budget */
 };
 
 /* bound: longest DATAGRAM value to deliver, in bytes (context ID and payload). */

@@ -48,8 +48,8 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_
 	rs->first = rq;
 	rs->count++;
 	clv_capsule_parser_init(&rq->capsules, CLV_EARLY_BYTES_MAX);
-	rq->capsules.budget = rs->params.config->budget;
-	rq->early.budget = rs->params.config->budget;
+	rq->capsules.holder = rs->params.holder;
+	rq->early.holder = rs->params.holder;
 	s->user = rq;
 	return rq;
 }

@@ -11,11 +11,11 @@ enum clv_early_result clv_early_keep(struct clv_early *q, enum clv_capsule_type 
 
 	if (q->bytes + len > CLV_EARLY_BYTES_MAX)
 		return CLV_EARLY_FULL;
-	if (!clv_budget_take(q->budget, sizeof(*c) + len))
+	if (!clv_budget_take(q->holder, sizeof(*c) + len))
 		return CLV_EARLY_BUDGET;
 	c = malloc(sizeof(*c) + len);
 	if (!c) {
-		clv_budget_give(q->budget, sizeof(*c) + len);
+		clv_budget_give(q->holder, sizeof(*c) + len);
 		return CLV_EARLY_FULL;
 	}
 	c->next = NULL;
@@ -47,6 +47,6 @@ struct clv_early_capsule *clv_early_take(struct clv_early *q)
 
 void clv_early_free(struct clv_early *q, struct clv_early_capsule *c)
 {
-	clv_budget_give(q->budget, sizeof(*c) + c->len);
+	clv_budget_give(q->holder, sizeof(*c) + c->len);
 	free(c);
 }

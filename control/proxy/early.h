@@ -3,7 +3,7 @@
  * early - capsules that arrived on a request stream before its tunnel was open, kept in order.
  *
  * RFC 9298 lets a client send right after its request.  What is kept is bounded for each request,
- * and for all of them by a budget.
+ * and for all of them by the budget of their connection's holder.
  *
  * Threading: control.
  */
@@ -28,17 +28,17 @@ struct clv_early_capsule {
 	uint8_t value[];
 };
 
-/* Zeroed but for budget: empty. */
+/* Zeroed but for holder: empty. */
 struct clv_early {
 	struct clv_early_capsule *first, *last;
 	size_t bytes;
-	struct clv_budget *budget; /* borrows; NULL: no limit */
+	struct clv_budget_holder *holder; /* borrows; charged; NULL: no limit */
 };
 
 enum clv_early_result {
 	CLV_EARLY_KEPT = 0,
 	CLV_EARLY_FULL,	  /* of this request, or no memory */
-	CLV_EARLY_BUDGET, /* of all requests together */
+	CLV_EARLY_BUDGET, /* of the connection's holder */
 };
 
 /* Keep a capsule.  value: copies. */

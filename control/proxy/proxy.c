@@ -121,7 +121,6 @@ static int opened(void *app, const struct clv_control_env *env)
 		.counters = env->counters,
 		.tunnels_per_conn = l->tunnels_per_conn,
 		.request_rate = clv_rate_of(l->requests_per_sec, l->requests_burst),
-		.budget = env->budget,
 		.capsule_backlog = l->capsule_backlog,
 		.bound = &p->p.bind,
 		.now_ns = env->now_ns,
@@ -166,6 +165,7 @@ static int established(void *app, struct clv_session *s)
 		.ops = &request_ops,
 		.session = ps,
 		.rand = p->rand,
+		.holder = clv_session_holder(s),
 	};
 	int err = ps ? clv_h3_new(&h3_params, &ps->h3) : -ENOMEM;
 
@@ -196,14 +196,15 @@ static void stream(void *app, struct clv_session *s, const struct clv_stream_eve
 	clv_h3_stream_event(ps->h3, e);
 }
 
-static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)
+/* Free all that is kept for a session, and end its tunnels. */
+static void given_up(void *app, struct clv_session *s)
 {
 	struct proxy_session *ps = clv_session_user(s);
 	struct clv_proxy *p = app;
 
-	(void)end;
 	if (!ps)
 		return; /* the handshake failed, or there was no memory for requests */
+	clv_session_set_user(s, NULL);
 	clv_requests_free(ps->requests);
 	if (ps->prev)
 		ps->prev->next = ps->next;
@@ -212,6 +213,12 @@ static void ended(void *app, struct clv_session *s, const struct clv_session_end
 	if (ps->next)
 		ps->next->prev = ps->prev;
 	free(ps);
+}
+
+static void ended(void *app, struct clv_session *s, const struct clv_session_end *end)
+{
+	(void)end;
+	given_up(app, s);
 }
 
 static bool is_denied(void *user, const struct clv_endpoint *target)
@@ -246,6 +253,7 @@ const struct clv_session_app_ops clv_proxy_app_ops = {
 	.established = established,
 	.stream = stream,
 	.ended = ended,
+	.given_up = given_up,
 	.routes_changed = routes_changed,
 };
 

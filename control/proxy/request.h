@@ -39,7 +39,6 @@ struct clv_requests_config {
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
 	struct clv_rate request_rate; /* of one connection */
-	struct clv_budget *budget;    /* for capsules that wait; NULL: no limit */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
 	const struct clv_bound_settings *bound;
 	struct clv_bound_tunnels *bound_tunnels;
@@ -70,7 +69,8 @@ struct clv_requests_params {
 	struct clv_http *http;			  /* takes; its events come here */
 	const struct clv_request_ops *ops;
 	void *session;
-	struct clv_rand *rand; /* borrows for life */
+	struct clv_rand *rand;		  /* borrows for life */
+	struct clv_budget_holder *holder; /* borrows for life; of what waits; NULL: no limit */
 };
 
 /* Returns 0 and fills *out, or -ENOMEM, and then the connection is freed. */

@@ -119,6 +119,8 @@ enum clv_counter_class {
 	X(DROP_REFUSAL_LIMIT, DROP, "drop_refusal_limit",                                          \
 	  "Retry tokens that would have been refused with a reason; rate limited")                 \
 	X(DROP_NOT_INITIAL, DROP, "drop_not_initial", "long headers of no connection")             \
+	X(DROP_WORKER_BUSY, DROP, "drop_worker_busy",                                              \
+	  "on their way to a worker that is behind, beyond what may wait for it")                  \
 	X(REFUSED_TUNNELS_CONN, REFUSAL, "refused_tunnels_of_connection",                          \
 	  "tunnels refused beyond the ceiling of one connection")                                  \
 	X(REFUSED_TUNNELS, REFUSAL, "refused_tunnels",                                             \

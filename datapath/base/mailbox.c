@@ -14,6 +14,7 @@ enum { LINE = 64 };
 /* A record that the ring had no room for. */
 struct waiting {
 	struct waiting *next;
+	struct clv_budget_holder *holder; /* charged for it; NULL: nobody */
 	uint32_t type;
 	size_t len;
 	uint8_t body[];
@@ -94,6 +95,7 @@ static bool move_list(struct clv_mailbox *mb)
 		if (!send_now(mb, w->type, w->body, w->len, NULL, 0))
 			return false;
 		mb->backlog -= w->len;
+		clv_budget_give(w->holder, sizeof(*w) + w->len);
 		mb->first = w->next;
 		free(w);
 	}
@@ -101,8 +103,8 @@ static bool move_list(struct clv_mailbox *mb)
 	return true;
 }
 
-int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, size_t head_len,
-		     const void *tail, size_t tail_len)
+int clv_mailbox_send_for(struct clv_mailbox *mb, struct clv_budget_holder *holder, uint32_t type,
+			 const void *head, size_t head_len, const void *tail, size_t tail_len)
 {
 	size_t len = head_len + tail_len;
 	struct waiting *w;
@@ -116,12 +118,29 @@ int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, si
 	w = malloc(sizeof(*w) + len);
 	if (!w)
 		return -ENOMEM;
-	*w = (struct waiting){ .type = type, .len = len };
+	*w = (struct waiting){ .holder = holder, .type = type, .len = len };
 	join(w->body, head, head_len, tail, tail_len);
 	*mb->end = w;
 	mb->end = &w->next;
 	mb->backlog += len;
+	clv_budget_charge(holder, sizeof(*w) + len);
 	return 0;
+}
+
+int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, size_t head_len,
+		     const void *tail, size_t tail_len)
+{
+	return clv_mailbox_send_for(mb, NULL, type, head, head_len, tail, tail_len);
+}
+
+void clv_mailbox_disown(struct clv_mailbox *mb, struct clv_budget_holder *holder)
+{
+	for (struct waiting *w = mb->first; w; w = w->next) {
+		if (w->holder != holder)
+			continue;
+		clv_budget_give(holder, sizeof(*w) + w->len);
+		w->holder = NULL;
+	}
 }
 
 /*

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/base/budget.h"
 #include "datapath/base/spsc.h"
 
 struct clv_mailbox;
@@ -29,6 +30,15 @@ void clv_mailbox_free(struct clv_mailbox *mb); /* after both threads stopped */
  */
 int clv_mailbox_send(struct clv_mailbox *mb, uint32_t type, const void *head, size_t head_len,
 		     const void *tail, size_t tail_len);
+
+/*
+ * The same on behalf of a holder of the sender's, which is charged while the record waits in the
+ * list.  holder: borrows until the record is in the ring, or clv_mailbox_disown; NULL: nobody.
+ */
+int clv_mailbox_send_for(struct clv_mailbox *mb, struct clv_budget_holder *holder, uint32_t type,
+			 const void *head, size_t head_len, const void *tail, size_t tail_len);
+/* The holder is about to go: what still waits on its behalf is charged to nobody. */
+void clv_mailbox_disown(struct clv_mailbox *mb, struct clv_budget_holder *holder);
 
 /*
  * Move the list into the ring as far as it fits, and wake the receiver if it sleeps.  Sender calls

@@ -422,20 +422,6 @@ static void test_bytes_buffered_for_the_hand_over_count(void **state)
 	expect_close_for_load(w);
 }
 
-/* What control writes and a worker has not taken. */
-static void test_bytes_that_control_writes_count(void **state)
-{
-	struct world *w = world_new(&(struct world_params){ 0 });
-
-	(void)state;
-	assert_true(world_connect(w, 0));
-	world_run(w, CLV_SEC, NULL);
-	assert_int_equal(closed_by_control(w), 0);
-	w->relay.control->budget.max = 1;
-	assert_int_equal(world_tunnel(w, 0, 0, "198.18.1.1", 7000), 0);
-	expect_close_for_load(w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,7 +437,6 @@ int main(void)
 		cmocka_unit_test(test_requests_beyond_the_rate_are_answered_429),
 		cmocka_unit_test(test_buffered_bytes_have_a_ceiling_over_all_streams),
 		cmocka_unit_test(test_bytes_buffered_for_the_hand_over_count),
-		cmocka_unit_test(test_bytes_that_control_writes_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

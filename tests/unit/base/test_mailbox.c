@@ -89,6 +89,40 @@ static void keeps_order_past_the_ring(void **state)
 	clv_mailbox_free(mb);
 }
 
+static void charges_the_list_to_its_owner(void **state)
+{
+	struct clv_mailbox *mb = clv_mailbox_new(4096, -1);
+	struct clv_budget budget = { .max = 1 << 20 };
+	struct clv_budget_holder one, other;
+	static const uint8_t body[1000];
+	struct clv_record r;
+	uint32_t last = 0;
+
+	(void)state;
+	clv_budget_join(&budget, &one);
+	clv_budget_join(&budget, &other);
+	assert_int_equal(clv_mailbox_send_for(mb, &one, 1, body, sizeof(body), NULL, 0), 0);
+	assert_int_equal(budget.used, 0); /* what is in the ring waits no more */
+	while (!clv_mailbox_backlog(mb))
+		assert_int_equal(clv_mailbox_send(mb, 1, body, sizeof(body), NULL, 0), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(clv_mailbox_send_for(mb, &one, 2, body, sizeof(body), NULL, 0), 0);
+	assert_int_equal(clv_mailbox_send_for(mb, &other, 3, body, sizeof(body), NULL, 0), 0);
+	assert_true(one.used > 3 * sizeof(body));
+	assert_true(other.used > sizeof(body));
+	clv_mailbox_disown(mb, &one);
+	assert_int_equal(one.used, 0);
+	clv_budget_leave(&one);
+	memset(&one, 0xff, sizeof(one)); /* not looked at any more */
+	for (clv_mailbox_flush(mb); clv_mailbox_peek(mb, &r); clv_mailbox_flush(mb)) {
+		last = r.type;
+		clv_mailbox_release(mb);
+	}
+	assert_int_equal(last, 3);
+	assert_int_equal(budget.used, 0);
+	clv_mailbox_free(mb);
+}
+
 static void frees_what_nobody_took(void **state)
 {
 	struct clv_mailbox *mb = clv_mailbox_new(4096, -1);
@@ -226,6 +260,8 @@ int main(void)
 		CASE("head and tail arrive as one record", joins_head_and_tail),
 		CASE("a body beyond the ring's largest is refused", refuses_too_large),
 		CASE("order holds when the ring overflows", keeps_order_past_the_ring),
+		CASE("what waits outside the ring is charged to whom it is for",
+		     charges_the_list_to_its_owner),
 		CASE("messages nobody took are freed", frees_what_nobody_took),
 		CASE("a sleeping receiver is woken once, a busy one never", wakes_only_sleepers),
 		CASE("no message and no wake-up is lost between threads", loses_no_wake_up),

@@ -261,6 +261,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.ops = &session_ops,
 		.session = r,
 		.rand = &r->rand,
+		.holder = &r->holder,
 	};
 	char error[128] = "";
 
@@ -268,6 +269,8 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 	r->pipe = pipe;
 	r->has_v4 = r->has_v6 = true;
 	r->mtu = 1500;
+	r->budget.max = UINT64_MAX;
+	clv_budget_join(&r->budget, &r->holder);
 	clv_rand_init(&r->rand, 3);
 	assert_int_equal(
 		clv_policy_new(&allow, allow ? 1 : 0, NULL, 0, &r->policy, error, sizeof(error)),
@@ -308,6 +311,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 void fake_relay_fini(struct fake_relay *r)
 {
 	clv_requests_free(r->requests);
+	assert_int_equal(r->budget.used, 0);
 	assert_int_equal(r->opened, r->closed);
 	assert_int_equal(r->egress_held, 0);
 	assert_string_equal(r->resolving, "");

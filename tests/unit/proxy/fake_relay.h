@@ -54,6 +54,8 @@ struct fake_relay {
 	struct clv_endpoint peer; /* the client */
 	int open_err;
 	unsigned opened, closed;
+	struct clv_budget budget; /* of one holder; without limit at first */
+	struct clv_budget_holder holder;
 	struct fake_tunnel tunnels[FAKE_TUNNELS]; /* by the slot of their ref */
 	unsigned sent;				  /* datagrams handed to tunnels */
 	uint8_t last_sent[FAKE_SENT];

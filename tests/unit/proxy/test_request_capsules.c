@@ -155,36 +155,36 @@ static void test_capsules_before_the_tunnel_are_kept_within_a_bound(void **state
 static void test_bytes_that_wait_draw_on_one_budget(void **state)
 {
 	uint8_t capsule[403] = { 0x00, 0x41, 0x90 }; /* 400 bytes */
-	struct clv_budget budget = { .max = 300 };
 	struct fixture *f = request_setup();
+	struct clv_budget *budget = &f->relay.budget;
 
 	(void)state;
 	f->pipe.chunk = 1000;
-	f->relay.config.budget = &budget;
+	budget->max = 300;
 	/* for a tunnel to come */
 	request_ask(f, UDP "t.example/53/");
 	request_body(f, "\x00\x03\x00hi", 5, false);
-	assert_true(budget.used > 0);
+	assert_true(budget->used > 0);
 	request_body(f, capsule, sizeof(capsule), false);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_BUFFERED_FULL), 1);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_DROP_EARLY_FULL), 1);
 	fake_relay_resolved(&f->relay, 0, "8.8.8.8");
 	pipe_run(&f->pipe);
 	assert_string_equal(f->relay.sent_text, "hi;");
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(budget->used, 0);
 	/* for its own rest: room for 200 bytes, not for 400 */
 	request_body(f, "\x00\x40\xc8\x00x", 5, false);
-	assert_int_equal(budget.used, 200);
+	assert_int_equal(budget->used, 200);
 	request_ask(f, UDP "8.8.8.8/53/");
 	request_body(f, capsule, 5, false);
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_BUFFERED_FULL), 2);
 	assert_int_equal(f->answer.reset_code, CLV_H3_EXCESSIVE_LOAD);
-	assert_int_equal(budget.used, 200); /* the other's, which goes on */
+	assert_int_equal(budget->used, 200); /* the other's, which goes on */
 	assert_int_equal(clv_requests_tunnels(f->relay.requests), 1);
 	clv_requests_free(f->relay.requests);
 	f->relay.requests = NULL;
 	f->pipe.end[PIPE_SERVER].h3 = NULL;
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(budget->used, 0);
 	request_teardown(f);
 }
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/core/state.h"
+
+static void give_up(struct clv_session *s)
+{
+	clv_count(&s->control->counters, CLV_COUNT_BUFFERED_FULL);
+	clv_session_close(s, true, s->app_ops->overload_code, "too many bytes wait");
+	if (s->state == SESSION_HANDSHAKE)
+		handshake_pump(s); /* frees it */
+	else if (s->app_ops->given_up)
+		s->app_ops->given_up(s->app, s);
+}
+
+void overload_relieve(struct clv_control *c)
+{
+	struct clv_budget_holder *h;
+
+	while ((h = clv_budget_give_up(&c->budget)))
+		give_up((struct clv_session *)((char *)h - offsetof(struct clv_session, held)));
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What clients may make control keep for them: a hog loses its connection, a bystander nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "control/core/state.h"
+#include "datapath/base/clock.h"
+#include "tests/loop/fixture.h"
+#include "tests/loop/hostile.h"
+
+enum {
+	LIMIT = 256 << 10, /* buffered */
+	CAPSULE = 12000,   /* bytes of a value that never comes whole */
+};
+
+/* One more request of a client without SETTINGS: its tunnel waits, and with it a capsule. */
+static void half_a_capsule(struct raw *r, int64_t id)
+{
+	struct raw_bytes b = { .len = 0 }, capsule = { .len = 0 };
+	uint8_t value[RAW_PACKET_MAX / 2] = { 0 };
+
+	raw_connect_udp(r, id, "198.18.1.1", 7000);
+	put_varint(&capsule, 0);
+	put_varint(&capsule, CAPSULE);
+	put_bytes(&capsule, value, sizeof(value));
+	put_varint(&b, 0x00);
+	put_varint(&b, capsule.len);
+	put_bytes(&b, capsule.bytes, capsule.len);
+	raw_stream(r, id, b.bytes, b.len, false);
+}
+
+/* As many requests as it may have, or until it is closed. */
+static void hog(struct raw *r, unsigned requests)
+{
+	for (unsigned i = 0; i < requests && !r->is_closed; i++) {
+		half_a_capsule(r, 4 * (int64_t)i);
+		raw_run(r, 5 * CLV_MSEC);
+	}
+}
+
+static const struct clv_budget *buffered(const struct world *w)
+{
+	return clv_control_buffered(w->relay.control);
+}
+
+/* Connection, tunnels and requests of client 0 are as if it were alone. */
+static void assert_undisturbed(struct world *w, unsigned app)
+{
+	assert_true(w->clients[0].is_up);
+	assert_false(w->clients[0].is_down);
+	assert_int_equal(world_tunnel(w, 0, app, "198.18.1.1", 7000), 0);
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(w->clients[0].apps[app].opened, 1);
+	hostile_assert_serves(w);
+}
+
+static void test_a_client_without_settings_loses_its_own_connection(void **state)
+{
+	struct world *w = world_with_tunnel(&(struct world_params){ .limits.buffered = LIMIT });
+	struct raw *r = hostile_peer(w, 1);
+
+	(void)state;
+	assert_true(raw_connect(r));
+	/* up to three quarters it may have */
+	hog(r, LIMIT * 3 / 4 / CAPSULE);
+	assert_false(r->is_closed);
+	assert_true(buffered(w)->used > LIMIT / 2);
+	assert_undisturbed(w, 1);
+	/* not more */
+	for (unsigned i = 0; i < 3; i++)
+		half_a_capsule(r, 4 * (int64_t)(LIMIT * 3 / 4 / CAPSULE + i));
+	raw_run(r, 50 * CLV_MSEC);
+	assert_true(r->is_closed && r->close_is_app);
+	assert_int_equal(r->close_code, CLV_H3_EXCESSIVE_LOAD);
+	assert_int_equal(world_count(w, CLV_COUNT_BUFFERED_FULL), 1);
+	assert_int_equal(buffered(w)->refused, 1);
+	assert_int_equal(buffered(w)->used, 0);
+	assert_undisturbed(w, 2);
+	hostile_peer_free(r);
+	world_free(w);
+}
+
+static void test_of_several_hogs_the_largest_goes_first(void **state)
+{
+	enum { HOGS = 4, EACH = LIMIT * 3 / 4 / CAPSULE / HOGS };
+	struct world *w = world_with_tunnel(&(struct world_params){ .limits.buffered = LIMIT });
+	struct raw *r[HOGS];
+
+	(void)state;
+	for (unsigned i = 0; i < HOGS; i++) {
+		r[i] = hostile_peer(w, i + 1);
+		assert_true(raw_connect(r[i]));
+		hog(r[i], EACH);
+	}
+	/* The second has one more than the others; it is the fourth that exceeds the limit. */
+	half_a_capsule(r[1], 4 * EACH);
+	raw_run(r[1], 20 * CLV_MSEC);
+	half_a_capsule(r[1], 4 * EACH + 4);
+	raw_run(r[1], 20 * CLV_MSEC);
+	for (unsigned i = 0; i < HOGS; i++)
+		raw_run(r[i], 20 * CLV_MSEC);
+	assert_true(r[1]->is_closed);
+	assert_false(r[0]->is_closed || r[2]->is_closed || r[3]->is_closed);
+	assert_undisturbed(w, 1);
+	for (unsigned i = 0; i < HOGS; i++)
+		hostile_peer_free(r[i]);
+	world_free(w);
+}
+
+/* What control writes is charged as well, but ends nobody who holds little. */
+static void test_a_write_of_control_is_not_the_victim(void **state)
+{
+	struct world *w = world_with_tunnel(&(struct world_params){ .limits.buffered = LIMIT });
+	struct clv_budget *b = &w->relay.control->budget;
+
+	(void)state;
+	b->max = 1; /* not a byte is left */
+	assert_undisturbed(w, 1);
+	assert_int_equal(world_count(w, CLV_COUNT_BUFFERED_FULL), 0);
+	world_free(w);
+}
+
+/* Datagrams for a worker that does not keep up are lost beyond a bound, and counted. */
+static void test_what_waits_for_a_worker_has_a_ceiling(void **state)
+{
+	struct world *w = world_with_tunnel(&(struct world_params){ .limits.buffered = LIMIT });
+	struct clv_control *c = w->relay.control;
+	struct clv_session *s = c->sessions;
+	static const uint8_t packet[1200];
+	const struct clv_cmd_packet cmd = { .ref = s->ref };
+	uint64_t sent = 0;
+
+	(void)state;
+	while (!world_count(w, CLV_COUNT_DROP_WORKER_BUSY)) {
+		workers_send_datagram(c, s, CLV_CMD_PACKET, &cmd, sizeof(cmd), packet,
+				      sizeof(packet));
+		assert_in_range(++sent, 0, 100000);
+	}
+	assert_in_range(buffered(w)->used, 1, LIMIT / 4 / 8);
+	overload_relieve(c);
+	assert_undisturbed(w, 1);
+	assert_int_equal(buffered(w)->used, 0);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_client_without_settings_loses_its_own_connection),
+		cmocka_unit_test(test_of_several_hogs_the_largest_goes_first),
+		cmocka_unit_test(test_a_write_of_control_is_not_the_victim),
+		cmocka_unit_test(test_what_waits_for_a_worker_has_a_ceiling),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
