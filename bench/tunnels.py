@@ -16,7 +16,7 @@ PLAIN_HEADERS6 = 14 + 40 + 8
 # Handshakes of unvalidated sources are limited, and those of one source, which all loads share.
 UNGUARDED = """\
 guard { host-per-sec = 0  net-per-sec = 0 }
-limits { conns-per-host = 100000  conns-per-net = 100000 }
+limits { conns-per-host = 100000  conns-per-net = 100000  source-shares = 1 }
 """
 
 

@@ -116,6 +116,7 @@ static int open_proxy(struct clv_daemon *daemon)
 	};
 
 	params.limits.tunnels_per_conn = config->limits.tunnels_per_conn;
+	params.limits.names_pending = config->dns_pending_max;
 	/* Both lists were checked when the configuration was read. */
 	clv_bound_settings_set_public(&params.bind, config->bind_local.items,
 				      config->bind_local.len, NULL);

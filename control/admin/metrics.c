@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/metrics.h"
 
+#include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
 #include "datapath/crypto/aead.h"
@@ -230,6 +231,37 @@ static void write_memory(FILE *out, const struct clv_daemon *daemon)
 		buffered->refused);
 }
 
+/* ---- ceilings ---- */
+
+static void write_ceilings(FILE *out, const struct clv_daemon *daemon)
+{
+	const struct clv_accounts *a = clv_control_accounts(daemon->control);
+	int i;
+
+	begin(out, "ceiling_used", "gauge", "what clients hold of a ceiling");
+	for (i = 0; i < CLV_RESOURCE_MAX; i++)
+		fprintf(out, "culvert_ceiling_used{resource=\"%s\"} %u\n",
+			clv_accounts_resource_name((enum clv_resource)i), a->ceilings[i].used);
+	begin(out, "ceiling_max", "gauge", "the ceiling, of the whole relay");
+	for (i = 0; i < CLV_RESOURCE_MAX; i++)
+		fprintf(out, "culvert_ceiling_max{resource=\"%s\"} %u\n",
+			clv_accounts_resource_name((enum clv_resource)i), a->ceilings[i].max);
+	begin(out, "ceiling_refused_total", "counter",
+	      "what clients were refused: the ceiling is reached, or the source has its share");
+	for (i = 0; i < CLV_RESOURCE_MAX; i++) {
+		const char *name = clv_accounts_resource_name((enum clv_resource)i);
+
+		fprintf(out,
+			"culvert_ceiling_refused_total{resource=\"%s\",because=\"ceiling\"} %" PRIu64
+			"\n",
+			name, a->refused_full[i]);
+		fprintf(out,
+			"culvert_ceiling_refused_total{resource=\"%s\",because=\"share\"} %" PRIu64
+			"\n",
+			name, a->refused_source[i]);
+	}
+}
+
 static void write_all(FILE *out, const struct clv_daemon *daemon)
 {
 	struct clv_metrics_load load;
@@ -253,6 +285,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	      clv_egress_used(daemon->egress));
 	write_names(out, daemon);
 	write_memory(out, daemon);
+	write_ceilings(out, daemon);
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);
 	write_counters(out, daemon);

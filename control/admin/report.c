@@ -5,6 +5,7 @@
 #include "control/admin/listing.h"
 #include "control/admin/metrics.h"
 #include "control/admin/report_tunnels.h"
+#include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/loop.h"
@@ -181,6 +182,24 @@ static json_t *from_access(const struct clv_daemon *daemon)
 			 "client_prefixes", (int)config->access_clients.len, "users", (int)known);
 }
 
+/* What clients hold of each ceiling, and were refused. */
+static json_t *from_ceilings(const struct clv_daemon *daemon)
+{
+	const struct clv_accounts *a = clv_control_accounts(daemon->control);
+	json_t *array = json_array();
+	int i;
+
+	for (i = 0; i < CLV_RESOURCE_MAX; i++)
+		json_array_append_new(array,
+				      json_pack("{s:s,s:I,s:I,s:I,s:I}", "resource",
+						clv_accounts_resource_name((enum clv_resource)i),
+						"used", (json_int_t)a->ceilings[i].used, "max",
+						(json_int_t)a->ceilings[i].max, "refused_ceiling",
+						(json_int_t)a->refused_full[i], "refused_share",
+						(json_int_t)a->refused_source[i]));
+	return array;
+}
+
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
@@ -190,7 +209,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_metrics_count(daemon, &load);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
-		"s:o,s:I,s:o}",
+		"s:o,s:I,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", daemon->options.state_dir, "run_dir", daemon->options.run_dir,
@@ -204,7 +223,7 @@ static json_t *answer_status(void *user, const json_t *request)
 		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
 		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
 		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes(),
-		"access", from_access(daemon));
+		"access", from_access(daemon), "ceilings", from_ceilings(daemon));
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)

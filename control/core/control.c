@@ -22,6 +22,19 @@ static void send_command(void *control, const struct clv_ref *ref, enum clv_comm
 	workers_send(control, ref->worker, type, body, len, NULL, 0);
 }
 
+static void set_ceilings(struct clv_control *c)
+{
+	const struct clv_control_limits *l = &c->p.limits;
+	struct clv_accounts *a = &c->accounts;
+
+	clv_accounts_set_max(a, CLV_RESOURCE_HANDSHAKES, l->handshakes_max);
+	clv_accounts_set_max(a, CLV_RESOURCE_CONNS, l->conns_total);
+	clv_accounts_set_worker_max(a, CLV_RESOURCE_CONNS, l->conns_max, c->p.workers_len);
+	clv_accounts_set_source_max(a, CLV_RESOURCE_CONNS, l->conns_per_host, l->conns_per_net);
+	clv_accounts_set_max(a, CLV_RESOURCE_TUNNELS, l->tunnels_total);
+	clv_accounts_set_worker_max(a, CLV_RESOURCE_TUNNELS, l->tunnels_max, c->p.workers_len);
+}
+
 /* Introduce control to the app that accepts its sessions. */
 static int accept_open(struct clv_control *c)
 {
@@ -30,11 +43,14 @@ static int accept_open(struct clv_control *c)
 		.host_ops = c->p.host_ops,
 		.host = c->p.host,
 		.counters = &c->counters,
+		.accounts = &c->accounts,
+		.workers_len = c->p.workers_len,
 		.rand = &c->rand,
 		.steering = &c->steering,
 		.now_ns = &c->now_ns,
 	};
 
+	set_ceilings(c);
 	if (!c->p.accept_ops || !c->p.accept_ops->opened)
 		return 0;
 	return c->p.accept_ops->opened(c->p.accept_app, &env);
@@ -70,10 +86,8 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	if (params->port)
 		params->port->counters = &c->counters.worker;
 	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
-	    clv_sources_init(&c->sources, params->limits.conns_per_host,
-			     params->limits.conns_per_net,
-			     (size_t)params->limits.conns_max * params->workers_len, seed) ||
-	    workers_open(c) || clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
+	    clv_accounts_init(&c->accounts, params->limits.shares, seed) || workers_open(c) ||
+	    clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
 	    clv_table_init(&c->initials, INITIAL_KEY_LEN, ids, seed) ||
 	    clv_timers_init(&c->timers, params->limits.handshakes_max + 1) || accept_open(c)) {
@@ -91,9 +105,11 @@ void clv_control_close(struct clv_control *c)
 	while (c->sessions)
 		session_free(c->sessions);
 	tunnels_close(c);
+	if (c->p.accept_ops && c->p.accept_ops->closed)
+		c->p.accept_ops->closed(c->p.accept_app);
 	workers_close(c);
 	clv_timers_fini(&c->timers);
-	clv_sources_fini(&c->sources);
+	clv_accounts_fini(&c->accounts);
 	clv_guard_fini(&c->guard);
 	clv_table_fini(&c->initials);
 	clv_table_fini(&c->tokens);
@@ -305,6 +321,11 @@ void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint
 const struct clv_counters *clv_control_counters(const struct clv_control *c)
 {
 	return &c->counters;
+}
+
+const struct clv_accounts *clv_control_accounts(const struct clv_control *c)
+{
+	return &c->accounts;
 }
 
 struct clv_counters *clv_control_own_counters(struct clv_control *c)

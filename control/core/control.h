@@ -45,7 +45,8 @@ struct clv_control_limits {
 	uint32_t conns_max;			/* per worker */
 	uint32_t conns_total;			/* of all workers, handshakes included */
 	uint32_t conns_per_host, conns_per_net; /* of one source, see clv_guard_width */
-	uint32_t handshakes_max;		/* half-open connections at a time */
+	uint32_t shares;	 /* into which ceilings are divided among sources, see accounts.h */
+	uint32_t handshakes_max; /* half-open connections at a time */
 	uint32_t retry_above; /* with more half-open connections, clients must validate their address */
 	uint32_t tunnels_max;	   /* per worker */
 	uint32_t tunnels_total;	   /* of all workers */
@@ -164,6 +165,8 @@ const struct clv_counters *clv_control_counters(const struct clv_control *c);
 
 /* What waits in control, and its limit; lends. */
 const struct clv_budget *clv_control_buffered(const struct clv_control *c);
+/* What clients' addresses hold of each ceiling. */
+const struct clv_accounts *clv_control_accounts(const struct clv_control *c);
 
 /* ---- views for the operator's tools ---- */
 

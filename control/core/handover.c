@@ -57,6 +57,30 @@ static void replay(struct clv_session *s)
 	s->pending_last = NULL;
 }
 
+/*
+ * The handshake has proven the address: from now on the connection is charged to it, and to the
+ * worker.  Returns 0, or CLV_EFULL, counted.
+ */
+static int charge(struct clv_session *s, uint16_t worker)
+{
+	struct clv_control *c = s->control;
+	enum clv_accounts_verdict verdict;
+
+	clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_CONNS,
+			  CLV_ACCOUNTS_NO_WORKER);
+	s->is_charged = false;
+	verdict = clv_accounts_take(&c->accounts, s->account, CLV_RESOURCE_CONNS, worker);
+	if (verdict) {
+		clv_count(&c->counters, handover_refusal(verdict));
+		return CLV_EFULL;
+	}
+	clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_HANDSHAKES,
+			  CLV_ACCOUNTS_NO_WORKER);
+	s->is_proven = true;
+	s->is_charged = true;
+	return 0;
+}
+
 int handover_run(struct clv_session *s)
 {
 	struct clv_control *c = s->control;
@@ -65,14 +89,12 @@ int handover_run(struct clv_session *s)
 	struct clv_route route;
 	uint16_t worker = choose_worker(s);
 
-	/* The address is validated by now, so the connection counts against its prefix. */
-	if (s->is_server && clv_sources_add(&c->sources, s->source)) {
-		clv_count(&c->counters, CLV_COUNT_DROP_SOURCE_FULL);
-		return CLV_EFULL;
-	}
-	s->is_counted = s->is_server;
 	if (slots_take(&c->workers[worker].conn_slots, &s->ref)) {
 		clv_count(&c->counters, CLV_COUNT_DROP_CONNS_FULL);
+		return CLV_EFULL;
+	}
+	if (s->is_server && charge(s, worker)) {
+		slots_give(&c->workers[worker].conn_slots, s->ref.slot);
 		return CLV_EFULL;
 	}
 	s->ref.worker = worker;
@@ -90,7 +112,6 @@ int handover_run(struct clv_session *s)
 	s->conn = NULL;
 	s->state = SESSION_LIVE;
 	c->handshaking--;
-	c->connected++;
 	c->workers[worker].sessions[s->ref.slot] = s;
 	workers_send(c, worker, CLV_CMD_CONN_ADOPT, &cmd, sizeof(cmd), NULL, 0);
 	for (uint32_t i = 0; i < s->cids_len; i++)

@@ -194,7 +194,6 @@ int handshake_new(struct clv_control *c, const struct handshake_params *p, struc
 	s->profile = (uint8_t)p->profile;
 	s->local = p->local;
 	s->remote = p->remote;
-	memcpy(s->source, p->remote.addr, sizeof(s->source));
 	s->since_ns = c->now_ns;
 	s->next_uni = s->is_server ? UNI_SERVER : UNI_CLIENT;
 	s->next_bidi = BIDI_CLIENT;
@@ -227,6 +226,9 @@ int handshake_new(struct clv_control *c, const struct handshake_params *p, struc
 		if (err)
 			goto free_conn;
 	}
+	s->account = p->account;
+	s->is_proven = p->is_proven;
+	s->is_charged = s->is_server;
 	link_session(s);
 	*out = s;
 	return 0;

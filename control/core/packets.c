@@ -81,18 +81,57 @@ static void send_answer(struct clv_control *c, const struct clv_rx *rx, const ui
 	port->ops->tx_send(port, &tx, len, &flow, 0);
 }
 
-/* The counter of the limit that refuses a connection from remote; CLV_COUNTER_MAX: none does. */
-static enum clv_counter refusing_limit(const struct clv_control *c,
-				       const struct clv_endpoint *remote)
+static void discharge(struct clv_control *c, struct clv_account *payer, enum clv_resource resource)
 {
-	const struct clv_control_limits *l = &c->p.limits;
+	clv_accounts_give(&c->accounts, payer, resource, CLV_ACCOUNTS_NO_WORKER);
+}
 
-	if (c->stopping || c->handshaking >= l->handshakes_max ||
-	    (uint64_t)c->connected + c->handshaking >= l->conns_total)
+/*
+ * Charge a new connection, and that it is half-open, to its source if that has proven its address,
+ * else to nobody: a sender of packets with a false source uses up nobody's share.
+ */
+static enum clv_accounts_verdict charge(struct clv_control *c, struct clv_account *account,
+					bool is_proven)
+{
+	struct clv_account *payer = is_proven ? account : NULL;
+	enum clv_accounts_verdict verdict;
+
+	/* It would be refused when its handshake is complete. */
+	verdict = clv_accounts_ask(&c->accounts, account, CLV_RESOURCE_CONNS,
+				   CLV_ACCOUNTS_NO_WORKER);
+	if (verdict)
+		return verdict;
+	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_HANDSHAKES,
+				    CLV_ACCOUNTS_NO_WORKER);
+	if (verdict)
+		return verdict;
+	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_CONNS,
+				    CLV_ACCOUNTS_NO_WORKER);
+	if (verdict)
+		discharge(c, payer, CLV_RESOURCE_HANDSHAKES);
+	return verdict;
+}
+
+/* Charge and make a session.  Returns CLV_COUNTER_MAX, or the counter of what refuses it. */
+static enum clv_counter new_session(struct clv_control *c, struct handshake_params *p,
+				    struct clv_session **out)
+{
+	enum clv_accounts_verdict verdict;
+
+	if (c->stopping)
 		return CLV_COUNT_DROP_CONNS_FULL;
-	if (!clv_sources_has_room(&c->sources, remote->addr))
-		return CLV_COUNT_DROP_SOURCE_FULL;
-	return CLV_COUNTER_MAX;
+	p->account = clv_accounts_open(&c->accounts, p->remote.addr);
+	if (!p->account)
+		return CLV_COUNT_DROP_CONNS_FULL;
+	verdict = charge(c, p->account, p->is_proven);
+	if (!verdict && handshake_new(c, p, out) == 0)
+		return CLV_COUNTER_MAX;
+	if (!verdict) {
+		discharge(c, p->is_proven ? p->account : NULL, CLV_RESOURCE_HANDSHAKES);
+		discharge(c, p->is_proven ? p->account : NULL, CLV_RESOURCE_CONNS);
+	}
+	clv_accounts_close(&c->accounts, p->account);
+	return handover_refusal(verdict);
 }
 
 /* Make a session for an admitted packet, or change the verdict. */
@@ -109,12 +148,11 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 		.profile = l->profile,
 		.app_ops = c->p.accept_ops,
 		.app = c->p.accept_app,
+		.is_proven = a->token_len > 0,
 	};
-	enum clv_counter full = refusing_limit(c, &rx->remote);
 	struct clv_session *s;
+	enum clv_counter full = new_session(c, &p, &s);
 
-	if (full == CLV_COUNTER_MAX && handshake_new(c, &p, &s))
-		full = CLV_COUNT_DROP_CONNS_FULL;
 	if (full != CLV_COUNTER_MAX) {
 		clv_admit_refuse(&c->admit, full, c->now_ns, answer, a);
 		return;
@@ -122,6 +160,17 @@ static void accept_session(struct clv_control *c, const struct clv_control_liste
 	if (handshake_first_packet(s, rx))
 		clv_admit_retry(&c->admit, rx, c->now_ns, c->p.host_ops->wall_sec(c->p.host),
 				answer, a);
+}
+
+/*
+ * Whether new clients have to prove their address first: many connections are half-open, or what is
+ * left is for sources that hold little.
+ */
+static bool must_prove(const struct clv_control *c)
+{
+	return c->handshaking >= c->p.limits.retry_above ||
+	       clv_accounts_must_prove(&c->accounts, CLV_RESOURCE_HANDSHAKES) ||
+	       clv_accounts_must_prove(&c->accounts, CLV_RESOURCE_CONNS);
 }
 
 /* To its conn, or to the worker that has it. */
@@ -173,7 +222,7 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
 		return;
 	}
-	clv_admit_classify(&c->admit, rx, c->handshaking >= c->p.limits.retry_above, c->now_ns,
+	clv_admit_classify(&c->admit, rx, must_prove(c), c->now_ns,
 			   c->p.host_ops->wall_sec(c->p.host), answer, &a);
 	if (a.verdict == CLV_ADMIT_ACCEPT)
 		accept_session(c, l, rx, answer, &a);

@@ -123,14 +123,19 @@ void session_end(struct clv_session *s, const struct clv_session_end *why)
 		clv_table_remove(&c->initials, s->initial_key);
 	if (s->state == SESSION_HANDSHAKE) {
 		c->handshaking--;
+		if (s->is_server)
+			clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_HANDSHAKES,
+					  CLV_ACCOUNTS_NO_WORKER);
 	} else {
-		c->connected--;
 		slots_give(&c->workers[s->ref.worker].conn_slots, s->ref.slot);
 	}
-	if (s->is_counted)
-		clv_sources_remove(&c->sources, s->source);
+	if (s->is_charged)
+		clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_CONNS,
+				  s->state == SESSION_HANDSHAKE ? CLV_ACCOUNTS_NO_WORKER
+								: s->ref.worker);
 	s->state = SESSION_ENDED;
 	s->app_ops->ended(s->app, s, why);
+	clv_accounts_close(&c->accounts, s->account);
 	if (s->conn) {
 		clv_timers_set(&c->timers, &s->conn->timer, CLV_TIMER_NEVER);
 		clv_conn_free(s->conn);
@@ -314,6 +319,11 @@ bool clv_session_has_datagrams(const struct clv_session *s)
 const struct clv_endpoint *clv_session_peer(const struct clv_session *s)
 {
 	return &s->remote;
+}
+
+struct clv_account *clv_session_account(const struct clv_session *s)
+{
+	return session_payer(s);
 }
 
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s)

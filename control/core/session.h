@@ -22,6 +22,8 @@
 #include "datapath/quic/stream_ops.h"
 #include "datapath/tunnel/messages.h"
 
+struct clv_account;
+struct clv_accounts;
 struct clv_control;
 struct clv_session;
 struct clv_tunnel_stats;
@@ -43,6 +45,8 @@ struct clv_control_env {
 	const struct clv_host_ops *host_ops;
 	void *host;
 	struct clv_counters *counters;
+	struct clv_accounts *accounts; /* of clients' addresses */
+	uint16_t workers_len;
 	struct clv_rand *rand;
 	const struct clv_steering *steering;
 	const uint64_t *now_ns; /* the time of the current step */
@@ -55,6 +59,11 @@ struct clv_session_app_ops {
 	uint64_t internal_code; /* established failed */
 	/* App that accepts sessions: control is about to be open.  An error fails that.  May be NULL. */
 	int (*opened)(void *app, const struct clv_control_env *env);
+	/*
+	 * App that accepts sessions: control closes, and all sessions have ended; what opened lent is
+	 * still there.  May be NULL.
+	 */
+	void (*closed)(void *app);
 	/* App that accepts sessions: whether an address may start a handshake.  May be NULL. */
 	bool (*admits)(void *app, const uint8_t addr[16]);
 	/* The worker has the connection: streams can be opened.  An error closes the session. */
@@ -102,6 +111,8 @@ void *clv_session_user(const struct clv_session *s);
 bool clv_session_has_datagrams(const struct clv_session *s);
 /* The peer's address; valid until the session ends. */
 const struct clv_endpoint *clv_session_peer(const struct clv_session *s);
+/* Who is charged for what a client has; valid until the session ends.  NULL: nobody. */
+struct clv_account *clv_session_account(const struct clv_session *s);
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
 
 /* Who is charged for bytes that wait in control on its behalf; lends until it ends. */

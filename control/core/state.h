@@ -21,8 +21,8 @@
 #ifndef CLV_CORE_STATE_H
 #define CLV_CORE_STATE_H
 
+#include "control/admission/accounts.h"
 #include "control/admission/admit.h"
-#include "control/admission/sources.h"
 #include "control/admission/tokens.h"
 #include "control/core/control.h"
 #include "control/core/session.h"
@@ -65,8 +65,10 @@ struct clv_session {
 	bool closing;
 	uint8_t profile; /* enum clv_profile */
 	bool has_datagrams;
-	bool is_counted;       /* in sources */
-	uint8_t source[16];    /* remote address of the handshake */
+	/* A server's: of the address that the client connected from, which stays charged if it moves. */
+	struct clv_account *account;
+	bool is_proven;	       /* the account is charged; else what it holds is nobody's */
+	bool is_charged;       /* for a connection */
 	struct clv_conn *conn; /* while state is HANDSHAKE */
 	struct clv_ref ref;    /* once LIVE */
 	struct clv_endpoint local, remote;
@@ -90,11 +92,18 @@ struct clv_session {
 	void *user; /* the app's */
 };
 
+/* Who is charged for what a session holds; NULL: nobody. */
+static inline struct clv_account *session_payer(const struct clv_session *s)
+{
+	return s->is_proven ? s->account : NULL;
+}
+
 /* Control's half of a tunnel. */
 struct clv_tunnel_entry {
 	struct clv_session *session; /* NULL: closed, but the worker has not confirmed it */
 	const struct clv_session_tunnel_ops *ops;
 	void *user;
+	struct clv_account *account; /* that is charged for it; NULL: nobody's */
 	uint32_t generation;
 	bool used;
 	struct clv_steered target; /* what the kernel's tables hold of it */
@@ -130,7 +139,7 @@ struct clv_control {
 	struct clv_guard guard;
 	struct clv_heap heap;	  /* of handshaking connections */
 	struct clv_budget budget; /* of bytes that wait in control */
-	struct clv_sources sources;
+	struct clv_accounts accounts;
 	struct clv_tokens known;   /* client: address validation tokens from relays */
 	struct clv_table cids;	   /* our connection IDs -> session pointer */
 	struct clv_table tokens;   /* peers' stateless reset tokens -> session pointer */
@@ -138,8 +147,6 @@ struct clv_control {
 	struct clv_timers timers;  /* of handshaking connections */
 	struct clv_session *sessions;
 	uint32_t handshaking;
-	uint32_t connected; /* live sessions */
-	uint32_t tunnels_used;
 	struct worker_side *workers;
 	struct clv_steering steering;
 	uint16_t next_worker; /* round robin, for flows whose queue is unknown */
@@ -210,6 +217,13 @@ void session_free(struct clv_session *s);
 
 /* ---- handover.c ---- */
 
+/* The counter of a new connection that is refused because of verdict. */
+static inline enum clv_counter handover_refusal(enum clv_accounts_verdict verdict)
+{
+	return verdict == CLV_ACCOUNTS_SOURCE ? CLV_COUNT_DROP_SOURCE_FULL
+					      : CLV_COUNT_DROP_CONNS_FULL;
+}
+
 /*
  * Give the conn to a worker and replay what it has reported.
  * Returns 0, or CLV_EFULL: a limit was reached, and its counter counted.
@@ -224,6 +238,9 @@ struct handshake_params {
 	uint32_t socket;
 	struct clv_tls_context *tls;
 	enum clv_profile profile;
+	/* Server: takes on success, with a connection and a half-open one that are charged. */
+	struct clv_account *account;
+	bool is_proven;		 /* they are charged to the account, else to nobody */
 	const char *server_name; /* client */
 	uint64_t keepalive_ns;
 	bool no_datagrams;

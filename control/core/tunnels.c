@@ -32,18 +32,28 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 	}
 }
 
-/* Take a slot for a tunnel of a session.  Returns 0 and fills *ref, or CLV_EFULL. */
-static int take_slot(struct clv_control *c, uint16_t worker, struct clv_ref *ref)
+/* Charge a tunnel to a session and take a slot.  Returns 0 and fills *ref, or CLV_EFULL. */
+static int take_slot(struct clv_session *s, struct clv_ref *ref)
 {
-	int err = CLV_EFULL;
+	struct clv_control *c = s->control;
+	uint16_t worker = s->ref.worker;
 
-	if (c->tunnels_used < c->p.limits.tunnels_total)
-		err = slots_take(&c->workers[worker].tunnel_slots, ref);
-	if (err)
-		return err;
+	if (clv_accounts_take(&c->accounts, session_payer(s), CLV_RESOURCE_TUNNELS, worker))
+		return CLV_EFULL;
+	if (slots_take(&c->workers[worker].tunnel_slots, ref)) {
+		clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_TUNNELS, worker);
+		return CLV_EFULL;
+	}
 	ref->worker = worker;
-	c->tunnels_used++;
 	return 0;
+}
+
+/* The worker has removed a tunnel, or never had it: it is charged to nobody any more. */
+static void discharge(struct clv_control *c, struct clv_tunnel_entry *e, uint16_t worker)
+{
+	clv_accounts_give(&c->accounts, e->account, CLV_RESOURCE_TUNNELS, worker);
+	e->account = NULL;
+	e->used = false;
 }
 
 int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunnel *t,
@@ -61,7 +71,7 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 
 	if (s->state != SESSION_LIVE || s->closing)
 		return CLV_ECLOSED;
-	err = take_slot(c, s->ref.worker, &cmd.ref);
+	err = take_slot(s, &cmd.ref);
 	if (err)
 		return err;
 	e = &c->workers[cmd.ref.worker].tunnels[cmd.ref.slot];
@@ -69,6 +79,7 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.session = s,
 		.ops = t->ops,
 		.user = t->user,
+		.account = session_payer(s),
 		.generation = cmd.ref.generation,
 		.used = true,
 		.spec = t->spec,
@@ -113,8 +124,7 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 	s = e->session;
 	clv_steering_retire_tunnel(&c->steering, &e->target);
 	give_egress(c, e);
-	e->used = false;
-	c->tunnels_used--;
+	discharge(c, e, evt->ref.worker);
 	slots_give(&c->workers[evt->ref.worker].tunnel_slots, evt->ref.slot);
 	if (s) {
 		s->tunnels--;
@@ -281,6 +291,7 @@ void tunnels_close(struct clv_control *c)
 				continue;
 			clv_steering_retire_tunnel(&c->steering, &e->target);
 			give_egress(c, e);
+			discharge(c, e, w);
 		}
 	}
 }

@@ -145,6 +145,11 @@ static const struct clv_config_option options[] = {
 	  .help = "From one source: an IPv4 address, which may be a carrier's NAT, or an IPv6 /64." },
 	{ "limits", "conns-per-net", RANGE(1, 1 << 24, "connections", "16384"),
 	  MEMBER(limits.conns_per_net), .help = "From one IPv4 /24 or IPv6 /48." },
+	{ "limits", "source-shares", RANGE(1, 1024, "", "8"), MEMBER(limits.shares),
+	  .help = "Into how many shares each ceiling of connections, half-open ones, tunnels, bound tunnels,\n"
+		  "remotes and names is divided.  While more than two shares are free, everybody may take\n"
+		  "what there is; the last two are for sources that hold less than one, the last for those\n"
+		  "whose IPv4 /24 or IPv6 /48 does, too.  1: whoever comes first is served." },
 	{ "limits", "handshakes", RANGE(1, 1 << 20, "connections", "1024"),
 	  MEMBER(limits.handshakes_max), .help = "Half-open connections at a time." },
 	{ "limits", "retry-above", RANGE(0, 1 << 20, "connections", "128"),

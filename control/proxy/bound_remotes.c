@@ -71,26 +71,33 @@ static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remot
 
 /* ---- the list of remotes ---- */
 
+static void discharge(struct clv_bound_tunnel *b)
+{
+	clv_accounts_give(clv_bound_config(b)->accounts, clv_requests_payer(b->rq->rs),
+			  CLV_RESOURCE_REMOTES, b->rq->ref.worker);
+}
+
 static struct clv_remote_entry *add_remote(struct clv_bound_tunnel *b, const struct clv_remote *r,
 					   struct clv_bound_tunnel *peer_tunnel)
 {
-	uint32_t *of_worker = &b->all->remotes[b->rq->ref.worker];
 	struct clv_requests *rs = b->rq->rs;
 	struct clv_remote_entry *e;
 
-	if (*of_worker >= b->all->settings->remotes_max)
-		return NULL;
 	if (rs->remotes >= b->all->settings->remotes_per_conn) {
 		clv_requests_count(rs, CLV_COUNT_REFUSED_REMOTES_CONN);
 		return NULL;
 	}
-	e = clv_remote_list_add(&b->remotes, r);
-	if (!e)
+	if (clv_accounts_take(clv_bound_config(b)->accounts, clv_requests_payer(rs),
+			      CLV_RESOURCE_REMOTES, b->rq->ref.worker))
 		return NULL;
+	e = clv_remote_list_add(&b->remotes, r);
+	if (!e) {
+		discharge(b);
+		return NULL;
+	}
 	e->peer_tunnel = peer_tunnel;
 	if (peer_tunnel)
 		peer_tunnel->hairpins_in++;
-	(*of_worker)++;
 	rs->remotes++;
 	return e;
 }
@@ -99,7 +106,7 @@ static void drop_remote(struct clv_bound_tunnel *b, struct clv_remote_entry *e)
 {
 	if (e->peer_tunnel)
 		e->peer_tunnel->hairpins_in--;
-	b->all->remotes[b->rq->ref.worker]--;
+	discharge(b);
 	b->rq->rs->remotes--;
 	clv_remote_list_remove(&b->remotes, e);
 }

@@ -87,6 +87,10 @@ static const struct clv_contexts_ops contexts_ops = {
 
 static void free_tunnel(struct clv_bound_tunnel *b)
 {
+	struct clv_requests *rs = b->rq->rs;
+
+	clv_accounts_give(rs->params.config->accounts, clv_requests_payer(rs),
+			  CLV_RESOURCE_BOUND_TUNNELS, CLV_ACCOUNTS_NO_WORKER);
 	clv_contexts_free(b->contexts);
 	clv_remote_list_fini(&b->remotes);
 	free(b);
@@ -115,15 +119,19 @@ int clv_bound_request_new(struct clv_request *rq, const struct clv_endpoint *tar
 			  const struct clv_route *route)
 {
 	const struct clv_requests_config *config = rq->rs->params.config;
-	const struct clv_bound_settings *s = config->bound;
+	struct clv_account *payer = clv_requests_payer(rq->rs);
 	struct clv_bound_tunnel *b;
 	int err;
 
-	if (clv_bound_tunnels_count(config->bound_tunnels) >= s->tunnels_max)
+	if (clv_accounts_take(config->accounts, payer, CLV_RESOURCE_BOUND_TUNNELS,
+			      CLV_ACCOUNTS_NO_WORKER))
 		return CLV_EFULL;
 	b = calloc(1, sizeof(*b));
-	if (!b)
+	if (!b) {
+		clv_accounts_give(config->accounts, payer, CLV_RESOURCE_BOUND_TUNNELS,
+				  CLV_ACCOUNTS_NO_WORKER);
 		return -ENOMEM;
+	}
 	b->rq = rq;
 	b->all = config->bound_tunnels;
 	err = make_contexts(b, target);

@@ -84,12 +84,11 @@ static void free_request(struct clv_request *rq)
 void clv_connect_udp_end(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
-	const struct clv_requests_config *config = rs->params.config;
 
 	if (rq->state == CLV_REQUEST_CHECKING)
 		clv_gate_check_cancel(rq->check);
 	if (rq->state == CLV_REQUEST_RESOLVING)
-		config->host_ops->resolve_cancel(config->host, rq->resolve_token);
+		clv_names_leave(rq->lookup);
 	clv_bound_request_end(rq); /* before the tunnel that the kernel's tables name */
 	if (rq->state == CLV_REQUEST_OPEN)
 		rs->params.ops->tunnel_close(rs->params.session, rq, &rq->ref);
@@ -410,9 +409,9 @@ static void on_resolved(void *user, const struct clv_resolved *result)
 
 static void resolve_target(struct clv_request *rq)
 {
-	const struct clv_requests_config *config = rq->rs->params.config;
-	int err = config->host_ops->resolve(config->host, rq->target.host, on_resolved, rq,
-					    &rq->resolve_token);
+	struct clv_requests *rs = rq->rs;
+	int err = clv_names_resolve(rs->params.config->names, clv_requests_payer(rs),
+				    rq->target.host, on_resolved, rq, &rq->lookup);
 
 	switch (err) {
 	case 0:
@@ -422,7 +421,7 @@ static void resolve_target(struct clv_request *rq)
 		refuse_name(rq, err, "NXDOMAIN", "not a public name");
 		break;
 	case CLV_EFULL:
-		clv_requests_count(rq->rs, CLV_COUNT_REFUSED_NAMES);
+		clv_requests_count(rs, CLV_COUNT_REFUSED_NAMES);
 		/* fall through */
 	default:
 		refuse_error(rq, err, "too many names being resolved", NULL);

@@ -5,6 +5,7 @@
 #include "control/http/h3.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/gate.h"
+#include "control/proxy/names.h"
 #include "control/proxy/reach.h"
 #include "control/proxy/request.h"
 #include "datapath/base/err.h"
@@ -95,8 +96,16 @@ static const struct clv_endpoint *peer(void *session)
 	return clv_session_peer(ps->session);
 }
 
+static struct clv_account *account(void *session)
+{
+	const struct proxy_session *ps = session;
+
+	return clv_session_account(ps->session);
+}
+
 static const struct clv_request_ops request_ops = {
 	.peer = peer,
+	.account = account,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
@@ -104,12 +113,24 @@ static const struct clv_request_ops request_ops = {
 
 /* ---- sessions ---- */
 
+static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env *env)
+{
+	struct clv_accounts *a = env->accounts;
+
+	clv_accounts_set_max(a, CLV_RESOURCE_BOUND_TUNNELS, p->p.bind.tunnels_max);
+	clv_accounts_set_worker_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max,
+				    env->workers_len);
+	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, p->p.limits.names_pending);
+}
+
 static int opened(void *app, const struct clv_control_env *env)
 {
 	struct clv_proxy *p = app;
 	const struct clv_proxy_limits *l = &p->p.limits;
 	const uint64_t seed[2] = { clv_rand_u64(env->rand), clv_rand_u64(env->rand) };
+	int err;
 
+	set_ceilings(p, env);
 	p->control = env->control;
 	p->rand = env->rand;
 	p->config = (struct clv_requests_config){
@@ -121,6 +142,7 @@ static int opened(void *app, const struct clv_control_env *env)
 		.counters = env->counters,
 		.tunnels_per_conn = l->tunnels_per_conn,
 		.request_rate = clv_rate_of(l->requests_per_sec, l->requests_burst),
+		.accounts = env->accounts,
 		.capsule_backlog = l->capsule_backlog,
 		.bound = &p->p.bind,
 		.now_ns = env->now_ns,
@@ -133,12 +155,23 @@ static int opened(void *app, const struct clv_control_env *env)
 			.counters = env->counters,
 			.now_ns = env->now_ns,
 		};
-		int err = clv_gate_new(&gate, &p->config.gate);
 
+		err = clv_gate_new(&gate, &p->config.gate);
 		if (err)
 			return err;
 	}
+	err = clv_names_new(env->host_ops, env->host, env->accounts, &p->config.names);
+	if (err)
+		return err;
 	return clv_bound_tunnels_new(&p->p.bind, seed, &p->config.bound_tunnels);
+}
+
+static void closed(void *app)
+{
+	struct clv_proxy *p = app;
+
+	clv_names_free(p->config.names);
+	p->config.names = NULL;
 }
 
 static bool admits(void *app, const uint8_t addr[16])
@@ -249,6 +282,7 @@ const struct clv_session_app_ops clv_proxy_app_ops = {
 	.overload_code = CLV_H3_EXCESSIVE_LOAD,
 	.internal_code = CLV_H3_INTERNAL_ERROR,
 	.opened = opened,
+	.closed = closed,
 	.admits = admits,
 	.established = established,
 	.stream = stream,

@@ -24,7 +24,9 @@
 #include "datapath/base/counters.h"
 #include "datapath/tunnel/messages.h"
 
+struct clv_accounts;
 struct clv_gate;
+struct clv_names;
 struct clv_requests; /* the requests of one connection */
 struct clv_request;  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
 
@@ -33,8 +35,10 @@ struct clv_requests_config {
 	const struct clv_host_ops *host_ops;
 	void *host;
 	const struct clv_policy *policy;
-	struct clv_gate *gate;	/* NULL: every client may use the relay */
-	const char *proxy_name; /* names us in Proxy-Status */
+	struct clv_gate *gate; /* NULL: every client may use the relay */
+	struct clv_names *names;
+	struct clv_accounts *accounts; /* of clients' addresses; NULL: without limits */
+	const char *proxy_name;	       /* names us in Proxy-Status */
 	const struct clv_steering *steering;
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
@@ -49,6 +53,8 @@ struct clv_requests_config {
 struct clv_request_ops {
 	/* The client's address, for the gate. */
 	const struct clv_endpoint *(*peer)(void *session);
+	/* Who is charged for what the client has; NULL: nobody.  Lends until the session ends. */
+	struct clv_account *(*account)(void *session);
 	/*
 	 * Make a tunnel.  tunnel: borrows; its ops, user and spec.idle_ns are the session's to
 	 * set.  On success the session takes its egress, or the bound tunnel's ports, and gives

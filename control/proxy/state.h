@@ -9,6 +9,7 @@
  *   bound_remotes.c  the remotes of a bound tunnel
  *   bound_tunnels.c  all bound tunnels, found by their ports
  *   gate.c           credentials of clients
+ *   names.c          look-ups of names, charged to clients
  *   reach.c          policy and routes
  *   respond.c        final responses
  *   early.c          capsules that arrive before a tunnel is open
@@ -19,11 +20,13 @@
 #ifndef CLV_PROXY_STATE_H
 #define CLV_PROXY_STATE_H
 
+#include "control/admission/accounts.h"
 #include "control/masque/capsule.h"
 #include "control/masque/contexts.h"
 #include "control/masque/template.h"
 #include "control/proxy/early.h"
 #include "control/proxy/gate.h"
+#include "control/proxy/names.h"
 #include "control/proxy/remote_list.h"
 #include "control/proxy/request.h"
 
@@ -46,7 +49,7 @@ struct clv_request {
 	struct clv_gate_check *check;	/* CHECKING */
 	uint32_t ports;			/* that the client is charged for */
 	struct clv_gate_grant *grant;	/* what it rests on; NULL: nothing */
-	uint64_t resolve_token;		/* RESOLVING */
+	struct clv_lookup *lookup;	/* RESOLVING */
 	struct clv_ref ref;		/* OPEN */
 	bool wants_bound;		/* asked for a bound tunnel, and we offer them */
 	struct clv_bound_tunnel *bound; /* NULL: not a bound tunnel */
@@ -85,12 +88,17 @@ struct clv_bound_tunnels {
 	struct clv_table by_port; /* endpoint, local or advertised -> struct clv_bound_tunnel */
 	struct clv_bound_tunnel *first;
 	uint32_t count;
-	uint32_t remotes[CLV_WORKERS_MAX]; /* of all of them, by worker */
 };
 
 static inline void clv_requests_count(struct clv_requests *rs, enum clv_counter which)
 {
 	clv_count(rs->params.config->counters, which);
+}
+
+/* Who is charged for what the client of these requests has; NULL: nobody. */
+static inline struct clv_account *clv_requests_payer(const struct clv_requests *rs)
+{
+	return rs->params.ops->account(rs->params.session);
 }
 
 static inline const struct clv_requests_config *clv_bound_config(const struct clv_bound_tunnel *b)

@@ -391,6 +391,19 @@ bool raw_connect(struct raw *r)
 	return r->handshake_done;
 }
 
+void raw_half_open(struct raw *r, uint64_t duration_ns)
+{
+	uint64_t until = r->w->wire.now_ns + duration_ns;
+
+	start_handshake(r);
+	while (r->w->wire.now_ns < until) {
+		step_handshake(r);
+		world_turn(r->w, CLV_MSEC);
+	}
+	clv_conn_free(r->conn);
+	r->conn = NULL;
+}
+
 void raw_close(struct raw *r)
 {
 	struct wire_end **at = &r->w->wire.ends;

@@ -86,6 +86,8 @@ size_t raw_memory(void);
 void raw_open(struct raw *r, struct world *w, unsigned number);
 /* Complete the handshake and wait until the relay's worker has the connection. */
 bool raw_connect(struct raw *r);
+/* Begin a handshake, run for a time, and say no more. */
+void raw_half_open(struct raw *r, uint64_t duration_ns);
 /* Forget the connection without closing it. */
 void raw_close(struct raw *r);
 /* Run the world; acknowledges the relay's packets unless never_acks. */

@@ -157,6 +157,7 @@ static struct clv_proxy_limits proxy_limits_of(const struct world_params *p)
 	FALLBACK(tunnels_per_conn, limits_of(p).tunnels_per_conn);
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
+	FALLBACK(names_pending, 64);
 	return l;
 }
 

@@ -83,7 +83,8 @@ def test_a_thousand_bound_tunnels_each_get_their_own_calls(lab, start_relay, dat
 
 
 def test_bound_tunnels_beyond_the_ceiling_are_refused(lab, start_relay, datapath):
-    relay = start_relay(config=CONFIG % {"datapath": datapath} + "bind { tunnels = 10 }\n")
+    relay = start_relay(config=CONFIG % {"datapath": datapath}
+                        + "bind { tunnels = 10 }\nlimits { source-shares = 1 }\n")
     crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 15)
     assert (crowd.first["opened"], crowd.first["refused"]) == (10, 5)
     crowd.end()

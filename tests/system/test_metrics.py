@@ -12,7 +12,7 @@ DATAPATHS = ("xdp", "sock")
 COUNT = 300
 # Names of labels.  The number of their values does not grow with clients, targets or tunnels.
 LABELS = {"thread", "reason", "verdict", "interface", "listener", "queue", "mode", "version", "aead",
-          "datapath"}
+          "datapath", "resource", "because"}
 
 GET = """
 import sys, urllib.error, urllib.request

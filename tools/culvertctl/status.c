@@ -32,6 +32,21 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 	}
 }
 
+static void show_ceilings(FILE *out, const json_t *ceilings)
+{
+	static const struct table_column columns[] = {
+		{ "resource", "ceiling" },
+		{ "used", "used" },
+		{ "max", "of" },
+		{ "refused_ceiling", "refused: full" },
+		{ "refused_share", "refused: share" },
+		{ NULL, NULL },
+	};
+
+	fprintf(out, "\n");
+	table_show(out, ceilings, columns);
+}
+
 static void show(FILE *out, const json_t *answer)
 {
 	const json_t *privileges = json_object_get(answer, "privileges");
@@ -60,6 +75,7 @@ static void show(FILE *out, const json_t *answer)
 	fprintf(out, "\n");
 	table_show(out, json_object_get(answer, "listeners"), listener_columns);
 	show_interfaces(out, json_object_get(answer, "interfaces"));
+	show_ceilings(out, json_object_get(answer, "ceilings"));
 	fprintf(out, "\ncounters that are not zero\n");
 	table_show_counters(out, json_object_get(answer, "counters"));
 	if (json_is_object(json_object_get(answer, "xdp")))

@@ -246,8 +246,40 @@ static const struct clv_endpoint *peer(void *session)
 	return &r->peer;
 }
 
+static struct clv_account *account(void *session)
+{
+	struct fake_relay *r = session;
+
+	return r->account;
+}
+
+static void open_accounts(struct fake_relay *r)
+{
+	static const uint8_t client[16] = { 0x20, 0x01, 0x0d, 0xb8 };
+
+	assert_int_equal(clv_accounts_init(&r->accounts, 0, (const uint64_t[2]){ 3, 4 }), 0);
+	clv_accounts_set_max(&r->accounts, CLV_RESOURCE_BOUND_TUNNELS, r->settings.tunnels_max);
+	clv_accounts_set_worker_max(&r->accounts, CLV_RESOURCE_REMOTES, r->settings.remotes_max, 1);
+	clv_accounts_set_max(&r->accounts, CLV_RESOURCE_NAMES, 8);
+	r->account = clv_accounts_open(&r->accounts, client);
+	assert_non_null(r->account);
+	assert_int_equal(clv_names_new(&host_ops, r, &r->accounts, &r->names), 0);
+}
+
+/* Nothing is charged any more. */
+static void close_accounts(struct fake_relay *r)
+{
+	clv_names_free(r->names);
+	for (int i = 0; i < CLV_RESOURCE_MAX; i++)
+		assert_int_equal(r->accounts.ceilings[i].used, 0);
+	clv_accounts_close(&r->accounts, r->account);
+	assert_int_equal(r->accounts.by_prefix.count, 0);
+	clv_accounts_fini(&r->accounts);
+}
+
 static const struct clv_request_ops session_ops = {
 	.peer = peer,
+	.account = account,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
@@ -289,6 +321,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 	assert_int_equal(
 		clv_bound_tunnels_new(&r->settings, (const uint64_t[2]){ 1, 2 }, &r->bound_tunnels),
 		0);
+	open_accounts(r);
 	r->steering = (struct clv_steering){ &host_ops, r, send_command, r };
 	r->config = (struct clv_requests_config){
 		.host_ops = &host_ops,
@@ -301,6 +334,8 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		.capsule_backlog = 4096,
 		.bound = &r->settings,
 		.bound_tunnels = r->bound_tunnels,
+		.accounts = &r->accounts,
+		.names = r->names,
 		.now_ns = &r->now_ns,
 	};
 	params.http = pipe_make(pipe, PIPE_SERVER, quic_datagrams, FAKE_STREAMS, &r->rand);
@@ -314,6 +349,7 @@ void fake_relay_fini(struct fake_relay *r)
 	assert_int_equal(r->budget.used, 0);
 	assert_int_equal(r->opened, r->closed);
 	assert_int_equal(r->egress_held, 0);
+	close_accounts(r);
 	assert_string_equal(r->resolving, "");
 	assert_int_equal(clv_bound_tunnels_count(r->bound_tunnels), 0);
 	clv_bound_tunnels_free(r->bound_tunnels);

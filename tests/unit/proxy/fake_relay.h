@@ -7,7 +7,9 @@
 #ifndef CLV_TEST_PROXY_FAKE_RELAY_H
 #define CLV_TEST_PROXY_FAKE_RELAY_H
 
+#include "control/admission/accounts.h"
 #include "control/proxy/connect_udp.h"
+#include "control/proxy/names.h"
 #include "tests/unit/http/h3_pipe.h"
 
 enum {
@@ -32,6 +34,9 @@ struct fake_relay {
 	struct clv_requests_config config;
 	struct clv_bound_settings settings;
 	struct clv_bound_tunnels *bound_tunnels;
+	struct clv_accounts accounts;
+	struct clv_account *account; /* of the client */
+	struct clv_names *names;
 	uint64_t now_ns;
 	struct clv_requests *requests;
 

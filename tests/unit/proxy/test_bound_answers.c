@@ -171,7 +171,7 @@ static void test_ceiling_of_tunnels(void **state)
 	struct fixture *f = bound_setup();
 
 	(void)state;
-	f->relay.settings.tunnels_max = 1;
+	clv_accounts_set_max(&f->relay.accounts, CLV_RESOURCE_BOUND_TUNNELS, 1);
 	bound_ask(f, ANY);
 	assert_int_equal(f->answer.status, 200);
 	bound_ask(f, ANY);

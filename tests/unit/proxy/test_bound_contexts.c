@@ -167,7 +167,7 @@ static void test_ceiling_of_remotes(void **state)
 	struct fixture *f = bound_setup_uncompressed();
 
 	(void)state;
-	f->relay.settings.remotes_max = 1;
+	clv_accounts_set_max(&f->relay.accounts, CLV_RESOURCE_REMOTES, 1);
 	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
 	EXPECT(f, "", "+remote=" G4 " ");
 	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);

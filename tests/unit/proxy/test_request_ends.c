@@ -74,16 +74,43 @@ static void test_a_request_may_end_while_its_name_is_resolved(void **state)
 	request_ask(f, UDP "t.example/53/");
 	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
 	pipe_run(&f->pipe);
-	assert_int_equal(f->relay.cancelled, 1);
 	assert_true(f->answer.closed);
+	fake_relay_resolved(&f->relay, 0, "8.8.8.8"); /* nobody waits for it */
 
 	request_ask(f, UDP "t.example/53/");
 	request_body(f, NULL, 0, true);
-	assert_int_equal(f->relay.cancelled, 2);
 	assert_int_equal(f->answer.reset_code, CLV_H3_REQUEST_CANCELLED);
+	fake_relay_resolved(&f->relay, CLV_ENAMETIME, "");
+	assert_int_equal(f->relay.opened, 0);
 
 	request_ask(f, UDP "t.example/53/");
 	assert_int_equal(clv_requests_tunnels(f->relay.requests), 1);
+	request_teardown(f);
+}
+
+/* A client that asks for names whose servers are silent, and cancels, pays for them all the same. */
+static void test_a_look_up_is_charged_until_it_is_over(void **state)
+{
+	struct fixture *f = request_setup();
+	const struct clv_ceiling *names = &f->relay.accounts.ceilings[CLV_RESOURCE_NAMES];
+
+	(void)state;
+	clv_accounts_set_max(&f->relay.accounts, CLV_RESOURCE_NAMES, 1);
+	request_ask(f, UDP "silent.example/53/");
+	assert_int_equal(names->used, 1);
+	clv_http_abort(f->stream, CLV_H3_REQUEST_CANCELLED);
+	pipe_run(&f->pipe);
+	assert_int_equal(clv_requests_tunnels(f->relay.requests), 0);
+	assert_int_equal(names->used, 1);
+	request_ask(f, UDP "t.example/53/");
+	assert_int_equal(f->answer.status, 503);
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_NAMES), 1);
+	fake_relay_resolved(&f->relay, CLV_ENAMETIME, "");
+	assert_int_equal(names->used, 0);
+	request_ask(f, UDP "t.example/53/");
+	fake_relay_resolved(&f->relay, 0, "8.8.8.8");
+	pipe_run(&f->pipe);
+	assert_int_equal(f->answer.status, 200);
 	request_teardown(f);
 }
 
@@ -137,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_malformed_capsules_reset_the_stream_only),
 		cmocka_unit_test(test_the_tunnel_ends_with_the_request),
 		cmocka_unit_test(test_a_request_may_end_while_its_name_is_resolved),
+		cmocka_unit_test(test_a_look_up_is_charged_until_it_is_over),
 		cmocka_unit_test(test_the_request_ends_with_its_tunnel),
 		cmocka_unit_test(test_a_lost_connection_frees_what_waits),
 	};
