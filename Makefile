@@ -514,6 +514,7 @@ install: all man ## install under DESTDIR and PREFIX
 	$(foreach u,$(wildcard deploy/sysusers.d/*.conf), \
 		install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d && \
 		install -m 644 $(u) $(DESTDIR)$(PREFIX)/lib/sysusers.d &&) :
+	$(if $(DESTDIR),,deploy/make-user $(PREFIX)/lib/sysusers.d/culvert.conf)
 	$(foreach c,$(wildcard deploy/culvert.conf), \
 		install -d $(DESTDIR)$(SYSCONFDIR)/culvert && \
 		install -m 644 $(c) $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.conf$(if \

@@ -225,7 +225,8 @@ static int start(struct clv_daemon *daemon)
 {
 	int err;
 
-	err = open_directories(daemon);
+	err = clv_process_find_user(daemon);
+	err = err ? err : open_directories(daemon);
 	err = err ? err : clv_loop_open(daemon);
 	err = err ? err : plan(daemon);
 	if (!err)
@@ -308,6 +309,8 @@ static int with_config(struct clv_daemon *daemon)
 	int err, status;
 
 	err = read_config(daemon);
+	if (!err && daemon->options.mode == CLV_MODE_CHECK)
+		err = clv_process_find_user(daemon);
 	if (!err && daemon->options.mode == CLV_MODE_CHECK)
 		err = clv_certificates_check(daemon);
 	if (!err && daemon->options.mode == CLV_MODE_CHECK)

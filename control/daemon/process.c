@@ -58,12 +58,17 @@ static int change_owner(struct clv_daemon *daemon)
 	return clv_daemon_fail(daemon, err, "run directory");
 }
 
+int clv_process_find_user(struct clv_daemon *daemon)
+{
+	return clv_privs_find(daemon->config.user, &daemon->privs, daemon->error,
+			      sizeof(daemon->error));
+}
+
 int clv_process_drop_privileges(struct clv_daemon *daemon)
 {
 	bool low_ports = daemon->config.egress_port_min < LOW_PORTS_END;
 	int err;
 
-	clv_privs_find(daemon->config.user, &daemon->privs);
 	err = change_owner(daemon);
 	err = err ? err
 		  : clv_privs_drop(&daemon->privs, low_ports, daemon->error, sizeof(daemon->error));

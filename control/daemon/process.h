@@ -19,7 +19,13 @@ void clv_process_open_standard_files(void);
 void clv_process_raise_limits(const struct clv_daemon *daemon);
 
 /*
- * Become the configured user, keep only the capabilities that serving needs, and close the sandbox.
+ * Find the user to become later: a start with a user that does not exist has to fail early.
+ * Returns 0, or an error number with one line in daemon->error.
+ */
+int clv_process_find_user(struct clv_daemon *daemon);
+
+/*
+ * Become that user, keep only the capabilities that serving needs, and close the sandbox.
  * Returns 0, or an error number with one line in daemon->error.
  */
 int clv_process_drop_privileges(struct clv_daemon *daemon);

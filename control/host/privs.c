@@ -25,29 +25,40 @@ static const unsigned kept[] = {
 	CAP_BPF,       /* older kernels require it for every map update */
 };
 
-void clv_privs_find(const char *user, struct clv_privs *out)
+static bool may_change_user(void)
+{
+	capng_get_caps_process();
+	return capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID);
+}
+
+int clv_privs_find(const char *user, struct clv_privs *out, char *error, size_t error_len)
 {
 	const struct passwd *pw;
+	int err;
 
 	*out = (struct clv_privs){ .uid = geteuid(), .gid = getegid() };
 	if (!*user)
-		return;
+		return 0;
 	errno = 0;
 	pw = getpwnam(user);
-	if (!pw) {
-		clv_log(CLV_LOG_WARN, "no_user", "user=%s err=\"%s\" hint=\"useradd --system %s\"",
-			user, errno ? clv_strerror(-errno) : "does not exist", user);
-		return;
-	}
-	if (pw->pw_uid == out->uid)
-		return;
-	capng_get_caps_process();
-	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) ||
-	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID)) {
+	err = pw ? 0 : errno ? -errno : -ENOENT;
+	if (pw && pw->pw_uid == out->uid)
+		return 0;
+	if (!may_change_user()) {
 		clv_log(CLV_LOG_INFO, "user_kept", "user=%s because=\"not started as root\"", user);
-		return;
+		return 0;
+	}
+	if (err) {
+		snprintf(
+			error, error_len,
+			"user = %s: %s: make it (useradd --system %s), or set user = \"\" to run as "
+			"the user that starts the relay",
+			user, err == -ENOENT ? "there is no such user" : clv_strerror(err), user);
+		return err;
 	}
 	*out = (struct clv_privs){ .uid = pw->pw_uid, .gid = pw->pw_gid, .is_change = true };
+	return 0;
 }
 
 int clv_privs_own(const struct clv_privs *privs, const char *directory)

@@ -30,10 +30,11 @@ struct clv_privs {
 };
 
 /*
- * Find the user to run as.  user: "" for the current one.  If the user does not exist, or this
- * process may not change to it, that is logged and the current user stays.
+ * Find the user to run as.  user: "" for the current one.  If this process may not change to the
+ * user, that is logged and the current user stays.
+ * Returns 0, or -ENOENT or another -errno (there is no such user) with one line in error.
  */
-void clv_privs_find(const char *user, struct clv_privs *out);
+int clv_privs_find(const char *user, struct clv_privs *out, char *error, size_t error_len);
 
 /*
  * Give a directory and its entries (not deeper) to that user, so that they can be removed after the

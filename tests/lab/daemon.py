@@ -75,8 +75,10 @@ class Relay:
         self.proc = self.fingerprint = None
 
     def configure(self, text):
-        """Write its configuration, which is that of an open relay unless the text says otherwise."""
-        self.config.write_text(text if "access {" in text else text + OPEN, encoding="ascii")
+        """Write its configuration, which is that of an open relay that stays what it was started
+        as unless the text says otherwise."""
+        self.config.write_text(text + ("" if "access {" in text else OPEN)
+                               + ("" if "user = " in text else 'user = ""\n'), encoding="ascii")
 
     def user(self, *words, check=True, **options):
         """Run culvertctl user WORDS; returns its CompletedProcess."""

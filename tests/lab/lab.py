@@ -122,6 +122,13 @@ class LabHost:
         (self.folder / "etc/hosts").write_text(
             "127.0.0.1 localhost\n::1 localhost\n" + "".join(lines), encoding="ascii")
 
+    def write_users(self):
+        """Let its programs find the user culvert, which `make install` makes, on any machine."""
+        users = Path("/etc/passwd").read_text(encoding="utf-8")
+        if "\nculvert:" not in users:
+            users += "culvert:x:64997:64997:Culvert relay:/nonexistent:/usr/sbin/nologin\n"
+        (self.folder / "etc/passwd").write_text(users, encoding="utf-8")
+
     def heard(self):
         """How many datagrams its sockets received."""
         counters = self.counters()
@@ -298,6 +305,7 @@ class Lab:
             (host.folder / "etc").mkdir(parents=True)
             (host.folder / "sys").mkdir()
             host.write_names({})
+            host.write_users()
             # No server answers there: names that are not in the file fail at once.
             (host.folder / "etc/resolv.conf").write_text(
                 "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", encoding="ascii")

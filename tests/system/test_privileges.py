@@ -61,10 +61,19 @@ def test_status_shows_the_user_the_capabilities_and_the_sandbox(relay):
     assert "net_admin" in text and "nobody" in text
 
 
-def test_an_unknown_user_is_logged_and_capabilities_are_dropped_all_the_same(
-        start_relay, forward, targets):
-    relay = start_relay("relay-v4only", config=LAB % "xdp" + 'user = "no-such-user"\n')
-    assert "no_user user=no-such-user" in relay.proc.text()
+def test_a_user_that_does_not_exist_is_an_error_at_the_start_and_at_the_check(lab, tmp_path):
+    config = tmp_path / "culvert.conf"
+    config.write_text('user = "no-such-user"\n', encoding="ascii")
+    for words in (["--check"], ["--state-dir", tmp_path / "state", "--run-dir", tmp_path / "run"]):
+        done = lab["relay-v4only"].run([lab.build / "culvertd", "--config", config, *words],
+                                       check=False)
+        assert done.returncode == 1, done.stderr
+        assert "culvertd: user = no-such-user: there is no such user: make it" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_without_a_user_capabilities_are_dropped_all_the_same(start_relay, forward, targets):
+    relay = start_relay("relay-v4only", config=LAB % "xdp" + 'user = ""\n')
     for thread in threads_of(relay):
         assert thread["Uid"].split() == ["0"] * 4
         assert int(thread["CapEff"], 16) == sum(1 << bit for bit in kept_by(relay).values())
@@ -87,6 +96,31 @@ def test_the_sandbox_can_be_disabled_and_status_shows_it(start_relay):
     found = relay.ctl("status")["privileges"]
     assert found["sandbox"] is False and found["no_sandbox_because"] == "sandbox = false"
     assert all(thread["Seccomp"] == "0" for thread in threads_of(relay))
+
+
+def test_the_default_user_is_culvert(start_relay):
+    relay = start_relay("relay-v4only", config=LAB % "sock" + "# user = default\n")
+    assert relay.ctl("status")["privileges"]["user"] == "culvert"
+
+
+def test_make_user_makes_the_user_once(tmp_path):
+    """In a copy of the machine's users; mounts of its own, or the machine would have the user."""
+    copies = [tmp_path / name for name in ("passwd", "group", "shadow", "gshadow")]
+    for copy in copies:
+        kept = [line for line in Path("/etc", copy.name).read_text(encoding="utf-8").splitlines()
+                if not line.startswith("culvert:")]
+        copy.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    etc = tmp_path / "etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    for copy in copies:
+        copy.replace(etc / copy.name)
+    script = ('mount --bind "$1" /etc && "$2" "$3" && id culvert && "$2" "$3" && '
+              'getent passwd culvert')
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", etc,
+                           SERVICE.parent / "make-user", SERVICE.parent / "sysusers.d/culvert.conf"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "/nonexistent:" in done.stdout and done.stdout.rstrip().endswith("nologin")
 
 
 class Manager:
@@ -131,7 +165,9 @@ def test_the_service_manager_is_notified_of_ready_alive_and_stopping(lab, manage
 def test_a_stuck_worker_stops_the_watchdog_notifications(lab, manager, tmp_path):
     relay = daemon.Relay(lab["relay-v4only"], tmp_path).start()
     try:
-        worker, = (t["Pid"] for t in threads_of(relay) if t["Name"] == "clv-worker-0")
+        # A thread names itself once it runs.
+        worker, = wait_until(lambda: [t["Pid"] for t in threads_of(relay)
+                                      if t["Name"] == "clv-worker-0"])
         freezer = subprocess.Popen([lab.tool("freeze"), worker], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         assert freezer.stdout.readline() == "ready\n"

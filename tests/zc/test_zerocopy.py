@@ -47,6 +47,7 @@ io { ring-packets = 1024 }
 metrics { listen = "" }
 policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
 access { mode = open }
+user = ""
 """
 
 
