@@ -641,22 +641,30 @@ free_text:
 	return err;
 }
 
-int clv_config_load(const char *file, bool must_exist, struct clv_config *out, char *error,
-		    size_t error_len)
+int clv_config_read(const char *file, bool must_exist, char **text, char *error, size_t error_len)
 {
-	char *text = NULL;
-	int err;
+	int err = read_file(file, text);
 
-	err = read_file(file, &text);
-	if (err == -ENOENT && !must_exist)
-		return clv_config_parse(file, "", out, error, error_len);
-	if (err) {
+	if (err == -ENOENT && !must_exist) {
+		*text = calloc(1, 1);
+		err = *text ? 0 : -ENOMEM;
+	}
+	if (err)
 		snprintf(error, error_len, "%s: %s", file,
 			 err == CLV_ERANGE    ? "larger than 1 MiB"
 			 : err == CLV_ESYNTAX ? "not a text file"
 					      : clv_strerror(err));
+	return err;
+}
+
+int clv_config_load(const char *file, bool must_exist, struct clv_config *out, char *error,
+		    size_t error_len)
+{
+	char *text;
+	int err = clv_config_read(file, must_exist, &text, error, error_len);
+
+	if (err)
 		return err;
-	}
 	err = clv_config_parse(file, text, out, error, error_len);
 	free(text);
 	return err;

@@ -140,6 +140,12 @@ int clv_config_parse(const char *file, const char *text, struct clv_config *out,
 		     size_t error_len);
 
 /*
+ * Read a file's text for clv_config_parse; the caller frees it.  must_exist: if false, a missing file
+ * gives an empty text.  Returns 0, or -errno or CLV_ERANGE as clv_config_load.
+ */
+int clv_config_read(const char *file, bool must_exist, char **text, char *error, size_t error_len);
+
+/*
  * Read and parse a file.  must_exist: if false, a missing file gives the defaults.
  * Returns as clv_config_parse, or -errno when it cannot be read, CLV_ERANGE when above 1 MiB.
  */

@@ -3,6 +3,7 @@
 
 #include "control/admission/bearer_key.h"
 #include "control/admission/policy.h"
+#include "control/daemon/keeper.h"
 #include "control/daemon/links.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -52,6 +53,27 @@ static int load_users(struct clv_daemon *daemon, const char *path, struct clv_us
 		return err;
 	warn_of_limits(*out);
 	return 0;
+}
+
+/* The same after the drop of privileges, when only the keeper may still read it. */
+static int reload_users(struct clv_daemon *daemon, struct clv_users **out)
+{
+	char *text;
+	int err = clv_keeper_read(daemon, CLV_KEEPER_USERS, &text);
+
+	if (err == -ENOENT) {
+		*out = NULL;
+		return 0;
+	}
+	if (err)
+		return err;
+	err = clv_users_parse(daemon->config.access_users, text, strlen(text),
+			      daemon->credentials.seed, out, daemon->error, sizeof(daemon->error));
+	explicit_bzero(text, strlen(text));
+	free(text);
+	if (!err)
+		warn_of_limits(*out);
+	return err;
 }
 
 /* The list of clients as a table; NULL when the list is empty.  Its prefixes were checked. */
@@ -164,7 +186,7 @@ int clv_credentials_reload(struct clv_daemon *daemon, const struct clv_config *c
 	int err;
 
 	/* Another file takes a restart. */
-	err = load_users(daemon, daemon->config.access_users, &users);
+	err = reload_users(daemon, &users);
 	if (err)
 		return err;
 	err = clients_of(daemon, config, &clients);

@@ -4,7 +4,7 @@
  *
  *   certificates.c  certificate and TLS context of each listener
  *   credentials.c   who may use the relay: key of the tokens, users file, list of clients
- *   keeper.c        a process that still may read certificates, after the drop of privileges
+ *   keeper.c        a process that still may read the operator's files, after the drop of privileges
  *   interfaces.c    the interfaces to serve, at start and later
  *   datapath.c      the datapath mode of each interface, AF_XDP sockets
  *   listeners.c     kernel sockets of the listeners

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/keeper.h"
 
+#include "control/admission/atomic_file.h"
+#include "control/admission/users.h"
 #include "control/daemon/certificates.h"
 #include "control/host/privs.h"
 #include "control/host/sandbox.h"
@@ -11,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +26,23 @@
 enum {
 	KEEPER_FD = STDERR_FILENO + 1, /* the keeper's end */
 	RETRY_SEC = 60,
+	WAIT_MSEC = 2000,    /* for a file */
+	FIRST_FILE = 128,    /* questions from here on are about enum clv_keeper_file */
+	FILE_MAX = 64 << 20, /* bytes of a text that is believed */
 };
 
-/* A question is the listener's number alone, one byte. */
+_Static_assert((int)CLV_LISTENERS_MAX <= (int)FIRST_FILE, "a question is one byte");
+
+/* A listener's number, or a file's behind FIRST_FILE; serial tells answers from late ones. */
+struct question {
+	uint8_t about, serial;
+};
+
 struct answer {
 	int32_t err;
-	uint32_t listener;
-	uint32_t cert_len, key_len; /* the texts that follow; 0 on failure */
+	struct question question;
+	uint32_t cert_len,
+		key_len; /* the texts that follow, a file's in place of cert; 0 on failure */
 	char error[CLV_DAEMON_ERROR_MAX];
 };
 
@@ -38,8 +51,12 @@ struct clv_keeper {
 	uv_poll_t poll;
 	bool is_started;
 	struct answer answer;
-	size_t have; /* bytes of the answer and its texts */
-	char *texts; /* cert_len + key_len, and a zero behind each */
+	size_t have;		/* bytes of the answer and its texts */
+	char *texts;		/* cert_len + key_len, and a zero behind each */
+	struct question wanted; /* the file that is waited for */
+	bool has_file;		/* it is here: file_err and file */
+	int file_err;
+	char *file;
 };
 
 /* ---- the keeper's process ---- */
@@ -62,30 +79,73 @@ static bool write_whole(int fd, const void *data, size_t len)
 	return true;
 }
 
-static bool answer_question(struct clv_daemon *daemon, size_t listener)
+static int read_file(struct clv_daemon *daemon, enum clv_keeper_file file, char **text)
 {
-	struct answer a = { .listener = (uint32_t)listener };
+	const char *users = daemon->config.access_users;
+	size_t len;
+	int err;
+
+	if (file == CLV_KEEPER_CONFIG)
+		return clv_config_read(daemon->options.config_file, daemon->options.is_config_given,
+				       text, daemon->error, sizeof(daemon->error));
+	err = clv_atomic_file_read(users, CLV_USERS_BYTES_MAX, text, &len, NULL);
+	if (!err && strlen(*text) != len) {
+		explicit_bzero(*text, len);
+		free(*text);
+		err = CLV_ESYNTAX;
+	}
+	return clv_daemon_fail(daemon, err, users);
+}
+
+static bool answer_question(struct clv_daemon *daemon, struct question question)
+{
+	struct answer a = { .question = question };
 	struct clv_certificate c = { 0 };
 	bool is_sent;
 
-	if (listener >= daemon->config.listeners_len)
-		return false;
 	*daemon->error = 0;
-	a.err = clv_certificates_read(daemon, listener, &c);
+	if (question.about < daemon->config.listeners_len)
+		a.err = clv_certificates_read(daemon, question.about, &c);
+	else if (question.about == FIRST_FILE + CLV_KEEPER_CONFIG ||
+		 question.about == FIRST_FILE + CLV_KEEPER_USERS)
+		a.err = read_file(daemon, (enum clv_keeper_file)(question.about - FIRST_FILE),
+				  &c.cert_pem);
+	else
+		return false;
 	snprintf(a.error, sizeof(a.error), "%s", daemon->error);
 	a.cert_len = a.err ? 0 : (uint32_t)strlen(c.cert_pem);
-	a.key_len = a.err ? 0 : (uint32_t)strlen(c.key_pem);
+	a.key_len = a.err || !c.key_pem ? 0 : (uint32_t)strlen(c.key_pem);
 	is_sent = write_whole(KEEPER_FD, &a, sizeof(a)) &&
 		  write_whole(KEEPER_FD, c.cert_pem, a.cert_len) &&
 		  write_whole(KEEPER_FD, c.key_pem, a.key_len);
+	if (!a.err)
+		explicit_bzero(c.cert_pem, a.cert_len);
 	clv_certificates_free(&c);
 	return is_sent;
+}
+
+/* Returns whether a question came. */
+static bool read_question(struct question *out)
+{
+	char *p = (char *)out;
+	size_t have = 0;
+
+	while (have < sizeof(*out)) {
+		ssize_t n = read(KEEPER_FD, p + have, sizeof(*out) - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		have += (size_t)n;
+	}
+	return true;
 }
 
 __attribute__((noreturn)) static void run_keeper(struct clv_daemon *daemon, int fd)
 {
 	char why[CLV_REASON_MAX] = "";
-	uint8_t listener;
+	struct question question;
 	int err;
 
 	/* Signals to the group are culvertd's business; its end is ours. */
@@ -103,14 +163,9 @@ __attribute__((noreturn)) static void run_keeper(struct clv_daemon *daemon, int 
 		clv_log(CLV_LOG_ERROR, "keeper_ends", "because=\"%s\"", why);
 		_exit(EXIT_FAILURE);
 	}
-	for (;;) {
-		ssize_t n = read(KEEPER_FD, &listener, 1);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n != 1 || !answer_question(daemon, listener))
-			_exit(EXIT_SUCCESS);
-	}
+	while (read_question(&question) && answer_question(daemon, question))
+		;
+	_exit(EXIT_SUCCESS);
 }
 
 /* Fork twice: whoever is init then takes its exit status, which the sandbox would not let us. */
@@ -176,17 +231,18 @@ static void lose(struct clv_daemon *daemon, const char *why)
 	k->fd = -1;
 }
 
-static void take_answer(struct clv_daemon *daemon)
+static void take_certificate(struct clv_daemon *daemon)
 {
 	struct clv_keeper *k = daemon->keeper;
-	const char *name = daemon->config.listeners[k->answer.listener].name;
+	const size_t index = k->answer.question.about;
+	const char *name = daemon->config.listeners[index].name;
 	struct clv_certificate c = { k->texts, k->texts + k->answer.cert_len + 1 };
 	int err = k->answer.err;
 
 	if (err)
 		snprintf(daemon->error, sizeof(daemon->error), "%s", k->answer.error);
 	else
-		err = clv_certificates_install(daemon, k->answer.listener, &c);
+		err = clv_certificates_install(daemon, index, &c);
 	if (err == -EAGAIN) /* said at the start, and wrong until the clock is set */
 		return;
 	if (err)
@@ -195,7 +251,24 @@ static void take_answer(struct clv_daemon *daemon)
 			daemon->error);
 	else
 		clv_log(CLV_LOG_INFO, "certificate", "listener=%s not_after=%lld", name,
-			(long long)daemon->listeners[k->answer.listener].identity.not_after);
+			(long long)daemon->listeners[index].identity.not_after);
+}
+
+/* A file that is waited for; one that came too late is forgotten. */
+static void take_file(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	if (k->has_file || memcmp(&k->answer.question, &k->wanted, sizeof(k->wanted)) != 0)
+		return;
+	k->has_file = true;
+	k->file_err = k->answer.err;
+	if (k->file_err) {
+		snprintf(daemon->error, sizeof(daemon->error), "%s", k->answer.error);
+		return;
+	}
+	k->file = k->texts;
+	k->texts = NULL;
 }
 
 /* Where the next bytes of the answer go.  Returns how many are wanted, 0: it is complete. */
@@ -218,23 +291,32 @@ static bool begin_texts(struct clv_daemon *daemon)
 	struct clv_keeper *k = daemon->keeper;
 
 	k->answer.error[sizeof(k->answer.error) - 1] = 0;
-	if (k->answer.listener >= daemon->config.listeners_len ||
-	    k->answer.cert_len > CLV_PEM_FILE_MAX || k->answer.key_len > CLV_PEM_FILE_MAX)
+	if ((k->answer.question.about >= daemon->config.listeners_len &&
+	     k->answer.question.about < FIRST_FILE) ||
+	    k->answer.cert_len > FILE_MAX || k->answer.key_len > FILE_MAX)
 		return false;
 	k->texts = calloc(1, (size_t)k->answer.cert_len + k->answer.key_len + 2);
 	return k->texts != NULL;
 }
 
-static void on_answer(uv_poll_t *poll, int status, int events)
+/* Read what is there of answers, and take those that are complete. */
+static void receive(struct clv_daemon *daemon)
 {
-	struct clv_daemon *daemon = poll->data;
 	struct clv_keeper *k = daemon->keeper;
 	size_t wanted;
 	ssize_t n;
 	char *to;
 
-	(void)status, (void)events;
-	while ((wanted = next_bytes(k, &to)) > 0) {
+	while (k->fd >= 0) {
+		wanted = next_bytes(k, &to);
+		if (!wanted) {
+			if (k->answer.question.about >= FIRST_FILE)
+				take_file(daemon);
+			else
+				take_certificate(daemon);
+			forget_answer(k);
+			continue;
+		}
 		n = read(k->fd, to, wanted);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -248,18 +330,61 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 			return;
 		}
 	}
-	take_answer(daemon);
-	forget_answer(k);
 }
 
-static void ask(struct clv_daemon *daemon, size_t index)
+static void on_answer(uv_poll_t *poll, int status, int events)
 {
-	const uint8_t listener = (uint8_t)index;
+	(void)status, (void)events;
+	receive(poll->data);
+}
 
-	/* Its buffer holds thousands of questions; one that does not fit is asked again later. */
-	if (daemon->keeper && daemon->keeper->fd >= 0 &&
-	    write(daemon->keeper->fd, &listener, 1) < 0 && errno != EAGAIN)
+/* Its buffer holds thousands of questions; one that does not fit is asked again later. */
+static void ask(struct clv_daemon *daemon, struct question question)
+{
+	struct clv_keeper *k = daemon->keeper;
+
+	if (k && k->fd >= 0 && write(k->fd, &question, sizeof(question)) < 0 && errno != EAGAIN)
 		lose(daemon, clv_strerror(-errno));
+}
+
+/* Wait for the file that was asked for.  Returns 0, or an error number with one line in the error. */
+static int wait_for_file(struct clv_daemon *daemon)
+{
+	struct clv_keeper *k = daemon->keeper;
+	const uint64_t until_ns = clv_clock_now_ns() + WAIT_MSEC * CLV_MSEC;
+	uint64_t now_ns;
+
+	for (;;) {
+		struct pollfd poll_fd = { .fd = k->fd, .events = POLLIN };
+
+		receive(daemon);
+		if (k->has_file)
+			return k->file_err;
+		now_ns = clv_clock_now_ns();
+		if (k->fd < 0 || now_ns >= until_ns)
+			return clv_daemon_fail(daemon, -ETIMEDOUT, "the keeper");
+		poll(&poll_fd, 1, (int)((until_ns - now_ns) / CLV_MSEC) + 1);
+	}
+}
+
+int clv_keeper_read(struct clv_daemon *daemon, enum clv_keeper_file file, char **text)
+{
+	struct clv_keeper *k = daemon->keeper;
+	int err;
+
+	*daemon->error = 0;
+	if (!k || k->fd < 0)
+		return read_file(daemon, file, text);
+	k->wanted.about = (uint8_t)(FIRST_FILE + file);
+	k->wanted.serial++;
+	k->has_file = false;
+	ask(daemon, k->wanted);
+	err = wait_for_file(daemon);
+	k->has_file = true; /* an answer that comes later is not */
+	if (!err)
+		*text = k->file;
+	k->file = NULL;
+	return err;
 }
 
 void clv_keeper_start(struct clv_daemon *daemon)
@@ -279,7 +404,7 @@ void clv_keeper_reload(struct clv_daemon *daemon)
 	size_t i;
 
 	for (i = 0; i < daemon->config.listeners_len; i++)
-		ask(daemon, i);
+		ask(daemon, (struct question){ .about = (uint8_t)i });
 }
 
 void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
@@ -297,7 +422,7 @@ void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
 			l->asked_ns = 0;
 		if (is_due && (!l->asked_ns || now_ns - l->asked_ns >= retry_ns)) {
 			l->asked_ns = now_ns;
-			ask(daemon, i);
+			ask(daemon, (struct question){ .about = (uint8_t)i });
 		}
 	}
 }

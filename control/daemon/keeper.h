@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * keeper - a small process that reads certificates and renews our own after the drop of privileges.
+ * keeper - a small process that reads the operator's files and renews our own certificates after the
+ * drop of privileges.
  *
  * culvertd gives up for good what it takes to open an operator's key file or to write the state
  * directory, and its sandbox lets no file be written.  Before that it forks the keeper, which holds
  * no socket, no packet memory and no descriptor but its end of a socket pair, behind a system call
- * filter that allows files and nothing else.  The only question it takes is a listener's number; the
- * files are those that the configuration named at the start.  The answer is the text of the chain
- * and the key.  So a culvertd that was taken over can neither read another file nor write any.
+ * filter that allows files and nothing else.  It takes two questions: a listener's number, answered
+ * by the text of its certificate chain and key, and which of enum clv_keeper_file to read.  The files
+ * are those of the start.  So a culvertd that was taken over can neither read another file nor write
+ * any.
  *
  * Order: 1. open, before packet memory is made: it must not be shared by fork  2. start, once the
  * loop and the control core are there  3. close
@@ -21,6 +23,18 @@
 /* Returns 0, or an error number with one line in daemon->error. */
 int clv_keeper_open(struct clv_daemon *daemon);
 void clv_keeper_start(struct clv_daemon *daemon);
+
+enum clv_keeper_file {
+	CLV_KEEPER_CONFIG, /* empty when the default file is missing */
+	CLV_KEEPER_USERS,
+};
+
+/*
+ * Read a file as it is now, with the rights of the start; with our own when the keeper was lost.
+ * Waits for the answer, two seconds at most.  text: zero-terminated; the caller wipes and frees it.
+ * Returns 0, or an error number with one line in daemon->error.
+ */
+int clv_keeper_read(struct clv_daemon *daemon, enum clv_keeper_file file, char **text);
 
 /* Have the files of all listeners read again; what becomes of it is logged. */
 void clv_keeper_reload(struct clv_daemon *daemon);

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -262,11 +263,16 @@ static void on_reload(uv_signal_t *handle, int signal)
 	struct clv_daemon *daemon = handle->data;
 	struct clv_config config;
 	struct clv_config_list list;
+	char *text;
 	int err;
 
 	(void)signal;
-	err = clv_config_load(daemon->options.config_file, daemon->options.is_config_given, &config,
-			      daemon->error, sizeof(daemon->error));
+	err = clv_keeper_read(daemon, CLV_KEEPER_CONFIG, &text);
+	if (!err) {
+		err = clv_config_parse(daemon->options.config_file, text, &config, daemon->error,
+				       sizeof(daemon->error));
+		free(text);
+	}
 	if (!err) {
 		err = clv_credentials_reload(daemon, &config);
 		err = err ? err : replace_policy(daemon, &config);

@@ -23,10 +23,7 @@ access { users = "%s" %s }
 def guarded(start_relay, tmp_path_factory, datapath):
     """guarded("clients = {...}") is a relay with a users file of its own, and with these keys."""
     def start(more=""):
-        # Read by the relay after it has become another user.
         folder = tmp_path_factory.mktemp("u")
-        for one in (folder, *folder.parents[:2]):
-            one.chmod(0o755)
         relay = start_relay("relay-v4only", config=USERS % (datapath, folder / "users", more),
                             datapath=datapath, folder=folder)
         relay.users = folder / "users"

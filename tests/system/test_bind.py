@@ -143,9 +143,7 @@ def test_the_policy_applies_to_permitted_remotes(lab, start_relay, datapath):
 
 
 def test_a_new_policy_closes_the_contexts_it_denies(lab, start_relay, datapath):
-    # The user nobody may not read pytest's folders, and a reload reads the file anew.
-    config = (CONFIG % {"datapath": datapath}).replace('user = "nobody"\n', "")
-    relay = start_relay(config=config)
+    relay = start_relay(config=CONFIG % {"datapath": datapath})
     crowd = Bindflood(lab, "peer-v4", relay, "--tunnels", 5, "--registrations", 10)
     wait_until(lambda: count(relay, "contexts_opened") == 55)
     relay.config.write_text(relay.config.read_text().replace(

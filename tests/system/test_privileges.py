@@ -2,6 +2,7 @@
 """After its set-up the daemon runs as nobody with three capabilities and a system call filter."""
 import pwd
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -101,6 +102,27 @@ def test_the_sandbox_can_be_disabled_and_status_shows_it(start_relay):
 def test_the_default_user_is_culvert(start_relay):
     relay = start_relay("relay-v4only", config=LAB % "sock" + "# user = default\n")
     assert relay.ctl("status")["privileges"]["user"] == "culvert"
+
+
+def test_a_reload_reads_files_of_root_alone(lab, start_relay, targets, datapath):
+    """The configuration and the users file: read by the keeper, which still may."""
+    relay = start_relay("relay-v4only", datapath=datapath)
+    for secret in (relay.config, relay.config.parent):
+        secret.chmod(0o700)
+    assert relay.config.owner() == "root"
+    text = relay.config.read_text(encoding="ascii")
+    relay.config.write_text(text.replace("policy {", 'policy { deny = {"198.18.4.20/32"}'),
+                            encoding="ascii")
+    relay.reload()
+    assert relay.ctl("status")["privileges"]["user"] == "nobody"
+    done = daemon.ping(lab["peer-v4"], relay.address(4), targets["target-v4"], relay.fingerprint)
+    assert done.returncode == 15 and "policy denies" in done.stderr, done.stderr
+    relay.config.write_text("colour = blue\n", encoding="ascii")
+    relay.proc.send(signal.SIGHUP)
+    relay.proc.wait_line(r"reload_refused .*:1: no such option 'colour'")
+    relay.config.unlink()
+    relay.proc.send(signal.SIGHUP)
+    relay.proc.wait_line(r"reload_refused .*No such file")
 
 
 def test_make_user_makes_the_user_once(tmp_path):
