@@ -8,21 +8,17 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
+#include "datapath/base/nat64.h"
 
 enum {
 	V4_OFFSET_BITS = 96, /* where IPv4 addresses start in the 16-byte form */
-};
-
-struct nat64 {
-	uint8_t prefix[12];
-	uint8_t prefix_bits;
 };
 
 struct clv_policy {
 	struct clv_policy_rule *rules; /* longest prefix first; one rule for a prefix */
 	size_t len;
 	struct clv_verdicts *verdicts; /* the same rules, for lookups */
-	struct nat64 *nat64;	       /* besides the well-known prefixes */
+	struct clv_prefix *nat64;      /* besides the well-known prefixes */
 	size_t nat64_len;
 };
 
@@ -119,20 +115,6 @@ static const struct disguise disguises[] = {
 	{ { [8] = 0xff, [9] = 0xff }, 96, { 12, 13, 14, 15 }, false, false },
 	{ { 0 }, 96, { 12, 13, 14, 15 }, false, true },
 };
-
-/* Find the four address bytes after a NAT64 prefix of this length; bits 64 to 71 are skipped. */
-static bool find_embedded(unsigned prefix_bits, uint8_t at[static 4])
-{
-	static const uint8_t lengths[] = { 32, 40, 48, 56, 64, 96 }; /* RFC 6052 section 2.2 */
-	unsigned next = prefix_bits / 8;
-
-	if (!memchr(lengths, (int)prefix_bits, sizeof(lengths)))
-		return false;
-	for (unsigned i = 0; i < 4; next++)
-		if (next != 8)
-			at[i++] = (uint8_t)next;
-	return true;
-}
 
 static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits)
 {
@@ -311,21 +293,24 @@ void clv_policy_free(struct clv_policy *p)
 int clv_policy_add_nat64(struct clv_policy *p, const char *text, char *error, size_t error_len)
 {
 	struct clv_prefix prefix;
-	struct nat64 *list;
-	uint8_t at[4];
 
 	if (parse_prefix(text, &prefix) < 0 || !strchr(text, ':') ||
-	    !find_embedded(prefix.prefix_bits, at)) {
+	    !clv_nat64_is_length(prefix.prefix_bits)) {
 		snprintf(error, error_len,
 			 "%s: not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits", text);
 		return CLV_ESYNTAX;
 	}
-	list = realloc(p->nat64, (p->nat64_len + 1) * sizeof(*list));
+	return clv_policy_add_nat64_prefix(p, &prefix);
+}
+
+int clv_policy_add_nat64_prefix(struct clv_policy *p, const struct clv_prefix *prefix)
+{
+	struct clv_prefix *list = realloc(p->nat64, (p->nat64_len + 1) * sizeof(*list));
+
 	if (!list)
 		return -ENOMEM;
 	p->nat64 = list;
-	list[p->nat64_len].prefix_bits = (uint8_t)prefix.prefix_bits;
-	memcpy(list[p->nat64_len++].prefix, prefix.addr, sizeof(list->prefix));
+	list[p->nat64_len++] = *prefix;
 	return 0;
 }
 
@@ -370,16 +355,6 @@ static bool unwrap_isatap(const uint8_t addr[static 16], uint8_t inner[static 16
 	       unwrap(&isatap, addr, inner);
 }
 
-static bool unwrap_nat64(const struct nat64 *nat64, const uint8_t addr[static 16],
-			 uint8_t inner[static 16])
-{
-	struct disguise d = { .prefix_bits = nat64->prefix_bits };
-
-	memcpy(d.prefix, nat64->prefix, sizeof(d.prefix));
-	find_embedded(nat64->prefix_bits, d.at);
-	return unwrap(&d, addr, inner);
-}
-
 int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 		     bool (*is_own)(void *user, const uint8_t addr[16]), void *user,
 		     const char **why)
@@ -392,7 +367,7 @@ int clv_policy_check(const struct clv_policy *p, const uint8_t addr[static 16],
 			err = check_plain(p, inner, is_own, user, why);
 	}
 	for (size_t i = 0; err == 0 && i < p->nat64_len; i++)
-		if (unwrap_nat64(&p->nat64[i], addr, inner))
+		if (clv_nat64_extract(&p->nat64[i], addr, inner))
 			err = check_plain(p, inner, is_own, user, why);
 	if (err == 0 && !clv_addr_is_v4(addr) && unwrap_isatap(addr, inner))
 		err = check_plain(p, inner, is_own, user, why);

@@ -46,6 +46,8 @@ void clv_policy_free(struct clv_policy *p);
  * other.  Returns as new.
  */
 int clv_policy_add_nat64(struct clv_policy *p, const char *prefix, char *error, size_t error_len);
+/* The same with a prefix that was discovered, of one of these lengths.  Returns 0 or -ENOMEM. */
+int clv_policy_add_nat64_prefix(struct clv_policy *p, const struct clv_prefix *prefix);
 
 /*
  * Evaluate a target address.  is_own: whether an address is the relay's own; may be NULL.

@@ -150,6 +150,13 @@ struct clv_daemon {
 	uint8_t secret[32];
 	struct clv_policy *policy;
 	struct clv_credentials credentials;
+	struct {
+		struct clv_prefix prefix;
+		bool is_wanted;	   /* there is IPv6 and no IPv4 */
+		bool is_asked;	   /* the answer is not there yet */
+		bool is_used;	   /* prefix is known, and the policy knows it */
+		uint64_t again_ns; /* when to ask for it next */
+	} nat64;
 
 	struct clv_interface interfaces[CLV_LINKS_MAX];
 	size_t interfaces_len;

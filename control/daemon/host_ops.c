@@ -2,6 +2,7 @@
 #include "control/daemon/host_ops.h"
 
 #include "control/daemon/daemon.h"
+#include "control/daemon/targets.h"
 #include "datapath/base/err.h"
 
 #include <errno.h>
@@ -157,6 +158,11 @@ static int offload(void *host, void (*run)(void *job), void (*done)(void *job), 
 	return err;
 }
 
+static bool nat64(void *host, const uint8_t v4[16], uint8_t v6[16])
+{
+	return clv_targets_embed(host, v4, v6);
+}
+
 static bool is_own_address(void *host, const uint8_t addr[16])
 {
 	struct clv_daemon *daemon = host;
@@ -196,6 +202,7 @@ const struct clv_host_ops *clv_host_ops_of_daemon(void)
 		.resolve = resolve,
 		.resolve_cancel = resolve_cancel,
 		.offload = offload,
+		.nat64 = nat64,
 		.is_own_address = is_own_address,
 		.too_big = too_big,
 		.wall_sec = wall_sec,

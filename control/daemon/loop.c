@@ -5,6 +5,7 @@
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
 #include "control/daemon/listeners.h"
+#include "control/daemon/targets.h"
 #include "control/daemon/threads.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -103,14 +104,6 @@ static void on_wake(uv_poll_t *poll, int status, int events)
 
 /* ---- routes ---- */
 
-/* Whether the answer for IPv6 is worth waiting for. */
-static void follow_families(struct clv_daemon *daemon)
-{
-	uint8_t source[16];
-
-	clv_resolve_set_ipv6(daemon->resolve, clv_routes_source(daemon->routes, true, source) == 0);
-}
-
 static void on_debounced(uv_timer_t *timer)
 {
 	struct clv_daemon *daemon = timer->data;
@@ -119,7 +112,7 @@ static void on_debounced(uv_timer_t *timer)
 		return;
 	daemon->loop.has_route_changes = false;
 	uv_timer_start(timer, on_debounced, DEBOUNCE_MSEC, 0);
-	follow_families(daemon);
+	clv_targets_follow_routes(daemon, clv_clock_now_ns());
 	clv_control_routes_changed(daemon->control);
 }
 
@@ -194,6 +187,7 @@ static void on_tick(uv_timer_t *timer)
 			changes |= CLV_ROUTES_HOPS;
 	}
 	take_changes(daemon, changes);
+	clv_targets_tick(daemon, now_ns);
 	clv_proxy_renew_access(daemon->proxy, false);
 	clv_keeper_tick(daemon, now_ns);
 	if (clv_threads_check(daemon))
@@ -225,27 +219,6 @@ static void on_stop(uv_signal_t *handle, int signal)
 	clv_control_stop(daemon->control, clv_clock_now_ns());
 }
 
-/* Replace the policy everywhere.  The kernel's table comes first: it is only consulted to drop. */
-static int replace_policy(struct clv_daemon *daemon, const struct clv_config *config)
-{
-	struct clv_policy *policy;
-	int err;
-
-	err = clv_config_policy(config, &policy, daemon->error, sizeof(daemon->error));
-	if (err)
-		return err;
-	err = clv_maps_set_policy(&daemon->maps, policy);
-	if (err) {
-		snprintf(daemon->error, sizeof(daemon->error), "map denied: %s", clv_strerror(err));
-		clv_policy_free(policy);
-		return err;
-	}
-	clv_proxy_set_policy(daemon->proxy, policy);
-	clv_policy_free(daemon->policy);
-	daemon->policy = policy;
-	return 0;
-}
-
 static void warn_about_ignored_keys(const struct clv_config *now, const struct clv_config *wanted)
 {
 	const struct clv_config_option *o;
@@ -275,7 +248,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 	}
 	if (!err) {
 		err = clv_credentials_reload(daemon, &config);
-		err = err ? err : replace_policy(daemon, &config);
+		err = err ? err : clv_targets_set_policy(daemon, &config);
 		if (err)
 			clv_config_fini(&config);
 	}
@@ -364,7 +337,7 @@ static void start_handles(struct clv_daemon *daemon)
 	start_icmp(daemon, &l->icmp4, 4);
 	start_icmp(daemon, &l->icmp6, 6);
 	uv_prepare_start(&l->prepare, on_prepare);
-	follow_families(daemon);
+	clv_targets_follow_routes(daemon, clv_clock_now_ns());
 	uv_timer_start(&l->tick, on_tick, TICK_MSEC, TICK_MSEC);
 	uv_signal_start(&l->on_term, on_stop, SIGTERM);
 	uv_signal_start(&l->on_int, on_stop, SIGINT);

@@ -52,6 +52,7 @@ struct clv_resolved {
 			      "SERVFAIL", ...; else NULL.  Lives as long as the program */
 	const struct clv_endpoint *addrs; /* borrows; port 0 */
 	size_t n;
+	bool is_partial; /* of one family it is not known yet whether there are addresses */
 };
 
 typedef void clv_resolved_fn(void *user, const struct clv_resolved *result);
@@ -113,6 +114,12 @@ struct clv_host_ops {
 	 * NULL where there is no other thread.  Returns 0, or an error and then calls nothing.
 	 */
 	int (*offload)(void *host, void (*run)(void *job), void (*done)(void *job), void *job);
+
+	/*
+	 * Where IPv4 is reached through a NAT64 alone: fill v6 with the address that stands for v4 and
+	 * return true.  Else return false.  NULL where nobody knows.
+	 */
+	bool (*nat64)(void *host, const uint8_t v4[16], uint8_t v6[16]);
 
 	/* Whether packets to addr are for this machine, by its local routing table. */
 	bool (*is_own_address)(void *host, const uint8_t addr[16]);

@@ -287,6 +287,12 @@ static void decide(struct name *n)
 	}
 }
 
+/* Whether a server said that there is nothing, and not that it does not know. */
+static bool says_none(const char *rcode)
+{
+	return rcode && (!strcmp(rcode, "NXDOMAIN") || !strcmp(rcode, "NOERROR"));
+}
+
 static void keep_answer(struct name *n, bool is_v6, const struct clv_dns_answer *from)
 {
 	struct answer *a = &n->answers[is_v6];
@@ -305,8 +311,7 @@ static void keep_answer(struct name *n, bool is_v6, const struct clv_dns_answer 
 		} else {
 			err = -ENOMEM;
 		}
-	} else if (from->rcode &&
-		   (!strcmp(from->rcode, "NXDOMAIN") || !strcmp(from->rcode, "NOERROR"))) {
+	} else if (says_none(from->rcode)) {
 		ttl_sec = NEGATIVE_TTL_SEC;
 	}
 	a->err = err;
@@ -381,6 +386,12 @@ static size_t collect(const struct name *n, struct clv_endpoint out[static CLV_R
 	return len;
 }
 
+/* Whether the servers have said what addresses of a family the name has, if only that it has none. */
+static bool is_settled(const struct name *n, bool is_v6)
+{
+	return !n->questions[is_v6] && (n->answers[is_v6].n || says_none(n->answers[is_v6].rcode));
+}
+
 static void free_waiter(struct clv_resolve *r, struct waiter *w)
 {
 	LIST_REMOVE(w, place);
@@ -394,7 +405,10 @@ static void free_waiter(struct clv_resolve *r, struct waiter *w)
 static void call_waiters(struct name *n)
 {
 	struct clv_endpoint addrs[CLV_RESOLVE_MAX];
-	struct clv_resolved result = { .addrs = addrs, .n = collect(n, addrs) };
+	struct clv_resolved result = { .addrs = addrs,
+				       .n = collect(n, addrs),
+				       .is_partial = !is_settled(n, false) ||
+						     !is_settled(n, true) };
 	const struct answer *a = &n->answers[0];
 	struct clv_resolve *r = n->owner;
 	struct waiters now;

@@ -310,6 +310,18 @@ static void start(struct clv_request *rq, const struct clv_tunnel_spec *spec, bo
 		clv_connect_udp_abort(rq, clv_capsule_h3_error(err));
 }
 
+/* On an IPv6-only network IPv4 addresses are replaced by those that its NAT64 has for them. */
+static void translate_addrs(struct clv_request *rq)
+{
+	const struct clv_requests_config *config = rq->rs->params.config;
+	uint8_t v6[16];
+
+	for (size_t i = 0; config->host_ops->nat64 && i < rq->addrs_len; i++)
+		if (clv_addr_is_v4(rq->addrs[i].addr) &&
+		    config->host_ops->nat64(config->host, rq->addrs[i].addr, v6))
+			memcpy(rq->addrs[i].addr, v6, sizeof(v6));
+}
+
 /* The target's addresses and the peer's SETTINGS are known: open the tunnel or refuse. */
 static void open_tunnel(struct clv_request *rq)
 {
@@ -322,8 +334,11 @@ static void open_tunnel(struct clv_request *rq)
 	int err;
 
 	if (has_target) {
-		const struct clv_endpoint *target = clv_reach_choose(
-			rs->params.config, rq->addrs, rq->addrs_len, &route, &failure);
+		const struct clv_endpoint *target;
+
+		translate_addrs(rq);
+		target = clv_reach_choose(rs->params.config, rq->addrs, rq->addrs_len, &route,
+					  &failure);
 
 		if (!target) {
 			refuse(rq, 0, failure.why);

@@ -63,3 +63,22 @@ def test_an_unknown_relay_is_distinguished_from_an_unreachable_one(lab):
         [culvert, "ping", "--relay", daemon.endpoint(lab["target-v4"].addr4, 4444), "--pin", pin,
          "--target", "192.0.2.1:7"], check=False)
     assert silent.returncode == 11 and "10 s" in silent.stderr
+
+
+def test_an_ipv6_only_relay_reaches_ipv4_by_the_networks_nat64(lab, start_relay, datapath):
+    """Host relay plays the NAT64: what it translates an address to is one of its own."""
+    host, inside = lab["target-v6"], "2001:db8:6:64::c612:414"
+    host.set_names({"ipv4only.arpa": "2001:db8:6:64::c000:aa"})
+    lab["relay"].ip("-6", "addr", "add", f"{inside}/128", "dev", "lo")
+    host.ip("-6", "route", "add", "2001:db8:6:64::/96", "via", lab["relay"].addr6)
+    echo = lab["relay"].start([lab.build / "lab/udpecho", "--port", 7064, "--quiet"])
+    try:
+        relay = start_relay("target-v6", datapath=datapath)
+        relay.proc.wait_line(r"\bnat64 prefix=2001:db8:6:64::/96")
+        done = daemon.ping(lab["peer-v6"], relay.address(6), "198.18.4.20:7064", relay.fingerprint)
+        assert done.returncode == 0, done
+        denied = daemon.ping(lab["peer-v6"], relay.address(6), "10.0.0.1:7064", relay.fingerprint)
+        assert denied.returncode == DENIED, denied
+    finally:
+        echo.stop()
+        lab["relay"].ip("-6", "addr", "del", f"{inside}/128", "dev", "lo")

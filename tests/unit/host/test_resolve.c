@@ -29,6 +29,7 @@ struct outcome {
 	int err;
 	char rcode[16];
 	char addrs[1024]; /* with blanks between */
+	bool is_partial;
 	uint64_t at_ns;
 };
 
@@ -123,6 +124,7 @@ static void on_done(void *user, const struct clv_resolved *result)
 
 	o->calls++;
 	o->err = result->err;
+	o->is_partial = result->is_partial;
 	o->at_ns = clv_clock_now_ns();
 	snprintf(o->rcode, sizeof(o->rcode), "%s", result->rcode ? result->rcode : "");
 	*o->addrs = 0;
@@ -209,6 +211,23 @@ static void each_outcome_is_told_apart(void **state)
 		if (strcmp(o.addrs, cases[i].addrs) != 0)
 			assert_string_equal(o.addrs, cases[i].addrs);
 	}
+}
+
+static void what_is_not_known_yet_is_told_from_what_is_not_there(void **state)
+{
+	static const struct {
+		const char *name;
+		bool is_partial;
+	} cases[] = {
+		{ "four.example", false }, { "empty.example", false }, { "none.example", false },
+		{ "fails.example", true }, { "mixed.example", true },  { "half.example", true },
+		{ "slow4.example", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (look_up(cases[i].name).is_partial != cases[i].is_partial)
+			fail_msg("%s", cases[i].name);
 }
 
 static void a_silent_server_is_a_timeout(void **state)
@@ -576,6 +595,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(each_outcome_is_told_apart),
+		TEST(what_is_not_known_yet_is_told_from_what_is_not_there),
 		TEST(a_silent_server_is_a_timeout),
 		TEST(a_missing_server_is_no_timeout),
 		TEST(of_many_addresses_some_are_given),

@@ -12,6 +12,7 @@
 
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
+#include "datapath/base/nat64.h"
 
 static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 {
@@ -123,6 +124,16 @@ static void resolve_cancel(void *host, uint64_t token)
 	r->cancelled++;
 }
 
+static bool nat64(void *host, const uint8_t v4[16], uint8_t v6[16])
+{
+	const struct fake_relay *r = host;
+
+	if (!r->nat64.prefix_bits)
+		return false;
+	clv_nat64_embed(&r->nat64, v4, v6);
+	return true;
+}
+
 static bool is_own_address(void *host, const uint8_t addr[16])
 {
 	struct fake_relay *r = host;
@@ -141,6 +152,7 @@ static const struct clv_host_ops host_ops = {
 	.egress_give = egress_give,
 	.resolve = resolve,
 	.resolve_cancel = resolve_cancel,
+	.nat64 = nat64,
 	.is_own_address = is_own_address,
 };
 

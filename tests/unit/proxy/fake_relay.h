@@ -47,7 +47,8 @@ struct fake_relay {
 	uint16_t mtu;
 	uint8_t own[16];
 	int egress_err, resolve_err;
-	int publish_err; /* of contexts */
+	struct clv_prefix nat64; /* 0 bits: none */
+	int publish_err;	 /* of contexts */
 	unsigned egress_held;
 	unsigned routed;     /* look-ups, of sources for bound tunnels as well */
 	char resolving[256]; /* the name being looked up; "" when none */

@@ -267,6 +267,34 @@ static void test_names_are_resolved_and_an_address_is_chosen(void **state)
 	}
 }
 
+static void test_an_ipv6_only_relay_reaches_ipv4_by_nat64(void **state)
+{
+	static const struct {
+		const char *path, *target; /* NULL: prohibited */
+	} cases[] = {
+		{ UDP "8.8.8.8/53/", "[64:ff9b::808:808]:53" },
+		{ UDP "10.0.0.1/53/", NULL },
+		{ UDP "2606%3A4700%3A%3A1/53/", "[2606:4700::1]:53" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture *f = request_setup();
+
+		f->relay.has_v4 = false;
+		f->relay.nat64.prefix_bits = 96;
+		clv_addr_parse("64:ff9b::", f->relay.nat64.addr);
+		request_ask(f, cases[i].path);
+		if (cases[i].target)
+			assert_target(f, 0, cases[i].target);
+		else
+			assert_refused(f, 502,
+				       "\"culvert\"; error=destination_ip_prohibited; "
+				       "next-hop=\"10.0.0.1\"; details=\"private\"");
+		request_teardown(f);
+	}
+}
+
 static void test_an_operators_allow_opens_a_target(void **state)
 {
 	struct fixture *f = request_setup_with(true, "198.18.0.0/15");
@@ -410,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_denied_targets_are_refused_in_every_disguise),
 		cmocka_unit_test(test_what_the_host_cannot_do_is_said),
 		cmocka_unit_test(test_names_are_resolved_and_an_address_is_chosen),
+		cmocka_unit_test(test_an_ipv6_only_relay_reaches_ipv4_by_nat64),
 		cmocka_unit_test(test_an_operators_allow_opens_a_target),
 		cmocka_unit_test(test_tunnels_of_a_connection_are_limited),
 		cmocka_unit_test(test_other_requests_get_a_page_or_a_refusal),
