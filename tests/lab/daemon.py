@@ -163,6 +163,7 @@ class Forward:
         self.proc = peer.start(
             [peer.lab.build / "culvert", "forward", "--relay", relay_at, "--listen", self.address,
              "--target", target, *trust, *args], name="forward", log=log)
+        peer.lab.clients.append(self.proc)
 
     def wait(self, timeout=60):
         self.proc.wait_line(r"^ready\b", timeout)
@@ -183,6 +184,7 @@ class Bind:
             [peer.lab.build / "culvert", "bind", "--relay", at, "--pin", relay.fingerprint,
              *(("--app", app) if app else ()), *args], name="bind", log=log,
             stdin=subprocess.PIPE)
+        peer.lab.clients.append(self.proc)
 
     def name_remote(self, address):
         """For one that was started with --permit -."""

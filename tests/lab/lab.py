@@ -200,6 +200,7 @@ class Lab:
         self.folder = netns.STATE / self.name
         self.started = []
         self.relays = set()     # runtime directories of the relays started in it
+        self.clients = []       # processes of the clients started in it
         self.hosts = {h.name: LabHost(self, h) for h in self.spec.hosts}
         self.hops = {(h.name, l.name): Hop(self, h.name, l)
                      for h in self.spec.hosts for l in h.links if l.hop is not None}

@@ -10,6 +10,8 @@ queue has a counter.  A missing datagram that is in none of them was lost silent
     assert watch.accounts_for(sent, arrived)    # arrived == sent where nothing overflowed
 """
 import json
+import re
+import signal
 import socket
 from pathlib import Path
 
@@ -22,6 +24,8 @@ too_much = None
 # A relay's drops for lack of time or room.  All others are decisions.
 RELAY_OVERFLOWS = ("drop_queue_full", "drop_sojourn", "drop_no_frame", "drop_tx_ring",
                    "drop_handoff_full")
+# The same of a client, as its line of drops has them.
+CLIENT_OVERFLOWS = re.compile(r"\b(queue_full|sojourn|no_frame|tx_ring)=(\d+)")
 
 
 def ask(run, command):
@@ -67,10 +71,8 @@ def _of_hops(lab):
     return found
 
 
-def _of_relay(run):
-    status, workers = ask(run, "status"), ask(run, "workers")
-    if not status or not workers:
-        return {}
+def of_relay(status, workers):
+    """The overflows of a relay, from its answers to these commands."""
     # A relay that is started again counts from 0.
     name = f"relay {status['pid']}"
     found = {f"{name} {key}": status["counters"].get(key, 0) for key in RELAY_OVERFLOWS}
@@ -79,6 +81,22 @@ def _of_relay(run):
             for key in ("rx_dropped", "rx_ring_full"):
                 found[f"{name} worker {worker['id']} socket {number} {key}"] = one[key]
     return found
+
+
+def _of_client(proc):
+    """culvert prints its drops at SIGUSR1, once it runs; one that is stopped for a test does not."""
+    runs = re.search(r"^ready\b|public", proc.text(), re.MULTILINE)
+    if not runs or not proc.alive or netns.state(proc.pid) == "T":
+        return {}
+    before = len(re.findall(r"^drops\b", proc.text(), re.MULTILINE))
+    proc.send(signal.SIGUSR1)
+    try:
+        text = proc.wait_line(r"\A(?s:.*?^drops\b){%d}.*\n" % (before + 1)).group(0)
+    except netns.LabError:    # it ended
+        return {}
+    line = text.splitlines()[-1]
+    return {f"{proc.name} {proc.pid} {reason}": int(n)
+            for reason, n in CLIENT_OVERFLOWS.findall(line)}
 
 
 class Watch:
@@ -91,7 +109,11 @@ class Watch:
     def _now(self):
         found = {**_of_sockets(self.lab), **_of_links(self.lab), **_of_hops(self.lab)}
         for run in self.lab.relays:
-            found.update(_of_relay(run))
+            status, workers = ask(run, "status"), ask(run, "workers")
+            if status and workers:
+                found.update(of_relay(status, workers))
+        for proc in self.lab.clients:
+            found.update(_of_client(proc))
         return found
 
     def since(self):

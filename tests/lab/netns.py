@@ -103,6 +103,15 @@ def start_time(pid):
     return int(stat.rpartition(")")[2].split()[19])
 
 
+def state(pid):
+    """The state letter of a process, "T" for a stopped one; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[0]
+
+
 def new_name(wanted=None):
     """A name for a lab.  Wanted names start with a letter, so that no prefix is another's."""
     if wanted is None:

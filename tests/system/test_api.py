@@ -6,6 +6,7 @@
 import errno
 import json
 import re
+import signal
 import subprocess
 
 import pytest
@@ -193,6 +194,8 @@ def test_drops_inside_the_client_have_a_reason(lab, forward, relay, targets):
     client = forward("peer-v4", relay, targets["target-v4"], "--log-level", "info")
     figures = daemon.load(lab["peer-v4"], client.address, size=1472, count=7, wait=200)
     assert figures["received"] == 0
+    client.proc.send(signal.SIGUSR1)
+    client.proc.wait_line(r"^drops .*\btoo_big\w*=7\b")
     client.stop()
     dropped, = re.findall(r"^info dropped reason=(\w+) count=7 meaning=", client.proc.text(), re.M)
     assert "too_big" in dropped

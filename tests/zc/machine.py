@@ -15,8 +15,8 @@ from pathlib import Path
 import netns
 from netns import LabError
 
-BOOT_SEC = 150
-COMMAND_SEC = 30
+BOOT_SEC = 600
+COMMAND_SEC = 120
 TUNSETIFF, IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 2, 0x100, 0x1000, 0x4000
 PR_SET_PDEATHSIG = 1
 KERNEL_LINE = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr audit=0 net.ifnames=0"

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 import archive  # noqa: E402 (the path above finds them)
 import daemon  # noqa: E402
+import losses  # noqa: E402
 import machine  # noqa: E402
 import netns  # noqa: E402
 import topology  # noqa: E402
@@ -75,7 +76,7 @@ class GuestRelay:
         # An igb starts anew for XDP, and its link is down meanwhile.
         self.guest.run("while grep -q 0 /sys/class/net/eth[01]/carrier; do usleep 100000; done")
 
-    def wait_log(self, pattern, timeout=60):
+    def wait_log(self, pattern, timeout=300):
         netns.wait_until(lambda: re.search(pattern, self.log(), re.MULTILINE), timeout,
                          lambda: f"culvertd in the guest: no {pattern!r}:\n{self.log()}")
         return self.log()
@@ -94,6 +95,10 @@ class GuestRelay:
     def socket_modes(self):
         return [(s["interface"], s["queue"], s["mode"])
                 for worker in self.ctl("workers")["workers"] for s in worker["sockets"]]
+
+    def overflows(self):
+        """What full queues of the relay dropped, as losses.Watch has it of relays in the lab."""
+        return losses.of_relay(self.ctl("status"), self.ctl("workers"))
 
     def address(self, peer):
         return daemon.endpoint(RELAY4 if peer.addr4 else RELAY6, 443)
@@ -202,7 +207,7 @@ def forward(lab, request):
         log = lab.log_path(f"forward-{peer}")
         one = daemon.Forward(lab[peer], relay.address(lab[peer]), target, relay.fingerprint, log=log)
         started.append(one)
-        return one.wait(60)
+        return one.wait(300)
 
     yield start
     for one in started:
@@ -214,7 +219,10 @@ def assert_row(lab, relay, forward, targets, row, count=300):
     client = forward(peer, relay, targets[target])
     found = exchange(lab[peer], client.address, *SIZES)
     assert found == {"same": list(SIZES), "different": [], "missing": []}
-    figures = load(lab[peer], client.address, size=1200, count=count, rate=400, wait=3000)
+    before = relay.overflows()
+    figures = load(lab[peer], client.address, size=1200, count=count, rate=400, wait=5000)
+    figures["overflows"] |= {where: n - before.get(where, 0)
+                             for where, n in relay.overflows().items()}
     assert is_clean(figures), figures
     return client
 

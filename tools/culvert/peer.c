@@ -256,6 +256,21 @@ static void on_signal(uv_signal_t *signal, int number)
 	peer_stop(signal->data, STATUS_OK);
 }
 
+/* SIGUSR1: print what was dropped so far, on one line. */
+static void on_user1(uv_signal_t *signal, int number)
+{
+	const struct peer *p = signal->data;
+	struct culvert_drop drop;
+	char line[1024] = "drops";
+	size_t len = strlen(line);
+
+	(void)number;
+	for (unsigned i = 0; len < sizeof(line) && culvert_drop(p->culvert, i, &drop); i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, " %s=%llu", drop.reason,
+					(unsigned long long)drop.count);
+	fprintf(stderr, "%s\n", line);
+}
+
 /* ---- life ---- */
 
 static void open_loop(struct peer *p)
@@ -267,11 +282,13 @@ static void open_loop(struct peer *p)
 	uv_idle_init(&p->loop, &p->busy);
 	uv_signal_init(&p->loop, &p->term);
 	uv_signal_init(&p->loop, &p->interrupt);
-	p->prepare.data = p->term.data = p->interrupt.data = p;
+	uv_signal_init(&p->loop, &p->user1);
+	p->prepare.data = p->term.data = p->interrupt.data = p->user1.data = p;
 	uv_prepare_start(&p->prepare, on_prepare);
 	uv_poll_start(&p->poll, UV_READABLE, on_readable);
 	uv_signal_start(&p->term, on_signal, SIGTERM);
 	uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	uv_signal_start(&p->user1, on_user1, SIGUSR1);
 }
 
 int peer_open(struct peer *p, const struct options *o, const struct peer_ops *ops, void *user)

@@ -34,7 +34,7 @@ struct peer {
 	uv_poll_t poll;
 	uv_timer_t timer;
 	uv_idle_t busy;
-	uv_signal_t term, interrupt;
+	uv_signal_t term, interrupt, user1;
 	struct culvert *culvert;
 	struct culvert_session *session;
 	bool stopping;
