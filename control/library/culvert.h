@@ -269,8 +269,8 @@ void culvert_forward_info(const struct culvert_forward *f, struct culvert_forwar
 
 struct culvert_bound_options {
 	bool is_joined;	 /* to a local application: each remote is represented by a loopback port */
-	const char *app; /* joined: address of the application, "ADDRESS:PORT", loopback; NULL: the
-			    last sender to a remote's port */
+	const char *app; /* joined: address of the application, "ADDRESS:PORT", loopback: from others
+			    a remote's port takes nothing; NULL: the last sender to the port */
 	bool is_closed;	 /* only permitted remotes can send */
 	bool no_compress;	 /* compressed contexts for permitted remotes only */
 	uint32_t remotes_max;	 /* 0: that of the client */

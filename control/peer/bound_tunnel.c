@@ -606,6 +606,12 @@ bool clv_bound_tunnel_has(const struct clv_bound_tunnel *b, const struct clv_end
 	return clv_table_find(&b->by_local, local, NULL);
 }
 
+/* Whether from may speak for a remote: an application that was named, else any local sender. */
+static bool is_app(const struct clv_bound_tunnel *b, const struct clv_endpoint *from)
+{
+	return !b->p.app.port || memcmp(from, &b->p.app, sizeof(*from)) == 0;
+}
+
 /* The first datagram from the application, or from another of its sockets, to a remote's port. */
 void clv_bound_tunnel_new_remote(struct clv_bound_tunnel *b, const struct clv_evt_remote *evt,
 				 const uint8_t *payload, size_t len)
@@ -613,6 +619,10 @@ void clv_bound_tunnel_new_remote(struct clv_bound_tunnel *b, const struct clv_ev
 	struct remote *r = find(b, &b->by_local, &evt->local);
 	struct clv_cmd_remote_send send;
 
+	if (!is_app(b, &evt->remote)) {
+		clv_client_count_drop(b->p.client, CLV_COUNT_DROP_WRONG_REMOTE);
+		return;
+	}
 	if (!r || !b->is_open || (b->p.is_closed && !r->context_id) ||
 	    !has_port_for(b, &r->endpoint)) {
 		b->stats.dropped++;

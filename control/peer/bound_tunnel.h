@@ -53,7 +53,11 @@ struct clv_bound_tunnel_params {
 	struct clv_client *client; /* borrows for life; joined only */
 	const uint64_t *now_ns;	   /* borrows for life; the time of this step */
 	bool is_joined;		   /* to a local application */
-	struct clv_endpoint app; /* joined: loopback; port 0: the last sender to a remote's port */
+	/*
+	 * Joined: loopback.  Datagrams of other senders to a remote's port are dropped and counted.
+	 * Port 0: any local sender speaks for a remote, and the last one hears it.
+	 */
+	struct clv_endpoint app;
 	bool is_closed;
 	uint32_t remotes_max;
 	uint32_t busy_per_sec; /* rate at which a remote gets a compressed context */

@@ -368,6 +368,11 @@ bool clv_client_is_stopped(const struct clv_client *c)
 	return clv_control_is_stopped(c->control);
 }
 
+void clv_client_count_drop(struct clv_client *c, enum clv_counter which)
+{
+	clv_count(&c->request_counters, which);
+}
+
 const struct clv_worker_counters *clv_client_counters(const struct clv_client *c)
 {
 	return clv_worker_counters(c->worker);

@@ -83,6 +83,8 @@ bool clv_client_is_backlogged(const struct clv_client *c);
 void clv_client_stop(struct clv_client *c, uint64_t now_ns);
 bool clv_client_is_stopped(const struct clv_client *c);
 
+/* Count a datagram that a tunnel of this client drops in control. */
+void clv_client_count_drop(struct clv_client *c, enum clv_counter which);
 /* Counters of the worker. */
 const struct clv_worker_counters *clv_client_counters(const struct clv_client *c);
 /* Sum over the worker, control, the sockets and the requests. */

@@ -45,7 +45,7 @@ enum clv_counter_class {
 	X(DROP_STALE, DROP, "drop_stale", "for a connection or tunnel that no longer exists")      \
 	X(DROP_UNKNOWN, DROP, "drop_unknown", "for no connection or tunnel of ours")               \
 	X(DROP_WRONG_REMOTE, DROP, "drop_wrong_remote",                                            \
-	  "from another address than the tunnel's target")                                         \
+	  "from another address than the tunnel's target or joined application")                   \
 	X(DROP_QUIC, DROP, "drop_quic", "packets the QUIC library discarded")                      \
 	X(DROP_DGRAM_MALFORMED, DROP, "drop_datagram_malformed", "HTTP datagrams cut short")       \
 	X(DROP_UNKNOWN_STREAM, DROP, "drop_unknown_stream", "HTTP datagrams of no open tunnel")    \

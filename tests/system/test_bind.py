@@ -12,7 +12,7 @@ import time
 import pytest
 
 import losses
-from daemon import CONFIG, is_clean, load
+from daemon import CONFIG, exchange, is_clean, load
 from netns import wait_until
 
 DATAPATHS = ("xdp", "sock")
@@ -161,6 +161,33 @@ def test_peers_are_given_the_configured_public_address(lab, start_relay, datapat
     bind = Bind(lab, "peer-v4", relay)
     assert re.fullmatch(r"203\.0\.113\.5:\d+", bind.public[0])
     assert re.fullmatch(r"\[2001:db8:6::1\]:\d+", bind.public[1])
+    bind.stop()
+
+
+def test_only_the_named_application_speaks_for_a_remote(lab, relay, targets):
+    app, stranger = 5000, 5001
+    bind = Bind(lab, "peer-v4", relay, "--permit", targets["target-v4"], app=f"127.0.0.1:{app}")
+    line = bind.proc.wait_line(r'^\{"event": ?"remote".*\n').group(0)
+    local = json.loads(line)["local"]
+    # The relay may not have acknowledged the context yet.
+    wait_until(lambda: exchange(lab["peer-v4"], local, 64, port=app)["same"])
+    sizes = [65, 66, 67]
+    for _ in range(2):
+        taken = exchange(lab["peer-v4"], local, *sizes, port=stranger)
+        assert taken == {"same": [], "different": [], "missing": sizes}
+        mine = exchange(lab["peer-v4"], local, *sizes, port=app)
+        assert mine == {"same": sizes, "different": [], "missing": []}
+    bind.proc.send(signal.SIGUSR1)
+    bind.proc.wait_line(r"^drops .*\bwrong_remote=6\b")
+    bind.stop()
+
+
+def test_without_a_named_application_the_last_sender_speaks_for_a_remote(lab, relay, targets):
+    bind = Bind(lab, "peer-v4", relay, "--permit", targets["target-v4"])
+    line = bind.proc.wait_line(r'^\{"event": ?"remote".*\n').group(0)
+    local = json.loads(line)["local"]
+    for port in (5000, 5001, 5000):
+        wait_until(lambda: exchange(lab["peer-v4"], local, 64, port=port)["same"])
     bind.stop()
 
 
