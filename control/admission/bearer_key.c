@@ -2,6 +2,7 @@
 #include "control/admission/bearer_key.h"
 
 #include "control/admission/atomic_file.h"
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
 
@@ -17,27 +18,15 @@ enum {
 	FORBIDDEN_MODE = 0037,
 };
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int decode(const char *text, size_t len, uint8_t key[static CLV_BEARER_KEY_LEN])
 {
 	uint8_t any = 0;
 
-	if (len != TEXT_LEN || text[TEXT_LEN - 1] != '\n')
+	if (len != TEXT_LEN || text[TEXT_LEN - 1] != '\n' ||
+	    clv_hex_decode(text, clv_hex_value_lower, key, CLV_BEARER_KEY_LEN))
 		return CLV_ESYNTAX;
-	for (size_t i = 0; i < CLV_BEARER_KEY_LEN; i++) {
-		int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return CLV_ESYNTAX;
-		key[i] = (uint8_t)(high << 4 | low);
+	for (size_t i = 0; i < CLV_BEARER_KEY_LEN; i++)
 		any |= key[i];
-	}
 	return any ? 0 : CLV_ESYNTAX; /* random bytes are never all zero */
 }
 

@@ -2,7 +2,9 @@
 #include "control/admission/relay_link.h"
 
 #include "datapath/base/addr.h"
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
+#include "datapath/base/why.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,32 +26,6 @@ _Static_assert(sizeof("culvert://[]:65535?pin=&token=") + CLV_RELAY_LINK_HOST_MA
 		       CLV_RELAY_LINK_MAX,
 	       "every formatted link can be parsed");
 
-static int fail(const char **why, const char *text, int err)
-{
-	if (why)
-		*why = text;
-	return err;
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static int hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Whether host is a DNS name or an IPv4 address; the resolver tells them apart. */
 static bool is_name(const char *host, size_t len)
 {
@@ -60,8 +36,7 @@ static bool is_name(const char *host, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (host[i] == '.' && label)
 			label = 0;
-		else if (!is_alpha(host[i]) && !is_digit(host[i]) && host[i] != '-' &&
-			 host[i] != '_')
+		else if (!clv_is_alnum(host[i]) && host[i] != '-' && host[i] != '_')
 			return false;
 		else if (++label > LABEL_MAX)
 			return false;
@@ -83,8 +58,7 @@ static bool is_token(const char *token, size_t len)
 {
 	size_t i = 0;
 
-	while (i < len && (is_alpha(token[i]) || is_digit(token[i]) ||
-			   (token[i] && strchr("-._~+/", token[i]))))
+	while (i < len && (clv_is_alnum(token[i]) || (token[i] && strchr("-._~+/", token[i]))))
 		i++;
 	if (!i)
 		return false;
@@ -105,8 +79,8 @@ static int decode(const char *in, size_t in_len, char *out, size_t out_len)
 		int c = (unsigned char)in[i];
 
 		if (c == '%') {
-			int high = in_len - i > 2 ? hex_value(in[i + 1]) : -1;
-			int low = in_len - i > 2 ? hex_value(in[i + 2]) : -1;
+			int high = in_len - i > 2 ? clv_hex_value(in[i + 1]) : -1;
+			int low = in_len - i > 2 ? clv_hex_value(in[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return CLV_ESYNTAX;
@@ -126,15 +100,15 @@ static int read_port(const char *text, size_t len, uint16_t *port, const char **
 	unsigned value = 0;
 
 	if (!len)
-		return fail(why, "the port of the link is empty", CLV_ESYNTAX);
+		return clv_fail(why, "the port of the link is empty", CLV_ESYNTAX);
 	for (size_t i = 0; i < len; i++) {
-		if (!is_digit(text[i]))
-			return fail(why, "the port of the link is not a number", CLV_ESYNTAX);
+		if (!clv_is_digit(text[i]))
+			return clv_fail(why, "the port of the link is not a number", CLV_ESYNTAX);
 		if (i < PORT_DIGITS)
 			value = value * 10 + (unsigned)(text[i] - '0');
 	}
 	if (len > PORT_DIGITS || !value || value > UINT16_MAX)
-		return fail(why, "the port of the link is not 1 to 65535", CLV_ERANGE);
+		return clv_fail(why, "the port of the link is not 1 to 65535", CLV_ERANGE);
 	*port = (uint16_t)value;
 	return 0;
 }
@@ -148,7 +122,7 @@ static int read_authority(const char *text, size_t len, struct clv_relay_link *l
 	int host_len;
 
 	if (memchr(text, '@', len))
-		return fail(
+		return clv_fail(
 			why,
 			"the link has a user part: a token belongs into the parameter \"token\"",
 			CLV_ESYNTAX);
@@ -156,8 +130,8 @@ static int read_authority(const char *text, size_t len, struct clv_relay_link *l
 		host++;
 		host_end = memchr(host, ']', (size_t)(end - host));
 		if (!host_end)
-			return fail(why, "the IPv6 address of the link has no closing bracket",
-				    CLV_ESYNTAX);
+			return clv_fail(why, "the IPv6 address of the link has no closing bracket",
+					CLV_ESYNTAX);
 		text = host_end + 1;
 	} else {
 		host_end = memchr(host, ':', len);
@@ -167,16 +141,17 @@ static int read_authority(const char *text, size_t len, struct clv_relay_link *l
 	}
 	host_len = decode(host, (size_t)(host_end - host), link->host, sizeof(link->host));
 	if (host_len == CLV_ERANGE)
-		return fail(why, "the host of the link is too long", CLV_ERANGE);
+		return clv_fail(why, "the host of the link is too long", CLV_ERANGE);
 	if (host_len < 0 || memchr(link->host, 0, (size_t)host_len) || !is_host(link->host, is_v6))
-		return fail(why,
-			    "the host of the link is neither a name, an IPv4 address nor an IPv6 "
-			    "address in brackets",
-			    CLV_ESYNTAX);
+		return clv_fail(
+			why,
+			"the host of the link is neither a name, an IPv4 address nor an IPv6 "
+			"address in brackets",
+			CLV_ESYNTAX);
 	if (text == end)
 		return 0;
 	if (*text != ':')
-		return fail(why, "only a port may follow the bracket of the link", CLV_ESYNTAX);
+		return clv_fail(why, "only a port may follow the bracket of the link", CLV_ESYNTAX);
 	return read_port(text + 1, (size_t)(end - text - 1), &link->port, why);
 }
 
@@ -187,18 +162,11 @@ static int read_pin(const char *value, size_t len, struct clv_relay_link *link, 
 	char text[PIN_TEXT_LEN + 1];
 
 	if (link->has_pin)
-		return fail(why, "the link has two pins", CLV_ESYNTAX);
+		return clv_fail(why, "the link has two pins", CLV_ESYNTAX);
 	if (decode(value, len, text, sizeof(text)) != PIN_TEXT_LEN ||
-	    memcmp(text, PIN, PIN_LEN) != 0)
-		return fail(why, form, CLV_ESYNTAX);
-	for (int i = 0; i < CLV_RELAY_LINK_PIN_LEN; i++) {
-		int high = hex_value(text[PIN_LEN + 2 * i]);
-		int low = hex_value(text[PIN_LEN + 2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return fail(why, form, CLV_ESYNTAX);
-		link->pin[i] = (uint8_t)(high << 4 | low);
-	}
+	    memcmp(text, PIN, PIN_LEN) != 0 ||
+	    clv_hex_decode(text + PIN_LEN, clv_hex_value, link->pin, sizeof(link->pin)))
+		return clv_fail(why, form, CLV_ESYNTAX);
 	link->has_pin = true;
 	return 0;
 }
@@ -208,13 +176,13 @@ static int read_token(const char *value, size_t len, struct clv_relay_link *link
 	int n;
 
 	if (*link->token)
-		return fail(why, "the link has two tokens", CLV_ESYNTAX);
+		return clv_fail(why, "the link has two tokens", CLV_ESYNTAX);
 	n = decode(value, len, link->token, sizeof(link->token));
 	if (n == CLV_ERANGE)
-		return fail(why, "the token of the link is too long", CLV_ERANGE);
+		return clv_fail(why, "the token of the link is too long", CLV_ERANGE);
 	if (n < 0 || !is_token(link->token, (size_t)n))
-		return fail(why, "the token of the link has an invalid character or is empty",
-			    CLV_ESYNTAX);
+		return clv_fail(why, "the token of the link has an invalid character or is empty",
+				CLV_ESYNTAX);
 	return 0;
 }
 
@@ -236,7 +204,7 @@ static int read_query(const char *text, size_t len, struct clv_relay_link *link,
 		key_len = decode(text, (size_t)((equals ? equals : pair_end) - text), key,
 				 sizeof(key));
 		if (key_len == CLV_ESYNTAX)
-			return fail(why, "the link has a broken percent-encoding", CLV_ESYNTAX);
+			return clv_fail(why, "the link has a broken percent-encoding", CLV_ESYNTAX);
 		if (key_len == 3 && memcmp(key, "pin", 3) == 0)
 			err = read_pin(value, (size_t)(pair_end - value), link, why);
 		else if (key_len == 5 && memcmp(key, "token", 5) == 0)
@@ -257,17 +225,17 @@ static int read_link(const char *text, size_t len, struct clv_relay_link *link, 
 	int err;
 
 	if (len < SCHEME_LEN + 2 || strncasecmp(text, SCHEME "//", SCHEME_LEN + 2) != 0)
-		return fail(why, "a link begins with \"culvert://\"", CLV_ESYNTAX);
+		return clv_fail(why, "a link begins with \"culvert://\"", CLV_ESYNTAX);
 	if (len > CLV_RELAY_LINK_MAX)
-		return fail(why, "the link is too long", CLV_ERANGE);
+		return clv_fail(why, "the link is too long", CLV_ERANGE);
 	for (at = text; at < end; at++)
 		if (*at <= ' ' || *at > '~')
-			return fail(
+			return clv_fail(
 				why,
 				"the link has a blank or a character that is not printable ASCII",
 				CLV_ESYNTAX);
 	if (memchr(text, '#', len))
-		return fail(why, "the link has a fragment (#)", CLV_ESYNTAX);
+		return clv_fail(why, "the link has a fragment (#)", CLV_ESYNTAX);
 
 	text += SCHEME_LEN + 2;
 	for (authority_end = text; authority_end < end; authority_end++)
@@ -280,7 +248,7 @@ static int read_link(const char *text, size_t len, struct clv_relay_link *link, 
 	if (at < end && *at == '/')
 		at++;
 	if (at < end && *at != '?')
-		return fail(why, "the link has a path", CLV_ESYNTAX);
+		return clv_fail(why, "the link has a path", CLV_ESYNTAX);
 	return at < end ? read_query(at + 1, (size_t)(end - at - 1), link, why) : 0;
 }
 
@@ -314,7 +282,7 @@ static void put_encoded(struct output *o, const char *text)
 	for (; *text; text++) {
 		char encoded[4] = { *text };
 
-		if (!is_alpha(*text) && !is_digit(*text) && !strchr("-._~", *text))
+		if (!clv_is_alnum(*text) && !strchr("-._~", *text))
 			snprintf(encoded, sizeof(encoded), "%%%02X", (unsigned char)*text);
 		put(o, encoded);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/host/directories.h"
 
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
 
@@ -113,24 +114,10 @@ void clv_directories_unlock(const char *run_dir, int lock_fd)
 	close(lock_fd);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int decode(const char *text, uint8_t secret[static CLV_SECRET_LEN])
 {
-	size_t i;
-
-	for (i = 0; i < CLV_SECRET_LEN; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return CLV_ESYNTAX;
-		secret[i] = (uint8_t)(high << 4 | low);
-	}
+	if (clv_hex_decode(text, clv_hex_value_lower, secret, CLV_SECRET_LEN))
+		return CLV_ESYNTAX;
 	return text[SECRET_TEXT_LEN] == '\n' ? 0 : CLV_ESYNTAX;
 }
 

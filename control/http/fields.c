@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
 
 enum {
@@ -11,21 +12,6 @@ enum {
 	DECIMAL_FRACTION_MAX = 3,
 };
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_lower(char c)
-{
-	return c >= 'a' && c <= 'z';
-}
-
-static bool is_alpha(char c)
-{
-	return is_lower(c) || (c >= 'A' && c <= 'Z');
-}
-
 static bool is_one_of(char c, const char *set)
 {
 	return c != '\0' && strchr(set, c) != NULL;
@@ -33,7 +19,7 @@ static bool is_one_of(char c, const char *set)
 
 static bool is_token_char(char c)
 {
-	return is_alpha(c) || is_digit(c) || is_one_of(c, "!#$%&'*+-.^_`|~:/");
+	return clv_is_alnum(c) || is_one_of(c, "!#$%&'*+-.^_`|~:/");
 }
 
 static void skip(struct clv_fields_cursor *c, const char *set)
@@ -51,7 +37,7 @@ static int read_number(struct clv_fields_cursor *c, struct clv_item *out)
 
 	if (negative)
 		p++;
-	for (; p < c->end && is_digit(*p) && whole <= INTEGER_DIGITS_MAX; p++, whole++)
+	for (; p < c->end && clv_is_digit(*p) && whole <= INTEGER_DIGITS_MAX; p++, whole++)
 		value = value * 10 + (*p - '0');
 	if (whole == 0 || whole > INTEGER_DIGITS_MAX)
 		return CLV_ESYNTAX;
@@ -61,7 +47,7 @@ static int read_number(struct clv_fields_cursor *c, struct clv_item *out)
 		c->p = p;
 		return 0;
 	}
-	for (p++; p < c->end && is_digit(*p) && fraction <= DECIMAL_FRACTION_MAX; p++)
+	for (p++; p < c->end && clv_is_digit(*p) && fraction <= DECIMAL_FRACTION_MAX; p++)
 		fraction++;
 	if (whole > DECIMAL_WHOLE_MAX || fraction == 0 || fraction > DECIMAL_FRACTION_MAX)
 		return CLV_ESYNTAX;
@@ -93,7 +79,7 @@ static int read_bytes(struct clv_fields_cursor *c, struct clv_item *out)
 {
 	const char *begin = c->p + 1, *p = begin;
 
-	while (p < c->end && (is_alpha(*p) || is_digit(*p) || is_one_of(*p, "+/=")))
+	while (p < c->end && (clv_is_alnum(*p) || is_one_of(*p, "+/=")))
 		p++;
 	if (p == c->end || *p != ':')
 		return CLV_ESYNTAX;
@@ -133,7 +119,7 @@ static int read_date(struct clv_fields_cursor *c, struct clv_item *out)
 	struct clv_item number;
 
 	at.p++;
-	if (at.p == at.end || !(is_digit(*at.p) || *at.p == '-') || read_number(&at, &number) ||
+	if (at.p == at.end || !(clv_is_digit(*at.p) || *at.p == '-') || read_number(&at, &number) ||
 	    number.type != CLV_ITEM_INTEGER)
 		return CLV_ESYNTAX;
 	*c = at;
@@ -172,13 +158,6 @@ static bool take_utf8(struct utf8 *u, uint8_t byte)
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; /* lower case alone */
-}
-
 /* %"..." with percent-encoded UTF-8: RFC 9651 section 4.2.10. */
 static int read_display(struct clv_fields_cursor *c, struct clv_item *out)
 {
@@ -193,9 +172,10 @@ static int read_display(struct clv_fields_cursor *c, struct clv_item *out)
 		if (byte < 0x20 || byte > 0x7e)
 			return CLV_ESYNTAX;
 		if (byte == '%') {
-			if (c->end - p < 3 || hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
+			if (c->end - p < 3 || clv_hex_value_lower(p[1]) < 0 ||
+			    clv_hex_value_lower(p[2]) < 0)
 				return CLV_ESYNTAX;
-			byte = hex_digit(p[1]) << 4 | hex_digit(p[2]);
+			byte = clv_hex_value_lower(p[1]) << 4 | clv_hex_value_lower(p[2]);
 			p += 2;
 		}
 		if (!take_utf8(&utf8, (uint8_t)byte))
@@ -214,9 +194,9 @@ static int read_bare_item(struct clv_fields_cursor *c, struct clv_item *out)
 {
 	if (c->p == c->end)
 		return CLV_ESYNTAX;
-	if (is_digit(*c->p) || *c->p == '-')
+	if (clv_is_digit(*c->p) || *c->p == '-')
 		return read_number(c, out);
-	if (is_alpha(*c->p) || *c->p == '*')
+	if (clv_is_alpha(*c->p) || *c->p == '*')
 		return read_token(c, out);
 	switch (*c->p) {
 	case '"':
@@ -247,9 +227,10 @@ int clv_fields_read_parameter(struct clv_fields_cursor *c, const char **key, siz
 	at.p++;
 	skip(&at, " ");
 	begin = at.p;
-	if (at.p == at.end || !(is_lower(*at.p) || *at.p == '*'))
+	if (at.p == at.end || !(clv_is_lower(*at.p) || *at.p == '*'))
 		return CLV_ESYNTAX;
-	while (at.p < at.end && (is_lower(*at.p) || is_digit(*at.p) || is_one_of(*at.p, "_-.*")))
+	while (at.p < at.end &&
+	       (clv_is_lower(*at.p) || clv_is_digit(*at.p) || is_one_of(*at.p, "_-.*")))
 		at.p++;
 	len = (size_t)(at.p - begin);
 	if (at.p < at.end && *at.p == '=') {

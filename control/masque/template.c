@@ -7,7 +7,9 @@
 #include <strings.h>
 
 #include "datapath/base/addr.h"
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
+#include "datapath/base/why.h"
 
 enum {
 	NAME_MAX_BYTES = 253, /* RFC 1035 section 2.3.4, without the closing dot */
@@ -15,34 +17,6 @@ enum {
 };
 
 static const char prefix[] = "/.well-known/masque/udp/";
-
-static int bad(const char **why, const char *text, int err)
-{
-	if (why)
-		*why = text;
-	return err;
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static int hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* Undo percent-encoding into a zero-terminated buffer.  Returns the length or CLV_ESYNTAX. */
 static int percent_decode(const char *in, size_t in_len, char *out, size_t out_len)
@@ -53,8 +27,8 @@ static int percent_decode(const char *in, size_t in_len, char *out, size_t out_l
 		int c = (unsigned char)in[i];
 
 		if (c == '%') {
-			int high = i + 2 < in_len ? hex_value(in[i + 1]) : -1;
-			int low = i + 2 < in_len ? hex_value(in[i + 2]) : -1;
+			int high = i + 2 < in_len ? clv_hex_value(in[i + 1]) : -1;
+			int low = i + 2 < in_len ? clv_hex_value(in[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return CLV_ESYNTAX;
@@ -101,8 +75,7 @@ static bool is_dns_name(const char *host, size_t len)
 			if (label == 0)
 				return false;
 			label = 0;
-		} else if (is_alpha(host[i]) || is_digit(host[i]) || host[i] == '-' ||
-			   host[i] == '_') {
+		} else if (clv_is_alnum(host[i]) || host[i] == '-' || host[i] == '_') {
 			if (++label > LABEL_MAX_BYTES)
 				return false;
 		} else {
@@ -116,17 +89,17 @@ static bool is_dns_name(const char *host, size_t len)
 static int read_host(const char *host, size_t len, struct clv_target *out, const char **why)
 {
 	if (len == 0)
-		return bad(why, "empty target host", CLV_ESYNTAX);
+		return clv_fail(why, "empty target host", CLV_ESYNTAX);
 	if (len >= sizeof(out->host))
-		return bad(why, "target host too long", CLV_ESYNTAX);
+		return clv_fail(why, "target host too long", CLV_ESYNTAX);
 	memcpy(out->host, host, len + 1);
 	if (strchr(host, '%'))
-		return bad(why, "zone identifiers are not supported", CLV_ESYNTAX);
+		return clv_fail(why, "zone identifiers are not supported", CLV_ESYNTAX);
 	if (strchr(host, ':')) {
 		if (clv_addr_parse(host, out->addr) < 0)
-			return bad(why, "target host is not an IPv6 address", CLV_ESYNTAX);
+			return clv_fail(why, "target host is not an IPv6 address", CLV_ESYNTAX);
 		if (clv_addr_is_v4(out->addr))
-			return bad(why, "IPv4-mapped IPv6 address", CLV_EDENIED);
+			return clv_fail(why, "IPv4-mapped IPv6 address", CLV_EDENIED);
 		out->kind = CLV_TARGET_ADDRESS;
 		return 0;
 	}
@@ -135,7 +108,7 @@ static int read_host(const char *host, size_t len, struct clv_target *out, const
 		return 0;
 	}
 	if (!is_dns_name(host, len) || ends_in_number(host, len))
-		return bad(why, "target host is neither a name nor an address", CLV_ESYNTAX);
+		return clv_fail(why, "target host is neither a name nor an address", CLV_ESYNTAX);
 	out->kind = CLV_TARGET_NAME;
 	return 0;
 }
@@ -145,14 +118,15 @@ static int read_port(const char *text, size_t len, uint16_t *out, const char **w
 	unsigned long port = 0;
 
 	if (len == 0)
-		return bad(why, "empty target port", CLV_ESYNTAX);
+		return clv_fail(why, "empty target port", CLV_ESYNTAX);
 	for (size_t i = 0; i < len; i++) {
-		if (!is_digit(text[i]) || len > 5)
-			return bad(why, "target port is not a number from 1 to 65535", CLV_ESYNTAX);
+		if (!clv_is_digit(text[i]) || len > 5)
+			return clv_fail(why, "target port is not a number from 1 to 65535",
+					CLV_ESYNTAX);
 		port = port * 10 + (unsigned long)(text[i] - '0');
 	}
 	if (port < 1 || port > UINT16_MAX)
-		return bad(why, "target port is not a number from 1 to 65535", CLV_ESYNTAX);
+		return clv_fail(why, "target port is not a number from 1 to 65535", CLV_ESYNTAX);
 	*out = (uint16_t)port;
 	return 0;
 }
@@ -167,13 +141,13 @@ static int read_variables(const char *host, size_t host_len, const char *port, s
 
 	/* RFC 9298 section 3: colons of an IPv6 literal are percent-encoded. */
 	if (memchr(host, ':', host_len))
-		return bad(why, "colon not percent-encoded", CLV_ESYNTAX);
+		return clv_fail(why, "colon not percent-encoded", CLV_ESYNTAX);
 	host_n = percent_decode(host, host_len, host_text, sizeof(host_text));
 	port_n = percent_decode(port, port_len, port_text, sizeof(port_text));
 	if (host_n < 0)
-		return bad(why, "target host has bytes a host cannot have", CLV_ESYNTAX);
+		return clv_fail(why, "target host has bytes a host cannot have", CLV_ESYNTAX);
 	if (port_n < 0)
-		return bad(why, "target port is not a number from 1 to 65535", CLV_ESYNTAX);
+		return clv_fail(why, "target port is not a number from 1 to 65535", CLV_ESYNTAX);
 	if (strcmp(host_text, "*") == 0 && strcmp(port_text, "*") == 0) {
 		*out = (struct clv_target){ .kind = CLV_TARGET_ANY };
 		return 0;
@@ -238,7 +212,7 @@ static void put_encoded(struct expansion *x, const char *text)
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (is_alpha(*text) || is_digit(*text) || strchr("-._~", c)) {
+		if (clv_is_alnum(*text) || strchr("-._~", c)) {
 			put(x, *text);
 		} else {
 			put(x, '%');
@@ -258,7 +232,7 @@ static bool is_variable_name(const char *name, size_t len)
 	if (len == 0)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (!is_alpha(name[i]) && !is_digit(name[i]) && name[i] != '_' && name[i] != '.')
+		if (!clv_is_alnum(name[i]) && name[i] != '_' && name[i] != '.')
 			return false;
 	}
 	return true;
@@ -292,7 +266,8 @@ static int expand_expression(struct expansion *x, const char *text, size_t len, 
 		operator= * text++;
 		len--;
 	} else if (len > 0 && strchr("+#./;", *text)) {
-		return bad(why, "template uses an operator that RFC 9298 forbids", CLV_ESYNTAX);
+		return clv_fail(why, "template uses an operator that RFC 9298 forbids",
+				CLV_ESYNTAX);
 	}
 	for (;;) {
 		const char *comma = memchr(text, ',', len);
@@ -300,8 +275,9 @@ static int expand_expression(struct expansion *x, const char *text, size_t len, 
 		const char *value = NULL;
 
 		if (!is_variable_name(text, name_len))
-			return bad(why, "template has a bad variable name or a level 4 modifier",
-				   CLV_ESYNTAX);
+			return clv_fail(why,
+					"template has a bad variable name or a level 4 modifier",
+					CLV_ESYNTAX);
 		if (name_is(text, name_len, "target_host")) {
 			value = x->host;
 			x->has_host = true;
@@ -330,30 +306,30 @@ static int expand_path(struct expansion *x, const char *text, const char **why)
 
 		if (*text != '{') {
 			if (*text < 0x21 || *text > 0x7e || strchr("\"'<>\\^`|}", *text))
-				return bad(why, "template has a character a URI cannot have",
-					   CLV_ESYNTAX);
+				return clv_fail(why, "template has a character a URI cannot have",
+						CLV_ESYNTAX);
 			if (*text == '#')
-				return bad(why, "template has a fragment", CLV_ESYNTAX);
+				return clv_fail(why, "template has a fragment", CLV_ESYNTAX);
 			put(x, *text++);
 			continue;
 		}
 		close = strchr(text, '}');
 		if (!close)
-			return bad(why, "template has an open brace", CLV_ESYNTAX);
+			return clv_fail(why, "template has an open brace", CLV_ESYNTAX);
 		err = expand_expression(x, text + 1, (size_t)(close - text - 1), why);
 		if (err < 0)
 			return err;
 		text = close + 1;
 	}
 	if (!x->has_host || !x->has_port)
-		return bad(why, "template lacks target_host or target_port", CLV_ESYNTAX);
-	return x->full ? bad(why, "expanded template too long", CLV_ERANGE) : 0;
+		return clv_fail(why, "template lacks target_host or target_port", CLV_ESYNTAX);
+	return x->full ? clv_fail(why, "expanded template too long", CLV_ERANGE) : 0;
 }
 
 static bool is_authority(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		if (!is_alpha(text[i]) && !is_digit(text[i]) && !strchr("-._~:[]", text[i]))
+		if (!clv_is_alnum(text[i]) && !strchr("-._~:[]", text[i]))
 			return false;
 	}
 	return len > 0;
@@ -370,19 +346,19 @@ int clv_template_expand(const char *uri_template, const char *host, uint16_t por
 	int err;
 
 	if (!host != !port)
-		return bad(why, "port 0", CLV_ERANGE);
+		return clv_fail(why, "port 0", CLV_ERANGE);
 	if (host && (strlen(host) >= sizeof(target.host) ||
 		     read_host(host, strlen(host), &target, why) == CLV_ESYNTAX))
-		return bad(why, "host is neither a name nor an address", CLV_ERANGE);
+		return clv_fail(why, "host is neither a name nor an address", CLV_ERANGE);
 	if (strncasecmp(uri_template, scheme, sizeof(scheme) - 1) != 0)
-		return bad(why, "template does not begin with https://", CLV_ESYNTAX);
+		return clv_fail(why, "template does not begin with https://", CLV_ESYNTAX);
 	authority = uri_template + sizeof(scheme) - 1;
 	authority_len = strcspn(authority, "/?#{");
 	path = authority + authority_len;
 	if (!is_authority(authority, authority_len) || authority_len >= sizeof(out->authority))
-		return bad(why, "template has no proper authority", CLV_ESYNTAX);
+		return clv_fail(why, "template has no proper authority", CLV_ESYNTAX);
 	if (*path != '/')
-		return bad(why, "template's path does not begin with a slash", CLV_ESYNTAX);
+		return clv_fail(why, "template's path does not begin with a slash", CLV_ESYNTAX);
 
 	if (host)
 		snprintf(x.port, sizeof(x.port), "%u", port);

@@ -2,6 +2,7 @@
 #include "datapath/base/client_limits.h"
 
 #include "datapath/base/err.h"
+#include "datapath/base/why.h"
 #include "datapath/base/words.h"
 
 #include <errno.h>
@@ -38,13 +39,6 @@ enum {
 	UNITS = sizeof(units) / sizeof(units[0]),
 	DIGITS_MAX = 19, /* any number of 19 digits fits into 64 bits */
 };
-
-static int fail(const char **why, const char *text, int err)
-{
-	if (why)
-		*why = text;
-	return err;
-}
 
 static bool is_word(const char *text, size_t len, const char *word)
 {
@@ -100,14 +94,14 @@ static int read_value(enum clv_client_limit limit, const char *text, size_t len,
 	}
 	while (digits < len && text[digits] >= '0' && text[digits] <= '9') {
 		if (digits == DIGITS_MAX)
-			return fail(why, "a limit is too large", CLV_ERANGE);
+			return clv_fail(why, "a limit is too large", CLV_ERANGE);
 		number = number * 10 + (uint64_t)(text[digits++] - '0');
 	}
 	factor = factor_of(limit, text + digits, len - digits);
 	if (!digits || !factor)
-		return fail(why, "a limit is not a number or \"unlimited\"", CLV_ESYNTAX);
+		return clv_fail(why, "a limit is not a number or \"unlimited\"", CLV_ESYNTAX);
 	if (number > limits[limit].maximum / factor)
-		return fail(why, "a limit is too large", CLV_ERANGE);
+		return clv_fail(why, "a limit is too large", CLV_ERANGE);
 	*value = number * factor;
 	return 0;
 }
@@ -124,9 +118,9 @@ int clv_client_limits_read_word(struct clv_client_limits *l, unsigned *seen, con
 		if (!is_word(word, name_len, limits[i].name))
 			continue;
 		if (!equals)
-			return fail(why, "a limit has no value", CLV_ESYNTAX);
+			return clv_fail(why, "a limit has no value", CLV_ESYNTAX);
 		if (*seen & 1u << i)
-			return fail(why, "a limit is given twice", CLV_ESYNTAX);
+			return clv_fail(why, "a limit is given twice", CLV_ESYNTAX);
 		err = read_value((enum clv_client_limit)i, equals + 1, len - name_len - 1,
 				 &l->of[i], why);
 		if (err)
@@ -150,7 +144,7 @@ int clv_client_limits_parse(const char *text, size_t len, struct clv_client_limi
 		int err = clv_client_limits_read_word(&read, &seen, word, len, why);
 
 		if (err == -ENOENT)
-			return fail(why, "unknown limit", CLV_ESYNTAX);
+			return clv_fail(why, "unknown limit", CLV_ESYNTAX);
 		if (err)
 			return err;
 	}
