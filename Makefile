@@ -2,13 +2,13 @@
 #
 # Culvert's one Makefile.  `make help` lists the targets and the variables.
 #
-# Sources are found by folder, so that a new file needs no line here.  In BUILD:
+# Sources are found by directory, so that a new file needs no line here.  In BUILD:
 #   datapath/ control/ but control/main.c      -> libparts.a for programs, libparts.so for tests
 #   control/library/ and what it uses          -> libculvert.a for applications, of which culvert is one
 #   control/main.c                             -> culvertd
 #   tools/NAME.c tools/NAME/*.c                -> NAME
 #   bench/GROUP/NAME.c bench/GROUP/NAME/*.c    -> bench/GROUP/NAME
-#   FOLDER/NAME.bpf.c                          -> bpf/NAME.skel.h with struct NAME_bpf
+#   DIRECTORY/NAME.bpf.c                       -> bpf/NAME.skel.h with struct NAME_bpf
 #   tests/{unit/ROOM,bpf,loop}/test_NAME.c     -> tests/.../test_NAME, linked with the suite's other files
 #   tests/fuzz/fuzz_NAME.c                     -> tests/fuzz/fuzz_NAME, which reruns a corpus; with
 #                                                 FUZZER=1 in fuzz/, where it searches for more
@@ -42,7 +42,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-# ---- folders of this build: each set of sanitizers has its own ----
+# ---- directories of this build: each set of sanitizers has its own ----
 
 comma := ,
 variant := $(if $(FUZZER),fuzz,$(if $(SANITIZE),$(or \
@@ -411,7 +411,7 @@ soak: deps ## a relay at half load among peers that come, move and die, for SOAK
 # ---- dependencies ----
 
 .PHONY: deps
-deps: ## install Debian packages (root) and build the pinned libraries; DISTDIR=folder of archives
+deps: ## install Debian packages (root) and build the pinned libraries; DISTDIR=DIR of archives
 	$(Q)unmet=; \
 	deploy/deps/packages.sh || { [ "$$(id -u)" != 0 ] && unmet=1; } || exit 1; \
 	DISTDIR='$(DISTDIR)' JOBS=$(JOBS) deploy/deps/libraries.sh '$(DEPS)' && [ -z "$$unmet" ]
@@ -424,7 +424,8 @@ LINTED_C = $(wildcard $(filter %.c %.h,$(LINTED)))
 
 # cppcheck does not follow system headers, gives up on a file with a macro it cannot guess, and needs
 # the lists of sys/queue.h to follow a loop over one.
-CPPCHECK_FLAGS = $(addprefix --include=,$(wildcard /usr/include/*/sys/queue.h)) --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr --template=gcc \
+CPPCHECK_FLAGS = --quiet --error-exitcode=1 -j$(JOBS) --std=c11 --inline-suppr --template=gcc \
+	$(addprefix --include=,$(wildcard /usr/include/*/sys/queue.h)) \
 	--enable=warning,portability,performance --suppressions-list=tests/lint/cppcheck.txt \
 	-I. -D__GNUC__=12 -D__x86_64__ -D__CHAR_BIT__=8 \
 	-D'SEC(name)=' -D'__uint(name,value)=int *name' -D'__type(name,type)=void *name' \
@@ -536,11 +537,11 @@ help: ## this list
 	@echo
 	@echo '  V=1            show commands           ONLY="a b"     what contains one of these (tests,'
 	@echo '  JOBS=n         parallel jobs                          fuzzers, parts of the bench)'
-	@echo '  BUILD=folder   where to build          DEPS=folder    the built libraries'
+	@echo '  BUILD=DIR      where to build          DEPS=DIR       the built libraries'
 	@echo '  CC= CFLAGS= CPPFLAGS= LDFLAGS=         CLANG= CLANG_FORMAT= BPFTOOL= PYTHON=   the tools'
 	@echo '  WERROR=0       let warnings pass       LTO=0          link ngtcp2 as it is'
 	@echo '  IPSEC_MB=0     without libipsec-mb     SANITIZE=address,undefined or thread, in'
-	@echo '  DISTDIR=folder of source archives      BUILD/asan or BUILD/tsan'
+	@echo '  DISTDIR=DIR    of source archives      BUILD/asan or BUILD/tsan'
 	@echo '  PREFIX= SYSCONFDIR= DESTDIR=           for install'
 	@echo '  DURATION=s ROUNDS=n BENCH_ARGS=        for bench; FUZZ_SECONDS=s for fuzz;'
 	@echo '                                         SOAK_SECONDS=s for soak'

@@ -20,7 +20,7 @@ static const char usage[] =
 	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
 	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
 	"  --ca FILE                  certificate authority of the relay, PEM\n"
-	"  --pin sha256:HEX           fingerprint that the relay prints when it starts\n"
+	"  --pin sha256:HEX           pin of its key, which the relay prints when it starts\n"
 	"options of all commands:\n"
 	"  --profile pqc|hybrid       accepted handshakes (pqc)\n"
 	"  --server-name NAME         name in the relay's certificate (the host of --relay)\n"
