@@ -72,7 +72,7 @@ struct clv_config {
 	struct clv_control_limits limits;
 	struct clv_proxy_limits proxy;
 	uint32_t buffers;
-	uint32_t early_packets;
+	uint32_t early_packets, early_total;
 	uint64_t early_ns;
 	uint32_t hop_wait_packets;
 	uint32_t icmp_per_sec;

@@ -226,6 +226,10 @@ static const struct clv_config_option options[] = {
 	{ "limits", "early-packets", RANGE(0, 1024, "datagrams, for each connection", "16"),
 	  MEMBER(early_packets),
 	  .help = "Kept for tunnels that are not open yet: clients may send before the response." },
+	{ "limits", "early-packets-total", RANGE(0, 1 << 22, "datagrams, for each worker", "2048"),
+	  MEMBER(early_total),
+	  .help = "Kept of all connections.  As it fills up, those that have fewer than what is left\n"
+		  "come first." },
 	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC, MEMBER(early_ns),
 	  .help = "How long they are kept." },
 	{ "limits", "icmp-per-sec", RANGE(1, 100000, "messages", "100"), MEMBER(icmp_per_sec),
@@ -235,7 +239,9 @@ static const struct clv_config_option options[] = {
 	  MEMBER(hop_wait_packets),
 	  .help = "Kept for a next hop while its link address is being resolved." },
 	{ "limits", "buffers", RANGE(64, 1 << 22, "buffers, for each worker", "16384"),
-	  MEMBER(buffers), .help = "2 KiB each, for all datagrams that wait." },
+	  MEMBER(buffers),
+	  .help = "2 KiB each, for all datagrams that wait.  A connection and a source (an IPv4\n"
+		  "address, an IPv6 /64) may have as many as are left, so that none takes all." },
 	{ "limits", "dns-pending", RANGE(1, 65536, "names", "4096"), MEMBER(dns_pending_max),
 	  .help = "Names being resolved at a time, and requests that wait for them." },
 	{ "limits", "dns-cache", RANGE(0, 1 << 20, "names", "4096"), MEMBER(dns_cache_max),

@@ -51,6 +51,7 @@ static int open_worker(struct clv_daemon *daemon, struct clv_worker_thread *thre
 		.buffered_max = config->limits.buffered,
 		.quic_memory_max = config->limits.quic_memory,
 		.early_per_conn = config->early_packets,
+		.early_total = config->early_total,
 		.early_ns = config->early_ns,
 		.listener_sockets = (uint32_t)config->listeners_len,
 		.hop_wait_packets = config->hop_wait_packets,

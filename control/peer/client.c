@@ -125,6 +125,7 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 		.buffered_max = BUFFERED_MAX,
 		.listener_sockets = 1,
 		.early_per_conn = 64,
+		.early_total = BUFFERS / 8,
 		.early_ns = 300 * CLV_MSEC,
 		.hop_wait_packets = 8,
 		.sock = c->sock,

@@ -65,6 +65,8 @@ enum clv_counter_class {
 	  "for a remote beyond the ceiling of remotes")                                            \
 	X(DROP_REMOTES_CONN, DROP, "drop_remotes_of_connection",                                   \
 	  "for a remote beyond the ceiling of one connection")                                     \
+	X(DROP_BUFFERS, DROP, "drop_buffers",                                                      \
+	  "would have waited, but the buffers left are for those that hold fewer")                 \
 	X(DROP_EARLY_FULL, DROP, "drop_early_full", "early datagrams beyond the bound")            \
 	X(DROP_EARLY_EXPIRED, DROP, "drop_early_expired",                                          \
 	  "early datagrams whose tunnel never came")                                               \

@@ -76,7 +76,8 @@ struct clv_conn_env {
 	void *owner;
 	struct clv_rand *rand;
 	struct clv_worker_counters *counters;
-	struct clv_pool *pool; /* buffers of the send queue; NULL in control: nothing is queued */
+	struct clv_pool *pool;	 /* buffers of the send queue; NULL in control: nothing is queued */
+	struct clv_share *share; /* of the pool: whom they are charged to */
 	const uint8_t *reset_secret; /* CLV_CID_SECRET_LEN bytes */
 	struct clv_heap *heap;	     /* what QUIC's memory draws on; NULL: no ceiling */
 };
@@ -126,7 +127,6 @@ struct clv_conn {
 	uint8_t pmtu_remote[16];     /* the address it is for */
 	struct clv_timer timer;	     /* the owner's heap holds it */
 	uint32_t tunnels;	     /* worker: head of its tunnel list, slot + 1, 0 = none */
-	uint32_t early_held;	     /* worker: datagrams kept for tunnels to come */
 	uint64_t streams_granted;    /* bidirectional streams the peer may have opened in all */
 	int64_t probe_stream;	     /* a request stream whose ID path probes may use; -1 none */
 	uint32_t key_generations;    /* key sets derived after the first */

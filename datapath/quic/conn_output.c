@@ -192,12 +192,12 @@ bool clv_conn_has_datagrams(const struct clv_conn *conn)
 static void queue_datagram(struct clv_conn *conn, const uint8_t *prefix, size_t prefix_len,
 			   const uint8_t *payload, size_t payload_len)
 {
-	int err = clv_sendq_push(&conn->sendq, conn->env.pool, prefix, prefix_len, payload,
-				 payload_len, conn->now_ns);
+	int err = clv_sendq_push(&conn->sendq, conn->env.pool, conn->env.share, prefix, prefix_len,
+				 payload, payload_len, conn->now_ns);
 
 	if (err)
 		clv_count(conn->env.counters,
-			  err == -ENOBUFS ? CLV_COUNT_DROP_NO_FRAME : CLV_COUNT_DROP_QUEUE_FULL);
+			  err == -ENOBUFS ? CLV_COUNT_DROP_BUFFERS : CLV_COUNT_DROP_QUEUE_FULL);
 }
 
 void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const uint8_t *prefix,

@@ -28,8 +28,9 @@ uint32_t clv_sendq_fini(struct clv_sendq *q, struct clv_pool *pool)
 	return dropped;
 }
 
-int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, const uint8_t *head, size_t head_len,
-		   const uint8_t *tail, size_t tail_len, uint64_t now_ns)
+int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, struct clv_share *share,
+		   const uint8_t *head, size_t head_len, const uint8_t *tail, size_t tail_len,
+		   uint64_t now_ns)
 {
 	struct clv_sendq_item *item;
 
@@ -37,7 +38,7 @@ int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, const uint8_t *he
 		return CLV_EFULL;
 	if (sizeof(*item) + head_len + tail_len > pool->buf_len)
 		return CLV_ERANGE;
-	item = clv_pool_take(pool);
+	item = clv_pool_take(pool, share);
 	if (!item)
 		return -ENOBUFS;
 	item->next = NULL;

@@ -28,11 +28,13 @@ void clv_sendq_init(struct clv_sendq *q, uint32_t limit, uint64_t sojourn_ns);
 uint32_t clv_sendq_fini(struct clv_sendq *q, struct clv_pool *pool);
 
 /*
- * Append head || tail.  Both: copies.
- * Returns 0; CLV_EFULL (bound reached); -ENOBUFS (pool empty); CLV_ERANGE (larger than a buffer).
+ * Append head || tail.  Both: copies.  share: of the pool, borrows while the datagram waits.
+ * Returns 0; CLV_EFULL (bound reached); -ENOBUFS (the pool has none for this share); CLV_ERANGE
+ * (larger than a buffer).
  */
-int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, const uint8_t *head, size_t head_len,
-		   const uint8_t *tail, size_t tail_len, uint64_t now_ns);
+int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, struct clv_share *share,
+		   const uint8_t *head, size_t head_len, const uint8_t *tail, size_t tail_len,
+		   uint64_t now_ns);
 
 /* Drop what waited longer than sojourn_ns.  Returns how many. */
 uint32_t clv_sendq_expire(struct clv_sendq *q, struct clv_pool *pool, uint64_t now_ns);

@@ -91,10 +91,12 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 		clv_remotes_count(&w->remotes, t, r, true, len, w->now_ns);
 	} else if (!r->is_pending && r->flow.hop.state == CLV_HOP_UNREACHABLE) {
 		worker_drop(w, t, CLV_COUNT_DROP_NO_ROUTE);
-	} else if (clv_sendq_push(&r->wait, &w->pool, payload, len, NULL, 0, w->now_ns)) {
-		worker_drop(w, t,
-			    r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE
-					  : CLV_COUNT_DROP_NO_NEIGHBOUR);
+	} else {
+		why = worker_wait(w, t, &r->wait, payload, len,
+				  r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE
+						: CLV_COUNT_DROP_NO_NEIGHBOUR);
+		if (why != CLV_COUNTER_MAX)
+			worker_drop(w, t, why);
 	}
 }
 

@@ -107,13 +107,15 @@ static void on_new_token(struct clv_conn *conn, const uint8_t *token, size_t len
 
 static void on_path_changed(struct clv_conn *conn)
 {
+	struct clv_worker *w = conn->env.owner;
 	struct clv_evt_path evt = {
 		.ref = conn->ref,
 		.local = conn->flow.local,
 		.remote = conn->flow.remote,
 	};
 
-	worker_event(conn->env.owner, CLV_EVT_PATH_CHANGED, &evt, sizeof(evt), NULL, 0);
+	worker_charge_source(w, &w->conns[conn->ref.slot]);
+	worker_event(w, CLV_EVT_PATH_CHANGED, &evt, sizeof(evt), NULL, 0);
 }
 
 static struct clv_port *port_of(struct clv_conn *conn, const struct clv_flow *flow)
@@ -200,7 +202,9 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 		.conn = conn,
 		.generation = cmd->ref.generation,
 		.max_stream = -1,
+		.early = TAILQ_HEAD_INITIALIZER(slot->early),
 	};
+	worker_charge_source(w, slot);
 	clv_shared_clear(&w->conn_stats[cmd->ref.slot], sizeof(w->conn_stats[0]));
 	conn->ref = cmd->ref;
 	conn->flow.hop = cmd->hop;
@@ -212,6 +216,7 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 				       .rand = &w->rand,
 				       .counters = &w->counters,
 				       .pool = &w->pool,
+				       .share = &slot->buffers,
 				       .reset_secret = w->p.reset_secret,
 				       .heap = &w->heap,
 			       });
@@ -234,6 +239,7 @@ static void release(struct clv_worker *w, struct clv_conn *conn)
 
 	while (conn->tunnels)
 		worker_tunnel_remove(w, &w->tunnels.slots[conn->tunnels - 1], CLV_ECLOSED);
+	early_free_all(w, slot);
 	clv_timers_set(&w->conn_timers, &conn->timer, CLV_TIMER_NEVER);
 	each_scid(w, conn, false);
 	clv_conn_free(conn);

@@ -13,6 +13,7 @@
 #include "datapath/worker/state.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "datapath/base/varint.h"
@@ -55,6 +56,17 @@ static void to_control(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 	worker_event(w, CLV_EVT_DELIVERY, &evt, sizeof(evt), payload, len);
 }
 
+enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_sendq *q,
+			     const uint8_t *payload, size_t len, enum clv_counter full)
+{
+	int err = clv_sendq_push(q, &w->pool, &w->conns[t->conn_slot].buffers, payload, len, NULL,
+				 0, w->now_ns);
+
+	if (!err)
+		return CLV_COUNTER_MAX;
+	return err == -ENOBUFS ? CLV_COUNT_DROP_BUFFERS : full;
+}
+
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len)
 {
@@ -75,8 +87,7 @@ void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t 
 			clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
 		break;
 	case CLV_HOP_RESOLVING:
-		if (clv_sendq_push(&t->wait, &w->pool, payload, len, NULL, 0, w->now_ns))
-			why = CLV_COUNT_DROP_NO_NEIGHBOUR;
+		why = worker_wait(w, t, &t->wait, payload, len, CLV_COUNT_DROP_NO_NEIGHBOUR);
 		break;
 	default:
 		why = CLV_COUNT_DROP_NO_ROUTE;

@@ -8,12 +8,16 @@
 #include "datapath/quic/dgram.h"
 #include "datapath/quic/h3_code.h"
 
+enum {
+	EXPIRED_PER_STEP = 256, /* then packets get their turn */
+};
+
 /* The tunnel may be in a command that control has sent: keep the datagram, within bounds. */
 static void hold_early(struct clv_worker *w, struct clv_conn *conn, const struct clv_dgram *d,
 		       const uint8_t *body, size_t body_len)
 {
 	struct conn_slot *slot = &w->conns[conn->ref.slot];
-	struct early *e;
+	enum clv_counter why;
 
 	/* ngtcp2 knows whether the request stream is open; one it closed has no tunnel to come */
 	if (conn->is_server && d->stream_id <= slot->max_stream &&
@@ -21,29 +25,8 @@ static void hold_early(struct clv_worker *w, struct clv_conn *conn, const struct
 		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN_STREAM);
 		return;
 	}
-	if (conn->early_held >= w->p.early_per_conn || sizeof(*e) + body_len > w->pool.buf_len) {
-		clv_count(&w->counters, CLV_COUNT_DROP_EARLY_FULL);
-		return;
-	}
-	e = clv_pool_take(&w->pool);
-	if (!e) {
-		clv_count(&w->counters, CLV_COUNT_DROP_EARLY_FULL);
-		return;
-	}
-	*e = (struct early){
-		.until_ns = w->now_ns + w->p.early_ns,
-		.conn = conn->ref,
-		.stream_id = d->stream_id,
-		.len = body_len,
-	};
-	memcpy(e->bytes, body, body_len);
-	if (w->early_tail)
-		w->early_tail->next = e;
-	else
-		w->early_head = e;
-	w->early_tail = e;
-	conn->early_held++;
-	clv_count(&w->counters, CLV_COUNT_EARLY_HELD);
+	why = early_keep(w, slot, d->stream_id, body, body_len);
+	clv_count(&w->counters, why == CLV_COUNTER_MAX ? CLV_COUNT_EARLY_HELD : why);
 }
 
 static bool is_probe(uint64_t context_id)
@@ -106,44 +89,22 @@ void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t
 	}
 }
 
-static void early_release(struct clv_worker *w, struct early *prev, struct early *e)
-{
-	struct clv_conn *conn = worker_conn(w, e->conn.slot, e->conn.generation);
-
-	if (prev)
-		prev->next = e->next;
-	else
-		w->early_head = e->next;
-	if (w->early_tail == e)
-		w->early_tail = prev;
-	if (conn)
-		conn->early_held--;
-	clv_pool_give(&w->pool, e);
-}
-
 void worker_early_replay(struct clv_worker *w, struct clv_tunnel *t)
 {
-	const struct conn_slot *slot = &w->conns[t->conn_slot];
-	struct early *prev = NULL, *e = w->early_head, *next;
+	struct conn_slot *slot = &w->conns[t->conn_slot];
+	struct early *e, *next;
 
-	if (!slot->conn || !slot->conn->early_held)
-		return;
-	for (; e; e = next) {
+	for (e = TAILQ_FIRST(&slot->early); e; e = next) {
 		const uint8_t *p = e->bytes;
 		uint64_t context_id;
 
-		next = e->next;
-		if (e->conn.slot != t->conn_slot || e->conn.generation != slot->generation ||
-		    e->stream_id != t->stream_id) {
-			prev = e;
+		next = TAILQ_NEXT(e, of_conn);
+		if (e->stream_id != t->stream_id)
 			continue;
-		}
 		if (!clv_varint_read(&p, e->bytes + e->len, &context_id) &&
-		    !worker_to_context(w, t, context_id, p, (size_t)(e->bytes + e->len - p))) {
-			prev = e; /* its context may still be registered */
-			continue;
-		}
-		early_release(w, prev, e);
+		    !worker_to_context(w, t, context_id, p, (size_t)(e->bytes + e->len - p)))
+			continue; /* its context may still be registered */
+		early_free(w, e);
 	}
 }
 
@@ -160,9 +121,15 @@ static void report_no_tunnel(struct clv_worker *w, const struct early *e)
 
 void worker_early_expire(struct clv_worker *w)
 {
-	while (w->early_head && w->now_ns >= w->early_head->until_ns) {
+	struct early *e;
+
+	for (int i = 0; i < EXPIRED_PER_STEP; i++) {
+		e = TAILQ_FIRST(&w->early);
+		if (!e || w->now_ns < e->until_ns)
+			return;
 		clv_count(&w->counters, CLV_COUNT_DROP_EARLY_EXPIRED);
-		report_no_tunnel(w, w->early_head);
-		early_release(w, NULL, w->early_head);
+		report_no_tunnel(w, e);
+		early_free(w, e);
+		w->work++;
 	}
 }

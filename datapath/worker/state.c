@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "datapath/worker/state.h"
 
+#include "datapath/base/addr.h"
+#include "datapath/base/hash.h"
 #include "datapath/io/handoff.h"
 #include "datapath/quic/cid.h"
 #include "datapath/quic/h3_code.h"
@@ -35,6 +37,21 @@ struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx
 	    !clv_table_find(&w->cids, h.dcid, &slot))
 		return NULL;
 	return w->conns[slot].conn;
+}
+
+/* ---- shares ---- */
+
+void worker_charge_source(struct clv_worker *w, struct conn_slot *slot)
+{
+	const uint8_t *addr = slot->conn->flow.remote.addr;
+	size_t len = clv_addr_is_v4(addr) ? 16 : 8;
+	struct source *source;
+
+	if (!slot->conn->is_server) /* a client's peers are relays of its choice */
+		return;
+	source = &w->sources[clv_hash(w->seed, addr, len) % SOURCES];
+	clv_share_join(&slot->buffers, &source->buffers);
+	clv_share_join(&slot->early_share, &source->early);
 }
 
 /* ---- memory for stream bytes ---- */

@@ -10,7 +10,8 @@
  *   bound.c      tunnels with many remotes, both directions
  *   deliver.c    the last step: send to the target, seal for the peer
  *   too_big.c    datagrams larger than a path, and ICMP errors about them
- *   state.c      events, owners of packets, the limit on buffered bytes
+ *   early.c      the store of datagrams that came before their tunnel or context
+ *   state.c      events, owners of packets, the limit on buffered bytes, shares of the buffers
  *
  * Each file calls only those below it in this list.
  *
@@ -18,6 +19,8 @@
  */
 #ifndef CLV_WORKER_STATE_H
 #define CLV_WORKER_STATE_H
+
+#include <sys/queue.h>
 
 #include "datapath/base/bucket.h"
 #include "datapath/base/pool.h"
@@ -29,18 +32,32 @@
 #include "datapath/tunnel/tunnel.h"
 #include "datapath/worker/worker.h"
 
+enum {
+	SOURCES = 4096, /* a power of 2; those that hash to the same place have one share */
+};
+
+/* What the connections of one source hold: of an IPv4 address or an IPv6 /64. */
+struct source {
+	struct clv_share buffers, early;
+};
+
+TAILQ_HEAD(early_list, early);
+
 /* A place for one connection. */
 struct conn_slot {
 	struct clv_conn *conn;
 	uint32_t generation;
 	uint32_t remotes; /* of its bound tunnels */
 	uint64_t stats_ns;
-	int64_t max_stream; /* highest request stream seen; -1 none */
+	int64_t max_stream;	      /* highest request stream seen; -1 none */
+	struct clv_share buffers;     /* of the pool */
+	struct clv_share early_share; /* of the early datagrams */
+	struct early_list early;      /* oldest first */
 };
 
 /* A DATAGRAM that came before its tunnel; lives in a pool buffer. */
 struct early {
-	struct early *next;
+	TAILQ_ENTRY(early) by_age, of_conn;
 	uint64_t until_ns;
 	struct clv_ref conn;
 	int64_t stream_id;
@@ -66,8 +83,11 @@ struct clv_worker {
 	struct clv_heap heap;
 	uint64_t stream_bytes; /* written by control and not acknowledged, all connections */
 
-	struct early *early_head, *early_tail; /* oldest first */
-	struct clv_endpoint *open_sockets;     /* sockets that take datagrams from anyone */
+	struct source *sources; /* SOURCES of them, by the hash of their prefix */
+	uint64_t seed[2];	/* of that hash */
+	struct clv_stock early_stock;
+	struct early_list early;	   /* of all connections, oldest first */
+	struct clv_endpoint *open_sockets; /* sockets that take datagrams from anyone */
 	uint32_t *open_numbers;
 	uint32_t open_len;
 	struct clv_bucket icmp; /* ICMP errors to targets */
@@ -123,6 +143,9 @@ static inline bool worker_is_owner(struct clv_worker *w, const struct clv_rx *rx
 	return false;
 }
 
+/* The connection's address is new, or another: charge what it holds to its source. */
+void worker_charge_source(struct clv_worker *w, struct conn_slot *slot);
+
 /* Find the connection of a packet by its connection ID; NULL when there is none. */
 struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx);
 /*
@@ -132,6 +155,15 @@ struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx
 bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len);
 /* Close a connection because it would buffer too much. */
 void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn);
+
+/* ---- early.c ---- */
+
+/* Keep body[0..len), from its Context ID on.  Returns CLV_COUNTER_MAX, or why it was dropped. */
+enum clv_counter early_keep(struct clv_worker *w, struct conn_slot *slot, int64_t stream_id,
+			    const uint8_t *body, size_t len);
+void early_free(struct clv_worker *w, struct early *e);
+/* The connection is gone: drop and count what was kept for it. */
+void early_free_all(struct clv_worker *w, struct conn_slot *slot);
 
 /* ---- too_big.c ---- */
 
@@ -153,6 +185,12 @@ uint32_t worker_target_mtu(const struct clv_worker *w, const struct clv_tunnel *
 /* Send a UDP payload on a flow that is ready.  Returns CLV_COUNTER_MAX, or why it was dropped. */
 enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
 			     const uint8_t *payload, size_t len);
+/*
+ * Let a datagram wait in q, one of the tunnel's.  full: the reason when q is.  Returns
+ * CLV_COUNTER_MAX, or why it was dropped.
+ */
+enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_sendq *q,
+			     const uint8_t *payload, size_t len, enum clv_counter full);
 /* Send a UDP payload to a tunnel's target; it waits for the next hop if that is unresolved. */
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len);

@@ -21,7 +21,6 @@ enum {
 int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **out)
 {
 	struct clv_worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
-	uint64_t seed[2];
 
 	if (!w)
 		return -ENOMEM;
@@ -30,19 +29,22 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	w->heap = (struct clv_heap){ .max = params->quic_memory_max, .counters = &w->counters };
 	w->icmp = clv_bucket_of(params->icmp_per_sec, params->icmp_per_sec);
 	clv_rand_init(&w->rand, params->rand_seed);
-	seed[0] = clv_rand_u64(&w->rand);
-	seed[1] = clv_rand_u64(&w->rand);
+	w->seed[0] = clv_rand_u64(&w->rand);
+	w->seed[1] = clv_rand_u64(&w->rand);
+	w->early_stock.max = params->early_total;
+	TAILQ_INIT(&w->early);
+	w->sources = calloc(SOURCES, sizeof(*w->sources));
 	w->conns = calloc(params->conns_max, sizeof(*w->conns));
 	w->conn_stats = calloc(params->conns_max, sizeof(*w->conn_stats));
 	w->open_sockets = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_sockets));
 	w->open_numbers = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_numbers));
 	w->quote = malloc(CLV_PACKET_HEADERS_MAX + CLV_PACKET_PAYLOAD_MAX);
-	if (!w->quote || !w->conns || !w->conn_stats || !w->open_sockets || !w->open_numbers ||
-	    clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
-	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, seed) ||
+	if (!w->sources || !w->quote || !w->conns || !w->conn_stats || !w->open_sockets ||
+	    !w->open_numbers || clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
+	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, w->seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
-	    clv_tunnels_init(&w->tunnels, params->tunnels_max, seed) ||
-	    clv_remotes_init(&w->remotes, params->remotes_max, params->hop_wait_packets, seed)) {
+	    clv_tunnels_init(&w->tunnels, params->tunnels_max, w->seed) ||
+	    clv_remotes_init(&w->remotes, params->remotes_max, params->hop_wait_packets, w->seed)) {
 		w->p.sock = w->p.xsk = NULL; /* still the caller's */
 		w->p.verdicts = NULL;
 		clv_worker_close(w);
@@ -73,6 +75,7 @@ void clv_worker_close(struct clv_worker *w)
 	clv_pool_fini(&w->pool);
 	clv_verdicts_unref(w->p.verdicts);
 	free(w->quote);
+	free(w->sources);
 	free(w->open_numbers);
 	free(w->open_sockets);
 	free(w->conn_stats);
@@ -303,8 +306,8 @@ uint64_t clv_worker_next_ns(const struct clv_worker *w)
 		at = tunnels;
 	if (remotes < at)
 		at = remotes;
-	if (w->early_head && w->early_head->until_ns < at)
-		at = w->early_head->until_ns;
+	if (!TAILQ_EMPTY(&w->early) && TAILQ_FIRST(&w->early)->until_ns < at)
+		at = TAILQ_FIRST(&w->early)->until_ns;
 	return at;
 }
 

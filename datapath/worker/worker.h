@@ -45,6 +45,7 @@ struct clv_worker_params {
 	uint64_t buffered_max;	     /* bytes of all streams that wait, in both directions */
 	uint64_t quic_memory_max;    /* bytes the QUIC library may hold; 0: any */
 	uint32_t early_per_conn;     /* datagrams kept for a tunnel to come */
+	uint32_t early_total;	     /* of all connections */
 	uint64_t early_ns;	     /* how long */
 	uint32_t listener_sockets;   /* sockets 0 to this - 1 of the sock port are listeners */
 	uint32_t hop_wait_packets;   /* kept for one unresolved next hop */

@@ -96,7 +96,9 @@ struct world_params {
 	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
 	void *accept_app;
 	bool has_v6; /* of the relay, toward targets */
-	uint32_t early_per_conn, hop_wait_packets;
+	uint32_t early_per_conn, early_total, hop_wait_packets;
+	uint32_t buffers;      /* of a worker */
+	uint64_t early_ns;     /* how long early datagrams are kept */
 	uint32_t icmp_per_sec; /* of a worker */
 	uint64_t answer_ns;    /* time limit of clients for responses; 0: none */
 	uint64_t seed;

@@ -137,6 +137,7 @@ static int open_worker(struct load *l, const uint8_t secret[static 32])
 		.buffered_max = BUFFERED_BYTES,
 		.listener_sockets = 1,
 		.early_per_conn = 64,
+		.early_total = BUFFERS / 8,
 		.early_ns = 300 * CLV_MSEC,
 		.hop_wait_packets = 8,
 		.sock = &l->app.port,

@@ -31,8 +31,8 @@ static int teardown(void **state)
 
 static int push(struct clv_sendq *q, const char *head, const char *tail, uint64_t now)
 {
-	return clv_sendq_push(q, &pool, (const uint8_t *)head, strlen(head), (const uint8_t *)tail,
-			      strlen(tail), now);
+	return clv_sendq_push(q, &pool, NULL, (const uint8_t *)head, strlen(head),
+			      (const uint8_t *)tail, strlen(tail), now);
 }
 
 static void test_order(void **state)
@@ -69,7 +69,8 @@ static void test_bounds(void **state)
 	assert_int_equal(push(&q, "x", "", 0), CLV_EFULL);
 	assert_int_equal(push(&other, "y", "", 0), 0);
 	assert_int_equal(push(&other, "y", "", 0), -ENOBUFS);
-	assert_int_equal(clv_sendq_push(&other, &pool, big, sizeof(big), NULL, 0, 0), CLV_ERANGE);
+	assert_int_equal(clv_sendq_push(&other, &pool, NULL, big, sizeof(big), NULL, 0, 0),
+			 CLV_ERANGE);
 	assert_int_equal(clv_sendq_fini(&q, &pool), 3);
 	assert_int_equal(clv_sendq_fini(&other, &pool), 1);
 }

@@ -209,8 +209,10 @@ static void removing_says_how_many_datagrams_waited(void **state)
 	const uint8_t byte = 1;
 
 	for (unsigned i = 0; i < WAIT; i++)
-		assert_int_equal(clv_sendq_push(&r->wait, &f->pool, &byte, 1, NULL, 0, now_ns), 0);
-	assert_int_equal(clv_sendq_push(&r->wait, &f->pool, &byte, 1, NULL, 0, now_ns), CLV_EFULL);
+		assert_int_equal(
+			clv_sendq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns), 0);
+	assert_int_equal(clv_sendq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns),
+			 CLV_EFULL);
 	assert_int_equal(clv_remotes_remove(&f->rs, f->t[0], r, &f->pool), WAIT);
 }
 
