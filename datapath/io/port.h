@@ -80,6 +80,7 @@ struct clv_port_ops {
 	/*
 	 * Queue payload[0..len), len <= tx->room, along flow.  tx: takes.  Never blocks: what cannot
 	 * be sent is dropped and counted by the port (TX_RING, SEND_ERROR, MTU, NO_ROUTE, STALE).
+	 * What is queued is submitted when there is no room for more; flush submits the rest.
 	 */
 	void (*tx_send)(struct clv_port *port, struct clv_tx *tx, size_t len,
 			const struct clv_flow *flow, uint8_t ecn);

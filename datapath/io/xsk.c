@@ -122,6 +122,43 @@ static void kick(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 	s->is_stalled = true;
 }
 
+/* Hand what is queued to the kernel, and have it sent. */
+static void submit(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+{
+	/* Before the kick: in copy mode a full completion ring stops sending. */
+	reap(x, s);
+	if (s->queued) {
+		xsk_ring_prod__submit(&s->tx, s->queued);
+		s->sending += s->queued;
+		s->queued = 0;
+	} else if (!s->is_stalled) {
+		return;
+	}
+	if (xsk_ring_prod__needs_wakeup(&s->tx) || s->is_busy_polled)
+		kick(x, s);
+}
+
+/*
+ * A place in the transmit ring.  A full one is submitted; if the kernel took nothing of it, it is
+ * asked once more in each step: a link that was down when it was asked may be up again.  Returns
+ * whether there is a place.
+ */
+static bool reserve(struct clv_xsk_port *x, struct clv_xsk_sock *s, uint32_t *at)
+{
+	if (xsk_ring_prod__reserve(&s->tx, 1, at) == 1)
+		return true;
+	if (s->queued) {
+		submit(x, s);
+	} else if (!s->has_retried) {
+		s->has_retried = true;
+		reap(x, s);
+		kick(x, s);
+	} else {
+		return false;
+	}
+	return xsk_ring_prod__reserve(&s->tx, 1, at) == 1;
+}
+
 /* ---- port operations ---- */
 
 static void read_meta(const struct clv_xsk_port *x, uint64_t addr, struct clv_rx *rx)
@@ -234,12 +271,22 @@ static void xsk_rx_done(struct clv_port *port)
 		clv_xsk_refill(x, x->socks[i]);
 }
 
+static void submit_queued(struct clv_xsk_port *x)
+{
+	unsigned i;
+
+	for (i = 0; i < x->count; i++)
+		if (x->socks[i]->queued)
+			submit(x, x->socks[i]);
+}
+
 static int xsk_tx_take(struct clv_port *port, struct clv_tx *tx)
 {
 	struct clv_xsk_port *x = clv_xsk_of(port);
 	uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
 
 	if (frame == CLV_UMEM_NO_FRAME) {
+		submit_queued(x);
 		reap_all(x);
 		frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
 		if (frame == CLV_UMEM_NO_FRAME)
@@ -276,7 +323,7 @@ static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 	headers = clv_packet_encode(tx->payload, len, flow, ecn);
 	if (!headers)
 		goto drop;
-	if (xsk_ring_prod__reserve(&s->tx, 1, &at) != 1) {
+	if (!reserve(x, s, &at)) {
 		why = CLV_COUNT_DROP_TX_RING;
 		goto drop;
 	}
@@ -299,19 +346,8 @@ static void xsk_flush(struct clv_port *port)
 	unsigned i;
 
 	for (i = 0; i < x->count; i++) {
-		struct clv_xsk_sock *s = x->socks[i];
-
-		/* Before the kick: in copy mode a full completion ring stops sending. */
-		reap(x, s);
-		if (s->queued) {
-			xsk_ring_prod__submit(&s->tx, s->queued);
-			s->sending += s->queued;
-			s->queued = 0;
-		} else if (!s->is_stalled) {
-			continue;
-		}
-		if (xsk_ring_prod__needs_wakeup(&s->tx) || s->is_busy_polled)
-			kick(x, s);
+		x->socks[i]->has_retried = false;
+		submit(x, x->socks[i]);
 	}
 }
 

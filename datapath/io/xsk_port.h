@@ -20,7 +20,8 @@ struct clv_xsk_sock {
 	uint32_t sending;   /* submitted and not completed */
 	bool is_zerocopy;
 	bool is_busy_polled;
-	bool is_stalled; /* something is submitted, and the kernel wants another kick */
+	bool has_retried; /* in this step, with a full ring that the kernel took nothing of */
+	bool is_stalled;  /* something is submitted, and the kernel wants another kick */
 	int fd;
 	struct xsk_socket *xsk;
 	uint32_t queue;

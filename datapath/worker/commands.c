@@ -6,7 +6,6 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
-#include "datapath/quic/h3_code.h"
 
 enum {
 	COMMANDS_PER_STEP = 1024, /* then packets get their turn */
@@ -226,19 +225,6 @@ static void policy(struct clv_worker *w, const struct clv_cmd_policy *cmd)
 	w->p.verdicts = cmd->verdicts;
 }
 
-static void stop(struct clv_worker *w)
-{
-	w->stopping = true;
-	for (uint32_t i = 0; i < w->p.conns_max; i++) {
-		struct clv_conn *conn = w->conns[i].conn;
-
-		if (!conn)
-			continue;
-		clv_conn_close(conn, true, CLV_H3_NO_ERROR, "shutting down", w->now_ns);
-		worker_conn_mark_dirty(w, conn);
-	}
-}
-
 /* What follows the head in the record. */
 #define TAIL(type) (body + sizeof(type)), (r->len - sizeof(type))
 
@@ -370,7 +356,7 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 		socket_close(w, head);
 		break;
 	case CLV_CMD_STOP:
-		stop(w);
+		w->stopping = true;
 		break;
 	default:
 		break;

@@ -6,10 +6,13 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/shared.h"
+#include "datapath/quic/h3_code.h"
 
 enum {
 	STATS_EVERY_MSEC = 100,
-	SCIDS_MAX = 16, /* ours alive at a time; ngtcp2 keeps fewer */
+	SCIDS_MAX = 16,	   /* ours alive at a time; ngtcp2 keeps fewer */
+	STOP_CONNS = 64,   /* closed in one step, so that they fit any transmit ring */
+	STOP_SLOTS = 4096, /* looked at in one step */
 };
 
 /* ---- what a connection reports ---- */
@@ -310,6 +313,30 @@ void worker_conns_expire(struct clv_worker *w)
 		worker_conn_mark_dirty(w, conn);
 		w->work++;
 	}
+}
+
+uint32_t worker_conns_close_some(struct clv_worker *w)
+{
+	uint32_t i = w->stop_at;
+
+	for (int n = 0; i < w->p.conns_max && i - w->stop_at < STOP_SLOTS && n < STOP_CONNS; i++) {
+		struct clv_conn *conn = w->conns[i].conn;
+
+		if (!conn)
+			continue;
+		clv_conn_close(conn, true, CLV_H3_NO_ERROR, "shutting down", w->now_ns);
+		worker_conn_mark_dirty(w, conn);
+		n++;
+	}
+	w->work++;
+	return i;
+}
+
+void worker_conns_release_some(struct clv_worker *w, uint32_t end)
+{
+	for (; w->stop_at < end; w->stop_at++)
+		if (w->conns[w->stop_at].conn)
+			release(w, w->conns[w->stop_at].conn);
 }
 
 void worker_conns_fini(struct clv_worker *w)

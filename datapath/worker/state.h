@@ -94,6 +94,7 @@ struct clv_worker {
 	uint8_t *quote;		/* room for the packet that an error is about */
 	unsigned work;		/* done in this step */
 	bool stopping, stopped;
+	uint32_t stop_at; /* slots of connections below it are done with */
 };
 
 /* ---- state.c ---- */
@@ -253,6 +254,13 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 /* Write the output of every dirty connection and set its timer; release the dead. */
 void worker_conns_flush(struct clv_worker *w);
 void worker_conns_expire(struct clv_worker *w);
+/*
+ * While stopping: close a portion of the connections; the end of the step writes their last packets.
+ * Returns the slot where the portion ends.
+ */
+uint32_t worker_conns_close_some(struct clv_worker *w);
+/* Release those before slot end: their last packets are out. */
+void worker_conns_release_some(struct clv_worker *w, uint32_t end);
 /* Drop all connections at once, without a packet to their peers. */
 void worker_conns_fini(struct clv_worker *w);
 

@@ -259,10 +259,22 @@ static void drain_handoff(struct clv_worker *w)
 	}
 }
 
+/* The connections before slot end have their last packets out. */
+static void stop_some(struct clv_worker *w, uint32_t end)
+{
+	worker_conns_release_some(w, end);
+	if (end < w->p.conns_max)
+		return;
+	worker_event(w, CLV_EVT_STOPPED, NULL, 0, NULL, 0);
+	w->stopped = true;
+}
+
 unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 {
 	struct clv_rx from_xsk[CLV_PORT_BATCH], from_sock[CLV_PORT_BATCH];
 	unsigned xsk_len = 0, sock_len;
+	uint32_t stop_end = 0;
+	bool is_stopping;
 
 	w->now_ns = now_ns;
 	w->work = 0;
@@ -281,15 +293,15 @@ unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 	worker_tunnels_expire(w);
 	worker_remotes_expire(w);
 	worker_early_expire(w);
+	is_stopping = w->stopping && !w->stopped;
+	if (is_stopping)
+		stop_end = worker_conns_close_some(w);
 	worker_conns_flush(w);
 	if (w->p.xsk)
 		w->p.xsk->ops->flush(w->p.xsk);
 	w->p.sock->ops->flush(w->p.sock);
-	if (w->stopping && !w->stopped) {
-		worker_conns_fini(w); /* their last packets are out */
-		worker_event(w, CLV_EVT_STOPPED, NULL, 0, NULL, 0);
-		w->stopped = true;
-	}
+	if (is_stopping)
+		stop_some(w, stop_end);
 	if (w->p.handoff)
 		clv_handoff_flush(w->p.handoff, w->p.id);
 	clv_mailbox_flush(w->p.events);
@@ -302,6 +314,8 @@ uint64_t clv_worker_next_ns(const struct clv_worker *w)
 	uint64_t tunnels = clv_timers_next_ns(&w->tunnels.timers);
 	uint64_t remotes = clv_timers_next_ns(&w->remotes.timers);
 
+	if (w->stopping && !w->stopped)
+		return 0;
 	if (tunnels < at)
 		at = tunnels;
 	if (remotes < at)

@@ -190,13 +190,16 @@ static void port_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 {
 	struct wire_port *p = (struct wire_port *)port;
 
-	wire_send(p->wire, &flow->local, &flow->remote, ecn, tx->payload, len);
+	if (p->ring && p->queued++ >= p->ring)
+		clv_count(port->counters, CLV_COUNT_DROP_TX_RING);
+	else
+		wire_send(p->wire, &flow->local, &flow->remote, ecn, tx->payload, len);
 	port_tx_give(port, tx);
 }
 
 static void port_flush(struct clv_port *port)
 {
-	(void)port;
+	((struct wire_port *)port)->queued = 0;
 }
 
 static int port_add_socket(struct clv_port *port, int fd, const struct clv_endpoint *local,

@@ -80,7 +80,8 @@ struct wire_port {
 	uint64_t overflows;
 	struct clv_endpoint sockets[WIRE_SOCKETS_MAX]; /* port 0: free */
 	bool refuse_frames;			       /* tx_take fails */
-	unsigned taken; /* frames held by a reader; must be 0 in the end */
+	unsigned ring, queued; /* packets between two flushes, then they drop; 0: any */
+	unsigned taken;	       /* frames held by a reader; must be 0 in the end */
 };
 
 void wire_port_init(struct wire_port *p, struct wire *w);

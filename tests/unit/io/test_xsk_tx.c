@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_link.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/unit/io/xsk_world.h"
@@ -50,19 +51,48 @@ static void a_full_batch_leaves_with_one_flush(void **state)
 	assert_all_frames_are_back(FRAMES);
 }
 
-static void a_full_ring_drops_and_counts(void **state)
+static void a_full_ring_is_submitted_within_a_batch(void **state)
+{
+	unsigned i, sent = 3 * RING + 9, before = (unsigned)world_counted(CLV_COUNT_DROP_TX_RING);
+
+	(void)state;
+	NEED_WORLD();
+	for (i = 0; i < sent; i++)
+		port_transmit(LINK_A, LOCAL4, REMOTE4, 100, i);
+	world.port->ops->flush(world.port);
+	assert_int_equal(world_counted(CLV_COUNT_DROP_TX_RING), before);
+	for (i = 0; i < sent; i++)
+		peer_expect(LINK_A, LOCAL4, REMOTE4, 100, i);
+	peer_expect_silence(LINK_A);
+	assert_all_frames_are_back(FRAMES);
+}
+
+static void set_link(const char *end, uint16_t link, const char *state)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "ip link set %s %s", world_link_name(end, link), state);
+	assert_int_equal(system(command), 0);
+}
+
+static void a_full_ring_that_nobody_takes_drops_and_counts(void **state)
 {
 	unsigned i;
 
 	(void)state;
 	NEED_WORLD();
+	set_link("r", LINK_A, "down");
 	for (i = 0; i < RING + 9; i++)
 		port_transmit(LINK_A, LOCAL4, REMOTE4, 100, i);
 	assert_int_equal(world_counted(CLV_COUNT_DROP_TX_RING), 9);
 	world.port->ops->flush(world.port);
-	for (i = 0; i < RING; i++)
+	set_link("r", LINK_A, "up");
+	/* what comes next has it taken, though the ring is full */
+	port_transmit(LINK_A, LOCAL4, REMOTE4, 100, RING);
+	world.port->ops->flush(world.port);
+	assert_int_equal(world_counted(CLV_COUNT_DROP_TX_RING), 9);
+	for (i = 0; i <= RING; i++)
 		peer_expect(LINK_A, LOCAL4, REMOTE4, 100, i);
-	peer_expect_silence(LINK_A);
 	assert_all_frames_are_back(FRAMES);
 }
 
@@ -162,7 +192,7 @@ static void under_generic_xdp_it_is_complete_too(void **state)
 	world.xdp_flags = XDP_FLAGS_SKB_MODE;
 	world_start(state);
 	relayed_traffic_is_complete_both_ways(state);
-	a_full_ring_drops_and_counts(state);
+	a_full_ring_is_submitted_within_a_batch(state);
 	world_stop(state);
 	world.xdp_flags = XDP_FLAGS_DRV_MODE;
 	world_start(state);
@@ -185,7 +215,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		XSK_CASE(every_byte_goes_out),
 		XSK_CASE(a_full_batch_leaves_with_one_flush),
-		XSK_CASE(a_full_ring_drops_and_counts),
+		XSK_CASE(a_full_ring_is_submitted_within_a_batch),
+		XSK_CASE(a_full_ring_that_nobody_takes_drops_and_counts),
 		XSK_CASE(an_empty_pool_says_so),
 		XSK_CASE(what_cannot_go_is_counted_by_reason),
 		XSK_CASE(relayed_traffic_is_complete_both_ways),
