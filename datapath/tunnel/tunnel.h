@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "bpf/abi.h"
 #include "datapath/base/pool.h"
@@ -67,6 +68,9 @@ struct clv_tunnel {
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;
 	struct clv_sendq wait; /* datagrams that wait for the next hop */
+	bool is_leaving;       /* will be removed as soon as its remotes are */
+	int leave_error;
+	TAILQ_ENTRY(clv_tunnel) leaving;
 
 	/* of a bound tunnel */
 	struct clv_bound_port ports[CLV_BOUND_PORTS]; /* see clv_tunnel_port_of */

@@ -158,6 +158,10 @@ static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tun
 	const uint32_t of_tunnel = t->remotes_max ? t->remotes_max : w->p.remotes_per_tunnel;
 	struct clv_remotes_entry *r = NULL;
 
+	if (t->is_leaving) {
+		worker_drop(w, t, CLV_COUNT_DROP_STALE);
+		return NULL;
+	}
 	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn && !make_room(w, t)) {
 		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
 		return NULL;
@@ -371,12 +375,11 @@ static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 			  const struct clv_endpoint *local)
 {
 	const struct clv_bound_port *port = clv_tunnel_port_of(t, local->addr);
+	uint64_t number;
 
-	if (!port->used || !clv_endpoint_equal(&port->local, local))
-		for (uint32_t i = 0; i < w->open_len; i++)
-			if (clv_endpoint_equal(&w->open_sockets[i], local))
-				return w->open_numbers[i];
-	return port->socket;
+	if (port->used && clv_endpoint_equal(&port->local, local))
+		return port->socket;
+	return clv_table_find(&w->open_by_local, local, &number) ? (uint32_t)number : port->socket;
 }
 
 /* The remote that control names, added if it is new; NULL when it cannot be. */
@@ -489,6 +492,13 @@ void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 		    len);
 }
 
+bool worker_bound_release_some(struct clv_worker *w, struct clv_tunnel *t)
+{
+	for (; t->remotes && w->removals_left; w->removals_left--)
+		remote_remove(w, t, &w->remotes.slots[t->remotes - 1]);
+	return !t->remotes;
+}
+
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)
 {
 	while (t->remotes)
@@ -502,13 +512,18 @@ void worker_remotes_expire(struct clv_worker *w)
 {
 	struct clv_timer *timer;
 
-	while ((timer = clv_timers_expire(&w->remotes.timers, w->now_ns))) {
-		struct clv_remotes_entry *r =
-			(struct clv_remotes_entry *)((char *)timer -
-						     offsetof(struct clv_remotes_entry, idle));
-		struct clv_tunnel *t = &w->tunnels.slots[r->tunnel];
-		uint64_t at = clv_remotes_last_ns(&w->remotes, r) + t->context_idle_ns;
+	for (int i = 0; i < WORKER_EXPIRED_PER_STEP; i++) {
+		struct clv_remotes_entry *r;
+		struct clv_tunnel *t;
+		uint64_t at;
 
+		timer = clv_timers_expire(&w->remotes.timers, w->now_ns);
+		if (!timer)
+			return;
+		r = (struct clv_remotes_entry *)((char *)timer -
+						 offsetof(struct clv_remotes_entry, idle));
+		t = &w->tunnels.slots[r->tunnel];
+		at = clv_remotes_last_ns(&w->remotes, r) + t->context_idle_ns;
 		w->work++;
 		/* a datagram does not move the timer: check when it fires */
 		if (at > w->now_ns) {

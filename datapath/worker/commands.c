@@ -192,29 +192,31 @@ static void bound_command(struct clv_worker *w, const struct clv_record *r, cons
 
 static void socket_open(struct clv_worker *w, const struct clv_cmd_socket *cmd)
 {
+	struct clv_port *sock = w->p.sock;
 	uint32_t number;
-	int err = CLV_EFULL;
+	int err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->local, &number);
 
-	if (w->open_len < CLV_WORKER_OPEN_SOCKETS_MAX)
-		err = w->p.sock->ops->add_socket(w->p.sock, cmd->socket_fd, &cmd->local, &number);
-	if (err) {
-		clv_log(CLV_LOG_ERROR, "socket_open", "err=\"%s\"", clv_strerror(err));
-		return;
+	if (!err) {
+		err = clv_table_insert(&w->open_by_local, &cmd->local, number);
+		if (!err)
+			err = clv_table_insert(&w->open_by_number, &number, 1);
+		if (err)
+			sock->ops->remove_socket(sock, number);
 	}
-	w->open_numbers[w->open_len] = number;
-	w->open_sockets[w->open_len++] = cmd->local;
+	if (err)
+		clv_log(CLV_LOG_ERROR, "socket_open", "err=\"%s\"", clv_strerror(err));
 }
 
 static void socket_close(struct clv_worker *w, const struct clv_cmd_socket *cmd)
 {
-	for (uint32_t i = 0; i < w->open_len; i++) {
-		if (!clv_endpoint_equal(&w->open_sockets[i], &cmd->local))
-			continue;
-		w->p.sock->ops->remove_socket(w->p.sock, w->open_numbers[i]);
-		w->open_len--;
-		w->open_numbers[i] = w->open_numbers[w->open_len];
-		w->open_sockets[i] = w->open_sockets[w->open_len];
-		break;
+	uint64_t found;
+	uint32_t number;
+
+	if (clv_table_find(&w->open_by_local, &cmd->local, &found)) {
+		number = (uint32_t)found;
+		w->p.sock->ops->remove_socket(w->p.sock, number);
+		clv_table_remove(&w->open_by_number, &number);
+		clv_table_remove(&w->open_by_local, &cmd->local);
 	}
 	worker_event(w, CLV_EVT_SOCKET_CLOSED, cmd, sizeof(*cmd), NULL, 0);
 }
@@ -292,7 +294,7 @@ static void tunnel_command(struct clv_worker *w, const struct clv_record *r, con
 	}
 	switch (r->type) {
 	case CLV_CMD_TUNNEL_REMOVE:
-		worker_tunnel_remove(w, t, 0);
+		worker_tunnel_leave(w, t, 0);
 		break;
 	case CLV_CMD_TUNNEL_SEND:
 		tunnel_send(w, t, head, TAIL(struct clv_cmd_tunnel_send));

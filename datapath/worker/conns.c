@@ -240,6 +240,11 @@ static void release(struct clv_worker *w, struct clv_conn *conn)
 		.is_remote = conn->close_is_remote,
 	};
 
+	for (struct clv_conn **at = &w->dirty; conn->dirty && *at; at = &(*at)->next_dirty)
+		if (*at == conn) { /* it was to be released in portions */
+			*at = conn->next_dirty;
+			break;
+		}
 	while (conn->tunnels)
 		worker_tunnel_remove(w, &w->tunnels.slots[conn->tunnels - 1], CLV_ECLOSED);
 	early_free_all(w, slot);
@@ -284,6 +289,8 @@ static uint64_t update_stats(struct clv_worker *w, struct clv_conn *conn)
 
 void worker_conns_flush(struct clv_worker *w)
 {
+	struct clv_conn *later = NULL;
+
 	while (w->dirty) {
 		struct clv_conn *conn = w->dirty;
 		uint64_t at_ns, stats_ns;
@@ -292,23 +299,33 @@ void worker_conns_flush(struct clv_worker *w)
 		conn->dirty = false;
 		clv_conn_output(conn, worker_port(w, &conn->flow), w->now_ns);
 		if (clv_conn_is_dead(conn)) {
-			release(w, conn);
+			if (worker_tunnels_release_some(w, conn)) {
+				release(w, conn);
+			} else { /* go on with it in the next step */
+				clv_timers_set(&w->conn_timers, &conn->timer, CLV_TIMER_NEVER);
+				conn->dirty = true;
+				conn->next_dirty = later;
+				later = conn;
+				w->work++;
+			}
 			continue;
 		}
 		stats_ns = update_stats(w, conn);
 		at_ns = clv_conn_next_ns(conn);
 		clv_timers_set(&w->conn_timers, &conn->timer, at_ns < stats_ns ? at_ns : stats_ns);
 	}
+	w->dirty = later;
 }
 
 void worker_conns_expire(struct clv_worker *w)
 {
-	struct clv_timer *timer;
+	for (int i = 0; i < WORKER_EXPIRED_PER_STEP; i++) {
+		struct clv_timer *timer = clv_timers_expire(&w->conn_timers, w->now_ns);
+		struct clv_conn *conn;
 
-	while ((timer = clv_timers_expire(&w->conn_timers, w->now_ns))) {
-		struct clv_conn *conn = (struct clv_conn *)((char *)timer -
-							    offsetof(struct clv_conn, timer));
-
+		if (!timer)
+			return;
+		conn = (struct clv_conn *)((char *)timer - offsetof(struct clv_conn, timer));
 		clv_conn_expire(conn, w->now_ns);
 		worker_conn_mark_dirty(w, conn);
 		w->work++;

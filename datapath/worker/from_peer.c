@@ -8,10 +8,6 @@
 #include "datapath/quic/dgram.h"
 #include "datapath/quic/h3_code.h"
 
-enum {
-	EXPIRED_PER_STEP = 256, /* then packets get their turn */
-};
-
 /* The tunnel may be in a command that control has sent: keep the datagram, within bounds. */
 static void hold_early(struct clv_worker *w, struct clv_conn *conn, const struct clv_dgram *d,
 		       const uint8_t *body, size_t body_len)
@@ -123,7 +119,7 @@ void worker_early_expire(struct clv_worker *w)
 {
 	struct early *e;
 
-	for (int i = 0; i < EXPIRED_PER_STEP; i++) {
+	for (int i = 0; i < WORKER_EXPIRED_PER_STEP; i++) {
 		e = TAILQ_FIRST(&w->early);
 		if (!e || w->now_ns < e->until_ns)
 			return;

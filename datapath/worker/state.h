@@ -33,6 +33,7 @@
 #include "datapath/worker/worker.h"
 
 enum {
+	WORKER_EXPIRED_PER_STEP = 256, /* timers of one kind, then packets get their turn */
 	SOURCES = 4096, /* a power of 2; those that hash to the same place have one share */
 };
 
@@ -86,13 +87,15 @@ struct clv_worker {
 	struct source *sources; /* SOURCES of them, by the hash of their prefix */
 	uint64_t seed[2];	/* of that hash */
 	struct clv_stock early_stock;
-	struct early_list early;	   /* of all connections, oldest first */
-	struct clv_endpoint *open_sockets; /* sockets that take datagrams from anyone */
-	uint32_t *open_numbers;
-	uint32_t open_len;
-	struct clv_bucket icmp; /* ICMP errors to targets */
-	uint8_t *quote;		/* room for the packet that an error is about */
-	unsigned work;		/* done in this step */
+	struct early_list early; /* of all connections, oldest first */
+	/* sockets that take datagrams from anyone */
+	struct clv_table open_by_local;	  /* endpoint -> number */
+	struct clv_table open_by_number;  /* number -> 1 */
+	struct clv_bucket icmp;		  /* ICMP errors to targets */
+	uint8_t *quote;			  /* room for the packet that an error is about */
+	TAILQ_HEAD(, clv_tunnel) leaving; /* their remotes are being removed, in portions */
+	unsigned removals_left;		  /* of remotes and tunnels, in this step */
+	unsigned work;			  /* done in this step */
 	bool stopping, stopped;
 	uint32_t stop_at; /* slots of connections below it are done with */
 };
@@ -224,6 +227,8 @@ void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *endpoint, const uint8_t *payload,
 			      size_t len);
+/* Forget remotes, as far as this step has time.  Returns whether none is left. */
+bool worker_bound_release_some(struct clv_worker *w, struct clv_tunnel *t);
 /* The tunnel is removed: forget its remotes, release its ports. */
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
 void worker_remotes_expire(struct clv_worker *w);
@@ -232,8 +237,13 @@ void worker_remotes_expire(struct clv_worker *w);
 
 /* Add a new tunnel to its connection's list. */
 void worker_tunnel_link(struct clv_worker *w, struct clv_conn *conn, struct clv_tunnel *t);
-/* error: of CLV_EVT_TUNNEL_GONE. */
+/* Remove it at once, with all its remotes.  error: of CLV_EVT_TUNNEL_GONE. */
 void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
+/* Remove it now or, with more remotes than fit this step, within the next ones. */
+void worker_tunnel_leave(struct clv_worker *w, struct clv_tunnel *t, int error);
+void worker_tunnels_leave_some(struct clv_worker *w);
+/* Remove tunnels of a connection, as far as this step has time.  Returns whether none is left. */
+bool worker_tunnels_release_some(struct clv_worker *w, struct clv_conn *conn);
 void worker_tunnels_expire(struct clv_worker *w);
 
 /* ---- from_peer.c ---- */

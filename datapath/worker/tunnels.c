@@ -33,6 +33,8 @@ void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error)
 		.error = error,
 	};
 
+	if (t->is_leaving)
+		TAILQ_REMOVE(&w->leaving, t, leaving);
 	unlink_tunnel(w, w->conns[t->conn_slot].conn, t);
 	worker_bound_release(w, t);
 	if (t->own_socket)
@@ -42,20 +44,61 @@ void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error)
 	worker_event(w, CLV_EVT_TUNNEL_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
+void worker_tunnel_leave(struct clv_worker *w, struct clv_tunnel *t, int error)
+{
+	if (t->is_leaving)
+		return;
+	if (worker_bound_release_some(w, t)) {
+		worker_tunnel_remove(w, t, error);
+		return;
+	}
+	t->is_leaving = true;
+	t->leave_error = error;
+	TAILQ_INSERT_TAIL(&w->leaving, t, leaving);
+	w->work++; /* so that the next step follows at once */
+}
+
+void worker_tunnels_leave_some(struct clv_worker *w)
+{
+	struct clv_tunnel *t;
+
+	while ((t = TAILQ_FIRST(&w->leaving))) {
+		w->work++;
+		if (!worker_bound_release_some(w, t))
+			return;
+		worker_tunnel_remove(w, t, t->leave_error);
+	}
+}
+
+bool worker_tunnels_release_some(struct clv_worker *w, struct clv_conn *conn)
+{
+	while (conn->tunnels) {
+		struct clv_tunnel *t = &w->tunnels.slots[conn->tunnels - 1];
+
+		if (!w->removals_left || !worker_bound_release_some(w, t))
+			return false;
+		w->removals_left -= !!w->removals_left;
+		worker_tunnel_remove(w, t, CLV_ECLOSED);
+	}
+	return true;
+}
+
 void worker_tunnels_expire(struct clv_worker *w)
 {
-	struct clv_timer *timer;
+	for (int i = 0; i < WORKER_EXPIRED_PER_STEP; i++) {
+		struct clv_timer *timer = clv_timers_expire(&w->tunnels.timers, w->now_ns);
+		struct clv_tunnel *t;
+		uint64_t at;
 
-	while ((timer = clv_timers_expire(&w->tunnels.timers, w->now_ns))) {
-		struct clv_tunnel *t = (struct clv_tunnel *)((char *)timer -
-							     offsetof(struct clv_tunnel, idle));
-		uint64_t at = w->tunnels.stats[t->slot].last_ns + t->idle_ns;
-
+		if (!timer)
+			return;
+		t = (struct clv_tunnel *)((char *)timer - offsetof(struct clv_tunnel, idle));
+		at = w->tunnels.stats[t->slot].last_ns + t->idle_ns;
 		/* A datagram does not move the timer: how long the tunnel was idle is seen here. */
 		if (at > w->now_ns)
 			clv_timers_set(&w->tunnels.timers, timer, at);
 		else
-			worker_tunnel_remove(w, t, CLV_ETIMEOUT);
+			worker_tunnel_leave(w, t, CLV_ETIMEOUT);
 		w->work++;
 	}
 }

@@ -13,6 +13,7 @@
 
 enum {
 	BUFFER_LEN = 2048,		 /* of a datagram that waits, with its head */
+	REMOVALS_PER_STEP = 256,	 /* of remotes and tunnels: then packets get their turn */
 	UNCLAIMED_BACKLOG_MAX = 1 << 20, /* bytes queued for control, then packets drop */
 };
 
@@ -36,11 +37,14 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	w->sources = calloc(SOURCES, sizeof(*w->sources));
 	w->conns = calloc(params->conns_max, sizeof(*w->conns));
 	w->conn_stats = calloc(params->conns_max, sizeof(*w->conn_stats));
-	w->open_sockets = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_sockets));
-	w->open_numbers = calloc(CLV_WORKER_OPEN_SOCKETS_MAX, sizeof(*w->open_numbers));
+	TAILQ_INIT(&w->leaving);
 	w->quote = malloc(CLV_PACKET_HEADERS_MAX + CLV_PACKET_PAYLOAD_MAX);
-	if (!w->sources || !w->quote || !w->conns || !w->conn_stats || !w->open_sockets ||
-	    !w->open_numbers || clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
+	if (!w->sources || !w->quote || !w->conns || !w->conn_stats ||
+	    clv_table_init(&w->open_by_local, sizeof(struct clv_endpoint),
+			   CLV_WORKER_OPEN_SOCKETS_MAX, w->seed) ||
+	    clv_table_init(&w->open_by_number, sizeof(uint32_t), CLV_WORKER_OPEN_SOCKETS_MAX,
+			   w->seed) ||
+	    clv_pool_init(&w->pool, params->buffers, BUFFER_LEN) ||
 	    clv_table_init(&w->cids, CLV_CID_LEN, (size_t)params->conns_max * 8, w->seed) ||
 	    clv_timers_init(&w->conn_timers, params->conns_max) ||
 	    clv_tunnels_init(&w->tunnels, params->tunnels_max, w->seed) ||
@@ -76,8 +80,8 @@ void clv_worker_close(struct clv_worker *w)
 	clv_verdicts_unref(w->p.verdicts);
 	free(w->quote);
 	free(w->sources);
-	free(w->open_numbers);
-	free(w->open_sockets);
+	clv_table_fini(&w->open_by_number);
+	clv_table_fini(&w->open_by_local);
 	free(w->conn_stats);
 	free(w->conns);
 	free(w);
@@ -164,6 +168,11 @@ static struct clv_tunnel *tunnel_of_endpoints(struct clv_worker *w, const struct
 /* From a kernel socket: not classified yet. */
 static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 {
+	struct clv_evt_remote evt = {
+		.socket = rx->socket,
+		.local = rx->local,
+		.remote = rx->remote,
+	};
 	struct clv_conn *conn;
 	struct clv_tunnel *t;
 
@@ -180,24 +189,13 @@ static void receive_unclassified(struct clv_worker *w, struct clv_rx *rx)
 		to_tunnel(w, t, rx);
 		return;
 	}
-	for (uint32_t i = 0; i < w->open_len; i++) {
-		struct clv_evt_remote evt = {
-			.socket = rx->socket,
-			.local = rx->local,
-			.remote = rx->remote,
-		};
-
-		if (w->open_numbers[i] != rx->socket)
-			continue;
-		if (clv_mailbox_backlog(w->p.events) > UNCLAIMED_BACKLOG_MAX) {
-			clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN);
-			return;
-		}
+	if (!clv_table_find(&w->open_by_number, &rx->socket, NULL))
+		clv_count(&w->counters, CLV_COUNT_DROP_WRONG_REMOTE);
+	else if (clv_mailbox_backlog(w->p.events) > UNCLAIMED_BACKLOG_MAX)
+		clv_count(&w->counters, CLV_COUNT_DROP_UNKNOWN);
+	else
 		worker_event(w, CLV_EVT_NEW_REMOTE, &evt, sizeof(evt), rx->payload,
 			     rx->payload_len);
-		return;
-	}
-	clv_count(&w->counters, CLV_COUNT_DROP_WRONG_REMOTE);
 }
 
 static void receive(struct clv_worker *w, struct clv_rx *rx)
@@ -278,6 +276,7 @@ unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 
 	w->now_ns = now_ns;
 	w->work = 0;
+	w->removals_left = REMOVALS_PER_STEP;
 	/* Packets first, commands second, then use the packets: a packet that a map entry brought
 	 * here finds the connection or tunnel, since its command was sent before the entry. */
 	if (w->p.xsk)
@@ -290,6 +289,7 @@ unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 	if (w->p.handoff)
 		drain_handoff(w);
 	worker_conns_expire(w);
+	worker_tunnels_leave_some(w);
 	worker_tunnels_expire(w);
 	worker_remotes_expire(w);
 	worker_early_expire(w);
