@@ -29,6 +29,7 @@
 #endif
 
 enum {
+	ICMP_RECEIVED_PER_SEC = 100, /* where none are sent */
 	EXIT_USAGE = 2,
 };
 
@@ -191,7 +192,8 @@ static int open_metrics(struct clv_daemon *daemon)
 /* Without raw sockets the relay works, but neither sends nor receives ICMP errors. */
 static void open_icmp(struct clv_daemon *daemon)
 {
-	int err = clv_icmp_open(daemon->config.icmp_per_sec,
+	const uint32_t per_sec = daemon->config.icmp_per_sec;
+	int err = clv_icmp_open(per_sec ? per_sec : ICMP_RECEIVED_PER_SEC,
 				clv_control_own_counters(daemon->control), &daemon->icmp);
 
 	if (err)

@@ -79,13 +79,15 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	clv_admit_init(&c->admit, params->secret, &params->limits.responses, &c->guard, &c->rand,
 		       &c->counters);
 	guard = clv_control_guard_limits(&params->limits);
-	c->steering = (struct clv_steering){ params->host_ops, params->host, send_command, c };
+	c->steering = (struct clv_steering){ params->host_ops, params->host, send_command, c,
+					     &c->hosts };
 	c->budget.max = params->limits.buffered;
 	c->heap = (struct clv_heap){ .max = params->limits.quic_memory,
 				     .counters = &c->counters.worker };
 	if (params->port)
 		params->port->counters = &c->counters.worker;
-	if (clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
+	if (clv_hosts_init(&c->hosts, seed) ||
+	    clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
 	    clv_accounts_init(&c->accounts, params->limits.shares, seed) || workers_open(c) ||
 	    clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
 	    clv_table_init(&c->tokens, CLV_CID_TOKEN_LEN, ids, seed) ||
@@ -108,6 +110,7 @@ void clv_control_close(struct clv_control *c)
 	if (c->p.accept_ops && c->p.accept_ops->closed)
 		c->p.accept_ops->closed(c->p.accept_app);
 	workers_close(c);
+	clv_hosts_fini(&c->hosts);
 	clv_timers_fini(&c->timers);
 	clv_accounts_fini(&c->accounts);
 	clv_guard_fini(&c->guard);

@@ -95,13 +95,6 @@ static void unclaimed(struct clv_control *c, const struct clv_evt_unclaimed *evt
 	packets_receive(c, &rx);
 }
 
-static void too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
-		    size_t len)
-{
-	if (c->p.host_ops->too_big)
-		c->p.host_ops->too_big(c->p.host, &evt->tuple, evt->mtu, quote, len);
-}
-
 static void event(struct clv_control *c, struct worker_side *side, const struct clv_record *r)
 {
 	const uint8_t *body = r->body;
@@ -140,8 +133,8 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 					      ((const struct clv_cmd_socket *)body)->socket_fd);
 		break;
 	case CLV_EVT_TOO_BIG:
-		too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
-			r->len - sizeof(struct clv_evt_too_big));
+		tunnel_too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
+			       r->len - sizeof(struct clv_evt_too_big));
 		break;
 	case CLV_EVT_UNCLAIMED:
 		unclaimed(c, (const void *)body, body + sizeof(struct clv_evt_unclaimed),

@@ -106,6 +106,7 @@ struct clv_tunnel_entry {
 	struct clv_account *account; /* that is charged for it; NULL: nobody's */
 	uint32_t generation;
 	bool used;
+	struct clv_host_use host;  /* of its target */
 	struct clv_steered target; /* what the kernel's tables hold of it */
 	struct clv_tunnel_spec spec;
 	struct clv_egress egress;	   /* fd -1: none */
@@ -149,6 +150,7 @@ struct clv_control {
 	uint32_t handshaking;
 	struct worker_side *workers;
 	struct clv_steering steering;
+	struct clv_hosts hosts;
 	uint16_t next_worker; /* round robin, for flows whose queue is unknown */
 	uint64_t now_ns;
 	unsigned work; /* done in this step */
@@ -189,6 +191,9 @@ void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
 /* An event of a bound tunnel; payload: of CLV_EVT_DELIVERY. */
 void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
 			const uint8_t *payload, size_t len);
+/* A tunnel's target sent more than fits: tell it, unless others would suffer from that. */
+void tunnel_too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
+		    size_t len);
 void tunnels_routes_changed(struct clv_control *c);
 /* Control closes: give back every egress port. */
 void tunnels_close(struct clv_control *c);

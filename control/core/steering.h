@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/core/hosts.h"
 #include "control/host/host.h"
 #include "datapath/tunnel/messages.h"
 
@@ -29,6 +30,7 @@ struct clv_steering {
 	void (*send)(void *sender, const struct clv_ref *ref, enum clv_command type,
 		     const void *body, size_t len);
 	void *sender;
+	struct clv_hosts *hosts; /* who uses which host; NULL: not kept */
 };
 
 /* ---- connections ---- */

@@ -96,6 +96,8 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 	for (int i = 0; t->ports && i < 2; i++)
 		if (t->ports->is_held[i])
 			e->bound_egress[i] = t->ports->egress[i];
+	if (t->spec.remote.port)
+		clv_hosts_join(&c->hosts, &e->host, t->spec.remote.addr, &cmd.ref);
 	s->tunnels++;
 	*out = cmd.ref;
 	return 0;
@@ -109,6 +111,7 @@ void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
 	if (!e || !e->session)
 		return;
 	e->session = NULL;
+	clv_hosts_leave(&e->host);
 	s->tunnels--;
 	/* The egress port and the slot are free again when the worker has removed it. */
 	clv_steering_close_tunnel(&c->steering, ref, &e->target);
@@ -122,6 +125,7 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 	if (!e)
 		return;
 	s = e->session;
+	clv_hosts_leave(&e->host);
 	clv_steering_retire_tunnel(&c->steering, &e->target);
 	give_egress(c, e);
 	discharge(c, e, evt->ref.worker);
@@ -183,6 +187,40 @@ void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct
 		e->ops->bound(e->user, type, evt, payload, len);
 	else if (type == CLV_EVT_DELIVERY)
 		clv_count(&c->counters, CLV_COUNT_DROP_STALE);
+}
+
+/* ---- the size that fits ---- */
+
+struct narrow {
+	struct clv_control *control;
+	const struct clv_session *session;
+	uint32_t room;
+};
+
+static bool has_more_room(void *user, const struct clv_host_use *use)
+{
+	const struct narrow *narrow = user;
+	const struct clv_tunnel_entry *e = entry_of(narrow->control, &use->tunnel);
+
+	if (!e || !e->session || e->session == narrow->session)
+		return false;
+	/* capsules have room for any datagram */
+	return e->spec.flags & CLV_TUNNEL_CAPSULES || e->session->payload_max > narrow->room;
+}
+
+void tunnel_too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
+		    size_t len)
+{
+	const struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+	struct narrow narrow = { .control = c, .room = evt->room };
+
+	if (!c->p.host_ops->too_big || !e || !e->session)
+		return;
+	narrow.session = e->session;
+	if (clv_hosts_any(&c->hosts, evt->tuple.remote.addr, has_more_room, &narrow))
+		clv_count(&c->counters, CLV_COUNT_ICMP_WITHHELD);
+	else
+		c->p.host_ops->too_big(c->p.host, &evt->tuple, evt->mtu, quote, len);
 }
 
 /* ---- changes of routes and policy ---- */

@@ -75,7 +75,7 @@ struct clv_config {
 	uint32_t early_packets, early_total;
 	uint64_t early_ns;
 	uint32_t hop_wait_packets;
-	uint32_t icmp_per_sec;
+	uint32_t icmp_per_sec, icmp_source_per_sec, icmp_mtu_min;
 	uint32_t dns_pending_max;
 	uint32_t dns_cache_max;
 	uint64_t dns_timeout_ns;

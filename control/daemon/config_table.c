@@ -232,9 +232,16 @@ static const struct clv_config_option options[] = {
 		  "come first." },
 	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC, MEMBER(early_ns),
 	  .help = "How long they are kept." },
-	{ "limits", "icmp-per-sec", RANGE(1, 100000, "messages", "100"), MEMBER(icmp_per_sec),
-	  .help = "ICMP errors: sent by each worker to targets whose datagrams do not fit their tunnel,\n"
-		  "and processed when received." },
+	{ "limits", "icmp-per-sec", RANGE(0, 100000, "messages", "100"), MEMBER(icmp_per_sec),
+	  .help = "ICMP errors: sent by each worker to targets whose datagrams do not fit the path to\n"
+		  "the client, and processed when received.  0: none are sent, and 100 received ones are\n"
+		  "processed.  None is sent while another client's tunnel to the target has more room." },
+	{ "limits", "icmp-per-source-per-sec", RANGE(0, 100000, "messages", "10"),
+	  MEMBER(icmp_source_per_sec),
+	  .help = "Those sent because of the clients of one source.  0: no limit of its own." },
+	{ "limits", "icmp-mtu-min", RANGE(68, 1500, "bytes", "1280"), MEMBER(icmp_mtu_min),
+	  .help = "Least MTU that is reported to an IPv4 target: it keeps that for all datagrams to the\n"
+		  "relay's address.  To an IPv6 target it is always 1280." },
 	{ "limits", "neighbour-queue-packets", RANGE(1, 1024, "datagrams", "64"),
 	  MEMBER(hop_wait_packets),
 	  .help = "Kept for a next hop while its link address is being resolved." },

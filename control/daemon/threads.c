@@ -56,6 +56,8 @@ static int open_worker(struct clv_daemon *daemon, struct clv_worker_thread *thre
 		.listener_sockets = (uint32_t)config->listeners_len,
 		.hop_wait_packets = config->hop_wait_packets,
 		.icmp_per_sec = config->icmp_per_sec,
+		.icmp_source_per_sec = config->icmp_source_per_sec,
+		.icmp_mtu_min4 = (uint16_t)config->icmp_mtu_min,
 		.verdicts = clv_policy_verdicts(daemon->policy),
 		.sock = thread->sock,
 		.xsk = thread->xsk,

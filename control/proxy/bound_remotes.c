@@ -95,6 +95,7 @@ static struct clv_remote_entry *add_remote(struct clv_bound_tunnel *b, const str
 		discharge(b);
 		return NULL;
 	}
+	clv_hosts_join(steering_of(b)->hosts, &e->host, r->endpoint.addr, &b->rq->ref);
 	e->peer_tunnel = peer_tunnel;
 	if (peer_tunnel)
 		peer_tunnel->hairpins_in++;

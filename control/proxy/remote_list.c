@@ -21,8 +21,10 @@ int clv_remote_list_init(struct clv_remote_list *r, const uint64_t seed[static 2
 
 void clv_remote_list_fini(struct clv_remote_list *r)
 {
-	for (uint32_t i = 0; i < r->len; i++)
+	for (uint32_t i = 0; i < r->len; i++) {
+		clv_hosts_leave(&r->slots[i]->host);
 		free(r->slots[i]);
+	}
 	free(r->slots);
 	clv_table_fini(&r->by_endpoint);
 	*r = (struct clv_remote_list){ 0 };
@@ -78,5 +80,6 @@ void clv_remote_list_remove(struct clv_remote_list *r, struct clv_remote_entry *
 		r->slots[slot] = last;
 		clv_table_insert(&r->by_endpoint, &last->remote.endpoint, slot);
 	}
+	clv_hosts_leave(&e->host);
 	free(e);
 }

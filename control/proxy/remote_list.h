@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/core/hosts.h"
 #include "datapath/base/table.h"
 #include "datapath/tunnel/messages.h"
 
@@ -19,7 +20,8 @@ struct clv_bound_tunnel;
 struct clv_remote_entry {
 	struct clv_remote remote;
 	uint64_t context_id; /* 0: it uses the uncompressed context */
-	bool is_resent;	     /* the worker got a new next hop without having asked */
+	struct clv_host_use host;
+	bool is_resent; /* the worker got a new next hop without having asked */
 	struct clv_bound_tunnel *peer_tunnel; /* hairpin: the bound tunnel here whose port it is */
 };
 

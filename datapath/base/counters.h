@@ -210,6 +210,8 @@ enum clv_counter_class {
 	  "remotes that both sides registered at the same time")                                   \
 	X(ICMP_TOO_BIG_SENT, EVENT, "icmp_too_big_sent",                                           \
 	  "ICMP errors sent to targets: larger than the tunnel takes")                             \
+	X(ICMP_WITHHELD, EVENT, "icmp_withheld",                                                   \
+	  "ICMP errors not sent to targets: another client's tunnel to it has more room")          \
 	X(ICMP_SEEN, EVENT, "icmp_seen", "ICMP errors received about UDP of this host")            \
 	X(ICMP_IGNORED, EVENT, "icmp_ignored", "ICMP errors that were malformed or not about UDP") \
 	X(CONTEXTS_IDLE, EVENT, "contexts_idle",                                                   \

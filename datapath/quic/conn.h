@@ -223,6 +223,9 @@ void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const 
 /* Largest prefix + payload a DATAGRAM can carry now, in bytes; 0 when the peer takes none. */
 size_t clv_conn_datagram_room(const struct clv_conn *conn);
 
+/* The same as far as only the path limits it, whatever the peer's transport parameters say. */
+size_t clv_conn_path_room(const struct clv_conn *conn);
+
 /* Start an orderly close: CONNECTION_CLOSE is written by the next output.  reason: copies. */
 void clv_conn_close(struct clv_conn *conn, bool is_app, uint64_t code, const char *reason,
 		    uint64_t now_ns);

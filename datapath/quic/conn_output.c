@@ -170,11 +170,16 @@ static size_t datagram_overhead(const struct clv_conn *conn)
 	return DATAGRAM_OVERHEAD + ngtcp2_conn_get_dcid2(conn->qc)->datalen;
 }
 
+size_t clv_conn_path_room(const struct clv_conn *conn)
+{
+	return conn->pmtu.confirmed - datagram_overhead(conn);
+}
+
 size_t clv_conn_datagram_room(const struct clv_conn *conn)
 {
 	const ngtcp2_transport_params *tp = ngtcp2_conn_get_remote_transport_params2(conn->qc);
 	size_t overhead = datagram_overhead(conn);
-	size_t room = conn->pmtu.confirmed - overhead;
+	size_t room = clv_conn_path_room(conn);
 
 	if (!tp || tp->max_datagram_frame_size <= 3)
 		return 0;

@@ -315,8 +315,10 @@ struct clv_evt_token {
 };
 
 struct clv_evt_too_big {
+	struct clv_ref ref; /* of the tunnel */
 	struct clv_tuple tuple;
-	uint32_t mtu; /* largest IP packet from the remote that the tunnel takes */
+	uint32_t room; /* of the connection, in the measure of clv_evt_payload */
+	uint32_t mtu;  /* largest IP packet from the remote that the tunnel takes */
 };
 
 struct clv_evt_payload {

@@ -41,15 +41,20 @@ struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx
 
 /* ---- shares ---- */
 
+struct source *worker_source_of(const struct clv_worker *w, const struct clv_conn *conn)
+{
+	const uint8_t *addr = conn->flow.remote.addr;
+	size_t len = clv_addr_is_v4(addr) ? 16 : 8;
+
+	return &w->sources[clv_hash(w->seed, addr, len) % SOURCES];
+}
+
 void worker_charge_source(struct clv_worker *w, struct conn_slot *slot)
 {
-	const uint8_t *addr = slot->conn->flow.remote.addr;
-	size_t len = clv_addr_is_v4(addr) ? 16 : 8;
-	struct source *source;
+	struct source *source = worker_source_of(w, slot->conn);
 
 	if (!slot->conn->is_server) /* a client's peers are relays of its choice */
 		return;
-	source = &w->sources[clv_hash(w->seed, addr, len) % SOURCES];
 	clv_share_join(&slot->buffers, &source->buffers);
 	clv_share_join(&slot->early_share, &source->early);
 }

@@ -40,6 +40,7 @@ enum {
 /* What the connections of one source hold: of an IPv4 address or an IPv6 /64. */
 struct source {
 	struct clv_share buffers, early;
+	__u64 icmp_full_ns; /* token bucket of ICMP errors on account of it */
 };
 
 TAILQ_HEAD(early_list, early);
@@ -92,6 +93,7 @@ struct clv_worker {
 	struct clv_table open_by_local;	  /* endpoint -> number */
 	struct clv_table open_by_number;  /* number -> 1 */
 	struct clv_bucket icmp;		  /* ICMP errors to targets */
+	struct clv_rate icmp_source;	  /* those on account of one source */
 	uint8_t *quote;			  /* room for the packet that an error is about */
 	TAILQ_HEAD(, clv_tunnel) leaving; /* their remotes are being removed, in portions */
 	unsigned removals_left;		  /* of remotes and tunnels, in this step */
@@ -147,6 +149,8 @@ static inline bool worker_is_owner(struct clv_worker *w, const struct clv_rx *rx
 	return false;
 }
 
+/* The source of a connection. */
+struct source *worker_source_of(const struct clv_worker *w, const struct clv_conn *conn);
 /* The connection's address is new, or another: charge what it holds to its source. */
 void worker_charge_source(struct clv_worker *w, struct conn_slot *slot);
 

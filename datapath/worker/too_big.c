@@ -35,24 +35,37 @@ static bool is_unicast(const struct clv_endpoint *remote)
 	return a[0] != 0xff && !clv_addr_is_any(a);
 }
 
-/* The error quotes the packet as the remote sent it, except for fields that routers change. */
-static void report_too_big(struct clv_worker *w, const struct clv_flow *sent,
-			   const uint8_t *payload, size_t len, size_t room)
+/*
+ * The error quotes the packet as the remote sent it, except for fields that routers change.
+ *
+ * The remote keeps the size for all datagrams to our address, those of other clients as well.  So a
+ * client must not decide on it: only its path counts, not what its transport parameters allow, and no
+ * size below a floor is reported, which RFC 8201 section 4 has for IPv6 anyway.  What is above the
+ * room and below the floor, and what only a parameter forbids, is dropped without an error.
+ */
+static void report_too_big(struct clv_worker *w, const struct clv_tunnel *t,
+			   const struct clv_flow *sent, size_t prefix_len, const uint8_t *payload,
+			   size_t len)
 {
+	const struct clv_conn *conn = w->conns[t->conn_slot].conn;
+	const size_t room = clv_conn_path_room(conn);
 	const bool is_v4 = clv_addr_is_v4(sent->remote.addr);
+	const uint32_t least = is_v4 ? w->p.icmp_mtu_min4 : MTU_MIN6;
 	struct clv_evt_too_big evt = {
+		.ref = { t->slot, t->generation, w->p.id, { 0 } },
 		.tuple = { .local = sent->remote, .remote = sent->local },
-		.mtu = (uint32_t)clv_packet_ip_len(sent, room),
+		.room = room > 2 ? (uint32_t)room - 2 : 0,
+		.mtu = (uint32_t)clv_packet_ip_len(sent, room > prefix_len ? room - prefix_len : 0),
 	};
 	uint8_t *at = w->quote + CLV_PACKET_HEADERS_MAX;
 	size_t headers, max = is_v4 ? QUOTE_MAX4 : QUOTE_MAX6;
 
-	/* RFC 8201 section 4: a host discards an error that reports less */
-	if (!is_v4 && evt.mtu < MTU_MIN6)
-		evt.mtu = MTU_MIN6;
+	if (evt.mtu < least)
+		evt.mtu = least;
 	if (clv_packet_ip_len(sent, len) <= evt.mtu)
 		return;
-	if (!clv_bucket_take(&w->icmp, w->now_ns)) {
+	if (!clv_rate_take(&w->icmp_source, &worker_source_of(w, conn)->icmp_full_ns, w->now_ns) ||
+	    !clv_bucket_take(&w->icmp, w->now_ns)) {
 		clv_count(&w->counters, CLV_COUNT_ICMP_LIMITED);
 		return;
 	}
@@ -81,7 +94,7 @@ bool worker_fits(struct clv_worker *w, struct clv_tunnel *t, const struct clv_en
 	clv_count(&w->counters, CLV_COUNT_DROP_TOO_BIG_PEER);
 	clv_tunnel_count_drop(&w->tunnels, t);
 	if (w->p.icmp_per_sec && len <= CLV_PACKET_PAYLOAD_MAX && is_unicast(remote))
-		report_too_big(w, &sent, payload, len, room > prefix_len ? room - prefix_len : 0);
+		report_too_big(w, t, &sent, prefix_len, payload, len);
 	return false;
 }
 

@@ -29,6 +29,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	w->p = *params;
 	w->heap = (struct clv_heap){ .max = params->quic_memory_max, .counters = &w->counters };
 	w->icmp = clv_bucket_of(params->icmp_per_sec, params->icmp_per_sec);
+	w->icmp_source = clv_rate_of(params->icmp_source_per_sec, params->icmp_source_per_sec);
 	clv_rand_init(&w->rand, params->rand_seed);
 	w->seed[0] = clv_rand_u64(&w->rand);
 	w->seed[1] = clv_rand_u64(&w->rand);

@@ -38,20 +38,22 @@ struct clv_worker_params {
 	uint16_t workers; /* how many there are */
 	uint32_t conns_max;
 	uint32_t tunnels_max;
-	uint32_t remotes_max;	     /* of all bound tunnels */
-	uint32_t remotes_per_conn;   /* that uncompressed datagrams may add to */
-	uint32_t remotes_per_tunnel; /* that uncompressed datagrams may name */
-	uint32_t buffers;	     /* for datagrams that wait: send queues, early, neighbours */
-	uint64_t buffered_max;	     /* bytes of all streams that wait, in both directions */
-	uint64_t quic_memory_max;    /* bytes the QUIC library may hold; 0: any */
-	uint32_t early_per_conn;     /* datagrams kept for a tunnel to come */
-	uint32_t early_total;	     /* of all connections */
-	uint64_t early_ns;	     /* how long */
-	uint32_t listener_sockets;   /* sockets 0 to this - 1 of the sock port are listeners */
-	uint32_t hop_wait_packets;   /* kept for one unresolved next hop */
-	uint32_t icmp_per_sec;	     /* too-big errors to targets; 0: none are sent */
-	uint64_t rand_seed;	     /* 0: real randomness */
-	uint8_t reset_secret[32];    /* for stateless reset tokens; the same in every worker */
+	uint32_t remotes_max;	      /* of all bound tunnels */
+	uint32_t remotes_per_conn;    /* that uncompressed datagrams may add to */
+	uint32_t remotes_per_tunnel;  /* that uncompressed datagrams may name */
+	uint32_t buffers;	      /* for datagrams that wait: send queues, early, neighbours */
+	uint64_t buffered_max;	      /* bytes of all streams that wait, in both directions */
+	uint64_t quic_memory_max;     /* bytes the QUIC library may hold; 0: any */
+	uint32_t early_per_conn;      /* datagrams kept for a tunnel to come */
+	uint32_t early_total;	      /* of all connections */
+	uint64_t early_ns;	      /* how long */
+	uint32_t listener_sockets;    /* sockets 0 to this - 1 of the sock port are listeners */
+	uint32_t hop_wait_packets;    /* kept for one unresolved next hop */
+	uint32_t icmp_per_sec;	      /* too-big errors to targets; 0: none are sent */
+	uint32_t icmp_source_per_sec; /* those on account of one source; 0: no limit */
+	uint16_t icmp_mtu_min4;	      /* least MTU they report to IPv4 targets */
+	uint64_t rand_seed;	      /* 0: real randomness */
+	uint8_t reset_secret[32];     /* for stateless reset tokens; the same in every worker */
 	/*
 	 * sources whose datagrams bound tunnels drop on kernel sockets; NULL: none.  Borrows: the
 	 * worker takes a reference of its own

@@ -348,8 +348,15 @@ static void start_handshake(struct raw *r)
 
 	p.client_dcid.datalen = CLV_CID_LEN;
 	clv_rand_bytes(&r->rand, p.client_dcid.data, CLV_CID_LEN);
-	if (clv_conn_new(&env, &p, &r->conn) ||
-	    clv_tls_attach(r->w->client_tls, r->conn, "relay.test"))
+	if (clv_conn_new(&env, &p, &r->conn))
+		abort();
+	if (r->frame_max) { /* not what our own client would offer; TLS has not read it yet */
+		const ngtcp2_transport_params *tp = ngtcp2_conn_get_local_transport_params2(
+			r->conn->qc);
+
+		((ngtcp2_transport_params *)tp)->max_datagram_frame_size = r->frame_max;
+	}
+	if (clv_tls_attach(r->w->client_tls, r->conn, "relay.test"))
 		abort();
 }
 

@@ -53,6 +53,7 @@ struct raw {
 	uint64_t next_pn, largest_pn;
 	uint8_t seen[RAW_PACKETS_MAX];
 	bool never_acks;
+	uint64_t frame_max; /* max_datagram_frame_size that it offers; 0: the library's */
 	bool has_news;	    /* something to acknowledge came */
 	uint8_t ecn;	    /* of the packets it sends */
 	uint8_t first_bits; /* flipped in the first byte of what is sent, under header protection */

@@ -136,11 +136,104 @@ static void test_a_reduced_path_mtu_to_the_target_lasts_ten_minutes(void **state
 	world_free(w);
 }
 
+/* ---- clients of one target ---- */
+
+static void send_to(struct world *w, struct raw *r, size_t len)
+{
+	static const uint8_t payload[4000];
+	struct clv_tunnels *ts = &w->relay.workers[0]->tunnels;
+
+	for (uint32_t i = 0; i < ts->max; i++) {
+		struct clv_tunnel *t = &ts->slots[i];
+		struct clv_conn *conn = t->used ? w->relay.workers[0]->conns[t->conn_slot].conn
+						: NULL;
+
+		if (conn && clv_endpoint_equal(&conn->flow.remote, &r->endpoint))
+			wire_send(&w->wire, &t->flow.remote, &t->flow.local, 0, payload, len);
+	}
+	raw_run(r, 50 * CLV_MSEC);
+}
+
+/* A client with a tunnel to port 7000 of host. */
+static struct raw *client_of(struct world *w, unsigned number, const char *host, uint64_t frame_max,
+			     bool is_wide)
+{
+	struct raw *r = hostile_peer(w, number);
+
+	r->frame_max = frame_max;
+	r->never_acks = !is_wide; /* so the probes of its path are lost */
+	assert_true(raw_connect(r));
+	raw_h3_start(r);
+	raw_connect_udp(r, 0, host, 7000);
+	raw_run(r, CLV_SEC);
+	assert_int_equal(raw_status(r, 0), 200);
+	return r;
+}
+
+/* headers: of IP and UDP. */
+static void a_narrow_a_hostile_and_a_wide_client(const char *host, size_t headers, bool kernel_path)
+{
+	struct world *w = world_new(&(struct world_params){
+		.has_v6 = true, .kernel_path = kernel_path, .icmp_source_per_sec = 5 });
+	struct raw *hostile = client_of(w, 0, host, 64, false), *narrow, *wide;
+
+	/* what only a parameter forbids is dropped, and the target is not told */
+	send_to(w, hostile, 1000);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 1);
+	assert_int_equal(w->too_big.count, 0);
+	/* what the path forbids is told, but never less than 1280 */
+	send_to(w, hostile, 1400);
+	assert_int_equal(w->too_big.count, 1);
+	assert_int_equal(w->too_big.mtu, 1280);
+	send_to(w, hostile, 1280 - headers);
+	assert_int_equal(w->too_big.count, 1);
+	assert_int_equal(world_count(w, CLV_COUNT_DROP_TOO_BIG_PEER), 3);
+	/* and not as often as it likes */
+	for (int i = 0; i < 20; i++)
+		send_to(w, hostile, 1400);
+	assert_in_range(w->too_big.count, 5, 11);
+	assert_int_equal(w->too_big.count + world_count(w, CLV_COUNT_ICMP_LIMITED), 21);
+
+	/* a narrow client: as long as it is alone with the hostile one, the target is told */
+	narrow = client_of(w, 1, host, 0, false);
+	w->too_big.count = 0;
+	send_to(w, narrow, 1400);
+	assert_int_equal(w->too_big.count, 1);
+	assert_int_equal(w->too_big.mtu, 1280);
+
+	/* with a wide one it is not, and the wide one gets all */
+	wide = client_of(w, 2, host, 0, true);
+	w->too_big.count = 0;
+	raw_run(narrow, 5 * CLV_SEC);
+	for (int i = 0; i < 5; i++) {
+		send_to(w, narrow, 1400);
+		send_to(w, hostile, 1400);
+		send_to(w, wide, 1400);
+	}
+	assert_int_equal(w->too_big.count, 0);
+	assert_int_equal(world_count(w, CLV_COUNT_ICMP_WITHHELD), 10);
+	assert_int_equal(wide->datagrams, 5);
+	hostile_peer_free(wide);
+	hostile_peer_free(narrow);
+	hostile_peer_free(hostile);
+	world_free(w);
+}
+
+static void test_a_narrow_or_hostile_client_does_not_shrink_a_shared_target(void **state)
+{
+	(void)state;
+	a_narrow_a_hostile_and_a_wide_client("198.18.1.1", 28, false);
+	a_narrow_a_hostile_and_a_wide_client("198.18.1.1", 28, true);
+	a_narrow_a_hostile_and_a_wide_client("2001%3Adb8%3A1%3A%3A1", 48, false);
+	a_narrow_a_hostile_and_a_wide_client("2001%3Adb8%3A1%3A%3A1", 48, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_target_gets_too_big_with_the_size_that_fits),
 		cmocka_unit_test(test_errors_to_targets_are_limited),
+		cmocka_unit_test(test_a_narrow_or_hostile_client_does_not_shrink_a_shared_target),
 		cmocka_unit_test(test_a_reduced_path_mtu_to_the_target_lasts_ten_minutes),
 	};
 

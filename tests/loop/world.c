@@ -200,6 +200,8 @@ static struct clv_worker_params worker_params(const struct world *w, uint16_t id
 		.early_ns = w->p.early_ns ? w->p.early_ns : 300 * CLV_MSEC,
 		.hop_wait_packets = w->p.hop_wait_packets ? w->p.hop_wait_packets : 8,
 		.icmp_per_sec = w->p.icmp_per_sec ? w->p.icmp_per_sec : 100,
+		.icmp_source_per_sec = w->p.icmp_source_per_sec,
+		.icmp_mtu_min4 = 1280,
 		.rand_seed = w->p.seed + 100 + id,
 	};
 }

@@ -97,10 +97,11 @@ struct world_params {
 	void *accept_app;
 	bool has_v6; /* of the relay, toward targets */
 	uint32_t early_per_conn, early_total, hop_wait_packets;
-	uint32_t buffers;      /* of a worker */
-	uint64_t early_ns;     /* how long early datagrams are kept */
-	uint32_t icmp_per_sec; /* of a worker */
-	uint64_t answer_ns;    /* time limit of clients for responses; 0: none */
+	uint32_t buffers;	      /* of a worker */
+	uint64_t early_ns;	      /* how long early datagrams are kept */
+	uint32_t icmp_per_sec;	      /* of a worker */
+	uint32_t icmp_source_per_sec; /* 0: no limit */
+	uint64_t answer_ns;	      /* time limit of clients for responses; 0: none */
 	uint64_t seed;
 };
 

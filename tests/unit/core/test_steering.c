@@ -125,7 +125,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->st = (struct clv_steering){ &host_ops, f, send_command, f };
+	f->st = (struct clv_steering){ &host_ops, f, send_command, f, NULL };
 	*state = f;
 	return 0;
 }

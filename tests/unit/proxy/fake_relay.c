@@ -334,7 +334,7 @@ void fake_relay_init(struct fake_relay *r, struct pipe *pipe, bool quic_datagram
 		clv_bound_tunnels_new(&r->settings, (const uint64_t[2]){ 1, 2 }, &r->bound_tunnels),
 		0);
 	open_accounts(r);
-	r->steering = (struct clv_steering){ &host_ops, r, send_command, r };
+	r->steering = (struct clv_steering){ &host_ops, r, send_command, r, NULL };
 	r->config = (struct clv_requests_config){
 		.host_ops = &host_ops,
 		.host = r,
