@@ -611,34 +611,27 @@ leave:
 static int read_file(const char *file, char **out)
 {
 	char *text = malloc(FILE_BYTES_MAX + 1);
-	size_t len;
-	FILE *in;
-	int err = 0;
+	FILE *in = text ? fopen(file, "re") : NULL;
+	int err = in ? 0 : text ? -errno : -ENOMEM;
+	size_t len = 0;
 
-	if (!text)
-		return -ENOMEM;
-	in = fopen(file, "re");
-	if (!in) {
-		err = -errno;
-		goto free_text;
+	if (in) {
+		len = fread(text, 1, FILE_BYTES_MAX + 1, in);
+		if (ferror(in))
+			err = errno ? -errno : -EIO;
+		else if (len > FILE_BYTES_MAX)
+			err = CLV_ERANGE;
+		else if (memchr(text, 0, len))
+			err = CLV_ESYNTAX;
+		fclose(in);
 	}
-	len = fread(text, 1, FILE_BYTES_MAX + 1, in);
-	if (ferror(in))
-		err = errno ? -errno : -EIO;
-	else if (len > FILE_BYTES_MAX)
-		err = CLV_ERANGE;
-	else if (memchr(text, 0, len))
-		err = CLV_ESYNTAX;
-	fclose(in);
-	if (err)
-		goto free_text;
+	if (err) {
+		free(text);
+		return err;
+	}
 	text[len] = 0;
 	*out = text;
 	return 0;
-
-free_text:
-	free(text);
-	return err;
 }
 
 int clv_config_read(const char *file, bool must_exist, char **text, char *error, size_t error_len)
