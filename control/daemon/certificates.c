@@ -119,26 +119,74 @@ int clv_certificates_check(struct clv_daemon *daemon)
 
 /* ---- reading ---- */
 
-/* Make a certificate for the names under which clients may know this relay. */
+/* The names under which clients may know this relay. */
+struct names {
+	char text[CLV_CERTGEN_NAMES_MAX][CLV_ADDR_TEXT_MAX]; /* of addresses */
+	const char *list[CLV_CERTGEN_NAMES_MAX];
+	size_t len;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if (strcmp(names->list[i], name) == 0)
+			return;
+	if (names->len < CLV_CERTGEN_NAMES_MAX)
+		names->list[names->len++] = name;
+}
+
+/*
+ * Add the own addresses that strangers can reach.  Private ones would tell everybody what the network
+ * behind the relay looks like; who wants them in the certificate lists them in certificate-names.
+ */
+static int add_public(const struct clv_daemon *daemon, struct names *names)
+{
+	const uint8_t(*own)[16];
+	const size_t own_len = clv_routes_own(daemon->routes, &own);
+	struct clv_policy *special;
+	const char *why;
+	char error[128];
+	int err = clv_policy_new(NULL, 0, NULL, 0, &special, error, sizeof(error));
+
+	for (size_t i = 0; i < own_len && !err && names->len < CLV_CERTGEN_NAMES_MAX; i++)
+		if (clv_policy_check(special, own[i], NULL, NULL, &why) == 0)
+			add_name(names, clv_addr_format(own[i], names->text[names->len],
+							sizeof(names->text[0])));
+	if (!err)
+		clv_policy_free(special);
+	return err;
+}
+
+static int find_names(const struct clv_daemon *daemon, struct names *names)
+{
+	const struct clv_config *config = &daemon->config;
+
+	add_name(names, clv_daemon_host_name());
+	if (*config->access_host)
+		add_name(names, config->access_host);
+	/* Clients of such a listener know its address already. */
+	for (size_t i = 0; i < config->listeners_len; i++)
+		if (*config->listeners[i].address)
+			add_name(names, config->listeners[i].address);
+	return add_public(daemon, names);
+}
+
 static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
 			    struct clv_certs *out)
 {
-	char text[CLV_CERTGEN_NAMES_MAX][CLV_ADDR_TEXT_MAX];
-	const char *names[CLV_CERTGEN_NAMES_MAX];
-	const uint8_t(*own)[16];
-	size_t i, n = 0, own_len;
+	const struct clv_config_list *given = &daemon->config.certificate_names;
+	struct names names = { .len = 0 };
+	int err;
 
-	if (daemon->config.certificate_names.len)
+	if (given->len)
 		return clv_certs_ensure(profile, daemon->options.state_dir,
-					(const char *const *)daemon->config.certificate_names.items,
-					daemon->config.certificate_names.len, out, daemon->error,
-					sizeof(daemon->error));
-	names[n++] = clv_daemon_host_name();
-	own_len = clv_routes_own(daemon->routes, &own);
-	for (i = 0; i < own_len && n < CLV_CERTGEN_NAMES_MAX; i++, n++)
-		names[n] = clv_addr_format(own[i], text[n], sizeof(text[n]));
-	return clv_certs_ensure(profile, daemon->options.state_dir, names, n, out, daemon->error,
-				sizeof(daemon->error));
+					(const char *const *)given->items, given->len, out,
+					daemon->error, sizeof(daemon->error));
+	err = find_names(daemon, &names);
+	if (err)
+		return clv_daemon_fail(daemon, err, "certificate-names");
+	return clv_certs_ensure(profile, daemon->options.state_dir, names.list, names.len, out,
+				daemon->error, sizeof(daemon->error));
 }
 
 static int read_file(struct clv_daemon *daemon, const char *path, char **text)

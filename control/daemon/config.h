@@ -49,7 +49,7 @@ struct clv_config {
 	char *proxy_name; /* owned; "": the host's name */
 	char *user;	  /* owned; the user to run as after set-up; "": no change */
 	bool sandbox;
-	struct clv_config_list certificate_names; /* empty: host name and addresses */
+	struct clv_config_list certificate_names; /* empty: the host's name and public addresses */
 	struct clv_config_list interfaces;	  /* empty: all Ethernet interfaces that are up */
 	uint16_t workers_max;			  /* 0: as planned */
 

@@ -31,7 +31,7 @@ static const struct clv_config_option options[] = {
 	  .help = "The relay's name in Proxy-Status fields.  Empty: the host name." },
 	{ NULL, "certificate-names", CLV_CONFIG_LIST, .initial = "{}", MEMBER(certificate_names),
 	  .help = "DNS names and addresses in the certificate that is made on first start.  Empty: the\n"
-		  "host name and all its addresses." },
+		  "host name, access.host, the listeners' own addresses, and the host's public ones." },
 
 	{ NULL, "user", CLV_CONFIG_TEXT, .initial = "culvert", MEMBER(user),
 	  .help = "User to run as after set-up, with the few capabilities that are still needed\n"

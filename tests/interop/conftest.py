@@ -22,6 +22,7 @@ user = "nobody"
 listener main { port = 443 profile = pqc }
 listener web { port = 8443 profile = hybrid }
 policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
+certificate-names = {"%s", "%s"}
 """
 
 
@@ -43,7 +44,8 @@ def relay(lab, build, request, tmp_path_factory):
     logs = build / "test-logs" / request.module.__name__
     logs.mkdir(parents=True, exist_ok=True)
     relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("relay"),
-                         config=CONFIG % request.param, datapath=request.param,
+                         config=CONFIG % (request.param, lab["relay"].addr4, lab["relay"].addr6),
+                         datapath=request.param,
                          log=logs / f"culvertd-{request.param}.log")
     relay.start()
     relay.hybrid_ca = relay.state / "tls" / "hybrid-ca.pem"

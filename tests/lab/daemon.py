@@ -47,6 +47,13 @@ def endpoint(address, port):
     return f"[{address}]:{port}" if ip_address(address).version == 6 else f"{address}:{port}"
 
 
+def names_of(certificate):
+    """The DNS names and addresses of the first certificate in a PEM file, as text."""
+    text = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-ext",
+                           "subjectAltName"], capture_output=True, text=True, check=True).stdout
+    return [found.lower() for found in re.findall(r"(?:DNS|IP Address):([^,\s]+)", text)]
+
+
 class Relay:
     """A culvertd on a lab host.  start() returns when it serves, stop() when it ended cleanly."""
     numbers = itertools.count()

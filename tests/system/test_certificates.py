@@ -186,3 +186,25 @@ def test_the_metric_tells_when_a_certificate_expires(start_relay):
              if line.startswith("culvert_certificate_not_after_seconds{")]
     listener, = relay.ctl("listeners")["listeners"]
     assert int(line.split()[1]) == listener["not_after"] > 0
+
+
+def test_the_relays_own_certificate_tells_nobody_its_private_addresses(lab, start_relay):
+    host = lab["relay"]
+    host.ip("addr", "replace", "45.66.77.99/32", "dev", "lo")
+    host.ip("addr", "replace", "10.9.8.7/32", "dev", "lo")
+    host.ip("addr", "replace", "fd00:9::7/128", "dev", "lo")
+    try:
+        for more, expected in (("", {"45.66.77.99"}),
+                               ('access { mode = open host = "relay.example" }\n'
+                                f'listener main {{ port = 443 address = "{host.addr4}" }}\n',
+                                {"45.66.77.99", "relay.example", host.addr4}),
+                               ('certificate-names = {"10.9.8.7"}\n', {"10.9.8.7"})):
+            relay = start_relay("relay", config='datapath = "sock"\nuser = "nobody"\n' + more)
+            names = set(daemon.names_of(relay.state / "tls" / "pqc.pem"))
+            # The host's name is one of them unless they are given.
+            assert names >= expected and len(names - expected) == ("certificate" not in more)
+            assert all(name.count(".") != 3 and ":" not in name for name in names - expected)
+            relay.stop()
+    finally:
+        for address in ("45.66.77.99/32", "10.9.8.7/32", "fd00:9::7/128"):
+            host.ip("addr", "del", address, "dev", "lo")
