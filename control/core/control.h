@@ -23,6 +23,7 @@
 #include "datapath/base/counters.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/io/port.h"
+#include "datapath/quic/flowq.h"
 #include "datapath/tunnel/messages.h"
 #include "datapath/worker/worker.h"
 
@@ -48,11 +49,10 @@ struct clv_control_limits {
 	uint32_t shares;	 /* into which ceilings are divided among sources, see accounts.h */
 	uint32_t handshakes_max; /* half-open connections at a time */
 	uint32_t retry_above; /* with more half-open connections, clients must validate their address */
-	uint32_t tunnels_max;	   /* per worker */
-	uint32_t tunnels_total;	   /* of all workers */
-	uint32_t tunnels_per_conn; /* also the request streams that a peer may have open */
-	uint32_t queue_packets;	   /* send queue of a connection */
-	uint64_t sojourn_ns;
+	uint32_t tunnels_max;	       /* per worker */
+	uint32_t tunnels_total;	       /* of all workers */
+	uint32_t tunnels_per_conn;     /* also the request streams that a peer may have open */
+	struct clv_flowq_limits queue; /* datagrams of a connection that wait for its window */
 	uint64_t conn_idle_ns;
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */

@@ -133,6 +133,7 @@ int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p
 	struct clv_cid cid;
 	ngtcp2_cid scid;
 	struct path path;
+	uint64_t seed[2];
 	int err, rv;
 
 	if (!conn)
@@ -146,7 +147,9 @@ int clv_conn_new(const struct clv_conn_env *env, const struct clv_conn_params *p
 	conn->streams_granted = p->is_server ? p->streams_max : 0;
 	conn->flow.local = p->local;
 	conn->flow.remote = p->remote;
-	clv_sendq_init(&conn->sendq, p->queue_packets, p->sojourn_ns);
+	seed[0] = clv_rand_u64(env->rand);
+	seed[1] = clv_rand_u64(env->rand);
+	clv_flowq_init(&conn->flowq, &p->queue, seed);
 	clv_pmtu_init(&conn->pmtu, clv_addr_is_v4(p->remote.addr), p->mtu);
 	memcpy(conn->pmtu_remote, p->remote.addr, sizeof(conn->pmtu_remote));
 
@@ -186,7 +189,7 @@ void clv_conn_free(struct clv_conn *conn)
 
 	if (!conn)
 		return;
-	dropped = clv_sendq_fini(&conn->sendq, conn->env.pool);
+	dropped = clv_flowq_fini(&conn->flowq, conn->env.pool);
 	if (dropped)
 		clv_count_add(conn->env.counters, CLV_COUNT_DROP_CLOSED, dropped);
 	clv_streams_fini(&conn->streams);
@@ -383,7 +386,7 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 	at = next_tick(ngtcp2_conn_get_expiry2(conn->qc));
 	if (conn->unanswered && conn->answer_ns < at)
 		at = conn->answer_ns;
-	queue = clv_sendq_next_ns(&conn->sendq);
+	queue = clv_flowq_next_ns(&conn->flowq);
 	/* A probe that is due but could not go (window, no datagrams) waits for the next output. */
 	probe = clv_pmtu_next_ns(&conn->pmtu);
 	if (conn->probe_stream >= 0 && probe > conn->now_ns && probe < at)

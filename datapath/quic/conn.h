@@ -25,10 +25,10 @@
 #include "datapath/base/timers.h"
 #include "datapath/io/port.h"
 #include "datapath/quic/cid.h"
+#include "datapath/quic/flowq.h"
 #include "datapath/quic/heap.h"
 #include "datapath/quic/paths.h"
 #include "datapath/quic/pmtu.h"
-#include "datapath/quic/sendq.h"
 #include "datapath/quic/streams.h"
 #include "datapath/quic/tls_ops.h"
 
@@ -76,8 +76,8 @@ struct clv_conn_env {
 	void *owner;
 	struct clv_rand *rand;
 	struct clv_worker_counters *counters;
-	struct clv_pool *pool;	 /* buffers of the send queue; NULL in control: nothing is queued */
-	struct clv_share *share; /* of the pool: whom they are charged to */
+	struct clv_pool *pool;	     /* buffers for what waits; NULL in control: nothing does */
+	struct clv_share *share;     /* of the pool: whom they are charged to */
 	const uint8_t *reset_secret; /* CLV_CID_SECRET_LEN bytes */
 	struct clv_heap *heap;	     /* what QUIC's memory draws on; NULL: no ceiling */
 };
@@ -92,16 +92,15 @@ struct clv_conn_params {
 	size_t token_len;
 	bool token_is_retry; /* server: token came from a Retry */
 	struct clv_endpoint local, remote;
-	uint16_t mtu;		/* of the first link; bounds path MTU discovery */
-	uint64_t idle_ns;	/* max_idle_timeout */
-	uint64_t handshake_ns;	/* fail the handshake after this */
-	uint64_t streams_max;	/* request streams the peer may have open at a time */
-	uint64_t stream_window; /* bytes, each stream */
-	uint64_t conn_window;	/* bytes, all streams */
-	uint32_t queue_packets; /* send queue bound */
-	uint64_t sojourn_ns;	/* longest wait in the send queue */
-	bool no_datagrams;	/* do not offer DATAGRAM frames */
-	uint64_t keepalive_ns;	/* 0: none */
+	uint16_t mtu;		       /* of the first link; bounds path MTU discovery */
+	uint64_t idle_ns;	       /* max_idle_timeout */
+	uint64_t handshake_ns;	       /* fail the handshake after this */
+	uint64_t streams_max;	       /* request streams the peer may have open at a time */
+	uint64_t stream_window;	       /* bytes, each stream */
+	uint64_t conn_window;	       /* bytes, all streams */
+	struct clv_flowq_limits queue; /* of datagrams that wait for the window */
+	bool no_datagrams;	       /* do not offer DATAGRAM frames */
+	uint64_t keepalive_ns;	       /* 0: none */
 	uint64_t now_ns;
 };
 
@@ -122,7 +121,8 @@ struct clv_conn {
 	struct clv_flow flow;	/* the path in use */
 	struct clv_paths paths; /* others that packets came from */
 	struct clv_streams streams;
-	struct clv_sendq sendq;
+	struct clv_flowq flowq; /* datagrams that wait for the window */
+	int32_t streams_first;	/* bytes that streams may send before datagrams that wait */
 	struct clv_pmtu pmtu;
 	uint8_t pmtu_remote[16];     /* the address it is for */
 	struct clv_timer timer;	     /* the owner's heap holds it */
@@ -194,7 +194,10 @@ void clv_conn_input(struct clv_conn *conn, const struct clv_rx *rx, uint64_t now
 /* QUIC packets taken so far: those that were decrypted, and were no copies. */
 uint64_t clv_conn_received(const struct clv_conn *conn);
 
-/* Write what ngtcp2 and the send queue have to send: acknowledgements, streams, datagrams. */
+/*
+ * Write what waits: acknowledgements, streams, datagrams.  While datagrams wait, streams go first
+ * within a budget, and beyond it get as many bytes as datagrams.
+ */
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns);
 
 /* The next hop toward the peer changed.  One that is not ready does not replace one that is. */
@@ -213,8 +216,8 @@ void clv_conn_expire(struct clv_conn *conn, uint64_t now_ns);
 uint64_t clv_conn_next_ns(const struct clv_conn *conn);
 
 /*
- * Send one DATAGRAM: prefix || payload, at once if the congestion window allows, else through the
- * bounded send queue.  What cannot be sent is dropped and counted.  Both: copies or sent.
+ * Send one DATAGRAM: prefix || payload, at once if the congestion window allows, else in turn with
+ * others that wait (flowq.h).  What cannot be sent is dropped and counted.  Both: copies or sent.
  */
 void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const uint8_t *prefix,
 			    size_t prefix_len, const uint8_t *payload, size_t payload_len,

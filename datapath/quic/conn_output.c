@@ -15,6 +15,8 @@ enum {
 	/* Bytes of a short-header packet around the body of one DATAGRAM frame: first byte, 2 bytes
 	 * of packet number, frame type, 2 bytes of length, AEAD tag; the peer's ID comes on top. */
 	DATAGRAM_OVERHEAD = 1 + 2 + 1 + 2 + 16,
+	/* Bytes of streams that go before datagrams that wait: some responses, or capsules. */
+	STREAMS_FIRST = 16 * 1024,
 };
 
 /* ---- packets ---- */
@@ -194,12 +196,27 @@ bool clv_conn_has_datagrams(const struct clv_conn *conn)
 	return clv_conn_datagram_room(conn) > CLV_DGRAM_PREFIX_MAX;
 }
 
+/* Whether the congestion window has room. */
+static bool has_window(const struct clv_conn *conn)
+{
+	return ngtcp2_conn_get_cwnd_left2(conn->qc) > 0;
+}
+
+/* Whether streams have bytes to send that the peer's flow control allows. */
+static bool streams_wait(const struct clv_conn *conn)
+{
+	return conn->streams.ready.head && ngtcp2_conn_get_max_data_left2(conn->qc) > 0;
+}
+
 static void queue_datagram(struct clv_conn *conn, const uint8_t *prefix, size_t prefix_len,
 			   const uint8_t *payload, size_t payload_len)
 {
-	int err = clv_sendq_push(&conn->sendq, conn->env.pool, conn->env.share, prefix, prefix_len,
-				 payload, payload_len, conn->now_ns);
+	int err;
 
+	if (!conn->flowq.count)
+		conn->streams_first = STREAMS_FIRST;
+	err = clv_flowq_push(&conn->flowq, conn->env.pool, conn->env.share, prefix, prefix_len,
+			     payload, payload_len, conn->now_ns);
 	if (err)
 		clv_count(conn->env.counters,
 			  err == -ENOBUFS ? CLV_COUNT_DROP_BUFFERS : CLV_COUNT_DROP_QUEUE_FULL);
@@ -225,9 +242,10 @@ void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const 
 		clv_count(conn->env.counters, CLV_COUNT_DROP_TOO_BIG_PEER);
 		return;
 	}
-	/* Keep the order; and ngtcp2 must not be asked to write from inside one of its callbacks,
-	 * as when two bound tunnels of one connection talk to each other. */
-	if (conn->sendq.head || conn->is_reading) {
+	/* Those that wait are first, streams too, for which output makes room; and ngtcp2 must not be
+	 * asked to write from inside one of its callbacks, as when two bound tunnels of one
+	 * connection talk to each other. */
+	if (conn->flowq.count || conn->is_reading || streams_wait(conn)) {
 		queue_datagram(conn, prefix, prefix_len, payload, payload_len);
 		return;
 	}
@@ -243,30 +261,52 @@ void clv_conn_send_datagram(struct clv_conn *conn, struct clv_port *port, const 
 		queue_datagram(conn, prefix, prefix_len, payload, payload_len);
 }
 
-static void flush_queue(struct clv_conn *conn, struct clv_port *port)
+/* The datagram whose turn it is.  Returns whether there may be another. */
+static bool write_waiting(struct clv_conn *conn, struct clv_port *port)
 {
 	const uint8_t *data;
-	uint32_t old;
+	uint32_t dropped;
+	enum written w;
+	ngtcp2_vec vec;
+	int accepted;
+	bool is_next;
 	size_t len;
 
-	old = clv_sendq_expire(&conn->sendq, conn->env.pool, conn->now_ns);
-	if (old)
-		clv_count_add(conn->env.counters, CLV_COUNT_DROP_SOJOURN, old);
-	while (!conn->closing && clv_sendq_peek(&conn->sendq, &data, &len)) {
-		ngtcp2_vec vec = { (uint8_t *)data, len };
-		int accepted;
-		enum written w = write_datagram(conn, port, &vec, 1, conn->pmtu.confirmed, len, 0,
-						&accepted);
+	is_next = clv_flowq_next(&conn->flowq, conn->env.pool, conn->now_ns, &data, &len, &dropped);
+	clv_count_add(conn->env.counters, CLV_COUNT_DROP_SOJOURN, dropped);
+	if (!is_next)
+		return false;
+	vec = (ngtcp2_vec){ (uint8_t *)data, len };
+	w = write_datagram(conn, port, &vec, 1, conn->pmtu.confirmed, len, 0, &accepted);
+	if (accepted)
+		clv_count(conn->env.counters, CLV_COUNT_DGRAM_OUT);
+	else if (w == WRITE_FAILED || len > clv_conn_datagram_room(conn))
+		clv_count(conn->env.counters, CLV_COUNT_DROP_TOO_BIG_PEER);
+	else
+		return w == WROTE_PACKET;
+	if (conn->streams_first < STREAMS_FIRST)
+		conn->streams_first += (int32_t)len;
+	clv_flowq_pop(&conn->flowq, conn->env.pool);
+	return true;
+}
 
-		if (accepted)
-			clv_count(conn->env.counters, CLV_COUNT_DGRAM_OUT);
-		else if (w == WRITE_FAILED || len > clv_conn_datagram_room(conn))
-			clv_count(conn->env.counters, CLV_COUNT_DROP_TOO_BIG_PEER);
-		else if (w == WROTE_NOTHING)
+/*
+ * Datagrams that wait, and streams: these first within a budget, since a response is worth more than
+ * the datagrams that it delays; then both alike.
+ */
+static void send_waiting(struct clv_conn *conn, struct clv_port *port)
+{
+	uint32_t old = clv_flowq_expire(&conn->flowq, conn->env.pool, conn->now_ns);
+	bool may_write_streams = true; /* until there is no more, or flow control forbids it */
+
+	clv_count_add(conn->env.counters, CLV_COUNT_DROP_SOJOURN, old);
+	while (!conn->closing && conn->flowq.count && has_window(conn)) {
+		if (may_write_streams && conn->streams_first > 0 && conn->streams.ready.head) {
+			may_write_streams = write_stream(conn, port) == WROTE_PACKET;
+			conn->streams_first -= conn->pmtu.confirmed;
+		} else if (!write_waiting(conn, port)) {
 			return;
-		else
-			continue;
-		clv_sendq_pop(&conn->sendq, conn->env.pool);
+		}
 	}
 }
 
@@ -283,7 +323,7 @@ static void probe_path(struct clv_conn *conn, struct clv_port *port)
 	ngtcp2_vec vec = { prefix, 0 };
 	int accepted;
 
-	if (!size || conn->probe_stream < 0 || conn->sendq.head || !clv_conn_has_datagrams(conn))
+	if (!size || conn->probe_stream < 0 || conn->flowq.count || !clv_conn_has_datagrams(conn))
 		return;
 	vec.len = clv_dgram_encode_prefix(conn->probe_stream,
 					  conn->is_server ? CLV_DGRAM_CONTEXT_PROBE_SERVER
@@ -366,7 +406,8 @@ void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_
 		if (has_expired)
 			write_stream(conn, port);
 		conn->has_expired = false;
-		flush_queue(conn, port);
+		if (conn->flowq.count)
+			send_waiting(conn, port);
 		if (has_expired || !may_wait(conn))
 			answer(conn, port);
 	}

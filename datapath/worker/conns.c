@@ -282,7 +282,7 @@ static uint64_t update_stats(struct clv_worker *w, struct clv_conn *conn)
 	put(&s->tx_bytes, info.bytes_sent);
 	put(&s->rtt_ns, info.smoothed_rtt);
 	put32(&s->cwnd_bytes, info.cwnd);
-	put32(&s->queue_packets, conn->sendq.count);
+	put32(&s->queue_packets, conn->flowq.count);
 	put32(&s->lost_packets, info.pkt_lost);
 	return CLV_TIMER_NEVER;
 }

@@ -538,7 +538,7 @@ static void adopt_conn(void)
 		.streams_max = 100,
 		.stream_window = 65536,
 		.conn_window = 65536,
-		.queue_packets = 4,
+		.queue.packets = 4,
 		.now_ns = CLV_SEC,
 	};
 	struct clv_cmd_conn_adopt cmd = { .ref = the_conn };

@@ -156,8 +156,7 @@ static struct clv_conn *new_conn(struct slot *slot, uint64_t now_ns)
 		.handshake_ns = 10 * CLV_SEC,
 		.stream_window = 65536,
 		.conn_window = 1 << 20,
-		.queue_packets = 16,
-		.sojourn_ns = CLV_SEC,
+		.queue = { .packets = 16, .sojourn_ns = CLV_SEC },
 		.now_ns = now_ns,
 	};
 	struct clv_conn *conn;

@@ -310,7 +310,7 @@ static void test_nat_rebinding(void **state)
 static void test_send_queue_is_bounded(void **state)
 {
 	struct world *w = world_with_tunnel(&(struct world_params){
-		.limits = { .queue_packets = 8, .sojourn_ns = 20 * CLV_MSEC } });
+		.limits = { .queue = { .packets = 8, .sojourn_ns = 20 * CLV_MSEC } } });
 	uint64_t in = 400, out;
 
 	(void)state;

@@ -10,6 +10,7 @@
 
 enum {
 	FRAME_LEN = 4096,
+	HEADERS = 28, /* of IPv4 and UDP, on a slow link */
 };
 
 volatile unsigned wire_depth;
@@ -49,14 +50,36 @@ static bool is_loopback(const struct clv_endpoint *ep)
 	return clv_addr_is_v4(ep->addr) && ep->addr[12] == 127;
 }
 
-static void fly(struct wire *w, const struct wire_packet *sent)
+/* Whether a packet that takes a slow link is lost; if not, *wait_ns is the time that takes. */
+static bool slow_down(struct wire *w, const struct wire_packet *p, uint64_t *wait_ns)
+{
+	struct wire_link *link = &w->to_slow;
+	uint64_t start;
+
+	if (!memcmp(p->from.addr, w->slow_host, sizeof(w->slow_host)))
+		link = &w->from_slow;
+	else if (memcmp(p->to.addr, w->slow_host, sizeof(w->slow_host)))
+		return false;
+	if (!link->bits_per_sec)
+		return false;
+	start = link->free_ns > w->now_ns ? link->free_ns : w->now_ns;
+	if ((start - w->now_ns) * link->bits_per_sec / 8000000000 + p->len > link->buffer) {
+		link->lost++;
+		return true;
+	}
+	link->free_ns = start + (p->len + HEADERS) * 8000000000 / link->bits_per_sec;
+	*wait_ns = link->free_ns - w->now_ns;
+	return false;
+}
+
+static void fly(struct wire *w, const struct wire_packet *sent, uint64_t wait_ns)
 {
 	struct wire_packet **at = &w->flying, *p = malloc(sizeof(*p) + sent->len);
 
 	if (!p)
 		abort();
 	memcpy(p, sent, sizeof(*p) + sent->len);
-	p->at_ns = w->now_ns + (is_loopback(&sent->to) ? 0 : w->delay_ns);
+	p->at_ns = w->now_ns + wait_ns + (is_loopback(&sent->to) ? 0 : w->delay_ns);
 	if (w->jitter_ns && !is_loopback(&sent->to))
 		p->at_ns += clv_rand_u64(&w->rand) % w->jitter_ns;
 	while (*at && (*at)->at_ns <= p->at_ns)
@@ -86,6 +109,7 @@ void wire_send(struct wire *w, const struct clv_endpoint *from, const struct clv
 	       uint8_t ecn, const uint8_t *bytes, size_t len)
 {
 	struct wire_packet *p;
+	uint64_t wait_ns = 0;
 
 	wire_depth++;
 	p = calloc(1, sizeof(*p) + len);
@@ -98,17 +122,17 @@ void wire_send(struct wire *w, const struct clv_endpoint *from, const struct clv
 	p->len = len;
 	memcpy(p->bytes, bytes, len);
 	if (is_loopback(to)) {
-		fly(w, p);
+		fly(w, p, 0);
 		goto out;
 	}
 	w->sent++;
 	if ((w->tap && !w->tap(w->tap_user, p)) || chance(w, w->loss_permille) ||
-	    (w->mtu && len > w->mtu)) {
+	    (w->mtu && len > w->mtu) || slow_down(w, p, &wait_ns)) {
 		w->lost++;
 	} else {
-		fly(w, p);
+		fly(w, p, wait_ns);
 		if (chance(w, w->duplicate_permille))
-			fly(w, p);
+			fly(w, p, wait_ns);
 	}
 out:
 	free(p);

@@ -36,6 +36,14 @@ struct wire_end {
 	void *self;
 };
 
+/* One direction of a slow link: packets wait in front of it, in order, and those beyond are lost. */
+struct wire_link {
+	uint64_t bits_per_sec; /* 0: it is not slow */
+	size_t buffer;	       /* bytes that may wait */
+	uint64_t free_ns;      /* when all that waits has left */
+	uint64_t lost;
+};
+
 struct wire {
 	uint64_t now_ns;
 	struct clv_rand rand;
@@ -44,7 +52,9 @@ struct wire {
 	uint64_t sent, lost, delivered, unclaimed;
 	uint64_t delay_ns, jitter_ns;
 	unsigned loss_permille, duplicate_permille;
-	size_t mtu; /* largest UDP payload that passes; 0 any */
+	size_t mtu;	       /* largest UDP payload that passes; 0 any */
+	uint8_t slow_host[16]; /* address of a host behind a slow link */
+	struct wire_link to_slow, from_slow;
 	/* A NAT in front of one host: its endpoint is seen as nat_outside, when that has a port.
 	 * nat_former still leads back in: a box keeps a mapping for a while. */
 	struct clv_endpoint nat_inside, nat_outside, nat_former;

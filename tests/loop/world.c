@@ -132,8 +132,10 @@ static struct clv_control_limits limits_of(const struct world_params *p)
 	FALLBACK(tunnels_max, 1024);
 	FALLBACK(tunnels_total, 1 << 20);
 	FALLBACK(tunnels_per_conn, 256);
-	FALLBACK(queue_packets, 64);
-	FALLBACK(sojourn_ns, 100 * CLV_MSEC);
+	FALLBACK(queue.packets, 64);
+	FALLBACK(queue.sojourn_ns, 100 * CLV_MSEC);
+	FALLBACK(queue.target_ns, 5 * CLV_MSEC);
+	FALLBACK(queue.interval_ns, 100 * CLV_MSEC);
 	FALLBACK(conn_idle_ns, 30 * CLV_SEC);
 	FALLBACK(handshake_ns, 10 * CLV_SEC);
 	FALLBACK(stream_window, 1 << 18);

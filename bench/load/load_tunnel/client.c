@@ -167,8 +167,10 @@ static int open_control(struct load *l, const uint8_t secret[static 32])
 			.tunnels_max = l->tunnels_len + 64,
 			.tunnels_total = l->tunnels_len + 64,
 			.tunnels_per_conn = STREAMS,
-			.queue_packets = QUEUE_PACKETS,
-			.sojourn_ns = 100 * CLV_MSEC,
+			.queue = {
+				.packets = QUEUE_PACKETS,
+				.sojourn_ns = 100 * CLV_MSEC,
+			},
 			.conn_idle_ns = 120 * CLV_SEC,
 			.handshake_ns = 10 * CLV_SEC,
 			.stream_window = 1 << 16,

@@ -119,8 +119,7 @@ static struct clv_conn_params params_of(const struct pair *p, bool is_server)
 		.streams_max = 100,
 		.stream_window = 65536,
 		.conn_window = 1 << 20,
-		.queue_packets = 16,
-		.sojourn_ns = CLV_SEC,
+		.queue = { .packets = 16, .sojourn_ns = CLV_SEC },
 		.now_ns = p->now_ns,
 	};
 }

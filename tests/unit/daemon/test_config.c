@@ -40,7 +40,7 @@ static void an_empty_file_gives_the_defaults(void **state)
 	assert_int_equal(c.listeners[0].profile, CLV_PROFILE_PQC);
 	assert_string_equal(c.listeners[0].cert_file, "");
 	assert_int_equal(c.limits.conns_max, 16384);
-	assert_int_equal(c.limits.sojourn_ns, 50 * CLV_MSEC);
+	assert_int_equal(c.limits.queue.sojourn_ns, 50 * CLV_MSEC);
 	assert_int_equal(c.proxy.tunnel_idle_ns, 120 * CLV_SEC);
 	assert_int_equal(c.limits.stream_window, 64 * 1024);
 	assert_int_equal(c.interfaces.len, 0);
@@ -77,7 +77,7 @@ static void every_kind_of_value_is_read(void **state)
 	assert_int_equal(c.allow.len, 1);
 	assert_string_equal(c.deny.items[0], "2001:db8::1");
 	assert_int_equal(c.egress_port_max, 30001);
-	assert_int_equal(c.limits.sojourn_ns, 7 * CLV_MSEC);
+	assert_int_equal(c.limits.queue.sojourn_ns, 7 * CLV_MSEC);
 	assert_int_equal(c.proxy.capsule_backlog, 5 * 1024);
 	assert_false(c.verify_checksum);
 	clv_config_fini(&c);
