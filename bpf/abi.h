@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	3u /* bump on any change of layout or meaning; the loader refuses others,
+	4u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -53,7 +53,10 @@ struct clv_listener {
 	__u32 id;
 };
 
-/* Value of `bindings`: the tunnel that holds a local egress endpoint. */
+/*
+ * Value of `bindings`: the bound tunnel that holds a local egress endpoint; all zero for one that
+ * ordinary tunnels share.
+ */
 struct clv_binding {
 	struct clv_ref tunnel;
 	__u32 flags; /* enum clv_binding_flag */

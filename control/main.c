@@ -118,6 +118,8 @@ static int open_proxy(struct clv_daemon *daemon)
 
 	params.limits.tunnels_per_conn = config->limits.tunnels_per_conn;
 	params.limits.names_pending = config->dns_pending_max;
+	params.limits.egress_ports = (uint32_t)config->egress_port_max - config->egress_port_min +
+				     1;
 	/* Both lists were checked when the configuration was read. */
 	clv_bound_settings_set_public(&params.bind, config->bind_local.items,
 				      config->bind_local.len, NULL);

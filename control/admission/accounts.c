@@ -50,14 +50,14 @@ void clv_accounts_set_max(struct clv_accounts *a, enum clv_resource resource, ui
 	c->is_set = true;
 }
 
-void clv_accounts_set_worker_max(struct clv_accounts *a, enum clv_resource resource, uint32_t max,
-				 uint16_t workers)
+void clv_accounts_set_part_max(struct clv_accounts *a, enum clv_resource resource, uint32_t max,
+			       uint16_t parts)
 {
-	uint64_t all = (uint64_t)max * workers;
+	uint64_t all = (uint64_t)max * parts;
 
-	for (uint16_t w = 0; w < workers && w < CLV_WORKERS_MAX; w++) {
-		a->of_worker[resource][w].max = max;
-		a->of_worker[resource][w].is_set = true;
+	for (uint16_t i = 0; i < parts && i < CLV_ACCOUNTS_PARTS_MAX; i++) {
+		a->of_part[resource][i].max = max;
+		a->of_part[resource][i].is_set = true;
 	}
 	if (!a->ceilings[resource].is_set || a->ceilings[resource].max > all)
 		clv_accounts_set_max(a, resource, all);
@@ -173,13 +173,13 @@ static bool is_within(const struct clv_accounts *a, const struct clv_account *ac
 
 enum clv_accounts_verdict clv_accounts_ask(const struct clv_accounts *a,
 					   const struct clv_account *account,
-					   enum clv_resource resource, int worker)
+					   enum clv_resource resource, int part)
 {
 	enum clv_accounts_verdict verdict = ask_ceiling(a, &a->ceilings[resource], account,
 							resource);
 
-	if (!verdict && worker >= 0)
-		verdict = ask_ceiling(a, &a->of_worker[resource][worker], account, resource);
+	if (!verdict && part >= 0)
+		verdict = ask_ceiling(a, &a->of_part[resource][part], account, resource);
 	if (!verdict && !is_within(a, account, resource))
 		verdict = CLV_ACCOUNTS_SOURCE;
 	return verdict;
@@ -191,11 +191,11 @@ bool clv_accounts_must_prove(const struct clv_accounts *a, enum clv_resource res
 }
 
 static void put(struct clv_accounts *a, struct clv_account *account, enum clv_resource resource,
-		int worker, uint32_t by)
+		int part, uint32_t by)
 {
 	a->ceilings[resource].used += by;
-	if (worker >= 0)
-		a->of_worker[resource][worker].used += by;
+	if (part >= 0)
+		a->of_part[resource][part].used += by;
 	if (!account)
 		return;
 	account->used[resource] += by;
@@ -203,30 +203,30 @@ static void put(struct clv_accounts *a, struct clv_account *account, enum clv_re
 }
 
 enum clv_accounts_verdict clv_accounts_take(struct clv_accounts *a, struct clv_account *account,
-					    enum clv_resource resource, int worker)
+					    enum clv_resource resource, int part)
 {
 	enum clv_accounts_verdict verdict;
 
 	if (!a)
 		return CLV_ACCOUNTS_OK;
-	verdict = clv_accounts_ask(a, account, resource, worker);
+	verdict = clv_accounts_ask(a, account, resource, part);
 	if (verdict == CLV_ACCOUNTS_FULL)
 		a->refused_full[resource]++;
 	else if (verdict)
 		a->refused_source[resource]++;
 	if (verdict)
 		return verdict;
-	put(a, account, resource, worker, 1);
+	put(a, account, resource, part, 1);
 	if (account)
 		account->refs++;
 	return CLV_ACCOUNTS_OK;
 }
 
 void clv_accounts_give(struct clv_accounts *a, struct clv_account *account,
-		       enum clv_resource resource, int worker)
+		       enum clv_resource resource, int part)
 {
 	if (!a)
 		return;
-	put(a, account, resource, worker, UINT32_MAX); /* less one */
+	put(a, account, resource, part, UINT32_MAX); /* less one */
 	clv_accounts_close(a, account);
 }

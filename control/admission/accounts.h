@@ -17,8 +17,8 @@
  * competition gets three quarters.  With shares 0 or 1, or a ceiling below `shares`, there are none:
  * whoever comes first is served.
  *
- * Ceilings are of the whole relay, and some of each worker as well: there the rule holds for the
- * worker's ceiling, too, against what the source holds on all workers.
+ * Ceilings are of the whole relay, and some of each part of it as well, a worker or an address
+ * family: there the rule holds for the part's ceiling, too, against what the source holds of all.
  *
  * Threading: control.
  */
@@ -38,6 +38,7 @@
 	X(CONNS, "connections", "connections, half-open ones included")                            \
 	X(TUNNELS, "tunnels", "open tunnels")                                                      \
 	X(BOUND_TUNNELS, "bound_tunnels", "open bound tunnels")                                    \
+	X(PORTS, "ports", "local ports for packets to targets")                                    \
 	X(NAMES, "names", "requests that wait for a name")                                         \
 	X(REMOTES, "remotes", "remotes of bound tunnels")
 
@@ -49,7 +50,8 @@ enum clv_resource {
 };
 
 enum {
-	CLV_ACCOUNTS_NO_WORKER = -1, /* the unit belongs to no worker, or not yet */
+	CLV_ACCOUNTS_WHOLE = -1, /* the unit belongs to no part, or not yet */
+	CLV_ACCOUNTS_PARTS_MAX = CLV_WORKERS_MAX,
 };
 
 enum clv_accounts_verdict {
@@ -76,7 +78,7 @@ struct clv_accounts {
 	struct clv_table by_prefix; /* -> struct clv_account */
 	uint32_t shares;
 	struct clv_ceiling ceilings[CLV_RESOURCE_MAX];
-	struct clv_ceiling of_worker[CLV_RESOURCE_MAX][CLV_WORKERS_MAX];
+	struct clv_ceiling of_part[CLV_RESOURCE_MAX][CLV_ACCOUNTS_PARTS_MAX];
 	uint32_t host_max[CLV_RESOURCE_MAX], net_max[CLV_RESOURCE_MAX]; /* 0: no such limit */
 	uint64_t refused_full[CLV_RESOURCE_MAX], refused_source[CLV_RESOURCE_MAX];
 };
@@ -88,9 +90,9 @@ void clv_accounts_fini(struct clv_accounts *a);
 
 /* Set the ceiling of the whole relay. */
 void clv_accounts_set_max(struct clv_accounts *a, enum clv_resource resource, uint64_t max);
-/* Set it to workers times max, if it is above that, and each worker's to max. */
-void clv_accounts_set_worker_max(struct clv_accounts *a, enum clv_resource resource, uint32_t max,
-				 uint16_t workers);
+/* Set it to parts times max, if it is above that, and each part's to max. */
+void clv_accounts_set_part_max(struct clv_accounts *a, enum clv_resource resource, uint32_t max,
+			       uint16_t parts);
 /* Limit one source and one network, whatever else is free.  0: no limit. */
 void clv_accounts_set_source_max(struct clv_accounts *a, enum clv_resource resource,
 				 uint32_t host_max, uint32_t net_max);
@@ -106,16 +108,17 @@ void clv_accounts_close(struct clv_accounts *a, struct clv_account *account);
 /* Whether take would succeed now.  Counts nothing. */
 enum clv_accounts_verdict clv_accounts_ask(const struct clv_accounts *a,
 					   const struct clv_account *account,
-					   enum clv_resource resource, int worker);
+					   enum clv_resource resource, int part);
 /*
  * Charge one unit.  a: NULL takes without limit or charge.  account: borrows until give; NULL:
- * nobody's.  worker: whose ceiling counts too, or CLV_ACCOUNTS_NO_WORKER.  A refusal is counted.
+ * nobody's.  part: number of the worker or family whose ceiling counts too, or CLV_ACCOUNTS_WHOLE.
+ * A refusal is counted.
  */
 enum clv_accounts_verdict clv_accounts_take(struct clv_accounts *a, struct clv_account *account,
-					    enum clv_resource resource, int worker);
-/* Give one unit back, with the account and worker it was taken with. */
+					    enum clv_resource resource, int part);
+/* Give one unit back, with the account and part it was taken with. */
 void clv_accounts_give(struct clv_accounts *a, struct clv_account *account,
-		       enum clv_resource resource, int worker);
+		       enum clv_resource resource, int part);
 
 /* Whether nobody's charges are refused, though the ceiling is not reached. */
 bool clv_accounts_must_prove(const struct clv_accounts *a, enum clv_resource resource);

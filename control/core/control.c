@@ -29,10 +29,10 @@ static void set_ceilings(struct clv_control *c)
 
 	clv_accounts_set_max(a, CLV_RESOURCE_HANDSHAKES, l->handshakes_max);
 	clv_accounts_set_max(a, CLV_RESOURCE_CONNS, l->conns_total);
-	clv_accounts_set_worker_max(a, CLV_RESOURCE_CONNS, l->conns_max, c->p.workers_len);
+	clv_accounts_set_part_max(a, CLV_RESOURCE_CONNS, l->conns_max, c->p.workers_len);
 	clv_accounts_set_source_max(a, CLV_RESOURCE_CONNS, l->conns_per_host, l->conns_per_net);
 	clv_accounts_set_max(a, CLV_RESOURCE_TUNNELS, l->tunnels_total);
-	clv_accounts_set_worker_max(a, CLV_RESOURCE_TUNNELS, l->tunnels_max, c->p.workers_len);
+	clv_accounts_set_part_max(a, CLV_RESOURCE_TUNNELS, l->tunnels_max, c->p.workers_len);
 }
 
 /* Introduce control to the app that accepts its sessions. */

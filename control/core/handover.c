@@ -66,8 +66,7 @@ static int charge(struct clv_session *s, uint16_t worker)
 	struct clv_control *c = s->control;
 	enum clv_accounts_verdict verdict;
 
-	clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_CONNS,
-			  CLV_ACCOUNTS_NO_WORKER);
+	clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_CONNS, CLV_ACCOUNTS_WHOLE);
 	s->is_charged = false;
 	verdict = clv_accounts_take(&c->accounts, s->account, CLV_RESOURCE_CONNS, worker);
 	if (verdict) {
@@ -75,7 +74,7 @@ static int charge(struct clv_session *s, uint16_t worker)
 		return CLV_EFULL;
 	}
 	clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_HANDSHAKES,
-			  CLV_ACCOUNTS_NO_WORKER);
+			  CLV_ACCOUNTS_WHOLE);
 	s->is_proven = true;
 	s->is_charged = true;
 	return 0;

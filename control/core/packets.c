@@ -83,7 +83,7 @@ static void send_answer(struct clv_control *c, const struct clv_rx *rx, const ui
 
 static void discharge(struct clv_control *c, struct clv_account *payer, enum clv_resource resource)
 {
-	clv_accounts_give(&c->accounts, payer, resource, CLV_ACCOUNTS_NO_WORKER);
+	clv_accounts_give(&c->accounts, payer, resource, CLV_ACCOUNTS_WHOLE);
 }
 
 /*
@@ -97,16 +97,14 @@ static enum clv_accounts_verdict charge(struct clv_control *c, struct clv_accoun
 	enum clv_accounts_verdict verdict;
 
 	/* It would be refused when its handshake is complete. */
-	verdict = clv_accounts_ask(&c->accounts, account, CLV_RESOURCE_CONNS,
-				   CLV_ACCOUNTS_NO_WORKER);
+	verdict = clv_accounts_ask(&c->accounts, account, CLV_RESOURCE_CONNS, CLV_ACCOUNTS_WHOLE);
 	if (verdict)
 		return verdict;
 	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_HANDSHAKES,
-				    CLV_ACCOUNTS_NO_WORKER);
+				    CLV_ACCOUNTS_WHOLE);
 	if (verdict)
 		return verdict;
-	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_CONNS,
-				    CLV_ACCOUNTS_NO_WORKER);
+	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_CONNS, CLV_ACCOUNTS_WHOLE);
 	if (verdict)
 		discharge(c, payer, CLV_RESOURCE_HANDSHAKES);
 	return verdict;

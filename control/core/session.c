@@ -125,13 +125,13 @@ void session_end(struct clv_session *s, const struct clv_session_end *why)
 		c->handshaking--;
 		if (s->is_server)
 			clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_HANDSHAKES,
-					  CLV_ACCOUNTS_NO_WORKER);
+					  CLV_ACCOUNTS_WHOLE);
 	} else {
 		slots_give(&c->workers[s->ref.worker].conn_slots, s->ref.slot);
 	}
 	if (s->is_charged)
 		clv_accounts_give(&c->accounts, session_payer(s), CLV_RESOURCE_CONNS,
-				  s->state == SESSION_HANDSHAKE ? CLV_ACCOUNTS_NO_WORKER
+				  s->state == SESSION_HANDSHAKE ? CLV_ACCOUNTS_WHOLE
 								: s->ref.worker);
 	s->state = SESSION_ENDED;
 	s->app_ops->ended(s->app, s, why);

@@ -40,7 +40,6 @@ static int publish_target(const struct clv_steering *st, const struct clv_cmd_tu
 			  struct clv_steered *out)
 {
 	const struct clv_context context = { .tunnel = cmd->ref };
-	const struct clv_binding binding = { .tunnel = cmd->ref };
 	struct clv_steered target = { .tuple = { .local = cmd->spec.local,
 						 .remote = cmd->spec.remote } };
 	int err = st->host_ops->context_publish(st->host, &target.tuple, &context);
@@ -48,16 +47,8 @@ static int publish_target(const struct clv_steering *st, const struct clv_cmd_tu
 	if (err)
 		return err;
 	target.has_context = true;
-	/* A bound tunnel's ports have bindings of their own. */
-	if (!(cmd->spec.flags & CLV_TUNNEL_BOUND)) {
-		err = st->host_ops->binding_publish(st->host, &cmd->spec.local, &binding);
-		target.has_binding = !err;
-	}
-	if (err)
-		clv_steering_retire_tunnel(st, &target);
-	else
-		*out = target;
-	return err;
+	*out = target;
+	return 0;
 }
 
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
@@ -80,8 +71,6 @@ void clv_steering_retire_tunnel(const struct clv_steering *st, struct clv_steere
 {
 	if (target->has_context)
 		st->host_ops->context_retire(st->host, &target->tuple);
-	if (target->has_binding)
-		st->host_ops->binding_retire(st->host, &target->tuple.local);
 	*target = (struct clv_steered){ 0 };
 }
 

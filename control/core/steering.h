@@ -45,7 +45,7 @@ void clv_steering_retire_conn(const struct clv_steering *st, const struct clv_ci
 /* What the tables hold of a tunnel's target.  All zero: nothing. */
 struct clv_steered {
 	struct clv_tuple tuple;
-	bool has_context, has_binding;
+	bool has_context;
 };
 
 /*

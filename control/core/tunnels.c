@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/core/ports.h"
 #include "control/core/state.h"
 #include "datapath/base/err.h"
 
@@ -22,12 +23,14 @@ static struct clv_tunnel_entry *entry_of(struct clv_control *c, const struct clv
 
 static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 {
+	const struct clv_ports ports = { c->p.host_ops, c->p.host, &c->accounts };
+
 	if (e->egress.fd >= 0)
-		c->p.host_ops->egress_give(c->p.host, &e->egress);
+		clv_ports_give(&ports, &e->egress);
 	e->egress.fd = -1;
 	for (int i = 0; i < 2; i++) {
 		if (e->bound_egress[i].fd >= 0)
-			c->p.host_ops->egress_give(c->p.host, &e->bound_egress[i]);
+			clv_ports_give(&ports, &e->bound_egress[i]);
 		e->bound_egress[i].fd = -1;
 	}
 }

@@ -94,7 +94,8 @@ static const struct clv_config_option options[] = {
 	{ "egress", "port-min", RANGE(1, 65535, "", "20000"), MEMBER(egress_port_min),
 	  .help = "First local port for packets to targets, on each local address." },
 	{ "egress", "port-max", RANGE(1, 65535, "", "59999"), MEMBER(egress_port_max),
-	  .help = "Last local port for packets to targets." },
+	  .help = "Last local port for packets to targets.  With AF_XDP, tunnels to different targets share ports\n"
+		  "once half of them are in use." },
 
 	{ "bind", "offered", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_offered),
 	  .help = "Offer bound tunnels (CONNECT-UDP-bind): a client gets a port of each address family\n"

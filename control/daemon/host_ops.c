@@ -92,18 +92,32 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 	return 0;
 }
 
-static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
+/* A port that may be shared has a binding from its first tunnel to its last. */
+static void *egress_give(void *host, struct clv_egress *egress)
 {
 	struct clv_daemon *daemon = host;
+	void *owner = NULL;
 
-	return clv_egress_take(daemon->egress, route->source, route->hop.via == CLV_VIA_XSK, out);
+	if (clv_egress_give(daemon->egress, egress, &owner) && egress->remote.port)
+		clv_maps_binding_retire(&daemon->maps, &egress->local);
+	return owner;
 }
 
-static void egress_give(void *host, struct clv_egress *egress)
+static int egress_take(void *host, const struct clv_route *route,
+		       const struct clv_egress_wish *wish, struct clv_egress *out)
 {
+	const struct clv_binding drops_strangers = { .flags = 0 };
 	struct clv_daemon *daemon = host;
+	int err;
 
-	clv_egress_give(daemon->egress, egress);
+	err = clv_egress_take(daemon->egress, route->source, route->hop.via == CLV_VIA_XSK, wish,
+			      out);
+	if (err || !out->is_new || !out->remote.port)
+		return err;
+	err = clv_maps_binding_publish(&daemon->maps, &out->local, &drops_strangers);
+	if (err)
+		egress_give(daemon, out);
+	return err;
 }
 
 static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)

@@ -27,11 +27,21 @@ struct clv_route {
 	struct clv_nexthop hop;
 };
 
-/* A local port reserved for one tunnel. */
+/* A local port taken for a tunnel. */
 struct clv_egress {
 	struct clv_endpoint local;
+	struct clv_endpoint remote; /* with which the port is the tunnel's; port 0: with all */
 	int fd; /* bound to local; in sock mode the worker's port receives on it, in XDP mode it only
 		   keeps the port from others */
+	bool is_new; /* nobody had the port before */
+};
+
+/* What a tunnel needs a port for. */
+struct clv_egress_wish {
+	/* Borrows.  Tunnels to different remotes may share the port.  NULL: it must be this one's. */
+	const struct clv_endpoint *remote;
+	bool no_new; /* only a port that other tunnels have already */
+	void *owner; /* of a new port; NULL: nobody */
 };
 
 /*
@@ -92,12 +102,15 @@ struct clv_host_ops {
 	int (*bind_source)(void *host, bool is_v6, struct clv_route *out);
 
 	/*
-	 * Reserve a free port of the configured range on the route's source address.  For a route
-	 * via AF_XDP its socket only reserves the port; otherwise a worker receives on it.
+	 * Take a port of the configured range on the route's source address.  For a route via AF_XDP
+	 * its socket only reserves the port, and XDP drops what comes from strangers to a port that may
+	 * be shared; otherwise a worker receives on it, and it is not shared.
 	 * Returns 0, CLV_EFULL (range used up) or -errno.
 	 */
-	int (*egress_take)(void *host, const struct clv_route *route, struct clv_egress *out);
-	void (*egress_give)(void *host, struct clv_egress *egress);
+	int (*egress_take)(void *host, const struct clv_route *route,
+			   const struct clv_egress_wish *wish, struct clv_egress *out);
+	/* Returns the owner of the port if it is free now, else NULL. */
+	void *(*egress_give)(void *host, struct clv_egress *egress);
 
 	/*
 	 * Resolve a name without blocking.  done is called once, from a later iteration of the

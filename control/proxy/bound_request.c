@@ -12,12 +12,14 @@
 
 /* ---- ports ---- */
 
-static int take_port(const struct clv_requests_config *config, const struct clv_route *route,
+static int take_port(struct clv_requests *rs, const struct clv_route *route,
 		     struct clv_tunnel_ports *ports)
 {
+	const struct clv_requests_config *config = rs->params.config;
 	const struct clv_bound_settings *s = config->bound;
+	const struct clv_ports from = clv_requests_ports(config);
 	int i = !clv_addr_is_v4(route->source);
-	int err = config->host_ops->egress_take(config->host, route, &ports->egress[i]);
+	int err = clv_ports_take(&from, clv_requests_payer(rs), route, NULL, &ports->egress[i]);
 
 	if (err)
 		return err;
@@ -33,22 +35,25 @@ static int take_port(const struct clv_requests_config *config, const struct clv_
 
 static void give_ports(const struct clv_requests_config *config, struct clv_tunnel_ports *ports)
 {
+	const struct clv_ports to = clv_requests_ports(config);
+
 	for (int i = 0; i < 2; i++) {
 		if (ports->is_held[i])
-			config->host_ops->egress_give(config->host, &ports->egress[i]);
+			clv_ports_give(&to, &ports->egress[i]);
 		ports->is_held[i] = false;
 	}
 }
 
 /* A port of each family the relay has.  route: to the real target, NULL without one. */
-static int take_ports(const struct clv_requests_config *config, const struct clv_route *route,
+static int take_ports(struct clv_requests *rs, const struct clv_route *route,
 		      struct clv_tunnel_ports *ports)
 {
+	const struct clv_requests_config *config = rs->params.config;
 	int err = CLV_EUNROUTABLE, last;
 
 	/* The port of the target's family is on its route, which is known to work. */
 	if (route) {
-		err = take_port(config, route, ports);
+		err = take_port(rs, route, ports);
 		if (err)
 			return err;
 	}
@@ -59,7 +64,7 @@ static int take_ports(const struct clv_requests_config *config, const struct clv
 			continue;
 		last = config->host_ops->bind_source(config->host, i == 1, &source);
 		if (!last)
-			last = take_port(config, &source, ports);
+			last = take_port(rs, &source, ports);
 		/* One family is enough.  Without any, lack of ports is the better reason. */
 		if (!last || (err && last != CLV_EUNROUTABLE))
 			err = last;
@@ -90,7 +95,7 @@ static void free_tunnel(struct clv_bound_tunnel *b)
 	struct clv_requests *rs = b->rq->rs;
 
 	clv_accounts_give(rs->params.config->accounts, clv_requests_payer(rs),
-			  CLV_RESOURCE_BOUND_TUNNELS, CLV_ACCOUNTS_NO_WORKER);
+			  CLV_RESOURCE_BOUND_TUNNELS, CLV_ACCOUNTS_WHOLE);
 	clv_contexts_free(b->contexts);
 	clv_remote_list_fini(&b->remotes);
 	free(b);
@@ -124,19 +129,19 @@ int clv_bound_request_new(struct clv_request *rq, const struct clv_endpoint *tar
 	int err;
 
 	if (clv_accounts_take(config->accounts, payer, CLV_RESOURCE_BOUND_TUNNELS,
-			      CLV_ACCOUNTS_NO_WORKER))
+			      CLV_ACCOUNTS_WHOLE))
 		return CLV_EFULL;
 	b = calloc(1, sizeof(*b));
 	if (!b) {
 		clv_accounts_give(config->accounts, payer, CLV_RESOURCE_BOUND_TUNNELS,
-				  CLV_ACCOUNTS_NO_WORKER);
+				  CLV_ACCOUNTS_WHOLE);
 		return -ENOMEM;
 	}
 	b->rq = rq;
 	b->all = config->bound_tunnels;
 	err = make_contexts(b, target);
 	if (!err)
-		err = take_ports(config, route, &b->ports);
+		err = take_ports(rq->rs, route, &b->ports);
 	if (err) {
 		free_tunnel(b);
 		return err;

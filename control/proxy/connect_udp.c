@@ -261,7 +261,7 @@ static int take_bound_ports(struct clv_request *rq, struct clv_session_tunnel *t
 static int take_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel,
 		      const struct clv_route *route)
 {
-	const struct clv_requests_config *config = rq->rs->params.config;
+	const struct clv_ports ports = clv_requests_ports(rq->rs->params.config);
 	int err;
 
 	if (rq->wants_bound) {
@@ -270,7 +270,8 @@ static int take_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel,
 			return err;
 		/* With a target an ordinary tunnel is an acceptable answer. */
 	}
-	err = config->host_ops->egress_take(config->host, route, &tunnel->egress);
+	err = clv_ports_take(&ports, clv_requests_payer(rq->rs), route, &tunnel->spec.remote,
+			     &tunnel->egress);
 	if (!err)
 		tunnel->spec.local = tunnel->egress.local;
 	return err;
@@ -279,12 +280,12 @@ static int take_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel,
 /* Give back the ports of a tunnel that could not be opened. */
 static void give_ports(struct clv_request *rq, struct clv_session_tunnel *tunnel)
 {
-	const struct clv_requests_config *config = rq->rs->params.config;
+	const struct clv_ports ports = clv_requests_ports(rq->rs->params.config);
 
 	if (rq->bound)
 		clv_bound_request_cancel(rq);
 	else
-		config->host_ops->egress_give(config->host, &tunnel->egress);
+		clv_ports_give(&ports, &tunnel->egress);
 }
 
 /* The session has the tunnel: publish a bound tunnel's ports, answer, and replay early capsules. */

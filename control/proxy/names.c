@@ -44,7 +44,7 @@ static void end(struct clv_lookup *l)
 		names->first = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
-	clv_accounts_give(names->accounts, l->account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_NO_WORKER);
+	clv_accounts_give(names->accounts, l->account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_WHOLE);
 	free(l);
 }
 
@@ -74,12 +74,11 @@ int clv_names_resolve(struct clv_names *names, struct clv_account *account, cons
 	struct clv_lookup *l;
 	int err;
 
-	if (clv_accounts_take(names->accounts, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_NO_WORKER))
+	if (clv_accounts_take(names->accounts, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_WHOLE))
 		return CLV_EFULL;
 	l = calloc(1, sizeof(*l));
 	if (!l) {
-		clv_accounts_give(names->accounts, account, CLV_RESOURCE_NAMES,
-				  CLV_ACCOUNTS_NO_WORKER);
+		clv_accounts_give(names->accounts, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_WHOLE);
 		return -ENOMEM;
 	}
 	*l = (struct clv_lookup){

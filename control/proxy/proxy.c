@@ -118,9 +118,10 @@ static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env
 	struct clv_accounts *a = env->accounts;
 
 	clv_accounts_set_max(a, CLV_RESOURCE_BOUND_TUNNELS, p->p.bind.tunnels_max);
-	clv_accounts_set_worker_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max,
-				    env->workers_len);
+	clv_accounts_set_part_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max, env->workers_len);
 	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, p->p.limits.names_pending);
+	if (p->p.limits.egress_ports)
+		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, p->p.limits.egress_ports, 2);
 }
 
 static int opened(void *app, const struct clv_control_env *env)

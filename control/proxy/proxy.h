@@ -27,6 +27,7 @@ struct clv_proxy_limits {
 	uint64_t capsule_backlog; /* bytes of datagram capsules that may wait for a slow reader */
 	uint64_t tunnel_idle_ns;  /* of a tunnel that is not bound */
 	uint32_t names_pending;	  /* requests that wait for a name */
+	uint32_t egress_ports;	  /* ports for packets to targets, of each family; 0: no limit */
 };
 
 struct clv_proxy_params {

@@ -21,6 +21,7 @@
 #define CLV_PROXY_STATE_H
 
 #include "control/admission/accounts.h"
+#include "control/core/ports.h"
 #include "control/masque/capsule.h"
 #include "control/masque/contexts.h"
 #include "control/masque/template.h"
@@ -99,6 +100,11 @@ static inline void clv_requests_count(struct clv_requests *rs, enum clv_counter 
 static inline struct clv_account *clv_requests_payer(const struct clv_requests *rs)
 {
 	return rs->params.ops->account(rs->params.session);
+}
+
+static inline struct clv_ports clv_requests_ports(const struct clv_requests_config *config)
+{
+	return (struct clv_ports){ config->host_ops, config->host, config->accounts };
 }
 
 static inline const struct clv_requests_config *clv_bound_config(const struct clv_bound_tunnel *b)

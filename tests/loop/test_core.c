@@ -294,13 +294,14 @@ static void test_tunnel_is_ended(void **state)
 		.user = &f->relay,
 	};
 	const struct clv_control_env *env = &f->relay.env;
+	const struct clv_egress_wish wish = { .remote = &f->w.target };
 	struct clv_route route;
 	struct clv_ref ref;
 
 	(void)state;
 	assert_int_equal(env->host_ops->route(env->host, f->w.target.addr, &route), 0);
 	tunnel.spec.hop = route.hop;
-	assert_int_equal(env->host_ops->egress_take(env->host, &route, &tunnel.egress), 0);
+	assert_int_equal(env->host_ops->egress_take(env->host, &route, &wish, &tunnel.egress), 0);
 	tunnel.spec.local = tunnel.egress.local;
 	assert_int_equal(clv_session_tunnel_open(f->relay.session, &tunnel, &ref), 0);
 	world_run(&f->w, 10 * CLV_MSEC, NULL);

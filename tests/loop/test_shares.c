@@ -214,6 +214,27 @@ static void test_without_shares_tunnels_of_a_hog_shut_out_a_bystander(void **sta
 	world_free(w);
 }
 
+/* ---- ports ---- */
+
+static void test_ports_of_a_hog_and_a_bystander(void **state)
+{
+	struct world *w = world_new(&(struct world_params){ .clients = 2,
+							    .limits = { .shares = SHARES },
+							    .proxy = { .egress_ports = CEILING } });
+
+	(void)state;
+	w->egress_max = CEILING;
+	assert_int_equal(open_tunnels(w, 0, HOGS), HOG_GETS);
+	assert_int_equal(w->relay.egress_held, HOG_GETS);
+	assert_true(refused_source(w, CLV_RESOURCE_PORTS) > 0);
+	assert_int_equal(open_tunnels(w, 1, 1), 1);
+	/* A dead client pays for its ports until they come back. */
+	world_run(w, 300 * CLV_SEC, NULL);
+	assert_int_equal(w->relay.egress_held, 0);
+	assert_int_equal(used(w, CLV_RESOURCE_PORTS), 0);
+	world_free(w);
+}
+
 /* The relay as a whole has room, but the worker of both does not. */
 static void test_the_ceiling_of_a_worker_has_shares_as_well(void **state)
 {
@@ -236,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_connections_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_tunnels_of_a_hog_its_neighbour_and_a_bystander),
 		cmocka_unit_test(test_without_shares_tunnels_of_a_hog_shut_out_a_bystander),
+		cmocka_unit_test(test_ports_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_the_ceiling_of_a_worker_has_shares_as_well),
 	};
 

@@ -49,11 +49,12 @@ struct world_relay {
 	uint64_t xdp_denied;		 /* packets it dropped */
 	struct wire_end end;
 	uint16_t next_port;
-	uint8_t floating[16]; /* one more address of the relay's */
-	uint32_t egress_held; /* ports taken and not given back */
-	uint16_t flow_worker; /* result of worker_of_flow */
-	uint16_t arrival;     /* worker on whose queue frames arrive */
-	uint64_t to_kernel;   /* packets to control's socket */
+	uint8_t floating[16];	      /* one more address of the relay's */
+	uint32_t egress_held;	      /* ports taken and not given back */
+	void *egress_owners[1 << 16]; /* by port */
+	uint16_t flow_worker;	      /* result of worker_of_flow */
+	uint16_t arrival;	      /* worker on whose queue frames arrive */
+	uint64_t to_kernel;	      /* packets to control's socket */
 };
 
 /* A local application that uses a client: one sender. */

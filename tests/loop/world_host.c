@@ -123,25 +123,29 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 		     out);
 }
 
-static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
+/* No port is shared here. */
+static int egress_take(void *host, const struct clv_route *route,
+		       const struct clv_egress_wish *wish, struct clv_egress *out)
 {
 	struct world_relay *r = host;
 
-	if (r->egress_held >= r->world->egress_max)
+	if (r->egress_held >= r->world->egress_max || wish->no_new)
 		return CLV_EFULL;
-	*out = (struct clv_egress){ .fd = 1000000 }; /* a number that no port here uses */
+	/* The number is of no descriptor that a port here uses. */
+	*out = (struct clv_egress){ .fd = 1000000, .is_new = true };
 	memcpy(out->local.addr, route->source, 16);
+	r->egress_owners[r->next_port] = wish->owner;
 	out->local.port = htons(r->next_port++);
 	r->egress_held++;
 	return 0;
 }
 
-static void egress_give(void *host, struct clv_egress *egress)
+static void *egress_give(void *host, struct clv_egress *egress)
 {
 	struct world_relay *r = host;
 
-	(void)egress;
 	r->egress_held--;
+	return r->egress_owners[ntohs(egress->local.port)];
 }
 
 static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)

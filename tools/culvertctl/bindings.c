@@ -12,10 +12,11 @@ static const struct table_column columns[] = {
 static json_t *row(const void *key, const void *value)
 {
 	const struct clv_binding *binding = value;
+	bool is_shared = !binding->tunnel.generation;
 
 	return json_pack("{s:o,s:o,s:b}", "local", clv_listing_endpoint(key), "tunnel",
-			 clv_listing_ref(&binding->tunnel), "uncompressed",
-			 (binding->flags & CLV_BINDING_UNCOMPRESSED) != 0);
+			 is_shared ? json_null() : clv_listing_ref(&binding->tunnel),
+			 "uncompressed", (binding->flags & CLV_BINDING_UNCOMPRESSED) != 0);
 }
 
 static json_t *from_maps(const struct clv_bpf_maps *maps, const struct query *q)

@@ -44,7 +44,7 @@ static void tear_down(struct fixture *f)
 
 static enum clv_accounts_verdict take(struct fixture *f, struct clv_account *account)
 {
-	return clv_accounts_take(&f->a, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_NO_WORKER);
+	return clv_accounts_take(&f->a, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_WHOLE);
 }
 
 /* As many as there are for it.  Returns how many. */
@@ -60,7 +60,7 @@ static unsigned take_all(struct fixture *f, struct clv_account *account)
 static void give(struct fixture *f, struct clv_account *account, unsigned n)
 {
 	while (n--)
-		clv_accounts_give(&f->a, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_NO_WORKER);
+		clv_accounts_give(&f->a, account, CLV_RESOURCE_NAMES, CLV_ACCOUNTS_WHOLE);
 }
 
 static void test_hogs_leave_something_to_whoever_comes_next(void **state)
@@ -173,7 +173,7 @@ static void test_a_worker_has_a_ceiling_of_its_own(void **state)
 	(void)state;
 	assert_int_equal(clv_accounts_init(&f.a, 8, seed), 0);
 	clv_accounts_set_max(&f.a, CLV_RESOURCE_TUNNELS, 100000);
-	clv_accounts_set_worker_max(&f.a, CLV_RESOURCE_TUNNELS, 80, 2);
+	clv_accounts_set_part_max(&f.a, CLV_RESOURCE_TUNNELS, 80, 2);
 	assert_int_equal(f.a.ceilings[CLV_RESOURCE_TUNNELS].max, 160);
 	hog = open_text(&f, "192.0.2.1");
 	other = open_text(&f, "198.51.100.1");
@@ -186,7 +186,7 @@ static void test_a_worker_has_a_ceiling_of_its_own(void **state)
 	clv_accounts_give(&f.a, hog, CLV_RESOURCE_TUNNELS, 0);
 	while (n--)
 		clv_accounts_give(&f.a, hog, CLV_RESOURCE_TUNNELS, 1);
-	assert_int_equal(f.a.of_worker[CLV_RESOURCE_TUNNELS][1].used, 0);
+	assert_int_equal(f.a.of_part[CLV_RESOURCE_TUNNELS][1].used, 0);
 	clv_accounts_close(&f.a, hog);
 	clv_accounts_close(&f.a, other);
 	tear_down(&f);

@@ -38,6 +38,7 @@ static void test_each_port_is_made_for_its_own_route(void **state)
 	static const uint8_t via[] = { CLV_VIA_KERNEL, CLV_VIA_XSK, CLV_VIA_XSK, CLV_VIA_KERNEL };
 	const struct clv_host_ops *ops = clv_host_ops_of_daemon();
 	struct clv_daemon *daemon = calloc(1, sizeof(*daemon));
+	const struct clv_egress_wish alone = { 0 };
 	struct clv_route routes[4] = { 0 };
 	struct clv_egress ports[4];
 
@@ -49,7 +50,7 @@ static void test_each_port_is_made_for_its_own_route(void **state)
 		routes[i].hop.via = via[i];
 	}
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(ops->egress_take(daemon, &routes[i], &ports[i]), 0);
+		assert_int_equal(ops->egress_take(daemon, &routes[i], &alone, &ports[i]), 0);
 	for (int i = 0; i < 4; i++) {
 		assert_memory_equal(ports[i].local.addr, routes[i].source, 16);
 		assert_int_equal(receives(&ports[i]), via[i] == CLV_VIA_KERNEL);

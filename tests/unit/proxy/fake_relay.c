@@ -78,27 +78,31 @@ static void binding_retire(void *host, const struct clv_endpoint *local)
 	record(host, "-port%d ", clv_addr_is_v4(local->addr) ? 4 : 6);
 }
 
-static int egress_take(void *host, const struct clv_route *route, struct clv_egress *out)
+static int egress_take(void *host, const struct clv_route *route,
+		       const struct clv_egress_wish *wish, struct clv_egress *out)
 {
 	struct fake_relay *r = host;
 
 	if (r->egress_err)
 		return r->egress_err;
+	if (wish->no_new)
+		return CLV_EFULL;
 	assert_int_equal(route->hop.via, r->via);
-	*out = (struct clv_egress){ .fd = -1 };
+	*out = (struct clv_egress){ .fd = -1, .is_new = true };
 	memcpy(out->local.addr, route->source, 16);
 	out->local.port = htons((uint16_t)(40000 + r->egress_held));
 	r->egress_held++;
 	return 0;
 }
 
-static void egress_give(void *host, struct clv_egress *egress)
+static void *egress_give(void *host, struct clv_egress *egress)
 {
 	struct fake_relay *r = host;
 
 	(void)egress;
 	assert_true(r->egress_held > 0);
 	r->egress_held--;
+	return r->account;
 }
 
 static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
@@ -174,6 +178,18 @@ static int tunnel_open(void *session, struct clv_request *rq,
 	return 0;
 }
 
+/* What the session does when the worker has removed a tunnel. */
+static void give_egress(struct fake_relay *r, struct fake_tunnel *t)
+{
+	const struct clv_ports ports = { &host_ops, r, &r->accounts };
+
+	for (int i = 0; i < 2; i++)
+		if (t->bind.is_held[i])
+			clv_ports_give(&ports, &t->bind.egress[i]);
+	if (!t->params.ports)
+		clv_ports_give(&ports, &t->params.egress);
+}
+
 static void tunnel_close(void *session, struct clv_request *rq, const struct clv_ref *ref)
 {
 	struct fake_relay *r = session;
@@ -182,7 +198,7 @@ static void tunnel_close(void *session, struct clv_request *rq, const struct clv
 	assert_ptr_equal(t->rq, rq);
 	t->rq = NULL;
 	r->closed++;
-	r->egress_held -= t->ports;
+	give_egress(r, t);
 	if (t->params.ports)
 		record(r, "-tunnel ");
 }
@@ -271,7 +287,7 @@ static void open_accounts(struct fake_relay *r)
 
 	assert_int_equal(clv_accounts_init(&r->accounts, 0, (const uint64_t[2]){ 3, 4 }), 0);
 	clv_accounts_set_max(&r->accounts, CLV_RESOURCE_BOUND_TUNNELS, r->settings.tunnels_max);
-	clv_accounts_set_worker_max(&r->accounts, CLV_RESOURCE_REMOTES, r->settings.remotes_max, 1);
+	clv_accounts_set_part_max(&r->accounts, CLV_RESOURCE_REMOTES, r->settings.remotes_max, 1);
 	clv_accounts_set_max(&r->accounts, CLV_RESOURCE_NAMES, 8);
 	r->account = clv_accounts_open(&r->accounts, client);
 	assert_non_null(r->account);
@@ -366,6 +382,13 @@ void fake_relay_fini(struct fake_relay *r)
 	assert_int_equal(clv_bound_tunnels_count(r->bound_tunnels), 0);
 	clv_bound_tunnels_free(r->bound_tunnels);
 	clv_policy_free(r->policy);
+}
+
+void fake_relay_gone(struct fake_relay *r, unsigned tunnel, int err)
+{
+	clv_connect_udp_tunnel_gone(r->tunnels[tunnel].rq, err);
+	r->closed++;
+	give_egress(r, &r->tunnels[tunnel]);
 }
 
 void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,

@@ -8,6 +8,7 @@
 #define CLV_TEST_PROXY_FAKE_RELAY_H
 
 #include "control/admission/accounts.h"
+#include "control/core/ports.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/names.h"
 #include "tests/unit/http/h3_pipe.h"
@@ -79,6 +80,8 @@ void fake_relay_fini(struct fake_relay *r);
 void fake_relay_resolved(struct fake_relay *r, int err, const char *addrs);
 /* The same with what the name server answered; NULL: nothing. */
 void fake_relay_resolved_rcode(struct fake_relay *r, int err, const char *rcode, const char *addrs);
+/* The session reports that a tunnel has ended. */
+void fake_relay_gone(struct fake_relay *r, unsigned tunnel, int err);
 /* An event of a tunnel's worker about a remote. */
 void fake_relay_event(struct fake_relay *r, unsigned tunnel, enum clv_event type, const char *wire,
 		      uint64_t context_id);

@@ -320,9 +320,7 @@ static void test_tunnels_of_a_connection_are_limited(void **state)
 		      "next-hop=\"8.8.8.8\"; details=\"too many tunnels of one connection\"");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_TUNNELS_CONN), 1);
 	assert_int_equal(f->relay.opened, 4);
-	clv_connect_udp_tunnel_gone(f->relay.tunnels[0].rq, CLV_ETIMEOUT);
-	f->relay.closed++;
-	f->relay.egress_held--;
+	fake_relay_gone(&f->relay, 0, CLV_ETIMEOUT);
 	request_ask(f, UDP "8.8.8.8/53/");
 	assert_int_equal(f->answer.status, 200);
 	request_teardown(f);

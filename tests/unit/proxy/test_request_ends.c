@@ -132,9 +132,7 @@ static void test_the_request_ends_with_its_tunnel(void **state)
 		struct fixture *f = request_setup();
 
 		request_ask(f, UDP "8.8.8.8/53/");
-		clv_connect_udp_tunnel_gone(f->relay.tunnels[0].rq, cases[i].err);
-		f->relay.closed++;
-		f->relay.egress_held--;
+		fake_relay_gone(&f->relay, 0, cases[i].err);
 		pipe_run(&f->pipe);
 		assert_int_equal(f->answer.ended, cases[i].ended);
 		assert_int_equal(f->answer.reset_code, cases[i].reset_code);

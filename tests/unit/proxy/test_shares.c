@@ -32,8 +32,7 @@ static struct hog make_hog(struct fixture *f, enum clv_resource resource)
 	assert_non_null(hog.account);
 	f->relay.accounts.shares = SHARES;
 	clv_accounts_set_max(&f->relay.accounts, resource, CEILING);
-	while (!clv_accounts_take(&f->relay.accounts, hog.account, resource,
-				  CLV_ACCOUNTS_NO_WORKER))
+	while (!clv_accounts_take(&f->relay.accounts, hog.account, resource, CLV_ACCOUNTS_WHOLE))
 		n++;
 	assert_int_equal(n, HOG_GETS - f->relay.account->used[resource]);
 	return hog;
@@ -52,7 +51,7 @@ static void free_hog(struct hog *hog)
 {
 	while (hog->account->used[hog->resource])
 		clv_accounts_give(&hog->f->relay.accounts, hog->account, hog->resource,
-				  CLV_ACCOUNTS_NO_WORKER);
+				  CLV_ACCOUNTS_WHOLE);
 	clv_accounts_close(&hog->f->relay.accounts, hog->account);
 }
 
