@@ -18,6 +18,8 @@ int main(int argc, char **argv)
 		return ping_run(&o);
 	case COMMAND_BIND:
 		return bind_run(&o);
+	case COMMAND_ID:
+		return id_run(&o);
 	default:
 		return forward_run(&o);
 	}

@@ -167,7 +167,7 @@ static json_t *from_privileges(const struct clv_daemon *daemon)
 /* Who may use the relay; "open" says loudly that everybody may. */
 static json_t *from_access(const struct clv_daemon *daemon)
 {
-	static const char *const modes[] = { "token", "open" };
+	static const char *const modes[] = { "token", "open", "certificate" };
 	const struct clv_config *config = &daemon->config;
 	const struct clv_user *users;
 	size_t known = clv_users_all(daemon->credentials.users, &users);

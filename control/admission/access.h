@@ -44,7 +44,7 @@
 enum clv_access_mode {
 	CLV_ACCESS_TOKEN = 0,
 	CLV_ACCESS_OPEN,
-	CLV_ACCESS_CERTIFICATE, /* no option chooses it: TLS asks no client for a certificate */
+	CLV_ACCESS_CERTIFICATE,
 };
 
 /* What the caller does.  The client must learn nothing else about a decision. */

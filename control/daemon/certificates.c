@@ -247,6 +247,7 @@ int clv_certificates_install(struct clv_daemon *daemon, size_t index,
 		return err;
 	}
 	clv_tls_server_identity(l->tls, &l->identity);
+	clv_tls_server_ask(l->tls, daemon->credentials.asks_clients);
 	if (daemon->control)
 		clv_control_set_tls(daemon->control, index, l->tls);
 	clv_tls_context_free(old);

@@ -59,10 +59,12 @@ static const struct clv_config_option options[] = {
 	{ "listener", "key", CLV_CONFIG_TEXT, .initial = "\"\"",
 	  MEMBER_OF(clv_config_listener, key_file), .help = "Its private key (PEM)." },
 
-	{ "access", "mode", CLV_CONFIG_CHOICE, .initial = "token", .choices = "token|open",
-	  MEMBER(access_mode), .is_reloadable = true,
-	  .help = "Who may use the relay.  token: clients with a credential of `culvertctl user`.\n"
-		  "open: everybody, which makes the relay an open proxy for UDP." },
+	{ "access", "mode", CLV_CONFIG_CHOICE, .initial = "token",
+	  .choices = "token|open|certificate", MEMBER(access_mode), .is_reloadable = true,
+	  .help = "Who may use the relay.  token: clients with a credential of `culvertctl user`, be it\n"
+		  "a link, a password or a TLS certificate.  certificate: clients with a TLS\n"
+		  "certificate whose key, or whose CA, is in the users file.  open: everybody, which\n"
+		  "makes the relay an open proxy for UDP." },
 	{ "access", "clients", CLV_CONFIG_LIST, .initial = "{}", MEMBER(access_clients),
 	  .is_reloadable = true,
 	  .help = "Prefixes of the clients that may use the relay, in every mode.  Packets from other\n"

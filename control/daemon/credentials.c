@@ -5,6 +5,7 @@
 #include "control/admission/policy.h"
 #include "control/daemon/keeper.h"
 #include "control/daemon/links.h"
+#include "control/tls/tls.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
@@ -23,7 +24,7 @@ enum {
 	FAILED_SOURCES = 4096, /* sources of failed attempts that are tracked */
 };
 
-/* Only what control counts is enforced, and no client is asked for a certificate. */
+/* Only what control counts is enforced. */
 static void warn_of_limits(const struct clv_users *users)
 {
 	static const enum clv_client_limit ignored[] = { CLV_LIMIT_PACKETS, CLV_LIMIT_MBIT,
@@ -31,14 +32,30 @@ static void warn_of_limits(const struct clv_users *users)
 	const struct clv_user *all;
 	size_t n = clv_users_all(users, &all);
 
-	for (size_t i = 0; i < n; i++) {
-		if (all[i].has_key || all[i].has_ca)
-			clv_log(CLV_LOG_WARN, "certificate_ignored", "user=%s", all[i].name);
+	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
 			if (all[i].limits.of[ignored[k]] != CLV_UNLIMITED)
 				clv_log(CLV_LOG_WARN, "limit_ignored", "user=%s limit=%s",
 					all[i].name, clv_client_limits_name(ignored[k]));
-	}
+}
+
+/* Request certificates of clients where one of them may matter. */
+static void ask_clients(struct clv_daemon *daemon, enum clv_access_mode mode)
+{
+	struct clv_credentials *c = &daemon->credentials;
+	const struct clv_user *all;
+	size_t n = clv_users_all(c->users, &all), known = 0;
+
+	for (size_t i = 0; i < n; i++)
+		known += all[i].has_key || all[i].has_ca;
+	if (mode == CLV_ACCESS_CERTIFICATE && !known)
+		clv_log(CLV_LOG_WARN, "no_client_has_a_certificate",
+			"hint=\"mode = certificate serves nobody yet: culvertctl user add NAME --key "
+			"ID\"");
+	c->asks_clients = mode == CLV_ACCESS_CERTIFICATE || (mode == CLV_ACCESS_TOKEN && known);
+	for (size_t i = 0; i < daemon->config.listeners_len; i++)
+		if (daemon->listeners[i].tls)
+			clv_tls_server_ask(daemon->listeners[i].tls, c->asks_clients);
 }
 
 /* Read the users file; a missing one holds no users. */
@@ -173,6 +190,7 @@ int clv_credentials_open(struct clv_daemon *daemon)
 	if (err)
 		return err;
 	clv_access_set_users(&c->access, c->users);
+	ask_clients(daemon, (enum clv_access_mode)config->access_mode);
 	warn_if_open(config);
 	print_link(daemon, c->users);
 	return 0;
@@ -199,6 +217,7 @@ int clv_credentials_reload(struct clv_daemon *daemon, const struct clv_config *c
 	clv_access_set_users(&c->access, users);
 	c->users = users;
 	clv_users_free(old);
+	ask_clients(daemon, (enum clv_access_mode)config->access_mode);
 	warn_if_open(config);
 	return 0;
 }

@@ -59,6 +59,7 @@ struct clv_credentials {
 	struct clv_access access;
 	bool is_open;		 /* access can be used */
 	struct clv_users *users; /* NULL: no users file */
+	bool asks_clients;	 /* for their certificates */
 	uint64_t seed[2];	 /* of the table of users */
 };
 

@@ -114,9 +114,10 @@ int clv_links_make(const struct clv_links_request *request, char out[static CLV_
 		return CLV_ERANGE;
 	}
 	err = pin_of(listener, request->state_dir, link.pin, error, error_len);
-	err = err ? err : make_token(request, link.token, error, error_len);
+	if (!err && !request->is_public)
+		err = make_token(request, link.token, error, error_len);
 	if (!err) {
-		err = clv_relay_link_format(&link, true, out, CLV_RELAY_LINK_MAX);
+		err = clv_relay_link_format(&link, !request->is_public, out, CLV_RELAY_LINK_MAX);
 		if (err)
 			snprintf(error, error_len, "%s: not a DNS name or address", link.host);
 	}

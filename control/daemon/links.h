@@ -26,13 +26,14 @@ struct clv_links_request {
 	const struct clv_users *users;	/* may be NULL */
 	const char *name;		/* of the user */
 	uint64_t wall_sec, expires_sec; /* seconds since 1970; expires_sec 0: never */
+	bool is_public;			/* without a token: for clients with a certificate */
 };
 
 /* Write the path of the key that signs tokens. */
 void clv_links_key_path(const char *state_dir, char *path, size_t path_len);
 
 /*
- * Make a link.  Its token is a secret, and valid from now on also after an earlier revocation.
+ * Make a link.  Its token, if it is to have one, is a secret, and valid from now on also after an earlier revocation.
  * Returns 0, or with one line in error
  *   -ENOENT   there is no such user
  *   CLV_ERANGE, CLV_ESYNTAX, -errno, CLV_ETLS  time, host, key or certificate

@@ -84,6 +84,7 @@ enum {
 	CULVERT_ADDRESS_TEXT = 64, /* buffer size for any address as text */
 	CULVERT_HOST_TEXT = 256,   /* buffer size for any host name or address */
 	CULVERT_PIN_LEN = 32,	   /* bytes of a SHA-256 */
+	CULVERT_ID_TEXT = 57,	   /* buffer size for the text of an identity */
 };
 
 /* Parse "a.b.c.d:port" or "[IPv6]:port".  Returns 0, CULVERT_ESYNTAX or CULVERT_ERANGE (port). */
@@ -107,6 +108,23 @@ int culvert_link_parse(const char *link, char host[CULVERT_HOST_TEXT], uint16_t 
 		       bool *has_pin);
 /* Parse "sha256:HEX"; the prefix may be missing.  Returns 0 or CULVERT_ESYNTAX. */
 int culvert_pin_parse(const char *text, uint8_t sha256[CULVERT_PIN_LEN]);
+
+/* ---- identities ---- */
+
+/*
+ * An identity is an ML-DSA-65 key by which relays know a client; its id, "clv1" and 52 characters, is
+ * the SHA-256 of the public key.  The file is PEM and has mode 0600.  It may also hold a private key
+ * followed by a certificate chain, leaf first and the CA's certificate last, of any tool.
+ *
+ * Make an identity in a file that does not exist yet.
+ * Returns 0 and fills id, or -EEXIST, another -errno, or CULVERT_ETLS.
+ */
+int culvert_identity_make(const char *path, char id[CULVERT_ID_TEXT]);
+/*
+ * Read the id of an identity's file.  Returns 0 and fills id, or CULVERT_ESYNTAX (not an identity),
+ * -EPERM (other users may read it) or another -errno.
+ */
+int culvert_identity_read(const char *path, char id[CULVERT_ID_TEXT]);
 
 /* ---- a client ---- */
 
@@ -180,7 +198,8 @@ struct culvert_session_options {
 	const char *ca_file; /* certificate authorities, PEM; may be a system's bundle */
 	const char *pin; /* "sha256:HEX", the pin that the relay prints when it starts, or the SHA-256
 			    of a CA in the chain it sends: with that, the name counts too */
-	const char *server_name;  /* what its certificate must be for; NULL: the relay's host */
+	const char *server_name; /* what its certificate must be for; NULL: the relay's host */
+	const char *identity; /* file of the identity to present to a relay that asks; NULL: none */
 	const char *uri_template; /* NULL: the default template of RFC 9298 at the relay */
 	enum culvert_profile profile;
 	bool capsules;	/* send datagrams in capsules: reliable and in order, but slower */
@@ -195,7 +214,7 @@ struct culvert_session_options {
  *                        is set; culvert_why gives the details
  *   CULVERT_ENONAME      the relay's name does not exist
  *   CULVERT_EUNROUTABLE  this host has no route to the relay
- *   CULVERT_ETLS, -errno the certificate file cannot be used; culvert_why names it
+ *   CULVERT_ETLS, -errno the file of certificate or identity cannot be used; culvert_why names it
  *   CULVERT_EFULL        the client has eight sessions, including those that are still closing
  *   -ENOMEM
  */
@@ -324,8 +343,9 @@ enum culvert_event_type {
 	CULVERT_UP = 1,
 	/* The session was lost and is retried after again_sec.  error: the reason. */
 	CULVERT_LOST,
-	/* The session ended or could not be established.  error: the reason; 0: closed by the relay.
-	   Its last event. */
+	/* The session ended or could not be established.  error: the reason; 0: closed by the relay;
+	   CULVERT_EUNAUTHORIZED: the relay refuses the certificate of the identity.  Its last
+	   event. */
 	CULVERT_DOWN,
 	/* The largest payload that fits a datagram, to a target or over a context, is payload_max. */
 	CULVERT_PAYLOAD_MAX,

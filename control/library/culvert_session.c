@@ -54,6 +54,25 @@ static uint32_t retry_later(struct culvert_session *s)
 	return sec;
 }
 
+/*
+ * Whether the relay refused our certificate.  It does so when the handshake is over for us, and it
+ * would again: by an alert about certificates (RFC 8446 section 6.2) as the code of the close.
+ */
+static bool is_identity_refused(const struct culvert_session *s, const struct clv_session_end *end)
+{
+	enum {
+		CRYPTO_ERROR = 0x100,
+		BAD_CERTIFICATE = 42,
+		UNKNOWN_CA = 48,
+		ILLEGAL_PARAMETER = 47
+	};
+
+	return s->has_identity && end->is_remote && !end->is_app &&
+	       end->code >= CRYPTO_ERROR + BAD_CERTIFICATE &&
+	       end->code <= CRYPTO_ERROR + UNKNOWN_CA &&
+	       end->code != CRYPTO_ERROR + ILLEGAL_PARAMETER;
+}
+
 static void emit_end(struct culvert_session *s, const struct clv_session_end *end)
 {
 	const char *detail = end->detail ? end->detail : "";
@@ -69,7 +88,9 @@ static void emit_end(struct culvert_session *s, const struct clv_session_end *en
 
 	if (end->is_remote && !end->is_app && end->code == NGTCP2_CONNECTION_REFUSED)
 		e.error = CLV_EFULL;
-	if (s->was_up && s->reconnect) {
+	if (is_identity_refused(s, end)) {
+		e.error = CLV_EUNAUTHORIZED;
+	} else if (s->was_up && s->reconnect) {
 		e.type = CULVERT_LOST;
 		e.again_sec = retry_later(s);
 	}
@@ -233,6 +254,7 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 			     : o->pin  ? pin
 				       : NULL,
 	};
+	struct identity id = { 0 };
 	char error[256] = "";
 	int err;
 
@@ -241,7 +263,17 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 				    "exactly one of CA file and pin is required");
 	if (o->pin && culvert_pin_parse(o->pin, pin))
 		return text_set_why(s->c, CULVERT_ESYNTAX, "pin is not sha256:HEX: %s", o->pin);
+	if (o->identity) {
+		err = identity_load(s->c, o->identity, &id);
+		if (err)
+			return err;
+		p.identity_name = o->identity;
+		p.cert_pem = id.cert_pem;
+		p.key_pem = id.text;
+		s->has_identity = true;
+	}
 	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
+	identity_free(&id);
 	return err ? text_set_why(s->c, err, "%s", error) : 0;
 }
 

@@ -19,6 +19,7 @@
 #ifndef CLV_LIBRARY_CULVERT_STATE_H
 #define CLV_LIBRARY_CULVERT_STATE_H
 
+#include "control/admission/identity.h"
 #include "control/library/culvert.h"
 #include "control/peer/bound_tunnel.h"
 #include "control/peer/client.h"
@@ -88,6 +89,7 @@ struct culvert_session {
 	struct clv_tls_context *tls;
 	enum clv_profile profile;
 	bool capsules, reconnect;
+	bool has_identity;
 	unsigned retries;
 	uint64_t retry_ns; /* when to connect again; 0: not scheduled */
 	uint64_t reconnects;
@@ -152,6 +154,21 @@ void object_close(struct object *object);
 void wake_now(struct culvert *c);
 /* Whether a datagram of len bytes may be sent now.  Returns 0, -EMSGSIZE or -EAGAIN. */
 int may_send(struct culvert_session *s, size_t len);
+
+/* ---- culvert_identity.c ---- */
+
+/* A client's key and certificates, as clv_tls_client_params wants them. */
+struct identity {
+	struct clv_identity id;
+	char *text;	      /* of the file, which has the key; secret */
+	char *self;	      /* a certificate made for the key; NULL: the file has one */
+	const char *cert_pem; /* one of the two */
+};
+
+/* Returns 0 and fills *out, or an error after recording the reason. */
+int identity_load(struct culvert *c, const char *path, struct identity *out);
+/* Accepts a zeroed one. */
+void identity_free(struct identity *id);
 
 /* ---- culvert_session.c ---- */
 

@@ -247,6 +247,13 @@ static bool read_credentials(const struct clv_http_head *head,
 	return false;
 }
 
+static const struct clv_identity *take_key(const uint8_t sha256[static CLV_IDENTITY_LEN],
+					   struct clv_identity *out)
+{
+	memcpy(out->bytes, sha256, sizeof(out->bytes));
+	return out;
+}
+
 static struct clv_gate_check *new_check(struct clv_gate *gate,
 					const struct clv_access_check *access)
 {
@@ -263,13 +270,14 @@ static struct clv_gate_check *new_check(struct clv_gate *gate,
 	return check;
 }
 
-enum clv_access_result clv_gate_judge(struct clv_gate *gate, const uint8_t addr[static 16],
+enum clv_access_result clv_gate_judge(struct clv_gate *gate, const struct clv_gate_client *client,
 				      const struct clv_http_head *head,
 				      struct clv_gate_grant **grant, struct clv_gate_check **check)
 {
 	char buf[CLV_AUTHORIZATION_MAX];
 	struct clv_authorization credentials = { .scheme = CLV_AUTHORIZATION_NONE };
-	struct clv_access_request r = { .addr = addr };
+	struct clv_access_request r = { .addr = client->addr };
+	struct clv_identity key, ca;
 	struct clv_access_outcome outcome;
 	struct clv_access_check access;
 	enum clv_access_result result;
@@ -279,6 +287,10 @@ enum clv_access_result clv_gate_judge(struct clv_gate *gate, const uint8_t addr[
 		return CLV_ACCESS_GRANTED;
 	if (read_credentials(head, buf, &credentials))
 		r.authorization = &credentials;
+	if (client->tls->has_client_key)
+		r.key = take_key(client->tls->client_key, &key);
+	if (client->tls->has_client_ca)
+		r.ca = take_key(client->tls->client_ca, &ca);
 	result = clv_access_begin(gate->p.access, &r, *gate->p.now_ns,
 				  gate->p.host_ops->wall_sec(gate->p.host), &outcome, &access);
 	clv_authorization_wipe(&credentials);
@@ -394,8 +406,12 @@ void clv_gate_refuse(struct clv_requests *rs, struct clv_http_stream *s,
 		return;
 	case CLV_ACCESS_UNAUTHORIZED:
 		/* No field can help where a certificate is required. */
-		if (rs->params.config->gate->p.access->p.mode == CLV_ACCESS_CERTIFICATE)
-			break;
+		if (rs->params.config->gate->p.access->p.mode == CLV_ACCESS_CERTIFICATE) {
+			why.error = CLV_PROXY_HTTP_REQUEST_DENIED;
+			why.details = "no certificate of a known client";
+			clv_respond_refusal(rs, s, 0, &why);
+			return;
+		}
 		clv_respond(rs, s, 407, challenges, sizeof(challenges) / sizeof(challenges[0]));
 		return;
 	default:

@@ -52,13 +52,19 @@ int clv_gate_new(const struct clv_gate_params *params, struct clv_gate **out);
 /* Every request has ended; checks may still run. */
 void clv_gate_free(struct clv_gate *gate);
 
+/* A client, as its connection shows it. */
+struct clv_gate_client {
+	const uint8_t *addr;		 /* 16 bytes */
+	const struct clv_tls_facts *tls; /* its keys */
+};
+
 /*
- * Decide about a request, from its client's address and credentials.  gate: NULL admits everybody.
+ * Decide about a request, from its client and credentials.  gate: NULL admits everybody.
  *   CLV_ACCESS_GRANTED  *grant is to be given back; NULL if it rests on no credential
  *   CLV_ACCESS_CHECK    *check is to be started or cancelled
  *   else                the request is to be refused; it is counted
  */
-enum clv_access_result clv_gate_judge(struct clv_gate *gate, const uint8_t addr[static 16],
+enum clv_access_result clv_gate_judge(struct clv_gate *gate, const struct clv_gate_client *client,
 				      const struct clv_http_head *head,
 				      struct clv_gate_grant **grant, struct clv_gate_check **check);
 void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant);

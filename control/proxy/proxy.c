@@ -103,9 +103,17 @@ static struct clv_account *account(void *session)
 	return clv_session_account(ps->session);
 }
 
+static const struct clv_tls_facts *tls(void *session)
+{
+	const struct proxy_session *ps = session;
+
+	return clv_session_tls(ps->session);
+}
+
 static const struct clv_request_ops request_ops = {
 	.peer = peer,
 	.account = account,
+	.tls = tls,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,

@@ -103,8 +103,8 @@ static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
 static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 			   const struct clv_http_head *head)
 {
-	static const uint8_t no_addr[16];
 	struct clv_gate *gate = rs->params.config->gate;
+	struct clv_gate_client client = { NULL, NULL };
 	struct clv_connect_udp_access access = { 0 };
 	enum clv_access_result result;
 
@@ -118,9 +118,11 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 		return;
 	}
 	/* A client without credentials learns nothing of targets. */
-	result = clv_gate_judge(gate,
-				gate ? rs->params.ops->peer(rs->params.session)->addr : no_addr,
-				head, &access.grant, &access.check);
+	if (gate) {
+		client.addr = rs->params.ops->peer(rs->params.session)->addr;
+		client.tls = rs->params.ops->tls(rs->params.session);
+	}
+	result = clv_gate_judge(gate, &client, head, &access.grant, &access.check);
 	if (result == CLV_ACCESS_GRANTED || result == CLV_ACCESS_CHECK)
 		open_tunnel(rs, s, head, &access);
 	else

@@ -55,6 +55,8 @@ struct clv_request_ops {
 	const struct clv_endpoint *(*peer)(void *session);
 	/* Who is charged for what the client has; NULL: nobody.  Lends until the session ends. */
 	struct clv_account *(*account)(void *session);
+	/* The keys that the client has proven, for the gate. */
+	const struct clv_tls_facts *(*tls)(void *session);
 	/*
 	 * Make a tunnel.  tunnel: borrows; its ops, user and spec.idle_ns are the session's to
 	 * set.  On success the session takes its egress, or the bound tunnel's ports, and gives

@@ -430,6 +430,48 @@ free_parts:
 	return err;
 }
 
+static int fill_self(Cert *cert, struct key *key, WC_RNG *rng)
+{
+	int err = begin_cert(cert, key, rng);
+
+	if (err)
+		return err;
+	strcpy(cert->subject.commonName, "Culvert identity");
+	cert->selfSigned = 1;
+	cert->daysValid = CLV_CERTGEN_CA_DAYS;
+	if (wc_SetKeyUsage(cert, "digitalSignature") != 0 ||
+	    wc_SetExtKeyUsage(cert, "clientAuth,serverAuth") != 0)
+		return CLV_ETLS;
+	return 0;
+}
+
+int clv_certgen_self(const char *key_pem, char **cert_pem)
+{
+	struct key *key = key_new(CLV_PROFILE_PQC);
+	Cert *cert = malloc(sizeof(*cert));
+	WC_RNG rng;
+	int err = -ENOMEM;
+
+	if (!key || !cert)
+		goto free_parts;
+	err = key_parse_both(key, key_pem);
+	if (err)
+		goto free_parts;
+	err = CLV_ETLS;
+	if (wc_InitRng(&rng) != 0)
+		goto free_parts;
+	err = fill_self(cert, key, &rng);
+	if (!err) {
+		*cert_pem = finish_cert(cert, key, key, &rng);
+		err = *cert_pem ? 0 : CLV_ETLS;
+	}
+	wc_FreeRng(&rng);
+free_parts:
+	free(cert);
+	key_free(key);
+	return err;
+}
+
 int clv_certgen_key(enum clv_profile profile, char **key_pem)
 {
 	struct key *key = key_new(profile);

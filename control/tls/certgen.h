@@ -39,6 +39,13 @@ int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 		     const char *ca_key_pem, const char *key_pem, const char *const *names,
 		     size_t names_len, struct clv_certgen *out);
 
+/*
+ * Make a certificate for a key of profile pqc that is signed by the key itself, with which a client
+ * or peer proves that it has the key.  Its dates are long, as the key alone counts.  key_pem: as this
+ * module wrote it.  The caller frees *cert_pem.  Returns 0, -ENOMEM, CLV_ETLS or CLV_ESYNTAX.
+ */
+int clv_certgen_self(const char *key_pem, char **cert_pem);
+
 /* Make a key alone, which takes no clock.  *key_pem: for clv_certgen_free_key.  Returns as _ca. */
 int clv_certgen_key(enum clv_profile profile, char **key_pem);
 

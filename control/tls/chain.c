@@ -231,6 +231,26 @@ static enum clv_chain_fault judge_name(struct judge *j)
 		     j->trust->pin ? " (the pin is that of a CA, so the name counts)" : "");
 }
 
+/* Judge all but the name.  *pinned: where the pin was found. */
+static enum clv_chain_fault judge_chain(struct judge *j, size_t *pinned)
+{
+	for (size_t i = 0; i < j->certs_len; i++)
+		j->is_readable[i] = clv_cert_read(&j->certs[i], &j->facts[i]) == 0;
+	if (!j->certs_len || !j->is_readable[0])
+		return fault(j, CLV_CHAIN_BROKEN, "its certificate cannot be read: %s are taken",
+			     clv_cert_algorithms());
+	*pinned = j->trust->pin ? find_pinned(j) : j->certs_len;
+	if (j->trust->pin && *pinned == j->certs_len)
+		return fault(j, CLV_CHAIN_UNKNOWN_CA,
+			     "neither its certificate nor one of its chain is the pinned one");
+	return climb(j, *pinned);
+}
+
+static size_t at_most(size_t certs_len)
+{
+	return certs_len < CLV_CHAIN_CERTS_MAX ? certs_len : CLV_CHAIN_CERTS_MAX;
+}
+
 enum clv_chain_fault clv_chain_judge(const struct clv_chain_trust *trust,
 				     const struct clv_der *certs, size_t certs_len,
 				     char why[static CLV_CHAIN_WHY_MAX])
@@ -238,23 +258,41 @@ enum clv_chain_fault clv_chain_judge(const struct clv_chain_trust *trust,
 	struct judge j = {
 		.trust = trust,
 		.certs = certs,
-		.certs_len = certs_len < CLV_CHAIN_CERTS_MAX ? certs_len : CLV_CHAIN_CERTS_MAX,
+		.certs_len = at_most(certs_len),
 		.why = why,
 	};
 	enum clv_chain_fault which;
 	size_t pinned;
 
-	for (size_t i = 0; i < j.certs_len; i++)
-		j.is_readable[i] = clv_cert_read(&certs[i], &j.facts[i]) == 0;
-	if (!j.certs_len || !j.is_readable[0])
-		return fault(&j, CLV_CHAIN_BROKEN, "its certificate cannot be read: %s are taken",
-			     clv_cert_algorithms());
-	pinned = trust->pin ? find_pinned(&j) : j.certs_len;
-	if (trust->pin && pinned == j.certs_len)
-		return fault(&j, CLV_CHAIN_UNKNOWN_CA,
-			     "neither its certificate nor one of its chain is the pinned one");
-	which = climb(&j, pinned);
+	which = judge_chain(&j, &pinned);
 	if (which || (trust->pin && pinned == 0))
 		return which;
 	return judge_name(&j);
+}
+
+enum clv_chain_fault clv_chain_judge_client(enum clv_profile profile, const struct clv_der *certs,
+					    size_t certs_len, struct clv_chain_client *out,
+					    char why[static CLV_CHAIN_WHY_MAX])
+{
+	struct clv_chain_client client = { .has_ca = false };
+	const struct clv_chain_trust trust = { .profile = profile, .pin = client.ca };
+	struct judge j = {
+		.trust = &trust,
+		.certs = certs,
+		.certs_len = at_most(certs_len),
+		.why = why,
+	};
+	enum clv_chain_fault which;
+	size_t last;
+
+	if (!j.certs_len || clv_cert_pin(&certs[0], client.key) ||
+	    clv_cert_pin(&certs[j.certs_len - 1], client.ca))
+		return fault(&j, CLV_CHAIN_BROKEN, "its certificate cannot be read: %s are taken",
+			     clv_cert_algorithms());
+	which = judge_chain(&j, &last);
+	if (which)
+		return which;
+	client.has_ca = last > 0;
+	*out = client;
+	return CLV_CHAIN_GOOD;
 }

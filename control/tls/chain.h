@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * chain - judge the certificates that a TLS server presents, and say why they are not trusted.
+ * chain - judge the certificates that the other end of TLS presents, and say why they are not trusted.
  *
  * The judge walks from the leaf up: each certificate is signed by the next, which is a CA, until one
  * is signed by an anchor or is the pinned one.  Every certificate on the way must be valid today and
@@ -10,6 +10,9 @@
  * proves that it has the key, and no name is needed.  A pin of a certificate above the leaf is an
  * anchor like any other, whose owner may vouch for many servers: then the leaf must be for the name.
  *
+ * A client is known by keys and needs no anchor: by that of its leaf, which CertificateVerify proves,
+ * and by that of the last certificate, if the chain leads there.
+ *
  * Spec: RFC 5280 section 6.1 (signatures, dates, CAs, path lengths; name constraints of the signer);
  * RFC 9525 (names).
  * Threading: any thread.
@@ -17,6 +20,7 @@
 #ifndef CLV_TLS_CHAIN_H
 #define CLV_TLS_CHAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,5 +58,20 @@ enum clv_chain_fault {
 enum clv_chain_fault clv_chain_judge(const struct clv_chain_trust *trust,
 				     const struct clv_der *certs, size_t certs_len,
 				     char why[static CLV_CHAIN_WHY_MAX]);
+
+/* The keys that a client's certificates prove: SHA-256 of each SubjectPublicKeyInfo. */
+struct clv_chain_client {
+	uint8_t key[32]; /* of the leaf */
+	bool has_ca;
+	uint8_t ca[32]; /* of the last certificate, to which the signatures lead; not the leaf's */
+};
+
+/*
+ * Judge a client's certificates, in the order of the Certificate message.  Returns as clv_chain_judge,
+ * and fills *out if that is CLV_CHAIN_GOOD.
+ */
+enum clv_chain_fault clv_chain_judge_client(enum clv_profile profile, const struct clv_der *certs,
+					    size_t certs_len, struct clv_chain_client *out,
+					    char why[static CLV_CHAIN_WHY_MAX]);
 
 #endif

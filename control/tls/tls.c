@@ -129,9 +129,9 @@ static int load_certs(enum clv_profile profile, const char *path, const char *te
 	return 0;
 }
 
-/* Give ctx the first certs_len certificates and the key. */
+/* Give ctx the first certs_len certificates and the key.  cert_name, key_name: for errors. */
 static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size_t certs_len,
-			const char *key, const struct clv_tls_server_params *p,
+			const char *key, const char *cert_name, const char *key_name,
 			const struct reason *r)
 {
 	size_t len = 0;
@@ -142,7 +142,7 @@ static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size
 		len += chain->certs[i].len;
 	der = malloc(len);
 	if (!der)
-		return fail(r, -ENOMEM, "%s: out of memory", p->cert_file);
+		return fail(r, -ENOMEM, "%s: out of memory", cert_name);
 	len = 0;
 	for (size_t i = 0; i < certs_len; i++) {
 		memcpy(der + len, chain->certs[i].data, chain->certs[i].len);
@@ -153,12 +153,12 @@ static int use_identity(WOLFSSL_CTX *ctx, const struct clv_pem_file *chain, size
 	free(der);
 	if (!taken)
 		return fail(r, CLV_ESYNTAX, "%s: the TLS library does not accept this certificate",
-			    p->cert_file);
+			    cert_name);
 	if (wolfSSL_CTX_use_PrivateKey_buffer(ctx, (const unsigned char *)key, (long)strlen(key),
 					      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-		return fail(r, CLV_ESYNTAX, "%s: no private key in PEM form", p->key_file);
+		return fail(r, CLV_ESYNTAX, "%s: no private key in PEM form", key_name);
 	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
-		return fail(r, CLV_ESYNTAX, "%s: not the key of %s", p->key_file, p->cert_file);
+		return fail(r, CLV_ESYNTAX, "%s: not the key of %s", key_name, cert_name);
 	return 0;
 }
 
@@ -199,13 +199,14 @@ static int use_chain(struct clv_tls_context *c, const struct clv_pem_file *chain
 	err = identify(chain, without_root, &c->identity);
 	if (err)
 		return fail(r, err, "%s: %s", p->cert_file, clv_strerror(err));
-	err = use_identity(c->ctx, chain, without_root, key, p, r);
+	err = use_identity(c->ctx, chain, without_root, key, p->cert_file, p->key_file, r);
 	if (err || without_root == chain->certs_len)
 		return err;
 	c->ctx_with_root = library_server_context(p->profile);
 	if (!c->ctx_with_root)
 		return fail(r, -ENOMEM, "%s: out of memory", p->cert_file);
-	return use_identity(c->ctx_with_root, chain, chain->certs_len, key, p, r);
+	return use_identity(c->ctx_with_root, chain, chain->certs_len, key, p->cert_file,
+			    p->key_file, r);
 }
 
 int clv_tls_server_context(const struct clv_tls_server_params *p, struct clv_tls_context **out,
@@ -248,6 +249,21 @@ free_context:
 	return err;
 }
 
+/* Give a client its own certificates and key, all of the profile. */
+static int use_client_identity(struct clv_tls_context *c, const struct clv_tls_client_params *p,
+			       const struct reason *r)
+{
+	struct clv_pem_file chain;
+	int err = load_certs(p->profile, p->identity_name, p->cert_pem, &chain, r);
+
+	if (err)
+		return err;
+	err = use_identity(c->ctx, &chain, chain.certs_len, p->key_pem, p->identity_name,
+			   p->identity_name, r);
+	clv_pem_free(&chain);
+	return err;
+}
+
 int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls_context **out,
 			   char *error, size_t error_len)
 {
@@ -270,6 +286,8 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 	} else {
 		err = fail(&r, CLV_ETLS, "neither a CA file nor a fingerprint to trust");
 	}
+	if (!err && p->cert_pem)
+		err = use_client_identity(c, p, &r);
 	if (err) {
 		clv_tls_context_free(c);
 		return err;
@@ -282,6 +300,11 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 void clv_tls_server_identity(const struct clv_tls_context *ctx, struct clv_tls_identity *out)
 {
 	*out = ctx->identity;
+}
+
+void clv_tls_server_ask(struct clv_tls_context *ctx, bool asks_clients)
+{
+	ctx->asks_clients = asks_clients;
 }
 
 void clv_tls_context_free(struct clv_tls_context *c)
@@ -353,6 +376,8 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 	if (wolfSSL_UseALPN(s->ssl, alpn_h3, sizeof(alpn_h3) - 1,
 			    WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
 		goto free_session;
+	if (s->is_server && ctx->asks_clients)
+		wolfSSL_set_verify(s->ssl, WOLFSSL_VERIFY_PEER, clv_tls_verify_callback);
 	if (s->is_server)
 		wolfSSL_set_accept_state(s->ssl);
 	else if (!prepare_client(ctx, s, server_name))

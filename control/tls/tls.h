@@ -7,6 +7,9 @@
  * classical group.  The library supports more than the profiles allow, so after the handshake both
  * ends check what was used (clv_tls_verify_profile).
  *
+ * A server may request a certificate of each client.  One is optional: a client that presents none is
+ * served without an identity.  One that is presented must be good, or the handshake fails.
+ *
  * Spec: RFC 9001; RFC 8446; ML-KEM in TLS: draft-ietf-tls-mlkem, draft-ietf-tls-ecdhe-mlkem.
  * Threading: sessions of one thread may share a context; a session belongs to its connection.
  */
@@ -45,6 +48,9 @@ struct clv_tls_client_params {
 	 * of a CA in the chain that the relay sends; see chain.h.  NULL when ca_file.
 	 */
 	const uint8_t *ca_sha256;
+	/* The client's own certificate chain, leaf first, and its key; NULL: none.  PEM texts. */
+	const char *cert_pem, *key_pem;
+	const char *identity_name; /* of both, for errors */
 };
 
 /*
@@ -64,6 +70,9 @@ struct clv_tls_identity {
 };
 void clv_tls_server_identity(const struct clv_tls_context *ctx, struct clv_tls_identity *out);
 
+/* Whether a server's new sessions request a certificate of the client; at first they do not. */
+void clv_tls_server_ask(struct clv_tls_context *ctx, bool asks_clients);
+
 /* NULL is fine. */
 void clv_tls_context_free(struct clv_tls_context *ctx);
 
@@ -82,6 +91,9 @@ struct clv_tls_facts {
 	const char *suite;     /* "TLS_AES_128_GCM_SHA256", ... */
 	const char *signature; /* algorithm of the server's leaf: "ML-DSA-65", "ECDSA", ... */
 	bool is_post_quantum_group;
+	/* Server: keys that the client has proven, see clv_chain_client. */
+	bool has_client_key, has_client_ca;
+	uint8_t client_key[32], client_ca[32];
 };
 
 /*

@@ -421,7 +421,7 @@ static int recv_crypto_data(ngtcp2_conn *qc, ngtcp2_encryption_level level, uint
 	(void)user_data;
 	if (!s->ssl) {
 		/* A client sends nothing after Finished: QUIC has no KeyUpdate (RFC 9001 section
-		 * 6), and we request no certificate. */
+		 * 6), and we request no certificate later. */
 		clv_tls_record_alert(s, CLV_ALERT_UNEXPECTED_MESSAGE);
 		return crypto_error(s);
 	}

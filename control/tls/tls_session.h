@@ -39,6 +39,7 @@ struct clv_tls_context {
 	struct clv_anchors *anchors; /* client: what it trusts; NULL: a pin */
 	bool is_pinned;
 	uint8_t pin[32];
+	bool asks_clients;		  /* server: new sessions request a certificate */
 	const char *own_leaf;		  /* server: algorithm of its certificate */
 	struct clv_tls_identity identity; /* server */
 };
@@ -56,7 +57,7 @@ struct clv_tls_session {
 	uint8_t pin[32];
 	struct clv_anchors *anchors;
 	char *name;	 /* client: what the server's certificate has to be for; or NULL */
-	bool is_judged;	 /* the server's certificates were looked at */
+	bool is_judged;	 /* the other end's certificates were looked at */
 	bool is_trusted; /* and are good */
 	char *why;	 /* of a handshake that failed, in words; or NULL */
 	bool has_handshake_keys;
@@ -68,8 +69,8 @@ struct clv_tls_session {
 };
 
 /*
- * wolfSSL's verify callback of clients, for each certificate of the server's.  The library has no
- * anchors: chain.h judges all of them when it is asked first.
+ * wolfSSL's verify callback, for each certificate of the other end.  The library has no anchors:
+ * chain.h judges all of them when it is asked first.
  */
 int clv_tls_verify_callback(int preverified, WOLFSSL_X509_STORE_CTX *store);
 

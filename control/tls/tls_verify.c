@@ -27,7 +27,8 @@ static void refuse(struct clv_tls_session *s, enum clv_chain_fault fault, const 
 	clv_tls_record_alert(s, alerts[fault]);
 }
 
-static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store)
+static enum clv_chain_fault judge_server(struct clv_tls_session *s, const struct clv_der *certs,
+					 size_t n, char why[static CLV_CHAIN_WHY_MAX])
 {
 	const struct clv_chain_trust trust = {
 		.profile = s->profile,
@@ -35,8 +36,32 @@ static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store
 		.pin = s->is_pinned ? s->pin : NULL,
 		.name = s->name,
 	};
-	struct clv_der certs[CLV_CHAIN_CERTS_MAX];
+	enum clv_chain_fault fault = clv_chain_judge(&trust, certs, n, why);
 	struct clv_cert_facts leaf;
+
+	if (!fault && clv_cert_read(&certs[0], &leaf) == 0)
+		s->facts.signature = leaf.key_algorithm;
+	return fault;
+}
+
+static enum clv_chain_fault judge_client(struct clv_tls_session *s, const struct clv_der *certs,
+					 size_t n, char why[static CLV_CHAIN_WHY_MAX])
+{
+	struct clv_chain_client client;
+	enum clv_chain_fault fault = clv_chain_judge_client(s->profile, certs, n, &client, why);
+
+	if (fault)
+		return fault;
+	s->facts.has_client_key = true;
+	memcpy(s->facts.client_key, client.key, sizeof(client.key));
+	s->facts.has_client_ca = client.has_ca;
+	memcpy(s->facts.client_ca, client.ca, sizeof(client.ca));
+	return CLV_CHAIN_GOOD;
+}
+
+static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store)
+{
+	struct clv_der certs[CLV_CHAIN_CERTS_MAX];
 	enum clv_chain_fault fault;
 	char why[CLV_CHAIN_WHY_MAX];
 	size_t n = 0;
@@ -45,12 +70,10 @@ static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store
 		certs[n] = (struct clv_der){ .data = store->certs[n].buffer,
 					     .len = store->certs[n].length };
 	s->is_judged = true;
-	fault = clv_chain_judge(&trust, certs, n, why);
+	fault = s->is_server ? judge_client(s, certs, n, why) : judge_server(s, certs, n, why);
 	s->is_trusted = fault == CLV_CHAIN_GOOD;
 	if (fault)
 		refuse(s, fault, why);
-	else if (clv_cert_read(&certs[0], &leaf) == 0)
-		s->facts.signature = leaf.key_algorithm;
 }
 
 /* Errors about a missing anchor: the library has none.  Others, as of key usage, stand. */
@@ -67,6 +90,9 @@ int clv_tls_verify_callback(int preverified, WOLFSSL_X509_STORE_CTX *store)
 	struct clv_tls_session *s = store->userCtx;
 	char why[CLV_CHAIN_WHY_MAX];
 
+	/* The library asks also about the Certificate message of a client that has none. */
+	if (s->is_server && store->totalCerts == 0)
+		return preverified;
 	if (!s->is_judged)
 		judge(s, store);
 	if (!s->is_trusted)

@@ -10,7 +10,7 @@ from daemon import is_clean, load
 
 DATAPATHS = ("xdp", "sock")
 PEER, TARGET = "peer-v4", "target-v4"
-UNAUTHORIZED, NO_ANSWER = 20, 11
+UNAUTHORIZED, NO_ANSWER, FORBIDDEN = 20, 11, 21
 USERS = """\
 datapath = "%s"
 user = "nobody"
@@ -153,3 +153,79 @@ def test_secrets_are_readable_by_their_owner_alone(lab, guarded):
     assert "correct horse" not in relay.users.read_text()
     assert {"name": "carol", "proof": "password", "expires": "never", "limits": ""} \
         in relay.user_list()
+
+
+def make_identity(lab, path):
+    """Make an identity on the peer; returns its id."""
+    done = lab[PEER].run([lab.build / "culvert", "id", "--identity", path])
+    assert re.fullmatch(r"clv1[a-z2-7]{52}\n", done.stdout)
+    return done.stdout.strip()
+
+
+def test_mode_certificate_serves_known_keys_alone(lab, guarded, forward, targets, tmp_path):
+    relay = guarded("mode = certificate")
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    known = make_identity(lab, mine)
+    assert mine.stat().st_mode & 0o777 == 0o600
+    assert known == make_identity(lab, mine) != make_identity(lab, other)
+    link = relay.user("add", "alice", "--key", known, "--host", relay.host.addr4).stdout.strip()
+    assert "pin=" in link and "token" not in link
+
+    client = forward(PEER, relay, targets[TARGET], "--identity", mine, relay_at=link)
+    assert is_clean(load(lab[PEER], client.address, count=20))
+    assert relay.ctl("status")["access"]["mode"] == "certificate"
+
+    # Neither a stranger's key, nor none, nor a token is one.
+    for more in ((), ("--identity", other)):
+        done = ping(lab, link, targets, None, *more)
+        assert done.returncode == FORBIDDEN and "certificate" in done.stderr, done.stderr
+    assert drops(relay)["refused_no_credentials"] == 1
+    assert drops(relay)["refused_credentials"] == 1
+
+    # The end of its user is that of its tunnels.
+    relay.user("remove", "alice")
+    relay.wait_counter("access_ended", 1)
+    assert load(lab[PEER], client.address, count=10, wait=200, first=False)["received"] == 0
+    assert client.proc.popen.wait(30) == FORBIDDEN, client.proc.text()
+
+
+def test_a_certificate_is_a_credential_beside_links(lab, guarded, targets, tmp_path):
+    relay = guarded()
+    key = tmp_path / "key"
+    known = make_identity(lab, key)
+    # The relay asks for certificates from the moment on in which it knows one.
+    link = relay.user("add", "bob", "--key", known, "--host", relay.host.addr4).stdout.strip()
+    assert ping(lab, link, targets, None, "--identity", key).returncode == 0
+    assert ping(lab, relay.link(4), targets).returncode == 0
+    done = ping(lab, link, targets)
+    assert done.returncode == UNAUTHORIZED, done.stderr
+    assert {"name": "bob", "proof": "key", "expires": "never", "limits": ""} in relay.user_list()
+
+
+def test_an_identity_that_others_can_read_is_not_used(lab, guarded, targets, tmp_path):
+    relay = guarded("mode = certificate")
+    key = tmp_path / "key"
+    make_identity(lab, key)
+    key.chmod(0o644)
+    done = ping(lab, relay.address(4), targets, relay.fingerprint, "--identity", key)
+    assert done.returncode != 0 and "chmod 600" in done.stderr
+    assert lab[PEER].run([lab.build / "culvert", "id", "--identity", key],
+                         check=False).returncode == 1
+
+
+def test_a_certificate_that_is_not_for_clients_is_refused_at_once(lab, guarded, targets, tmp_path):
+    relay = guarded("mode = certificate")
+    # One of the same kind, but for servers: the relay's own.
+    wrong = tmp_path / "wrong"
+    wrong.write_text((relay.state / "tls/pqc.key").read_text() +
+                     (relay.state / "tls/pqc.pem").read_text())
+    wrong.chmod(0o600)
+    done = ping(lab, relay.address(4), targets, relay.fingerprint, "--identity", wrong)
+    assert done.returncode == UNAUTHORIZED and "refuses the certificate" in done.stderr
+    assert drops(relay)["handshakes_failed"] >= 1
+    # A forward does not try again and again.
+    relay.user("add", "corp", "--ca", relay.state / "tls/ca.pem", "--host", relay.host.addr4)
+    assert [user["proof"] for user in relay.user_list() if user["name"] == "corp"] == ["ca"]
+    stays = daemon.Forward(lab[PEER], relay.address(4), targets[TARGET], relay.fingerprint,
+                           ["--identity", wrong])
+    assert stays.proc.popen.wait(30) == UNAUTHORIZED, stays.proc.text()

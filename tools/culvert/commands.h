@@ -11,5 +11,7 @@ int forward_run(const struct options *o);
 int ping_run(const struct options *o);
 /* Hold a bound tunnel for a local application; each remote gets a local loopback port. */
 int bind_run(const struct options *o);
+/* Show the id of an identity, which is made if there is none. */
+int id_run(const struct options *o);
 
 #endif

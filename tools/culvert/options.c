@@ -16,12 +16,14 @@ static const char usage[] =
 	"       culvert bind    --relay RELAY [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
 	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
 	"                       [--json]\n"
+	"       culvert id      [--identity FILE]\n"
 	"RELAY, one of:\n"
 	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
 	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
 	"  --ca FILE                  certificate authority of the relay, PEM\n"
 	"  --pin sha256:HEX           pin of its key, which the relay prints when it starts\n"
-	"options of all commands:\n"
+	"options of forward, ping and bind:\n"
+	"  --identity FILE            of `culvert id`: present it to a relay that asks for one\n"
 	"  --profile pqc|hybrid       accepted handshakes (pqc)\n"
 	"  --server-name NAME         name in the relay's certificate (the host of --relay)\n"
 	"  --capsules                 send datagrams in capsules: reliable and in order, but slower\n"
@@ -37,6 +39,7 @@ enum {
 	OPT_TARGET,
 	OPT_CA,
 	OPT_PIN,
+	OPT_IDENTITY,
 	OPT_PROFILE,
 	OPT_SERVER_NAME,
 	OPT_COUNT,
@@ -75,6 +78,7 @@ static const struct option long_options[] = {
 	{ "target", required_argument, NULL, OPT_TARGET },
 	{ "ca", required_argument, NULL, OPT_CA },
 	{ "pin", required_argument, NULL, OPT_PIN },
+	{ "identity", required_argument, NULL, OPT_IDENTITY },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "server-name", required_argument, NULL, OPT_SERVER_NAME },
 	{ "count", required_argument, NULL, OPT_COUNT },
@@ -206,6 +210,9 @@ static int parse_value(int opt, char *arg, struct options *o)
 		return 0;
 	case OPT_PIN:
 		return parse_pin(arg, &o->pin);
+	case OPT_IDENTITY:
+		o->identity = arg;
+		return 0;
 	case OPT_PROFILE:
 		return parse_profile(arg, &o->profile);
 	case OPT_SERVER_NAME:
@@ -283,6 +290,8 @@ static int complain_renamed(const char *name)
 
 static bool is_for(int opt, enum command command)
 {
+	if (command == COMMAND_ID)
+		return opt == OPT_IDENTITY;
 	switch (opt) {
 	case OPT_LISTEN:
 		return command == COMMAND_FORWARD;
@@ -322,6 +331,8 @@ static int parse_command(int argc, char **argv, enum command *out)
 		*out = COMMAND_PING;
 	else if (!strcmp(argv[1], "bind"))
 		*out = COMMAND_BIND;
+	else if (!strcmp(argv[1], "id"))
+		*out = COMMAND_ID;
 	else
 		return complain("no such command: ", argv[1]);
 	return 0;
@@ -331,6 +342,8 @@ static int check(const struct options *o)
 {
 	union culvert_address address;
 
+	if (o->command == COMMAND_ID)
+		return 0;
 	if (!o->relay.port)
 		return complain("--relay LINK or HOST:PORT is required", "");
 	if (!o->target.port && o->command != COMMAND_BIND)

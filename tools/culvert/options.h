@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND };
+enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND, COMMAND_ID };
 
 enum {
 	OPTIONS_PERMITS_MAX = 256, /* --permit options */
@@ -48,6 +48,7 @@ struct options {
 	bool link_has_pin;
 	enum culvert_profile profile;
 	const char *ca_file, *pin;
+	const char *identity;	 /* file; NULL: none, or that of the user for `id` */
 	const char *server_name; /* NULL: the relay's host */
 	uint32_t count, size;
 	uint64_t interval_ns;

@@ -97,6 +97,10 @@ static int print_down(const struct peer *p, const struct culvert_event *e)
 		fprintf(stderr, "culvert: the certificate of relay %s is not trusted%s%s\n", relay,
 			*e->detail ? ": " : "", e->detail);
 		return STATUS_UNTRUSTED;
+	case CULVERT_EUNAUTHORIZED:
+		fprintf(stderr, "culvert: relay %s refuses the certificate of %s (alert %u)\n",
+			relay, p->options->identity, (unsigned)(e->code & 0xff));
+		return STATUS_UNAUTHORIZED;
 	case CULVERT_EUNROUTABLE:
 		fprintf(stderr, "culvert: no route to relay %s\n", relay);
 		return STATUS_NO_ROUTE;
@@ -126,8 +130,8 @@ bool peer_print_unauthorized(const struct peer *p, const struct culvert_event *e
 					 : "requires a credential: use a link of its operator",
 			e->status);
 	else if (e->error == CULVERT_EDENIED && e->status == 403)
-		fprintf(stderr, "culvert: relay %s does not serve this client (status 403)\n",
-			p->options->relay.text);
+		fprintf(stderr, "culvert: relay %s does not serve this client (status 403%s%s)\n",
+			p->options->relay.text, *e->detail ? ": " : "", e->detail);
 	else
 		return false;
 	return true;
@@ -318,6 +322,7 @@ static int start(struct peer *p)
 		.ca_file = o->ca_file,
 		.pin = o->pin,
 		.server_name = o->server_name,
+		.identity = o->identity,
 		.profile = o->profile,
 		.capsules = o->capsules,
 		.reconnect = o->command != COMMAND_PING,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/user.h"
 
+#include "control/admission/identity.h"
 #include "control/admission/password.h"
 #include "control/admission/users_edit.h"
 #include "control/admission/utc_date.h"
@@ -8,6 +9,7 @@
 #include "control/daemon/links.h"
 #include "control/daemon/options.h"
 #include "control/host/directories.h"
+#include "control/tls/pem.h"
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
 #include "tools/culvertctl/query.h"
@@ -31,7 +33,7 @@ enum {
 };
 
 static const char help[] =
-	"usage: culvertctl user add NAME [OPTIONS] [--password] [LIMITS]\n"
+	"usage: culvertctl user add NAME [OPTIONS] [--password] [--key ID] [--ca ID|FILE] [LIMITS]\n"
 	"       culvertctl user link NAME [OPTIONS]\n"
 	"       culvertctl user list [OPTIONS] [--json]\n"
 	"       culvertctl user remove NAME [OPTIONS]\n"
@@ -43,6 +45,8 @@ static const char help[] =
 	"\n"
 	"  --expires TIME    until a date (2027-01-31), or for 90m, 12h, 30d; add, link\n"
 	"  --password        name and password instead of a link; reads one line of standard input\n"
+	"  --key ID          a TLS certificate of this key instead, as `culvert id` shows it\n"
+	"  --ca ID|FILE      ... or one whose chain ends in this key, or in that of this certificate\n"
 	"  --conns N, --tunnels N, --ports N\n"
 	"                    connections, tunnels and bound ports at a time\n"
 	"  --host HOST       name or address of the relay in the link\n"
@@ -54,7 +58,7 @@ static const char help[] =
 
 struct arguments {
 	const char *config_file, *state_dir, *run_dir, *host, *name;
-	bool is_config_given, is_json, has_password;
+	bool is_config_given, is_json, has_password, has_certificate;
 	uint64_t now_sec, expires_sec;
 	char words[CLV_USERS_LINE_MAX]; /* of the user's line */
 	struct clv_config config;
@@ -96,9 +100,40 @@ static int parse_expires(const char *text, uint64_t now_sec, uint64_t *out)
 	return 0;
 }
 
+/* Add the id of a key: text itself, or that of the certificate in the file of this name. */
+static int add_identity(struct arguments *a, const char *word, const char *text, bool may_be_file)
+{
+	char formatted[CLV_IDENTITY_TEXT_LEN + 1];
+	struct clv_identity id;
+	struct clv_pem_file file;
+	int err = clv_identity_parse(text, strlen(text), &id);
+
+	a->has_certificate = true;
+	if (err && may_be_file) {
+		err = clv_pem_load(text, &file);
+		if (!err) {
+			err = clv_cert_pin(&file.certs[0], id.bytes);
+			clv_pem_free(&file);
+		}
+		if (err) {
+			fprintf(stderr,
+				"culvertctl: %s: neither an identity nor a certificate: %s\n", text,
+				clv_strerror(err));
+			return EXIT_USAGE;
+		}
+	}
+	if (err)
+		return complain("not an identity such as `culvert id` shows: ", text);
+	return add_word(a, word, clv_identity_format(&id, formatted));
+}
+
 static int take_option(struct arguments *a, int opt, const char *value)
 {
 	switch (opt) {
+	case 'k':
+		return add_identity(a, "key", value, false);
+	case 'a':
+		return add_identity(a, "ca", value, true);
 	case 'c':
 		a->config_file = value;
 		a->is_config_given = true;
@@ -141,6 +176,8 @@ static int parse_options(int argc, char *argv[], struct arguments *a)
 		{ "host", required_argument, NULL, 'o' },
 		{ "expires", required_argument, NULL, 'e' },
 		{ "password", no_argument, NULL, 'p' },
+		{ "key", required_argument, NULL, 'k' },
+		{ "ca", required_argument, NULL, 'a' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 #define X(symbol, word, maximum, text)                                                             \
@@ -269,6 +306,7 @@ static int print_link(const struct arguments *a)
 		.name = a->name,
 		.wall_sec = a->now_sec,
 		.expires_sec = a->expires_sec,
+		.is_public = a->has_certificate,
 	};
 	char link[CLV_RELAY_LINK_MAX], error[512] = "";
 	struct clv_users *users;
@@ -291,7 +329,7 @@ static int print_link(const struct arguments *a)
 static int add(struct arguments *a)
 {
 	const char *path = a->config.access_users;
-	bool is_new = access(path, F_OK) != 0, has_link;
+	bool is_new = access(path, F_OK) != 0;
 	char error[512] = "", date[CLV_UTC_DATE_TEXT_MAX];
 	int err = 0;
 
@@ -306,8 +344,6 @@ static int add(struct arguments *a)
 		err = add_word(a, "tunnels", "unlimited");
 	if (err)
 		return err;
-	has_link = !strstr(a->words, "password=") && !strstr(a->words, "key=") &&
-		   !strstr(a->words, "ca=");
 	make_parent(path);
 	err = clv_users_add(path, a->name, a->words, error, sizeof(error));
 	explicit_bzero(a->words, sizeof(a->words));
@@ -316,7 +352,8 @@ static int add(struct arguments *a)
 	if (is_new)
 		give_to_relay(a);
 	err = reload(a);
-	if (err || !has_link || a->config.access_mode != CLV_ACCESS_TOKEN)
+	if (err || a->has_password ||
+	    (!a->has_certificate && a->config.access_mode != CLV_ACCESS_TOKEN))
 		return err;
 	a->expires_sec = 0; /* the user's line says it */
 	return print_link(a);

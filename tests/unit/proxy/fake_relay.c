@@ -305,9 +305,17 @@ static void close_accounts(struct fake_relay *r)
 	clv_accounts_fini(&r->accounts);
 }
 
+static const struct clv_tls_facts *tls(void *session)
+{
+	struct fake_relay *r = session;
+
+	return &r->tls;
+}
+
 static const struct clv_request_ops session_ops = {
 	.peer = peer,
 	.account = account,
+	.tls = tls,
 	.tunnel_open = tunnel_open,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,

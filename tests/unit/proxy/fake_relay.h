@@ -59,6 +59,7 @@ struct fake_relay {
 
 	/* the session */
 	struct clv_endpoint peer; /* the client */
+	struct clv_tls_facts tls;
 	int open_err;
 	unsigned opened, closed;
 	struct clv_budget budget; /* of one holder; without limit at first */

@@ -388,6 +388,53 @@ static void a_client_outside_of_the_list_is_refused(void **state)
 
 #define GATE_CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
+static int setup_certificate(void **state)
+{
+	(void)state;
+	return setup_with(CLV_ACCESS_CERTIFICATE);
+}
+
+/* Name a key, or a CA, of bytes in the users file.  Returns the line. */
+static const char *user_of(const char *word, const uint8_t sha256[32])
+{
+	static char line[128];
+	char text[CLV_IDENTITY_TEXT_LEN + 1];
+	struct clv_identity id;
+
+	memcpy(id.bytes, sha256, sizeof(id.bytes));
+	snprintf(line, sizeof(line), "alice %s=%s\n", word, clv_identity_format(&id, text));
+	return line;
+}
+
+static void a_known_key_or_ca_of_a_certificate_opens_a_tunnel(void **state)
+{
+	struct clv_tls_facts *tls = &t.f->relay.tls;
+
+	(void)state;
+	memset(tls->client_key, 7, sizeof(tls->client_key));
+	memset(tls->client_ca, 8, sizeof(tls->client_ca));
+	tls->has_client_key = tls->has_client_ca = true;
+	request_ask(t.f, TARGET);
+	assert_int_equal(t.f->answer.status, 403);
+	assert_non_null(strstr(t.f->answer.proxy_status, "http_request_denied"));
+
+	set_users(user_of("key", tls->client_key));
+	request_ask(t.f, TARGET);
+	assert_int_equal(t.f->answer.status, 200);
+	set_users(user_of("ca", tls->client_ca));
+	assert_true(clv_gate_renew(t.gate, true)); /* the grant rested on the key */
+	request_ask(t.f, TARGET);
+	assert_int_equal(t.f->answer.status, 200);
+	/* What a client did not prove is none, whatever the bytes are. */
+	tls->has_client_ca = false;
+	request_ask(t.f, TARGET);
+	assert_int_equal(t.f->answer.status, 403);
+	tls->has_client_key = false;
+	ask_with("proxy-authorization", RIGHT);
+	assert_int_equal(t.f->answer.status, 403);
+	assert_int_equal(count(CLV_COUNT_REFUSED_NO_CREDENTIALS), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +454,8 @@ int main(void)
 		GATE_CASE(a_client_without_connections_is_refused),
 		GATE_CASE(an_open_relay_ignores_credentials_until_it_is_closed),
 		GATE_CASE(where_certificates_are_required_no_field_is_asked_for),
+		cmocka_unit_test_setup_teardown(a_known_key_or_ca_of_a_certificate_opens_a_tunnel,
+						setup_certificate, teardown),
 		GATE_CASE(a_client_outside_of_the_list_is_refused),
 	};
 

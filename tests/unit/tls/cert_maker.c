@@ -94,18 +94,51 @@ void cert_unmake(struct cert_made *made)
 	free(made->der.data);
 }
 
+static char *to_pem(char *text, const uint8_t *der, size_t len, int type)
+{
+	size_t used = text ? strlen(text) : 0;
+	int need = wc_DerToPem(der, (word32)len, NULL, 0, type);
+
+	assert_true(need > 0);
+	text = realloc(text, used + (size_t)need + 1);
+	assert_non_null(text);
+	assert_true(wc_DerToPem(der, (word32)len, (byte *)text + used, (word32)need, type) > 0);
+	text[used + (size_t)need] = '\0';
+	return text;
+}
+
+char *cert_to_pem(struct cert_made *const *certs, size_t len)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < len; i++)
+		text = to_pem(text, certs[i]->der.data, certs[i]->der.len, CERT_TYPE);
+	return text;
+}
+
+char *cert_key_to_pem(struct cert_made *made)
+{
+	byte der[DER_MAX];
+	word32 room = sizeof(der);
+	int len;
+
+	if (made->algorithm == CERT_ML_DSA) {
+		len = wc_MlDsaKey_PrivateKeyToDer(&made->mldsa, der, room);
+	} else {
+		assert_true(wc_EccKeyToPKCS8(&made->ecc, der, &room) >= 0);
+		len = (int)room;
+	}
+	assert_true(len > 0);
+	return to_pem(NULL, der, (size_t)len, PKCS8_PRIVATEKEY_TYPE);
+}
+
 void cert_write(const char *path, struct cert_made *const *certs, size_t len)
 {
 	FILE *out = fopen(path, "w");
-	byte pem[2 * DER_MAX];
+	char *text = cert_to_pem(certs, len);
 
 	assert_non_null(out);
-	for (size_t i = 0; i < len; i++) {
-		int n = wc_DerToPem(certs[i]->der.data, (word32)certs[i]->der.len, pem, sizeof(pem),
-				    CERT_TYPE);
-
-		assert_true(n > 0);
-		fwrite(pem, 1, (size_t)n, out);
-	}
+	fputs(text, out);
 	fclose(out);
+	free(text);
 }

@@ -42,4 +42,8 @@ void cert_unmake(struct cert_made *made);
 /* Write certificates to a PEM file. */
 void cert_write(const char *path, struct cert_made *const *certs, size_t len);
 
+/* PEM texts, which the caller frees: of certificates, and of a private key. */
+char *cert_to_pem(struct cert_made *const *certs, size_t len);
+char *cert_key_to_pem(struct cert_made *made);
+
 #endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/culvert/commands.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Make a folder that only the user may enter; its parent exists. */
+static bool make_folder(const char *path)
+{
+	return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* The user's own identity: identity in $XDG_CONFIG_HOME/culvert, or in ~/.config/culvert. */
+static bool default_path(char path[static PATH_MAX])
+{
+	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	char folder[PATH_MAX - sizeof("/culvert/identity")];
+	bool fits;
+
+	if (config && *config == '/')
+		fits = snprintf(folder, sizeof(folder), "%s", config) < (int)sizeof(folder);
+	else
+		fits = home && *home == '/' &&
+		       snprintf(folder, sizeof(folder), "%s/.config", home) < (int)sizeof(folder);
+	if (!fits) {
+		fprintf(stderr, "culvert: no home directory: use --identity FILE\n");
+		return false;
+	}
+	snprintf(path, PATH_MAX, "%s/culvert", folder);
+	if (make_folder(folder) && make_folder(path)) {
+		strcat(path, "/identity");
+		return true;
+	}
+	fprintf(stderr, "culvert: %s: %s\n", path, strerror(errno));
+	return false;
+}
+
+int id_run(const struct options *o)
+{
+	char path[PATH_MAX], id[CULVERT_ID_TEXT];
+	const char *file = o->identity;
+	int err;
+
+	if (!file) {
+		if (!default_path(path))
+			return STATUS_FAILED;
+		file = path;
+	}
+	err = culvert_identity_read(file, id);
+	if (err == -ENOENT) {
+		err = culvert_identity_make(file, id);
+		/* Another process may have been faster: its identity counts. */
+		if (err == -EEXIST)
+			err = culvert_identity_read(file, id);
+		if (!err)
+			fprintf(stderr, "culvert: made a new identity: use it by --identity %s\n",
+				file);
+	}
+	if (err) {
+		fprintf(stderr, "culvert: %s: %s\n", file,
+			err == -EPERM ? "accessible to other users: chmod 600 it, or make another "
+					"if it has leaked"
+				      : culvert_strerror(err));
+		return STATUS_FAILED;
+	}
+	printf("%s\n", id);
+	return STATUS_OK;
+}
