@@ -162,6 +162,11 @@ unsigned clv_control_step(struct clv_control *c, uint64_t now_ns)
 		handshake_expire(conn->env.owner);
 		c->work++;
 	}
+	if (c->p.accept_ops && c->p.accept_ops->next_ns &&
+	    c->p.accept_ops->next_ns(c->p.accept_app) <= now_ns) {
+		c->p.accept_ops->expire(c->p.accept_app);
+		c->work++;
+	}
 	overload_relieve(c);
 	c->p.port->ops->flush(c->p.port);
 	workers_flush(c);
@@ -171,6 +176,12 @@ unsigned clv_control_step(struct clv_control *c, uint64_t now_ns)
 uint64_t clv_control_next_ns(const struct clv_control *c)
 {
 	uint64_t at = clv_timers_next_ns(&c->timers);
+
+	if (c->p.accept_ops && c->p.accept_ops->next_ns) {
+		uint64_t app_ns = c->p.accept_ops->next_ns(c->p.accept_app);
+
+		at = app_ns < at ? app_ns : at;
+	}
 
 	for (uint16_t i = 0; i < c->p.workers_len; i++) {
 		/* A worker does not report that its mailbox has room again: retry soon. */

@@ -78,6 +78,9 @@ struct clv_session_app_ops {
 	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
 	/* App that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
 	void (*routes_changed)(void *app);
+	/* App that accepts sessions: when expire is due, UINT64_MAX for never.  Both may be NULL. */
+	uint64_t (*next_ns)(void *app);
+	void (*expire)(void *app);
 };
 
 struct clv_session_tunnel_ops {

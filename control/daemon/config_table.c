@@ -166,6 +166,13 @@ static const struct clv_config_option options[] = {
 	  MEMBER(proxy.requests_per_sec), .help = "More requests get status 429.  0: no limit." },
 	{ "limits", "requests-burst", RANGE(1, 1 << 24, "requests", "16384"),
 	  MEMBER(proxy.requests_burst), .help = "Requests allowed in one burst." },
+	{ "limits", "request-timeout-sec", RANGE(1, 3600, "", "10"), .scale = CLV_SEC,
+	  MEMBER(proxy.request_ns),
+	  .help = "Longest time from a request's first byte to its response, and from a connection's\n"
+		  "start to its client's SETTINGS." },
+	{ "limits", "unfinished-requests", RANGE(1, 1 << 22, "requests, for each connection", "64"),
+	  MEMBER(proxy.unfinished_max),
+	  .help = "Requests whose field section has not come whole.  More are reset." },
 	{ "limits", "tunnels-per-conn", RANGE(1, 1 << 22, "tunnels", "16384"),
 	  MEMBER(limits.tunnels_per_conn), .help = "Open tunnels of one connection." },
 	{ "limits", "remotes", RANGE(0, 1 << 22, "remotes, for each worker", "65536"),

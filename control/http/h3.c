@@ -22,6 +22,7 @@ SAME_CODE(SETTINGS_ERROR);
 SAME_CODE(MISSING_SETTINGS);
 SAME_CODE(REQUEST_REJECTED);
 SAME_CODE(REQUEST_CANCELLED);
+SAME_CODE(REQUEST_INCOMPLETE);
 SAME_CODE(MESSAGE_ERROR);
 SAME_CODE(CONNECT_ERROR);
 
@@ -47,6 +48,8 @@ static void free_h3(struct clv_http *http)
 		h->http.event_ops->on_closed(h->http.user, &h->first->http, CLV_H3_NO_ERROR);
 		h3_remove_stream(h->first);
 	}
+	if (h->params.deadlines)
+		clv_deadlines_stop(h->params.deadlines, &h->settings_due);
 	nghttp3_conn_del(h->conn);
 	clv_table_fini(&h->streams);
 	free(h);
@@ -61,6 +64,17 @@ static const struct clv_http_ops http_ops = {
 	.abort = h3_abort,
 };
 
+static void on_settings_overdue(struct clv_deadline *due)
+{
+	struct clv_h3 *h = (struct clv_h3 *)((char *)due - offsetof(struct clv_h3, settings_due));
+
+	if (h->http.has_settings || h->http.is_closed)
+		return;
+	if (h->params.counters)
+		clv_count(h->params.counters, CLV_COUNT_SETTINGS_LATE);
+	clv_h3_close(h, CLV_H3_MISSING_SETTINGS, "no SETTINGS in time");
+}
+
 int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 {
 	struct clv_h3 *h = calloc(1, sizeof(*h));
@@ -73,6 +87,7 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 		return -ENOMEM;
 	h->http.ops = &http_ops;
 	h->params = *params;
+	h->settings_due.expired = on_settings_overdue;
 	clv_rand_bytes(params->rand, seed, sizeof(seed));
 	err = clv_table_init(
 		&h->streams, sizeof(int64_t),
@@ -140,6 +155,8 @@ int clv_h3_start(struct clv_h3 *h)
 	if (err != 0)
 		return h3_fail(h, err);
 	h->started = true;
+	if (h->params.deadlines)
+		clv_deadlines_start(h->params.deadlines, &h->settings_due);
 	h3_flush(h);
 	return h->http.is_closed ? CLV_EHTTP : 0;
 }
@@ -172,6 +189,9 @@ void clv_h3_stream_reset(struct clv_h3 *h, int64_t id, uint64_t code)
 	if (s && !s->read_closed) {
 		s->read_closed = true;
 		h->http.event_ops->on_reset(h->http.user, &s->http, code);
+		/* It has no user that would end our half. */
+		if (s->is_unfinished)
+			h3_forget_stream(s, CLV_H3_REQUEST_INCOMPLETE);
 	}
 	h3_flush(h);
 }
@@ -199,12 +219,13 @@ void clv_h3_stream_datagrams(struct clv_h3 *h, int64_t id)
 	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	/* While its field section is incomplete it may still become a tunnel. */
-	if (s && !s->http.user && !s->section)
+	if (s && !s->http.user && !s->section && !s->is_unfinished)
 		h3_abort(&s->http, CLV_H3_DATAGRAM_ERROR);
 }
 
 void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 {
+	struct clv_h3_stream *s;
 	int err;
 
 	if (h->http.is_closed)
@@ -218,6 +239,11 @@ void clv_h3_stream_closed(struct clv_h3 *h, int64_t id, uint64_t code)
 	h->busy = false;
 	if (err != 0 && err != NGHTTP3_ERR_STREAM_NOT_FOUND)
 		h3_fail(h, err);
+	s = h3_find_stream(h, id);
+	if (s && !h->http.is_closed) { /* nghttp3 did not know it */
+		h->http.event_ops->on_closed(h->http.user, &s->http, code);
+		h3_remove_stream(s);
+	}
 	h3_flush(h);
 }
 

@@ -14,7 +14,9 @@
 #ifndef CLV_HTTP_H3_H
 #define CLV_HTTP_H3_H
 
+#include "control/http/deadlines.h"
 #include "control/http/http.h"
+#include "datapath/base/counters.h"
 #include "datapath/base/rand.h"
 #include "datapath/quic/stream_ops.h"
 
@@ -32,6 +34,15 @@ struct clv_h3_params {
 	bool quic_datagrams;   /* the peer's transport parameter allows DATAGRAM frames */
 	uint32_t streams_max;  /* request streams open at a time; what the transport grants */
 	struct clv_rand *rand; /* borrows during new */
+	/*
+	 * Server.  The time limit of each request from its first byte to its response, and for the
+	 * client's SETTINGS from start.  A connection without SETTINGS is closed, a request that is
+	 * not whole is reset, and one that is whole is reported by on_overdue.  Borrows for life, as
+	 * counters, where it is counted; NULL: no limit.
+	 */
+	struct clv_deadlines *deadlines;
+	struct clv_counters *counters;
+	uint32_t unfinished_max; /* server: requests that are not whole at a time; 0: no limit */
 };
 
 /* Returns 0 and fills *out, -ENOMEM, or CLV_EHTTP. */

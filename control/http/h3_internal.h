@@ -44,6 +44,10 @@ struct clv_h3_stream {
 	bool fin;		     /* no more will be sent */
 	bool write_closed;	     /* our half is reset, or the peer wants no more */
 	bool read_closed;	     /* nothing more is reported */
+	bool is_unfinished;	     /* server: its first field section is not whole */
+	bool is_refused;	     /* server: by on_begin */
+	bool is_forgotten;	     /* reset, and nghttp3 knows nothing of it any more */
+	struct clv_deadline answer_due;
 };
 
 struct clv_h3 {
@@ -53,6 +57,8 @@ struct clv_h3 {
 	struct clv_table streams; /* id to struct clv_h3_stream */
 	struct clv_h3_stream *first;
 	uint64_t streams_granted;
+	uint32_t unfinished; /* streams that are */
+	struct clv_deadline settings_due;
 	bool started;
 	bool goaway_received;
 	bool busy; /* inside nghttp3: what is to be sent waits until it returns */
@@ -75,9 +81,18 @@ static inline struct clv_h3_stream *h3_stream_of(struct clv_http_stream *s)
 
 /* NULL when there is none. */
 struct clv_h3_stream *h3_find_stream(const struct clv_h3 *h, int64_t id);
-/* NULL when there are streams_max, or no memory. */
+/* NULL when there are streams_max, or no memory.  The time limit of a request starts. */
 struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id);
 void h3_remove_stream(struct clv_h3_stream *s);
+/* The request is whole, or never will be. */
+void h3_finish_stream(struct clv_h3_stream *s);
+/* It has its response, or will have none: the time limit ends. */
+void h3_settle_stream(struct clv_h3_stream *s);
+/*
+ * Reset both halves of a request that is not whole, and free what nghttp3 keeps of it.  Not from
+ * inside of nghttp3.
+ */
+void h3_forget_stream(struct clv_h3_stream *s, uint64_t code);
 /* Forget a header section that is coming in; none is fine. */
 void h3_free_section(struct clv_h3_stream *s);
 /* nghttp3 gave up on the connection: close it with the code that fits.  Returns CLV_EHTTP. */

@@ -24,7 +24,7 @@ static int on_begin_headers(nghttp3_conn *conn, int64_t id, void *conn_user, voi
 	struct clv_h3_stream *s = stream_user;
 
 	if (!s && h->params.role == CLV_H3_SERVER) {
-		s = h3_add_stream(h, id);
+		s = h3_find_stream(h, id);
 		if (s && nghttp3_conn_set_stream_user_data(conn, id, s) != 0)
 			return NGHTTP3_ERR_CALLBACK_FAILURE;
 	}
@@ -121,6 +121,8 @@ static int on_end_headers(nghttp3_conn *conn, int64_t id, int fin, void *conn_us
 		return 0;
 	head.len = sec->len;
 	head.too_large = sec->too_large;
+	head.is_refused = s->is_refused;
+	h3_finish_stream(s);
 	for (size_t i = 0; i < sec->len; i++) {
 		fields[i] = (struct clv_http_field){ .name = sec->text + sec->fields[i].name,
 						     .value = sec->text + sec->fields[i].value,
@@ -200,11 +202,11 @@ static int on_stream_close(nghttp3_conn *conn, int64_t id, uint64_t code, void *
 			   void *stream_user)
 {
 	struct clv_h3 *h = conn_user;
-	struct clv_h3_stream *s = stream_user;
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 
 	(void)conn;
-	(void)id;
-	if (s) {
+	(void)stream_user;
+	if (s && !s->is_forgotten) {
 		h->http.event_ops->on_closed(h->http.user, &s->http, code);
 		h3_remove_stream(s);
 	}
@@ -236,6 +238,8 @@ static int on_recv_settings(nghttp3_conn *conn, const nghttp3_proto_settings *se
 		.extended_connect = settings->enable_connect_protocol,
 	};
 	h->http.has_settings = true;
+	if (h->params.deadlines)
+		clv_deadlines_stop(h->params.deadlines, &h->settings_due);
 	h->http.event_ops->on_settings(h->http.user, &h->http.settings);
 	return callback_result(h);
 }
@@ -281,6 +285,8 @@ static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t c
 
 	if (!s) { /* it was rejected, beyond streams_max */
 		nghttp3_conn_shutdown_stream_read(h->conn, id);
+	} else if (s->is_unfinished) {
+		h3_forget_stream(s, code);
 	} else {
 		h3_abort(&s->http, code);
 		if (was_read)
@@ -289,13 +295,38 @@ static void abort_malformed(struct clv_h3 *h, int64_t id, size_t len, uint64_t c
 	h->params.transport_ops->consumed(h->params.transport, id, len);
 }
 
+/* The first byte of a request came.  Returns NULL when there is no room for it. */
+static struct clv_h3_stream *begin_request(struct clv_h3 *h, int64_t id)
+{
+	struct clv_h3_stream *s = h3_add_stream(h, id);
+
+	if (!s)
+		return NULL;
+	if (h->params.unfinished_max && h->unfinished > h->params.unfinished_max) {
+		if (h->params.counters)
+			clv_count(h->params.counters, CLV_COUNT_REFUSED_UNFINISHED);
+		h3_forget_stream(s, CLV_H3_REQUEST_REJECTED);
+	} else if (h->http.event_ops->on_begin) {
+		s->is_refused = !h->http.event_ops->on_begin(h->http.user, &s->http);
+	}
+	return s;
+}
+
 int clv_h3_read(struct clv_h3 *h, int64_t id, const uint8_t *data, size_t len, bool fin,
 		uint64_t now_ns)
 {
+	struct clv_h3_stream *s = h3_find_stream(h, id);
 	nghttp3_ssize n;
 
 	if (h->http.is_closed)
 		return CLV_ECLOSED;
+	if (!s && h->params.role == CLV_H3_SERVER && (id & 3) == 0)
+		s = begin_request(h, id);
+	if (s && s->is_forgotten) {
+		if (len > 0)
+			h->params.transport_ops->consumed(h->params.transport, id, len);
+		return 0;
+	}
 	h->busy = true;
 	n = nghttp3_conn_read_stream2(h->conn, id, data, len, fin, now_ns);
 	h->busy = false;

@@ -27,6 +27,27 @@ static bool has_room(struct clv_h3 *h)
 	return h->streams.count < room && clv_table_grow(&h->streams, room) == 0;
 }
 
+static void count(struct clv_h3 *h, enum clv_counter which)
+{
+	if (h->params.counters)
+		clv_count(h->params.counters, which);
+}
+
+static void on_overdue(struct clv_deadline *due)
+{
+	struct clv_h3_stream *s =
+		(struct clv_h3_stream *)((char *)due - offsetof(struct clv_h3_stream, answer_due));
+	struct clv_h3 *h = h3_of(s->http.http);
+
+	if (h->http.is_closed)
+		return;
+	count(h, CLV_COUNT_REQUESTS_LATE);
+	if (s->is_unfinished)
+		h3_forget_stream(s, CLV_H3_REQUEST_INCOMPLETE);
+	else if (h->http.event_ops->on_overdue)
+		h->http.event_ops->on_overdue(h->http.user, &s->http);
+}
+
 struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id)
 {
 	struct clv_h3_stream *s = has_room(h) ? calloc(1, sizeof(*s)) : NULL;
@@ -40,7 +61,42 @@ struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id)
 	if (h->first)
 		h->first->prev = s;
 	h->first = s;
+	s->answer_due.expired = on_overdue;
+	if (h->params.role == CLV_H3_SERVER) {
+		s->is_unfinished = true;
+		h->unfinished++;
+		if (h->params.deadlines)
+			clv_deadlines_start(h->params.deadlines, &s->answer_due);
+	}
 	return s;
+}
+
+void h3_finish_stream(struct clv_h3_stream *s)
+{
+	if (s->is_unfinished)
+		h3_of(s->http.http)->unfinished--;
+	s->is_unfinished = false;
+}
+
+void h3_settle_stream(struct clv_h3_stream *s)
+{
+	struct clv_h3 *h = h3_of(s->http.http);
+
+	h3_finish_stream(s);
+	if (h->params.deadlines)
+		clv_deadlines_stop(h->params.deadlines, &s->answer_due);
+}
+
+void h3_forget_stream(struct clv_h3_stream *s, uint64_t code)
+{
+	struct clv_h3 *h = h3_of(s->http.http);
+
+	h3_settle_stream(s);
+	h3_free_section(s);
+	s->read_closed = s->write_closed = s->is_forgotten = true;
+	h->params.transport_ops->stop(h->params.transport, s->http.id, code);
+	h->params.transport_ops->reset(h->params.transport, s->http.id, code);
+	nghttp3_conn_close_stream(h->conn, s->http.id, code); /* if it has seen it at all */
 }
 
 void h3_free_section(struct clv_h3_stream *s)
@@ -56,6 +112,7 @@ void h3_remove_stream(struct clv_h3_stream *s)
 {
 	struct clv_h3 *h = h3_of(s->http.http);
 
+	h3_settle_stream(s);
 	clv_table_remove(&h->streams, &s->http.id);
 	if (s->prev)
 		s->prev->next = s->next;

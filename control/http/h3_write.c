@@ -205,6 +205,8 @@ int h3_respond(struct clv_http_stream *stream, unsigned status, const struct clv
 	for (size_t i = 0; i < len; i++)
 		fill_nv(&nv[i + 1], fields[i].name, fields[i].value, fields[i].value_len);
 	s->fin = end;
+	if (status >= 200)
+		h3_settle_stream(s);
 	err = nghttp3_conn_submit_response(h->conn, s->http.id, nv, len + 1,
 					   end ? NULL : &body_reader);
 	if (err != 0) {
@@ -279,6 +281,7 @@ void h3_abort(struct clv_http_stream *stream, uint64_t code)
 	struct clv_h3_stream *s = h3_stream_of(stream);
 	struct clv_h3 *h = h3_of(stream->http);
 
+	h3_settle_stream(s);
 	h3_stop(stream, code);
 	if (h->http.is_closed || s->write_closed)
 		return;

@@ -26,7 +26,7 @@
 #include "datapath/quic/h3_code.h"
 
 struct clv_http;	/* a connection */
-struct clv_http_stream; /* a request and its response; lent from on_headers, or from
+struct clv_http_stream; /* a request and its response; lent from on_begin, or from
 			   clv_http_request, until on_closed returns */
 
 enum {
@@ -48,6 +48,7 @@ struct clv_http_head {
 	size_t len;
 	unsigned status; /* client: of the response; server: 0 */
 	bool too_large;	 /* beyond the limits above; the fields after them are missing */
+	bool is_refused; /* server: on_begin did not want it */
 };
 
 /* What the peer supports. */
@@ -60,6 +61,16 @@ struct clv_http_settings {
 struct clv_http_event_ops {
 	/* The peer's settings are known; once, and before its first response. */
 	void (*on_settings)(void *user, const struct clv_http_settings *settings);
+	/*
+	 * Server: the first byte of a request came.  Returns whether it is welcome; if not, its
+	 * field section says so.  NULL: all are.
+	 */
+	bool (*on_begin)(void *user, struct clv_http_stream *s);
+	/*
+	 * Server: a whole request waits for its response beyond the time limit.  Respond or abort
+	 * now.  May be NULL where the version's module has no time limit.
+	 */
+	void (*on_overdue)(void *user, struct clv_http_stream *s);
 	/* A whole field section: a request (server) or a response, interim ones too (client). */
 	void (*on_headers)(void *user, struct clv_http_stream *s, const struct clv_http_head *head);
 	/* Bytes of the body; flow-control credit for them is returned after the call. */

@@ -526,6 +526,21 @@ void clv_connect_udp_forget(struct clv_requests *rs, const struct clv_connect_ud
 		clv_gate_check_cancel(access->check);
 }
 
+void clv_connect_udp_overdue(struct clv_request *rq)
+{
+	struct clv_requests *rs = rq->rs;
+	struct clv_http_stream *s = rq->stream;
+
+	if (rq->state == CLV_REQUEST_RESOLVING) {
+		refuse_name(rq, CLV_ENAMETIME, NULL, "the name took too long");
+	} else if (rq->state == CLV_REQUEST_CHECKING) {
+		clv_connect_udp_end(rq);
+		clv_gate_refuse(rs, s, CLV_ACCESS_BUSY);
+	} else {
+		clv_connect_udp_abort(rq, CLV_H3_REQUEST_CANCELLED);
+	}
+}
+
 /* ---- the request's body ---- */
 
 static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)

@@ -72,6 +72,9 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 /* Some grants are over: end the requests that rest on them. */
 void clv_connect_udp_access_changed(struct clv_requests *rs);
 
+/* It was not answered within the time limit of requests.  Forgets it. */
+void clv_connect_udp_overdue(struct clv_request *rq);
+
 /*
  * The policy or the routes changed: close those remotes of bound tunnels that are denied now, and
  * give the others their new next hops.  (The session does so with the targets.)

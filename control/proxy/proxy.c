@@ -2,6 +2,7 @@
 #include "control/proxy/proxy.h"
 
 #include "control/core/control.h"
+#include "control/http/deadlines.h"
 #include "control/http/h3.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/gate.h"
@@ -31,6 +32,7 @@ struct clv_proxy {
 	struct clv_rand *rand;
 	struct clv_requests_config config;
 	struct proxy_session *sessions;
+	struct clv_deadlines deadlines; /* of requests */
 };
 
 /* ---- tunnels ---- */
@@ -142,6 +144,7 @@ static int opened(void *app, const struct clv_control_env *env)
 	set_ceilings(p, env);
 	p->control = env->control;
 	p->rand = env->rand;
+	clv_deadlines_init(&p->deadlines, l->request_ns, env->now_ns);
 	p->config = (struct clv_requests_config){
 		.host_ops = env->host_ops,
 		.host = env->host,
@@ -201,6 +204,9 @@ static int established(void *app, struct clv_session *s)
 		.quic_datagrams = clv_session_has_datagrams(s),
 		.streams_max = p->p.limits.tunnels_per_conn,
 		.rand = p->rand,
+		.deadlines = &p->deadlines,
+		.counters = p->config.counters,
+		.unfinished_max = p->p.limits.unfinished_max,
 	};
 	struct clv_requests_params params = {
 		.config = &p->config,
@@ -287,6 +293,20 @@ static void routes_changed(void *app)
 	recheck(app);
 }
 
+static uint64_t next_ns(void *app)
+{
+	const struct clv_proxy *p = app;
+
+	return clv_deadlines_next_ns(&p->deadlines);
+}
+
+static void expire(void *app)
+{
+	struct clv_proxy *p = app;
+
+	clv_deadlines_run(&p->deadlines);
+}
+
 const struct clv_session_app_ops clv_proxy_app_ops = {
 	.overload_code = CLV_H3_EXCESSIVE_LOAD,
 	.internal_code = CLV_H3_INTERNAL_ERROR,
@@ -298,6 +318,8 @@ const struct clv_session_app_ops clv_proxy_app_ops = {
 	.ended = ended,
 	.given_up = given_up,
 	.routes_changed = routes_changed,
+	.next_ns = next_ns,
+	.expire = expire,
 };
 
 /* ---- the proxy ---- */

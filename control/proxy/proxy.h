@@ -28,6 +28,8 @@ struct clv_proxy_limits {
 	uint64_t tunnel_idle_ns;  /* of a tunnel that is not bound */
 	uint32_t names_pending;	  /* requests that wait for a name */
 	uint32_t egress_ports;	  /* ports for packets to targets, of each family; 0: no limit */
+	uint64_t request_ns;	  /* from a request's first byte to its response */
+	uint32_t unfinished_max;  /* requests of one connection that are not whole yet */
 };
 
 struct clv_proxy_params {

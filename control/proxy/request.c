@@ -145,15 +145,26 @@ static void on_plain_request(struct clv_requests *rs, struct clv_http_stream *s,
 		clv_respond(rs, s, 405, &allow, 1);
 }
 
+/* Incomplete requests count for the rate as well: their fields cost the same. */
+static bool on_begin(void *user, struct clv_http_stream *s)
+{
+	struct clv_requests *rs = user;
+
+	(void)s;
+	if (clv_rate_take(&rs->params.config->request_rate, &rs->rate_full_ns,
+			  *rs->params.config->now_ns))
+		return true;
+	clv_requests_count(rs, CLV_COUNT_REFUSED_RATE);
+	return false;
+}
+
 static void on_headers(void *user, struct clv_http_stream *s, const struct clv_http_head *head)
 {
 	struct clv_requests *rs = user;
 	const struct clv_http_field *method = clv_http_find_only(head, ":method");
 	const struct clv_http_field *protocol = clv_http_find_only(head, ":protocol");
 
-	if (!clv_rate_take(&rs->params.config->request_rate, &rs->rate_full_ns,
-			   *rs->params.config->now_ns)) {
-		clv_requests_count(rs, CLV_COUNT_REFUSED_RATE);
+	if (head->is_refused) {
 		clv_respond_refusal(
 			rs, s, 429,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR,
@@ -176,6 +187,17 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 }
 
 /* ---- events ---- */
+
+static void on_overdue(void *user, struct clv_http_stream *s)
+{
+	struct clv_request *rq = s->user;
+
+	(void)user;
+	if (rq)
+		clv_connect_udp_overdue(rq);
+	else
+		clv_http_abort(s, CLV_H3_INTERNAL_ERROR); /* all others are answered at once */
+}
 
 static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
@@ -223,6 +245,8 @@ static void on_settings(void *user, const struct clv_http_settings *settings)
 
 static const struct clv_http_event_ops event_ops = {
 	.on_settings = on_settings,
+	.on_begin = on_begin,
+	.on_overdue = on_overdue,
 	.on_headers = on_headers,
 	.on_body = on_body,
 	.on_end = on_end,

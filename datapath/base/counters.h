@@ -125,6 +125,12 @@ enum clv_counter_class {
 	  "on their way to a worker that is behind, beyond what may wait for it")                  \
 	X(REFUSED_TUNNELS_CONN, REFUSAL, "refused_tunnels_of_connection",                          \
 	  "tunnels refused beyond the ceiling of one connection")                                  \
+	X(REFUSED_UNFINISHED, REFUSAL, "refused_unfinished",                                       \
+	  "requests beyond those of a connection that may be incomplete at a time")                \
+	X(REQUESTS_LATE, REFUSAL, "request_timeouts",                                              \
+	  "requests that were not complete, or not answered, in time")                             \
+	X(SETTINGS_LATE, REFUSAL, "settings_timeouts",                                             \
+	  "connections closed because their client sent no SETTINGS in time")                      \
 	X(REFUSED_TUNNELS, REFUSAL, "refused_tunnels",                                             \
 	  "tunnels refused beyond the ceiling of all")                                             \
 	X(REFUSED_REMOTES_CONN, REFUSAL, "refused_remotes_of_connection",                          \

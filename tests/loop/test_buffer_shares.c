@@ -21,7 +21,8 @@ enum {
 
 static const struct world_params params = {
 	.limits = { .conns_max = 512, .conn_idle_ns = 3600 * CLV_SEC, .handshakes_max = 512 },
-	.proxy = { .tunnel_idle_ns = 3600 * CLV_SEC },
+	.proxy = { .tunnel_idle_ns = 3600 * CLV_SEC,
+		   .request_ns = 3600 * CLV_SEC /* the hogs send no SETTINGS */ },
 	.early_per_conn = EARLY_PER_CONN,
 	.early_total = EARLY_TOTAL,
 	.early_ns = 1800 * CLV_SEC,

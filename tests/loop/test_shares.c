@@ -86,7 +86,8 @@ static struct world *new_world(struct clv_control_limits limits, uint32_t shares
 	limits.shares = shares;
 	limits.handshake_ns = 200 * CLV_SEC;
 	limits.conn_idle_ns = 200 * CLV_SEC;
-	return world_new(&(struct world_params){ .clients = 2, .limits = limits });
+	return world_new(&(struct world_params){
+		.clients = 2, .limits = limits, .proxy.request_ns = 200 * CLV_SEC });
 }
 
 /* ---- half-open connections ---- */

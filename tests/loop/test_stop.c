@@ -33,7 +33,8 @@ static void every_client_is_told(bool kernel_path)
 		&(struct world_params){ .kernel_path = kernel_path,
 					.limits = { .conns_max = 512,
 						    .handshakes_max = 512,
-						    .conn_idle_ns = 3600 * CLV_SEC } });
+						    .conn_idle_ns = 3600 * CLV_SEC },
+					.proxy.request_ns = 3600 * CLV_SEC });
 	struct raw *last = hostile_peer(w, 1);
 	struct wire_port *port = kernel_path ? &w->relay.sock[0] : &w->relay.xsk[0];
 

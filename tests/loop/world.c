@@ -160,6 +160,8 @@ static struct clv_proxy_limits proxy_limits_of(const struct world_params *p)
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
 	FALLBACK(names_pending, 64);
+	FALLBACK(request_ns, 10 * CLV_SEC);
+	FALLBACK(unfinished_max, 64);
 	return l;
 }
 

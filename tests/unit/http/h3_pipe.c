@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/http/h3_internal.h"
+#include "datapath/base/clock.h"
 #include "datapath/tunnel/messages.h"
 
 enum event_type { EVENT_DATA, EVENT_RESET, EVENT_STOP };
@@ -136,6 +137,7 @@ static const struct clv_stream_ops transport_ops = {
 void pipe_init(struct pipe *p, size_t chunk)
 {
 	*p = (struct pipe){ .chunk = chunk, .now_ns = 1000 };
+	clv_deadlines_init(&p->deadlines, PIPE_LIMIT_SEC * CLV_SEC, &p->now_ns);
 	for (int side = 0; side < 2; side++) {
 		p->end[side].pipe = p;
 		p->end[side].side = side;
@@ -153,6 +155,7 @@ struct clv_http *pipe_make(struct pipe *p, int side, bool quic_datagrams, uint32
 		.quic_datagrams = quic_datagrams,
 		.streams_max = streams_max,
 		.rand = rand,
+		.deadlines = side == PIPE_SERVER ? &p->deadlines : NULL,
 	};
 
 	assert_int_equal(clv_h3_new(&params, &p->end[side].h3), 0);
@@ -277,6 +280,13 @@ void pipe_run(struct pipe *p)
 		}
 		close_finished(p);
 	} while (moved);
+}
+
+void pipe_wait(struct pipe *p, uint64_t duration_ns)
+{
+	p->now_ns += duration_ns;
+	clv_deadlines_run(&p->deadlines);
+	pipe_run(p);
 }
 
 void pipe_goaway(struct clv_h3 *h)

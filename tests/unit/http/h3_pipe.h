@@ -19,6 +19,7 @@ enum {
 	PIPE_SERVER = 1,
 	PIPE_STREAMS = 256,
 	PIPE_LOG = 1024,
+	PIPE_LIMIT_SEC = 10,
 };
 
 struct pipe_event;
@@ -43,6 +44,7 @@ struct pipe {
 	struct pipe_end end[2];
 	size_t chunk; /* most bytes of one delivery */
 	uint64_t now_ns;
+	struct clv_deadlines deadlines; /* of the server's requests: PIPE_LIMIT_SEC */
 	struct {
 		bool used, done[2], closed;
 	} streams[PIPE_STREAMS]; /* by ID */
@@ -55,6 +57,8 @@ struct clv_http *pipe_make(struct pipe *p, int side, bool quic_datagrams, uint32
 			   struct clv_rand *rand);
 /* Deliver everything both ways until nothing moves. */
 void pipe_run(struct pipe *p);
+/* Let time pass for the server. */
+void pipe_wait(struct pipe *p, uint64_t duration_ns);
 /* Send GOAWAY, which our ends receive but never send by themselves. */
 void pipe_goaway(struct clv_h3 *h);
 /* Put raw bytes into a stream as if the end had sent them. */

@@ -2,6 +2,7 @@
 /* How requests end, by either side, and what ends with them. */
 #include "tests/unit/check.h"
 
+#include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "tests/unit/proxy/request_fixture.h"
 
@@ -63,6 +64,27 @@ static void test_the_tunnel_ends_with_the_request(void **state)
 	/* The connection ends under an open tunnel: free closes it. */
 	request_ask(f, UDP "8.8.8.8/53/");
 	assert_int_equal(f->relay.opened, 4);
+	request_teardown(f);
+}
+
+static void test_a_name_that_takes_longer_than_a_request_may(void **state)
+{
+	struct fixture *f = request_setup();
+
+	(void)state;
+	request_ask(f, UDP "t.example/53/");
+	pipe_wait(&f->pipe, PIPE_LIMIT_SEC * CLV_SEC - 1);
+	assert_int_equal(f->answer.status, 0);
+	pipe_wait(&f->pipe, 1);
+	assert_int_equal(f->answer.status, 504);
+	assert_non_null(strstr(f->answer.proxy_status, "dns_timeout"));
+	assert_int_equal(clv_requests_tunnels(f->relay.requests), 0);
+	/* one that is answered has no limit any more */
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 200);
+	pipe_wait(&f->pipe, 1000 * CLV_SEC);
+	assert_false(f->answer.closed || f->answer.ended);
+	assert_int_equal(f->relay.closed, 0);
 	request_teardown(f);
 }
 
@@ -161,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_malformed_capsules_reset_the_stream_only),
 		cmocka_unit_test(test_the_tunnel_ends_with_the_request),
+		cmocka_unit_test(test_a_name_that_takes_longer_than_a_request_may),
 		cmocka_unit_test(test_a_request_may_end_while_its_name_is_resolved),
 		cmocka_unit_test(test_a_look_up_is_charged_until_it_is_over),
 		cmocka_unit_test(test_the_request_ends_with_its_tunnel),
