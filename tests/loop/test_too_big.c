@@ -219,6 +219,34 @@ static void a_narrow_a_hostile_and_a_wide_client(const char *host, size_t header
 	world_free(w);
 }
 
+/* The wide client has the target's host as a remote of a bound tunnel. */
+static void test_a_remote_of_a_bound_tunnel_is_not_shrunk_either(void **state)
+{
+	struct world *w = world_new(&(struct world_params){ 0 });
+	struct raw *narrow = client_of(w, 0, "198.18.1.1", 0, false), *wide = hostile_peer(w, 1);
+
+	(void)state;
+	send_to(w, narrow, 1400);
+	assert_int_equal(w->too_big.count, 1);
+	assert_true(raw_connect(wide));
+	raw_h3_start(wide);
+	raw_connect_bind(wide, 0, "/.well-known/masque/udp/%2A/%2A/");
+	raw_run(wide, CLV_SEC);
+	assert_int_equal(raw_status(wide, 0), 200);
+	raw_capsules(wide, 0, "11080404 c6120101 0009"); /* Context ID 4: 198.18.1.1:9 */
+	raw_run(wide, CLV_SEC);
+	send_to(w, narrow, 1400);
+	assert_int_equal(w->too_big.count, 1);
+	assert_int_equal(world_count(w, CLV_COUNT_ICMP_WITHHELD), 1);
+	raw_capsules(wide, 0, "130104"); /* it closes the context */
+	raw_run(wide, CLV_SEC);
+	send_to(w, narrow, 1400);
+	assert_int_equal(w->too_big.count, 2);
+	hostile_peer_free(wide);
+	hostile_peer_free(narrow);
+	world_free(w);
+}
+
 static void test_a_narrow_or_hostile_client_does_not_shrink_a_shared_target(void **state)
 {
 	(void)state;
@@ -233,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_target_gets_too_big_with_the_size_that_fits),
 		cmocka_unit_test(test_errors_to_targets_are_limited),
+		cmocka_unit_test(test_a_remote_of_a_bound_tunnel_is_not_shrunk_either),
 		cmocka_unit_test(test_a_narrow_or_hostile_client_does_not_shrink_a_shared_target),
 		cmocka_unit_test(test_a_reduced_path_mtu_to_the_target_lasts_ten_minutes),
 	};
