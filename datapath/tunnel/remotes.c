@@ -245,6 +245,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 		.slot = slot,
 		.tunnel = t->slot,
 		.next = t->remotes,
+		.since_close = t->uncompressed_closed,
 		.context_id = CLV_DGRAM_CONTEXT_NONE,
 		.endpoint = *endpoint,
 		.idle = { .at_ns = CLV_TIMER_NEVER },
@@ -291,6 +292,11 @@ int clv_remotes_resolve(struct clv_remotes *rs, struct clv_tunnel *t, struct clv
 	};
 	publish_entry(rs, r);
 	return 0;
+}
+
+bool clv_remotes_is_stale(const struct clv_tunnel *t, const struct clv_remotes_entry *r)
+{
+	return !clv_remotes_has_context(r) && r->since_close != t->uncompressed_closed;
 }
 
 uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,

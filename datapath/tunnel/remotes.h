@@ -45,11 +45,12 @@ struct clv_remotes_entry {
 	bool is_hairpin;
 	bool is_unanswered; /* in its tunnel's list of those that may make room */
 	uint8_t prefix_len;
-	uint32_t slot, tunnel;		      /* tunnel: its slot */
-	uint32_t next, prev;		      /* in its tunnel's list; slot + 1, 0 = end */
-	uint32_t newer, older;		      /* with is_unanswered; slot + 1, 0 = end */
-	uint64_t context_id;		      /* its own; CLV_DGRAM_CONTEXT_NONE */
-	struct clv_ref peer_tunnel;	      /* with is_hairpin */
+	uint32_t slot, tunnel;	    /* tunnel: its slot */
+	uint32_t next, prev;	    /* in its tunnel's list; slot + 1, 0 = end */
+	uint32_t since_close;	    /* its tunnel's uncompressed_closed when it was added */
+	uint32_t newer, older;	    /* with is_unanswered; slot + 1, 0 = end */
+	uint64_t context_id;	    /* its own; CLV_DGRAM_CONTEXT_NONE */
+	struct clv_ref peer_tunnel; /* with is_hairpin */
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* with context_id */
 	struct clv_endpoint endpoint;
 	struct clv_flow flow;
@@ -131,6 +132,9 @@ static inline bool clv_remotes_has_context(const struct clv_remotes_entry *r)
 {
 	return r->context_id != CLV_DGRAM_CONTEXT_NONE;
 }
+
+/* Whether only an uncompressed context that is closed permitted it: remove it. */
+bool clv_remotes_is_stale(const struct clv_tunnel *t, const struct clv_remotes_entry *r);
 
 /*
  * Give a remote its Context ID; the same ID again sets may_send: datagrams may be sent with it.

@@ -54,6 +54,7 @@ struct clv_bound_port {
 struct clv_tunnel {
 	bool used;
 	bool own_socket; /* flow.socket was added for this tunnel */
+	bool is_leaving; /* relays nothing, and will be removed when its remotes are */
 	uint8_t prefix_len;
 	uint32_t generation;
 	uint32_t slot;
@@ -68,7 +69,6 @@ struct clv_tunnel {
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;
 	struct clv_sendq wait; /* datagrams that wait for the next hop */
-	bool is_leaving;       /* will be removed as soon as its remotes are */
 	int leave_error;
 	TAILQ_ENTRY(clv_tunnel) leaving;
 
@@ -76,6 +76,14 @@ struct clv_tunnel {
 	struct clv_bound_port ports[CLV_BOUND_PORTS]; /* see clv_tunnel_port_of */
 	uint64_t uncompressed_id;		      /* CLV_DGRAM_CONTEXT_NONE: no such context */
 	bool uncompressed_may_send;
+	/*
+	 * How often an uncompressed context was closed.  Remotes without a context from before are
+	 * stale, and are removed in portions.
+	 */
+	uint32_t uncompressed_closed;
+	uint32_t purge_at; /* the next remote to look at; slot + 1, 0 = none */
+	bool is_purging;
+	TAILQ_ENTRY(clv_tunnel) purging;
 	bool is_zero_told;	       /* CLV_EVT_CONTEXT_ZERO was sent */
 	uint64_t highest_id[2];	       /* ever opened, of the peer's and of ours: even and odd */
 	uint32_t remotes, remotes_len; /* list: slot + 1, 0 = none */

@@ -131,8 +131,26 @@ static void remote_remove(struct clv_worker *w, struct clv_tunnel *t, struct clv
 {
 	enum clv_counter why = r->is_pending ? CLV_COUNT_DROP_REFUSED_REMOTE : CLV_COUNT_DROP_STALE;
 
+	if (t->purge_at == r->slot + 1)
+		t->purge_at = r->next;
 	w->conns[t->conn_slot].remotes--;
 	clv_count_add(&w->counters, why, clv_remotes_remove(&w->remotes, t, r, &w->pool));
+}
+
+/* The remote in a table's entry, or NULL; one that is stale is removed and is none. */
+static struct clv_remotes_entry *fresh(struct clv_worker *w, struct clv_tunnel *t,
+				       struct clv_remotes_entry *r)
+{
+	if (!r || !clv_remotes_is_stale(t, r))
+		return r;
+	remote_remove(w, t, r);
+	return NULL;
+}
+
+static struct clv_remotes_entry *remote_at(struct clv_worker *w, struct clv_tunnel *t,
+					   const struct clv_endpoint *endpoint)
+{
+	return fresh(w, t, clv_remotes_by_endpoint(&w->remotes, t, endpoint));
 }
 
 /* The tunnel's longest silent remote that never answered makes room.  Returns whether there was one. */
@@ -158,10 +176,6 @@ static struct clv_remotes_entry *new_remote(struct clv_worker *w, struct clv_tun
 	const uint32_t of_tunnel = t->remotes_max ? t->remotes_max : w->p.remotes_per_tunnel;
 	struct clv_remotes_entry *r = NULL;
 
-	if (t->is_leaving) {
-		worker_drop(w, t, CLV_COUNT_DROP_STALE);
-		return NULL;
-	}
 	if (w->conns[t->conn_slot].remotes >= w->p.remotes_per_conn && !make_room(w, t)) {
 		worker_drop(w, t, CLV_COUNT_DROP_REMOTES_CONN);
 		return NULL;
@@ -192,7 +206,7 @@ static void from_peer_uncompressed(struct clv_worker *w, struct clv_tunnel *t, c
 	if (!is_payload(w, t, len - used))
 		return;
 	clv_tunnel_count_uncompressed(&w->tunnels, t, true, len - used);
-	r = clv_remotes_by_endpoint(&w->remotes, t, &endpoint);
+	r = remote_at(w, t, &endpoint);
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		clv_tunnel_count(&w->tunnels, t, true, len - used, w->now_ns);
 		remote_event(w, CLV_EVT_DELIVERY, t, &endpoint, t->uncompressed_id, data + used,
@@ -340,12 +354,16 @@ void worker_bound_to_peer(struct clv_worker *w, struct clv_tunnel *t, const stru
 	if (port->used &&
 	    (clv_endpoint_equal(&port->local, &rx->local) ||
 	     (rx->kind == CLV_RX_HAIRPIN && clv_endpoint_equal(&port->advertised, &rx->local)))) {
-		r = clv_remotes_by_endpoint(&w->remotes, t, &rx->remote);
+		r = remote_at(w, t, &rx->remote);
 		from_wire(w, t, r, &rx->remote, rx);
 		return;
 	}
 	r = clv_remotes_by_tuple(&w->remotes, &rx->local, &rx->remote);
 	if (r && r->tunnel == t->slot)
+		r = fresh(w, t, r);
+	else
+		r = NULL;
+	if (r)
 		from_wire(w, t, r, &r->endpoint, rx);
 	else
 		worker_drop(w, t, CLV_COUNT_DROP_WRONG_REMOTE);
@@ -386,7 +404,7 @@ static uint32_t socket_of(struct clv_worker *w, struct clv_tunnel *t,
 static struct clv_remotes_entry *remote_of(struct clv_worker *w, struct clv_tunnel *t,
 					   const struct clv_remote *remote)
 {
-	struct clv_remotes_entry *r = clv_remotes_by_endpoint(&w->remotes, t, &remote->endpoint);
+	struct clv_remotes_entry *r = remote_at(w, t, &remote->endpoint);
 
 	if (!r)
 		r = remote_put(w, t, &remote->endpoint);
@@ -436,15 +454,41 @@ bool worker_bound_open(struct clv_worker *w, struct clv_tunnel *t,
 /* Without the uncompressed context only remotes with one of their own can be reached. */
 static void uncompressed_close(struct clv_worker *w, struct clv_tunnel *t)
 {
-	uint32_t at, next;
-
 	clv_tunnel_set_uncompressed(&w->tunnels, t, CLV_DGRAM_CONTEXT_NONE, false);
-	for (at = t->remotes; at; at = next) {
-		struct clv_remotes_entry *r = &w->remotes.slots[at - 1];
+	t->uncompressed_closed++;
+	t->purge_at = t->remotes; /* new ones come before it */
+	if (!t->is_purging)
+		TAILQ_INSERT_TAIL(&w->purging, t, purging);
+	t->is_purging = true;
+}
 
-		next = r->next;
-		if (!clv_remotes_has_context(r))
-			remote_remove(w, t, r);
+/* Returns whether none is left. */
+static bool purge_some(struct clv_worker *w, struct clv_tunnel *t)
+{
+	for (; t->purge_at && w->removals_left; w->removals_left--) {
+		struct clv_remotes_entry *r = &w->remotes.slots[t->purge_at - 1];
+
+		t->purge_at = r->next;
+		fresh(w, t, r);
+	}
+	return !t->purge_at;
+}
+
+static void purge_end(struct clv_worker *w, struct clv_tunnel *t)
+{
+	TAILQ_REMOVE(&w->purging, t, purging);
+	t->is_purging = false;
+}
+
+void worker_bound_purge_some(struct clv_worker *w)
+{
+	struct clv_tunnel *t;
+
+	while ((t = TAILQ_FIRST(&w->purging))) {
+		w->work++;
+		if (!purge_some(w, t))
+			return;
+		purge_end(w, t);
 	}
 }
 
@@ -466,8 +510,7 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 {
 	struct clv_remotes_entry *r = NULL;
 
-	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE ||
-	    clv_remotes_by_endpoint(&w->remotes, t, &remote->endpoint))
+	if (t->uncompressed_id != CLV_DGRAM_CONTEXT_NONE || remote_at(w, t, &remote->endpoint))
 		r = remote_of(w, t, remote);
 	if (r)
 		send_waiting(w, t, r);
@@ -478,7 +521,7 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
 				const struct clv_endpoint *endpoint)
 {
-	struct clv_remotes_entry *r = clv_remotes_by_endpoint(&w->remotes, t, endpoint);
+	struct clv_remotes_entry *r = remote_at(w, t, endpoint);
 
 	if (r && !clv_remotes_has_context(r))
 		remote_remove(w, t, r);
@@ -488,8 +531,7 @@ void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *endpoint, const uint8_t *payload,
 			      size_t len)
 {
-	from_remote(w, t, clv_remotes_by_endpoint(&w->remotes, t, endpoint), endpoint, payload,
-		    len);
+	from_remote(w, t, remote_at(w, t, endpoint), endpoint, payload, len);
 }
 
 bool worker_bound_release_some(struct clv_worker *w, struct clv_tunnel *t)
@@ -501,6 +543,8 @@ bool worker_bound_release_some(struct clv_worker *w, struct clv_tunnel *t)
 
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t)
 {
+	if (t->is_purging)
+		purge_end(w, t);
 	while (t->remotes)
 		remote_remove(w, t, &w->remotes.slots[t->remotes - 1]);
 	for (int i = 0; i < CLV_BOUND_PORTS; i++)

@@ -139,6 +139,10 @@ static void tunnel_send(struct clv_worker *w, struct clv_tunnel *t,
 			const struct clv_cmd_tunnel_send *cmd, const uint8_t *payload, size_t len)
 {
 	clv_count(&w->counters, CLV_COUNT_CAPSULES_IN);
+	if (t->is_leaving) {
+		worker_drop(w, t, CLV_COUNT_DROP_STALE);
+		return;
+	}
 	/*
 	 * Its context will not be registered any more: capsules and registrations share a stream.
 	 */

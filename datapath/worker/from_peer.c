@@ -74,6 +74,10 @@ void worker_from_peer(struct clv_worker *w, struct clv_conn *conn, const uint8_t
 	if (!is_probe(d.context_id))
 		clv_count(&w->counters, CLV_COUNT_DGRAM_IN);
 	t = clv_tunnels_by_stream(&w->tunnels, conn->ref.slot, d.stream_id);
+	if (t && t->is_leaving) {
+		worker_drop(w, t, CLV_COUNT_DROP_STALE);
+		return;
+	}
 	if (t && worker_to_context(w, t, d.context_id, d.payload, d.payload_len))
 		return;
 	if (!is_probe(d.context_id)) {

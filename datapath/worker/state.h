@@ -96,6 +96,7 @@ struct clv_worker {
 	struct clv_rate icmp_source;	  /* those on account of one source */
 	uint8_t *quote;			  /* room for the packet that an error is about */
 	TAILQ_HEAD(, clv_tunnel) leaving; /* their remotes are being removed, in portions */
+	TAILQ_HEAD(, clv_tunnel) purging; /* their stale remotes likewise */
 	unsigned removals_left;		  /* of remotes and tunnels, in this step */
 	unsigned work;			  /* done in this step */
 	bool stopping, stopped;
@@ -233,6 +234,8 @@ void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      size_t len);
 /* Forget remotes, as far as this step has time.  Returns whether none is left. */
 bool worker_bound_release_some(struct clv_worker *w, struct clv_tunnel *t);
+/* Remove stale remotes, as far as this step has time. */
+void worker_bound_purge_some(struct clv_worker *w);
 /* The tunnel is removed: forget its remotes, release its ports. */
 void worker_bound_release(struct clv_worker *w, struct clv_tunnel *t);
 void worker_remotes_expire(struct clv_worker *w);

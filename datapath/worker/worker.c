@@ -39,6 +39,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 	w->conns = calloc(params->conns_max, sizeof(*w->conns));
 	w->conn_stats = calloc(params->conns_max, sizeof(*w->conn_stats));
 	TAILQ_INIT(&w->leaving);
+	TAILQ_INIT(&w->purging);
 	w->quote = malloc(CLV_PACKET_HEADERS_MAX + CLV_PACKET_PAYLOAD_MAX);
 	if (!w->sources || !w->quote || !w->conns || !w->conn_stats ||
 	    clv_table_init(&w->open_by_local, sizeof(struct clv_endpoint),
@@ -128,6 +129,10 @@ static void to_tunnel(struct clv_worker *w, struct clv_tunnel *t, struct clv_rx 
 		clv_count(&w->counters, CLV_COUNT_RX_TARGET);
 		if (rx->via == CLV_VIA_KERNEL)
 			clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
+	}
+	if (t->is_leaving) {
+		worker_drop(w, t, CLV_COUNT_DROP_STALE);
+		return;
 	}
 	if (t->flags & CLV_TUNNEL_BOUND) {
 		worker_bound_to_peer(w, t, rx);
@@ -291,6 +296,7 @@ unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns)
 		drain_handoff(w);
 	worker_conns_expire(w);
 	worker_tunnels_leave_some(w);
+	worker_bound_purge_some(w);
 	worker_tunnels_expire(w);
 	worker_remotes_expire(w);
 	worker_early_expire(w);

@@ -67,16 +67,16 @@ static void test_a_connection_with_many_tunnels_ends_in_portions(void **state)
 	world_free(w);
 }
 
-static void test_a_tunnel_with_many_remotes_ends_in_portions(void **state)
+/* A peer with a bound tunnel, whose uncompressed context has Context ID 2, and with many remotes. */
+static struct fixture *many_remotes(void)
 {
 	struct fixture *f = bound_setup_peer(&bound_variants[0], NULL);
 
-	(void)state;
 	peer_exchange(f, &f->a, "11020200", "120102");
 	for (int i = 0; i < REMOTES; i++) {
 		const uint8_t named[] = {
-			0x04, 198,  18, (uint8_t)(6 + i / 200), (uint8_t)(1 + i % 200),
-			0x1f, 0x40, 'x'
+			0x04, 198,  18,	 (uint8_t)(6 + i / 200), (uint8_t)(1 + i % 200),
+			0x1f, 0x40, 'x',
 		};
 
 		raw_datagram(f->a.raw, 0, 2, named, sizeof(named));
@@ -84,17 +84,83 @@ static void test_a_tunnel_with_many_remotes_ends_in_portions(void **state)
 	}
 	bound_run(f);
 	assert_int_equal(remotes_left(f->w->relay.workers[0]), REMOTES);
-	raw_stream(f->a.raw, 0, NULL, 0, true); /* the end of the request */
-	for (int i = 0; i < 100 && remotes_left(f->w->relay.workers[0]) == REMOTES; i++) {
+	return f;
+}
+
+/* Step all until the worker has removed the first of them, in a portion. */
+static void until_first_portion(struct fixture *f)
+{
+	struct clv_worker *worker = f->w->relay.workers[0];
+
+	for (int i = 0; i < 100 && remotes_left(worker) == REMOTES; i++) {
 		wire_run(&f->w->wire);
-		clv_worker_step(f->w->relay.workers[0], f->w->wire.now_ns);
-		assert_true(REMOTES - remotes_left(f->w->relay.workers[0]) <= PORTION);
+		clv_worker_step(worker, f->w->wire.now_ns);
 		clv_control_step(f->w->relay.control, f->w->wire.now_ns);
 		f->w->wire.now_ns += CLV_MSEC;
 	}
+	assert_in_range(remotes_left(worker), REMOTES - PORTION, REMOTES - 1);
+}
+
+static void test_a_tunnel_with_many_remotes_ends_in_portions(void **state)
+{
+	struct fixture *f = many_remotes();
+	uint64_t stale;
+
+	(void)state;
+	raw_stream(f->a.raw, 0, NULL, 0, true); /* the end of the request */
+	until_first_portion(f);
+	/* it relays nothing meanwhile */
+	stale = world_count(f->w, CLV_COUNT_DROP_STALE);
+	raw_datagram(f->a.raw, 0, 2, "\x04\xc6\x12\x06\x01\x1f\x40x", 8);
+	f->w->wire.now_ns += 50 * CLV_MSEC;
+	wire_run(&f->w->wire);
 	assert_in_range(worst_step(f->w, remotes_left), 1, PORTION);
+	assert_int_equal(world_count(f->w, CLV_COUNT_DROP_STALE), stale + 1);
 	bound_run(f);
 	assert_int_equal(tunnels_left(f->w->relay.workers[0]), 0);
+	bound_teardown(f);
+}
+
+/* Control removes those it knows of one by one: here the worker is left alone with all of them. */
+static void test_an_uncompressed_context_with_many_remotes_ends_in_portions(void **state)
+{
+	struct fixture *f = many_remotes();
+	struct clv_worker *worker = f->w->relay.workers[0];
+	struct clv_cmd_context_close cmd = { .context_id = 2 };
+
+	(void)state;
+	for (uint32_t i = 0; i < worker->tunnels.max; i++)
+		if (worker->tunnels.slots[i].used)
+			cmd.ref = (struct clv_ref){
+				i, worker->tunnels.slots[i].generation, 0, { 0 }
+			};
+	assert_int_equal(clv_mailbox_send(f->w->relay.commands[0], CLV_CMD_CONTEXT_CLOSE, &cmd,
+					  sizeof(cmd), NULL, 0),
+			 0);
+	clv_mailbox_flush(f->w->relay.commands[0]);
+	assert_in_range(worst_step(f->w, remotes_left), 1, PORTION);
+	bound_run(f);
+	bound_teardown(f);
+}
+
+static void test_what_waits_for_removal_is_not_used(void **state)
+{
+	struct fixture *f = many_remotes();
+	uint64_t refused, resolved;
+
+	(void)state;
+	peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+	remote_expect(&f->r4, &f->a.ports[0], "x");
+	/* closed, opened again and named before the worker has removed them all */
+	resolved = remotes_left(f->w->relay.workers[0]);
+	refused = world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE);
+	raw_capsules(f->a.raw, 0, "130102 11020400");
+	for (int i = 0; i < 100 && remotes_left(f->w->relay.workers[0]) == resolved; i++)
+		world_turn(f->w, CLV_MSEC / 100);
+	peer_send(f, &f->a, 4, "04" R4_HEX, "y");
+	remote_expect(&f->r4, &f->a.ports[0], "y");
+	assert_int_equal(remotes_left(f->w->relay.workers[0]), 1);
+	assert_int_equal(world_count(f->w, CLV_COUNT_DROP_REFUSED_REMOTE), refused);
 	bound_teardown(f);
 }
 
@@ -103,6 +169,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_connection_with_many_tunnels_ends_in_portions),
 		cmocka_unit_test(test_a_tunnel_with_many_remotes_ends_in_portions),
+		cmocka_unit_test(test_an_uncompressed_context_with_many_remotes_ends_in_portions),
+		cmocka_unit_test(test_what_waits_for_removal_is_not_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
