@@ -15,6 +15,7 @@ struct judge {
 	struct clv_cert_facts facts[CLV_CHAIN_CERTS_MAX];
 	bool is_readable[CLV_CHAIN_CERTS_MAX];
 	bool was_used[CLV_CHAIN_CERTS_MAX]; /* on the way up: no circles */
+	size_t pinned;			    /* index, or certs_len */
 	int intermediates;		    /* CAs on the way up that are not self-issued */
 	char *why;
 };
@@ -84,6 +85,12 @@ static enum clv_chain_fault judge_one(struct judge *j, size_t at,
 			     "%s has a key of %s and a signature of %s, but profile pqc takes "
 			     "ML-DSA-65 only",
 			     what.text, facts->key_algorithm, facts->signature_algorithm);
+	/* A root and a pinned certificate are trusted for what they are, not for their signature. */
+	if (at < j->certs_len && at != j->pinned && !clv_cert_is_signed_well(facts))
+		return fault(j, CLV_CHAIN_SIGNATURE,
+			     "%s has a signature of an algorithm that is not accepted, such as one "
+			     "over SHA-1",
+			     what.text);
 	return judge_dates(j, &what, facts);
 }
 
@@ -167,8 +174,8 @@ static enum clv_chain_fault no_issuer(struct judge *j, size_t at, bool seen)
 		issuer, clv_anchors_len(t->anchors), clv_anchors_left_out(t->anchors));
 }
 
-/* Climb from the leaf to an anchor, or to certs[pinned]. */
-static enum clv_chain_fault climb(struct judge *j, size_t pinned)
+/* Climb from the leaf to an anchor, or to the pinned certificate. */
+static enum clv_chain_fault climb(struct judge *j)
 {
 	const struct clv_cert_facts *below = NULL;
 	size_t at = 0;
@@ -178,7 +185,7 @@ static enum clv_chain_fault climb(struct judge *j, size_t pinned)
 		enum clv_chain_fault why = judge_one(j, at, &j->facts[at], below);
 		size_t issuer;
 
-		if (why || at == pinned)
+		if (why || at == j->pinned)
 			return why;
 		j->was_used[at] = true;
 		why = find_anchor(j, at, &found, &seen);
@@ -231,19 +238,19 @@ static enum clv_chain_fault judge_name(struct judge *j)
 		     j->trust->pin ? " (the pin is that of a CA, so the name counts)" : "");
 }
 
-/* Judge all but the name.  *pinned: where the pin was found. */
-static enum clv_chain_fault judge_chain(struct judge *j, size_t *pinned)
+/* Judge all but the name.  Sets where the pin was found. */
+static enum clv_chain_fault judge_chain(struct judge *j)
 {
 	for (size_t i = 0; i < j->certs_len; i++)
 		j->is_readable[i] = clv_cert_read(&j->certs[i], &j->facts[i]) == 0;
 	if (!j->certs_len || !j->is_readable[0])
 		return fault(j, CLV_CHAIN_BROKEN, "its certificate cannot be read: %s are taken",
 			     clv_cert_algorithms());
-	*pinned = j->trust->pin ? find_pinned(j) : j->certs_len;
-	if (j->trust->pin && *pinned == j->certs_len)
+	j->pinned = j->trust->pin ? find_pinned(j) : j->certs_len;
+	if (j->trust->pin && j->pinned == j->certs_len)
 		return fault(j, CLV_CHAIN_UNKNOWN_CA,
 			     "neither its certificate nor one of its chain is the pinned one");
-	return climb(j, *pinned);
+	return climb(j);
 }
 
 static size_t at_most(size_t certs_len)
@@ -262,10 +269,9 @@ enum clv_chain_fault clv_chain_judge(const struct clv_chain_trust *trust,
 		.why = why,
 	};
 	enum clv_chain_fault which;
-	size_t pinned;
 
-	which = judge_chain(&j, &pinned);
-	if (which || (trust->pin && pinned == 0))
+	which = judge_chain(&j);
+	if (which || (trust->pin && j.pinned == 0))
 		return which;
 	return judge_name(&j);
 }
@@ -283,16 +289,15 @@ enum clv_chain_fault clv_chain_judge_client(enum clv_profile profile, const stru
 		.why = why,
 	};
 	enum clv_chain_fault which;
-	size_t last;
 
 	if (!j.certs_len || clv_cert_pin(&certs[0], client.key) ||
 	    clv_cert_pin(&certs[j.certs_len - 1], client.ca))
 		return fault(&j, CLV_CHAIN_BROKEN, "its certificate cannot be read: %s are taken",
 			     clv_cert_algorithms());
-	which = judge_chain(&j, &last);
+	which = judge_chain(&j);
 	if (which)
 		return which;
-	client.has_ca = last > 0;
+	client.has_ca = j.pinned > 0;
 	*out = client;
 	return CLV_CHAIN_GOOD;
 }

@@ -29,6 +29,7 @@ static const struct {
 	{ ML_DSA_87k, "ML-DSA-87" },
 	{ ECDSAk, "ECDSA" },
 	{ RSAk, "RSA" },
+	{ RSAPSSk, "RSA-PSS" },
 	{ ED25519k, "Ed25519" },
 };
 
@@ -40,7 +41,8 @@ static const struct {
 	{ CTC_ML_DSA_87, "ML-DSA-87" }, { CTC_SHA256wECDSA, "ECDSA" },
 	{ CTC_SHA384wECDSA, "ECDSA" },	{ CTC_SHA512wECDSA, "ECDSA" },
 	{ CTC_SHA256wRSA, "RSA" },	{ CTC_SHA384wRSA, "RSA" },
-	{ CTC_SHA512wRSA, "RSA" },	{ CTC_ED25519, "Ed25519" },
+	{ CTC_SHA512wRSA, "RSA" },	{ CTC_RSASSAPSS, "RSA-PSS" },
+	{ CTC_ED25519, "Ed25519" },
 };
 
 static const char *key_name(word32 oid_sum)
@@ -319,6 +321,11 @@ const char *clv_cert_algorithms(void)
 	       ", Ed25519"
 #endif
 		;
+}
+
+bool clv_cert_is_signed_well(const struct clv_cert_facts *facts)
+{
+	return strcmp(facts->signature_algorithm, "unknown") != 0;
 }
 
 bool clv_cert_is_pqc(const struct clv_cert_facts *facts)

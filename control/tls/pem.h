@@ -79,6 +79,9 @@ int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out);
 /* The algorithms of certificates that this build can verify, for messages: "ML-DSA-65, ECDSA, ..." */
 const char *clv_cert_algorithms(void);
 
+/* Whether its issuer's signature is of an algorithm that is not broken, and is known. */
+bool clv_cert_is_signed_well(const struct clv_cert_facts *facts);
+
 /* Whether its key and its issuer's signature are both ML-DSA-65. */
 bool clv_cert_is_pqc(const struct clv_cert_facts *facts);
 

@@ -17,6 +17,7 @@
 #define SUITES "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384"
 
 enum {
+	RSA_BITS_MIN = 2048,
 	QUIC_PARAMS_EXTENSION = 0x39, /* quic_transport_parameters (RFC 9001 section 8.2) */
 };
 
@@ -68,6 +69,16 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reason *r, in
 	return err;
 }
 
+static bool demand_strong_rsa(WOLFSSL_CTX *ctx)
+{
+#ifndef NO_RSA
+	return wolfSSL_CTX_SetMinRsaKey_Sz(ctx, RSA_BITS_MIN) == WOLFSSL_SUCCESS;
+#else
+	(void)ctx;
+	return true;
+#endif
+}
+
 /* Make a context with the settings that both ends share.  Returns NULL if the library refuses. */
 static WOLFSSL_CTX *library_context(enum clv_profile profile, WOLFSSL_METHOD *method)
 {
@@ -76,7 +87,7 @@ static WOLFSSL_CTX *library_context(enum clv_profile profile, WOLFSSL_METHOD *me
 
 	memcpy(groups, profiles[profile].groups, sizeof(groups));
 	if (ctx && wolfSSL_CTX_set_quic_method(ctx, &clv_tls_quic_method) == WOLFSSL_SUCCESS &&
-	    wolfSSL_CTX_set_cipher_list(ctx, SUITES) == WOLFSSL_SUCCESS &&
+	    wolfSSL_CTX_set_cipher_list(ctx, SUITES) == WOLFSSL_SUCCESS && demand_strong_rsa(ctx) &&
 	    wolfSSL_CTX_set_groups(ctx, groups, profiles[profile].groups_len) == WOLFSSL_SUCCESS)
 		return ctx;
 	wolfSSL_CTX_free(ctx);

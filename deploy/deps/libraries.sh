@@ -33,14 +33,15 @@ common='--enable-static --disable-shared --with-pic'
 # TLS 1.3 over QUIC with ML-KEM-768 and ML-DSA-65.  Hybrid groups are compiled in; the daemon decides at
 # run time which groups it offers.  aesecb: ngtcp2's helper needs it for header protection.
 # tls-mlkem-standalone: without it wolfSSL offers ML-KEM only inside hybrids.  ip-alt-name and
-# ALT_NAMES: subject alternative names in certificates we make.
+# ALT_NAMES: subject alternative names in certificates we make.  rsa, ed25519: certificates of public
+# authorities, for profile hybrid; the library does not build with public RSA keys alone.
 wolfssl_flags="$common
 	--enable-quic --enable-aesecb --enable-session-ticket --enable-earlydata --enable-psk
 	--enable-mlkem=make,encapsulate,decapsulate,768 --enable-tls-mlkem-standalone
 	--enable-mldsa=make,sign,verify,65 --enable-sp --enable-aesgcm-stream
 	--enable-keygen --enable-certgen --enable-certext --enable-certreq --enable-ip-alt-name
 	--enable-harden --enable-altcertchains
-	--disable-oldtls --disable-tlsv12 --disable-rsa --disable-dh
+	--disable-oldtls --disable-tlsv12 --disable-dh --enable-rsa --enable-ed25519
 	--disable-examples --disable-crypttests CPPFLAGS=-DWOLFSSL_ALT_NAMES"
 [ "$(uname -m)" != x86_64 ] || wolfssl_flags="$wolfssl_flags --enable-intelasm"
 

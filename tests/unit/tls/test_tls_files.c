@@ -3,7 +3,6 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "datapath/base/err.h"
 #include "tests/unit/tls/tls_fixture.h"
@@ -75,34 +74,6 @@ static void bad_client_files_are_named(void **state)
 	}
 }
 
-static void certificates_made_by_openssl_work(void **state)
-{
-	struct clv_tls_server_params p = {
-		.profile = CLV_PROFILE_HYBRID,
-		.cert_file = tls_file(1, "o.pem"),
-		.key_file = tls_file(1, "o.key"),
-	};
-	struct clv_tls_context *s, *c;
-	char error[256], command[512];
-
-	(void)state;
-	if (system("command -v openssl >/dev/null") != 0) {
-		print_message("SKIP no openssl command\n");
-		skip();
-	}
-	snprintf(command, sizeof(command),
-		 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
-		 "-subj /CN=x -addext subjectAltName=DNS:relay.example -keyout %s -out %s "
-		 "2>/dev/null",
-		 p.key_file, p.cert_file);
-	assert_int_equal(system(command), 0);
-	assert_int_equal(clv_tls_server_context(&p, &s, error, sizeof(error)), 0);
-	c = tls_client(CLV_PROFILE_HYBRID, p.cert_file, NULL);
-	tls_shake(s, c, "relay.example", 0, "X25519MLKEM768", "ECDSA");
-	clv_tls_context_free(s);
-	clv_tls_context_free(c);
-}
-
 static void profiles_have_names(void **state)
 {
 	enum clv_profile profile;
@@ -122,7 +93,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_files_are_named),
 		cmocka_unit_test(bad_client_files_are_named),
-		cmocka_unit_test(certificates_made_by_openssl_work),
 		cmocka_unit_test(profiles_have_names),
 	};
 

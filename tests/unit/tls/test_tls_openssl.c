@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Chains that openssl made, of each algorithm that authorities use: served and verified. */
+#include "tests/unit/check.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control/tls/anchors.h"
+#include "datapath/base/err.h"
+#include "tests/unit/tls/tls_fixture.h"
+
+#define BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
+/* Of openssl's -newkey, and the library's name for it. */
+struct algorithm {
+	const char *newkey, *name;
+};
+
+static const struct algorithm ecdsa = { "ec -pkeyopt ec_paramgen_curve:P-256", "ECDSA" };
+static const struct algorithm ecdsa384 = { "ec -pkeyopt ec_paramgen_curve:P-384", "ECDSA" };
+#ifndef NO_RSA
+static const struct algorithm rsa = { "rsa:2048", "RSA" };
+static const struct algorithm rsa3072 = { "rsa:3072", "RSA" };
+#endif
+#ifdef HAVE_ED25519
+static const struct algorithm ed25519 = { "ed25519", "Ed25519" };
+#endif
+
+static void need_openssl(void)
+{
+	if (system("command -v openssl >/dev/null") != 0) {
+		print_message("SKIP no openssl command\n");
+		skip();
+	}
+}
+
+static void run(const char *fmt, ...)
+{
+	char command[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(command, sizeof(command), fmt, args);
+	va_end(args);
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+/* Make a root, a CA below it and a leaf: root.pem, chain.pem and leaf.key in a folder. */
+static void make_chain(const char *folder, const struct algorithm *root,
+		       const struct algorithm *middle, const struct algorithm *leaf,
+		       const char *signing)
+{
+	run("cd %s && openssl req -x509 -newkey %s -nodes -days 30 -subj '/CN=Test root' -keyout "
+	    "root.key -out root.pem 2>log && printf 'basicConstraints=critical,CA:TRUE,pathlen:0\\n"
+	    "keyUsage=keyCertSign\\n' >ca.ext && printf 'subjectAltName=DNS:relay.example\\n"
+	    "basicConstraints=CA:FALSE\\nkeyUsage=digitalSignature\\nextendedKeyUsage=serverAuth\\n' "
+	    ">leaf.ext",
+	    folder, root->newkey);
+	run("cd %s && openssl req -new -newkey %s -nodes -subj '/CN=Test CA' -keyout ca.key -out "
+	    "ca.csr 2>log && openssl x509 -req -in ca.csr -CA root.pem -CAkey root.key "
+	    "-CAcreateserial -days 20 -extfile ca.ext -out ca.pem 2>log",
+	    folder, middle->newkey);
+	run("cd %s && openssl req -new -newkey %s -nodes -subj '/CN=leaf' -keyout leaf.key -out "
+	    "leaf.csr 2>log && openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key "
+	    "-CAcreateserial -days 10 -extfile leaf.ext -out leaf.pem %s 2>log && cat leaf.pem "
+	    "ca.pem >chain.pem",
+	    folder, leaf->newkey, signing);
+}
+
+/* Serve the chain in a folder; the client trusts its root.  expected: as tls_shake. */
+static void shake_in(const char *folder, int expected, const char *signature)
+{
+	char chain[128], key[128], root[128], error[256] = "";
+	struct clv_tls_server_params p = {
+		.profile = CLV_PROFILE_HYBRID,
+		.cert_file = chain,
+		.key_file = key,
+	};
+	struct clv_tls_context *s, *c;
+
+	snprintf(chain, sizeof(chain), "%s/chain.pem", folder);
+	snprintf(key, sizeof(key), "%s/leaf.key", folder);
+	snprintf(root, sizeof(root), "%s/root.pem", folder);
+	if (clv_tls_server_context(&p, &s, error, sizeof(error)))
+		fail_msg("%s", error);
+	c = tls_client(CLV_PROFILE_HYBRID, root, NULL);
+	tls_shake(s, c, "relay.example", expected, "X25519MLKEM768", signature);
+	clv_tls_context_free(s);
+	clv_tls_context_free(c);
+}
+
+static void hybrid_verifies_chains_of_every_algorithm_of_authorities(void **state)
+{
+	const struct {
+		const struct algorithm *root, *middle, *leaf;
+		const char *signing;
+	} cases[] = {
+		{ &ecdsa, &ecdsa384, &ecdsa, "" },
+#ifndef NO_RSA
+		{ &rsa, &rsa, &rsa, "" },
+		{ &rsa3072, &rsa, &ecdsa, "-sha384" },
+		{ &ecdsa384, &ecdsa, &rsa, "" },
+#endif
+#ifdef HAVE_ED25519
+		{ &ed25519, &ed25519, &ed25519, "" },
+		{ &ecdsa, &ed25519, &ecdsa, "" },
+#endif
+	};
+
+	(void)state;
+	need_openssl();
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char folder[] = "/tmp/clv-openssl-XXXXXX";
+
+		assert_non_null(mkdtemp(folder));
+		make_chain(folder, cases[i].root, cases[i].middle, cases[i].leaf, cases[i].signing);
+		shake_in(folder, 0, cases[i].leaf->name);
+		run("rm -r %s", folder);
+	}
+}
+
+static void a_signature_over_sha_1_counts_for_nothing(void **state)
+{
+	char folder[] = "/tmp/clv-openssl-XXXXXX";
+
+	(void)state;
+	need_openssl();
+	assert_non_null(mkdtemp(folder));
+	make_chain(folder, &ecdsa, &ecdsa, &ecdsa, "-sha1");
+	shake_in(folder, CLV_EUNTRUSTED, NULL);
+	run("rm -r %s", folder);
+}
+
+static void a_self_signed_certificate_is_its_own_root(void **state)
+{
+	char folder[] = "/tmp/clv-openssl-XXXXXX";
+
+	(void)state;
+	need_openssl();
+	assert_non_null(mkdtemp(folder));
+	run("cd %s && openssl req -x509 -newkey %s -nodes -days 30 -subj /CN=x -addext "
+	    "subjectAltName=DNS:relay.example -keyout leaf.key -out chain.pem 2>log && cp chain.pem "
+	    "root.pem",
+	    folder, ecdsa.newkey);
+	shake_in(folder, 0, "ECDSA");
+	run("rm -r %s", folder);
+}
+
+static void the_bundle_of_the_system_is_read(void **state)
+{
+	struct clv_anchors *anchors;
+	char error[256] = "";
+
+	(void)state;
+	if (access(BUNDLE, R_OK)) {
+		print_message("SKIP no " BUNDLE "\n");
+		skip();
+	}
+	assert_int_equal(
+		clv_anchors_load(CLV_PROFILE_HYBRID, BUNDLE, &anchors, error, sizeof(error)), 0);
+	assert_true(clv_anchors_len(anchors) > 10);
+#ifndef NO_RSA
+	assert_true(clv_anchors_len(anchors) > 10 * clv_anchors_left_out(anchors));
+#endif
+	clv_anchors_unref(anchors);
+	/* Not one of its roots is ML-DSA-65 yet. */
+	assert_int_equal(clv_anchors_load(CLV_PROFILE_PQC, BUNDLE, &anchors, error, sizeof(error)),
+			 CLV_ESYNTAX);
+	assert_non_null(strstr(error, "ECDSA"));
+	assert_non_null(strstr(error, "ML-DSA-65 only"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hybrid_verifies_chains_of_every_algorithm_of_authorities),
+		cmocka_unit_test(a_signature_over_sha_1_counts_for_nothing),
+		cmocka_unit_test(a_self_signed_certificate_is_its_own_root),
+		cmocka_unit_test(the_bundle_of_the_system_is_read),
+	};
+
+	return cmocka_run_group_tests_name("tls_openssl", tests, NULL, NULL);
+}
