@@ -28,6 +28,7 @@ static const char help[] =
 	"  status     datapath mode of each interface and its reason, listeners, counters\n"
 	"  workers    core assignment and its reason, sockets and counters of each worker\n"
 	"  conns      connections: peers, negotiated parameters, round-trip times\n"
+	"  users      clients by name: what they use, what they sent and received, their limits\n"
 	"  tunnels    tunnels: targets, routes, traffic; \"conn\" is the connection in conns\n"
 	"  contexts   Context ID of each remote in each tunnel, who opened it, traffic\n"
 	"  bindings   the map of ports that belong to tunnels\n"
@@ -50,9 +51,9 @@ static const char help[] =
 	"need no running daemon.\n";
 
 static const struct command *const commands[] = {
-	&status_command,   &workers_command,  &conns_command,	  &tunnels_command,
-	&contexts_command, &bindings_command, &ids_command,	  &guard_command,
-	&drops_command,	   &policy_command,   &listeners_command,
+	&users_command,	  &status_command,   &workers_command,	&conns_command,
+	&tunnels_command, &contexts_command, &bindings_command, &ids_command,
+	&guard_command,	  &drops_command,    &policy_command,	&listeners_command,
 };
 
 struct arguments {

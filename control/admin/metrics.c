@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/metrics.h"
 
+#include "control/admin/report_users.h"
+
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
@@ -289,6 +291,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);
 	write_counters(out, daemon);
+	clv_report_users_metrics(out, daemon);
 	write_xdp(out, daemon);
 	write_certificates(out, daemon);
 	write_sockets(out, daemon);

@@ -5,6 +5,7 @@
 #include "control/admin/listing.h"
 #include "control/admin/metrics.h"
 #include "control/admin/report_tunnels.h"
+#include "control/admin/report_users.h"
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "control/daemon/listeners.h"
@@ -403,17 +404,12 @@ static json_t *answer_reload_users(void *user, const json_t *request)
 }
 
 static const struct clv_ctl_command commands[] = {
-	{ "status", answer_status },
-	{ "workers", answer_workers },
-	{ "conns", answer_conns },
-	{ "tunnels", clv_report_tunnels },
-	{ "contexts", clv_report_contexts },
-	{ "bindings", clv_report_bindings },
-	{ "drops", answer_drops },
-	{ "policy", answer_policy },
-	{ "listeners", answer_listeners },
-	{ "guard", answer_guard },
-	{ "reload-users", answer_reload_users },
+	{ "status", answer_status },	     { "workers", answer_workers },
+	{ "conns", answer_conns },	     { "tunnels", clv_report_tunnels },
+	{ "contexts", clv_report_contexts }, { "bindings", clv_report_bindings },
+	{ "drops", answer_drops },	     { "policy", answer_policy },
+	{ "listeners", answer_listeners },   { "guard", answer_guard },
+	{ "users", clv_report_users },	     { "reload-users", answer_reload_users },
 };
 
 int clv_report_open(struct clv_daemon *daemon)

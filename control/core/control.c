@@ -248,6 +248,11 @@ void clv_control_routes_changed(struct clv_control *c)
 	}
 }
 
+void clv_control_set_meter(struct clv_control *c, uint16_t worker, const struct clv_cmd_meter *cmd)
+{
+	workers_send(c, worker, CLV_CMD_METER, cmd, sizeof(*cmd), NULL, 0);
+}
+
 void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts)
 {
 	for (uint16_t i = 0; i < c->p.workers_len; i++) {

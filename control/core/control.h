@@ -120,6 +120,8 @@ void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint
 void clv_control_routes_changed(struct clv_control *c);
 /* Replace the addresses that workers refuse as sources.  verdicts: each takes a reference. */
 void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts);
+/* Change the limits of a meter.  The worker gets them before any later tunnel.  cmd: copies. */
+void clv_control_set_meter(struct clv_control *c, uint16_t worker, const struct clv_cmd_meter *cmd);
 /* End every tunnel of accepted sessions whose target must_end selects: `gone` reports error. */
 void clv_control_end_tunnels(struct clv_control *c,
 			     bool (*must_end)(void *user, const struct clv_endpoint *target),

@@ -326,6 +326,11 @@ struct clv_account *clv_session_account(const struct clv_session *s)
 	return session_payer(s);
 }
 
+uint16_t clv_session_worker(const struct clv_session *s)
+{
+	return s->ref.worker;
+}
+
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s)
 {
 	return &s->tls;

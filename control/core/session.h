@@ -116,6 +116,8 @@ bool clv_session_has_datagrams(const struct clv_session *s);
 const struct clv_endpoint *clv_session_peer(const struct clv_session *s);
 /* Who is charged for what a client has; valid until the session ends.  NULL: nobody. */
 struct clv_account *clv_session_account(const struct clv_session *s);
+/* The worker that has the connection. */
+uint16_t clv_session_worker(const struct clv_session *s);
 const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
 
 /* Who is charged for bytes that wait in control on its behalf; lends until it ends. */

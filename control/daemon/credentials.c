@@ -24,21 +24,6 @@ enum {
 	FAILED_SOURCES = 4096, /* sources of failed attempts that are tracked */
 };
 
-/* Only what control counts is enforced. */
-static void warn_of_limits(const struct clv_users *users)
-{
-	static const enum clv_client_limit ignored[] = { CLV_LIMIT_PACKETS, CLV_LIMIT_MBIT,
-							 CLV_LIMIT_BYTES };
-	const struct clv_user *all;
-	size_t n = clv_users_all(users, &all);
-
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
-			if (all[i].limits.of[ignored[k]] != CLV_UNLIMITED)
-				clv_log(CLV_LOG_WARN, "limit_ignored", "user=%s limit=%s",
-					all[i].name, clv_client_limits_name(ignored[k]));
-}
-
 /* Request certificates of clients where one of them may matter. */
 static void ask_clients(struct clv_daemon *daemon, enum clv_access_mode mode)
 {
@@ -66,10 +51,7 @@ static int load_users(struct clv_daemon *daemon, const char *path, struct clv_us
 
 	if (err == -ENOENT)
 		*out = NULL;
-	else if (err)
-		return err;
-	warn_of_limits(*out);
-	return 0;
+	return err == -ENOENT ? 0 : err;
 }
 
 /* The same after the drop of privileges, when only the keeper may still read it. */
@@ -88,8 +70,6 @@ static int reload_users(struct clv_daemon *daemon, struct clv_users **out)
 			      daemon->credentials.seed, out, daemon->error, sizeof(daemon->error));
 	explicit_bzero(text, strlen(text));
 	free(text);
-	if (!err)
-		warn_of_limits(*out);
 	return err;
 }
 

@@ -77,6 +77,7 @@ static void free_request(struct clv_request *rq)
 	clv_capsule_parser_fini(&rq->capsules);
 	if (rq->grant)
 		rq->grant->account->ports -= rq->ports;
+	clv_gate_meter_close(rq);
 	clv_gate_give(rs->params.config->gate, rq->grant);
 	free(rq);
 }

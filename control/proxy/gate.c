@@ -11,7 +11,8 @@
 #include "datapath/base/hash.h"
 
 enum {
-	BUCKETS = 1024, /* of grants, by name */
+	BUCKETS = 1024, /* of grants and of accounts, by name */
+	ACCOUNTS_MAX = 2 * CLV_USERS_MAX,
 };
 
 struct clv_gate_check {
@@ -27,6 +28,7 @@ struct clv_gate {
 	struct clv_gate_params p;
 	struct clv_gate_grant *grants[BUCKETS];
 	struct clv_gate_account *accounts[BUCKETS];
+	uint32_t accounts_len;
 	struct clv_gate_check *checks;
 	uint64_t renew_sec; /* when the first grant expires; 0: none does */
 };
@@ -40,35 +42,41 @@ static size_t bucket_of(const char *name)
 	return clv_hash(seed, name, strlen(name)) % BUCKETS;
 }
 
-static struct clv_gate_account *take_account(struct clv_gate *gate, const char *name)
+/* The account of a name.  Returns NULL when out of memory, or there are too many. */
+static struct clv_gate_account *account_of(struct clv_gate *gate, const char *name)
 {
 	struct clv_gate_account **bucket = &gate->accounts[bucket_of(name)], *a;
 
 	for (a = *bucket; a; a = a->next)
 		if (strcmp(a->name, name) == 0)
-			break;
-	if (!a) {
-		a = calloc(1, sizeof(*a));
-		if (!a)
-			return NULL;
-		memcpy(a->name, name, strlen(name));
-		a->next = *bucket;
-		*bucket = a;
-	}
-	a->refs++;
+			return a;
+	if (gate->accounts_len == ACCOUNTS_MAX)
+		return NULL;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	memcpy(a->name, name, strlen(name));
+	clv_client_limits_init(&a->meters.limits);
+	a->next = *bucket;
+	*bucket = a;
+	gate->accounts_len++;
 	return a;
 }
 
-static void give_account(struct clv_gate *gate, struct clv_gate_account *a)
+/* An account's rates and total are the lowest of the credentials that are in use. */
+static void update_limits(struct clv_gate *gate, struct clv_gate_account *a)
 {
-	struct clv_gate_account **at = &gate->accounts[bucket_of(a->name)];
+	struct clv_client_limits limits;
+	bool is_used = false;
 
-	if (--a->refs)
-		return;
-	while (*at != a)
-		at = &(*at)->next;
-	*at = a->next;
-	free(a);
+	clv_client_limits_init(&limits);
+	for (const struct clv_gate_grant *g = gate->grants[bucket_of(a->name)]; g; g = g->next)
+		if (g->account == a && !g->is_over) {
+			clv_client_limits_narrow(&limits, &g->access.limits);
+			is_used = true;
+		}
+	if (is_used && memcmp(&limits, &a->meters.limits, sizeof(limits)) != 0)
+		clv_meters_set_limits(&a->meters, &limits, &gate->p.meters);
 }
 
 static bool is_same(const struct clv_access_grant *a, const struct clv_access_grant *b)
@@ -96,7 +104,7 @@ static struct clv_gate_grant *take(struct clv_gate *gate, const struct clv_acces
 		g = calloc(1, sizeof(*g));
 		if (!g)
 			return NULL;
-		g->account = take_account(gate, access->name);
+		g->account = account_of(gate, access->name);
 		if (!g->account) {
 			free(g);
 			return NULL;
@@ -107,6 +115,7 @@ static struct clv_gate_grant *take(struct clv_gate *gate, const struct clv_acces
 	g->access = *access;
 	g->refs++;
 	g->account->tunnels++;
+	update_limits(gate, g->account);
 	note_expiry(gate, access);
 	return g;
 }
@@ -124,7 +133,7 @@ void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant)
 	while (*at != grant)
 		at = &(*at)->next;
 	*at = grant->next;
-	give_account(gate, grant->account);
+	update_limits(gate, grant->account);
 	free(grant);
 }
 
@@ -145,10 +154,11 @@ const char *clv_gate_charge(struct clv_requests *rs, const struct clv_gate_grant
 		full = "too many tunnels of this client";
 	else if (wants_bound && account->ports >= limits[CLV_LIMIT_PORTS])
 		full = "too many bound ports of this client";
+	else if (clv_meters_are_used_up(&account->meters))
+		full = "no bytes are left to this client";
 	if (full) {
 		clv_requests_count(rs, CLV_COUNT_REFUSED_CLIENT_LIMIT);
 	} else if (!rs->account) {
-		account->refs++;
 		account->conns++;
 		rs->account = account;
 	}
@@ -160,7 +170,6 @@ void clv_gate_discharge(struct clv_requests *rs)
 	if (!rs->account)
 		return;
 	rs->account->conns--;
-	give_account(rs->params.config->gate, rs->account);
 	rs->account = NULL;
 }
 
@@ -173,7 +182,7 @@ bool clv_gate_renew(struct clv_gate *gate, bool must)
 	if (!must && (!gate->renew_sec || wall_sec < gate->renew_sec))
 		return false;
 	gate->renew_sec = 0;
-	for (size_t i = 0; i < BUCKETS; i++)
+	for (size_t i = 0; i < BUCKETS; i++) {
 		for (g = gate->grants[i]; g; g = g->next) {
 			if (!clv_access_renew(gate->p.access, &g->access, wall_sec))
 				g->is_over = true;
@@ -182,7 +191,49 @@ bool clv_gate_renew(struct clv_gate *gate, bool must)
 			else
 				note_expiry(gate, &g->access);
 		}
+		for (struct clv_gate_account *a = gate->accounts[i]; a; a = a->next)
+			update_limits(gate, a);
+	}
 	return are_over;
+}
+
+int clv_gate_meter_open(struct clv_request *rq, uint16_t worker, struct clv_meter **meter)
+{
+	const struct clv_gate *gate = rq->rs->params.config->gate;
+
+	*meter = NULL;
+	if (!rq->grant || rq->grant->access.how == CLV_ACCESS_BY_NOTHING)
+		return 0;
+	rq->meter = clv_meters_open(&rq->grant->account->meters, worker, &gate->p.meters);
+	if (!rq->meter)
+		return -ENOMEM;
+	*meter = clv_worker_meter_of(rq->meter);
+	return 0;
+}
+
+void clv_gate_meter_close(struct clv_request *rq)
+{
+	const struct clv_gate *gate = rq->rs->params.config->gate;
+
+	if (rq->meter)
+		clv_meters_close(&rq->grant->account->meters, rq->meter, &gate->p.meters);
+	rq->meter = NULL;
+}
+
+void clv_gate_tick(struct clv_gate *gate)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct clv_gate_account *a = gate->accounts[i]; a; a = a->next)
+			clv_meters_tick(&a->meters, &gate->p.meters);
+}
+
+void clv_gate_each(const struct clv_gate *gate,
+		   void (*fn)(void *user, const struct clv_gate_account *account), void *user)
+{
+	for (size_t i = 0; gate && i < BUCKETS; i++)
+		for (const struct clv_gate_account *a = gate->accounts[i]; a; a = a->next)
+			if (*a->name)
+				fn(user, a);
 }
 
 /* ---- decisions ---- */
@@ -442,5 +493,11 @@ void clv_gate_free(struct clv_gate *gate)
 		c->gate = NULL; /* the thread that has it frees it */
 		c->done = NULL;
 	}
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct clv_gate_account *a = gate->accounts[i], *next; a; a = next) {
+			next = a->next;
+			clv_meters_free(&a->meters);
+			free(a);
+		}
 	free(gate);
 }

@@ -17,17 +17,18 @@
 #include <stdint.h>
 
 #include "control/admission/access.h"
+#include "control/proxy/meters.h"
 #include "control/proxy/request.h"
 
 struct clv_gate;
 struct clv_gate_check; /* a password that is being checked */
 
-/* What all credentials of one name use at a time. */
+/* What all credentials of one name use.  Kept as long as the gate, for the total of bytes. */
 struct clv_gate_account {
-	char name[CLV_CLIENT_NAME_MAX + 1];
+	char name[CLV_CLIENT_NAME_MAX + 1]; /* "": clients of an open relay */
 	struct clv_gate_account *next;
-	uint32_t refs; /* of grants, and of connections that are charged */
-	uint32_t conns, tunnels, ports;
+	uint32_t conns, tunnels, ports; /* at a time */
+	struct clv_meters meters;
 };
 
 /* A credential in use. */
@@ -45,11 +46,12 @@ struct clv_gate_params {
 	void *host;
 	struct clv_counters *counters;
 	const uint64_t *now_ns; /* the time of this step */
+	struct clv_meters_out meters;
 };
 
 /* Returns 0 and fills *out, or -ENOMEM. */
 int clv_gate_new(const struct clv_gate_params *params, struct clv_gate **out);
-/* Every request has ended; checks may still run. */
+/* Every request and the workers have ended; checks may still run. */
 void clv_gate_free(struct clv_gate *gate);
 
 /* A client, as its connection shows it. */
@@ -79,6 +81,20 @@ typedef void clv_gate_checked_fn(void *user, enum clv_access_result result,
 int clv_gate_check_start(struct clv_gate_check *check, clv_gate_checked_fn *done, void *user);
 /* The client is gone: done is not called.  check: takes. */
 void clv_gate_check_cancel(struct clv_gate_check *check);
+
+/*
+ * The tunnel of a granted request is about to be opened at a worker, with *meter; close says that the
+ * request ends, with or without a tunnel.  A request of an open relay has no meter.
+ * Returns 0 and fills *meter, or -ENOMEM.
+ */
+int clv_gate_meter_open(struct clv_request *rq, uint16_t worker, struct clv_meter **meter);
+void clv_gate_meter_close(struct clv_request *rq);
+/* To be called once a second: what clients have used of their totals becomes known to the workers. */
+void clv_gate_tick(struct clv_gate *gate);
+
+/* Call fn for each client that used the relay since it started, in no order. */
+void clv_gate_each(const struct clv_gate *gate,
+		   void (*fn)(void *user, const struct clv_gate_account *account), void *user);
 
 /*
  * Charge a granted request, and its connection if that is charged to no client yet, to the client.

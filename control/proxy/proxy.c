@@ -67,11 +67,15 @@ static int tunnel_open(void *session, struct clv_request *rq, const struct clv_s
 	struct proxy_session *ps = session;
 	const struct clv_proxy_params *p = &ps->proxy->p;
 	struct clv_session_tunnel tunnel = *t;
+	int err;
 
 	tunnel.spec.idle_ns = t->spec.flags & CLV_TUNNEL_BOUND ? p->bind.tunnel_idle_ns
 							       : p->limits.tunnel_idle_ns;
 	tunnel.ops = &tunnel_ops;
 	tunnel.user = rq;
+	err = clv_gate_meter_open(rq, clv_session_worker(ps->session), &tunnel.spec.meter);
+	if (err)
+		return err;
 	return clv_session_tunnel_open(ps->session, &tunnel, ref);
 }
 
@@ -134,6 +138,13 @@ static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env
 		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, p->p.limits.egress_ports, 2);
 }
 
+static void send_meter(void *user, uint16_t worker, const struct clv_cmd_meter *cmd)
+{
+	const struct clv_proxy *p = user;
+
+	clv_control_set_meter(p->control, worker, cmd);
+}
+
 static int opened(void *app, const struct clv_control_env *env)
 {
 	struct clv_proxy *p = app;
@@ -166,6 +177,7 @@ static int opened(void *app, const struct clv_control_env *env)
 			.host = env->host,
 			.counters = env->counters,
 			.now_ns = env->now_ns,
+			.meters = { send_meter, p },
 		};
 
 		err = clv_gate_new(&gate, &p->config.gate);
@@ -353,8 +365,17 @@ void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
 	recheck(p);
 }
 
+void clv_proxy_each_client(const struct clv_proxy *p,
+			   void (*fn)(void *user, const struct clv_gate_account *account),
+			   void *user)
+{
+	clv_gate_each(p->config.gate, fn, user);
+}
+
 void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed)
 {
+	if (p->config.gate)
+		clv_gate_tick(p->config.gate);
 	if (!p->config.gate || !clv_gate_renew(p->config.gate, is_changed))
 		return;
 	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)

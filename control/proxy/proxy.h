@@ -18,6 +18,7 @@
 #include "control/core/session.h"
 #include "control/proxy/bound_tunnels.h"
 
+struct clv_gate_account;
 struct clv_proxy;
 
 /* Each limit has a counter of what it refused. */
@@ -42,7 +43,7 @@ struct clv_proxy_params {
 
 /* Returns 0 and fills *out, or -ENOMEM. */
 int clv_proxy_new(const struct clv_proxy_params *params, struct clv_proxy **out);
-/* Every session has ended. */
+/* Every session, and the workers, have ended. */
 void clv_proxy_free(struct clv_proxy *p);
 
 /* app: the struct clv_proxy. */
@@ -56,8 +57,14 @@ void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy);
 
 /*
  * End the tunnels whose credentials expired; with is_changed, since users, mode or list of clients
- * changed, those too that access does not accept any more.  To be called once a second.
+ * changed, those too that access does not accept any more.  To be called once a second,
+ * because it also tells the workers what clients may still send and receive.
  */
 void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed);
+
+/* Call fn for each client that used the relay since it started, in no order; see gate.h. */
+void clv_proxy_each_client(const struct clv_proxy *p,
+			   void (*fn)(void *user, const struct clv_gate_account *account),
+			   void *user);
 
 #endif

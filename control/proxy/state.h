@@ -9,6 +9,7 @@
  *   bound_remotes.c  the remotes of a bound tunnel
  *   bound_tunnels.c  all bound tunnels, found by their ports
  *   gate.c           credentials of clients
+ *   meters.c         rates and totals of one client, at the workers
  *   names.c          look-ups of names, charged to clients
  *   reach.c          policy and routes
  *   respond.c        final responses
@@ -50,6 +51,7 @@ struct clv_request {
 	struct clv_gate_check *check;	/* CHECKING */
 	uint32_t ports;			/* that the client is charged for */
 	struct clv_gate_grant *grant;	/* what it rests on; NULL: nothing */
+	struct clv_worker_meter *meter; /* of its client, once the tunnel is to be opened */
 	struct clv_lookup *lookup;	/* RESOLVING */
 	struct clv_ref ref;		/* OPEN */
 	bool wants_bound;		/* asked for a bound tunnel, and we offer them */

@@ -85,6 +85,10 @@ enum clv_counter_class {
 	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no route or link down")                           \
 	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "hand-off ring of the owner full")         \
 	X(DROP_SEND_ERROR, DROP, "drop_send_error", "the kernel refused to send")                  \
+	X(DROP_CLIENT_RATE, DROP, "drop_client_rate",                                              \
+	  "beyond the packets or bytes a second of a client")                                      \
+	X(DROP_CLIENT_BYTES, DROP, "drop_client_bytes",                                            \
+	  "beyond the bytes that a client may send and receive in all")                            \
 	X(DROP_CAPSULE_BACKLOG, DROP, "drop_capsule_backlog",                                      \
 	  "datagram capsules a slow reader left waiting")                                          \
 	X(BUFFERED_FULL, REFUSAL, "buffered_full",                                                 \

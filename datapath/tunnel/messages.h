@@ -14,6 +14,7 @@
 #include "bpf/abi.h"
 #include "datapath/io/port.h"
 #include "datapath/quic/cid.h"
+#include "datapath/tunnel/meter.h"
 
 struct clv_conn;
 struct clv_verdicts;
@@ -51,6 +52,7 @@ enum clv_command {
 	CLV_CMD_SOCKET_CLOSE,  /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
 	CLV_CMD_ICMP,	/* struct clv_cmd_icmp, to every worker: the tuple finds the tunnel */
 	CLV_CMD_POLICY, /* struct clv_cmd_policy, to every worker */
+	CLV_CMD_METER,	/* struct clv_cmd_meter: before the first tunnel with it, and for changes */
 	CLV_CMD_STOP,	/* no body: close everything, answer CLV_EVT_STOPPED */
 };
 
@@ -107,6 +109,7 @@ struct clv_tunnel_spec {
 	struct clv_endpoint local;  /* our end toward the target */
 	struct clv_endpoint remote; /* the target; in the client the local application */
 	struct clv_nexthop hop;
+	struct clv_meter *meter; /* of its client at this worker; NULL: not metered */
 	/* bound tunnels */
 	uint32_t busy_per_sec; /* packets of an uncompressed remote that make CLV_EVT_REMOTE_BUSY;
 				     0: never */
@@ -219,6 +222,11 @@ struct clv_cmd_icmp {
 
 struct clv_cmd_policy {
 	struct clv_verdicts *verdicts; /* takes a reference */
+};
+
+struct clv_cmd_meter {
+	struct clv_meter *meter; /* lends until the worker has ended */
+	struct clv_meter_limits limits;
 };
 
 /* ---- worker -> control ---- */

@@ -85,6 +85,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 		.flags = spec->flags,
 		.stream_id = spec->stream_id,
 		.idle_ns = spec->idle_ns,
+		.meter = spec->meter,
 		.flow = { .local = spec->local,
 			  .remote = spec->remote,
 			  .hop = spec->hop,

@@ -65,6 +65,7 @@ struct clv_tunnel {
 	uint64_t path_mtu_until_ns; /* valid until then */
 	int64_t stream_id;
 	uint64_t idle_ns;
+	struct clv_meter *meter;	      /* of its client; NULL: none */
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* of a datagram to the peer, Context ID 0 */
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;

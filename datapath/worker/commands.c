@@ -355,6 +355,10 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 	case CLV_CMD_POLICY:
 		policy(w, head);
 		break;
+	case CLV_CMD_METER:
+		((const struct clv_cmd_meter *)head)->meter->limits =
+			((const struct clv_cmd_meter *)head)->limits;
+		break;
 	case CLV_CMD_SOCKET_OPEN:
 		socket_open(w, head);
 		break;

@@ -145,6 +145,10 @@ void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *pref
 	struct clv_conn *conn = w->conns[t->conn_slot].conn;
 	size_t quarter_len;
 
+	if (!worker_may_pass(w, t, CLV_METER_TO_PEER, len))
+		return;
+	if (t->meter)
+		clv_meter_charge(t->meter, CLV_METER_TO_PEER, len, w->now_ns);
 	clv_tunnel_count(&w->tunnels, t, false, len, w->now_ns);
 	if (t->flags & CLV_TUNNEL_CAPSULES) {
 		quarter_len = clv_varint_len((uint64_t)t->stream_id / 4);

@@ -31,16 +31,29 @@ static bool is_probe(uint64_t context_id)
 	       context_id == CLV_DGRAM_CONTEXT_PROBE_SERVER;
 }
 
-bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+static bool to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
 		       const uint8_t *payload, size_t len)
 {
 	if (t->flags & CLV_TUNNEL_BOUND)
-		return is_probe(context_id) ||
-		       worker_bound_from_peer(w, t, context_id, payload, len);
+		return worker_bound_from_peer(w, t, context_id, payload, len);
 	if (context_id == CLV_DGRAM_CONTEXT_UDP)
 		worker_to_target(w, t, payload, len);
-	else if (!is_probe(context_id))
+	else
 		worker_drop(w, t, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
+	return true;
+}
+
+bool worker_to_context(struct clv_worker *w, struct clv_tunnel *t, uint64_t context_id,
+		       const uint8_t *payload, size_t len)
+{
+	if (is_probe(context_id))
+		return true;
+	if (!worker_may_pass(w, t, CLV_METER_TO_TARGET, len))
+		return true;
+	if (!to_context(w, t, context_id, payload, len))
+		return false;
+	if (t->meter)
+		clv_meter_charge(t->meter, CLV_METER_TO_TARGET, len, w->now_ns);
 	return true;
 }
 

@@ -117,6 +117,21 @@ static inline void worker_drop(struct clv_worker *w, struct clv_tunnel *t, enum 
 	clv_tunnel_count_drop(&w->tunnels, t);
 }
 
+/* Whether the limits of the tunnel's client let a datagram pass; if not, it is dropped and counted. */
+static inline bool worker_may_pass(struct clv_worker *w, struct clv_tunnel *t,
+				   enum clv_meter_way way, size_t len)
+{
+	enum clv_counter why;
+
+	if (!t->meter)
+		return true;
+	why = clv_meter_judge(t->meter, way, len, w->now_ns);
+	if (why == CLV_COUNTER_MAX)
+		return true;
+	worker_drop(w, t, why);
+	return false;
+}
+
 /* NULL when there is none, or the slot has another generation. */
 static inline struct clv_conn *worker_conn(struct clv_worker *w, uint32_t slot, uint32_t generation)
 {

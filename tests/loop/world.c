@@ -233,6 +233,7 @@ static void relay_open(struct world *w)
 	};
 	const struct clv_proxy_params pp = {
 		.policy = w->policy,
+		.access = w->p.access,
 		.limits = proxy_limits_of(&w->p),
 		.bind = bind_of(&w->p),
 	};
@@ -409,6 +410,7 @@ void world_connect_start(struct world *w, unsigned i)
 		.authority = "relay.test:443",
 		.tunnels_max = 256,
 		.capsule_backlog = 1 << 16,
+		.authorization = w->p.authorization[i],
 		.answer_ns = w->p.answer_ns,
 		.rand = &c->rand,
 		.counters = &c->counters,
@@ -631,12 +633,12 @@ static void relay_close(struct world *w)
 	struct world_relay *r = &w->relay;
 
 	clv_control_close(r->control);
-	clv_proxy_free(r->proxy);
 	for (uint16_t i = 0; i < w->p.workers; i++) {
 		clv_worker_close(r->workers[i]);
 		clv_mailbox_free(r->commands[i]);
 		clv_mailbox_free(r->events[i]);
 	}
+	clv_proxy_free(r->proxy);
 	clv_handoff_free(r->handoff);
 }
 

@@ -94,6 +94,8 @@ struct world_params {
 	struct clv_control_limits limits; /* zero members take the defaults */
 	struct clv_proxy_limits proxy;	  /* likewise */
 	struct clv_bound_settings bind;	  /* tunnels_max 0: ample, all allowed */
+	struct clv_access *access;	  /* of the relay; NULL: every client may use it */
+	const char *authorization[WORLD_CLIENTS_MAX]; /* of clients; NULL: none */
 	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
 	void *accept_app;
 	bool has_v6; /* of the relay, toward targets */

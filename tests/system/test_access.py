@@ -229,3 +229,47 @@ def test_a_certificate_that_is_not_for_clients_is_refused_at_once(lab, guarded, 
     stays = daemon.Forward(lab[PEER], relay.address(4), targets[TARGET], relay.fingerprint,
                            ["--identity", wrong])
     assert stays.proc.popen.wait(30) == UNAUTHORIZED, stays.proc.text()
+
+
+def figures_of(relay, name):
+    return next(user for user in relay.ctl("users")["users"] if user["name"] == name)
+
+
+def test_rates_of_a_user_hold_and_are_reported(lab, guarded, forward, targets):
+    relay = guarded()
+    host = ["--host", relay.host.addr4]
+    slow = relay.user("add", "slow", "--packets", "50", *host).stdout.strip()
+    fast = relay.user("add", "fast", "--mbit", "1000", *host).stdout.strip()
+    hog = forward(PEER, relay, targets[TARGET], relay_at=slow)
+    bystander = forward(PEER, relay, targets[TARGET], relay_at=fast)
+    # 500 in about 2.5 s: 125 at most, and a burst.
+    got = load(lab[PEER], hog.address, count=500, rate=200, size=200)["received"]
+    assert 50 <= got <= 250
+    assert is_clean(load(lab[PEER], bystander.address, count=500, rate=200, size=200))
+
+    figures = figures_of(relay, "slow")
+    assert figures["to_client_datagrams"] == got and figures["to_client_bytes"] == 200 * got
+    assert figures["to_target_datagrams"] + figures["to_target_dropped"] == 500
+    assert figures["connections"] == figures["tunnels"] == 1 and figures["ports"] == 0
+    assert figures["limits"] == "packets=50"
+    assert drops(relay)["drop_client_rate"] == \
+        figures["to_target_dropped"] + figures["to_client_dropped"]
+    assert figures_of(relay, "fast")["to_target_dropped"] == 0
+    table = relay.host.run([lab.build / "culvertctl", "--run-dir", relay.run, "users"]).stdout
+    assert re.search(r"^slow +1 +1 +0 ", table, re.M), table
+    assert targets[TARGET].partition(":")[0] not in table
+
+
+def test_bytes_of_a_user_run_out(lab, guarded, forward, targets):
+    relay = guarded()
+    link = relay.user("add", "metered", "--bytes", "20K", "--host",
+                      relay.host.addr4).stdout.strip()
+    client = forward(PEER, relay, targets[TARGET], relay_at=link)
+    # 200 bytes there and back for each, 50 times.
+    got = load(lab[PEER], client.address, count=200, rate=500, size=200)["received"]
+    assert 45 <= got <= 50
+    figures = figures_of(relay, "metered")
+    assert figures["to_target_bytes"] + figures["to_client_bytes"] == 20000
+    assert drops(relay)["drop_client_bytes"] > 0
+    assert ping(lab, link, targets).returncode != 0
+    assert drops(relay)["refused_client_limit"] >= 1

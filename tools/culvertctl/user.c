@@ -49,6 +49,9 @@ static const char help[] =
 	"  --ca ID|FILE      ... or one whose chain ends in this key, or in that of this certificate\n"
 	"  --conns N, --tunnels N, --ports N\n"
 	"                    connections, tunnels and bound ports at a time\n"
+	"  --mbit N, --packets N\n"
+	"                    Mbit/s of payload and packets a second, in each direction\n"
+	"  --bytes N         bytes of payload in all (10G), since the relay started\n"
 	"  --host HOST       name or address of the relay in the link\n"
 	"  --config FILE     configuration of the relay (default " CLV_CONFIG_FILE_DEFAULT ")\n"
 	"  --state-dir DIR   its state directory (default " CLV_STATE_DIR_DEFAULT ")\n"
@@ -155,11 +158,6 @@ static int take_option(struct arguments *a, int opt, const char *value)
 		return 0;
 	case 'e':
 		return parse_expires(value, a->now_sec, &a->expires_sec);
-	case LIMITS_FIRST + CLV_LIMIT_PACKETS:
-	case LIMITS_FIRST + CLV_LIMIT_MBIT:
-	case LIMITS_FIRST + CLV_LIMIT_BYTES:
-		/* A limit that does not hold is worse than none. */
-		return complain("this version enforces no limit of packets, mbit or bytes", "");
 	default:
 		return add_word(a,
 				clv_client_limits_name((enum clv_client_limit)(opt - LIMITS_FIRST)),
