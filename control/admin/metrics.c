@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/metrics.h"
 
+#include "control/admin/memory.h"
 #include "control/admin/report_users.h"
-
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
@@ -219,18 +219,35 @@ static void write_names(FILE *out, const struct clv_daemon *daemon)
 
 /* ---- memory ---- */
 
+static void write_memory_of(FILE *out, const char *name, const struct clv_memory *m, size_t figure)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)m + figure, sizeof(value));
+	fprintf(out, "culvert_%s{of=\"%s\"} %" PRIu64 "\n", name, m->of, value);
+}
+
 static void write_memory(FILE *out, const struct clv_daemon *daemon)
 {
-	const struct clv_budget *buffered = clv_control_buffered(daemon->control);
+	static const struct {
+		const char *name, *type, *help;
+		size_t offset;
+	} figures[] = {
+		{ "memory_used_bytes", "gauge", "held of a limit on memory",
+		  offsetof(struct clv_memory, used) },
+		{ "memory_max_bytes", "gauge", "the limit", offsetof(struct clv_memory, max) },
+		{ "memory_refused_total", "counter",
+		  "connections closed and memory denied because of the limit",
+		  offsetof(struct clv_memory, refused) },
+	};
+	struct clv_memory all[CLV_MEMORY_MAX];
+	size_t n = clv_memory_figures(daemon, all);
 
-	begin(out, "memory_used_bytes", "gauge", "held of a limit on memory");
-	fprintf(out, "culvert_memory_used_bytes{of=\"buffered\"} %" PRIu64 "\n", buffered->used);
-	begin(out, "memory_max_bytes", "gauge", "the limit");
-	fprintf(out, "culvert_memory_max_bytes{of=\"buffered\"} %" PRIu64 "\n", buffered->max);
-	begin(out, "memory_refused_total", "counter",
-	      "connections closed and memory denied because of the limit");
-	fprintf(out, "culvert_memory_refused_total{of=\"buffered\"} %" PRIu64 "\n",
-		buffered->refused);
+	for (size_t k = 0; k < sizeof(figures) / sizeof(figures[0]); k++) {
+		begin(out, figures[k].name, figures[k].type, figures[k].help);
+		for (size_t i = 0; i < n; i++)
+			write_memory_of(out, figures[k].name, &all[i], figures[k].offset);
+	}
 }
 
 /* ---- ceilings ---- */

@@ -3,6 +3,7 @@
 
 #include "control/admin/ctl.h"
 #include "control/admin/listing.h"
+#include "control/admin/memory.h"
 #include "control/admin/metrics.h"
 #include "control/admin/report_tunnels.h"
 #include "control/admin/report_users.h"
@@ -201,6 +202,21 @@ static json_t *from_ceilings(const struct clv_daemon *daemon)
 	return array;
 }
 
+/* What is held of each limit on memory, and was refused. */
+static json_t *from_memory(const struct clv_daemon *daemon)
+{
+	struct clv_memory all[CLV_MEMORY_MAX];
+	size_t n = clv_memory_figures(daemon, all);
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(array, json_pack("{s:s,s:I,s:I,s:I}", "of", all[i].of,
+						       "used_bytes", (json_int_t)all[i].used,
+						       "max_bytes", (json_int_t)all[i].max,
+						       "refused", (json_int_t)all[i].refused));
+	return array;
+}
+
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
@@ -210,7 +226,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_metrics_count(daemon, &load);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
-		"s:o,s:I,s:o,s:o}",
+		"s:o,s:I,s:o,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", daemon->options.state_dir, "run_dir", daemon->options.run_dir,
@@ -224,7 +240,8 @@ static json_t *answer_status(void *user, const json_t *request)
 		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
 		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
 		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes(),
-		"access", from_access(daemon), "ceilings", from_ceilings(daemon));
+		"access", from_access(daemon), "ceilings", from_ceilings(daemon), "memory",
+		from_memory(daemon));
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)

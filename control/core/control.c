@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-	PACKETS_PER_STEP = 4, /* batches of CLV_PORT_BATCH */
-	HANDSHAKE_CIDS = 4,   /* connection IDs to expect for each connection */
+	PACKETS_PER_STEP = 4,	/* batches of CLV_PORT_BATCH */
+	HANDSHAKE_CIDS = 4,	/* connection IDs to expect for each connection */
+	HTTP_MEMORY_SHARES = 8, /* one connection's part of the memory for requests */
 };
 
 /* ---- life ---- */
@@ -82,6 +83,8 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 	c->steering = (struct clv_steering){ params->host_ops, params->host, send_command, c,
 					     &c->hosts };
 	c->budget.max = params->limits.buffered;
+	c->http_memory.max = params->limits.http_memory ? params->limits.http_memory : UINT64_MAX;
+	c->http_memory.holder_max = params->limits.http_memory / HTTP_MEMORY_SHARES;
 	c->heap = (struct clv_heap){ .max = params->limits.quic_memory,
 				     .counters = &c->counters.worker };
 	if (params->port)

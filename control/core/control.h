@@ -57,6 +57,7 @@ struct clv_control_limits {
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t buffered;    /* bytes that wait for peers and threads, here and in each worker */
+	uint64_t http_memory; /* bytes held for the requests of all connections; 0: no limit */
 	uint64_t quic_memory; /* bytes held by the QUIC library, likewise; 0: no limit */
 	struct clv_admit_limits responses; /* to packets of no connection */
 	/* Packets without a connection from one source, see bpf/guard.h.  per_sec 0: no limit. */
@@ -167,6 +168,8 @@ const struct clv_counters *clv_control_counters(const struct clv_control *c);
 
 /* What waits in control, and its limit; lends. */
 const struct clv_budget *clv_control_buffered(const struct clv_control *c);
+/* The same of what the apps of sessions keep for their protocol. */
+const struct clv_budget *clv_control_http_memory(const struct clv_control *c);
 /* What clients' addresses hold of each ceiling. */
 const struct clv_accounts *clv_control_accounts(const struct clv_control *c);
 

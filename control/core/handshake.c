@@ -189,6 +189,7 @@ int handshake_new(struct clv_control *c, const struct handshake_params *p, struc
 		return -ENOMEM;
 	s->control = c;
 	clv_budget_join(&c->budget, &s->held);
+	clv_budget_join(&c->http_memory, &s->http_memory);
 	s->is_server = p->admitted != NULL;
 	s->profile = (uint8_t)p->profile;
 	s->local = p->local;
@@ -237,6 +238,7 @@ free_conn:
 free_session:
 	session_forget_cids(s);
 	clv_budget_leave(&s->held);
+	clv_budget_leave(&s->http_memory);
 	free(s);
 	return err;
 }

@@ -144,6 +144,7 @@ void session_end(struct clv_session *s, const struct clv_session_end *why)
 	if (s->held.used)
 		clv_mailbox_disown(c->workers[s->ref.worker].w.commands, &s->held);
 	clv_budget_leave(&s->held);
+	clv_budget_leave(&s->http_memory);
 	unlink_session(s);
 	free(s);
 }
@@ -275,6 +276,11 @@ const struct clv_stream_ops clv_session_stream_ops = {
 struct clv_budget_holder *clv_session_holder(struct clv_session *s)
 {
 	return &s->held;
+}
+
+struct clv_budget_holder *clv_session_http_memory(struct clv_session *s)
+{
+	return &s->http_memory;
 }
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason)

@@ -122,6 +122,8 @@ const struct clv_tls_facts *clv_session_tls(const struct clv_session *s);
 
 /* Who is charged for bytes that wait in control on its behalf; lends until it ends. */
 struct clv_budget_holder *clv_session_holder(struct clv_session *s);
+/* The same for memory of the app's protocol. */
+struct clv_budget_holder *clv_session_http_memory(struct clv_session *s);
 
 void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const char *reason);
 

@@ -82,8 +82,9 @@ struct clv_session {
 	int64_t next_uni, next_bidi;
 	struct pending *pending, *pending_last;
 	uint32_t pending_datagrams;
-	struct clv_budget_holder held; /* bytes that wait on its behalf */
-	__u64 cancel_full_ns;	       /* token bucket of streams that the client may cancel */
+	struct clv_budget_holder held;	      /* bytes that wait on its behalf */
+	struct clv_budget_holder http_memory; /* that its app holds */
+	__u64 cancel_full_ns; /* token bucket of streams that the client may cancel */
 	uint32_t tunnels;
 	uint32_t payload_max;
 	struct clv_nexthop hop;
@@ -138,8 +139,9 @@ struct clv_control {
 	struct clv_rand rand;
 	struct clv_admit admit;
 	struct clv_guard guard;
-	struct clv_heap heap;	  /* of handshaking connections */
-	struct clv_budget budget; /* of bytes that wait in control */
+	struct clv_heap heap;	       /* of handshaking connections */
+	struct clv_budget budget;      /* of bytes that wait in control */
+	struct clv_budget http_memory; /* of the apps of sessions */
 	struct clv_accounts accounts;
 	struct clv_tokens known;   /* client: address validation tokens from relays */
 	struct clv_table cids;	   /* our connection IDs -> session pointer */

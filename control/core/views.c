@@ -8,6 +8,11 @@ const struct clv_budget *clv_control_buffered(const struct clv_control *c)
 	return &c->budget;
 }
 
+const struct clv_budget *clv_control_http_memory(const struct clv_control *c)
+{
+	return &c->http_memory;
+}
+
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
 {

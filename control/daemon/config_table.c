@@ -215,6 +215,11 @@ static const struct clv_config_option options[] = {
 	  .help = "Stream bytes and capsules that wait for a slow peer, a tunnel or a busy thread: one\n"
 		  "limit for control and one for each worker.  From three quarters on the connections that\n"
 		  "hold most are closed with H3_EXCESSIVE_LOAD." },
+	{ "limits", "http-memory-kib", RANGE(8192, 1u << 30, "", "1048576"), .scale = 1024,
+	  MEMBER(limits.http_memory),
+	  .help = "Memory of the HTTP library and for requests, of all connections.  One connection may have\n"
+		  "an eighth; from three quarters on those that hold most are closed with\n"
+		  "H3_EXCESSIVE_LOAD." },
 	{ "limits", "quic-memory-kib", RANGE(1024, 1u << 30, "", "2097152"), .scale = 1024,
 	  MEMBER(limits.quic_memory),
 	  .help = "Memory of the QUIC library, which keeps what peers send out of order and what they do\n"

@@ -39,6 +39,49 @@ static void on_rand(uint8_t *out, size_t len)
 	clv_rand_bytes(&r, out, len);
 }
 
+/* ---- memory ---- */
+
+static struct clv_h3 *of_heap(struct clv_counted_heap *heap)
+{
+	return (struct clv_h3 *)((char *)heap - offsetof(struct clv_h3, heap));
+}
+
+static bool heap_may_have(struct clv_counted_heap *heap, uint64_t bytes)
+{
+	struct clv_h3 *h = of_heap(heap);
+
+	if (clv_budget_allows(h->params.memory, bytes))
+		return true;
+	h->is_out_of_memory = true;
+	if (h->params.counters)
+		clv_count(h->params.counters, CLV_COUNT_HTTP_MEMORY_FULL);
+	return false;
+}
+
+static void heap_took(struct clv_counted_heap *heap, uint64_t bytes)
+{
+	clv_budget_charge(of_heap(heap)->params.memory, bytes);
+}
+
+static void heap_gave(struct clv_counted_heap *heap, uint64_t bytes)
+{
+	clv_budget_give(of_heap(heap)->params.memory, bytes);
+}
+
+static void set_memory(struct clv_h3 *h)
+{
+	h->heap = (struct clv_counted_heap){ heap_may_have, heap_took, heap_gave };
+	h->mem = (nghttp3_mem){
+		.user_data = &h->heap,
+		.malloc = clv_counted_malloc,
+		.free = clv_counted_free,
+		.calloc = clv_counted_calloc,
+		.realloc = clv_counted_realloc,
+	};
+}
+
+/* ---- life ---- */
+
 static void free_h3(struct clv_http *http)
 {
 	struct clv_h3 *h = h3_of(http);
@@ -87,6 +130,7 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 		return -ENOMEM;
 	h->http.ops = &http_ops;
 	h->params = *params;
+	set_memory(h);
 	h->settings_due.expired = on_settings_overdue;
 	clv_rand_bytes(params->rand, seed, sizeof(seed));
 	err = clv_table_init(
@@ -104,11 +148,9 @@ int clv_h3_new(const struct clv_h3_params *params, struct clv_h3 **out)
 	settings.h3_datagram = 1;
 	if (params->role == CLV_H3_SERVER) {
 		settings.enable_connect_protocol = 1;
-		err = nghttp3_conn_server_new(&h->conn, &callbacks, &settings,
-					      nghttp3_mem_default(), h);
+		err = nghttp3_conn_server_new(&h->conn, &callbacks, &settings, &h->mem, h);
 	} else {
-		err = nghttp3_conn_client_new(&h->conn, &callbacks, &settings,
-					      nghttp3_mem_default(), h);
+		err = nghttp3_conn_client_new(&h->conn, &callbacks, &settings, &h->mem, h);
 	}
 	if (err != 0) {
 		err = err == NGHTTP3_ERR_NOMEM ? -ENOMEM : CLV_EHTTP;

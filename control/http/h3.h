@@ -16,6 +16,7 @@
 
 #include "control/http/deadlines.h"
 #include "control/http/http.h"
+#include "datapath/base/budget.h"
 #include "datapath/base/counters.h"
 #include "datapath/base/rand.h"
 #include "datapath/quic/stream_ops.h"
@@ -42,6 +43,8 @@ struct clv_h3_params {
 	 */
 	struct clv_deadlines *deadlines;
 	struct clv_counters *counters;
+	/* Charged for all memory of the connection; borrows until it is freed; NULL: no limit. */
+	struct clv_budget_holder *memory;
 	uint32_t unfinished_max; /* server: requests that are not whole at a time; 0: no limit */
 };
 

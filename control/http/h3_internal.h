@@ -13,6 +13,7 @@
 #include <nghttp3/nghttp3.h>
 
 #include "control/http/h3.h"
+#include "datapath/base/counted_heap.h"
 #include "datapath/base/table.h"
 
 /* Body bytes between clv_http_send and the transport. */
@@ -54,6 +55,9 @@ struct clv_h3 {
 	struct clv_http http; /* once is_closed, nghttp3 must not be called any more */
 	nghttp3_conn *conn;
 	struct clv_h3_params params;
+	nghttp3_mem mem; /* over heap */
+	struct clv_counted_heap heap;
+	bool is_out_of_memory;	  /* heap refused some because of its limit */
 	struct clv_table streams; /* id to struct clv_h3_stream */
 	struct clv_h3_stream *first;
 	uint64_t streams_granted;

@@ -37,12 +37,12 @@ static int on_begin_headers(nghttp3_conn *conn, int64_t id, void *conn_user, voi
 	if (s->read_closed)
 		return 0;
 	h3_free_section(s);
-	s->section = calloc(1, sizeof(*s->section));
+	s->section = clv_counted_calloc(1, sizeof(*s->section), &h->heap);
 	return s->section ? 0 : NGHTTP3_ERR_CALLBACK_FAILURE;
 }
 
 /* Room for n more bytes of text. */
-static int grow_text(struct clv_h3_section *sec, size_t n)
+static int grow_text(struct clv_h3 *h, struct clv_h3_section *sec, size_t n)
 {
 	size_t room = sec->text_room ? sec->text_room : SECTION_TEXT_MIN;
 	char *text;
@@ -51,7 +51,7 @@ static int grow_text(struct clv_h3_section *sec, size_t n)
 		room *= 2;
 	if (room == sec->text_room)
 		return 0;
-	text = realloc(sec->text, room);
+	text = clv_counted_realloc(sec->text, room, &h->heap);
 	if (!text)
 		return -ENOMEM;
 	sec->text = text;
@@ -82,7 +82,6 @@ static int on_recv_header(nghttp3_conn *conn, int64_t id, int32_t token, nghttp3
 	(void)id;
 	(void)token;
 	(void)flags;
-	(void)conn_user;
 	if (!sec || sec->too_large)
 		return 0;
 	sec->counted += name.len + value.len + FIELD_OVERHEAD;
@@ -90,7 +89,7 @@ static int on_recv_header(nghttp3_conn *conn, int64_t id, int32_t token, nghttp3
 		sec->too_large = true;
 		return 0;
 	}
-	if (grow_text(sec, name.len + value.len + 2) < 0)
+	if (grow_text(conn_user, sec, name.len + value.len + 2) < 0)
 		return NGHTTP3_ERR_CALLBACK_FAILURE;
 	sec->fields[sec->len].name = add_text(sec, &name);
 	sec->fields[sec->len].value = add_text(sec, &value);

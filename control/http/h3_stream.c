@@ -50,7 +50,7 @@ static void on_overdue(struct clv_deadline *due)
 
 struct clv_h3_stream *h3_add_stream(struct clv_h3 *h, int64_t id)
 {
-	struct clv_h3_stream *s = has_room(h) ? calloc(1, sizeof(*s)) : NULL;
+	struct clv_h3_stream *s = has_room(h) ? clv_counted_calloc(1, sizeof(*s), &h->heap) : NULL;
 
 	if (!s)
 		return NULL;
@@ -103,8 +103,8 @@ void h3_free_section(struct clv_h3_stream *s)
 {
 	if (!s->section)
 		return;
-	free(s->section->text);
-	free(s->section);
+	clv_counted_free(s->section->text, &h3_of(s->http.http)->heap);
+	clv_counted_free(s->section, &h3_of(s->http.http)->heap);
 	s->section = NULL;
 }
 
@@ -124,10 +124,10 @@ void h3_remove_stream(struct clv_h3_stream *s)
 		struct clv_h3_chunk *c = s->head;
 
 		s->head = c->next;
-		free(c);
+		clv_counted_free(c, &h->heap);
 	}
 	h3_free_section(s);
-	free(s);
+	clv_counted_free(s, &h->heap);
 }
 
 /* ---- closing the connection ---- */
@@ -144,8 +144,8 @@ int h3_fail(struct clv_h3 *h, int liberr)
 {
 	uint64_t code = nghttp3_err_infer_quic_app_error_code(liberr);
 
-	/* The peer sent a field longer than the library buffers. */
-	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE)
+	/* The peer sent a field longer than the library buffers, or makes us keep too much. */
+	if (liberr == NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE || h->is_out_of_memory)
 		code = CLV_H3_EXCESSIVE_LOAD;
 	clv_h3_close(h, code, nghttp3_strerror(liberr));
 	return CLV_EHTTP;

@@ -120,7 +120,7 @@ static int on_acked_data(nghttp3_conn *conn, int64_t id, uint64_t len, void *con
 		s->head = c->next;
 		if (!s->head)
 			s->tail = NULL;
-		free(c);
+		clv_counted_free(c, &h3_of(s->http.http)->heap);
 	}
 	return 0;
 }
@@ -132,7 +132,7 @@ static int queue_chunk(struct clv_h3_stream *s, const uint8_t *a, size_t a_len, 
 
 	if (a_len + b_len == 0)
 		return 0;
-	c = malloc(sizeof(*c) + a_len + b_len);
+	c = clv_counted_malloc(sizeof(*c) + a_len + b_len, &h3_of(s->http.http)->heap);
 	if (!c)
 		return -ENOMEM;
 	c->next = NULL;

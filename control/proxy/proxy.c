@@ -218,6 +218,7 @@ static int established(void *app, struct clv_session *s)
 		.rand = p->rand,
 		.deadlines = &p->deadlines,
 		.counters = p->config.counters,
+		.memory = clv_session_http_memory(s),
 		.unfinished_max = p->p.limits.unfinished_max,
 	};
 	struct clv_requests_params params = {

@@ -18,7 +18,7 @@ static bool has_room(uint64_t n, uint64_t max, uint64_t len)
 	return len <= max && n <= max - len;
 }
 
-bool clv_budget_take(struct clv_budget_holder *h, uint64_t len)
+bool clv_budget_allows(struct clv_budget_holder *h, uint64_t len)
 {
 	struct clv_budget *b = h ? h->budget : NULL;
 
@@ -29,6 +29,13 @@ bool clv_budget_take(struct clv_budget_holder *h, uint64_t len)
 		b->refused++;
 		return false;
 	}
+	return true;
+}
+
+bool clv_budget_take(struct clv_budget_holder *h, uint64_t len)
+{
+	if (!clv_budget_allows(h, len))
+		return false;
 	clv_budget_charge(h, len);
 	return true;
 }

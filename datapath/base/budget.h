@@ -46,6 +46,8 @@ void clv_budget_leave(struct clv_budget_holder *h);
  * own, or was given up), nothing is drawn, and the refusal is counted.  h: NULL for no limit.
  */
 bool clv_budget_take(struct clv_budget_holder *h, uint64_t len);
+/* Whether take would succeed; a refusal is counted. */
+bool clv_budget_allows(struct clv_budget_holder *h, uint64_t len);
 /* Draw len bytes even beyond the limit, for what must not be refused.  h: NULL is fine. */
 void clv_budget_charge(struct clv_budget_holder *h, uint64_t len);
 void clv_budget_give(struct clv_budget_holder *h, uint64_t len);

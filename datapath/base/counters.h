@@ -129,6 +129,8 @@ enum clv_counter_class {
 	  "on their way to a worker that is behind, beyond what may wait for it")                  \
 	X(REFUSED_TUNNELS_CONN, REFUSAL, "refused_tunnels_of_connection",                          \
 	  "tunnels refused beyond the ceiling of one connection")                                  \
+	X(HTTP_MEMORY_FULL, REFUSAL, "http_memory_full",                                           \
+	  "memory for requests that was refused, and connections ended: too much is held")         \
 	X(REFUSED_UNFINISHED, REFUSAL, "refused_unfinished",                                       \
 	  "requests beyond those of a connection that may be incomplete at a time")                \
 	X(REQUESTS_LATE, REFUSAL, "request_timeouts",                                              \

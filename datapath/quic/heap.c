@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "datapath/quic/heap.h"
 
-#include <malloc.h>
-#include <stdbool.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 static bool is_refused(const struct clv_conn_heap *heap, uint64_t more)
 {
@@ -17,80 +15,51 @@ static bool is_refused(const struct clv_conn_heap *heap, uint64_t more)
 	       (used > of->max - of->max / 4 && heap->used + more > CLV_HEAP_OWN_FREE);
 }
 
-static void add(struct clv_conn_heap *heap, uint64_t bytes)
+static struct clv_conn_heap *conn_heap_of(struct clv_counted_heap *counted)
 {
-	heap->used += bytes;
-	if (heap->of)
-		heap->of->used += bytes;
-}
-
-static void subtract(struct clv_conn_heap *heap, uint64_t bytes)
-{
-	heap->used -= bytes;
-	if (heap->of)
-		heap->of->used -= bytes;
+	return (struct clv_conn_heap *)((char *)counted - offsetof(struct clv_conn_heap, counted));
 }
 
 /* Whether so much more may be had; a refusal is counted. */
-static bool may_have(struct clv_conn_heap *heap, uint64_t more)
+static bool may_have(struct clv_counted_heap *counted, uint64_t more)
 {
+	struct clv_conn_heap *heap = conn_heap_of(counted);
+
 	if (!is_refused(heap, more))
 		return true;
 	clv_count(heap->of->counters, CLV_COUNT_QUIC_MEMORY_FULL);
 	return false;
 }
 
-static void *counted(struct clv_conn_heap *heap, void *p)
+static void took(struct clv_counted_heap *counted, uint64_t bytes)
 {
-	add(heap, malloc_usable_size(p)); /* 0 of NULL */
-	return p;
+	struct clv_conn_heap *heap = conn_heap_of(counted);
+
+	heap->used += bytes;
+	if (heap->of)
+		heap->of->used += bytes;
 }
 
-static void *heap_malloc(size_t size, void *user)
+static void gave(struct clv_counted_heap *counted, uint64_t bytes)
 {
-	return may_have(user, size) ? counted(user, malloc(size)) : NULL;
-}
+	struct clv_conn_heap *heap = conn_heap_of(counted);
 
-static void *heap_calloc(size_t n, size_t size, void *user)
-{
-	uint64_t all;
-
-	if (__builtin_mul_overflow(n, size, &all) || !may_have(user, all))
-		return NULL;
-	return counted(user, calloc(n, size));
-}
-
-static void heap_free(void *p, void *user)
-{
-	subtract(user, malloc_usable_size(p));
-	free(p);
-}
-
-static void *heap_realloc(void *p, size_t size, void *user)
-{
-	struct clv_conn_heap *heap = user;
-	size_t before = malloc_usable_size(p);
-	void *q;
-
-	if (!may_have(heap, size > before ? size - before : 0))
-		return NULL;
-	q = realloc(p, size);
-	if (!q && size)
-		return NULL;
-	subtract(heap, before);
-	return counted(heap, q);
+	heap->used -= bytes;
+	if (heap->of)
+		heap->of->used -= bytes;
 }
 
 void clv_heap_init(struct clv_conn_heap *heap, struct clv_heap *of)
 {
 	*heap = (struct clv_conn_heap){
 		.mem = {
-			.user_data = heap,
-			.malloc = heap_malloc,
-			.free = heap_free,
-			.calloc = heap_calloc,
-			.realloc = heap_realloc,
+			.user_data = &heap->counted,
+			.malloc = clv_counted_malloc,
+			.free = clv_counted_free,
+			.calloc = clv_counted_calloc,
+			.realloc = clv_counted_realloc,
 		},
+		.counted = { .may_have = may_have, .took = took, .gave = gave },
 		.of = of,
 	};
 }

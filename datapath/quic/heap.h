@@ -14,6 +14,7 @@
 #include <ngtcp2/ngtcp2.h>
 #include <stdint.h>
 
+#include "datapath/base/counted_heap.h"
 #include "datapath/base/counters.h"
 
 enum {
@@ -29,6 +30,7 @@ struct clv_heap {
 /* Of one connection.  Does not move: the library keeps the address of mem. */
 struct clv_conn_heap {
 	ngtcp2_mem mem;
+	struct clv_counted_heap counted;
 	struct clv_heap *of; /* borrows; NULL between two owners, or for no ceiling */
 	uint64_t used;
 };

@@ -147,6 +147,112 @@ static void test_what_waits_for_a_worker_has_a_ceiling(void **state)
 	world_free(w);
 }
 
+/* ---- what the HTTP library keeps ---- */
+
+/* A field section that never ends: a value of 65535 bytes is announced, and few come. */
+static void unfinished(struct raw *r, int64_t id)
+{
+	struct raw_bytes b = { .len = 0 };
+
+	put_hex(&b, "01 bfffffff 0000 23 666f6f 7f80ff03 616161");
+	raw_stream(r, id, b.bytes, b.len, false);
+}
+
+static const struct clv_budget *http_memory(const struct world *w)
+{
+	return clv_control_http_memory(w->relay.control);
+}
+
+static void test_field_sections_that_never_end_have_a_ceiling(void **state)
+{
+	enum { HOGS = 3, STREAMS = 2000, UNFINISHED = 64, EACH = 100 << 10 };
+	struct world *w = world_with_tunnel(
+		&(struct world_params){ .limits.tunnels_per_conn = STREAMS });
+	struct raw *r[HOGS];
+	size_t before = raw_memory();
+
+	(void)state;
+	for (unsigned i = 0; i < HOGS; i++) {
+		r[i] = hostile_peer(w, i + 1);
+		assert_true(raw_connect(r[i]));
+		raw_h3_start(r[i]);
+		for (int64_t k = 0; k < STREAMS; k++) {
+			unfinished(r[i], 4 * k);
+			if (k % 20 == 0)
+				raw_run(r[i], CLV_MSEC);
+		}
+		raw_run(r[i], 50 * CLV_MSEC);
+		assert_false(r[i]->is_closed);
+		assert_in_range(r[i]->memory_peak, 0, before + (i + 1) * UNFINISHED * EACH);
+	}
+	assert_in_range(http_memory(w)->used, HOGS * UNFINISHED * 65535, HOGS * UNFINISHED * EACH);
+	assert_int_equal(world_count(w, CLV_COUNT_REFUSED_UNFINISHED),
+			 HOGS * (STREAMS - UNFINISHED));
+	assert_undisturbed(w, 1);
+	/* beyond their time limit nothing is left of them */
+	for (unsigned i = 0; i < HOGS; i++)
+		raw_run(r[i], 5 * CLV_SEC);
+	assert_in_range(http_memory(w)->used, 0, HOGS * (STREAMS << 10));
+	for (unsigned i = 0; i < HOGS; i++)
+		hostile_peer_free(r[i]);
+	world_free(w);
+}
+
+static void test_a_connection_has_a_share_of_the_memory_for_requests(void **state)
+{
+	struct world *w = world_with_tunnel(
+		&(struct world_params){ .limits.http_memory = 2 << 20 });
+	struct raw *r = hostile_peer(w, 1);
+
+	(void)state;
+	assert_true(raw_connect(r));
+	raw_h3_start(r);
+	for (int64_t id = 0; id < 12; id += 4) /* 3 times 64 KiB of 256 */
+		unfinished(r, id);
+	raw_run(r, 50 * CLV_MSEC);
+	assert_false(r->is_closed);
+	unfinished(r, 12);
+	raw_run(r, 50 * CLV_MSEC);
+	assert_true(r->is_closed && r->close_is_app);
+	assert_int_equal(r->close_code, CLV_H3_EXCESSIVE_LOAD);
+	assert_int_equal(world_count(w, CLV_COUNT_HTTP_MEMORY_FULL), 1);
+	raw_run(r, CLV_SEC);
+	assert_in_range(http_memory(w)->used, 0, 64 << 10);
+	assert_undisturbed(w, 1);
+	hostile_peer_free(r);
+	world_free(w);
+}
+
+static void test_of_all_memory_for_requests_the_largest_is_given_up(void **state)
+{
+	enum { LIMIT_HTTP = 2 << 20, HOGS = 9, SECTIONS = 3 }; /* each nearly an eighth */
+	struct world *w = world_with_tunnel(
+		&(struct world_params){ .limits.http_memory = LIMIT_HTTP });
+	struct raw *r[HOGS];
+	unsigned closed = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < HOGS; i++) {
+		r[i] = hostile_peer(w, i + 1);
+		assert_true(raw_connect(r[i]));
+		raw_h3_start(r[i]);
+		for (int64_t k = 0; k < SECTIONS; k++)
+			unfinished(r[i], 4 * k);
+		raw_run(r[i], 20 * CLV_MSEC);
+		assert_in_range(http_memory(w)->used, 1, LIMIT_HTTP * 3 / 4);
+	}
+	for (unsigned i = 0; i < HOGS; i++) {
+		raw_run(r[i], 20 * CLV_MSEC);
+		closed += r[i]->is_closed && r[i]->close_code == CLV_H3_EXCESSIVE_LOAD;
+	}
+	assert_in_range(closed, 1, HOGS - 5);
+	assert_int_equal(world_count(w, CLV_COUNT_HTTP_MEMORY_FULL), closed);
+	assert_undisturbed(w, 1);
+	for (unsigned i = 0; i < HOGS; i++)
+		hostile_peer_free(r[i]);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +260,9 @@ int main(void)
 		cmocka_unit_test(test_of_several_hogs_the_largest_goes_first),
 		cmocka_unit_test(test_a_write_of_control_is_not_the_victim),
 		cmocka_unit_test(test_what_waits_for_a_worker_has_a_ceiling),
+		cmocka_unit_test(test_field_sections_that_never_end_have_a_ceiling),
+		cmocka_unit_test(test_a_connection_has_a_share_of_the_memory_for_requests),
+		cmocka_unit_test(test_of_all_memory_for_requests_the_largest_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

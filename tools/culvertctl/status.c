@@ -47,6 +47,18 @@ static void show_ceilings(FILE *out, const json_t *ceilings)
 	table_show(out, ceilings, columns);
 }
 
+static void show_memory(FILE *out, const json_t *memory)
+{
+	static const struct table_column columns[] = {
+		{ "of", "memory" },    { "used_bytes", "used, bytes" },
+		{ "max_bytes", "of" }, { "refused", "refused" },
+		{ NULL, NULL },
+	};
+
+	fprintf(out, "\n");
+	table_show(out, memory, columns);
+}
+
 static void show(FILE *out, const json_t *answer)
 {
 	const json_t *privileges = json_object_get(answer, "privileges");
@@ -76,6 +88,7 @@ static void show(FILE *out, const json_t *answer)
 	table_show(out, json_object_get(answer, "listeners"), listener_columns);
 	show_interfaces(out, json_object_get(answer, "interfaces"));
 	show_ceilings(out, json_object_get(answer, "ceilings"));
+	show_memory(out, json_object_get(answer, "memory"));
 	fprintf(out, "\ncounters that are not zero\n");
 	table_show_counters(out, json_object_get(answer, "counters"));
 	if (json_is_object(json_object_get(answer, "xdp")))
