@@ -173,9 +173,10 @@ static enum clv_hello_result step(struct clv_hello *h, const uint8_t **p, const 
 
 enum clv_hello_result clv_hello_feed(struct clv_hello *hello, const uint8_t *data, size_t len)
 {
-	const uint8_t *p = data, *const last = data + len;
+	const uint8_t *p = data;
 
-	while (p < last && hello->result == CLV_HELLO_MORE)
-		hello->result = (uint8_t)step(hello, &p, last);
+	/* data may be NULL when there is nothing. */
+	while (len && p < data + len && hello->result == CLV_HELLO_MORE)
+		hello->result = (uint8_t)step(hello, &p, data + len);
 	return (enum clv_hello_result)hello->result;
 }
