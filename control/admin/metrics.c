@@ -302,6 +302,10 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	gauge(out, "tunnels", "open tunnels", load.tunnels);
 	gauge(out, "egress_ports", "UDP ports open for packets to targets",
 	      clv_egress_used(daemon->egress));
+	begin(out, "neighbours_evicted_total", "counter",
+	      "known neighbours on the link that made room for others");
+	fprintf(out, "culvert_neighbours_evicted_total %" PRIu64 "\n",
+		clv_routes_evicted(daemon->routes));
 	write_names(out, daemon);
 	write_memory(out, daemon);
 	write_ceilings(out, daemon);

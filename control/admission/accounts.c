@@ -134,6 +134,32 @@ void clv_accounts_close(struct clv_accounts *a, struct clv_account *account)
 	close_one(a, account);
 }
 
+bool clv_accounts_has(const struct clv_accounts *a, const uint8_t addr[static 16])
+{
+	struct clv_guard_key prefix;
+
+	clv_guard_key_of(&prefix, addr, CLV_GUARD_INITIAL, CLV_GUARD_HOST);
+	return clv_table_find(&a->by_prefix, &prefix, NULL);
+}
+
+/* ---- look-ups of neighbours ---- */
+
+void clv_accounts_set_lookups(struct clv_accounts *a, const struct clv_rate *each,
+			      const struct clv_rate *all)
+{
+	a->lookups_each = *each;
+	a->lookups_all = *all;
+}
+
+bool clv_accounts_may_look_up(struct clv_accounts *a, struct clv_account *account, uint64_t now_ns)
+{
+	if (!a)
+		return true;
+	if (account && !clv_rate_take(&a->lookups_each, &account->lookups_full_ns, now_ns))
+		return false;
+	return clv_rate_take(&a->lookups_all, &a->lookups_full_ns, now_ns);
+}
+
 /* ---- the rule ---- */
 
 static uint64_t share_of(const struct clv_accounts *a, const struct clv_ceiling *c)

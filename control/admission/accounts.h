@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "datapath/base/bucket.h"
 #include "datapath/base/table.h"
 
 /* X(symbol, exported name, what is counted) */
@@ -66,6 +67,7 @@ struct clv_account {
 	struct clv_account *net; /* NULL: this is a network */
 	uint32_t refs;
 	uint32_t used[CLV_RESOURCE_MAX];
+	__u64 lookups_full_ns; /* bucket of clv_accounts.lookups_each */
 };
 
 struct clv_ceiling {
@@ -81,6 +83,9 @@ struct clv_accounts {
 	struct clv_ceiling of_part[CLV_RESOURCE_MAX][CLV_ACCOUNTS_PARTS_MAX];
 	uint32_t host_max[CLV_RESOURCE_MAX], net_max[CLV_RESOURCE_MAX]; /* 0: no such limit */
 	uint64_t refused_full[CLV_RESOURCE_MAX], refused_source[CLV_RESOURCE_MAX];
+	/* How often neighbours on the link may be looked for, for one source and for all. */
+	struct clv_rate lookups_each, lookups_all;
+	__u64 lookups_full_ns; /* bucket of lookups_all */
 };
 
 /* seed: copies; 16 random bytes.  Returns 0 or -ENOMEM. */
@@ -105,6 +110,9 @@ struct clv_account *clv_accounts_open(struct clv_accounts *a, const uint8_t addr
 /* account: NULL is fine. */
 void clv_accounts_close(struct clv_accounts *a, struct clv_account *account);
 
+/* Whether an address has an account. */
+bool clv_accounts_has(const struct clv_accounts *a, const uint8_t addr[static 16]);
+
 /* Whether take would succeed now.  Counts nothing. */
 enum clv_accounts_verdict clv_accounts_ask(const struct clv_accounts *a,
 					   const struct clv_account *account,
@@ -119,6 +127,12 @@ enum clv_accounts_verdict clv_accounts_take(struct clv_accounts *a, struct clv_a
 /* Give one unit back, with the account and part it was taken with. */
 void clv_accounts_give(struct clv_accounts *a, struct clv_account *account,
 		       enum clv_resource resource, int part);
+
+/* Limit how often neighbours on the link are looked for.  At first there is no limit. */
+void clv_accounts_set_lookups(struct clv_accounts *a, const struct clv_rate *each,
+			      const struct clv_rate *all);
+/* Charge a look-up.  a: NULL allows all.  Returns whether it is within both rates. */
+bool clv_accounts_may_look_up(struct clv_accounts *a, struct clv_account *account, uint64_t now_ns);
 
 /* Whether nobody's charges are refused, though the ceiling is not reached. */
 bool clv_accounts_must_prove(const struct clv_accounts *a, enum clv_resource resource);

@@ -233,15 +233,13 @@ static void migrate(struct clv_control *c, struct clv_session *s, const struct c
 	workers_send(c, s->ref.worker, CLV_CMD_CONN_MIGRATE, &cmd, sizeof(cmd), NULL, 0);
 }
 
-void clv_control_routes_changed(struct clv_control *c)
+/* addr: of the peers whose routes may have changed; NULL: of all. */
+static void reroute_sessions(struct clv_control *c, const uint8_t *addr)
 {
-	tunnels_routes_changed(c);
-	if (c->p.accept_ops && c->p.accept_ops->routes_changed)
-		c->p.accept_ops->routes_changed(c->p.accept_app);
 	for (struct clv_session *s = c->sessions; s; s = s->next) {
 		struct clv_route route;
 
-		if (s->state != SESSION_LIVE ||
+		if (s->state != SESSION_LIVE || (addr && memcmp(s->remote.addr, addr, 16)) ||
 		    c->p.host_ops->route(c->p.host, s->remote.addr, &route))
 			continue;
 		if (!s->is_server && memcmp(route.source, s->local.addr, 16))
@@ -254,6 +252,24 @@ void clv_control_routes_changed(struct clv_control *c)
 void clv_control_set_meter(struct clv_control *c, uint16_t worker, const struct clv_cmd_meter *cmd)
 {
 	workers_send(c, worker, CLV_CMD_METER, cmd, sizeof(*cmd), NULL, 0);
+}
+
+void clv_control_routes_changed(struct clv_control *c)
+{
+	tunnels_routes_changed(c);
+	if (c->p.accept_ops && c->p.accept_ops->routes_changed)
+		c->p.accept_ops->routes_changed(c->p.accept_app);
+	reroute_sessions(c, NULL);
+}
+
+void clv_control_neighbours_changed(struct clv_control *c, const uint8_t (*addrs)[16], size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		tunnels_neighbour_changed(c, addrs[i]);
+		/* A walk over all sessions, only for a client that is on the link. */
+		if (c->have_clients_moved || clv_accounts_has(&c->accounts, addrs[i]))
+			reroute_sessions(c, addrs[i]);
+	}
 }
 
 void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts)

@@ -119,6 +119,8 @@ void clv_control_icmp(struct clv_control *c, const struct clv_tuple *tuple, uint
 
 /* Routes, neighbours or addresses of the host changed: look up every next hop again. */
 void clv_control_routes_changed(struct clv_control *c);
+/* Only these neighbours changed, through which nothing but themselves is reached. */
+void clv_control_neighbours_changed(struct clv_control *c, const uint8_t (*addrs)[16], size_t len);
 /* Replace the addresses that workers refuse as sources.  verdicts: each takes a reference. */
 void clv_control_set_verdicts(struct clv_control *c, struct clv_verdicts *verdicts);
 /* Change the limits of a meter.  The worker gets them before any later tunnel.  cmd: copies. */

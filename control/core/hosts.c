@@ -53,6 +53,14 @@ void clv_hosts_leave(struct clv_host_use *use)
 	*use = (struct clv_host_use){ 0 };
 }
 
+void clv_hosts_each(const struct clv_hosts *h, const uint8_t addr[static 16],
+		    void (*fn)(void *user, const struct clv_host_use *use), void *user)
+{
+	for (const struct clv_host_use *use = *head_of(h, addr); use; use = use->next)
+		if (!memcmp(use->addr, addr, sizeof(use->addr)))
+			fn(user, use);
+}
+
 bool clv_hosts_any(const struct clv_hosts *h, const uint8_t addr[static 16],
 		   bool (*test)(void *user, const struct clv_host_use *use), void *user)
 {

@@ -38,6 +38,9 @@ void clv_hosts_join(struct clv_hosts *h, struct clv_host_use *use, const uint8_t
 /* End it; one that is not in the list is left as it is. */
 void clv_hosts_leave(struct clv_host_use *use);
 
+/* Call fn for all uses of a host, of which it may end none. */
+void clv_hosts_each(const struct clv_hosts *h, const uint8_t addr[static 16],
+		    void (*fn)(void *user, const struct clv_host_use *use), void *user);
 /*
  * Whether test is true for any use of a host.  A host with more uses than are worth looking at
  * counts as one that has such a use.

@@ -25,6 +25,7 @@
 struct clv_account;
 struct clv_accounts;
 struct clv_control;
+struct clv_host_use;
 struct clv_session;
 struct clv_tunnel_stats;
 struct clv_tunnel_entry;
@@ -91,6 +92,8 @@ struct clv_session_tunnel_ops {
 	/* CLV_EVT_REMOTE_*, CLV_EVT_DELIVERY, CLV_EVT_CONTEXT_ZERO.  evt, payload: borrow. */
 	void (*bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 		      const uint8_t *payload, size_t len);
+	/* A bound tunnel's: the next hop of the remote that has this use may be another.  use: borrows. */
+	void (*moved)(void *user, const struct clv_host_use *use);
 };
 
 struct clv_session_tunnel {

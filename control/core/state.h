@@ -157,6 +157,7 @@ struct clv_control {
 	uint64_t now_ns;
 	unsigned work; /* done in this step */
 	bool stopping;
+	bool have_clients_moved; /* some are at other addresses than their accounts */
 };
 
 /* ---- workers.c ---- */
@@ -197,6 +198,7 @@ void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct
 void tunnel_too_big(struct clv_control *c, const struct clv_evt_too_big *evt, const uint8_t *quote,
 		    size_t len);
 void tunnels_routes_changed(struct clv_control *c);
+void tunnels_neighbour_changed(struct clv_control *c, const uint8_t addr[static 16]);
 /* Control closes: give back every egress port. */
 void tunnels_close(struct clv_control *c);
 

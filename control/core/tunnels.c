@@ -271,6 +271,38 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	workers_send(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
 }
 
+/*
+ * The neighbour that a tunnel sends to changed.  If more than that did, tunnels_routes_changed follows.
+ * Ends no tunnel.
+ */
+static void follow_neighbour(void *user, const struct clv_host_use *use)
+{
+	struct clv_control *c = user;
+	struct clv_tunnel_entry *e = entry_of(c, &use->tunnel);
+	struct clv_cmd_hop cmd = { .ref = use->tunnel };
+	struct clv_route route;
+
+	if (!e || !e->session)
+		return;
+	if (use != &e->host) {
+		if (e->ops->moved)
+			e->ops->moved(e->user, use);
+		return;
+	}
+	if (c->p.host_ops->route(c->p.host, e->spec.remote.addr, &route) ||
+	    route.hop.via != e->spec.hop.via ||
+	    !memcmp(&route.hop, &e->spec.hop, sizeof(route.hop)))
+		return;
+	e->spec.hop = route.hop;
+	cmd.hop = route.hop;
+	workers_send(c, cmd.ref.worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
+}
+
+void tunnels_neighbour_changed(struct clv_control *c, const uint8_t addr[static 16])
+{
+	clv_hosts_each(&c->hosts, addr, follow_neighbour, c);
+}
+
 static void each_tunnel(struct clv_control *c,
 			void (*fn)(struct clv_control *, const struct clv_ref *,
 				   struct clv_tunnel_entry *, void *arg),

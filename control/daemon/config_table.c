@@ -250,6 +250,13 @@ static const struct clv_config_option options[] = {
 	{ "limits", "early-packets", RANGE(0, 1024, "datagrams, for each connection", "16"),
 	  MEMBER(early_packets),
 	  .help = "Kept for tunnels that are not open yet: clients may send before the response." },
+	{ "limits", "neighbours-per-source-per-sec",
+	  RANGE(0, 1000000, "neighbours, for each source", "256"),
+	  MEMBER(proxy.neighbours_per_source_per_sec),
+	  .help = "Targets and remotes on a link of the relay for which a neighbour has to be looked for,\n"
+		  "and as many in one burst; more are refused.  With AF_XDP.  0: no limit." },
+	{ "limits", "neighbours-per-sec", RANGE(0, 1000000, "neighbours", "1024"),
+	  MEMBER(proxy.neighbours_per_sec), .help = "The same, of all sources." },
 	{ "limits", "early-packets-total", RANGE(0, 1 << 22, "datagrams, for each worker", "2048"),
 	  MEMBER(early_total),
 	  .help = "Kept of all connections.  As it fills up, those that have fewer than what is left\n"

@@ -71,6 +71,13 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	return clv_routes_lookup(daemon->routes, remote, out);
 }
 
+static bool is_new_neighbour(void *host, const uint8_t remote[16])
+{
+	struct clv_daemon *daemon = host;
+
+	return clv_routes_is_new(daemon->routes, remote);
+}
+
 static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
 	struct clv_daemon *daemon = host;
@@ -210,6 +217,7 @@ const struct clv_host_ops *clv_host_ops_of_daemon(void)
 		.binding_retire = binding_retire,
 		.worker_of_flow = worker_of_flow,
 		.route = route,
+		.is_new_neighbour = is_new_neighbour,
 		.bind_source = bind_source,
 		.egress_take = egress_take,
 		.egress_give = egress_give,

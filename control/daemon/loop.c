@@ -108,10 +108,18 @@ static void on_debounced(uv_timer_t *timer)
 {
 	struct clv_daemon *daemon = timer->data;
 
-	if (!daemon->loop.has_route_changes)
+	const uint8_t(*moved)[16];
+	size_t moved_len = clv_routes_moved(daemon->routes, &moved);
+	bool are_routes_new = daemon->loop.has_route_changes;
+
+	if (!are_routes_new && !moved_len)
 		return;
 	daemon->loop.has_route_changes = false;
 	uv_timer_start(timer, on_debounced, DEBOUNCE_MSEC, 0);
+	if (!are_routes_new) {
+		clv_control_neighbours_changed(daemon->control, moved, moved_len);
+		return;
+	}
 	clv_targets_follow_routes(daemon, clv_clock_now_ns());
 	clv_control_routes_changed(daemon->control);
 }
@@ -123,10 +131,11 @@ static void take_changes(struct clv_daemon *daemon, unsigned changes)
 	if (changes & CLV_ROUTES_LINKS)
 		daemon->loop.has_interface_changes =
 			true; /* reported piecemeal: handled at the next tick */
-	if (!(changes & CLV_ROUTES_HOPS))
+	if (!(changes & (CLV_ROUTES_HOPS | CLV_ROUTES_NEIGHBOURS)))
 		return;
 	/* The first change at once: datagrams wait for a neighbour.  Those that follow, together. */
-	daemon->loop.has_route_changes = true;
+	if (changes & CLV_ROUTES_HOPS)
+		daemon->loop.has_route_changes = true;
 	if (!uv_is_active((uv_handle_t *)&daemon->loop.debounce))
 		on_debounced(&daemon->loop.debounce);
 }

@@ -93,6 +93,11 @@ struct clv_host_ops {
 	 * Returns 0, or CLV_EUNROUTABLE (no route, or no address of that family here).
 	 */
 	int (*route)(void *host, const uint8_t remote[16], struct clv_route *out);
+	/*
+	 * Whether route would have to look for a neighbour on the link that is not known yet.  NULL:
+	 * it never does.
+	 */
+	bool (*is_new_neighbour)(void *host, const uint8_t remote[16]);
 
 	/*
 	 * Find our address of a family for bound tunnels, whose remotes are not known yet.  Fills

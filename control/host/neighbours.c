@@ -9,61 +9,123 @@
 #include <string.h>
 
 enum {
-	NEIGHS_MAX = 16384, /* when full, all are forgotten and resolved again */
-	RETRY_BATCH = 64,   /* failed neighbours resolved again per call */
+	RETRY_BATCH =
+		256, /* failed neighbours resolved again per call, those looked up last first */
 	RETRIES_MAX = 40,
 };
 
 #define RETRY_NS (5 * CLV_SEC)
 
-int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *requests,
+int clv_neighbours_init(struct clv_neighbours *ns, struct mnl_socket *requests, uint32_t max,
 			const uint64_t seed[static 2])
 {
 	int err;
 
 	*ns = (struct clv_neighbours){ .requests = requests };
-	ns->list = calloc(NEIGHS_MAX, sizeof(*ns->list));
-	if (!ns->list)
+	TAILQ_INIT(&ns->ready);
+	TAILQ_INIT(&ns->waiting);
+	TAILQ_INIT(&ns->free);
+	ns->all = calloc(max, sizeof(*ns->all));
+	if (!ns->all)
 		return -ENOMEM;
-	err = clv_table_init(&ns->index_of, sizeof(struct clv_neigh_key), NEIGHS_MAX, seed);
+	err = clv_table_init(&ns->by_key, sizeof(struct clv_neigh_key), max, seed);
 	if (err) {
-		free(ns->list);
-		ns->list = NULL;
+		free(ns->all);
+		ns->all = NULL;
+		return err;
 	}
-	return err;
+	for (uint32_t i = 0; i < max; i++)
+		TAILQ_INSERT_TAIL(&ns->free, &ns->all[i], place);
+	return 0;
+}
+
+/* ---- the kernel ---- */
+
+static void resolve(struct clv_neighbours *ns, const struct clv_neigh *n, bool keep)
+{
+	if (ns->requests)
+		clv_rtnl_resolve(ns->requests, n->key.ifindex, n->key.addr, keep);
 }
 
 void clv_neighbours_fini(struct clv_neighbours *ns)
 {
-	size_t i;
+	const struct clv_neigh *n;
 
-	if (!ns->list)
+	if (!ns->all)
 		return;
 	/* Make managed neighbours ordinary ones again. */
-	for (i = 0; i < ns->len; i++)
-		if (ns->list[i].is_managed)
-			clv_rtnl_resolve(ns->requests, ns->list[i].key.ifindex,
-					 ns->list[i].key.addr, false);
-	clv_table_fini(&ns->index_of);
-	free(ns->list);
-	ns->list = NULL;
+	TAILQ_FOREACH(n, &ns->ready, place)
+	if (n->is_managed)
+		resolve(ns, n, false);
+	TAILQ_FOREACH(n, &ns->waiting, place)
+	if (n->is_managed)
+		resolve(ns, n, false);
+	clv_table_fini(&ns->by_key);
+	free(ns->all);
+	ns->all = NULL;
+}
+
+/* ---- which are known ---- */
+
+static struct clv_neigh_list *list_of(struct clv_neighbours *ns, const struct clv_neigh *n)
+{
+	return n->state == CLV_NEIGH_READY ? &ns->ready : &ns->waiting;
+}
+
+static void forget(struct clv_neighbours *ns, struct clv_neigh *n)
+{
+	clv_table_remove(&ns->by_key, &n->key);
+	TAILQ_REMOVE(list_of(ns, n), n, place);
+	*n = (struct clv_neigh){ .state = CLV_NEIGH_NONE };
+	TAILQ_INSERT_HEAD(&ns->free, n, place);
 }
 
 void clv_neighbours_forget(struct clv_neighbours *ns)
 {
-	size_t i;
+	struct clv_neigh *n;
 
-	for (i = 0; i < ns->len; i++) {
-		if (ns->list[i].key.ifindex)
-			clv_table_remove(&ns->index_of, &ns->list[i].key);
-		ns->list[i] = (struct clv_neigh){ 0 };
-	}
-	ns->len = 0;
+	while ((n = TAILQ_FIRST(&ns->ready)) || (n = TAILQ_FIRST(&ns->waiting)))
+		forget(ns, n);
 }
 
-/* Update a neighbour with what the kernel reports.  Returns whether a hop through it changed. */
-static bool update(struct clv_neigh *n, const struct clv_neigh_facts *facts)
+static struct clv_neigh *find(const struct clv_neighbours *ns, const struct clv_neigh_key *key)
 {
+	uint64_t n;
+
+	return clv_table_find(&ns->by_key, key, &n) ? (struct clv_neigh *)(uintptr_t)n : NULL;
+}
+
+static struct clv_neigh *add(struct clv_neighbours *ns, const struct clv_neigh_key *key)
+{
+	struct clv_neigh *n = TAILQ_FIRST(&ns->waiting);
+
+	if (TAILQ_EMPTY(&ns->free)) {
+		forget(ns, n ? n : TAILQ_FIRST(&ns->ready));
+		ns->evicted++;
+	}
+	n = TAILQ_FIRST(&ns->free);
+	TAILQ_REMOVE(&ns->free, n, place);
+	*n = (struct clv_neigh){ .key = *key, .state = CLV_NEIGH_RESOLVING };
+	TAILQ_INSERT_TAIL(&ns->waiting, n, place);
+	clv_table_insert(&ns->by_key, key, (uintptr_t)n); /* it has room for all */
+	return n;
+}
+
+/* Move it behind those that were looked up before; its state may have changed from before. */
+static void place_last(struct clv_neighbours *ns, struct clv_neigh *n,
+		       struct clv_neigh_list *before)
+{
+	TAILQ_REMOVE(before, n, place);
+	TAILQ_INSERT_TAIL(list_of(ns, n), n, place);
+}
+
+/* ---- changes ---- */
+
+/* Update a neighbour with what the kernel reports.  Returns whether a hop through it changed. */
+static bool update(struct clv_neighbours *ns, struct clv_neigh *n,
+		   const struct clv_neigh_facts *facts)
+{
+	struct clv_neigh_list *list = list_of(ns, n);
 	uint8_t before = n->state;
 	bool is_moved;
 
@@ -71,8 +133,11 @@ static bool update(struct clv_neigh *n, const struct clv_neigh_facts *facts)
 	if (facts->state == CLV_NEIGH_RESOLVING && before == CLV_NEIGH_FAILED)
 		return false;
 	n->state = facts->state == CLV_NEIGH_NONE ? CLV_NEIGH_RESOLVING : (uint8_t)facts->state;
+	if (list != list_of(ns, n))
+		place_last(ns, n, list);
 	if (n->state != CLV_NEIGH_READY)
 		return n->state != before;
+	n->has_answered = true;
 	is_moved = memcmp(n->mac, facts->mac, sizeof(n->mac)) != 0;
 	memcpy(n->mac, facts->mac, sizeof(n->mac));
 	n->tries = 0;
@@ -80,84 +145,100 @@ static bool update(struct clv_neigh *n, const struct clv_neigh_facts *facts)
 	return is_moved || before != CLV_NEIGH_READY;
 }
 
-bool clv_neighbours_take(struct clv_neighbours *ns, const struct nlmsghdr *message)
+bool clv_neighbours_take(struct clv_neighbours *ns, const struct nlmsghdr *message,
+			 struct clv_neigh_change *out)
 {
 	struct clv_neigh_facts facts;
 	struct clv_neigh_key key;
 	struct clv_neigh *n;
-	uint64_t i;
 
 	if (clv_rtnl_read_neigh(message, &facts))
 		return false;
 	key.ifindex = facts.ifindex;
 	memcpy(key.addr, facts.addr, sizeof(key.addr));
-	if (!clv_table_find(&ns->index_of, &key, &i))
+	n = find(ns, &key);
+	if (!n)
 		return false;
-	n = &ns->list[i];
+	memcpy(out->addr, key.addr, sizeof(out->addr));
+	out->is_gateway = n->is_gateway;
 	if (message->nlmsg_type != RTM_DELNEIGH)
-		return update(n, &facts);
+		return update(ns, n, &facts);
 
+	/*
+	 * The kernel forgets soon who does not answer.  We remember who never did, and ask again when
+	 * it is time.
+	 */
+	if (n->state == CLV_NEIGH_FAILED && !n->has_answered)
+		return false;
 	/* Users that still need it look it up again, which starts resolution. */
-	clv_table_remove(&ns->index_of, &key);
-	*n = (struct clv_neigh){ 0 };
+	forget(ns, n);
 	return true;
 }
 
-static struct clv_neigh *add(struct clv_neighbours *ns, const struct clv_neigh_key *key)
-{
-	struct clv_neigh *n;
+/* ---- looking up ---- */
 
-	if (ns->len == NEIGHS_MAX) {
-		clv_neighbours_forget(ns);
-		ns->is_reset = true;
+static struct clv_neigh_key key_of(const struct clv_fib_answer *answer)
+{
+	struct clv_neigh_key key = { .ifindex = answer->oif };
+
+	memcpy(key.addr, answer->next, sizeof(key.addr));
+	return key;
+}
+
+bool clv_neighbours_is_known(const struct clv_neighbours *ns, const struct clv_fib_answer *answer)
+{
+	const struct clv_neigh_key key = key_of(answer);
+
+	return find(ns, &key) != NULL;
+}
+
+/* Ask the kernel for a neighbour that was not known. */
+static void ask(struct clv_neighbours *ns, struct clv_neigh *n)
+{
+	struct clv_neigh_facts facts;
+
+	if (ns->requests &&
+	    clv_rtnl_neigh(ns->requests, n->key.ifindex, n->key.addr, &facts) == 0 &&
+	    facts.state == CLV_NEIGH_READY) {
+		update(ns, n, &facts);
+		if (!facts.is_stale && !n->is_managed)
+			return;
 	}
-	n = &ns->list[ns->len];
-	if (clv_table_insert(&ns->index_of, key, ns->len))
-		return NULL;
-	*n = (struct clv_neigh){ .key = *key, .state = CLV_NEIGH_RESOLVING };
-	ns->len++;
-	return n;
+	resolve(ns, n, n->is_managed);
 }
 
 const struct clv_neigh *clv_neighbours_lookup(struct clv_neighbours *ns,
 					      const struct clv_fib_answer *answer)
 {
-	struct clv_neigh_key key = { .ifindex = answer->oif };
-	struct clv_neigh_facts facts;
-	struct clv_neigh *n;
-	uint64_t i;
+	const struct clv_neigh_key key = key_of(answer);
+	struct clv_neigh *n = find(ns, &key);
 
-	memcpy(key.addr, answer->next, sizeof(key.addr));
-	if (clv_table_find(&ns->index_of, &key, &i))
-		return &ns->list[i];
-	n = add(ns, &key);
-	if (!n)
-		return NULL;
-	n->is_managed = answer->has_gateway;
-	if (clv_rtnl_neigh(ns->requests, key.ifindex, key.addr, &facts) == 0 &&
-	    facts.state == CLV_NEIGH_READY) {
-		update(n, &facts);
-		if (!facts.is_stale && !n->is_managed)
-			return n;
+	if (n) {
+		place_last(ns, n, list_of(ns, n));
+		n->is_gateway |= answer->has_gateway;
+		return n;
 	}
-	clv_rtnl_resolve(ns->requests, key.ifindex, key.addr, n->is_managed);
+	n = add(ns, &key);
+	n->is_gateway = n->is_managed = answer->has_gateway;
+	ask(ns, n);
 	return n;
 }
 
 void clv_neighbours_retry(struct clv_neighbours *ns, uint64_t now_ns)
 {
+	struct clv_neigh *n, *next;
 	unsigned asked = 0;
-	size_t seen;
 
-	for (seen = 0; seen < ns->len && asked < RETRY_BATCH; seen++) {
-		struct clv_neigh *n = &ns->list[ns->retry_pos++ % ns->len];
-
-		if (n->state != CLV_NEIGH_FAILED || !n->key.ifindex || n->tries >= RETRIES_MAX)
+	for (n = TAILQ_LAST(&ns->waiting, clv_neigh_list); n && asked < RETRY_BATCH; n = next) {
+		next = TAILQ_PREV(n, clv_neigh_list, place);
+		if (n->state != CLV_NEIGH_FAILED)
 			continue;
-		if (!n->retry_ns) {
+		if (n->tries >= RETRIES_MAX) {
+			forget(ns, n);
+		} else if (!n->retry_ns) {
 			n->retry_ns = now_ns + RETRY_NS;
 		} else if (now_ns >= n->retry_ns) {
-			clv_rtnl_resolve(ns->requests, n->key.ifindex, n->key.addr, n->is_managed);
+			resolve(ns, n, n->is_managed);
 			n->retry_ns = now_ns + RETRY_NS;
 			n->tries++;
 			asked++;

@@ -23,6 +23,7 @@ enum {
 	EVENT_BUFFER = 32768,
 	EVENT_BATCH = 512,  /* read in one call; fd stays readable when there are more */
 	ANSWERS_MAX = 8192, /* cached FIB answers */
+	MOVED_MAX = 1024,   /* changed neighbours that are told one by one */
 	TRIES_MAX = 16,	    /* when a list changes while it is read */
 };
 
@@ -59,6 +60,8 @@ struct clv_routes {
 	size_t answers_len;
 	uint64_t answers_until_ns;
 	struct clv_neighbours neighbours;
+	uint8_t moved[MOVED_MAX][16]; /* neighbours that changed, for clv_routes_moved */
+	size_t moved_len;
 	uint64_t seed[2];
 	bool is_out_of_sync; /* notifications were lost, or not all state could be read */
 };
@@ -341,7 +344,7 @@ int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
 
 static uint8_t hop_state(const struct clv_neigh *n)
 {
-	if (!n || n->state == CLV_NEIGH_RESOLVING)
+	if (n->state == CLV_NEIGH_RESOLVING)
 		return CLV_HOP_RESOLVING;
 	return n->state == CLV_NEIGH_READY ? CLV_HOP_READY : CLV_HOP_UNREACHABLE;
 }
@@ -351,6 +354,17 @@ static uint16_t smaller_mtu(uint32_t link_mtu, uint16_t route_mtu)
 	uint16_t mtu = link_mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)link_mtu;
 
 	return route_mtu && route_mtu < mtu ? route_mtu : mtu;
+}
+
+bool clv_routes_is_new(struct clv_routes *r, const uint8_t remote[static 16])
+{
+	uint16_t tags[CLV_VLAN_TAGS_MAX];
+	struct clv_fib_answer answer;
+
+	if (query_fib(r, remote, &answer) || answer.is_local || answer.is_tunnelled ||
+	    xdp_link(r, find_link(r, answer.oif), tags) < 0)
+		return false; /* the kernel looks up neighbours itself, or there are none */
+	return !clv_neighbours_is_known(&r->neighbours, &answer);
 }
 
 int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out)
@@ -402,6 +416,32 @@ struct taking {
 	unsigned changes;
 };
 
+static unsigned take_neighbour(struct clv_routes *r, const struct nlmsghdr *message)
+{
+	struct clv_neigh_change change;
+
+	if (!clv_neighbours_take(&r->neighbours, message, &change))
+		return 0;
+	if (change.is_gateway || r->moved_len == MOVED_MAX)
+		return CLV_ROUTES_HOPS;
+	memcpy(r->moved[r->moved_len++], change.addr, sizeof(change.addr));
+	return CLV_ROUTES_NEIGHBOURS;
+}
+
+uint64_t clv_routes_evicted(const struct clv_routes *r)
+{
+	return r->neighbours.evicted;
+}
+
+size_t clv_routes_moved(struct clv_routes *r, const uint8_t (**out)[16])
+{
+	size_t len = r->moved_len;
+
+	*out = (const uint8_t(*)[16])r->moved;
+	r->moved_len = 0;
+	return len;
+}
+
 static int take(const struct nlmsghdr *message, void *user)
 {
 	struct taking *t = user;
@@ -417,14 +457,13 @@ static int take(const struct nlmsghdr *message, void *user)
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
-		if (clv_neighbours_take(&t->r->neighbours, message))
-			t->changes |= CLV_ROUTES_HOPS;
+		t->changes |= take_neighbour(t->r, message);
 		return MNL_CB_OK; /* does not affect routes */
 	default:		  /* routes, rules, nexthops */
 		t->changes |= CLV_ROUTES_HOPS;
 		break;
 	}
-	if (t->changes)
+	if (t->changes & ~(unsigned)CLV_ROUTES_NEIGHBOURS)
 		forget_answers(t->r);
 	return MNL_CB_OK;
 }
@@ -496,11 +535,10 @@ unsigned clv_routes_process(struct clv_routes *r)
 
 unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
 {
-	unsigned changes = r->neighbours.is_reset ? CLV_ROUTES_HOPS : 0;
+	unsigned changes = 0;
 
-	r->neighbours.is_reset = false;
 	if (r->is_out_of_sync)
-		changes |= clv_routes_process(r);
+		changes = clv_routes_process(r);
 	if (now_ns >= r->answers_until_ns) {
 		forget_answers(r);
 		r->answers_until_ns = now_ns + ANSWERS_NS;
@@ -527,7 +565,8 @@ static int reserve(struct clv_routes *r)
 	if (!r->answers)
 		return -ENOMEM;
 	err = clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed);
-	return err ? err : clv_neighbours_init(&r->neighbours, r->requests, r->seed);
+	return err ? err
+		   : clv_neighbours_init(&r->neighbours, r->requests, CLV_NEIGHBOURS_MAX, r->seed);
 }
 
 int clv_routes_open(struct clv_routes **out)

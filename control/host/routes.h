@@ -22,9 +22,10 @@
 struct clv_routes;
 
 enum clv_routes_change {
-	CLV_ROUTES_HOPS = 1u << 0,	/* lookups may have other results now */
-	CLV_ROUTES_ADDRESSES = 1u << 1, /* our own addresses changed */
-	CLV_ROUTES_LINKS = 1u << 2,	/* an interface appeared, disappeared or changed */
+	CLV_ROUTES_HOPS = 1u << 0,	 /* lookups may have other results now */
+	CLV_ROUTES_ADDRESSES = 1u << 1,	 /* our own addresses changed */
+	CLV_ROUTES_LINKS = 1u << 2,	 /* an interface appeared, disappeared or changed */
+	CLV_ROUTES_NEIGHBOURS = 1u << 3, /* lookups of some addresses may: see clv_routes_moved */
 };
 
 /* Returns 0 and fills *out, or -errno. */
@@ -47,6 +48,17 @@ unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns);
  * Returns 0 and fills *out, or CLV_EUNROUTABLE.
  */
 int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out);
+
+/*
+ * Whether looking up the route to remote would make the kernel look for a neighbour on the link.
+ * Queries the kernel for the route, and caches the answer.
+ */
+bool clv_routes_is_new(struct clv_routes *r, const uint8_t remote[static 16]);
+/* Lends the addresses behind CLV_ROUTES_NEIGHBOURS, until the next process or tick; returns how many. */
+size_t clv_routes_moved(struct clv_routes *r, const uint8_t (**out)[16]);
+
+/* Neighbours that made room for others since the start. */
+uint64_t clv_routes_evicted(const struct clv_routes *r);
 
 /* Whether it is an address of an interface. */
 bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16]);

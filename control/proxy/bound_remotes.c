@@ -34,10 +34,10 @@ static void send_command(struct clv_bound_tunnel *b, enum clv_command type, cons
 
 /*
  * Whether the tunnel may send to a remote, and by which next hop.  Fills *r.  *peer_tunnel: the
- * bound tunnel here whose port the remote is (a hairpin); else NULL.
- * Returns 0, CLV_EDENIED or CLV_EUNROUTABLE.
+ * bound tunnel here whose port the remote is (a hairpin); else NULL.  is_first: the remote is new.
+ * Returns 0, CLV_EDENIED, CLV_EUNROUTABLE or for a new one CLV_EFULL.
  */
-static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remote,
+static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remote, bool is_first,
 		    struct clv_remote *r, struct clv_bound_tunnel **peer_tunnel)
 {
 	struct clv_route route;
@@ -59,7 +59,8 @@ static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remot
 		r->peer_tunnel = (*peer_tunnel)->rq->ref;
 		return 0;
 	}
-	err = clv_reach(clv_bound_config(b), remote->addr, &route, &why);
+	err = is_first ? clv_reach_first(b->rq->rs, remote->addr, &route, &why)
+		       : clv_reach(clv_bound_config(b), remote->addr, &route, &why);
 	if (err)
 		return err;
 	/* Replies arrive at the tunnel's port: a route via another datapath would miss them. */
@@ -176,7 +177,7 @@ int clv_bound_remotes_context_open(void *user, const struct clv_contexts_entry *
 
 	if (e->is_uncompressed)
 		return open_uncompressed(b, e);
-	err = find_hop(b, &e->remote, &r, &peer_tunnel);
+	err = find_hop(b, &e->remote, true, &r, &peer_tunnel);
 	if (err)
 		return err;
 	known = clv_remote_list_find(&b->remotes, &e->remote);
@@ -261,11 +262,12 @@ static void on_remote_new(struct clv_bound_tunnel *b, const struct clv_evt_bound
 	if (!known && !clv_bucket_take(&b->rq->rs->registrations, *clv_bound_config(b)->now_ns)) {
 		why = CLV_COUNT_REMOTE_REFUSED_RATE;
 	} else if (!known) {
-		err = find_hop(b, &evt->remote, &r, &peer_tunnel);
+		err = find_hop(b, &evt->remote, true, &r, &peer_tunnel);
 		if (!err)
 			known = add_remote(b, &r, peer_tunnel);
 		else
 			why = err == CLV_EDENIED ? CLV_COUNT_REMOTE_REFUSED_POLICY
+			      : err == CLV_EFULL ? CLV_COUNT_REMOTE_REFUSED_RATE
 						 : CLV_COUNT_REMOTE_REFUSED_FAMILY;
 	}
 	/* It may have got a context in the meantime; the response is the same. */
@@ -347,7 +349,7 @@ void clv_bound_remotes_recheck(struct clv_bound_tunnel *b)
 	/* Backwards: the last one takes the place of one that is closed. */
 	for (uint32_t i = b->remotes.len; i-- > 0;) {
 		struct clv_remote_entry *e = b->remotes.slots[i];
-		int err = find_hop(b, &e->remote.endpoint, &r, &peer_tunnel);
+		int err = find_hop(b, &e->remote.endpoint, false, &r, &peer_tunnel);
 
 		if (err == CLV_EDENIED) {
 			clv_bound_count(b, CLV_COUNT_REMOTES_REVOKED);
@@ -356,6 +358,21 @@ void clv_bound_remotes_recheck(struct clv_bound_tunnel *b)
 			reroute(b, e, err, &r.hop);
 		}
 	}
+}
+
+void clv_bound_remotes_moved(struct clv_request *rq, const struct clv_host_use *use)
+{
+	struct clv_bound_tunnel *b = rq->bound;
+	struct clv_remote_entry *e = (struct clv_remote_entry *)((char *)(uintptr_t)use -
+								 offsetof(struct clv_remote_entry,
+									  host));
+	struct clv_bound_tunnel *peer_tunnel;
+	struct clv_remote r;
+
+	/* If more than the neighbour changed, clv_bound_remotes_recheck follows. */
+	if (b && !e->peer_tunnel && !find_hop(b, &e->remote.endpoint, false, &r, &peer_tunnel) &&
+	    !peer_tunnel)
+		reroute(b, e, 0, &r.hop);
 }
 
 /* Close other tunnels' remotes that are ports of this one. */

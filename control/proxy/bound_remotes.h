@@ -13,6 +13,7 @@
 #include "control/proxy/request.h"
 
 struct clv_bound_tunnel; /* a bound tunnel */
+struct clv_host_use;
 
 /* The context manager's ops open, acked and close; user: the struct clv_bound_tunnel. */
 int clv_bound_remotes_context_open(void *user, const struct clv_contexts_entry *e);
@@ -23,6 +24,9 @@ void clv_bound_remotes_undo(struct clv_bound_tunnel *b);
 
 /* Remove everything that names this tunnel from the kernel's tables and from other tunnels. */
 void clv_bound_remotes_retire(struct clv_bound_tunnel *b);
+
+/* The neighbour changed by which the remote with this use of a host is reached. */
+void clv_bound_remotes_moved(struct clv_request *rq, const struct clv_host_use *use);
 
 /* CLV_EVT_REMOTE_* of the tunnel's worker.  evt: borrows. */
 void clv_bound_remotes_event(struct clv_bound_tunnel *b, enum clv_event type,

@@ -339,8 +339,7 @@ static void open_tunnel(struct clv_request *rq)
 		const struct clv_endpoint *target;
 
 		translate_addrs(rq);
-		target = clv_reach_choose(rs->params.config, rq->addrs, rq->addrs_len, &route,
-					  &failure);
+		target = clv_reach_choose(rs, rq->addrs, rq->addrs_len, &route, &failure);
 
 		if (!target) {
 			refuse(rq, 0, failure.why);

@@ -4,6 +4,7 @@
 #include "control/core/control.h"
 #include "control/http/deadlines.h"
 #include "control/http/h3.h"
+#include "control/proxy/bound_remotes.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/gate.h"
 #include "control/proxy/names.h"
@@ -55,10 +56,16 @@ static void on_bound(void *user, enum clv_event type, const struct clv_evt_bound
 	clv_connect_udp_remote_event(user, type, evt);
 }
 
+static void on_moved(void *user, const struct clv_host_use *use)
+{
+	clv_bound_remotes_moved(user, use);
+}
+
 static const struct clv_session_tunnel_ops tunnel_ops = {
 	.gone = on_tunnel_gone,
 	.datagram_up = on_datagram_up,
 	.bound = on_bound,
+	.moved = on_moved,
 };
 
 static int tunnel_open(void *session, struct clv_request *rq, const struct clv_session_tunnel *t,
@@ -129,13 +136,18 @@ static const struct clv_request_ops request_ops = {
 
 static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env *env)
 {
+	const struct clv_proxy_limits *l = &p->p.limits;
+	const struct clv_rate each = clv_rate_of(l->neighbours_per_source_per_sec,
+						 l->neighbours_per_source_per_sec);
+	const struct clv_rate all = clv_rate_of(l->neighbours_per_sec, l->neighbours_per_sec);
 	struct clv_accounts *a = env->accounts;
 
+	clv_accounts_set_lookups(a, &each, &all);
 	clv_accounts_set_max(a, CLV_RESOURCE_BOUND_TUNNELS, p->p.bind.tunnels_max);
 	clv_accounts_set_part_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max, env->workers_len);
-	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, p->p.limits.names_pending);
-	if (p->p.limits.egress_ports)
-		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, p->p.limits.egress_ports, 2);
+	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, l->names_pending);
+	if (l->egress_ports)
+		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, l->egress_ports, 2);
 }
 
 static void send_meter(void *user, uint16_t worker, const struct clv_cmd_meter *cmd)

@@ -31,6 +31,8 @@ struct clv_proxy_limits {
 	uint32_t egress_ports;	  /* ports for packets to targets, of each family; 0: no limit */
 	uint64_t request_ns;	  /* from a request's first byte to its response */
 	uint32_t unfinished_max;  /* requests of one connection that are not whole yet */
+	/* Neighbours on the link that are looked for because of one source, and of all; 0: no limit. */
+	uint32_t neighbours_per_source_per_sec, neighbours_per_sec;
 };
 
 struct clv_proxy_params {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 
@@ -25,17 +26,45 @@ int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr
 				why);
 }
 
+static int find_route(const struct clv_requests_config *config, const uint8_t addr[16],
+		      struct clv_route *route, const char **why)
+{
+	if (config->host_ops->route(config->host, addr, route) == 0)
+		return 0;
+	*why = clv_addr_is_v4(addr) ? "no IPv4 route" : "no IPv6 route";
+	return CLV_EUNROUTABLE;
+}
+
 int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
 	      struct clv_route *route, const char **why)
 {
 	int err = clv_reach_judge(config, addr, why);
 
+	return err ? err : find_route(config, addr, route, why);
+}
+
+static bool may_look_up(struct clv_requests *rs, const uint8_t addr[16])
+{
+	const struct clv_requests_config *config = rs->params.config;
+
+	return !config->host_ops->is_new_neighbour ||
+	       !config->host_ops->is_new_neighbour(config->host, addr) ||
+	       clv_accounts_may_look_up(config->accounts, clv_requests_payer(rs), *config->now_ns);
+}
+
+int clv_reach_first(struct clv_requests *rs, const uint8_t addr[16], struct clv_route *route,
+		    const char **why)
+{
+	const struct clv_requests_config *config = rs->params.config;
+	int err = clv_reach_judge(config, addr, why);
+
 	if (err)
 		return err;
-	if (config->host_ops->route(config->host, addr, route) == 0)
-		return 0;
-	*why = clv_addr_is_v4(addr) ? "no IPv4 route" : "no IPv6 route";
-	return CLV_EUNROUTABLE;
+	if (may_look_up(rs, addr))
+		return find_route(config, addr, route, why);
+	*why = "too many new neighbours";
+	clv_requests_count(rs, CLV_COUNT_REFUSED_NEIGHBOURS);
+	return CLV_EFULL;
 }
 
 static void blame(struct clv_reach_failure *f, enum clv_proxy_error error, const char *details,
@@ -52,13 +81,15 @@ static void blame(struct clv_reach_failure *f, enum clv_proxy_error error, const
 	f->why.next_hop = f->next_hop;
 }
 
-static bool is_reachable(const struct clv_requests_config *config, const struct clv_endpoint *ep,
+static bool is_reachable(struct clv_requests *rs, const struct clv_endpoint *ep,
 			 struct clv_route *route, struct clv_reach_failure *f)
 {
 	const char *why = NULL;
-	int err = clv_reach(config, ep->addr, route, &why);
+	int err = clv_reach_first(rs, ep->addr, route, &why);
 
-	if (err == CLV_EUNROUTABLE)
+	if (err == CLV_EFULL)
+		blame(f, CLV_PROXY_CONNECTION_LIMIT_REACHED, why, ep);
+	else if (err == CLV_EUNROUTABLE)
 		blame(f, CLV_PROXY_DESTINATION_IP_UNROUTABLE, why, ep);
 	else if (err)
 		blame(f, CLV_PROXY_DESTINATION_IP_PROHIBITED, why, ep);
@@ -69,7 +100,7 @@ static bool is_reachable(const struct clv_requests_config *config, const struct 
 	return false;
 }
 
-const struct clv_endpoint *clv_reach_choose(const struct clv_requests_config *config,
+const struct clv_endpoint *clv_reach_choose(struct clv_requests *rs,
 					    const struct clv_endpoint *addrs, size_t len,
 					    struct clv_route *route,
 					    struct clv_reach_failure *failure)
@@ -77,7 +108,7 @@ const struct clv_endpoint *clv_reach_choose(const struct clv_requests_config *co
 	for (int v4 = 0; v4 <= 1; v4++)
 		for (size_t i = 0; i < len; i++)
 			if (clv_addr_is_v4(addrs[i].addr) == v4 &&
-			    is_reachable(config, &addrs[i], route, failure))
+			    is_reachable(rs, &addrs[i], route, failure))
 				return &addrs[i];
 	return NULL;
 }

@@ -32,6 +32,12 @@ int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr
  */
 int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
 	      struct clv_route *route, const char **why);
+/*
+ * The same for what a client asks for the first time: if a neighbour on the link has to be looked
+ * for, the client is charged.  Also returns CLV_EFULL, counted: there are too many such look-ups.
+ */
+int clv_reach_first(struct clv_requests *rs, const uint8_t addr[16], struct clv_route *route,
+		    const char **why);
 
 /* Why none of a target's addresses can be used: the most informative reason among them. */
 struct clv_reach_failure {
@@ -43,7 +49,7 @@ struct clv_reach_failure {
  * The first of a target's addresses that can be reached now, IPv6 before IPv4.  failure: zeroed.
  * Returns it with its route in *route; or NULL and fills *failure.
  */
-const struct clv_endpoint *clv_reach_choose(const struct clv_requests_config *config,
+const struct clv_endpoint *clv_reach_choose(struct clv_requests *rs,
 					    const struct clv_endpoint *addrs, size_t len,
 					    struct clv_route *route,
 					    struct clv_reach_failure *failure);

@@ -164,6 +164,8 @@ enum clv_counter_class {
 	X(REFUSED_RATE, REFUSAL, "refused_request_rate", "requests refused that came too fast")    \
 	X(REFUSED_NAMES, REFUSAL, "refused_names",                                                 \
 	  "requests refused while too many names are resolved")                                    \
+	X(REFUSED_NEIGHBOURS, REFUSAL, "refused_neighbours",                                       \
+	  "targets and remotes on the link refused: new ones came too fast")                       \
 	X(CONNS_REFUSED, REFUSAL, "connections_refused",                                           \
 	  "refusals sent to clients beyond a ceiling")                                             \
 	X(TOKEN_REFUSED, REFUSAL, "tokens_refused",                                                \

@@ -257,6 +257,37 @@ static void test_next_hop_resolves_late(void **state)
 	world_free(w);
 }
 
+/* A changed neighbour is looked at by the tunnel that sends to it, and by no other. */
+static void test_a_changed_neighbour_concerns_its_own_tunnels(void **state)
+{
+	static const char *const others[] = { "198.18.1.2", "198.18.1.3", "198.18.1.4" };
+	struct world *w = world_new(&(struct world_params){ .hop_wait_packets = 4 });
+	struct world_app *app = &w->clients[0].apps[0];
+	uint8_t addrs[2][16];
+	uint64_t routed;
+
+	(void)state;
+	w->hop_state = CLV_HOP_RESOLVING;
+	world_open_tunnel(w);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(world_tunnel(w, 0, 1 + i, others[i], 7000), 0);
+	world_app_send(w, 0, 0, 50, 0);
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(w->target_received, 0);
+	w->hop_state = CLV_HOP_READY;
+	routed = w->relay.routed;
+	clv_addr_parse("198.18.1.77", addrs[0]); /* no tunnel's */
+	clv_control_neighbours_changed(w->relay.control, addrs, 1);
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(w->relay.routed, routed);
+	memcpy(addrs[1], w->target.addr, 16);
+	clv_control_neighbours_changed(w->relay.control, addrs, 2);
+	assert_int_equal(w->relay.routed, routed + 1);
+	world_run(w, CLV_SEC, NULL);
+	assert_int_equal(app->received, 1);
+	world_free(w);
+}
+
 /* Datagrams the client sends before its request was answered are kept, within bounds. */
 static void test_early_datagrams(void **state)
 {
@@ -374,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_ports_used_up),
 		cmocka_unit_test(test_a_target_that_becomes_the_relays_own_loses_its_tunnel),
 		cmocka_unit_test(test_next_hop_resolves_late),
+		cmocka_unit_test(test_a_changed_neighbour_concerns_its_own_tunnels),
 		cmocka_unit_test(test_early_datagrams),
 		cmocka_unit_test(test_nat_rebinding),
 		cmocka_unit_test(test_send_queue_is_bounded),

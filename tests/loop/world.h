@@ -55,6 +55,7 @@ struct world_relay {
 	uint16_t flow_worker;	      /* result of worker_of_flow */
 	uint16_t arrival;	      /* worker on whose queue frames arrive */
 	uint64_t to_kernel;	      /* packets to control's socket */
+	uint64_t routed;	      /* routes that were looked up */
 };
 
 /* A local application that uses a client: one sender. */

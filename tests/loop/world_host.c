@@ -104,6 +104,7 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 
 	bool v4 = clv_addr_is_v4(remote);
 
+	r->routed++;
 	if (!v4 && !r->world->p.has_v6)
 		return CLV_EUNROUTABLE;
 	*out = (struct clv_route){ 0 };

@@ -143,7 +143,7 @@ static bool becomes(const char *remote, uint8_t state, struct clv_route *route)
 	while (clv_clock_now_ns() < until_ns) {
 		if (look(remote, route) == 0 && route->hop.state == state)
 			return true;
-		wait_changes(CLV_ROUTES_HOPS, 500);
+		wait_changes(CLV_ROUTES_HOPS | CLV_ROUTES_NEIGHBOURS, 500);
 	}
 	return false;
 }
@@ -309,6 +309,30 @@ static void a_changed_link_address_is_followed(void **state)
 	assert_true(wait_changes(CLV_ROUTES_HOPS, 2000) & CLV_ROUTES_HOPS);
 }
 
+/* One that is no gateway is named, and nothing else has to be looked up again. */
+static void a_neighbour_that_is_no_gateway_is_named(void **state)
+{
+	const uint8_t(*moved)[16];
+	struct clv_route route;
+	uint8_t addr[16];
+
+	(void)state;
+	need_routes();
+	assert_int_equal(clv_addr_parse("198.18.0.78", addr), 0);
+	assert_true(clv_routes_is_new(routes, addr));
+	assert_int_equal(look("198.18.0.78", &route), 0);
+	assert_false(clv_routes_is_new(routes, addr));
+	clv_routes_moved(routes, &moved);
+	run("ip neigh replace 198.18.0.78 lladdr 02:00:00:00:00:07 dev a0 nud reachable");
+	assert_int_equal(wait_changes(CLV_ROUTES_NEIGHBOURS, 2000), CLV_ROUTES_NEIGHBOURS);
+	assert_int_equal(clv_routes_moved(routes, &moved), 1);
+	assert_memory_equal(moved[0], addr, 16);
+	assert_int_equal(clv_routes_moved(routes, &moved), 0);
+	/* By way of a gateway, none has to be looked for. */
+	assert_int_equal(clv_addr_parse("8.8.4.4", addr), 0);
+	assert_false(clv_routes_is_new(routes, addr));
+}
+
 static void a_neighbour_that_is_forgotten_is_resolved_again(void **state)
 {
 	struct clv_route route;
@@ -448,6 +472,7 @@ int main(void)
 		cmocka_unit_test(what_the_host_takes_itself_is_its_own),
 		cmocka_unit_test(vlan_devices_use_the_link_below_with_a_tag),
 		cmocka_unit_test(a_changed_link_address_is_followed),
+		cmocka_unit_test(a_neighbour_that_is_no_gateway_is_named),
 		cmocka_unit_test(a_neighbour_that_is_forgotten_is_resolved_again),
 		cmocka_unit_test(lost_announcements_are_made_up_for),
 		cmocka_unit_test(without_af_xdp_everything_is_the_kernels),

@@ -27,6 +27,14 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	return 0;
 }
 
+static bool is_new_neighbour(void *host, const uint8_t remote[16])
+{
+	const struct fake_relay *r = host;
+
+	(void)remote;
+	return r->has_new_neighbours;
+}
+
 static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
 	static const uint8_t any_v4[16] = { [10] = 0xff, [11] = 0xff }, any_v6[16];
@@ -151,6 +159,7 @@ static const struct clv_host_ops host_ops = {
 	.binding_publish = binding_publish,
 	.binding_retire = binding_retire,
 	.route = route,
+	.is_new_neighbour = is_new_neighbour,
 	.bind_source = bind_source,
 	.egress_take = egress_take,
 	.egress_give = egress_give,

@@ -51,8 +51,9 @@ struct fake_relay {
 	struct clv_prefix nat64; /* 0 bits: none */
 	int publish_err;	 /* of contexts */
 	unsigned egress_held;
-	unsigned routed;     /* look-ups, of sources for bound tunnels as well */
-	char resolving[256]; /* the name being looked up; "" when none */
+	bool has_new_neighbours; /* every look-up needs one */
+	unsigned routed;	 /* look-ups, of sources for bound tunnels as well */
+	char resolving[256];	 /* the name being looked up; "" when none */
 	clv_resolved_fn *resolved;
 	void *resolved_user;
 	unsigned cancelled;

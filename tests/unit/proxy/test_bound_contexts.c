@@ -2,6 +2,8 @@
 /* Contexts and remotes of a bound tunnel: when they open and close, and who is informed. */
 #include "tests/unit/check.h"
 
+#include "control/proxy/bound_remotes.h"
+#include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
 #include "tests/unit/proxy/bound_fixture.h"
@@ -182,6 +184,24 @@ static void test_ceiling_of_remotes(void **state)
 	request_teardown(f);
 }
 
+static void test_a_changed_neighbour_of_a_remote(void **state)
+{
+	struct fixture *f = bound_setup_uncompressed();
+	struct clv_bound_tunnel *b = f->relay.tunnels[0].rq->bound;
+	struct clv_endpoint remote;
+
+	(void)state;
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, H4, 0);
+	EXPECT(f, "", "+remote=" G4 " +remote=" H4 " ");
+	assert_int_equal(clv_endpoint_parse(G4, &remote), 0);
+	f->relay.hop_state = CLV_HOP_UNREACHABLE;
+	clv_bound_remotes_moved(f->relay.tunnels[0].rq,
+				&clv_remote_list_find(&b->remotes, &remote)->host);
+	EXPECT(f, "", "+remote=" G4 "? ");
+	request_teardown(f);
+}
+
 static void test_full_map(void **state)
 {
 	struct fixture *f = bound_setup_uncompressed();
@@ -322,6 +342,8 @@ int main(void)
 		CASE("remotes without a context come and go with the uncompressed context",
 		     test_uncompressed_remotes),
 		CASE("remotes have a ceiling", test_ceiling_of_remotes),
+		CASE("a changed neighbour concerns its remote alone",
+		     test_a_changed_neighbour_of_a_remote),
 		CASE("a full kernel table is a refusal", test_full_map),
 		CASE("a busy remote gets a context of the relay's", test_busy),
 		CASE("a remote that calls and is not answered may be busy, too", test_busy_caller),

@@ -109,12 +109,52 @@ static void test_remotes_of_a_hog_and_a_bystander(void **state)
 	request_teardown(f);
 }
 
+/* Every target needs a look-up on the link; the hog has made all that it may in this second. */
+static void test_look_ups_of_neighbours_of_a_hog_and_a_bystander(void **state)
+{
+	static const struct clv_rate each = { .interval_ns = 250000000, .burst_ns = 1000000000 };
+	static const struct clv_rate all = { .interval_ns = 100000000, .burst_ns = 1000000000 };
+	struct fixture *f = bound_setup_uncompressed();
+	struct hog hog = make_hog(f, CLV_RESOURCE_NAMES);
+	unsigned routed;
+
+	(void)state;
+	clv_accounts_set_lookups(&f->relay.accounts, &each, &all);
+	f->relay.has_new_neighbours = true;
+	become(&hog);
+	while (clv_accounts_may_look_up(&f->relay.accounts, f->relay.account, f->relay.now_ns))
+		;
+	routed = f->relay.routed;
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 503);
+	assert_non_null(strstr(f->answer.proxy_status, "too many new neighbours"));
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	EXPECT(f, "", "-remote=" G4 " ");
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_NEIGHBOURS), 2);
+	assert_int_equal(f->relay.routed, routed);
+	become(&hog);
+	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
+	EXPECT(f, "", "+remote=" G4 " ");
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 200);
+	/* A neighbour that is known costs nothing. */
+	become(&hog);
+	f->relay.has_new_neighbours = false;
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 200);
+	request_body(f, NULL, 0, true);
+	become(&hog);
+	free_hog(&hog);
+	request_teardown(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_bound_tunnels_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_remotes_of_a_hog_and_a_bystander),
+		cmocka_unit_test(test_look_ups_of_neighbours_of_a_hog_and_a_bystander),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
