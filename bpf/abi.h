@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	4u /* bump on any change of layout or meaning; the loader refuses others,
+	5u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -76,13 +76,13 @@ struct clv_context {
 	__u64 context_id;
 };
 
-/* Key of `denied`, a longest-prefix-match trie; prefix_bits counts within the 16 bytes. */
+/* Key of `denied` and `clients`, longest-prefix-match tries; prefix_bits counts within the 16 bytes. */
 struct clv_prefix {
 	__u32 prefix_bits;
 	__u8 addr[16];
 };
 
-/* Value of `denied`: the longest prefix decides, so an allow inside a deny works. */
+/* Value of both: the longest prefix decides, so an allow inside a deny works. */
 enum clv_verdict {
 	CLV_VERDICT_ALLOW = 0,
 	CLV_VERDICT_DENY = 1,
@@ -174,6 +174,8 @@ struct clv_count {
 	  "to a relay port from a remote its tunnel did not ask for")                              \
 	X(DROP_DENIED, DROP, "xdp_drop_denied",                                                    \
 	  "to a relay port from an address the policy denies")                                     \
+	X(DROP_CLIENT_ADDRESS, DROP, "xdp_drop_client_address",                                    \
+	  "of no connection, from an address that is not in the list of clients")                  \
 	X(DROP_ZERO_CHECKSUM6, DROP, "xdp_drop_zero_checksum6",                                    \
 	  "UDP over IPv6 without a checksum")                                                      \
 	X(DROP_GUARD, DROP, "xdp_drop_guard",                                                      \

@@ -53,6 +53,18 @@ struct {
 	__type(value, enum clv_verdict);
 } denied SEC(".maps");
 
+/*
+ * Whom control talks to that has no connection yet.  The rule for all addresses says what happens to
+ * those without another; without any rule all are passed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct clv_prefix);
+	__type(value, enum clv_verdict);
+} clients SEC(".maps");
+
 /* The receive queue of a flow that may become a connection; control picks the worker by it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -29,11 +29,24 @@ static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 
 		bpf_map_update_elem(&rxq_of_flow, flow, &queue, BPF_ANY);
 }
 
-/* Pass to the control plane, unless the source has sent too much of its kind. */
+/* rules: a map from prefixes to verdicts. */
+static __always_inline bool has_deny(void *rules, const struct clv_endpoint *remote)
+{
+	struct clv_prefix prefix = { .prefix_bits = 8 * sizeof(prefix.addr) };
+	const enum clv_verdict *verdict;
+
+	__builtin_memcpy(prefix.addr, remote->addr, sizeof(prefix.addr));
+	verdict = bpf_map_lookup_elem(rules, &prefix);
+	return verdict && *verdict != CLV_VERDICT_ALLOW;
+}
+
+/* Pass to the control plane, unless the source is no client or has sent too much of its kind. */
 static __always_inline enum clv_xdp_counter pass_to_control(const struct clv_udp_view *udp,
 							    const void *end, __u32 queue,
 							    enum clv_xdp_counter passed)
 {
+	if (has_deny(&clients, &udp->tuple.remote))
+		return CLV_XDP_DROP_CLIENT_ADDRESS;
 	if (!clv_guard_admits(udp, end))
 		return CLV_XDP_DROP_GUARD;
 	record_rx_queue(&udp->tuple, queue);
@@ -62,16 +75,6 @@ static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view
 	return CLV_XDP_STEER_CONN;
 }
 
-static __always_inline bool is_denied(const struct clv_endpoint *remote)
-{
-	struct clv_prefix prefix = { .prefix_bits = 8 * sizeof(prefix.addr) };
-	const enum clv_verdict *verdict;
-
-	__builtin_memcpy(prefix.addr, remote->addr, sizeof(prefix.addr));
-	verdict = bpf_map_lookup_elem(&denied, &prefix);
-	return verdict && *verdict != CLV_VERDICT_ALLOW;
-}
-
 /* To a port of a tunnel, from a remote without a context of its own. */
 static __always_inline enum clv_xdp_counter steer_binding(const struct clv_udp_view *udp,
 							  struct clv_meta *meta)
@@ -84,7 +87,7 @@ static __always_inline enum clv_xdp_counter steer_binding(const struct clv_udp_v
 		return CLV_XDP_DROP_ZERO_CHECKSUM6;
 	if (!(binding->flags & CLV_BINDING_UNCOMPRESSED))
 		return CLV_XDP_DROP_UNKNOWN_REMOTE;
-	if (is_denied(&udp->tuple.remote))
+	if (has_deny(&denied, &udp->tuple.remote))
 		return CLV_XDP_DROP_DENIED;
 	meta->kind = CLV_KIND_UNCOMPRESSED;
 	meta->ref = binding->tunnel;
@@ -101,7 +104,7 @@ static __always_inline enum clv_xdp_counter steer_target(const struct clv_udp_vi
 		return steer_binding(udp, meta);
 	if (udp->is_unchecked6)
 		return CLV_XDP_DROP_ZERO_CHECKSUM6;
-	if (is_denied(&udp->tuple.remote))
+	if (has_deny(&denied, &udp->tuple.remote))
 		return CLV_XDP_DROP_DENIED;
 	meta->kind = CLV_KIND_CONTEXT;
 	meta->ref = context->tunnel;

@@ -215,8 +215,10 @@ static int open_traffic(struct clv_daemon *daemon)
 		if (daemon->interfaces[i].mode < CLV_DATAPATH_KERNEL)
 			clv_routes_set_link(daemon->routes, daemon->interfaces[i].nic.ifindex,
 					    daemon->interfaces[i].number);
-	err = clv_daemon_fail(daemon, clv_maps_set_policy(&daemon->maps, daemon->policy),
-			      "map denied");
+	err = clv_credentials_publish(daemon, &daemon->config);
+	err = err ? err
+		  : clv_daemon_fail(daemon, clv_maps_set_policy(&daemon->maps, daemon->policy),
+				    "map denied");
 	err = err ? err
 		  : clv_daemon_fail(daemon, clv_maps_set_guard(&daemon->maps, &guard),
 				    "map guard_limits");

@@ -97,6 +97,19 @@ static int clients_of(struct clv_daemon *daemon, const struct clv_config *config
 	return clv_daemon_fail(daemon, err, "access: clients");
 }
 
+int clv_credentials_publish(struct clv_daemon *daemon, const struct clv_config *config)
+{
+	const struct clv_config_list *list = &config->access_clients;
+	struct clv_prefix *prefixes = calloc(list->len + 1, sizeof(*prefixes));
+	int err = prefixes ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < list->len && !err; i++)
+		err = clv_policy_parse_prefix(list->items[i], &prefixes[i]);
+	err = err ? err : clv_maps_set_clients(&daemon->maps, prefixes, list->len);
+	free(prefixes);
+	return clv_daemon_fail(daemon, err, "access: clients");
+}
+
 static void warn_if_open(const struct clv_config *config)
 {
 	if (config->access_mode == CLV_ACCESS_OPEN)
@@ -188,7 +201,9 @@ int clv_credentials_reload(struct clv_daemon *daemon, const struct clv_config *c
 	if (err)
 		return err;
 	err = clients_of(daemon, config, &clients);
+	err = err ? err : clv_credentials_publish(daemon, config);
 	if (err) {
+		clv_verdicts_unref(clients);
 		clv_users_free(users);
 		return err;
 	}

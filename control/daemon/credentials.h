@@ -26,6 +26,12 @@ int clv_credentials_open(struct clv_daemon *daemon);
 void clv_credentials_close(struct clv_daemon *daemon);
 
 /*
+ * Have XDP drop what the clients of config alone may send to the control plane, when it comes from
+ * others.  Returns as clv_credentials_check.
+ */
+int clv_credentials_publish(struct clv_daemon *daemon, const struct clv_config *config);
+
+/*
  * Apply the mode and the list of clients of config, and read the users file again.  The proxy then
  * has to renew what it granted.  Returns as clv_credentials_check, with nothing changed.
  */

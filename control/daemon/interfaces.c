@@ -17,6 +17,7 @@ enum {
 	CIDS_PER_CONN = 8,	 /* at a time, including those being retired */
 	LISTENER_ENTRIES = 4096, /* local addresses times ports */
 	DENIED_ENTRIES = 65536,
+	CLIENTS_ENTRIES = 65536,
 	LAST_STEPS = 16, /* of a worker whose sockets are about to be closed */
 };
 
@@ -143,6 +144,7 @@ static int load(struct clv_daemon *daemon)
 		.bindings = limits->tunnels_max * CLV_BOUND_PORTS * daemon->workers_len,
 		.listeners = LISTENER_ENTRIES,
 		.denied = DENIED_ENTRIES,
+		.clients = CLIENTS_ENTRIES,
 		.guard = limits->guard_sources,
 	};
 	int err;

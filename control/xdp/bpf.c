@@ -39,6 +39,7 @@ static const struct pinned {
 	{ "contexts", offsetof(struct clv_bpf_maps, contexts) },
 	{ "bindings", offsetof(struct clv_bpf_maps, bindings) },
 	{ "denied", offsetof(struct clv_bpf_maps, denied) },
+	{ "clients", offsetof(struct clv_bpf_maps, clients) },
 	{ "rxq_of_flow", offsetof(struct clv_bpf_maps, rxq_of_flow) },
 	{ "xsks", offsetof(struct clv_bpf_maps, xsks) },
 	{ "links", offsetof(struct clv_bpf_maps, links) },
@@ -85,6 +86,7 @@ static int set_sizes(struct culvert_bpf *skel, const struct clv_bpf_sizes *sizes
 	err = err ? err : bpf_map__set_max_entries(skel->maps.bindings, sizes->bindings);
 	err = err ? err : bpf_map__set_max_entries(skel->maps.listeners, sizes->listeners);
 	err = err ? err : bpf_map__set_max_entries(skel->maps.denied, sizes->denied);
+	err = err ? err : bpf_map__set_max_entries(skel->maps.clients, sizes->clients);
 	err = err ? err : bpf_map__set_max_entries(skel->maps.guard, sizes->guard);
 	return err;
 }
@@ -97,6 +99,7 @@ static void read_fds(const struct culvert_bpf *skel, struct clv_bpf_maps *out)
 		.contexts = bpf_map__fd(skel->maps.contexts),
 		.bindings = bpf_map__fd(skel->maps.bindings),
 		.denied = bpf_map__fd(skel->maps.denied),
+		.clients = bpf_map__fd(skel->maps.clients),
 		.rxq_of_flow = bpf_map__fd(skel->maps.rxq_of_flow),
 		.xsks = bpf_map__fd(skel->maps.xsks),
 		.links = bpf_map__fd(skel->maps.links),

@@ -25,13 +25,14 @@ struct clv_bpf_sizes {
 	uint32_t bindings;
 	uint32_t listeners;
 	uint32_t denied;
+	uint32_t clients;
 	uint32_t guard;
 };
 
 /* Descriptors of the maps; -1 where the program is not loaded. */
 struct clv_bpf_maps {
 	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi;
-	int guard, guard_limits;
+	int guard, guard_limits, clients;
 };
 
 enum clv_xdp_mode {

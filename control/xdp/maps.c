@@ -25,6 +25,7 @@ void clv_maps_fini(struct clv_maps *m)
 {
 	free(m->listeners);
 	free(m->denied);
+	free(m->clients);
 	*m = (struct clv_maps){ 0 };
 }
 
@@ -179,13 +180,34 @@ static void drop_gone(int fd, struct rules from, struct rules to)
 			drop(fd, &a->prefix);
 }
 
+/* Replace the rules of a map by list[0..n), which it takes. */
+static int set_rules(int fd, struct clv_maps_rule **current, size_t *current_len,
+		     struct clv_maps_rule *list, size_t n)
+{
+	struct rules now = { *current, *current_len }, wanted = { list, n };
+	int err, err_back;
+
+	qsort(list, n, sizeof(*list), compare_rules);
+	wanted.len = put_changed(fd, now, wanted, &err);
+	if (err) {
+		/* Undo: remove new rules, restore changed ones; there is room for that. */
+		drop_gone(fd, wanted, now);
+		put_changed(fd, wanted, now, &err_back);
+		free(list);
+		return err;
+	}
+	drop_gone(fd, now, wanted);
+	free(*current);
+	*current = list;
+	*current_len = n;
+	return 0;
+}
+
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 {
 	const struct clv_policy_rule *rules;
 	size_t i, n = clv_policy_rules(policy, &rules);
 	struct clv_maps_rule *list = calloc(n + 1, sizeof(*list));
-	struct rules now = { m->denied, m->denied_len }, wanted = { list, n };
-	int err, err_back;
 
 	if (!list)
 		return -ENOMEM;
@@ -193,20 +215,25 @@ int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy)
 		list[i].prefix = rules[i].prefix;
 		list[i].verdict = rules[i].verdict;
 	}
-	qsort(list, n, sizeof(*list), compare_rules);
-	wanted.len = put_changed(m->fds.denied, now, wanted, &err);
-	if (err) {
-		/* Undo: remove new rules, restore changed ones; there is room for that. */
-		drop_gone(m->fds.denied, wanted, now);
-		put_changed(m->fds.denied, wanted, now, &err_back);
-		free(list);
-		return err;
+	return set_rules(m->fds.denied, &m->denied, &m->denied_len, list, n);
+}
+
+int clv_maps_set_clients(struct clv_maps *m, const struct clv_prefix *prefixes, size_t len)
+{
+	struct clv_maps_rule *list = calloc(len + 1, sizeof(*list));
+	bool has_all = false;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < len; i++) {
+		list[i].prefix = prefixes[i];
+		list[i].verdict = CLV_VERDICT_ALLOW;
+		has_all |= prefixes[i].prefix_bits == 0;
 	}
-	drop_gone(m->fds.denied, now, wanted);
-	free(m->denied);
-	m->denied = list;
-	m->denied_len = n;
-	return 0;
+	/* The rule for everybody else. */
+	if (!has_all)
+		list[len].verdict = len ? CLV_VERDICT_DENY : CLV_VERDICT_ALLOW;
+	return set_rules(m->fds.clients, &m->clients, &m->clients_len, list, len + !has_all);
 }
 
 int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits)

@@ -17,7 +17,7 @@
 #include "control/admission/policy.h"
 #include "control/xdp/bpf.h"
 
-/* A row of `denied`. */
+/* A row of `denied` or `clients`. */
 struct clv_maps_rule {
 	struct clv_prefix prefix;
 	uint32_t verdict;
@@ -33,8 +33,8 @@ struct clv_maps {
 	struct clv_bpf_maps fds;	/* borrows the descriptors */
 	struct clv_endpoint *listeners; /* the current contents of the map */
 	size_t listeners_len;
-	struct clv_maps_rule *denied; /* likewise; sorted by prefix */
-	size_t denied_len;
+	struct clv_maps_rule *denied, *clients; /* likewise; sorted by prefix */
+	size_t denied_len, clients_len;
 };
 
 /* fds: borrows the descriptors; NULL: no maps. */
@@ -62,6 +62,12 @@ int clv_maps_set_listeners(struct clv_maps *m, const struct clv_maps_listener *l
  * Returns as set_listeners.
  */
 int clv_maps_set_policy(struct clv_maps *m, const struct clv_policy *policy);
+
+/*
+ * Set `clients`: packets of no connection are passed from these prefixes alone; with none, from all.
+ * prefixes: copies.  Returns as set_listeners.
+ */
+int clv_maps_set_clients(struct clv_maps *m, const struct clv_prefix *prefixes, size_t len);
 
 /* Set the rate limits of packets with unknown connections.  Returns 0 or -errno. */
 int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits);

@@ -50,6 +50,7 @@ static const struct map_layout {
 	{ "conns", BPF_MAP_TYPE_HASH, sizeof(struct clv_cid), sizeof(struct clv_ref) },
 	{ "contexts", BPF_MAP_TYPE_HASH, sizeof(struct clv_tuple), sizeof(struct clv_context) },
 	{ "bindings", BPF_MAP_TYPE_HASH, sizeof(struct clv_endpoint), sizeof(struct clv_binding) },
+	{ "clients", BPF_MAP_TYPE_LPM_TRIE, sizeof(struct clv_prefix), sizeof(enum clv_verdict) },
 	{ "denied", BPF_MAP_TYPE_LPM_TRIE, sizeof(struct clv_prefix), sizeof(enum clv_verdict) },
 	{ "rxq_of_flow", BPF_MAP_TYPE_LRU_HASH, sizeof(struct clv_tuple), sizeof(uint32_t) },
 	{ "guard", BPF_MAP_TYPE_LRU_HASH, sizeof(struct clv_guard_key), sizeof(uint64_t) },

@@ -39,13 +39,19 @@ static void put(const struct bpf_map *map, const void *key, const void *value)
 			 0);
 }
 
-static void put_prefix(const struct world *w, const char *text, unsigned bits,
+static void put_prefix(const struct bpf_map *map, const char *text, unsigned bits,
 		       enum clv_verdict verdict)
 {
 	struct clv_prefix prefix = { .prefix_bits = strchr(text, ':') ? bits : 96 + bits };
 
 	frame_address(text, prefix.addr);
-	put(w->skel->maps.denied, &prefix, &verdict);
+	put(map, &prefix, &verdict);
+}
+
+void world_set_client(const struct world *w, const char *text, unsigned bits,
+		      enum clv_verdict verdict)
+{
+	put_prefix(w->skel->maps.clients, text, bits, verdict);
 }
 
 /* The same in both families. */
@@ -106,10 +112,10 @@ void world_open(struct world *w)
 	put_relay(w, "198.51.100.1", "203.0.113.7");
 	put_relay(w, RELAY6, REMOTE6);
 	put(w->skel->maps.contexts, &denied_context, &context);
-	put_prefix(w, "10.0.0.0", 8, CLV_VERDICT_DENY);
-	put_prefix(w, "10.1.0.0", 16, CLV_VERDICT_ALLOW);
-	put_prefix(w, "2001:db8:dead::", 48, CLV_VERDICT_DENY);
-	put_prefix(w, "2001:db8:dead:1::", 64, CLV_VERDICT_ALLOW);
+	put_prefix(w->skel->maps.denied, "10.0.0.0", 8, CLV_VERDICT_DENY);
+	put_prefix(w->skel->maps.denied, "10.1.0.0", 16, CLV_VERDICT_ALLOW);
+	put_prefix(w->skel->maps.denied, "2001:db8:dead::", 48, CLV_VERDICT_DENY);
+	put_prefix(w->skel->maps.denied, "2001:db8:dead:1::", 64, CLV_VERDICT_ALLOW);
 	put_link(w);
 }
 

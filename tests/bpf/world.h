@@ -61,6 +61,10 @@ extern struct world group_world;
 int group_open(void **state);
 int group_close(void **state);
 
+/* Add a rule to the list of clients; bits: of the address as written. */
+void world_set_client(const struct world *w, const char *text, unsigned bits,
+		      enum clv_verdict verdict);
+
 /* Move the calling process into a new network namespace, its loopback interface up. */
 void world_isolate(void);
 

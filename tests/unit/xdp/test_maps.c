@@ -34,6 +34,7 @@ static const struct clv_bpf_sizes sizes = {
 	.bindings = 4,
 	.listeners = 64,
 	.denied = 64,
+	.clients = 64,
 	.guard = 64,
 };
 
@@ -312,6 +313,45 @@ static void a_policy_that_does_not_fit_changes_nothing(void **state)
 	clv_policy_free(large);
 }
 
+static uint32_t client_verdict(const char *addr)
+{
+	struct clv_prefix prefix = { .prefix_bits = 128 };
+	uint32_t verdict = UINT32_MAX;
+
+	assert_int_equal(clv_addr_parse(addr, prefix.addr), 0);
+	bpf_map_lookup_elem(maps.fds.clients, &prefix, &verdict);
+	return verdict;
+}
+
+static void clients_are_those_of_the_list_or_all(void **state)
+{
+	struct clv_prefix list[65] = { { .prefix_bits = 96 + 24 }, { .prefix_bits = 32 } };
+
+	(void)state;
+	need_bpf();
+	assert_int_equal(clv_addr_parse("203.0.113.0", list[0].addr), 0);
+	assert_int_equal(clv_addr_parse("2001:db8::", list[1].addr), 0);
+	assert_int_equal(clv_maps_set_clients(&maps, NULL, 0), 0);
+	assert_int_equal(client_verdict("192.0.2.1"), CLV_VERDICT_ALLOW);
+	assert_int_equal(clv_maps_set_clients(&maps, list, 2), 0);
+	assert_int_equal(client_verdict("203.0.113.77"), CLV_VERDICT_ALLOW);
+	assert_int_equal(client_verdict("2001:db8:5::1"), CLV_VERDICT_ALLOW);
+	assert_int_equal(client_verdict("203.0.114.77"), CLV_VERDICT_DENY);
+	assert_int_equal(client_verdict("2001:db9::1"), CLV_VERDICT_DENY);
+
+	/* More than fit change nothing. */
+	for (int i = 0; i < 65; i++)
+		list[i] = (struct clv_prefix){ .prefix_bits = 128, .addr = { (uint8_t)i, 1 } };
+	assert_int_equal(clv_maps_set_clients(&maps, list, 65), CLV_EFULL);
+	assert_int_equal(client_verdict("203.0.113.77"), CLV_VERDICT_ALLOW);
+	assert_int_equal(client_verdict("203.0.114.77"), CLV_VERDICT_DENY);
+	/* Everybody may be listed, too. */
+	list[0] = (struct clv_prefix){ 0 };
+	assert_int_equal(clv_maps_set_clients(&maps, list, 1), 0);
+	assert_int_equal(client_verdict("203.0.114.77"), CLV_VERDICT_ALLOW);
+	assert_int_equal(count_keys(maps.fds.clients), 1);
+}
+
 static void listeners_that_do_not_fit_change_nothing(void **state)
 {
 	static const uint16_t ports[] = { 443, 8443 };
@@ -432,9 +472,9 @@ static void tables_beyond_the_kernels_means_are_named(void **state)
 		const char *name;
 		struct clv_bpf_sizes sizes;
 	} cases[] = {
-		{ "conns", { UINT32_MAX, 4, 4, 64, 64, 64 } },
-		{ "contexts", { 4, UINT32_MAX, 4, 64, 64, 64 } },
-		{ "bindings", { 4, 4, UINT32_MAX, 64, 64, 64 } },
+		{ "conns", { UINT32_MAX, 4, 4, 64, 64, 64, 64 } },
+		{ "contexts", { 4, UINT32_MAX, 4, 64, 64, 64, 64 } },
+		{ "bindings", { 4, 4, UINT32_MAX, 64, 64, 64, 64 } },
 	};
 	char other_dir[] = "/tmp/clv-test-maps-XXXXXX", path[CLV_PINS_PATH_MAX];
 	struct clv_bpf *none = NULL;
@@ -552,6 +592,7 @@ int main(void)
 		cmocka_unit_test(listeners_follow_addresses),
 		cmocka_unit_test(the_policy_is_in_the_kernel_too),
 		cmocka_unit_test(a_policy_that_does_not_fit_changes_nothing),
+		cmocka_unit_test(clients_are_those_of_the_list_or_all),
 		cmocka_unit_test(listeners_that_do_not_fit_change_nothing),
 		cmocka_unit_test(the_queue_of_a_flow_is_read),
 		cmocka_unit_test(an_interface_is_attached_once),
