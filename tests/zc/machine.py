@@ -97,7 +97,7 @@ class Machine:
 
     def boot(self):
         root = self.files / "root"
-        command = ["nice", "-n", "10", root / "usr/lib64/ld-linux-x86-64.so.2",
+        command = [root / "usr/lib64/ld-linux-x86-64.so.2",
                    "--library-path", root / "usr/lib/x86_64-linux-gnu",
                    root / "usr/bin/qemu-system-x86_64",
                    "-L", root / "usr/share/qemu", "-L", root / "usr/share/seabios",

@@ -21,6 +21,7 @@ import daemon  # noqa: E402
 import losses  # noqa: E402
 import machine  # noqa: E402
 import netns  # noqa: E402
+import quiet  # noqa: E402
 import topology  # noqa: E402
 from daemon import exchange, is_clean, load, start_load  # noqa: E402
 from lab import Lab, build_folder  # noqa: E402
@@ -123,6 +124,9 @@ def files():
         pytest.skip("the emulated machine is an x86-64 one and runs this machine's programs")
     if not Path("/dev/net/tun").exists():
         pytest.skip("there is no /dev/net/tun, by which the emulated machine reaches the lab")
+    # Emulation takes minutes of a CPU of its own; with less, its time limits fail.
+    if (used := quiet.busy(2)) > os.cpu_count() / 2:
+        pytest.skip(f"needs a quiet machine: other work uses {used:.1f} of {os.cpu_count()} CPUs")
     folder = build_folder() / "zc"
     try:
         archive.fetch(folder)
