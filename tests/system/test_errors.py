@@ -50,6 +50,22 @@ def test_a_classical_server_is_refused_as_classical(lab, tmp_path, targets):
     server.stop()
 
 
+def test_a_classical_client_is_refused_at_once_and_not_asked_for_another_group(
+        lab, start_relay):
+    """GnuTLS as Debian has it knows no post-quantum group, and says which alert it got."""
+    relay = start_relay("relay-v4only", config='datapath = "sock"\n'
+                        "listener main { port = 443 }\n"
+                        "listener web { port = 8443 profile = hybrid }\n")
+    host = relay.host.addr4
+    for port in (443, 8443):
+        done = lab["peer-v4"].run(
+            [apps.QUIC_CLIENT, "--no-http-dump", "--timeout=10s", host, port,
+             f"https://{host}/"], check=False, timeout=30)
+        said = done.stdout + done.stderr
+        assert re.search(r"CONNECTION_CLOSE\(0x1c\) error_code=CRYPTO_ERROR\(0x128\)", said), said
+    assert relay.ctl("status")["counters"]["handshakes_failed"] == 2
+
+
 def test_a_name_that_does_not_exist_is_not_found(lab, relay, targets):
     # The relay's name server, which the lab's hosts look for at home.
     server = lab["relay"].start(
