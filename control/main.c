@@ -14,6 +14,7 @@
 #include "control/daemon/process.h"
 #include "control/daemon/threads.h"
 #include "control/host/directories.h"
+#include "control/tls/tls_memory.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
@@ -342,6 +343,7 @@ int main(int argc, char *argv[])
 {
 	static struct clv_daemon daemon = { .lock_fd = -1, .wake_fd = -1 };
 
+	clv_tls_memory_count();
 	clv_process_open_standard_files();
 	signal(SIGPIPE, SIG_IGN);
 	daemon.started_ns = clv_clock_now_ns();

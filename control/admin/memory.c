@@ -2,10 +2,42 @@
 #include "control/admin/memory.h"
 
 #include "control/daemon/datapath.h"
+#include "control/tls/tls_memory.h"
 
 static struct clv_memory of_budget(const char *of, const struct clv_budget *b)
 {
 	return (struct clv_memory){ of, b->used, b->max, b->refused };
+}
+
+/* Commands and datagrams on their way to workers. */
+static struct clv_memory of_commands(const struct clv_daemon *daemon)
+{
+	struct clv_memory m = { .of = "worker_commands" };
+
+	m.used = clv_control_commands_waiting(daemon->control, &m.max);
+	m.refused = clv_count_read(clv_control_counters(daemon->control),
+				   CLV_COUNT_DROP_WORKER_BUSY);
+	return m;
+}
+
+static struct clv_memory of_tls(const struct clv_daemon *daemon)
+{
+	return (struct clv_memory){
+		.of = "tls",
+		.used = clv_tls_memory_held(),
+		.max = daemon->config.limits.tls_memory,
+		.refused = clv_count_read(clv_control_counters(daemon->control),
+					  CLV_COUNT_DROP_TLS_MEMORY),
+	};
+}
+
+/* Limited by the number of names. */
+static struct clv_memory of_dns(const struct clv_daemon *daemon)
+{
+	return (struct clv_memory){
+		.of = "dns",
+		.used = clv_resolve_figures(daemon->resolve).memory_bytes,
+	};
 }
 
 size_t clv_memory_figures(const struct clv_daemon *daemon, struct clv_memory out[CLV_MEMORY_MAX])
@@ -14,5 +46,8 @@ size_t clv_memory_figures(const struct clv_daemon *daemon, struct clv_memory out
 
 	out[n++] = of_budget("buffered", clv_control_buffered(daemon->control));
 	out[n++] = of_budget("http", clv_control_http_memory(daemon->control));
+	out[n++] = of_commands(daemon);
+	out[n++] = of_tls(daemon);
+	out[n++] = of_dns(daemon);
 	return n;
 }

@@ -18,7 +18,7 @@ enum {
 
 struct clv_memory {
 	const char *of;	    /* what is kept in it */
-	uint64_t used, max; /* bytes */
+	uint64_t used, max; /* bytes; max 0: what is kept there is limited by number */
 	uint64_t refused;   /* connections closed and memory denied because of the limit */
 };
 

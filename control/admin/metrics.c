@@ -224,7 +224,7 @@ static void write_memory_of(FILE *out, const char *name, const struct clv_memory
 	uint64_t value;
 
 	memcpy(&value, (const char *)m + figure, sizeof(value));
-	fprintf(out, "culvert_%s{of=\"%s\"} %" PRIu64 "\n", name, m->of, value);
+	fprintf(out, "culvert_%s{resource=\"%s\"} %" PRIu64 "\n", name, m->of, value);
 }
 
 static void write_memory(FILE *out, const struct clv_daemon *daemon)
@@ -235,7 +235,8 @@ static void write_memory(FILE *out, const struct clv_daemon *daemon)
 	} figures[] = {
 		{ "memory_used_bytes", "gauge", "held of a limit on memory",
 		  offsetof(struct clv_memory, used) },
-		{ "memory_max_bytes", "gauge", "the limit", offsetof(struct clv_memory, max) },
+		{ "memory_max_bytes", "gauge", "the limit; 0: by number",
+		  offsetof(struct clv_memory, max) },
 		{ "memory_refused_total", "counter",
 		  "connections closed and memory denied because of the limit",
 		  offsetof(struct clv_memory, refused) },

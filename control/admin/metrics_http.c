@@ -12,6 +12,7 @@
 
 enum {
 	CONNECTIONS_MAX = 8,
+	CONNECTIONS_PER_ADDRESS = 6, /* so that another address finds room */
 	TIMEOUT_SEC = 10,
 	MEMORY_MAX = 16 << 10, /* bytes for the request of one connection */
 };
@@ -148,11 +149,12 @@ static int start_daemon(struct clv_metrics_http *http, int fd)
 	int err;
 
 	errno = 0; /* the library reports no reason of its own */
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
-					MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-					(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-					(unsigned)TIMEOUT_SEC, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-					(size_t)MEMORY_MAX, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_ADDRESS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_SEC,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_END);
 
 	if (http->daemon)
 		return 0;

@@ -57,6 +57,7 @@ struct clv_control_limits {
 	uint64_t handshake_ns;
 	uint64_t stream_window, conn_window; /* bytes */
 	uint64_t buffered;    /* bytes that wait for peers and threads, here and in each worker */
+	uint64_t tls_memory;  /* bytes held by TLS beyond which no handshake begins; 0: no limit */
 	uint64_t http_memory; /* bytes held for the requests of all connections; 0: no limit */
 	uint64_t quic_memory; /* bytes held by the QUIC library, likewise; 0: no limit */
 	struct clv_admit_limits responses; /* to packets of no connection */
@@ -172,6 +173,8 @@ const struct clv_counters *clv_control_counters(const struct clv_control *c);
 const struct clv_budget *clv_control_buffered(const struct clv_control *c);
 /* The same of what the apps of sessions keep for their protocol. */
 const struct clv_budget *clv_control_http_memory(const struct clv_control *c);
+/* Bytes of commands that wait for workers, and how many datagrams are among them at most. */
+uint64_t clv_control_commands_waiting(const struct clv_control *c, uint64_t *datagrams_max);
 /* What clients' addresses hold of each ceiling. */
 const struct clv_accounts *clv_control_accounts(const struct clv_control *c);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/core/state.h"
+#include "control/tls/tls_memory.h"
 #include "datapath/base/addr.h"
 #include "datapath/quic/cid.h"
 
@@ -118,6 +119,8 @@ static enum clv_counter new_session(struct clv_control *c, struct handshake_para
 
 	if (c->stopping)
 		return CLV_COUNT_DROP_CONNS_FULL;
+	if (c->p.limits.tls_memory && clv_tls_memory_held() >= c->p.limits.tls_memory)
+		return CLV_COUNT_DROP_TLS_MEMORY;
 	p->account = clv_accounts_open(&c->accounts, p->remote.addr);
 	if (!p->account)
 		return CLV_COUNT_DROP_CONNS_FULL;

@@ -177,6 +177,8 @@ void workers_send_for(struct clv_control *c, struct clv_session *s, enum clv_com
  */
 void workers_send_datagram(struct clv_control *c, struct clv_session *s, enum clv_command type,
 			   const void *head, size_t head_len, const void *tail, size_t tail_len);
+/* Bytes of datagrams that may wait for one worker. */
+uint64_t workers_datagrams_max(const struct clv_control *c);
 /* Queue a command for every worker.  body: copies. */
 void workers_broadcast(struct clv_control *c, enum clv_command type, const void *body, size_t len);
 /* Deliver what is queued, and wake the workers. */

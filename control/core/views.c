@@ -13,6 +13,16 @@ const struct clv_budget *clv_control_http_memory(const struct clv_control *c)
 	return &c->http_memory;
 }
 
+uint64_t clv_control_commands_waiting(const struct clv_control *c, uint64_t *datagrams_max)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < c->p.workers_len; i++)
+		bytes += clv_mailbox_backlog(c->workers[i].w.commands);
+	*datagrams_max = workers_datagrams_max(c) * c->p.workers_len;
+	return bytes;
+}
+
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
 {

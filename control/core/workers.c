@@ -96,11 +96,16 @@ void workers_send_for(struct clv_control *c, struct clv_session *s, enum clv_com
 		clv_count(&c->counters, CLV_COUNT_EVENT_NOMEM);
 }
 
+uint64_t workers_datagrams_max(const struct clv_control *c)
+{
+	return c->budget.max / 4;
+}
+
 void workers_send_datagram(struct clv_control *c, struct clv_session *s, enum clv_command type,
 			   const void *head, size_t head_len, const void *tail, size_t tail_len)
 {
 	const size_t waiting = clv_mailbox_backlog(c->workers[s->ref.worker].w.commands);
-	const uint64_t max = c->budget.max / 4, share = max / DATAGRAM_SHARES;
+	const uint64_t max = workers_datagrams_max(c), share = max / DATAGRAM_SHARES;
 	const size_t len = head_len + tail_len;
 
 	/* What fits the ring does not wait. */

@@ -215,6 +215,10 @@ static const struct clv_config_option options[] = {
 	  .help = "Stream bytes and capsules that wait for a slow peer, a tunnel or a busy thread: one\n"
 		  "limit for control and one for each worker.  From three quarters on the connections that\n"
 		  "hold most are closed with H3_EXCESSIVE_LOAD." },
+	{ "limits", "tls-memory-kib", RANGE(4096, 1u << 30, "", "262144"), .scale = 1024,
+	  MEMBER(limits.tls_memory),
+	  .help = "Memory of the TLS library, which nearly all belongs to handshakes.  While so much is held,\n"
+		  "no handshake begins." },
 	{ "limits", "http-memory-kib", RANGE(8192, 1u << 30, "", "1048576"), .scale = 1024,
 	  MEMBER(limits.http_memory),
 	  .help = "Memory of the HTTP library and for requests, of all connections.  One connection may have\n"

@@ -115,6 +115,8 @@ enum clv_counter_class {
 	X(DROP_CONNS_FULL, DROP, "drop_connections_full", "new connections beyond the ceiling")    \
 	X(DROP_SOURCE_FULL, DROP, "drop_source_full",                                              \
 	  "new connections beyond the ceiling of their source's prefix")                           \
+	X(DROP_TLS_MEMORY, DROP, "drop_tls_memory",                                                \
+	  "new connections while handshakes hold too much memory")                                 \
 	X(DROP_GUARD, DROP, "drop_guard",                                                          \
 	  "of no connection, from a source that sent too many of those")                           \
 	X(DROP_RESET_LIMIT, DROP, "drop_reset_limit",                                              \

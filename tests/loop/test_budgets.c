@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "control/core/state.h"
+#include "control/tls/tls_memory.h"
+#include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
@@ -253,6 +255,51 @@ static void test_of_all_memory_for_requests_the_largest_is_given_up(void **state
 	world_free(w);
 }
 
+/* ---- what TLS keeps ---- */
+
+/* The peer that tries now hears nothing, so that its handshake stays incomplete. */
+static bool is_deaf(void *user, const struct wire_packet *p)
+{
+	const struct raw *const *trying = user;
+
+	return !*trying || !clv_endpoint_equal(&p->to, &(*trying)->endpoint);
+}
+
+static void test_no_handshake_begins_while_tls_holds_too_much(void **state)
+{
+	enum { HOGS = 8, ROOM = 3 };
+	struct world *w = world_with_tunnel(&(struct world_params){ 0 });
+	struct clv_control *c = w->relay.control;
+	uint64_t before = clv_tls_memory_held(), one;
+	struct raw *r[HOGS], *trying = NULL;
+
+	(void)state;
+	w->wire.tap = is_deaf;
+	w->wire.tap_user = &trying;
+	for (unsigned i = 0; i < HOGS; i++) {
+		trying = r[i] = hostile_peer(w, i + 1);
+		raw_half_open(r[i], 20 * CLV_MSEC);
+		if (i == 0) {
+			one = clv_tls_memory_held() - before;
+			assert_in_range(one, 10000, 1 << 20);
+			print_message("%llu bytes for a half-open connection\n",
+				      (unsigned long long)one);
+			c->p.limits.tls_memory = before + ROOM * one;
+		}
+	}
+	trying = NULL;
+	assert_int_equal(c->handshaking, ROOM);
+	assert_true(world_count(w, CLV_COUNT_DROP_TLS_MEMORY) >= HOGS - ROOM);
+	assert_undisturbed(w, 1);
+	/* when they have timed out, there is room again */
+	world_run(w, 12 * CLV_SEC, NULL);
+	assert_int_equal(c->handshaking, 0);
+	assert_true(raw_connect(r[0]));
+	for (unsigned i = 0; i < HOGS; i++)
+		hostile_peer_free(r[i]);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,7 +310,9 @@ int main(void)
 		cmocka_unit_test(test_field_sections_that_never_end_have_a_ceiling),
 		cmocka_unit_test(test_a_connection_has_a_share_of_the_memory_for_requests),
 		cmocka_unit_test(test_of_all_memory_for_requests_the_largest_is_given_up),
+		cmocka_unit_test(test_no_handshake_begins_while_tls_holds_too_much),
 	};
 
+	clv_tls_memory_count();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
