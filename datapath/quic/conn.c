@@ -12,8 +12,6 @@
 #include "datapath/quic/conn_close.h"
 #include "datapath/quic/conn_output.h"
 
-#define TIMER_NS CLV_MSEC
-
 static void sockaddr_of(const struct clv_endpoint *ep, struct sockaddr_in6 *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -40,13 +38,15 @@ static void path_set(struct path *out, const struct clv_endpoint *local,
 }
 
 /*
- * Timers go off on ticks of TIMER_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an
+ * Timers go off on ticks of CONN_TICK_NS, the granularity of RFC 9002 section 6.1.2.  ngtcp2 wants an
  * ACK sent after an eighth of the round trip; on a short path that would be a packet of its own for
  * each that comes.  By the next tick a packet with data, or CONN_ACK_EVERY, has mostly carried it.
  */
 static uint64_t next_tick(uint64_t at_ns)
 {
-	return at_ns > UINT64_MAX - TIMER_NS ? at_ns : (at_ns + TIMER_NS - 1) / TIMER_NS * TIMER_NS;
+	return at_ns > UINT64_MAX - CONN_TICK_NS
+		       ? at_ns
+		       : (at_ns + CONN_TICK_NS - 1) / CONN_TICK_NS * CONN_TICK_NS;
 }
 
 /* ---- life ---- */
@@ -391,5 +391,9 @@ uint64_t clv_conn_next_ns(const struct clv_conn *conn)
 	probe = clv_pmtu_next_ns(&conn->pmtu);
 	if (conn->probe_stream >= 0 && probe > conn->now_ns && probe < at)
 		at = probe;
-	return queue < at ? queue : at;
+	if (queue < at)
+		at = queue;
+	if (conn->flowq.count && conn->pace_ns > conn->now_ns && next_tick(conn->pace_ns) < at)
+		at = next_tick(conn->pace_ns);
+	return at;
 }

@@ -122,6 +122,7 @@ struct clv_conn {
 	struct clv_paths paths; /* others that packets came from */
 	struct clv_streams streams;
 	struct clv_flowq flowq; /* datagrams that wait for the window */
+	uint64_t pace_ns;	/* while some wait: nothing is sent before */
 	int32_t streams_first;	/* bytes that streams may send before datagrams that wait */
 	struct clv_pmtu pmtu;
 	uint8_t pmtu_remote[16];     /* the address it is for */
@@ -196,7 +197,7 @@ uint64_t clv_conn_received(const struct clv_conn *conn);
 
 /*
  * Write what waits: acknowledgements, streams, datagrams.  While datagrams wait, streams go first
- * within a budget, and beyond it get as many bytes as datagrams.
+ * within a budget, and beyond it get as many bytes as datagrams; and all are paced.
  */
 void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_ns);
 

@@ -17,6 +17,7 @@ enum {
 	DATAGRAM_OVERHEAD = 1 + 2 + 1 + 2 + 16,
 	/* Bytes of streams that go before datagrams that wait: some responses, or capsules. */
 	STREAMS_FIRST = 16 * 1024,
+	PACING_GAIN_PERCENT = 125, /* RFC 9002 section 7.7 */
 };
 
 /* ---- packets ---- */
@@ -110,8 +111,8 @@ static size_t vec_total(const ngtcp2_vec *vec, int vecs)
 	return total;
 }
 
-/* One packet with stream bytes, or with what ngtcp2 itself has to send. */
-static enum written write_stream(struct clv_conn *conn, struct clv_port *port)
+/* One packet with stream bytes if wanted, or with what ngtcp2 itself has to send. */
+static enum written write_stream(struct clv_conn *conn, struct clv_port *port, bool with_streams)
 {
 	ngtcp2_vec vec[VECTORS_MAX];
 	ngtcp2_path_storage ps;
@@ -132,7 +133,8 @@ static enum written write_stream(struct clv_conn *conn, struct clv_port *port)
 
 		id = -1;
 		taken = -1;
-		vecs = clv_streams_next(&conn->streams, &id, vec, VECTORS_MAX, &fin);
+		vecs = with_streams ? clv_streams_next(&conn->streams, &id, vec, VECTORS_MAX, &fin)
+				    : -1;
 		if (vecs < 0) {
 			vecs = 0;
 			id = -1;
@@ -194,12 +196,6 @@ size_t clv_conn_datagram_room(const struct clv_conn *conn)
 bool clv_conn_has_datagrams(const struct clv_conn *conn)
 {
 	return clv_conn_datagram_room(conn) > CLV_DGRAM_PREFIX_MAX;
-}
-
-/* Whether the congestion window has room. */
-static bool has_window(const struct clv_conn *conn)
-{
-	return ngtcp2_conn_get_cwnd_left2(conn->qc) > 0;
 }
 
 /* Whether streams have bytes to send that the peer's flow control allows. */
@@ -290,9 +286,20 @@ static bool write_waiting(struct clv_conn *conn, struct clv_port *port)
 	return true;
 }
 
+/* Bytes were sent: the time until the next, so that a window takes most of a round trip. */
+static void pace(struct clv_conn *conn, uint64_t bytes)
+{
+	ngtcp2_conn_info info;
+
+	ngtcp2_conn_get_conn_info2(conn->qc, &info);
+	conn->pace_ns += bytes * info.smoothed_rtt * 100 / PACING_GAIN_PERCENT / info.cwnd;
+}
+
 /*
  * Datagrams that wait, and streams: these first within a budget, since a response is worth more than
- * the datagrams that it delays; then both alike.
+ * the datagrams that it delays; then both alike.  One ACK covers many packets, so the window opens
+ * by leaps: without pacing as many packets would leave at once, and overflow a short buffer on the
+ * path.
  */
 static void send_waiting(struct clv_conn *conn, struct clv_port *port)
 {
@@ -300,13 +307,21 @@ static void send_waiting(struct clv_conn *conn, struct clv_port *port)
 	bool may_write_streams = true; /* until there is no more, or flow control forbids it */
 
 	clv_count_add(conn->env.counters, CLV_COUNT_DROP_SOJOURN, old);
-	while (!conn->closing && conn->flowq.count && has_window(conn)) {
+	if (conn->pace_ns + CONN_TICK_NS < conn->now_ns)
+		conn->pace_ns = conn->now_ns - CONN_TICK_NS;
+	while (!conn->closing && conn->flowq.count && conn->pace_ns <= conn->now_ns) {
+		uint64_t window = ngtcp2_conn_get_cwnd_left2(conn->qc), left;
+
+		if (!window)
+			return;
 		if (may_write_streams && conn->streams_first > 0 && conn->streams.ready.head) {
-			may_write_streams = write_stream(conn, port) == WROTE_PACKET;
+			may_write_streams = write_stream(conn, port, true) == WROTE_PACKET;
 			conn->streams_first -= conn->pmtu.confirmed;
 		} else if (!write_waiting(conn, port)) {
 			return;
 		}
+		left = ngtcp2_conn_get_cwnd_left2(conn->qc);
+		pace(conn, window > left ? window - left : 0);
 	}
 }
 
@@ -381,13 +396,14 @@ static void count_discarded(struct clv_conn *conn)
 static bool may_wait(const struct clv_conn *conn)
 {
 	return conn->env.pool && conn->unanswered && conn->unanswered < CONN_ACK_EVERY &&
-	       conn->now_ns < conn->answer_ns && !conn->streams.ready.head &&
+	       conn->now_ns < conn->answer_ns && (!conn->streams.ready.head || conn->flowq.count) &&
 	       ngtcp2_conn_get_handshake_completed2(conn->qc);
 }
 
 static void answer(struct clv_conn *conn, struct clv_port *port)
 {
-	while (!conn->closing && write_stream(conn, port) == WROTE_PACKET)
+	/* While datagrams wait, streams have had their turn. */
+	while (!conn->closing && write_stream(conn, port, !conn->flowq.count) == WROTE_PACKET)
 		;
 	conn->unanswered = 0;
 }
@@ -404,7 +420,7 @@ void clv_conn_output(struct clv_conn *conn, struct clv_port *port, uint64_t now_
 		 * datagram too large for the path would never be acknowledged.
 		 */
 		if (has_expired)
-			write_stream(conn, port);
+			write_stream(conn, port, !conn->flowq.count);
 		conn->has_expired = false;
 		if (conn->flowq.count)
 			send_waiting(conn, port);

@@ -10,7 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "datapath/base/clock.h"
+
 struct clv_conn;
+
+/* Timers go off on ticks of this. */
+#define CONN_TICK_NS CLV_MSEC
 
 enum {
 	/* Ack-eliciting packets.  More than a small window has; there the tick is soon enough. */

@@ -11,6 +11,7 @@
 
 #include "control/peer/bound_tunnel.h"
 #include "datapath/base/clock.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/fixture.h"
 #include "tests/loop/remote.h"
 
@@ -29,6 +30,7 @@ enum {
 	BYSTANDER_EVERY_MSEC = 10,
 	WARM_UP_MSEC = 1000,
 	SECONDS = 10,
+	MANY = 200, /* senders of a flood */
 };
 
 struct fixture {
@@ -38,9 +40,11 @@ struct fixture {
 	struct clv_endpoint bound_port;
 	unsigned bound_received; /* from the bystander */
 	bool is_up;		 /* from the client to the relay, not from the remotes to it */
+	bool is_many;		 /* the hog sends from many addresses, to the bound tunnel's port */
 	uint64_t credit;	 /* bits that the hog may still send this millisecond */
 	unsigned sent;		 /* by the bystander */
-	uint32_t number;
+	uint32_t number;	 /* of datagrams of the hog */
+	unsigned msec;		 /* under load */
 };
 
 /* ---- the world ---- */
@@ -74,9 +78,8 @@ static void teardown(struct fixture *f)
 }
 
 /* Both have a tunnel, and the remotes know the relay's ports. */
-static struct fixture *setup_tunnels(bool is_up)
+static void open_tunnels(struct fixture *f)
 {
-	struct fixture *f = setup(is_up);
 	const struct world_app *apps = f->w->clients[0].apps;
 
 	assert_int_equal(world_tunnel(f->w, 0, HOG, "198.18.5.1", 9000), 0);
@@ -87,6 +90,13 @@ static struct fixture *setup_tunnels(bool is_up)
 	world_app_send(f->w, 0, BYSTANDER, 10, 0);
 	world_run(f->w, CLV_SEC, NULL);
 	assert_int_equal(f->hog.received + f->bystander.received, 2);
+}
+
+static struct fixture *setup_tunnels(bool is_up)
+{
+	struct fixture *f = setup(is_up);
+
+	open_tunnels(f);
 	return f;
 }
 
@@ -164,21 +174,29 @@ static void teardown_bound(struct fixture *f)
 static void offer(struct fixture *f, struct remote *r, unsigned app, size_t len)
 {
 	static const uint8_t payload[HOG_BYTES];
+	struct clv_endpoint from = r->endpoint;
 
-	if (f->is_up && f->bound)
+	if (f->is_many && app == HOG) {
+		from.addr[15] = (uint8_t)(f->number++ % MANY);
+		wire_send(&f->w->wire, &from, &f->bound_port, 0, payload, len);
+	} else if (f->is_many) {
+		wire_send(&f->w->wire, &from, &r->heard, 0, payload, len);
+	} else if (f->is_up && f->bound) {
 		clv_bound_tunnel_send(f->bound, &r->endpoint, payload, len);
-	else if (f->is_up)
+	} else if (f->is_up) {
 		world_app_send(f->w, 0, app, len, f->number++);
-	else
-		wire_send(&f->w->wire, &r->endpoint, f->bound ? &f->bound_port : &r->heard, 0,
-			  payload, len);
+	} else {
+		wire_send(&f->w->wire, &from, f->bound ? &f->bound_port : &r->heard, 0, payload,
+			  len);
+	}
 }
 
 static uint64_t arrived(const struct fixture *f)
 {
 	if (f->is_up)
 		return f->bystander.received;
-	return f->bound ? f->bound_received : f->w->clients[0].apps[BYSTANDER].received;
+	return f->bound && !f->is_many ? f->bound_received
+				       : f->w->clients[0].apps[BYSTANDER].received;
 }
 
 /* The hog offers percent of the link for msec milliseconds; the bystander sends at its pace. */
@@ -188,7 +206,7 @@ static void load(struct fixture *f, unsigned percent, unsigned msec)
 		f->credit += LINK_BITS_PER_SEC / 1000 * percent / 100;
 		for (; f->credit >= HOG_BYTES * 8; f->credit -= HOG_BYTES * 8)
 			offer(f, &f->hog, HOG, HOG_BYTES);
-		if (i % BYSTANDER_EVERY_MSEC == 0) {
+		if (f->msec++ % BYSTANDER_EVERY_MSEC == 0) {
 			offer(f, &f->bystander, BYSTANDER, BYSTANDER_BYTES);
 			f->sent++;
 		}
@@ -237,6 +255,96 @@ static void test_second_remote(void **state)
 	}
 }
 
+/* Anybody can, from any address, to a bound tunnel's port. */
+static void test_many_senders(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < COUNT(loads); i++) {
+		struct fixture *f = setup_bound(false);
+
+		open_tunnels(f);
+		f->is_many = true;
+		expect_bystander_served(f, loads[i]);
+		teardown_bound(f);
+	}
+}
+
+/* The relay's side of the client's connection. */
+static struct clv_conn *conn_of(struct fixture *f)
+{
+	const struct clv_worker *worker = f->w->relay.workers[0];
+
+	for (uint32_t i = 0; i < worker->p.conns_max; i++)
+		if (worker->conns[i].conn)
+			return worker->conns[i].conn;
+	fail_msg("no connection");
+	return NULL;
+}
+
+/* On the request stream of the hog's tunnel, where the client skips it: a capsule without end. */
+static void fill_stream(struct clv_conn *conn, bool is_first)
+{
+	static const uint8_t head[] = { 0x00, 0xc0, 0, 0, 1, 0, 0, 0, 9,   /* DATA */
+					0x17, 0xc0, 0, 0, 1, 0, 0, 0, 0 }; /* reserved type */
+	static const uint8_t bytes[16384];
+
+	if (is_first)
+		assert_int_equal(clv_streams_write(&conn->streams, 0, head, sizeof(head), false),
+				 0);
+	while (conn->streams.backlog < 16 * sizeof(bytes))
+		assert_int_equal(clv_streams_write(&conn->streams, 0, bytes, sizeof(bytes), false),
+				 0);
+}
+
+static void test_big_stream(void **state)
+{
+	struct fixture *f = setup_tunnels(false);
+	struct clv_conn *conn = conn_of(f);
+	const struct world_app *apps = f->w->clients[0].apps;
+	uint64_t hog, bystander, link = LINK_BITS_PER_SEC * SECONDS / 8;
+
+	(void)state;
+	load(f, 500, WARM_UP_MSEC);
+	hog = apps[HOG].received;
+	bystander = apps[BYSTANDER].received;
+	f->sent = 0;
+	for (unsigned i = 0; i < SECONDS * 1000; i++) {
+		fill_stream(conn, !i);
+		load(f, 500, 1);
+	}
+	print_message("of the link: %u %% datagrams\n",
+		      (unsigned)((apps[HOG].received - hog) * HOG_BYTES * 100 / link));
+	assert_in_range((apps[HOG].received - hog) * HOG_BYTES, link * 40 / 100, link * 55 / 100);
+	assert_in_range(apps[BYSTANDER].received - bystander, f->sent * 99 / 100,
+			f->sent + 2); /* some were on the way */
+	assert_false(apps[HOG].closed);
+	teardown(f);
+}
+
+/* A window that opens by leaps overflows a buffer that is short for the path, unless it is paced. */
+static void test_short_buffer(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct fixture *f = setup_tunnels(i);
+		struct wire *wire = &f->w->wire;
+		uint64_t before, bytes;
+
+		wire->delay_ns = 50 * CLV_MSEC;
+		wire->to_slow.buffer = wire->from_slow.buffer = 12500; /* a tenth of a round trip */
+		load(f, 150, 2 * WARM_UP_MSEC);
+		before = f->is_up ? f->hog.received : f->w->clients[0].apps[HOG].received;
+		load(f, 150, SECONDS * 1000);
+		bytes = f->is_up ? f->hog.received : f->w->clients[0].apps[HOG].received;
+		bytes = (bytes - before) * HOG_BYTES;
+		print_message("%u %% of the link\n",
+			      (unsigned)(bytes * 800 / (LINK_BITS_PER_SEC * SECONDS)));
+		assert_in_range(bytes * 8, LINK_BITS_PER_SEC * SECONDS / 2,
+				LINK_BITS_PER_SEC * SECONDS);
+		teardown(f);
+	}
+}
+
 static void test_request(void **state)
 {
 	(void)state;
@@ -269,6 +377,10 @@ int main(void)
 		CASE("a second tunnel keeps 99 % while the first floods the link",
 		     test_second_tunnel),
 		CASE("so does a second remote of one bound tunnel", test_second_remote),
+		CASE("so does a tunnel while many senders flood another", test_many_senders),
+		CASE("a stream without end and a flood of datagrams share the link",
+		     test_big_stream),
+		CASE("a flood fills a long path with a short buffer", test_short_buffer),
 		CASE("a request is answered within three round trips under five times overload",
 		     test_request),
 	};
