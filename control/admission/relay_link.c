@@ -21,8 +21,8 @@ enum {
 	PORT_DIGITS = 5,
 };
 
-_Static_assert(sizeof("culvert://[]:65535?pin=&token=") + CLV_RELAY_LINK_HOST_MAX + PIN_TEXT_LEN +
-			       3 * CLV_RELAY_LINK_TOKEN_MAX <=
+_Static_assert(sizeof("culvert://[]:65535?pin=&profile=hybrid&token=") + CLV_RELAY_LINK_HOST_MAX +
+			       PIN_TEXT_LEN + 3 * CLV_RELAY_LINK_TOKEN_MAX <=
 		       CLV_RELAY_LINK_MAX,
 	       "every formatted link can be parsed");
 
@@ -171,6 +171,21 @@ static int read_pin(const char *value, size_t len, struct clv_relay_link *link, 
 	return 0;
 }
 
+static int read_profile(const char *text, size_t len, struct clv_relay_link *link, const char **why)
+{
+	char name[sizeof("hybrid")];
+	int name_len = decode(text, len, name, sizeof(name));
+
+	if (link->has_profile)
+		return clv_fail(why, "the link has two profiles", CLV_ESYNTAX);
+	link->has_profile = true;
+	link->is_hybrid = name_len > 0 && strcmp(name, "hybrid") == 0;
+	if (!link->is_hybrid && (name_len <= 0 || strcmp(name, "pqc") != 0))
+		return clv_fail(why, "the profile of the link is neither pqc nor hybrid",
+				CLV_ESYNTAX);
+	return 0;
+}
+
 static int read_token(const char *value, size_t len, struct clv_relay_link *link, const char **why)
 {
 	int n;
@@ -207,6 +222,8 @@ static int read_query(const char *text, size_t len, struct clv_relay_link *link,
 			return clv_fail(why, "the link has a broken percent-encoding", CLV_ESYNTAX);
 		if (key_len == 3 && memcmp(key, "pin", 3) == 0)
 			err = read_pin(value, (size_t)(pair_end - value), link, why);
+		else if (key_len == 7 && memcmp(key, "profile", 7) == 0)
+			err = read_profile(value, (size_t)(pair_end - value), link, why);
 		else if (key_len == 5 && memcmp(key, "token", 5) == 0)
 			err = read_token(value, (size_t)(pair_end - value), link, why);
 		text = pair_end + (and? 1 : 0);
@@ -311,8 +328,10 @@ int clv_relay_link_format(const struct clv_relay_link *link, bool with_token, ch
 			snprintf(text + 2 * i, 3, "%02x", link->pin[i]);
 		put(&o, text);
 	}
+	if (link->is_hybrid)
+		put(&o, link->has_pin ? "&profile=hybrid" : "?profile=hybrid");
 	if (has_token) {
-		put(&o, link->has_pin ? "&token=" : "?token=");
+		put(&o, link->has_pin || link->is_hybrid ? "&token=" : "?token=");
 		put_encoded(&o, link->token);
 	}
 	if (o.len >= buf_len)

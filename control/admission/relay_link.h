@@ -2,11 +2,11 @@
 /*
  * relay_link - a URI with all that a client needs to use a relay.
  *
- *   culvert://HOST:PORT?pin=sha256:HEX&token=TOKEN
+ *   culvert://HOST:PORT?pin=sha256:HEX&profile=PROFILE&token=TOKEN
  *
  * HOST is a name, an IPv4 address or an IPv6 address in brackets; PORT defaults to 443.  pin is
- * the SHA-256 of the SubjectPublicKeyInfo of the relay's key and token is a bearer token; both
- * are optional and allowed once.  Unknown parameters are ignored.  Values may be
+ * the SHA-256 of the SubjectPublicKeyInfo of the relay's key, profile that of its listener, pqc or
+ * hybrid (default pqc), and token is a bearer token; all are optional and allowed once.  Unknown parameters are ignored.  Values may be
  * percent-encoded.  A link has no user part, no path other than "/" and no fragment.
  *
  * A link with a token is a secret: it must appear in no log, and error texts quote nothing of it.
@@ -33,6 +33,7 @@ struct clv_relay_link {
 	uint16_t port;
 	bool has_pin;
 	uint8_t pin[CLV_RELAY_LINK_PIN_LEN];
+	bool has_profile, is_hybrid;		  /* without a profile it is pqc */
 	char token[CLV_RELAY_LINK_TOKEN_MAX + 1]; /* "": none */
 };
 

@@ -104,7 +104,9 @@ int clv_links_make(const struct clv_links_request *request, char out[static CLV_
 		   char *error, size_t error_len)
 {
 	const struct clv_config_listener *listener = listener_for(request->config);
-	struct clv_relay_link link = { .port = listener->port, .has_pin = true };
+	struct clv_relay_link link = { .port = listener->port,
+				       .has_pin = true,
+				       .is_hybrid = listener->profile == CLV_PROFILE_HYBRID };
 	int err;
 
 	_Static_assert(sizeof(link.token) >= CLV_BEARER_TEXT_MAX, "a link has room for a token");

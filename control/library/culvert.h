@@ -100,7 +100,7 @@ const char *culvert_address_format(const union culvert_address *address,
  */
 int culvert_host_parse(const char *text, char host[CULVERT_HOST_TEXT], uint16_t *port);
 /*
- * Parse a relay's link, "culvert://HOST:PORT?pin=sha256:HEX&token=TOKEN", as far as a program may
+ * Parse a relay's link, "culvert://HOST:PORT?pin=sha256:HEX&profile=PROFILE&token=TOKEN", as far as a program may
  * show it: the token is a secret.  has_pin: whether it says how to authenticate the relay.
  * Returns 0, or CULVERT_ESYNTAX or CULVERT_ERANGE.
  */
@@ -200,8 +200,8 @@ struct culvert_session_options {
 			    of a CA in the chain it sends: with that, the name counts too */
 	const char *server_name; /* what its certificate must be for; NULL: the relay's host */
 	const char *identity; /* file of the identity to present to a relay that asks; NULL: none */
-	const char *uri_template; /* NULL: the default template of RFC 9298 at the relay */
-	enum culvert_profile profile;
+	const char *uri_template;     /* NULL: the default template of RFC 9298 at the relay */
+	enum culvert_profile profile; /* a link of a hybrid listener says so itself */
 	bool capsules;	/* send datagrams in capsules: reliable and in order, but slower */
 	bool reconnect; /* when a session that was up is lost, keep trying to restore it */
 	void *user;	/* returned with each event of the session */
@@ -229,6 +229,7 @@ struct culvert_session_info {
 	const char *signature; /* of the certificate, such as "ML-DSA-65"; likewise */
 	uint32_t payload_max;  /* largest payload that fits a datagram now; 0: not known yet */
 	uint64_t reconnects;
+	enum culvert_profile profile; /* in use: that of the options or of the link */
 };
 void culvert_session_info(const struct culvert_session *s, struct culvert_session_info *out);
 

@@ -330,6 +330,8 @@ int culvert_session_open(struct culvert *c, const struct culvert_session_options
 	s->capsules = o->capsules;
 	s->reconnect = o->reconnect;
 	err = take_relay(s, o->relay, &link);
+	if (link.is_hybrid)
+		s->profile = CLV_PROFILE_HYBRID;
 	if (!err)
 		err = take_names(s, o);
 	if (!err)
@@ -380,6 +382,7 @@ void culvert_session_info(const struct culvert_session *s, struct culvert_sessio
 		.signature = s->facts.signature,
 		.payload_max = s->payload_max,
 		.reconnects = s->reconnects,
+		.profile = s->profile == CLV_PROFILE_HYBRID ? CULVERT_HYBRID : CULVERT_PQC,
 	};
 	text_to_address(&s->addresses[s->address], &out->relay);
 }

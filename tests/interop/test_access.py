@@ -13,6 +13,7 @@ user = "nobody"
 listener main { port = 443 profile = pqc }
 listener web { port = 8443 profile = hybrid }
 policy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
+certificate-names = {"%s"}
 access { users = "%s"  failures-burst = %d  password-checks = 8 }
 """
 PASSWORD = "correct horse"
@@ -28,7 +29,7 @@ def guarded(lab, build, request, tmp_path_factory):
         for one in (folder, *folder.parents[:2]):
             one.chmod(0o755)
         relay = daemon.Relay(lab["relay"], tmp_path_factory.mktemp("r"), datapath="sock",
-                             config=CONFIG % (folder / "users", burst),
+                             config=CONFIG % (lab["relay"].addr4, folder / "users", burst),
                              log=build / "test-logs" / f"{request.node.name}.log")
         started.append(relay.start())
         relay.user("add", "alice", "--password", text=PASSWORD + "\n")
@@ -98,3 +99,11 @@ def test_passwords_cannot_be_tried_for_ever_and_tokens_still_pass(masque_go, lab
     statuses = [answer["status"] for answer in answers]
     assert statuses[0] == 407 and 429 in statuses and statuses[-1] == 200, statuses
     assert relay.ctl("status")["counters"]["refused_failed_attempts"] >= statuses.count(429)
+
+
+def test_a_request_for_a_certificate_disturbs_no_client_without_one(masque_go, lab, guarded, targets):
+    relay = guarded()
+    relay.user("add", "bob", "--key", "clv1" + "a" * 52)
+    for answer in present(masque_go, lab, relay, targets, bearer(relay), basic("alice", PASSWORD)):
+        assert (answer["status"], answer.get("echo")) == (200, "same"), answer
+    assert [answer["status"] for answer in present(masque_go, lab, relay, targets, "")] == [407]

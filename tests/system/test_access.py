@@ -22,9 +22,9 @@ access { users = "%s" %s }
 @pytest.fixture
 def guarded(start_relay, tmp_path_factory, datapath):
     """guarded("clients = {...}") is a relay with a users file of its own, and with these keys."""
-    def start(more=""):
+    def start(more="", listener=""):
         folder = tmp_path_factory.mktemp("u")
-        relay = start_relay("relay-v4only", config=USERS % (datapath, folder / "users", more),
+        relay = start_relay("relay-v4only", config=USERS % (datapath, folder / "users", more) + listener,
                             datapath=datapath, folder=folder)
         relay.users = folder / "users"
         return relay
@@ -276,3 +276,14 @@ def test_bytes_of_a_user_run_out(lab, guarded, forward, targets):
     assert drops(relay)["drop_client_bytes"] > 0
     assert ping(lab, link, targets).returncode != 0
     assert drops(relay)["refused_client_limit"] >= 1
+
+
+def test_a_link_of_a_hybrid_relay_says_so(lab, guarded, targets):
+    relay = guarded(listener="listener main { port = 443 profile = hybrid }\n")
+    link = relay.link(4)
+    assert "&profile=hybrid&" in link
+    done = ping(lab, link, targets)
+    assert done.returncode == 0, done.stderr
+    assert "X25519MLKEM768" in {conn["group"] for conn in relay.ctl("conns")["conns"]} or \
+        drops(relay)["handshakes_failed"] == 0
+    assert ping(lab, link.replace("&profile=hybrid", ""), targets).returncode == 12

@@ -79,7 +79,9 @@ static int print_down(const struct peer *p, const struct culvert_event *e)
 {
 	static const char *const profiles[] = { [CULVERT_PQC] = "pqc", [CULVERT_HYBRID] = "hybrid" };
 	const char *relay = p->options->relay.text;
+	struct culvert_session_info info;
 
+	culvert_session_info(p->session, &info);
 	switch (e->error) {
 	case 0:
 		fprintf(stderr, "culvert: relay %s closed the session\n", relay);
@@ -91,7 +93,7 @@ static int print_down(const struct peer *p, const struct culvert_event *e)
 		fprintf(stderr,
 			"culvert: handshake with %s refused: no acceptable post-quantum key exchange "
 			"or certificate (profile %s)%s%s\n",
-			relay, profiles[p->options->profile], *e->detail ? ": " : "", e->detail);
+			relay, profiles[info.profile], *e->detail ? ": " : "", e->detail);
 		return STATUS_CLASSICAL;
 	case CULVERT_EUNTRUSTED:
 		fprintf(stderr, "culvert: the certificate of relay %s is not trusted%s%s\n", relay,

@@ -124,6 +124,9 @@ static const struct {
 	{ "culvert://r?token=SEC RET", CLV_ESYNTAX, "blank" },
 	{ "culvert://r?token=SECR\xc3\x89T", CLV_ESYNTAX, "blank" },
 	{ "culvert://r?token=SECRET&token=SECRET", CLV_ESYNTAX, "two tokens" },
+	{ "culvert://r?profile=&token=SECRET", CLV_ESYNTAX, "neither pqc nor hybrid" },
+	{ "culvert://r?profile=hybrids&token=SECRET", CLV_ESYNTAX, "neither pqc nor hybrid" },
+	{ "culvert://r?profile=pqc&profile=hybrid", CLV_ESYNTAX, "two profiles" },
 	{ "culvert://r?token=SECRET&t%6Fken=x", CLV_ESYNTAX, "two tokens" },
 	{ "culvert://r?token=", CLV_ESYNTAX, "token" },
 	{ "culvert://r?token", CLV_ESYNTAX, "token" },
@@ -271,9 +274,39 @@ static void a_link_is_told_from_an_address(void **state)
 	assert_false(clv_relay_link_is(""));
 }
 
+static void a_link_names_the_profile_of_a_hybrid_listener(void **state)
+{
+	struct clv_relay_link link = { .host = "r", .port = 1, .token = "t" }, read;
+	char text[CLV_RELAY_LINK_MAX];
+	const char *why;
+
+	(void)state;
+	for (int hybrid = 0; hybrid < 2; hybrid++)
+		for (int pin = 0; pin < 2; pin++)
+			for (int with_token = 0; with_token < 2; with_token++) {
+				link.is_hybrid = hybrid;
+				link.has_pin = pin;
+				assert_int_equal(clv_relay_link_format(&link, with_token, text,
+								       sizeof(text)),
+						 0);
+				assert_int_equal(!!strstr(text, "profile=hybrid"), hybrid);
+				assert_int_equal(
+					clv_relay_link_parse(text, strlen(text), &read, &why), 0);
+				assert_int_equal(read.is_hybrid, hybrid);
+				assert_int_equal(read.has_pin, pin);
+				assert_string_equal(read.token, with_token ? "t" : "");
+			}
+	assert_int_equal(clv_relay_link_parse("culvert://r?p%72ofile=h%79brid", 30, &read, &why),
+			 0);
+	assert_true(read.is_hybrid);
+	assert_int_equal(clv_relay_link_parse("culvert://r?profile=pqc", 23, &read, &why), 0);
+	assert_false(read.is_hybrid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_link_names_the_profile_of_a_hybrid_listener),
 		CASE("links are read and come back", links_are_read_and_come_back),
 		CASE("what is no link is refused without its secret",
 		     what_is_no_link_is_refused_without_its_secret),
