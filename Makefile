@@ -233,12 +233,6 @@ $(foreach p,$(LAB),$(eval $(call program,$(OUT)/lab/$(p),tests/lab/$(p).c)))
 
 # ---- tests ----
 
-# libbpf and libxdp as an earlier recipe of libraries.sh built them are not position independent, and
-# go into each program instead, until make deps builds them again.
-ifneq ($(filter 64887b5b38cadf77,$(file < $(DEPS)/stamps/libbpf)),)
-NOT_SHARED := $(DEPS)/lib/libxdp.a $(DEPS)/lib/libbpf.a
-endif
-
 # Test programs share one library with all of our objects and the pinned libraries whole, because
 # linking them into each takes longer than running most.  $(1) library, $(2) objects.
 define shared_library
@@ -246,7 +240,7 @@ $(1): $(2) $(OUT)/.members $(DEPS_STAMPS)
 	$$(call say,LD,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) -shared -fno-lto $$(CULVERT_LDFLAGS) $$(LDFLAGS) -o $$@ $(2) \
-		-Wl,--whole-archive $$(filter-out $$(NOT_SHARED),$$(DEPS_LIBS)) -Wl,--no-whole-archive $$(LDLIBS)
+		-Wl,--whole-archive $$(DEPS_LIBS) -Wl,--no-whole-archive $$(LDLIBS)
 endef
 PARTS_SO := $(OUT)/libparts.so
 $(eval $(call shared_library,$(PARTS_SO),$(PARTS_OBJS)))
@@ -257,7 +251,7 @@ $(1): $(call objects,$(2)) $(3) $(4)
 	$$(call say,LD,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CFLAGS) -fno-lto $$(CULVERT_LDFLAGS) -Wl,-rpath,$(abspath $(dir $(4))) $$(LDFLAGS) \
-		-o $$@ $(call objects,$(2)) $(3) $(4) $$(NOT_SHARED) $$(LDLIBS)
+		-o $$@ $(call objects,$(2)) $(3) $(4) $$(LDLIBS)
 ALL_OBJS += $(call objects,$(2))
 endef
 
