@@ -34,6 +34,7 @@ CLANG        ?= clang
 CLANG_FORMAT ?= clang-format
 BPFTOOL      ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 FUZZ_SECONDS ?= 30
+FUZZ_KEEP    ?=
 SOAK_SECONDS ?= 600
 JOBS         ?= $(shell nproc)
 ONLY         ?=
@@ -101,6 +102,8 @@ CC := $(CLANG)
 override CFLAGS := -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CULVERT_LDFLAGS += -fsanitize=fuzzer,address,undefined
+# The fuzzer is to be led by what the tested code does, not the test, which is quicker so, too.
+$(BUILD)/fuzz/obj/tests/%.o: private OWN_FLAGS := -fno-sanitize=fuzzer-no-link
 else ifneq ($(SANITIZE),)
 override CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 CULVERT_LDFLAGS += -fsanitize=$(SANITIZE)
@@ -296,15 +299,15 @@ $(foreach t,$(loop_tests),$(eval \
 
 # One source, two programs: replay.c is the main() that reruns a corpus, libFuzzer has its own.
 fuzz_tests := $(addprefix $(OUT)/tests/fuzz/,$(FUZZERS))
+fuzz_replay := $(if $(FUZZER),,tests/fuzz/replay.c)
+# A whole relay, in which the null_*.c take the place of files of libparts.a.
 fuzz_world := $(OUT)/tests/fuzz/fuzz_connection
-ifeq ($(FUZZER),)
-$(foreach f,$(fuzz_tests),$(eval $(call test_program,$(f),$(patsubst $(OUT)/%,%.c,$(f)) \
-	tests/fuzz/replay.c,,$(if $(filter $(f),$(fuzz_world)),$(WORLD_SO),$(PARTS_SO)))))
-else
-$(foreach f,$(fuzz_tests),$(eval $(call program,$(f),$(patsubst $(OUT)/%,%.c,$(f)),$(if \
-	$(filter $(f),$(fuzz_world)),$(loop_archive)))))
+$(eval $(call program,$(fuzz_world),tests/fuzz/fuzz_connection.c $(wildcard tests/fuzz/null_*.c) \
+	$(fuzz_replay),$(loop_archive)))
 $(fuzz_world): private CULVERT_LDFLAGS += $(WRAP_KEYS)
-endif
+$(foreach f,$(filter-out $(fuzz_world),$(fuzz_tests)),$(eval $(if $(FUZZER), \
+	$(call program,$(f),$(patsubst $(OUT)/%,%.c,$(f))), \
+	$(call test_program,$(f),$(patsubst $(OUT)/%,%.c,$(f)) $(fuzz_replay),,$(PARTS_SO)))))
 
 # ---- which tests: ONLY keeps those whose name contains one of its words ----
 
@@ -369,13 +372,8 @@ fuzz: deps ## run each fuzzer, or those that match ONLY, for FUZZ_SECONDS
 
 kept_fuzzers := $(call kept_programs,$(fuzz_tests))
 fuzz-built: $(kept_fuzzers)
-	$(Q)for f in $(notdir $(kept_fuzzers)); do \
-		mkdir -p $(OUT)/corpus/$$f; \
-		seeds=$$(ls -d tests/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} 2>/dev/null); \
-		echo "  FUZZ    $$f, $(FUZZ_SECONDS) s"; \
-		$(OUT)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
-			-print_final_stats=1 -artifact_prefix=$(OUT)/crash-$$f- \
-			$(OUT)/corpus/$$f $$seeds || exit 1; \
+	$(Q)for f in $(kept_fuzzers); do \
+		FUZZ_KEEP=$(FUZZ_KEEP) tests/fuzz/search $$f $(FUZZ_SECONDS) || exit 1; \
 	done
 
 .PHONY: demo bench bench-quick bench-micro soak
@@ -538,7 +536,7 @@ help: ## this list
 	@echo '  DISTDIR=DIR    of source archives      BUILD/asan or BUILD/tsan'
 	@echo '  PREFIX= SYSCONFDIR= DESTDIR=           for install'
 	@echo '  DURATION=s ROUNDS=n BENCH_ARGS=        for bench; FUZZ_SECONDS=s for fuzz;'
-	@echo '                                         SOAK_SECONDS=s for soak'
+	@echo '  FUZZ_KEEP=1    fuzz adds to tests/fuzz/corpus what it found; SOAK_SECONDS=s for soak'
 
 DEPFILES := $(patsubst %.o,%.d,$(sort $(ALL_OBJS))) \
 	$(patsubst %.bpf.c,$(BPF)/%.bpf.d,$(notdir $(BPF_SRCS)))

@@ -109,7 +109,7 @@ static int on_open(void *user, const struct clv_contexts_entry *e)
 		s->must_ack = e->id;
 		s->accepted++;
 		CHECK(!clv_bucket_has_limit(&s->rate) ||
-		      s->accepted <= PER_SEC * (1 + s->now_ns / CLV_SEC) + 1);
+		      s->accepted <= PER_SEC + PER_SEC * s->now_ns / CLV_SEC);
 	}
 	return 0;
 }

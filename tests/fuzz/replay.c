@@ -10,6 +10,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,10 @@
 enum { CUTS_MAX = 2048 }; /* longer inputs are cut at their first bytes only */
 
 extern const size_t fuzz_cuts_max __attribute__((weak));
+
+/* For targets that keep state from one input to the next: here they must not. */
+extern const bool fuzz_is_replay;
+const bool fuzz_is_replay = true;
 
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 

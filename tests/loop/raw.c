@@ -310,7 +310,7 @@ void raw_open(struct raw *r, struct world *w, unsigned number)
 {
 	char text[32];
 
-	memset(r, 0, sizeof(*r));
+	memset(r, 0, offsetof(struct raw, port));
 	r->w = w;
 	snprintf(text, sizeof(text), "198.18.2.%u:%u", 1 + number, 30000 + number);
 	if (clv_endpoint_parse(text, &r->endpoint))
@@ -385,10 +385,18 @@ bool raw_connect(struct raw *r)
 		*sent_of(r, id) = 0;
 	start_handshake(r);
 	while (r->w->wire.now_ns < until && r->w->wire.now_ns < settled) {
+		uint64_t now = r->w->wire.now_ns, next;
+
+		wire_run(&r->w->wire); /* what is due has to be there before the step */
 		step_handshake(r);
 		if (r->handshake_done && settled == UINT64_MAX)
-			settled = r->w->wire.now_ns + 200 * CLV_MSEC; /* HANDSHAKE_DONE and ACKs */
-		world_turn(r->w, CLV_MSEC);
+			settled = now + 200 * CLV_MSEC; /* HANDSHAKE_DONE and ACKs */
+		next = clv_conn_next_ns(r->conn);
+		if (next > settled)
+			next = settled;
+		if (next > until)
+			next = until;
+		world_turn(r->w, next > now ? next - now : 0);
 	}
 	memcpy(r->dcid, ngtcp2_conn_get_dcid2(r->conn->qc)->data, CLV_CID_LEN);
 	r->next_pn = FIRST_PN;

@@ -41,7 +41,6 @@ struct raw {
 	struct world *w;
 	struct clv_endpoint endpoint;
 	struct wire_end end;
-	struct wire_port port;
 	struct clv_conn *conn; /* the handshake's; NULL after it */
 	struct clv_rand rand;
 	struct clv_worker_counters counters;
@@ -68,10 +67,12 @@ struct raw {
 	uint64_t max_streams_bidi, max_data;
 	struct raw_cid cids[RAW_CIDS_MAX];
 	unsigned cids_len;
-	struct raw_stream streams[RAW_STREAMS_MAX];
 	uint8_t control[256]; /* the relay's control stream: its SETTINGS */
 	size_t control_len;
 	size_t memory_peak; /* bytes of heap, as raw_run saw it */
+	/* Not cleared by raw_open but initialised, which takes much less. */
+	struct wire_port port;
+	struct raw_stream streams[RAW_STREAMS_MAX];
 };
 
 /* Bytes of a message being put together. */

@@ -233,10 +233,12 @@ static int port_add_socket(struct clv_port *port, int fd, const struct clv_endpo
 
 	(void)fd;
 	for (uint32_t i = 0; i < WIRE_SOCKETS_MAX; i++) {
-		if (p->sockets[i].port)
+		if (i < p->sockets_end && p->sockets[i].port)
 			continue;
 		p->sockets[i] = *local;
 		*number = i;
+		if (p->sockets_end <= i)
+			p->sockets_end = i + 1;
 		return 0;
 	}
 	return CLV_EFULL;
@@ -247,6 +249,8 @@ static void port_remove_socket(struct clv_port *port, uint32_t number)
 	struct wire_port *p = (struct wire_port *)port;
 
 	p->sockets[number] = (struct clv_endpoint){ 0 };
+	while (p->sockets_end > 0 && !p->sockets[p->sockets_end - 1].port)
+		p->sockets_end--;
 }
 
 static int port_poll_fd(struct clv_port *port)
@@ -285,7 +289,7 @@ static const struct clv_port_ops port_ops = {
 
 void wire_port_init(struct wire_port *p, struct wire *w)
 {
-	memset(p, 0, sizeof(*p));
+	memset(p, 0, offsetof(struct wire_port, queue));
 	p->port.ops = &port_ops;
 	p->wire = w;
 }
@@ -321,7 +325,7 @@ void wire_port_push(struct wire_port *p, const struct wire_packet *packet, uint3
 
 int wire_port_socket(const struct wire_port *p, const struct clv_endpoint *local)
 {
-	for (uint32_t i = 0; i < WIRE_SOCKETS_MAX; i++) {
+	for (uint32_t i = 0; i < p->sockets_end; i++) {
 		const struct clv_endpoint *s = &p->sockets[i];
 
 		if (s->port && s->port == local->port &&

@@ -84,14 +84,16 @@ enum {
 struct wire_port {
 	struct clv_port port;
 	struct wire *wire;
-	struct clv_rx queue[WIRE_QUEUE_MAX];
 	unsigned head, len;
 	unsigned batch; /* of the last rx */
 	uint64_t overflows;
-	struct clv_endpoint sockets[WIRE_SOCKETS_MAX]; /* port 0: free */
-	bool refuse_frames;			       /* tx_take fails */
+	uint32_t sockets_end;  /* all from here on are free */
+	bool refuse_frames;    /* tx_take fails */
 	unsigned ring, queued; /* packets between two flushes, then they drop; 0: any */
 	unsigned taken;	       /* frames held by a reader; must be 0 in the end */
+	/* Not cleared by wire_port_init: they are large, and used as far as len and sockets_end say. */
+	struct clv_rx queue[WIRE_QUEUE_MAX];
+	struct clv_endpoint sockets[WIRE_SOCKETS_MAX]; /* port 0: free */
 };
 
 void wire_port_init(struct wire_port *p, struct wire *w);

@@ -249,12 +249,16 @@ static void relay_open(struct world *w)
 		r->handoff = clv_handoff_new(w->p.workers, HANDOFF_BYTES, wake);
 	for (uint16_t i = 0; i < w->p.workers; i++) {
 		struct clv_worker_params wp = worker_params(w, i);
+		uint32_t number;
 
 		r->commands[i] = clv_mailbox_new(MAILBOX_BYTES, -1);
 		r->events[i] = clv_mailbox_new(MAILBOX_BYTES, -1);
 		wire_port_init(&r->xsk[i], &w->wire);
 		wire_port_init(&r->sock[i], &w->wire);
-		r->sock[i].sockets[CLV_WORKER_LISTENER_SOCKET] = w->relay_endpoint;
+		must(r->sock[i].port.ops->add_socket(&r->sock[i].port, -1, &w->relay_endpoint,
+						     &number) == 0 &&
+			     number == CLV_WORKER_LISTENER_SOCKET,
+		     "worker's listener");
 		wp.sock = &r->sock[i].port;
 		wp.xsk = w->p.kernel_path ? NULL : &r->xsk[i].port;
 		wp.commands = r->commands[i];

@@ -34,6 +34,7 @@ struct world_row {
 
 struct world_table {
 	struct world_row rows[WORLD_TABLE_MAX];
+	size_t end; /* none from here on is used */
 };
 
 struct world_relay {

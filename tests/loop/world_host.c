@@ -8,7 +8,7 @@
 
 static struct world_row *row_find(struct world_table *t, const void *key, size_t len)
 {
-	for (size_t i = 0; i < WORLD_TABLE_MAX; i++)
+	for (size_t i = 0; i < t->end; i++)
 		if (t->rows[i].used && t->rows[i].key_len == len &&
 		    !memcmp(t->rows[i].key, key, len))
 			return &t->rows[i];
@@ -35,6 +35,8 @@ static int row_put(struct world_table *t, const void *key, size_t len, const str
 	row->ref = *ref;
 	row->value = value;
 	row->used = true;
+	if (row == &t->rows[t->end])
+		t->end++;
 	return 0;
 }
 
@@ -44,6 +46,8 @@ static void row_drop(struct world_table *t, const void *key, size_t len)
 
 	if (row)
 		row->used = false;
+	while (t->end > 0 && !t->rows[t->end - 1].used)
+		t->end--;
 }
 
 static int conn_publish(void *host, const struct clv_cid *cid, const struct clv_ref *ref)
