@@ -21,11 +21,13 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	KEEPER_FD = STDERR_FILENO + 1, /* the keeper's end */
 	RETRY_SEC = 60,
+	RENEW_MSEC = 300,    /* for a certificate that is of no use meanwhile */
 	WAIT_MSEC = 2000,    /* for a file */
 	FIRST_FILE = 128,    /* questions from here on are about enum clv_keeper_file */
 	FILE_MAX = 64 << 20, /* bytes of a text that is believed */
@@ -57,6 +59,8 @@ struct clv_keeper {
 	bool has_file;		/* it is here: file_err and file */
 	int file_err;
 	char *file;
+	unsigned renewals;	/* certificates that are waited for */
+	int64_t wall_ahead_sec; /* of the monotonic clock, as seen last */
 };
 
 /* ---- the keeper's process ---- */
@@ -239,6 +243,8 @@ static void take_certificate(struct clv_daemon *daemon)
 	struct clv_certificate c = { k->texts, k->texts + k->answer.cert_len + 1 };
 	int err = k->answer.err;
 
+	if (k->renewals)
+		k->renewals--;
 	if (err)
 		snprintf(daemon->error, sizeof(daemon->error), "%s", k->answer.error);
 	else
@@ -339,30 +345,52 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 }
 
 /* Its buffer holds thousands of questions; one that does not fit is asked again later. */
-static void ask(struct clv_daemon *daemon, struct question question)
+static bool ask(struct clv_daemon *daemon, struct question question)
 {
 	struct clv_keeper *k = daemon->keeper;
 
-	if (k && k->fd >= 0 && write(k->fd, &question, sizeof(question)) < 0 && errno != EAGAIN)
+	if (!k || k->fd < 0)
+		return false;
+	if (write(k->fd, &question, sizeof(question)) == sizeof(question))
+		return true;
+	if (errno != EAGAIN)
 		lose(daemon, clv_strerror(-errno));
+	return false;
 }
 
-/* Wait for the file that was asked for.  Returns 0, or an error number with one line in the error. */
-static int wait_for_file(struct clv_daemon *daemon)
+static void ask_certificate(struct clv_daemon *daemon, size_t index)
+{
+	if (ask(daemon, (struct question){ .about = (uint8_t)index }))
+		daemon->keeper->renewals++;
+}
+
+static bool has_file(const struct clv_keeper *k)
+{
+	return k->has_file;
+}
+
+static bool has_renewed(const struct clv_keeper *k)
+{
+	return k->renewals == 0;
+}
+
+/* Take answers until those that are waited for are here.  Returns whether they are. */
+static bool wait_for(struct clv_daemon *daemon, bool (*is_here)(const struct clv_keeper *k),
+		     unsigned msec)
 {
 	struct clv_keeper *k = daemon->keeper;
-	const uint64_t until_ns = clv_clock_now_ns() + WAIT_MSEC * CLV_MSEC;
+	const uint64_t until_ns = clv_clock_now_ns() + msec * CLV_MSEC;
 	uint64_t now_ns;
 
 	for (;;) {
 		struct pollfd poll_fd = { .fd = k->fd, .events = POLLIN };
 
 		receive(daemon);
-		if (k->has_file)
-			return k->file_err;
+		if (is_here(k))
+			return true;
 		now_ns = clv_clock_now_ns();
 		if (k->fd < 0 || now_ns >= until_ns)
-			return clv_daemon_fail(daemon, -ETIMEDOUT, "the keeper");
+			return false;
 		poll(&poll_fd, 1, (int)((until_ns - now_ns) / CLV_MSEC) + 1);
 	}
 }
@@ -379,7 +407,10 @@ int clv_keeper_read(struct clv_daemon *daemon, enum clv_keeper_file file, char *
 	k->wanted.serial++;
 	k->has_file = false;
 	ask(daemon, k->wanted);
-	err = wait_for_file(daemon);
+	if (wait_for(daemon, has_file, WAIT_MSEC))
+		err = k->file_err;
+	else
+		err = clv_daemon_fail(daemon, -ETIMEDOUT, "the keeper");
 	k->has_file = true; /* an answer that comes later is not */
 	if (!err)
 		*text = k->file;
@@ -404,7 +435,7 @@ void clv_keeper_reload(struct clv_daemon *daemon)
 	size_t i;
 
 	for (i = 0; i < daemon->config.listeners_len; i++)
-		ask(daemon, (struct question){ .about = (uint8_t)i });
+		ask_certificate(daemon, i);
 }
 
 void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
@@ -422,9 +453,37 @@ void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
 			l->asked_ns = 0;
 		if (is_due && (!l->asked_ns || now_ns - l->asked_ns >= retry_ns)) {
 			l->asked_ns = now_ns;
-			ask(daemon, (struct question){ .about = (uint8_t)i });
+			ask_certificate(daemon, i);
 		}
 	}
+}
+
+/* Whether a certificate that the relay makes itself is out of its dates. */
+static bool is_one_useless(const struct clv_daemon *daemon)
+{
+	size_t i;
+
+	for (i = 0; i < daemon->config.listeners_len; i++)
+		if (!*daemon->config.listeners[i].cert_file && daemon->listeners[i].tls &&
+		    (daemon->listeners[i].dates == CLV_DATES_EXPIRED ||
+		     daemon->listeners[i].dates == CLV_DATES_NOT_YET))
+			return true;
+	return false;
+}
+
+void clv_keeper_follow_clock(struct clv_daemon *daemon, uint64_t now_ns)
+{
+	const int64_t ahead_sec = (int64_t)time(NULL) - (int64_t)(now_ns / CLV_SEC);
+	struct clv_keeper *k = daemon->keeper;
+
+	/* Both are rounded to seconds. */
+	if (!k || (ahead_sec >= k->wall_ahead_sec - 1 && ahead_sec <= k->wall_ahead_sec + 1))
+		return;
+	k->wall_ahead_sec = ahead_sec;
+	clv_keeper_tick(daemon, now_ns);
+	/* Handshakes wait a moment rather than be refused by their clients. */
+	if (is_one_useless(daemon))
+		wait_for(daemon, has_renewed, RENEW_MSEC);
 }
 
 void clv_keeper_close(struct clv_daemon *daemon)

@@ -42,6 +42,12 @@ void clv_keeper_reload(struct clv_daemon *daemon);
 /* Once a second: watch the certificates' dates, and have our own renewed in time. */
 void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns);
 
+/*
+ * Once a turn of the loop: when the wall clock was set, the dates are looked at right away, not at the
+ * next tick.  If a certificate of our own is out of them, waits for its renewal, 0.3 seconds at most.
+ */
+void clv_keeper_follow_clock(struct clv_daemon *daemon, uint64_t now_ns);
+
 /* The keeper ends by itself when its socket is closed.  After the loop is closed. */
 void clv_keeper_close(struct clv_daemon *daemon);
 

@@ -69,6 +69,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	uint64_t now_ns = clv_clock_now_ns();
 	unsigned i;
 
+	clv_keeper_follow_clock(daemon, now_ns);
 	for (i = 0; i < STEPS_PER_TURN; i++) {
 		now_ns = clv_clock_now_ns();
 		if (clv_control_step(daemon->control, now_ns))

@@ -2,7 +2,10 @@
 """Certificates are reloaded, renewed and watched while the relay serves, without its privileges."""
 import datetime
 import os
+import shutil
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -177,6 +180,66 @@ def test_a_client_tells_a_name_from_an_issuer_and_an_algorithm(lab, hybrid, targ
         assert done.returncode == code and says in done.stderr, done.stderr
     done = daemon.ping(lab["peer-v4"], at, targets["target-v4"], None, "--ca", cert)
     assert done.returncode != 0 and "(ECDSA); profile pqc takes ML-DSA-65 only" in done.stderr
+
+
+class Clock:
+    """A wall clock that runs ahead, for programs that are started with its environment."""
+
+    def __init__(self, folder):
+        self.file, library = folder / "ahead", folder / "shift_clock.so"
+        self.set(datetime.timedelta())
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", library,
+                        Path(__file__).with_name("shift_clock.c")], check=True)
+        self.wrapper = ("env", f"LD_PRELOAD={library}", f"SHIFT_CLOCK={self.file}")
+
+    def set(self, ahead):
+        # In place and of one length: programs have it mapped.
+        with open(self.file, "r+b" if self.file.exists() else "wb") as out:
+            out.write(f"{int(ahead.total_seconds()):<32}".encode())
+
+
+@pytest.fixture
+def clock(tmp_path):
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler for the clock")
+    return Clock(tmp_path)
+
+
+def not_after(relay):
+    listener, = relay.ctl("listeners")["listeners"]
+    return listener["not_after"]
+
+
+@pytest.mark.parametrize("profile", ("pqc", "hybrid"))
+def test_a_relay_renews_its_own_certificate_while_it_serves(
+        lab, start_relay, forward, targets, clock, profile):
+    relay = start_relay("relay-v4only", wrapper=clock.wrapper, config=CONFIG +
+                        f"listener main {{ port = 443 profile = {profile} }}\n")
+    words = ("--profile", profile)
+    client = forward("peer-v4", relay, targets["target-v4"], *words)
+    first = not_after(relay)
+    # Two thirds of its year are over, later all of it.
+    for ahead, least in ((200 * DAY, 0), (260 * DAY, 250), (700 * DAY, 690)):
+        clock.set(ahead)
+        wait_until(lambda: (not_after(relay) - first) // 86400 >= least)
+        assert (not_after(relay) == first) == (least == 0)
+        done = lab["peer-v4"].run([*clock.wrapper, lab.build / "culvert", "ping", "--relay",
+                                   relay.address(4), "--target", targets["target-v4"], "--pin",
+                                   relay.fingerprint, "--count", 1, *words], check=False)
+        assert done.returncode == 0, done.stderr
+    assert exchange(client.peer, client.address, 1200)["same"] == [1200]
+
+
+def test_a_client_whose_clock_is_wrong_is_told_so(lab, start_relay, targets, clock):
+    relay = start_relay("relay-v4only", config=CONFIG)
+    for ahead, says in ((-20000 * DAY, "before this program was built"),
+                        (400 * DAY, "its certificate expired on")):
+        clock.set(ahead)
+        done = lab["peer-v4"].run([*clock.wrapper, lab.build / "culvert", "ping", "--relay",
+                                   relay.address(4), "--target", targets["target-v4"], "--pin",
+                                   relay.fingerprint], check=False)
+        assert done.returncode == UNTRUSTED and says in done.stderr, done.stderr
+        assert "the clock here says" in done.stderr
 
 
 def test_the_metric_tells_when_a_certificate_expires(start_relay):
