@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * storm - packets and handshakes of unknown sources to a relay, at a rate.
+ * storm - packets, handshakes and requests of unknown sources to a relay, at a rate.
  *
- *   storm --kind initials|halfopen|handshakes --rate N --seconds N [--pin HEX] HOST:PORT
+ *   storm --kind KIND --rate N --seconds N [--stay SECONDS] [--pin HEX] HOST:PORT
  *
  *   initials    datagrams that look like a client's first and hold noise
  *   halfopen    the first flight of a real handshake, and nothing after it
  *   handshakes  whole handshakes, checked against the pin, each closed at once
+ *   sections    handshakes, and on each connection, until it has stayed as long as it may, requests
+ *               whose field section announces much and never ends
+ *   waiting     the same with requests that wait for SETTINGS, and a capsule that announces much
  *
  * rate: Initials per second, or handshakes (of four Initials and more each).  Ends after the seconds
  * or at SIGTERM, and prints one line of JSON.  Exit 0 when it ran, whatever the relay answered.
@@ -30,25 +33,26 @@ enum {
 	SLOTS = 128, /* handshakes at a time */
 	DATAGRAM = 1500,
 	INITIAL_LEN = 1200,
+	REQUESTS_AT_ONCE = 100, /* begun for each packet that comes */
 	CID_LEN = 8,
 };
 
 #define GIVE_UP_NS (5 * CLV_SEC)
 
-enum kind { INITIALS, HALFOPEN, HANDSHAKES };
+enum kind { INITIALS, HALFOPEN, HANDSHAKES, SECTIONS, WAITING, KINDS };
 
-static const char *const kinds[] = { "initials", "halfopen", "handshakes" };
+static const char *const kinds[] = { "initials", "halfopen", "handshakes", "sections", "waiting" };
 
 static struct {
 	enum kind kind;
-	uint64_t rate, seconds;
+	uint64_t rate, seconds, stay;
 	uint8_t pin[32];
 	struct sockaddr_storage remote;
 	socklen_t remote_len;
 } opt = { .rate = 300, .seconds = 10 };
 
 static struct {
-	uint64_t datagrams, initials, started, completed, refused, late, skipped;
+	uint64_t datagrams, initials, started, completed, refused, late, skipped, requests, closed;
 } result;
 
 /* A port that only sends, on the socket of the handshake whose turn it is. */
@@ -64,6 +68,7 @@ static struct slot {
 	int fd;
 	uint64_t since_ns;
 	bool completed;
+	bool has_begun; /* its requests */
 } slots[SLOTS];
 
 static struct clv_tls_context *tls;
@@ -132,7 +137,31 @@ static void on_cid_removed(struct clv_conn *conn, const struct clv_cid *cid)
 	(void)conn, (void)cid;
 }
 
+static void on_stream_data(struct clv_conn *conn, int64_t id, const uint8_t *data, size_t len,
+			   bool fin)
+{
+	(void)data, (void)fin;
+	ngtcp2_conn_extend_max_stream_offset(conn->qc, id, len);
+	ngtcp2_conn_extend_max_offset(conn->qc, len);
+}
+
+static void on_stream_number(struct clv_conn *conn, int64_t id, uint64_t number)
+{
+	(void)conn, (void)id, (void)number;
+}
+
+static void on_datagram(struct clv_conn *conn, const uint8_t *data, size_t len)
+{
+	(void)conn, (void)data, (void)len;
+}
+
 static const struct clv_conn_ops conn_ops = {
+	.datagram = on_datagram,
+	.stream_data = on_stream_data,
+	.stream_acked = on_stream_number,
+	.stream_reset = on_stream_number,
+	.stream_stop = on_stream_number,
+	.stream_closed = on_stream_number,
 	.handshake_completed = on_completed,
 	.cid_added = on_cid_added,
 	.cid_removed = on_cid_removed,
@@ -226,6 +255,44 @@ static void start_handshake(uint64_t now_ns)
 	clv_conn_output(s->conn, &out.port, now_ns);
 }
 
+/* ---- requests ---- */
+
+/* HEADERS of 1 GiB; of a field named foo the length 65535, and its first bytes. */
+static const uint8_t section[] = { 0x01, 0xbf, 0xff, 0xff, 0xff, 0x00, 0x00, 0x23, 'f',
+				   'o',	 'o',  0x7f, 0x80, 0xff, 0x03, 'b',  'a',  'r' };
+
+/*
+ * CONNECT-UDP to 198.18.4.20:7000 by names of the static table, and a DATAGRAM capsule of 12,000
+ * bytes that has begun.
+ */
+static const uint8_t waiting[] = "\x01\x40\x49" /* HEADERS of 73 bytes */
+				 "\x00\x00\xcf\xd7\x50\x01r"
+				 "\x51\x29/.well-known/masque/udp/198.18.4.20/7000/"
+				 "\x27\x02:protocol\x0b"
+				 "connect-udp"
+				 "\x00\x04\x00\x6e\xe0\x00";
+
+static void begin_requests(struct slot *s)
+{
+	static const uint8_t settings[] = { 0x00, 0x04, 0x02, 0x33, 0x01 };
+	const bool is_waiting = opt.kind == WAITING;
+	struct clv_conn *conn = s->conn;
+	int64_t id;
+
+	if (!s->has_begun && !is_waiting && !ngtcp2_conn_open_uni_stream(conn->qc, &id, NULL))
+		clv_streams_write(&conn->streams, id, settings, sizeof(settings), false);
+	s->has_begun = true;
+	for (int i = 0; i < REQUESTS_AT_ONCE; i++) {
+		if (ngtcp2_conn_open_bidi_stream(conn->qc, &id, NULL))
+			return;
+		clv_streams_write(&conn->streams, id, is_waiting ? waiting : section,
+				  is_waiting ? sizeof(waiting) - 1 : sizeof(section), false);
+		result.requests++;
+	}
+}
+
+/* ---- the end of one ---- */
+
 static void end_handshake(struct slot *s)
 {
 	clv_conn_free(s->conn);
@@ -255,8 +322,16 @@ static void advance(struct slot *s, uint64_t now_ns)
 	if (clv_conn_next_ns(s->conn) <= now_ns)
 		clv_conn_expire(s->conn, now_ns);
 	out.fd = s->fd;
+	if (s->completed && !s->conn->closing && opt.kind >= SECTIONS)
+		begin_requests(s);
 	clv_conn_output(s->conn, &out.port, now_ns);
-	if (s->completed) {
+	if (s->completed && s->conn->closing) {
+		result.completed++;
+		result.closed++;
+		end_handshake(s);
+	} else if (s->completed && now_ns - s->since_ns < opt.stay * CLV_SEC) {
+		return;
+	} else if (s->completed) {
 		result.completed++;
 		clv_conn_close(s->conn, true, 0x0100, "", now_ns);
 		clv_conn_output(s->conn, &out.port, now_ns);
@@ -357,8 +432,8 @@ static void open_tls(void)
 
 static void usage(void)
 {
-	fputs("usage: storm --kind initials|halfopen|handshakes [--rate N] [--seconds N]\n"
-	      "             [--pin HEX] HOST:PORT\n",
+	fputs("usage: storm --kind initials|halfopen|handshakes|sections|waiting [--rate N]\n"
+	      "             [--seconds N] [--stay SECONDS] [--pin HEX] HOST:PORT\n",
 	      stderr);
 	exit(2);
 }
@@ -374,14 +449,15 @@ static void parse_options(int argc, char **argv)
 {
 	static const struct option longopts[] = {
 		{ "kind", 1, NULL, 'k' }, { "rate", 1, NULL, 'r' }, { "seconds", 1, NULL, 's' },
-		{ "pin", 1, NULL, 'p' },  { NULL, 0, NULL, 0 },
+		{ "pin", 1, NULL, 'p' },  { "stay", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
 	};
 	int c, kind = -1;
 
 	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'k':
-			for (kind = 2; kind >= 0 && strcmp(optarg, kinds[kind]) != 0; kind--)
+			for (kind = KINDS - 1; kind >= 0 && strcmp(optarg, kinds[kind]) != 0;
+			     kind--)
 				;
 			break;
 		case 'r':
@@ -389,6 +465,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 's':
 			opt.seconds = udp_number("seconds", optarg, 3600);
+			break;
+		case 't':
+			opt.stay = udp_number("stay", optarg, 3600);
 			break;
 		case 'p':
 			parse_pin(optarg);
@@ -417,10 +496,12 @@ int main(int argc, char **argv)
 	took = run();
 	clv_tls_context_free(tls);
 	printf("{\"datagrams\": %llu, \"initials\": %llu, \"started\": %llu, \"completed\": %llu, "
-	       "\"refused\": %llu, \"late\": %llu, \"skipped\": %llu, \"seconds\": %.3f}\n",
+	       "\"refused\": %llu, \"late\": %llu, \"skipped\": %llu, \"requests\": %llu, "
+	       "\"closed\": %llu, \"seconds\": %.3f}\n",
 	       (unsigned long long)result.datagrams, (unsigned long long)result.initials,
 	       (unsigned long long)result.started, (unsigned long long)result.completed,
 	       (unsigned long long)result.refused, (unsigned long long)result.late,
-	       (unsigned long long)result.skipped, took);
+	       (unsigned long long)result.skipped, (unsigned long long)result.requests,
+	       (unsigned long long)result.closed, took);
 	return 0;
 }
