@@ -37,6 +37,7 @@
 #define CLV_RESOURCES(X)                                                                           \
 	X(HANDSHAKES, "handshakes", "half-open connections")                                       \
 	X(CONNS, "connections", "connections, half-open ones included")                            \
+	X(REQUESTS, "requests", "requests that have a tunnel or wait for one")                     \
 	X(TUNNELS, "tunnels", "open tunnels")                                                      \
 	X(BOUND_TUNNELS, "bound_tunnels", "open bound tunnels")                                    \
 	X(PORTS, "ports", "local ports for packets to targets")                                    \

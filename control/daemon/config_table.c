@@ -149,10 +149,11 @@ static const struct clv_config_option options[] = {
 	{ "limits", "conns-per-net", RANGE(1, 1 << 24, "connections", "16384"),
 	  MEMBER(limits.conns_per_net), .help = "From one IPv4 /24 or IPv6 /48." },
 	{ "limits", "source-shares", RANGE(1, 1024, "", "8"), MEMBER(limits.shares),
-	  .help = "Into how many shares each ceiling of connections, half-open ones, tunnels, bound tunnels,\n"
-		  "remotes and names is divided.  While more than two shares are free, everybody may take\n"
-		  "what there is; the last two are for sources that hold less than one, the last for those\n"
-		  "whose IPv4 /24 or IPv6 /48 does, too.  1: whoever comes first is served." },
+	  .help = "Into how many shares each ceiling of connections, half-open ones, requests, tunnels,\n"
+		  "bound tunnels, ports, remotes and names is divided.  While more than two shares are\n"
+		  "free, everybody may take what there is; the last two are for sources that hold less\n"
+		  "than one, the last for those whose IPv4 /24 or IPv6 /48 does, too.  1: whoever comes\n"
+		  "first is served." },
 	{ "limits", "handshakes", RANGE(1, 1 << 20, "connections", "1024"),
 	  MEMBER(limits.handshakes_max), .help = "Half-open connections at a time." },
 	{ "limits", "retry-above", RANGE(0, 1 << 20, "connections", "128"),
@@ -162,6 +163,8 @@ static const struct clv_config_option options[] = {
 	  MEMBER(limits.tunnels_max), .help = "Open tunnels." },
 	{ "limits", "tunnels-total", RANGE(1, 1 << 24, "tunnels", "262144"),
 	  MEMBER(limits.tunnels_total), .help = "Open tunnels of all workers." },
+	{ "limits", "requests", RANGE(1, 1 << 24, "requests", "262144"), MEMBER(proxy.requests_max),
+	  .help = "Requests that have a tunnel or wait for one." },
 	{ "limits", "requests-per-sec", RANGE(0, 1000000, "requests, for each connection", "2000"),
 	  MEMBER(proxy.requests_per_sec), .help = "More requests get status 429.  0: no limit." },
 	{ "limits", "requests-burst", RANGE(1, 1 << 24, "requests", "16384"),

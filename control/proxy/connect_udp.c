@@ -74,6 +74,7 @@ static void free_request(struct clv_request *rq)
 	if (rq->next)
 		rq->next->prev = rq->prev;
 	rs->count--;
+	clv_requests_discharge(rs);
 	clv_capsule_parser_fini(&rq->capsules);
 	if (rq->grant)
 		rq->grant->account->ports -= rq->ports;
@@ -508,6 +509,7 @@ void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
 	struct clv_request *rq = add_request(rs, s, target, wants_bound);
 
 	if (!rq) {
+		clv_requests_discharge(rs);
 		clv_connect_udp_forget(rs, access);
 		clv_respond_refusal(rs, s, 0, &no_memory);
 		return;

@@ -145,6 +145,7 @@ static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env
 	clv_accounts_set_lookups(a, &each, &all);
 	clv_accounts_set_max(a, CLV_RESOURCE_BOUND_TUNNELS, p->p.bind.tunnels_max);
 	clv_accounts_set_part_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max, env->workers_len);
+	clv_accounts_set_max(a, CLV_RESOURCE_REQUESTS, l->requests_max);
 	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, l->names_pending);
 	if (l->egress_ports)
 		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, l->egress_ports, 2);

@@ -27,6 +27,7 @@ struct clv_proxy_limits {
 	uint32_t requests_per_sec, requests_burst; /* of one connection; 0: no limit */
 	uint64_t capsule_backlog; /* bytes of datagram capsules that may wait for a slow reader */
 	uint64_t tunnel_idle_ns;  /* of a tunnel that is not bound */
+	uint32_t requests_max;	  /* that have a tunnel or wait for one */
 	uint32_t names_pending;	  /* requests that wait for a name */
 	uint32_t egress_ports;	  /* ports for packets to targets, of each family; 0: no limit */
 	uint64_t request_ns;	  /* from a request's first byte to its response */

@@ -96,6 +96,16 @@ static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
 					    .details = "too many tunnels of one connection" });
 		return;
 	}
+	if (!clv_requests_charge(rs)) {
+		clv_connect_udp_forget(rs, access);
+		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS);
+		clv_respond_refusal(
+			rs, s, 0,
+			&(struct clv_proxy_status){ .error = CLV_PROXY_CONNECTION_LIMIT_REACHED,
+						    .next_hop = target.host,
+						    .details = "too many requests" });
+		return;
+	}
 	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bound->is_offered,
 			      access);
 }

@@ -104,6 +104,19 @@ static inline struct clv_account *clv_requests_payer(const struct clv_requests *
 	return rs->params.ops->account(rs->params.session);
 }
 
+/* Charge one request to the client.  Returns whether there is room for it. */
+static inline bool clv_requests_charge(struct clv_requests *rs)
+{
+	return !clv_accounts_take(rs->params.config->accounts, clv_requests_payer(rs),
+				  CLV_RESOURCE_REQUESTS, CLV_ACCOUNTS_WHOLE);
+}
+
+static inline void clv_requests_discharge(struct clv_requests *rs)
+{
+	clv_accounts_give(rs->params.config->accounts, clv_requests_payer(rs),
+			  CLV_RESOURCE_REQUESTS, CLV_ACCOUNTS_WHOLE);
+}
+
 static inline struct clv_ports clv_requests_ports(const struct clv_requests_config *config)
 {
 	return (struct clv_ports){ config->host_ops, config->host, config->accounts };

@@ -159,6 +159,7 @@ static struct clv_proxy_limits proxy_limits_of(const struct world_params *p)
 	FALLBACK(tunnels_per_conn, limits_of(p).tunnels_per_conn);
 	FALLBACK(capsule_backlog, 1 << 16);
 	FALLBACK(tunnel_idle_ns, 120 * CLV_SEC);
+	FALLBACK(requests_max, 1 << 20);
 	FALLBACK(names_pending, 64);
 	FALLBACK(request_ns, 10 * CLV_SEC);
 	FALLBACK(unfinished_max, 64);

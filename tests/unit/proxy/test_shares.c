@@ -74,6 +74,24 @@ static void test_names_of_a_hog_and_a_bystander(void **state)
 	request_teardown(f);
 }
 
+static void test_requests_of_a_hog_and_a_bystander(void **state)
+{
+	struct fixture *f = request_setup();
+	struct hog hog = make_hog(f, CLV_RESOURCE_REQUESTS);
+
+	(void)state;
+	become(&hog);
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 503);
+	assert_non_null(strstr(f->answer.proxy_status, "too many requests"));
+	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REFUSED_TUNNELS), 1);
+	become(&hog);
+	request_ask(f, UDP "8.8.8.8/53/");
+	assert_int_equal(f->answer.status, 200);
+	free_hog(&hog);
+	request_teardown(f);
+}
+
 static void test_bound_tunnels_of_a_hog_and_a_bystander(void **state)
 {
 	struct fixture *f = bound_setup();
@@ -152,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_of_a_hog_and_a_bystander),
+		cmocka_unit_test(test_requests_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_bound_tunnels_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_remotes_of_a_hog_and_a_bystander),
 		cmocka_unit_test(test_look_ups_of_neighbours_of_a_hog_and_a_bystander),
