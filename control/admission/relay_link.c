@@ -328,10 +328,12 @@ int clv_relay_link_format(const struct clv_relay_link *link, bool with_token, ch
 			snprintf(text + 2 * i, 3, "%02x", link->pin[i]);
 		put(&o, text);
 	}
-	if (link->is_hybrid)
-		put(&o, link->has_pin ? "&profile=hybrid" : "?profile=hybrid");
+	if (link->has_profile) {
+		put(&o, link->has_pin ? "&profile=" : "?profile=");
+		put(&o, link->is_hybrid ? "hybrid" : "pqc");
+	}
 	if (has_token) {
-		put(&o, link->has_pin || link->is_hybrid ? "&token=" : "?token=");
+		put(&o, link->has_pin || link->has_profile ? "&token=" : "?token=");
 		put_encoded(&o, link->token);
 	}
 	if (o.len >= buf_len)

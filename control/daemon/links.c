@@ -106,6 +106,7 @@ int clv_links_make(const struct clv_links_request *request, char out[static CLV_
 	const struct clv_config_listener *listener = listener_for(request->config);
 	struct clv_relay_link link = { .port = listener->port,
 				       .has_pin = true,
+				       .has_profile = listener->profile == CLV_PROFILE_HYBRID,
 				       .is_hybrid = listener->profile == CLV_PROFILE_HYBRID };
 	int err;
 

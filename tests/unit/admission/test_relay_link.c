@@ -284,7 +284,7 @@ static void a_link_names_the_profile_of_a_hybrid_listener(void **state)
 	for (int hybrid = 0; hybrid < 2; hybrid++)
 		for (int pin = 0; pin < 2; pin++)
 			for (int with_token = 0; with_token < 2; with_token++) {
-				link.is_hybrid = hybrid;
+				link.has_profile = link.is_hybrid = hybrid;
 				link.has_pin = pin;
 				assert_int_equal(clv_relay_link_format(&link, with_token, text,
 								       sizeof(text)),
