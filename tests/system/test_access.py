@@ -2,6 +2,7 @@
 """Who may use a relay: links, their end, addresses, and what a stranger learns."""
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -238,8 +239,14 @@ def figures_of(relay, name):
     return next(user for user in relay.ctl("users")["users"] if user["name"] == name)
 
 
+METRICS = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:9845/metrics", timeout=60).read().decode())
+"""
+
+
 def test_rates_of_a_user_hold_and_are_reported(lab, guarded, forward, targets):
-    relay = guarded()
+    relay = guarded(listener='metrics { listen = "127.0.0.1:9845" }\n')
     host = ["--host", relay.host.addr4]
     slow = relay.user("add", "slow", "--packets", "50", *host).stdout.strip()
     fast = relay.user("add", "fast", "--mbit", "1000", *host).stdout.strip()
@@ -260,7 +267,12 @@ def test_rates_of_a_user_hold_and_are_reported(lab, guarded, forward, targets):
     assert figures_of(relay, "fast")["to_target_dropped"] == 0
     table = relay.host.run([lab.build / "culvertctl", "--run-dir", relay.run, "users"]).stdout
     assert re.search(r"^slow +1 +1 +0 ", table, re.M), table
-    assert targets[TARGET].partition(":")[0] not in table
+    metrics = relay.host.run([sys.executable, "-c", METRICS]).stdout
+    mine = [line for line in metrics.splitlines() if 'client="slow"' in line]
+    assert f'culvert_client_datagrams_total{{client="slow",direction="to_client"}} {got}' in mine
+    assert 'culvert_client_tunnels{client="slow"} 1' in mine
+    for address in (targets[TARGET].partition(":")[0], lab[PEER].addr4):
+        assert address not in table and address not in metrics
 
 
 def test_bytes_of_a_user_run_out(lab, guarded, forward, targets):

@@ -55,6 +55,7 @@ static struct clv_tls_context *client_of(enum clv_profile profile, const uint8_t
 struct outcome {
 	bool is_done;
 	struct clv_tls_facts facts; /* if it is */
+	unsigned client_done_after; /* flights */
 	uint64_t code;		    /* else: of the close */
 };
 
@@ -70,6 +71,7 @@ static struct outcome shake(enum clv_profile profile, bool asks, struct clv_tls_
 	pair_client(&p, c, "relay.example");
 	pair_run(&p);
 	out.is_done = p.server_done;
+	out.client_done_after = p.client_done_after;
 	if (out.is_done) {
 		assert_int_equal(p.server->closing, CLV_CONN_OPEN);
 		assert_int_equal(clv_tls_verify_profile(p.server, &out.facts), 0);
@@ -100,6 +102,9 @@ static void a_client_is_known_by_its_key(void **state)
 			assert_true(o.facts.has_client_key);
 			assert_memory_equal(o.facts.client_key, id.pin, 32);
 			assert_false(o.facts.has_client_ca);
+			/* The request costs no round trip; the root that a pin of it needs does. */
+			if (!is_pinned)
+				assert_int_equal(o.client_done_after, 2);
 		}
 	remove_identity(&id);
 }
