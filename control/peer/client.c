@@ -117,7 +117,7 @@ static int open_worker(struct clv_client *c, const uint8_t secret[static 32])
 	struct clv_worker_params wp = {
 		.workers = 1,
 		.conns_max = CONNS_MAX,
-		.tunnels_max = c->p.tunnels_max,
+		.tunnels_max = clv_relay_session_places(c->p.tunnels_max),
 		.remotes_max = c->p.remotes_max,
 		.remotes_per_conn = c->p.remotes_max,
 		.remotes_per_tunnel = c->p.remotes_max,
@@ -171,9 +171,9 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 			.conns_total = CONNS_MAX,
 			.handshakes_max = CONNS_MAX,
 			.retry_above = CONNS_MAX,
-			.tunnels_max = c->p.tunnels_max,
-			.tunnels_total = c->p.tunnels_max,
-			.tunnels_per_conn = c->p.tunnels_max,
+			.tunnels_max = clv_relay_session_places(c->p.tunnels_max),
+			.tunnels_total = clv_relay_session_places(c->p.tunnels_max),
+			.tunnels_per_conn = clv_relay_session_places(c->p.tunnels_max),
 			.queue = {
 				.packets = 512,
 				.sojourn_ns = 100 * CLV_MSEC,

@@ -222,7 +222,7 @@ static int established(void *app, struct clv_session *s)
 		.transport_ops = &clv_session_stream_ops,
 		.transport = s,
 		.quic_datagrams = clv_session_has_datagrams(s) && !rs->p.connect.no_datagrams,
-		.streams_max = rs->p.tunnels_max,
+		.streams_max = clv_relay_session_places(rs->p.tunnels_max),
 		.rand = rs->p.rand,
 	};
 	struct clv_client_requests_params p = {

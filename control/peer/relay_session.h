@@ -27,6 +27,16 @@ struct clv_relay_session_ops {
 	void (*on_max_payload)(void *user, uint32_t len);
 };
 
+/*
+ * Places for tunnels_max tunnels and those that were closed: such a one holds its stream until the
+ * relay has read that, its slot until the worker has.  Whoever closes one to open another must not
+ * have to wait for that.
+ */
+static inline uint32_t clv_relay_session_places(uint32_t tunnels_max)
+{
+	return tunnels_max + tunnels_max / 4 + 16;
+}
+
 struct clv_relay_session_params {
 	struct clv_control *control;
 	struct clv_control_connect connect; /* app_ops and app are set here */
