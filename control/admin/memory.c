@@ -20,6 +20,22 @@ static struct clv_memory of_commands(const struct clv_daemon *daemon)
 	return m;
 }
 
+/* For datagrams that wait in workers. */
+static struct clv_memory of_buffers(const struct clv_daemon *daemon)
+{
+	struct clv_memory m = { .of = "worker_buffers" };
+
+	for (uint16_t i = 0; i < daemon->workers_len; i++) {
+		const struct clv_worker *w = daemon->workers[i].worker;
+		uint64_t max;
+
+		m.used += clv_worker_buffers(w, &max);
+		m.max += max;
+		m.refused += clv_count_read(clv_worker_counters(w), CLV_COUNT_DROP_BUFFERS);
+	}
+	return m;
+}
+
 static struct clv_memory of_tls(const struct clv_daemon *daemon)
 {
 	return (struct clv_memory){
@@ -47,6 +63,7 @@ size_t clv_memory_figures(const struct clv_daemon *daemon, struct clv_memory out
 	out[n++] = of_budget("buffered", clv_control_buffered(daemon->control));
 	out[n++] = of_budget("http", clv_control_http_memory(daemon->control));
 	out[n++] = of_commands(daemon);
+	out[n++] = of_buffers(daemon);
 	out[n++] = of_tls(daemon);
 	out[n++] = of_dns(daemon);
 	return n;

@@ -13,7 +13,7 @@
  *
  * Spec: "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", Choudhury and Hahne,
  * 1998, with a factor of 1.
- * Threading: the owner of the stock.
+ * Threading: the owner of the stock; any thread may read `used` (relaxed).
  */
 #ifndef CLV_BASE_SHARE_H
 #define CLV_BASE_SHARE_H
@@ -55,7 +55,7 @@ static inline bool clv_share_take(struct clv_stock *stock, struct clv_share *sha
 		if (group)
 			group->held++;
 	}
-	stock->used++;
+	__atomic_store_n(&stock->used, stock->used + 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -63,7 +63,7 @@ static inline bool clv_share_take(struct clv_stock *stock, struct clv_share *sha
 static inline void clv_share_give(struct clv_stock *stock, struct clv_share *share)
 {
 	assert(stock->used);
-	stock->used--;
+	__atomic_store_n(&stock->used, stock->used - 1, __ATOMIC_RELAXED);
 	if (!share)
 		return;
 	assert(share->held);

@@ -355,6 +355,12 @@ int clv_worker_xsk_fd(const struct clv_worker *w)
 	return w->p.xsk ? w->p.xsk->ops->poll_fd(w->p.xsk) : -1;
 }
 
+uint64_t clv_worker_buffers(const struct clv_worker *w, uint64_t *max)
+{
+	*max = (uint64_t)w->pool.count * w->pool.buf_len;
+	return (uint64_t)__atomic_load_n(&w->pool.stock.used, __ATOMIC_RELAXED) * w->pool.buf_len;
+}
+
 const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w)
 {
 	return &w->counters;

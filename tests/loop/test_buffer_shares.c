@@ -96,7 +96,7 @@ static void test_what_waits_of_one_host_leaves_buffers_for_others(void **state)
 {
 	struct world *w = world_new(&params);
 	struct world_app *app = &w->clients[0].apps[0];
-	uint64_t drops;
+	uint64_t drops, max;
 
 	(void)state;
 	w->hop_state = CLV_HOP_RESOLVING;
@@ -106,6 +106,9 @@ static void test_what_waits_of_one_host_leaves_buffers_for_others(void **state)
 	assert_true(drops > 0);
 	assert_int_equal(pool_of(w)->stock.used + drops, WAITING_HOGS * HOP_WAIT);
 	assert_in_range(pool_of(w)->stock.used, BUFFERS / 2, BUFFERS * 7 / 8);
+	assert_int_equal(clv_worker_buffers(w->relay.workers[0], &max),
+			 pool_of(w)->stock.used * 2048);
+	assert_int_equal(max, BUFFERS * 2048);
 
 	world_open_tunnel(w);
 	for (uint32_t i = 0; i < HOP_WAIT; i++)
