@@ -29,7 +29,7 @@ enum {
 	BYSTANDER_BYTES = 200,
 	BYSTANDER_EVERY_MSEC = 10,
 	WARM_UP_MSEC = 1000,
-	SECONDS = 10,
+	SECONDS = 4,
 	MANY = 200, /* senders of a flood */
 };
 
