@@ -250,7 +250,7 @@ struct clv_remotes_entry *clv_remotes_add(struct clv_remotes *rs, struct clv_tun
 		.endpoint = *endpoint,
 		.idle = { .at_ns = CLV_TIMER_NEVER },
 	};
-	clv_sendq_init(&r->wait, rs->wait_packets, WAIT_SEC * CLV_SEC);
+	clv_waitq_init(&r->wait, rs->wait_packets, WAIT_SEC * CLV_SEC);
 	if (r->next)
 		rs->slots[r->next - 1].prev = slot + 1;
 	t->remotes = slot + 1;
@@ -322,7 +322,7 @@ uint32_t clv_remotes_remove(struct clv_remotes *rs, struct clv_tunnel *t,
 	r->used = false;
 	rs->free[rs->free_len++] = r->slot;
 	publish(&rs->published[r->slot], NULL);
-	return clv_sendq_fini(&r->wait, pool);
+	return clv_waitq_fini(&r->wait, pool);
 }
 
 /* ---- Context IDs ---- */

@@ -29,7 +29,7 @@
 #include "datapath/io/port.h"
 #include "datapath/tunnel/messages.h"
 #include "datapath/quic/dgram.h"
-#include "datapath/quic/sendq.h"
+#include "datapath/tunnel/waitq.h"
 
 struct clv_tunnel;
 
@@ -55,7 +55,7 @@ struct clv_remotes_entry {
 	struct clv_endpoint endpoint;
 	struct clv_flow flow;
 	struct clv_timer idle;
-	struct clv_sendq wait; /* for control's decision, or the next hop */
+	struct clv_waitq wait; /* for control's decision, or the next hop */
 };
 
 /* One remote as other threads may read it. */

@@ -98,7 +98,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 	};
 	t->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, CLV_DGRAM_CONTEXT_UDP,
 							 t->prefix);
-	clv_sendq_init(&t->wait, wait_packets, WAIT_SEC * CLV_SEC);
+	clv_waitq_init(&t->wait, wait_packets, WAIT_SEC * CLV_SEC);
 	tuple = tuple_of(t);
 	if (clv_table_insert(&ts->by_stream, &key, t->slot))
 		goto unuse;
@@ -121,7 +121,7 @@ uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct
 {
 	struct stream_key key = { .stream_id = t->stream_id, .conn_slot = t->conn_slot };
 	struct clv_tuple tuple = tuple_of(t);
-	uint32_t dropped = clv_sendq_fini(&t->wait, pool);
+	uint32_t dropped = clv_waitq_fini(&t->wait, pool);
 
 	clv_timers_set(&ts->timers, &t->idle, CLV_TIMER_NEVER);
 	clv_table_remove(&ts->by_stream, &key);

@@ -24,7 +24,7 @@
 #include "datapath/io/port.h"
 #include "datapath/tunnel/messages.h"
 #include "datapath/quic/dgram.h"
-#include "datapath/quic/sendq.h"
+#include "datapath/tunnel/waitq.h"
 
 enum {
 	CLV_BOUND_PORTS = 2, /* one of each family */
@@ -69,7 +69,7 @@ struct clv_tunnel {
 	uint8_t prefix[CLV_DGRAM_PREFIX_MAX]; /* of a datagram to the peer, Context ID 0 */
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;
-	struct clv_sendq wait; /* datagrams that wait for the next hop */
+	struct clv_waitq wait; /* datagrams that wait for the next hop */
 	int leave_error;
 	TAILQ_ENTRY(clv_tunnel) leaving;
 

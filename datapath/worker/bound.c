@@ -103,16 +103,16 @@ static void to_remote(struct clv_worker *w, struct clv_tunnel *t, struct clv_rem
 /* The route is known, or changed: send what waited. */
 static void send_waiting(struct clv_worker *w, struct clv_tunnel *t, struct clv_remotes_entry *r)
 {
-	uint32_t old = clv_sendq_expire(&r->wait, &w->pool, w->now_ns);
+	uint32_t old = clv_waitq_expire(&r->wait, &w->pool, w->now_ns);
 	const uint8_t *data;
 	size_t len;
 
 	clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, old);
 	if (r->is_pending || r->flow.hop.state == CLV_HOP_RESOLVING)
 		return;
-	while (clv_sendq_peek(&r->wait, &data, &len)) {
+	while (clv_waitq_peek(&r->wait, &data, &len)) {
 		to_remote(w, t, r, data, len);
-		clv_sendq_pop(&r->wait, &w->pool);
+		clv_waitq_pop(&r->wait, &w->pool);
 	}
 }
 

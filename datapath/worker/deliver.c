@@ -56,10 +56,10 @@ static void to_control(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 	worker_event(w, CLV_EVT_DELIVERY, &evt, sizeof(evt), payload, len);
 }
 
-enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_sendq *q,
+enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_waitq *q,
 			     const uint8_t *payload, size_t len, enum clv_counter full)
 {
-	int err = clv_sendq_push(q, &w->pool, &w->conns[t->conn_slot].buffers, payload, len, NULL,
+	int err = clv_waitq_push(q, &w->pool, &w->conns[t->conn_slot].buffers, payload, len, NULL,
 				 0, w->now_ns);
 
 	if (!err)
@@ -103,16 +103,16 @@ void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct 
 	size_t len;
 
 	t->flow.hop = *hop;
-	old = clv_sendq_expire(&t->wait, &w->pool, w->now_ns);
+	old = clv_waitq_expire(&t->wait, &w->pool, w->now_ns);
 	clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, old);
 	if (hop->state == CLV_HOP_RESOLVING)
 		return;
-	while (clv_sendq_peek(&t->wait, &data, &len)) {
+	while (clv_waitq_peek(&t->wait, &data, &len)) {
 		if (hop->state == CLV_HOP_READY)
 			worker_to_target(w, t, data, len);
 		else
 			worker_drop(w, t, CLV_COUNT_DROP_NO_NEIGHBOUR);
-		clv_sendq_pop(&t->wait, &w->pool);
+		clv_waitq_pop(&t->wait, &w->pool);
 	}
 }
 

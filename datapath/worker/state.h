@@ -213,7 +213,7 @@ enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
  * Let a datagram wait in q, one of the tunnel's.  full: the reason when q is.  Returns
  * CLV_COUNTER_MAX, or why it was dropped.
  */
-enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_sendq *q,
+enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, struct clv_waitq *q,
 			     const uint8_t *payload, size_t len, enum clv_counter full);
 /* Send a UDP payload to a tunnel's target; it waits for the next hop if that is unresolved. */
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,

@@ -210,8 +210,8 @@ static void removing_says_how_many_datagrams_waited(void **state)
 
 	for (unsigned i = 0; i < WAIT; i++)
 		assert_int_equal(
-			clv_sendq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns), 0);
-	assert_int_equal(clv_sendq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns),
+			clv_waitq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns), 0);
+	assert_int_equal(clv_waitq_push(&r->wait, &f->pool, NULL, &byte, 1, NULL, 0, now_ns),
 			 CLV_EFULL);
 	assert_int_equal(clv_remotes_remove(&f->rs, f->t[0], r, &f->pool), WAIT);
 }

@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "datapath/base/err.h"
-#include "datapath/base/timers.h"
-#include "datapath/quic/sendq.h"
+#include "datapath/tunnel/waitq.h"
 
 static struct clv_pool pool;
 
@@ -29,65 +28,62 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int push(struct clv_sendq *q, const char *head, const char *tail, uint64_t now)
+static int push(struct clv_waitq *q, const char *head, const char *tail, uint64_t now)
 {
-	return clv_sendq_push(q, &pool, NULL, (const uint8_t *)head, strlen(head),
+	return clv_waitq_push(q, &pool, NULL, (const uint8_t *)head, strlen(head),
 			      (const uint8_t *)tail, strlen(tail), now);
 }
 
 static void test_order(void **state)
 {
-	struct clv_sendq q;
+	struct clv_waitq q;
 	const uint8_t *data;
 	size_t len;
 
 	(void)state;
-	clv_sendq_init(&q, 3, 100);
+	clv_waitq_init(&q, 3, 100);
 	assert_int_equal(push(&q, "a", "1", 0), 0);
 	assert_int_equal(push(&q, "b", "", 1), 0);
-	assert_true(clv_sendq_peek(&q, &data, &len));
+	assert_true(clv_waitq_peek(&q, &data, &len));
 	assert_int_equal(len, 2);
 	assert_memory_equal(data, "a1", 2);
-	clv_sendq_pop(&q, &pool);
-	assert_true(clv_sendq_peek(&q, &data, &len));
+	clv_waitq_pop(&q, &pool);
+	assert_true(clv_waitq_peek(&q, &data, &len));
 	assert_memory_equal(data, "b", 1);
-	clv_sendq_pop(&q, &pool);
-	assert_false(clv_sendq_peek(&q, &data, &len));
-	assert_true(clv_sendq_next_ns(&q) == CLV_TIMER_NEVER);
+	clv_waitq_pop(&q, &pool);
+	assert_false(clv_waitq_peek(&q, &data, &len));
 }
 
 static void test_bounds(void **state)
 {
-	struct clv_sendq q, other;
+	struct clv_waitq q, other;
 	uint8_t big[300] = { 0 };
 
 	(void)state;
-	clv_sendq_init(&q, 3, 100);
-	clv_sendq_init(&other, 3, 100);
+	clv_waitq_init(&q, 3, 100);
+	clv_waitq_init(&other, 3, 100);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(push(&q, "x", "", 0), 0);
 	assert_int_equal(push(&q, "x", "", 0), CLV_EFULL);
 	assert_int_equal(push(&other, "y", "", 0), 0);
 	assert_int_equal(push(&other, "y", "", 0), -ENOBUFS);
-	assert_int_equal(clv_sendq_push(&other, &pool, NULL, big, sizeof(big), NULL, 0, 0),
+	assert_int_equal(clv_waitq_push(&other, &pool, NULL, big, sizeof(big), NULL, 0, 0),
 			 CLV_ERANGE);
-	assert_int_equal(clv_sendq_fini(&q, &pool), 3);
-	assert_int_equal(clv_sendq_fini(&other, &pool), 1);
+	assert_int_equal(clv_waitq_fini(&q, &pool), 3);
+	assert_int_equal(clv_waitq_fini(&other, &pool), 1);
 }
 
 static void test_sojourn(void **state)
 {
-	struct clv_sendq q;
+	struct clv_waitq q;
 
 	(void)state;
-	clv_sendq_init(&q, 4, 100);
+	clv_waitq_init(&q, 4, 100);
 	push(&q, "a", "", 0);
 	push(&q, "b", "", 50);
-	assert_int_equal(clv_sendq_next_ns(&q), 100);
-	assert_int_equal(clv_sendq_expire(&q, &pool, 99), 0);
-	assert_int_equal(clv_sendq_expire(&q, &pool, 100), 1);
-	assert_int_equal(clv_sendq_next_ns(&q), 150);
-	assert_int_equal(clv_sendq_expire(&q, &pool, 1000), 1);
+	assert_int_equal(clv_waitq_expire(&q, &pool, 99), 0);
+	assert_int_equal(clv_waitq_expire(&q, &pool, 100), 1);
+	assert_int_equal(clv_waitq_expire(&q, &pool, 1000), 1);
 	assert_int_equal(q.count, 0);
 }
 

@@ -1,38 +1,37 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "datapath/quic/sendq.h"
+#include "datapath/tunnel/waitq.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "datapath/base/err.h"
-#include "datapath/base/timers.h"
 
-struct clv_sendq_item {
-	struct clv_sendq_item *next;
+struct clv_waitq_item {
+	struct clv_waitq_item *next;
 	uint64_t since_ns;
 	size_t len;
 	uint8_t bytes[];
 };
 
-void clv_sendq_init(struct clv_sendq *q, uint32_t limit, uint64_t sojourn_ns)
+void clv_waitq_init(struct clv_waitq *q, uint32_t limit, uint64_t sojourn_ns)
 {
-	*q = (struct clv_sendq){ .limit = limit, .sojourn_ns = sojourn_ns };
+	*q = (struct clv_waitq){ .limit = limit, .sojourn_ns = sojourn_ns };
 }
 
-uint32_t clv_sendq_fini(struct clv_sendq *q, struct clv_pool *pool)
+uint32_t clv_waitq_fini(struct clv_waitq *q, struct clv_pool *pool)
 {
 	uint32_t dropped = q->count;
 
 	while (q->head)
-		clv_sendq_pop(q, pool);
+		clv_waitq_pop(q, pool);
 	return dropped;
 }
 
-int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, struct clv_share *share,
+int clv_waitq_push(struct clv_waitq *q, struct clv_pool *pool, struct clv_share *share,
 		   const uint8_t *head, size_t head_len, const uint8_t *tail, size_t tail_len,
 		   uint64_t now_ns)
 {
-	struct clv_sendq_item *item;
+	struct clv_waitq_item *item;
 
 	if (q->count >= q->limit || !pool)
 		return CLV_EFULL;
@@ -56,18 +55,18 @@ int clv_sendq_push(struct clv_sendq *q, struct clv_pool *pool, struct clv_share 
 	return 0;
 }
 
-uint32_t clv_sendq_expire(struct clv_sendq *q, struct clv_pool *pool, uint64_t now_ns)
+uint32_t clv_waitq_expire(struct clv_waitq *q, struct clv_pool *pool, uint64_t now_ns)
 {
 	uint32_t dropped = 0;
 
 	while (q->head && now_ns >= q->head->since_ns + q->sojourn_ns) {
-		clv_sendq_pop(q, pool);
+		clv_waitq_pop(q, pool);
 		dropped++;
 	}
 	return dropped;
 }
 
-bool clv_sendq_peek(const struct clv_sendq *q, const uint8_t **data, size_t *len)
+bool clv_waitq_peek(const struct clv_waitq *q, const uint8_t **data, size_t *len)
 {
 	if (!q->head)
 		return false;
@@ -76,18 +75,13 @@ bool clv_sendq_peek(const struct clv_sendq *q, const uint8_t **data, size_t *len
 	return true;
 }
 
-void clv_sendq_pop(struct clv_sendq *q, struct clv_pool *pool)
+void clv_waitq_pop(struct clv_waitq *q, struct clv_pool *pool)
 {
-	struct clv_sendq_item *item = q->head;
+	struct clv_waitq_item *item = q->head;
 
 	q->head = item->next;
 	if (!q->head)
 		q->tail = NULL;
 	q->count--;
 	clv_pool_give(pool, item);
-}
-
-uint64_t clv_sendq_next_ns(const struct clv_sendq *q)
-{
-	return q->head ? q->head->since_ns + q->sojourn_ns : CLV_TIMER_NEVER;
 }
