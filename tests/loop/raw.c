@@ -384,7 +384,7 @@ bool raw_connect(struct raw *r)
 	for (int64_t id = 2; id < 4 * RAW_STREAMS_MAX; id += 4)
 		*sent_of(r, id) = 0;
 	start_handshake(r);
-	while (r->w->wire.now_ns < until && r->w->wire.now_ns < settled) {
+	while (r->w->wire.now_ns < until && r->w->wire.now_ns < settled && !r->conn->closing) {
 		uint64_t now = r->w->wire.now_ns, next;
 
 		wire_run(&r->w->wire); /* what is due has to be there before the step */

@@ -22,7 +22,7 @@
 enum {
 	CEILING = 16,
 	SHARES = 8,
-	HOGS = 20,     /* what the hog asks for, more than there is */
+	HOGS = 18,     /* what the hog asks for, more than there is */
 	HOG_GETS = 12, /* all but two shares */
 	HOG_PORT = 31000,
 };
