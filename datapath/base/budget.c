@@ -1,6 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "datapath/base/budget.h"
 
+enum {
+	COMPARED_MAX = 32, /* holders of one class */
+};
+
+static unsigned class_of(uint64_t used)
+{
+	return 63u - (unsigned)__builtin_clzll(used);
+}
+
+/* What h holds changes from before to after. */
+static void move(struct clv_budget_holder *h, uint64_t before, uint64_t after)
+{
+	struct clv_budget *b = h->budget;
+
+	h->used = after;
+	b->used += after - before;
+	if (h->is_given_up) {
+		b->given_up += after - before;
+		return;
+	}
+	if (before && after && class_of(before) == class_of(after))
+		return;
+	if (before)
+		LIST_REMOVE(h, link);
+	if (after)
+		LIST_INSERT_HEAD(&b->classes[class_of(after)], h, link);
+}
+
 void clv_budget_join(struct clv_budget *b, struct clv_budget_holder *h)
 {
 	*h = (struct clv_budget_holder){ .budget = b };
@@ -42,46 +70,44 @@ bool clv_budget_take(struct clv_budget_holder *h, uint64_t len)
 
 void clv_budget_charge(struct clv_budget_holder *h, uint64_t len)
 {
-	struct clv_budget *b = h ? h->budget : NULL;
-
-	if (!b || !len)
-		return;
-	if (!h->used)
-		LIST_INSERT_HEAD(&b->holders, h, link);
-	h->used += len;
-	b->used += len;
-	if (h->is_given_up)
-		b->given_up += len;
+	if (h && h->budget && len)
+		move(h, h->used, h->used + len);
 }
 
 void clv_budget_give(struct clv_budget_holder *h, uint64_t len)
 {
-	struct clv_budget *b = h ? h->budget : NULL;
+	if (h && h->budget && len)
+		move(h, h->used, h->used - len);
+}
 
-	if (!b || !len)
-		return;
-	h->used -= len;
-	b->used -= len;
-	if (h->is_given_up)
-		b->given_up -= len;
-	if (!h->used)
-		LIST_REMOVE(h, link);
+/* NULL: nobody holds anything. */
+static struct clv_budget_holder *largest_of(const struct clv_budget *b)
+{
+	struct clv_budget_holder *h, *largest = NULL;
+	unsigned compared = 0;
+
+	for (int i = 63; i >= 0 && !largest; i--)
+		LIST_FOREACH(h, &b->classes[i], link) {
+			if (!largest || h->used > largest->used)
+				largest = h;
+			if (++compared == COMPARED_MAX)
+				break;
+		}
+	return largest;
 }
 
 struct clv_budget_holder *clv_budget_give_up(struct clv_budget *b)
 {
-	struct clv_budget_holder *h, *largest = NULL;
+	struct clv_budget_holder *h;
 
 	if (b->used - b->given_up <= b->max - b->max / 4)
 		return NULL;
-	/* Only holders are walked, and only as often as one of them goes. */
-	LIST_FOREACH(h, &b->holders, link)
-		if (!h->is_given_up && (!largest || h->used > largest->used))
-			largest = h;
-	if (!largest)
+	h = largest_of(b);
+	if (!h)
 		return NULL;
-	largest->is_given_up = true;
-	b->given_up += largest->used;
+	LIST_REMOVE(h, link);
+	h->is_given_up = true;
+	b->given_up += h->used;
 	b->refused++;
-	return largest;
+	return h;
 }

@@ -5,7 +5,8 @@
  * Each holder (a connection) is charged for what is kept on its behalf.  When more than three
  * quarters of the limit are held, the owner of the budget gives up its largest holders until that
  * is no longer so; the last quarter is thus free for whoever takes bytes in between.  Nobody is
- * refused because another one took too much.
+ * refused because another one took too much.  All functions take the same time however many holders
+ * there are: of very many within a factor of two, give_up compares the latest.
  *
  * Threading: its owner.
  */
@@ -33,7 +34,8 @@ struct clv_budget {
 	uint64_t given_up;   /* of used: by holders that were given up and are about to go */
 	uint64_t refused;    /* holders given up, and takings refused */
 	uint64_t holder_max; /* of one holder; 0: no limit but max */
-	LIST_HEAD(, clv_budget_holder) holders; /* that hold something */
+	/* Those that hold something and were not given up, by the highest bit of what they hold. */
+	LIST_HEAD(, clv_budget_holder) classes[64];
 };
 
 /* h: takes part in b until it leaves; does not move. */

@@ -128,8 +128,7 @@ static struct clv_stream *find_or_add(struct clv_streams *ss, int64_t id)
 static void let_go(struct clv_streams *ss, uint64_t len)
 {
 	ss->backlog -= len;
-	if (ss->total)
-		*ss->total -= len;
+	clv_budget_give(ss->holder, len);
 }
 
 static void drop_head_chunk(struct clv_stream *s)
@@ -215,8 +214,7 @@ int clv_streams_write(struct clv_streams *ss, int64_t id, const uint8_t *data, s
 			s->send_offset = 0;
 		}
 		ss->backlog += len;
-		if (ss->total)
-			*ss->total += len;
+		clv_budget_charge(ss->holder, len);
 	}
 	s->fin |= fin;
 	update_place(ss, s);

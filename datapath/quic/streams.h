@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/base/budget.h"
+
 struct clv_stream;
 
 /* Streams in the order of their turn. */
@@ -35,7 +37,7 @@ struct clv_streams {
 	struct clv_stream_queue ready;	  /* to send now */
 	struct clv_stream_queue unopened; /* ours, waiting for the peer, in order of ID */
 	size_t backlog;			  /* bytes written and not acknowledged */
-	uint64_t *total; /* borrows; backlog of all connections of an owner; NULL: none */
+	struct clv_budget_holder *holder; /* borrows; charged for the backlog; NULL: none */
 };
 
 void clv_streams_fini(struct clv_streams *ss);

@@ -71,11 +71,8 @@ static void stream(struct clv_worker *w, uint32_t type, const struct clv_cmd_str
 		err = clv_streams_open(&conn->streams, conn->qc, cmd->stream_id);
 		break;
 	case CLV_CMD_STREAM_WRITE:
-		if (worker_is_overloaded(w, conn->streams.backlog, len)) {
-			worker_conn_overload(w, conn);
-			return;
-		}
 		err = clv_streams_write(&conn->streams, cmd->stream_id, data, len, cmd->code);
+		worker_relieve(w);
 		break;
 	case CLV_CMD_STREAM_CONSUMED:
 		ngtcp2_conn_extend_max_stream_offset(conn->qc, cmd->stream_id, cmd->code);

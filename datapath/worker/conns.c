@@ -51,19 +51,18 @@ static void on_stream_data(struct clv_conn *conn, int64_t id, const uint8_t *dat
 
 	if (!(id & 3) && id > slot->max_stream)
 		slot->max_stream = id;
-	if (worker_is_overloaded(w, 0, len)) {
-		worker_conn_overload(w, conn);
-		return;
-	}
 	do {
 		size_t n = len < CLV_STREAM_CHUNK_MAX ? len : CLV_STREAM_CHUNK_MAX;
 
 		evt.code = fin && n == len;
-		worker_event(w, CLV_EVT_STREAM_DATA, &evt, sizeof(evt), data, n);
+		if (clv_mailbox_send_for(w->p.events, &slot->held, CLV_EVT_STREAM_DATA, &evt,
+					 sizeof(evt), data, n))
+			clv_count(&w->counters, CLV_COUNT_EVENT_NOMEM);
 		len -= n;
 		if (len) /* data of a bare FIN is NULL */
 			data += n;
 	} while (len);
+	worker_relieve(w);
 }
 
 static void stream_event(struct clv_conn *conn, enum clv_event type, int64_t id, uint64_t code)
@@ -223,8 +222,9 @@ void worker_conn_adopt(struct clv_worker *w, const struct clv_cmd_conn_adopt *cm
 				       .reset_secret = w->p.reset_secret,
 				       .heap = &w->heap,
 			       });
-	conn->streams.total = &w->stream_bytes;
-	w->stream_bytes += conn->streams.backlog;
+	clv_budget_join(&w->buffered, &slot->held);
+	conn->streams.holder = &slot->held;
+	clv_budget_charge(&slot->held, conn->streams.backlog);
 	each_scid(w, conn, true);
 	worker_conn_mark_dirty(w, conn);
 }
@@ -251,6 +251,9 @@ static void release(struct clv_worker *w, struct clv_conn *conn)
 	clv_timers_set(&w->conn_timers, &conn->timer, CLV_TIMER_NEVER);
 	each_scid(w, conn, false);
 	clv_conn_free(conn);
+	if (slot->held.used)
+		clv_mailbox_disown(w->p.events, &slot->held);
+	clv_budget_leave(&slot->held);
 	slot->conn = NULL;
 	worker_event(w, CLV_EVT_CONN_GONE, &gone, sizeof(gone), NULL, 0);
 }

@@ -7,10 +7,6 @@
 #include "datapath/quic/cid.h"
 #include "datapath/quic/h3_code.h"
 
-enum {
-	OWN_BYTES_FREE = 16384, /* bytes one connection may buffer even when memory is short */
-};
-
 void worker_event(struct clv_worker *w, enum clv_event type, const void *head, size_t head_len,
 		  const void *tail, size_t tail_len)
 {
@@ -61,17 +57,17 @@ void worker_charge_source(struct clv_worker *w, struct conn_slot *slot)
 
 /* ---- memory for stream bytes ---- */
 
-bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len)
+void worker_relieve(struct clv_worker *w)
 {
-	uint64_t max = w->p.buffered_max;
-	uint64_t waiting = w->stream_bytes + clv_mailbox_backlog(w->p.events) + len;
+	struct clv_budget_holder *h;
 
-	return waiting > max || (waiting > max - max / 4 && own_bytes > OWN_BYTES_FREE);
-}
+	while ((h = clv_budget_give_up(&w->buffered))) {
+		struct conn_slot *slot = (struct conn_slot *)((char *)h -
+							      offsetof(struct conn_slot, held));
 
-void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn)
-{
-	clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
-	clv_conn_close(conn, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait", w->now_ns);
-	worker_conn_mark_dirty(w, conn);
+		clv_count(&w->counters, CLV_COUNT_BUFFERED_FULL);
+		clv_conn_close(slot->conn, true, CLV_H3_EXCESSIVE_LOAD, "too many bytes wait",
+			       w->now_ns);
+		worker_conn_mark_dirty(w, slot->conn);
+	}
 }

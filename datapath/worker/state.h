@@ -23,6 +23,7 @@
 #include <sys/queue.h>
 
 #include "datapath/base/bucket.h"
+#include "datapath/base/budget.h"
 #include "datapath/base/pool.h"
 #include "datapath/base/rand.h"
 #include "datapath/base/table.h"
@@ -51,10 +52,11 @@ struct conn_slot {
 	uint32_t generation;
 	uint32_t remotes; /* of its bound tunnels */
 	uint64_t stats_ns;
-	int64_t max_stream;	      /* highest request stream seen; -1 none */
-	struct clv_share buffers;     /* of the pool */
-	struct clv_share early_share; /* of the early datagrams */
-	struct early_list early;      /* oldest first */
+	int64_t max_stream;	       /* highest request stream seen; -1 none */
+	struct clv_share buffers;      /* of the pool */
+	struct clv_share early_share;  /* of the early datagrams */
+	struct early_list early;       /* oldest first */
+	struct clv_budget_holder held; /* in buffered */
 };
 
 /* A DATAGRAM that came before its tunnel; lives in a pool buffer. */
@@ -83,7 +85,7 @@ struct clv_worker {
 	struct clv_remotes remotes;
 
 	struct clv_heap heap;
-	uint64_t stream_bytes; /* written by control and not acknowledged, all connections */
+	struct clv_budget buffered; /* stream bytes that wait, in both directions */
 
 	struct source *sources; /* SOURCES of them, by the hash of their prefix */
 	uint64_t seed[2];	/* of that hash */
@@ -172,13 +174,8 @@ void worker_charge_source(struct clv_worker *w, struct conn_slot *slot);
 
 /* Find the connection of a packet by its connection ID; NULL when there is none. */
 struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx *rx);
-/*
- * Whether len more bytes may not be buffered for a connection that buffers own_bytes already.  The
- * last quarter of the limit is for connections that buffer little.
- */
-bool worker_is_overloaded(const struct clv_worker *w, uint64_t own_bytes, uint64_t len);
-/* Close a connection because it would buffer too much. */
-void worker_conn_overload(struct clv_worker *w, struct clv_conn *conn);
+/* Close the connections that hold most of what waits, until enough of it is about to go. */
+void worker_relieve(struct clv_worker *w);
 
 /* ---- early.c ---- */
 

@@ -27,6 +27,7 @@ int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **
 		return -ENOMEM;
 	memset(w, 0, sizeof(*w));
 	w->p = *params;
+	w->buffered.max = params->buffered_max;
 	w->heap = (struct clv_heap){ .max = params->quic_memory_max, .counters = &w->counters };
 	w->icmp = clv_bucket_of(params->icmp_per_sec, params->icmp_per_sec);
 	w->icmp_source = clv_rate_of(params->icmp_source_per_sec, params->icmp_source_per_sec);

@@ -357,7 +357,7 @@ static bool deaf(void *user, const struct wire_packet *p)
 
 static uint64_t waiting(const struct world *w)
 {
-	return w->relay.workers[0]->stream_bytes;
+	return w->relay.workers[0]->buffered.used;
 }
 
 /* A client that takes nothing: its capsules wait at the relay, up to the ceiling of all. */

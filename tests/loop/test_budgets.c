@@ -11,6 +11,7 @@
 #include "control/tls/tls_memory.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
+#include "datapath/worker/state.h"
 #include "tests/loop/fixture.h"
 #include "tests/loop/hostile.h"
 
@@ -255,6 +256,69 @@ static void test_of_all_memory_for_requests_the_largest_is_given_up(void **state
 	world_free(w);
 }
 
+/* ---- what a worker keeps ---- */
+
+/* Nothing comes from any client but the first: what the relay sends the others stays unacknowledged. */
+static bool only_the_first_answers(void *user, const struct wire_packet *p)
+{
+	const struct world *w = user;
+
+	for (unsigned i = 1; i < WORLD_CLIENTS_MAX; i++)
+		if (clv_endpoint_equal(&p->from, &w->clients[i].endpoint))
+			return false;
+	return true;
+}
+
+/* A datagram of the target to the relay's n-th port, which becomes a capsule. */
+static void from_target(struct world *w, unsigned n)
+{
+	struct clv_endpoint port = w->relay_endpoint;
+	uint8_t payload[1000] = { 0 };
+
+	port.port = htons((uint16_t)(20000 + n));
+	wire_send(&w->wire, &w->target, &port, 0, payload, sizeof(payload));
+}
+
+static void test_clients_that_acknowledge_nothing_and_a_bystander(void **state)
+{
+	enum { HOGS = WORLD_CLIENTS_MAX - 1, CEILING = 40 << 10, EACH = 14 << 10, ROUNDS = 60 };
+	struct world *w = world_new(&(struct world_params){ .clients = WORLD_CLIENTS_MAX,
+							    .no_datagrams = true,
+							    .limits.buffered = CEILING,
+							    .proxy.capsule_backlog = EACH });
+	struct world_app *mine = &w->clients[0].apps[0];
+	unsigned down = 0;
+
+	(void)state;
+	for (unsigned i = 1; i <= HOGS; i++) {
+		assert_true(world_connect(w, i));
+		assert_int_equal(world_tunnel(w, i, 0, "198.18.1.1", 7000), 0);
+		world_run(w, 100 * CLV_MSEC, NULL);
+		assert_int_equal(w->clients[i].apps[0].opened, 1);
+	}
+	world_open_tunnel(w);
+	w->wire.tap = only_the_first_answers;
+	w->wire.tap_user = w;
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		for (unsigned i = 0; i <= HOGS; i++)
+			from_target(w, i);
+		world_run(w, 10 * CLV_MSEC, NULL);
+		assert_in_range(w->relay.workers[0]->buffered.used, 0, CEILING);
+	}
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(mine->received, ROUNDS);
+	assert_true(world_count(w, CLV_COUNT_BUFFERED_FULL) >= 1);
+	w->wire.tap = NULL;
+	world_run(w, 3 * CLV_SEC, NULL);
+	for (unsigned i = 1; i <= HOGS; i++)
+		down += w->clients[i].is_down && w->clients[i].down.code == CLV_H3_EXCESSIVE_LOAD;
+	assert_int_equal(down, world_count(w, CLV_COUNT_BUFFERED_FULL));
+	assert_true(down < HOGS); /* no more than it takes */
+	mine->wrong = 0;	  /* from_target has another pattern */
+	assert_undisturbed(w, 1);
+	world_free(w);
+}
+
 /* ---- what TLS keeps ---- */
 
 /* The peer that tries now hears nothing, so that its handshake stays incomplete. */
@@ -310,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_field_sections_that_never_end_have_a_ceiling),
 		cmocka_unit_test(test_a_connection_has_a_share_of_the_memory_for_requests),
 		cmocka_unit_test(test_of_all_memory_for_requests_the_largest_is_given_up),
+		cmocka_unit_test(test_clients_that_acknowledge_nothing_and_a_bystander),
 		cmocka_unit_test(test_no_handshake_begins_while_tls_holds_too_much),
 	};
 

@@ -72,6 +72,31 @@ static void as_many_go_as_it_takes(void **state)
 	assert_int_equal(f.budget.given_up, 0);
 }
 
+/* Whatever came and went before, and in whatever order. */
+static void the_order_of_coming_does_not_matter(void **state)
+{
+	enum { MANY = 200 };
+	static struct clv_budget_holder h[MANY];
+	struct clv_budget b = { .max = MANY * 1000 };
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		clv_budget_join(&b, &h[i]);
+		assert_true(clv_budget_take(&h[i], 1 + (i * 37) % 500));
+	}
+	assert_true(clv_budget_take(&h[77], 70000));
+	assert_true(clv_budget_take(&h[78], 60000));
+	clv_budget_give(&h[78], 59000);
+	assert_null(clv_budget_give_up(&b));
+	clv_budget_charge(&h[79], 60000);
+	assert_ptr_equal(clv_budget_give_up(&b), &h[77]);
+	assert_null(clv_budget_give_up(&b));
+	for (unsigned i = 0; i < MANY; i++)
+		clv_budget_leave(&h[i]);
+	assert_int_equal(b.used, 0);
+	assert_int_equal(b.given_up, 0);
+}
+
 static void the_limits_hold(void **state)
 {
 	struct fixture f;
@@ -108,6 +133,7 @@ int main(void)
 		CASE("beyond them the largest holder is, not who came last",
 		     the_largest_goes_first),
 		CASE("as many are given up as it takes", as_many_go_as_it_takes),
+		CASE("many holders that come and go", the_order_of_coming_does_not_matter),
 		CASE("the limits of all and of one holder hold", the_limits_hold),
 		CASE("without a budget there is no limit", without_a_budget_there_is_no_limit),
 	};
