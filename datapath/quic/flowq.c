@@ -191,7 +191,7 @@ static uint32_t bytes_of_tunnel(const struct clv_flowq *q, uint32_t tunnel)
 	return n;
 }
 
-/* The oldest datagram of the longest tunnel's longest flow gives its buffer. */
+/* The oldest datagram of the longest tunnel's longest flow gives its buffer; NULL: none waits. */
 static struct clv_flowq_item *take_from_longest(struct clv_flowq *q)
 {
 	struct flow *longest = NULL;
@@ -207,7 +207,7 @@ static struct clv_flowq_item *take_from_longest(struct clv_flowq *q)
 			most = bytes;
 		}
 	}
-	return unlink_head(q, longest);
+	return longest ? unlink_head(q, longest) : NULL;
 }
 
 int clv_flowq_push(struct clv_flowq *q, struct clv_pool *pool, struct clv_share *share,
@@ -231,7 +231,7 @@ int clv_flowq_push(struct clv_flowq *q, struct clv_pool *pool, struct clv_share 
 		err = CLV_EFULL;
 	else if (!(item = clv_pool_take(pool, share)))
 		err = -ENOBUFS;
-	if (err && q->count)
+	if (err)
 		item = take_from_longest(q);
 	if (!item) {
 		settle(q, pool);
