@@ -19,11 +19,13 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/base/output.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef CLV_VERSION
 #define CLV_VERSION "unknown"
@@ -288,11 +290,12 @@ static int serve(struct clv_daemon *daemon)
 {
 	int err;
 
+	clv_output_open();
 	clv_notify_open(&daemon->notify);
 	err = start(daemon);
 	if (err)
-		fprintf(stderr, "culvertd: %s\n",
-			*daemon->error ? daemon->error : clv_strerror(err));
+		clv_output_print(STDERR_FILENO, "culvertd: %s\n",
+				 *daemon->error ? daemon->error : clv_strerror(err));
 	else
 		clv_loop_run(daemon);
 	stop(daemon);

@@ -10,12 +10,14 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/base/output.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	DAY_SEC = 86400,
@@ -260,13 +262,13 @@ int clv_certificates_install(struct clv_daemon *daemon, size_t index,
 static void print_fingerprint(enum clv_profile profile, const char *what,
 			      const uint8_t sha256[static 32])
 {
+	char hex[2 * 32 + 1];
 	size_t i;
 
-	printf("%s%s: sha256:", profile == CLV_PROFILE_HYBRID ? "hybrid " : "", what);
 	for (i = 0; i < 32; i++)
-		printf("%02x", sha256[i]);
-	printf("\n");
-	fflush(stdout);
+		snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
+	clv_output_print(STDOUT_FILENO, "%s%s: sha256:%s\n",
+			 profile == CLV_PROFILE_HYBRID ? "hybrid " : "", what, hex);
 }
 
 static int open_certificate(struct clv_daemon *daemon, size_t index)

@@ -9,6 +9,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/base/output.h"
 #include "datapath/base/rand.h"
 
 #include <errno.h>
@@ -135,7 +136,7 @@ static void print_link(struct clv_daemon *daemon, const struct clv_users *users)
 		return;
 	/* It fails when the default credential was removed, which is no fault. */
 	if (clv_links_make(&request, link, ignored, sizeof(ignored)) == 0)
-		fprintf(stderr, "clients connect with --relay '%s'\n", link);
+		clv_output_print(STDERR_FILENO, "clients connect with --relay '%s'\n", link);
 	explicit_bzero(link, sizeof(link));
 }
 

@@ -10,6 +10,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/base/output.h"
 #include "datapath/base/timers.h"
 
 #include <errno.h>
@@ -185,6 +186,15 @@ static void close_icmp(uv_poll_t *poll)
 
 /* ---- once a second ---- */
 
+/* Lines are lost on any thread; control counts them for all. */
+static void count_lost_lines(struct clv_daemon *daemon)
+{
+	struct clv_counters *counters = clv_control_own_counters(daemon->control);
+
+	clv_count_add(counters, CLV_COUNT_LOG_LOST,
+		      clv_output_lost() - clv_count_read(counters, CLV_COUNT_LOG_LOST));
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct clv_daemon *daemon = timer->data;
@@ -200,6 +210,7 @@ static void on_tick(uv_timer_t *timer)
 	clv_targets_tick(daemon, now_ns);
 	clv_proxy_renew_access(daemon->proxy, false);
 	clv_keeper_tick(daemon, now_ns);
+	count_lost_lines(daemon);
 	if (clv_threads_check(daemon))
 		clv_notify_alive(&daemon->notify, now_ns);
 }
@@ -376,8 +387,7 @@ static void close_handles(struct clv_daemon *daemon)
 void clv_loop_run(struct clv_daemon *daemon)
 {
 	start_handles(daemon);
-	printf("ready\n");
-	fflush(stdout);
+	clv_output_print(STDOUT_FILENO, "ready\n");
 	clv_notify(&daemon->notify, "READY=1");
 	uv_run(&daemon->loop.loop, UV_RUN_DEFAULT);
 	close_handles(daemon);

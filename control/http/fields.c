@@ -5,6 +5,7 @@
 
 #include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
+#include "datapath/base/utf8.h"
 
 enum {
 	INTEGER_DIGITS_MAX = 15, /* RFC 9651 section 3.3.1 */
@@ -127,42 +128,11 @@ static int read_date(struct clv_fields_cursor *c, struct clv_item *out)
 	return 0;
 }
 
-/* What is left of a UTF-8 sequence; all 0 between two characters. */
-struct utf8 {
-	unsigned left;	   /* bytes that must follow */
-	uint8_t low, high; /* bounds of the next one */
-};
-
-/* RFC 3629 section 4.  Returns whether byte may come next. */
-static bool take_utf8(struct utf8 *u, uint8_t byte)
-{
-	if (u->left) {
-		if (byte < u->low || byte > u->high)
-			return false;
-		*u = (struct utf8){ u->left - 1, 0x80, 0xbf };
-		return true;
-	}
-	if (byte < 0x80)
-		return true;
-	if (byte < 0xc2 || byte > 0xf4)
-		return false;
-	*u = (struct utf8){ byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3, 0x80, 0xbf };
-	if (byte == 0xe0)
-		u->low = 0xa0;
-	else if (byte == 0xed)
-		u->high = 0x9f;
-	else if (byte == 0xf0)
-		u->low = 0x90;
-	else if (byte == 0xf4)
-		u->high = 0x8f;
-	return true;
-}
-
 /* %"..." with percent-encoded UTF-8: RFC 9651 section 4.2.10. */
 static int read_display(struct clv_fields_cursor *c, struct clv_item *out)
 {
 	const char *begin = c->p + 2, *p = begin;
-	struct utf8 utf8 = { 0 };
+	struct clv_utf8 utf8 = { 0 };
 
 	if (c->end - c->p < 2 || c->p[1] != '"')
 		return CLV_ESYNTAX;
@@ -178,7 +148,7 @@ static int read_display(struct clv_fields_cursor *c, struct clv_item *out)
 			byte = clv_hex_value_lower(p[1]) << 4 | clv_hex_value_lower(p[2]);
 			p += 2;
 		}
-		if (!take_utf8(&utf8, (uint8_t)byte))
+		if (!clv_utf8_take(&utf8, (uint8_t)byte))
 			return CLV_ESYNTAX;
 	}
 	if (p >= c->end || utf8.left)

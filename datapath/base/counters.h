@@ -232,7 +232,8 @@ enum clv_counter_class {
 	X(ICMP_IGNORED, EVENT, "icmp_ignored", "ICMP errors that were malformed or not about UDP") \
 	X(CONTEXTS_IDLE, EVENT, "contexts_idle",                                                   \
 	  "contexts of bound tunnels closed because they were idle")                               \
-	X(BOUND_TUNNELS, EVENT, "bound_tunnels", "bound tunnels opened")
+	X(BOUND_TUNNELS, EVENT, "bound_tunnels", "bound tunnels opened")                           \
+	X(LOG_LOST, EVENT, "log_lines_lost", "lines of the log that could not be written at once")
 
 #define CLV_COUNTERS(X) CLV_WORKER_COUNTERS(X) CLV_CONTROL_COUNTERS(X)
 

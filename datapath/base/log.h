@@ -4,8 +4,12 @@
  *
  *   warn xsk_copy_mode if=eth2 queue=3 err=EOPNOTSUPP hint="driver lacks zero-copy"
  *
+ * Only the quotation marks of fmt are in a line; those of a value become apostrophes, so that a name
+ * that somebody else chose cannot look like another pair.
+ *
  * No line joins a client's address with its target.  Nothing per packet.
- * Threading: any thread; a line is written by one write(2) to stderr.
+ * Threading: any thread; a line is written by one call, which never waits (output.h).  When lines
+ * were lost because nobody read them, the next one that is written says how many.
  */
 #ifndef CLV_BASE_LOG_H
 #define CLV_BASE_LOG_H

@@ -56,6 +56,25 @@ static void keeps_foreign_text_in_its_line(void **state)
 	assert_string_equal(
 		LOGGED(CLV_LOG_INFO, "closed", "reason=\"%s\"", "a\nerror b\x1b[1m\x7f"),
 		"info closed reason=\"a?error b?[1m?\"\n");
+	/* U+009B begins what a terminal obeys, as ESC [ does; U+00FC is a letter. */
+	assert_string_equal(LOGGED(CLV_LOG_INFO, "link", "if=%s",
+				   "\xc2\x9b"
+				   "1m\xc3\xbc"),
+			    "info link if=\xc2?1m\xc3\xbc\n");
+}
+
+static void keeps_the_marks_of_a_value_apart(void **state)
+{
+	(void)state;
+	clv_log_set_level(CLV_LOG_INFO);
+	assert_string_equal(
+		LOGGED(CLV_LOG_INFO, "closed", "reason=\"%s\" code=%d", "x\" user=\"root", 7),
+		"info closed reason=\"x' user='root\" code=7\n");
+	/* Even with the character that stands for a mark while the line is made. */
+	assert_string_equal(LOGGED(CLV_LOG_INFO, "closed", "reason=\"%s\"", "x\x01 user=root"),
+			    "info closed reason='x' user=root'\n");
+	assert_string_equal(LOGGED(CLV_LOG_INFO, "link", "if=%s mtu=%d", "q\"uo\\te", 1500),
+			    "info link if=q'uo\\te mtu=1500\n");
 }
 
 static void cuts_long_lines(void **state)
@@ -92,6 +111,7 @@ int main(void)
 		CASE("lines above the level are not written", obeys_level),
 		CASE("control characters cannot begin another line",
 		     keeps_foreign_text_in_its_line),
+		CASE("a value cannot look like another pair", keeps_the_marks_of_a_value_apart),
 		CASE("long lines are cut and marked", cuts_long_lines),
 		CASE("errno survives, stderr or not", keeps_errno),
 	};
