@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/admin/ctl.h"
 
+#include "control/admin/text.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -58,7 +60,7 @@ static char *dump(json_t *answer)
 
 static char *dump_error(const char *what)
 {
-	return dump(json_pack("{s:s}", "error", what));
+	return dump(json_pack("{s:o}", "error", clv_text_json(what)));
 }
 
 char *clv_ctl_answer(const struct clv_ctl_command *commands, size_t commands_len, void *user,

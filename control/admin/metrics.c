@@ -3,6 +3,7 @@
 
 #include "control/admin/memory.h"
 #include "control/admin/report_users.h"
+#include "control/admin/text.h"
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "datapath/base/clock.h"
@@ -71,6 +72,7 @@ static void write_counters(FILE *out, const struct clv_daemon *daemon)
 
 static void write_certificates(FILE *out, const struct clv_daemon *daemon)
 {
+	char label[CLV_TEXT_LABEL_MAX];
 	size_t i;
 
 	begin(out, "certificate_not_after_seconds", "gauge",
@@ -79,7 +81,7 @@ static void write_certificates(FILE *out, const struct clv_daemon *daemon)
 		if (daemon->listeners[i].tls)
 			fprintf(out,
 				"culvert_certificate_not_after_seconds{listener=\"%s\"} %lld\n",
-				daemon->config.listeners[i].name,
+				clv_text_label(daemon->config.listeners[i].name, label),
 				(long long)daemon->listeners[i].identity.not_after);
 }
 
@@ -113,6 +115,7 @@ static void write_xdp(FILE *out, const struct clv_daemon *daemon)
 
 static void write_modes(FILE *out, const struct clv_daemon *daemon)
 {
+	char label[CLV_TEXT_LABEL_MAX];
 	size_t i;
 	int mode;
 
@@ -121,7 +124,7 @@ static void write_modes(FILE *out, const struct clv_daemon *daemon)
 	for (i = 0; i < daemon->interfaces_len; i++)
 		for (mode = 0; mode < CLV_DATAPATH_MODES; mode++)
 			fprintf(out, "culvert_interface_mode{interface=\"%s\",mode=\"%s\"} %d\n",
-				daemon->interfaces[i].nic.name,
+				clv_text_label(daemon->interfaces[i].nic.name, label),
 				clv_datapath_mode_name((enum clv_datapath_mode)mode),
 				daemon->interfaces[i].mode == (enum clv_datapath_mode)mode);
 }
@@ -145,6 +148,7 @@ static const struct {
 
 static void write_sockets_of(FILE *out, const struct clv_daemon *daemon, size_t figure)
 {
+	char label[CLV_TEXT_LABEL_MAX];
 	struct clv_xsk_info info;
 	uint64_t value;
 	unsigned k;
@@ -161,7 +165,8 @@ static void write_sockets_of(FILE *out, const struct clv_daemon *daemon, size_t 
 				"\n",
 				socket_figures[figure].name,
 				info.link < daemon->interfaces_len
-					? daemon->interfaces[info.link].nic.name
+					? clv_text_label(daemon->interfaces[info.link].nic.name,
+							 label)
 					: "?",
 				info.queue, info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
 				value);

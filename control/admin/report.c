@@ -7,6 +7,7 @@
 #include "control/admin/metrics.h"
 #include "control/admin/report_tunnels.h"
 #include "control/admin/report_users.h"
+#include "control/admin/text.h"
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "control/daemon/listeners.h"
@@ -108,14 +109,14 @@ static json_t *from_listeners(const struct clv_daemon *daemon)
 			snprintf(hex + 2 * k, 3, "%02x", l->certs.ca_sha256[k]);
 		for (k = 0; k < 32; k++)
 			snprintf(pin + 2 * k, 3, "%02x", l->identity.pin[k]);
-		json_array_append_new(array,
-				      json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s*,s:I}", "name",
-						config->name, "port", config->port, "profile",
-						clv_profile_name((enum clv_profile)config->profile),
-						"address", config->address, "families",
-						clv_listeners_families(l), "pin", pin, "ca_sha256",
-						*config->cert_file ? NULL : hex, "not_after",
-						(json_int_t)l->identity.not_after));
+		json_array_append_new(
+			array,
+			json_pack("{s:o,s:i,s:s,s:s,s:s,s:s,s:s*,s:I}", "name",
+				  clv_text_json(config->name), "port", config->port, "profile",
+				  clv_profile_name((enum clv_profile)config->profile), "address",
+				  config->address, "families", clv_listeners_families(l), "pin",
+				  pin, "ca_sha256", *config->cert_file ? NULL : hex, "not_after",
+				  (json_int_t)l->identity.not_after));
 	}
 	return array;
 }
@@ -131,14 +132,15 @@ static json_t *from_interface(const struct clv_interface *interface)
 			continue;
 		json_array_insert_new(
 			fallbacks, 0,
-			json_pack("{s:s,s:s,s:s}", "from",
+			json_pack("{s:s,s:s,s:o}", "from",
 				  clv_datapath_mode_name((enum clv_datapath_mode)mode), "to",
 				  clv_datapath_mode_name((enum clv_datapath_mode)to), "because",
-				  interface->why[mode]));
+				  clv_text_json(interface->why[mode])));
 		to = mode;
 	}
-	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name", interface->nic.name,
-			 "ifindex", interface->nic.ifindex, "driver", interface->nic.driver, "mode",
+	return json_pack("{s:o,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name",
+			 clv_text_json(interface->nic.name), "ifindex", interface->nic.ifindex,
+			 "driver", interface->nic.driver, "mode",
 			 clv_datapath_mode_name(interface->mode), "xdp",
 			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
 			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
@@ -161,9 +163,9 @@ static json_t *from_privileges(const struct clv_daemon *daemon)
 {
 	const char *why = daemon->no_sandbox_why;
 
-	return json_pack("{s:s,s:s,s:b,s:s*}", "user", daemon->privs.user, "capabilities",
-			 daemon->privs.capabilities, "sandbox", !*why, "no_sandbox_because",
-			 *why ? why : NULL);
+	return json_pack("{s:o,s:s,s:b,s:s*}", "user", clv_text_json(daemon->privs.user),
+			 "capabilities", daemon->privs.capabilities, "sandbox", !*why,
+			 "no_sandbox_because", *why ? why : NULL);
 }
 
 /* Who may use the relay; "open" says loudly that everybody may. */
@@ -225,16 +227,17 @@ static json_t *answer_status(void *user, const json_t *request)
 	(void)request;
 	clv_metrics_count(daemon, &load);
 	return json_pack(
-		"{s:s,s:I,s:i,s:s,s:s,s:s,s:s,s:o,s:s,s:s*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
+		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I,s:o,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
-		"state_dir", daemon->options.state_dir, "run_dir", daemon->options.run_dir,
-		"config", daemon->options.config_file, "privileges", from_privileges(daemon),
+		"state_dir", clv_text_json(daemon->options.state_dir), "run_dir",
+		clv_text_json(daemon->options.run_dir), "config",
+		clv_text_json(daemon->options.config_file), "privileges", from_privileges(daemon),
 		"datapath",
 		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath),
-		"no_xdp_because", *daemon->no_bpf_why ? daemon->no_bpf_why : NULL, "aead",
-		clv_aead_provider(), "steered", daemon->is_steered, "listeners",
+		"no_xdp_because", *daemon->no_bpf_why ? clv_text_json(daemon->no_bpf_why) : NULL,
+		"aead", clv_aead_provider(), "steered", daemon->is_steered, "listeners",
 		from_listeners(daemon), "interfaces", from_interfaces(daemon), "workers",
 		daemon->workers_len, "connections", (json_int_t)load.connections, "handshaking",
 		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
@@ -259,18 +262,19 @@ static json_t *from_sockets(const struct clv_daemon *daemon, const struct clv_po
 	unsigned i;
 
 	for (i = 0; port && clv_xsk_info(port, i, &info) == 0; i++)
-		json_array_append_new(array,
-				      json_pack("{s:s,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
-						info.link < daemon->interfaces_len
+		json_array_append_new(
+			array,
+			json_pack("{s:o,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
+				  clv_text_json(info.link < daemon->interfaces_len
 							? daemon->interfaces[info.link].nic.name
-							: "?",
-						"queue", (int)info.queue, "mode",
-						info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
-						"rx_dropped", (json_int_t)info.rx_dropped,
-						"rx_ring_full", (json_int_t)info.rx_ring_full,
-						"rx_fill_empty", (json_int_t)info.rx_fill_empty,
-						"rx_invalid", (json_int_t)info.rx_invalid,
-						"tx_invalid", (json_int_t)info.tx_invalid));
+							: "?"),
+				  "queue", (int)info.queue, "mode",
+				  info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy", "rx_dropped",
+				  (json_int_t)info.rx_dropped, "rx_ring_full",
+				  (json_int_t)info.rx_ring_full, "rx_fill_empty",
+				  (json_int_t)info.rx_fill_empty, "rx_invalid",
+				  (json_int_t)info.rx_invalid, "tx_invalid",
+				  (json_int_t)info.tx_invalid));
 	return array;
 }
 
@@ -279,8 +283,8 @@ static json_t *from_worker(const struct clv_daemon *daemon, uint16_t id)
 	const struct clv_worker_thread *thread = &daemon->workers[id];
 	const struct clv_plan_thread *plan = &daemon->plan.workers[id];
 
-	return json_pack("{s:i,s:i,s:i,s:s,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
-			 plan->numa_node, "why", plan->why, "sockets",
+	return json_pack("{s:i,s:i,s:i,s:o,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
+			 plan->numa_node, "why", clv_text_json(plan->why), "sockets",
 			 from_sockets(daemon, thread->xsk_seen), "counters",
 			 counters_of_worker(thread->worker, false));
 }
@@ -294,8 +298,8 @@ static json_t *answer_workers(void *user, const json_t *request)
 	(void)request;
 	for (i = 0; i < daemon->workers_len; i++)
 		json_array_append_new(array, from_worker(daemon, i));
-	return json_pack("{s:s,s:o,s:{s:i,s:s,s:o}}", "why", daemon->plan.why, "workers", array,
-			 "control", "cpu", (int)daemon->plan.control.cpu, "why",
+	return json_pack("{s:o,s:o,s:{s:i,s:s,s:o}}", "why", clv_text_json(daemon->plan.why),
+			 "workers", array, "control", "cpu", (int)daemon->plan.control.cpu, "why",
 			 daemon->plan.control.why, "counters", counters_of_control(daemon, false));
 }
 
@@ -402,10 +406,10 @@ static json_t *answer_policy(void *user, const json_t *request)
 	(void)request;
 	for (i = 0; i < n; i++)
 		json_array_append_new(
-			array, json_pack("{s:o,s:s,s:s}", "prefix", from_prefix(&rules[i].prefix),
+			array, json_pack("{s:o,s:s,s:o}", "prefix", from_prefix(&rules[i].prefix),
 					 "verdict",
 					 rules[i].verdict == CLV_VERDICT_ALLOW ? "allow" : "deny",
-					 "why", rules[i].why));
+					 "why", clv_text_json(rules[i].why)));
 	return json_pack("{s:o,s:i}", "rules", array, "total", (int)n);
 }
 
@@ -417,7 +421,8 @@ static json_t *answer_reload_users(void *user, const json_t *request)
 	int err = clv_loop_reload_users(daemon);
 
 	(void)request;
-	return err ? json_pack("{s:s}", "error", daemon->error) : json_pack("{s:b}", "reloaded", 1);
+	return err ? json_pack("{s:o}", "error", clv_text_json(daemon->error))
+		   : json_pack("{s:b}", "reloaded", 1);
 }
 
 static const struct clv_ctl_command commands[] = {
