@@ -3,21 +3,8 @@
 
 #include "datapath/base/utf8.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Returns the length of the UTF-8 character at text, or 0 if there is none. */
-static size_t character_len(const char *text)
-{
-	struct clv_utf8 utf8 = { 0 };
-	size_t i;
-
-	for (i = 0; text[i] && clv_utf8_take(&utf8, (uint8_t)text[i]); i++)
-		if (!utf8.left)
-			return i + 1;
-	return 0;
-}
 
 const char *clv_text_label(const char *text, char out[static CLV_TEXT_LABEL_MAX])
 {
@@ -27,7 +14,7 @@ const char *clv_text_label(const char *text, char out[static CLV_TEXT_LABEL_MAX]
 	for (; *text; text += n ? n : 1) {
 		size_t part_len;
 
-		n = character_len(text);
+		n = clv_utf8_len(text);
 		part = !n	       ? "?"
 		       : *text == '\n' ? "\\n"
 		       : *text == '"'  ? "\\\""
@@ -57,7 +44,7 @@ json_t *clv_text_json(const char *text)
 	/* It has bytes that are not UTF-8, or there is no memory for the copy either. */
 	copy = strdup(text);
 	for (i = 0; copy && copy[i]; i += n ? n : 1) {
-		n = character_len(copy + i);
+		n = clv_utf8_len(copy + i);
 		if (!n)
 			copy[i] = '?';
 	}

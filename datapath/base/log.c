@@ -2,6 +2,7 @@
 #include "datapath/base/log.h"
 
 #include "datapath/base/output.h"
+#include "datapath/base/utf8.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -58,15 +59,20 @@ static size_t format_pairs(char *out, size_t out_len, const char *fmt, va_list a
 	return len;
 }
 
-/* Text that came from a peer must not end the line and begin another, nor speak to a terminal. */
-static void replace_control_characters(char *line, size_t len)
+/*
+ * Text that came from a peer must not end the line and begin another, nor speak to a terminal, nor
+ * be anything but UTF-8, of which journald would make a list of numbers.
+ */
+static void replace_bad_characters(char *line)
 {
-	for (size_t i = 0; i < len; i++) {
-		const unsigned char c = (unsigned char)line[i];
+	size_t n;
 
-		if (c < ' ' || c == 0x7f || /* U+0080 to U+009F in UTF-8: */
-		    (c >= 0x80 && c < 0xa0 && i && (unsigned char)line[i - 1] == 0xc2))
-			line[i] = '?';
+	for (char *c = line; *c; c += n ? n : 1) {
+		n = clv_utf8_len(c);
+		if (!n || (unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+		if (n == 2 && (unsigned char)c[0] == 0xc2 && (unsigned char)c[1] < 0xa0)
+			c[0] = c[1] = '?'; /* U+0080 to U+009F */
 	}
 }
 
@@ -114,7 +120,8 @@ void clv_log(enum clv_log_level level, const char *event, const char *fmt, ...)
 	}
 	while (len && line[len - 1] == ' ')
 		len--;
-	replace_control_characters(line, len);
+	line[len] = '\0';
+	replace_bad_characters(line);
 	line[len++] = '\n';
 	write_line(line, len);
 	errno = saved_errno;

@@ -8,6 +8,7 @@
 #define CLV_BASE_UTF8_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What is left of a UTF-8 sequence; all 0 between two characters. */
@@ -39,6 +40,18 @@ static inline bool clv_utf8_take(struct clv_utf8 *u, uint8_t byte)
 	else if (byte == 0xf4)
 		u->high = 0x8f;
 	return true;
+}
+
+/* Returns the length of the character at text in bytes, or 0 if there is none: bad bytes, the end. */
+static inline size_t clv_utf8_len(const char *text)
+{
+	struct clv_utf8 utf8 = { 0 };
+	size_t i;
+
+	for (i = 0; text[i] && clv_utf8_take(&utf8, (uint8_t)text[i]); i++)
+		if (!utf8.left)
+			return i + 1;
+	return 0;
 }
 
 #endif

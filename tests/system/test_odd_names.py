@@ -10,9 +10,7 @@ from daemon import exchange
 from prometheus_client.parser import text_string_to_metric_families
 
 DATAPATHS = ("xdp",)
-# As the kernel has it, and as reports have it: they are UTF-8.
-NAMES = {'q"uo\\te': 'q"uo\\te', "averyveryverylo": "averyveryverylo", "ünï-eth": "ünï-eth",
-         "we}ird{a=b": "we}ird{a=b", "latin-\udcfc": "latin-?"}
+NAMES = ('q"uo\\te', "averyveryverylo", "ünï-eth", "we}ird{a=b")
 HOST_NAMES = {"odd": 'h"ö st\\x', "long": "a" * 64}
 RENAMED = ("unshare", "--uts", "sh", "-c",
            'printf %s "$0" > /proc/sys/kernel/hostname && exec "$@"')
@@ -25,10 +23,10 @@ GET = ("import sys, urllib.request\n"
 def interfaces(lab):
     host = lab["relay-v4only"]
     for i, name in enumerate(NAMES):
-        host.ip("link", "add", f"odd{i}", "type", "dummy")
+        host.ip("link", "add", f"odd{i}", "type", "veth", "peer", "name", f"even{i}")
         host.ip("link", "set", f"odd{i}", "name", name)
         host.ip("link", "set", "dev", name, "up")
-    yield set(NAMES.values())
+    yield set(NAMES)
     for name in NAMES:
         host.ip("link", "del", "dev", name)
 
@@ -47,7 +45,7 @@ def test_reports_and_metrics_have_every_interface(start_relay, interfaces, datap
 
 def test_a_line_of_the_log_stays_one_line_of_pairs(start_relay, interfaces, datapath):
     relay = start_relay("relay-v4only", config=CONFIG % {"datapath": "auto"})
-    with open(relay.log, encoding="utf-8", errors="surrogateescape") as log:
+    with open(relay.log, encoding="utf-8") as log:
         lines = [line for line in log.read().splitlines() if " datapath_fallback if=" in line]
     pairs = re.compile(r'\w+ datapath_fallback( \w+=("[^"]*"|[^" ]\S*))+')
     assert lines and all(pairs.fullmatch(line) for line in lines), lines

@@ -23,7 +23,10 @@ class Reader:
         fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def take(self):
-        return os.read(self.fd, PIPE_BYTES).decode()
+        try:
+            return os.read(self.fd, PIPE_BYTES).decode()
+        except BlockingIOError:
+            return ""
 
     def leave(self):
         if self.fd is not None:
