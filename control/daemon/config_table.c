@@ -35,8 +35,9 @@ static const struct clv_config_option options[] = {
 
 	{ NULL, "user", CLV_CONFIG_TEXT, .initial = "culvert", MEMBER(user),
 	  .help = "User to run as after set-up, with the few capabilities that are still needed\n"
-		  "(culvertctl status shows them).  make install makes the default one; a user that does\n"
-		  "not exist is an error.  Empty: do not change the user, only drop capabilities." },
+		  "(culvertctl status shows them): a name or a number.  make install makes the default one; a\n"
+		  "user that does not exist is an error, except where there are no users at all, as in many\n"
+		  "containers: there it is 65534.  Empty: do not change the user, only drop capabilities." },
 	{ NULL, "sandbox", CLV_CONFIG_BOOL, .initial = "true", MEMBER(sandbox),
 	  .help = "Allow only the system calls that serving needs.  Any other call is logged by name and\n"
 		  "ends the daemon." },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/host/privs.h"
 
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+	OVERFLOW_ID = 65534, /* "nobody" wherever it has a number, and owner of nothing */
+};
 
 /* The capabilities that serving needs. */
 static const unsigned kept[] = {
@@ -32,32 +38,126 @@ static bool may_change_user(void)
 	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID);
 }
 
-int clv_privs_find(const char *user, struct clv_privs *out, char *error, size_t error_len)
+/* Whether a user namespace maps a number; map_file has lines "first inside, first outside, count". */
+bool clv_privs_is_mapped(FILE *map_file, unsigned id)
+{
+	unsigned first, outside, count;
+
+	while (fscanf(map_file, "%u %u %u", &first, &outside, &count) == 3)
+		if (id >= first && id - first < count)
+			return true;
+	return false;
+}
+
+/* Without /proc nothing is known, and changing the user will tell. */
+static bool is_mapped(const char *map, unsigned id)
+{
+	FILE *file = fopen(map, "re");
+	bool is;
+
+	if (!file)
+		return true;
+	is = clv_privs_is_mapped(file, id);
+	fclose(file);
+	return is;
+}
+
+/* A user namespace that its owner made without help may not drop groups (user_namespaces(7)). */
+static bool may_drop_groups(void)
+{
+	char text[8] = "";
+	FILE *file = fopen("/proc/self/setgroups", "re");
+
+	if (!file)
+		return true;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	return strncmp(text, "deny", strlen("deny")) != 0;
+}
+
+/* An image without /etc/passwd has no users, and root is one of every system that has. */
+static bool has_users(void)
+{
+	return getpwuid(0) != NULL;
+}
+
+/* A number as its own user and group, for images that have no names.  Returns whether it is one. */
+static bool read_number(const char *user, struct clv_privs *out)
+{
+	unsigned long number;
+	char *end;
+
+	if (!clv_is_digit(*user))
+		return false;
+	errno = 0;
+	number = strtoul(user, &end, 10);
+	if (*end || errno || number >= UINT32_MAX)
+		return false;
+	*out = (struct clv_privs){ .uid = (uid_t)number, .gid = (gid_t)number };
+	return true;
+}
+
+/* Find the numbers of a user.  Returns as find. */
+static int look_up(const char *user, struct clv_privs *out, char *error, size_t error_len)
 {
 	const struct passwd *pw;
+	int err;
+
+	errno = 0;
+	pw = getpwnam(user);
+	err = pw ? 0 : errno ? -errno : -ENOENT;
+	if (pw) {
+		*out = (struct clv_privs){ .uid = pw->pw_uid, .gid = pw->pw_gid };
+		return 0;
+	}
+	if (read_number(user, out))
+		return 0;
+	if (!has_users()) {
+		*out = (struct clv_privs){ .uid = OVERFLOW_ID, .gid = OVERFLOW_ID };
+		clv_log(CLV_LOG_WARN, "user_by_number",
+			"user=%s uid=%d because=\"there are no users in /etc/passwd\" "
+			"hint=\"user = NUMBER takes another\"",
+			user, OVERFLOW_ID);
+		return 0;
+	}
+	snprintf(
+		error, error_len,
+		"user = %s: %s: make it (useradd --system %s), set its number, or set user = \"\" to "
+		"run as the user that starts the relay",
+		user, err == -ENOENT ? "there is no such user" : clv_strerror(err), user);
+	return err;
+}
+
+int clv_privs_find(const char *user, struct clv_privs *out, char *error, size_t error_len)
+{
+	struct clv_privs wanted;
 	int err;
 
 	*out = (struct clv_privs){ .uid = geteuid(), .gid = getegid() };
 	if (!*user)
 		return 0;
-	errno = 0;
-	pw = getpwnam(user);
-	err = pw ? 0 : errno ? -errno : -ENOENT;
-	if (pw && pw->pw_uid == out->uid)
-		return 0;
 	if (!may_change_user()) {
-		clv_log(CLV_LOG_INFO, "user_kept", "user=%s because=\"not started as root\"", user);
+		const struct passwd *pw = getpwnam(user);
+
+		if (!pw || pw->pw_uid != out->uid)
+			clv_log(CLV_LOG_INFO, "user_kept",
+				"user=%s because=\"not started as root\"", user);
 		return 0;
 	}
-	if (err) {
-		snprintf(
-			error, error_len,
-			"user = %s: %s: make it (useradd --system %s), or set user = \"\" to run as "
-			"the user that starts the relay",
-			user, err == -ENOENT ? "there is no such user" : clv_strerror(err), user);
+	err = look_up(user, &wanted, error, error_len);
+	if (err || wanted.uid == out->uid)
 		return err;
+	if (!is_mapped("/proc/self/uid_map", wanted.uid) ||
+	    !is_mapped("/proc/self/gid_map", wanted.gid)) {
+		clv_log(CLV_LOG_WARN, "user_kept",
+			"user=%s because=\"the user namespace maps no user %u and group %u\" "
+			"hint=\"map a range of users to the container, or set user = \\\"\\\"\"",
+			user, (unsigned)wanted.uid, (unsigned)wanted.gid);
+		return 0;
 	}
-	*out = (struct clv_privs){ .uid = pw->pw_uid, .gid = pw->pw_gid, .is_change = true };
+	*out = wanted;
+	out->is_change = true;
 	return 0;
 }
 
@@ -116,14 +216,19 @@ static void choose(bool low_ports)
 }
 
 /* Emptying the bounding set needs CAP_SETPCAP; without execve the set grants nothing anyway. */
-static int apply(const struct clv_privs *privs)
+static int apply(const struct clv_privs *privs, bool has_setpcap)
 {
 	bool may_bound = capng_have_capability(CAPNG_BOUNDING_SET, CAP_SETPCAP) && geteuid() == 0;
+	bool drops_groups = !privs->is_change || may_drop_groups();
 	int err;
 
+	if (!drops_groups)
+		clv_log(CLV_LOG_WARN, "groups_kept",
+			"because=\"setgroups is denied in this user namespace\"");
 	if (privs->is_change)
 		err = capng_change_id((int)privs->uid, (int)privs->gid,
-				      CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+				      (drops_groups ? CAPNG_DROP_SUPP_GRP : CAPNG_NO_FLAG) |
+					      (has_setpcap ? CAPNG_CLEAR_BOUNDING : CAPNG_NO_FLAG));
 	else
 		err = capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
 	return err;
@@ -170,7 +275,7 @@ int clv_privs_keep_files(char *error, size_t error_len)
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (has[i])
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, files[i]);
-	err = apply(&same_user);
+	err = apply(&same_user, false);
 	if (err) {
 		snprintf(error, error_len, "capabilities cannot be dropped (libcap-ng %d)", err);
 		return -EPERM;
@@ -180,10 +285,13 @@ int clv_privs_keep_files(char *error, size_t error_len)
 
 int clv_privs_drop(struct clv_privs *privs, bool low_ports, char *error, size_t error_len)
 {
+	bool has_setpcap;
 	int err;
 
+	capng_get_caps_process();
+	has_setpcap = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	choose(low_ports);
-	err = apply(privs);
+	err = apply(privs, has_setpcap);
 	if (err) {
 		snprintf(error, error_len, "capabilities cannot be dropped (libcap-ng %d)", err);
 		return -EPERM;

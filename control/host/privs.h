@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum {
@@ -29,9 +30,13 @@ struct clv_privs {
 	char user[CLV_PRIVS_USER_MAX], capabilities[CLV_PRIVS_TEXT_MAX];
 };
 
+/* Whether the lines of a uid_map or gid_map (user_namespaces(7)) map a number. */
+bool clv_privs_is_mapped(FILE *map_file, unsigned id);
+
 /*
- * Find the user to run as.  user: "" for the current one.  If this process may not change to the
- * user, that is logged and the current user stays.
+ * Find the user to run as.  user: its name or number, or "" for the current one.  If this process may
+ * not change to the user, or the user namespace does not have it, that is logged and the current
+ * user stays.  Where there are no users at all, a name stands for user 65534.
  * Returns 0, or -ENOENT or another -errno (there is no such user) with one line in error.
  */
 int clv_privs_find(const char *user, struct clv_privs *out, char *error, size_t error_len);

@@ -340,7 +340,8 @@ static int close_in(int (*add)(scmp_filter_ctx filter), char *error, size_t erro
 	err = catch_violations();
 	err = err ? err : load(add);
 	if (err)
-		snprintf(error, error_len, "seccomp: %s", clv_strerror(err));
+		snprintf(error, error_len, "seccomp: %s (sandbox = false runs without)",
+			 clv_strerror(err));
 	return err;
 }
 

@@ -75,6 +75,24 @@ static int pin_maps(struct clv_bpf *bpf, char *error, size_t error_len)
 	return 0;
 }
 
+/* The pins are for culvertctl: a container without bpffs serves with XDP all the same. */
+static void pin(struct clv_bpf *bpf, const char *run_dir)
+{
+	char why[256];
+	int err = clv_pins_open(run_dir, &bpf->pins, why, sizeof(why));
+
+	if (!err) {
+		err = pin_maps(bpf, why, sizeof(why));
+		if (err)
+			clv_pins_close(&bpf->pins);
+	}
+	if (err)
+		clv_log(CLV_LOG_WARN, "maps_not_pinned",
+			"because=\"%s\" hint=\"culvertctl asks the relay instead of the maps; mount bpffs "
+			"at /sys/fs/bpf\"",
+			why);
+}
+
 /* ---- the XDP program ---- */
 
 static int set_sizes(struct culvert_bpf *skel, const struct clv_bpf_sizes *sizes)
@@ -137,17 +155,10 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 		err = clv_libbpf_explain(-errno, "map abi", error, error_len);
 		goto destroy_skel;
 	}
-	err = clv_pins_open(run_dir, &bpf->pins, error, error_len);
-	if (err)
-		goto destroy_skel;
-	err = pin_maps(bpf, error, error_len);
-	if (err)
-		goto close_pins;
+	pin(bpf, run_dir);
 	*out = bpf;
 	return 0;
 
-close_pins:
-	clv_pins_close(&bpf->pins);
 destroy_skel:
 	culvert_bpf__destroy(bpf->skel);
 free_bpf:

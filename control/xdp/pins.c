@@ -127,6 +127,7 @@ int clv_pins_open(const char *run_dir, struct clv_pins *out, char *error, size_t
 		snprintf(error, error_len, "%s: %s", what, clv_strerror(err));
 		if (pins.top_fd >= 0)
 			close(pins.top_fd);
+		out->top_fd = out->own_fd = -1;
 		return err;
 	}
 	*out = pins;
@@ -135,6 +136,8 @@ int clv_pins_open(const char *run_dir, struct clv_pins *out, char *error, size_t
 
 void clv_pins_close(struct clv_pins *pins)
 {
+	if (pins->top_fd < 0)
+		return;
 	clear(pins, pins->own_fd);
 	close(pins->top_fd);
 	pins->top_fd = pins->own_fd = -1;
@@ -142,6 +145,8 @@ void clv_pins_close(struct clv_pins *pins)
 
 int clv_pins_own(const struct clv_pins *pins, uid_t uid, gid_t gid)
 {
+	if (pins->top_fd < 0)
+		return 0;
 	if (fchownat(pins->top_fd, name_of(pins), uid, gid, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;

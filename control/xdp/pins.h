@@ -34,7 +34,8 @@ int clv_pins_path(const char *run_dir, char out[static CLV_PINS_PATH_MAX]);
 
 /*
  * Make it, empty; mount bpffs if it is not mounted.  run_dir: locked by the caller.
- * Returns 0 and fills *out, or -errno with one line in error.
+ * Returns 0 and fills *out, or -errno with one line in error and *out for close and own to accept,
+ * which then do nothing.
  */
 int clv_pins_open(const char *run_dir, struct clv_pins *out, char *error, size_t error_len);
 /* Remove the directory and its entries. */
