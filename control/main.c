@@ -6,6 +6,7 @@
 #include "control/daemon/certificates.h"
 #include "control/daemon/credentials.h"
 #include "control/daemon/daemon.h"
+#include "control/daemon/estimate.h"
 #include "control/daemon/host_ops.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
@@ -307,10 +308,12 @@ static int print_plan(struct clv_daemon *daemon)
 {
 	int err = plan(daemon);
 
-	if (err)
+	if (err) {
 		fprintf(stderr, "culvertd: %s\n", daemon->error);
-	else
+	} else {
 		clv_plan_print(&daemon->plan, stdout);
+		clv_estimate_print(daemon, stdout);
+	}
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -15,6 +15,28 @@ enum {
 	HTTP_MEMORY_SHARES = 8, /* one connection's part of the memory for requests */
 };
 
+/* ---- limits ---- */
+
+/* total 0: only the limit of each worker holds. */
+static uint32_t most(uint32_t of_worker, uint16_t workers, uint32_t total)
+{
+	uint64_t all = (uint64_t)of_worker * workers;
+
+	if (total && total < all)
+		return total;
+	return all < UINT32_MAX ? (uint32_t)all : UINT32_MAX;
+}
+
+uint32_t clv_control_conns_most(const struct clv_control_limits *limits, uint16_t workers)
+{
+	return most(limits->conns_max, workers, limits->conns_total);
+}
+
+uint32_t clv_control_tunnels_most(const struct clv_control_limits *limits, uint16_t workers)
+{
+	return most(limits->tunnels_max, workers, limits->tunnels_total);
+}
+
 /* ---- life ---- */
 
 static void send_command(void *control, const struct clv_ref *ref, enum clv_command type,
@@ -60,7 +82,8 @@ static int accept_open(struct clv_control *c)
 int clv_control_open(const struct clv_control_params *params, struct clv_control **out)
 {
 	struct clv_control *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
-	size_t ids = (size_t)params->limits.conns_max * params->workers_len * HANDSHAKE_CIDS +
+	size_t ids = (size_t)clv_control_conns_most(&params->limits, params->workers_len) *
+			     HANDSHAKE_CIDS +
 		     params->limits.handshakes_max;
 	struct clv_guard_limits guard;
 	uint64_t seed[2];

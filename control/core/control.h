@@ -69,6 +69,10 @@ struct clv_control_limits {
 	uint32_t handover_packets; /* DATAGRAM frames kept while a connection is handed over */
 };
 
+/* The most connections, and the most tunnels, that the workers of a relay have together. */
+uint32_t clv_control_conns_most(const struct clv_control_limits *limits, uint16_t workers);
+uint32_t clv_control_tunnels_most(const struct clv_control_limits *limits, uint16_t workers);
+
 /* The control side of one worker. */
 struct clv_control_worker {
 	struct clv_mailbox *commands;	 /* borrows; we send */

@@ -18,6 +18,30 @@ const char *clv_datapath_mode_name(enum clv_datapath_mode mode)
 	return (unsigned)mode < CLV_DATAPATH_MODES ? names[mode] : "?";
 }
 
+enum {
+	CIDS_PER_CONN = 8,	 /* at a time, including those being retired */
+	LISTENER_ENTRIES = 4096, /* local addresses times ports */
+	DENIED_ENTRIES = 65536,
+	CLIENTS_ENTRIES = 65536,
+};
+
+struct clv_bpf_sizes clv_datapath_map_sizes(const struct clv_daemon *daemon)
+{
+	const struct clv_control_limits *limits = &daemon->config.limits;
+	const uint16_t workers = daemon->plan.workers_len;
+	const uint32_t tunnels = clv_control_tunnels_most(limits, workers);
+
+	return (struct clv_bpf_sizes){
+		.conn_ids = clv_control_conns_most(limits, workers) * CIDS_PER_CONN,
+		.contexts = tunnels + daemon->config.bind.remotes_max * workers,
+		.bindings = tunnels * CLV_BOUND_PORTS,
+		.listeners = LISTENER_ENTRIES,
+		.denied = DENIED_ENTRIES,
+		.clients = CLIENTS_ENTRIES,
+		.guard = limits->guard_sources,
+	};
+}
+
 /* ---- the program ---- */
 
 void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_mode from,

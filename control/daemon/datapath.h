@@ -14,6 +14,9 @@
 
 #include "control/daemon/daemon.h"
 
+/* The entries of the maps, by what the workers of the plan have together at most. */
+struct clv_bpf_sizes clv_datapath_map_sizes(const struct clv_daemon *daemon);
+
 /* "zerocopy", "copy", "generic" or "kernel". */
 const char *clv_datapath_mode_name(enum clv_datapath_mode mode);
 

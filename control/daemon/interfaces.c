@@ -14,10 +14,6 @@
 #include <string.h>
 
 enum {
-	CIDS_PER_CONN = 8,	 /* at a time, including those being retired */
-	LISTENER_ENTRIES = 4096, /* local addresses times ports */
-	DENIED_ENTRIES = 65536,
-	CLIENTS_ENTRIES = 65536,
 	LAST_STEPS = 16, /* of a worker whose sockets are about to be closed */
 };
 
@@ -105,6 +101,7 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 	struct clv_plan_request request = {
 		.workers = daemon->config.workers_max,
 		.numa_node = -1,
+		.cores = daemon->options.assume_cores,
 	};
 	size_t i;
 	int err;
@@ -123,7 +120,11 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 		request.queues = nic->rx_queues;
 		snprintf(request.queues_of, sizeof(request.queues_of), "%s", nic->name);
 	}
-	if (!daemon->is_steered) {
+	if (daemon->options.assume_queues) {
+		request.queues = daemon->options.assume_queues;
+		snprintf(request.queues_of, sizeof(request.queues_of), "every interface");
+	}
+	if (!daemon->is_steered && !daemon->options.assume_cores) {
 		request.queues = 1;
 		snprintf(request.queues_of, sizeof(request.queues_of), "an unprivileged process");
 	}
@@ -136,17 +137,7 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 
 static int load(struct clv_daemon *daemon)
 {
-	const struct clv_control_limits *limits = &daemon->config.limits;
-	const struct clv_bpf_sizes sizes = {
-		.conn_ids = limits->conns_max * CIDS_PER_CONN * daemon->workers_len,
-		.contexts = (limits->tunnels_max + daemon->config.bind.remotes_max) *
-			    daemon->workers_len,
-		.bindings = limits->tunnels_max * CLV_BOUND_PORTS * daemon->workers_len,
-		.listeners = LISTENER_ENTRIES,
-		.denied = DENIED_ENTRIES,
-		.clients = CLIENTS_ENTRIES,
-		.guard = limits->guard_sources,
-	};
+	const struct clv_bpf_sizes sizes = clv_datapath_map_sizes(daemon);
 	int err;
 
 	err = clv_bpf_open(daemon->options.run_dir, &sizes, &daemon->bpf, daemon->error,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/listeners.h"
 
+#include "control/daemon/datapath.h"
 #include "control/xdp/steer.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
@@ -81,7 +82,7 @@ static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l
 
 static int steer(struct clv_daemon *daemon, struct clv_daemon_listener *l)
 {
-	uint32_t ids = daemon->config.limits.conns_max * 8 * daemon->workers_len;
+	uint32_t ids = clv_datapath_map_sizes(daemon).conn_ids;
 	int err;
 
 	if (!daemon->is_steered) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/options.h"
 
+#include "bpf/abi.h"
+#include "datapath/base/ascii.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 
@@ -16,9 +18,12 @@ enum {
 	OPT_RUN,
 	OPT_CHECK,
 	OPT_PLAN,
+	OPT_ASSUME_CORES,
+	OPT_ASSUME_QUEUES,
 	OPT_PRINT_CONFIG,
 	OPT_LOG,
 	OPT_RENAMED,
+	CORES_MAX = 1024,
 };
 
 static const struct option long_options[] = {
@@ -27,6 +32,8 @@ static const struct option long_options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN },
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "plan", no_argument, NULL, OPT_PLAN },
+	{ "assume-cores", required_argument, NULL, OPT_ASSUME_CORES },
+	{ "assume-queues", required_argument, NULL, OPT_ASSUME_QUEUES },
 	{ "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
 	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -58,7 +65,11 @@ static const char help[] =
 	"      --log-level LEVEL\n"
 	"                     error, warn, info or debug; overrides the configuration\n"
 	"      --check        validate the configuration and exit\n"
-	"      --plan         print what each core would do, and why, and exit\n"
+	"      --plan         print what each core would do, and why, and the memory that is taken at\n"
+	"                     the start, and exit\n"
+	"      --assume-cores N, --assume-queues N\n"
+	"                     with --plan: for a machine of so many cores, whose interfaces have so\n"
+	"                     many receive queues each\n"
 	"      --print-config print a file with every key, its meaning and its default, and exit\n"
 	"  -V, --version\n"
 	"  -h, --help\n"
@@ -81,6 +92,23 @@ int clv_log_level_parse(const char *text)
 	return -1;
 }
 
+static int read_number(const char *option, const char *text, unsigned max, unsigned *out,
+		       char *error, size_t error_len)
+{
+	unsigned long number = 0;
+	const char *c;
+
+	for (c = text; clv_is_digit(*c) && number <= max; c++)
+		number = 10 * number + (unsigned)(*c - '0');
+	if (*c || !number || number > max) {
+		snprintf(error, error_len, "--%s: \"%s\" is not a number from 1 to %u", option,
+			 text, max);
+		return CLV_ESYNTAX;
+	}
+	*out = (unsigned)number;
+	return 0;
+}
+
 static int take(struct clv_options *o, int opt, const char *value, char *error, size_t error_len)
 {
 	switch (opt) {
@@ -100,6 +128,12 @@ static int take(struct clv_options *o, int opt, const char *value, char *error, 
 	case OPT_PLAN:
 		o->mode = CLV_MODE_PLAN;
 		break;
+	case OPT_ASSUME_CORES:
+		return read_number("assume-cores", value, CORES_MAX, &o->assume_cores, error,
+				   error_len);
+	case OPT_ASSUME_QUEUES:
+		return read_number("assume-queues", value, CLV_QUEUES_MAX, &o->assume_queues, error,
+				   error_len);
 	case OPT_PRINT_CONFIG:
 		o->mode = CLV_MODE_PRINT_CONFIG;
 		break;
@@ -160,6 +194,11 @@ int clv_options_parse(int argc, char *const argv[], struct clv_options *out, cha
 	}
 	if (optind < argc) {
 		snprintf(error, error_len, "%s: unexpected argument", argv[optind]);
+		return CLV_ESYNTAX;
+	}
+	if (o.mode != CLV_MODE_PLAN && (o.assume_cores || o.assume_queues)) {
+		snprintf(error, error_len, "%s: only with --plan",
+			 o.assume_cores ? "--assume-cores" : "--assume-queues");
 		return CLV_ESYNTAX;
 	}
 	if (!*o.state_dir || !*o.run_dir) {

@@ -31,6 +31,8 @@ struct clv_options {
 	const char *state_dir;
 	const char *run_dir;
 	int log_level; /* enum clv_log_level, or -1: as configured */
+	/* For --plan, of a machine that is not here; 0: of this one. */
+	unsigned assume_cores, assume_queues;
 };
 
 /*

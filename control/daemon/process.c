@@ -29,7 +29,8 @@ void clv_process_open_standard_files(void)
 /* A tunnel over kernel sockets needs a descriptor, and so does a reserved port. */
 void clv_process_raise_limits(const struct clv_daemon *daemon)
 {
-	const rlim_t wanted = (rlim_t)daemon->config.limits.tunnels_max * daemon->workers_len +
+	const rlim_t wanted = clv_control_tunnels_most(&daemon->config.limits,
+						       daemon->workers_len) +
 			      2 * (rlim_t)daemon->config.bind.tunnels_max + FDS_BESIDE_TUNNELS;
 	struct rlimit now, more = { wanted, wanted };
 

@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 enum {
-	MAILBOX_BYTES = 1 << 20,
-	HANDOFF_BYTES = 1 << 20,
 	SILENT_TICKS_MAX = 5, /* seconds; a healthy thread makes a turn as soon as it is woken */
 };
 
@@ -65,8 +63,8 @@ static int open_worker(struct clv_daemon *daemon, struct clv_worker_thread *thre
 	};
 	int err;
 
-	thread->commands = clv_mailbox_new(MAILBOX_BYTES, thread->wake_fd);
-	thread->events = clv_mailbox_new(MAILBOX_BYTES, daemon->wake_fd);
+	thread->commands = clv_mailbox_new(CLV_THREADS_MAILBOX_BYTES, thread->wake_fd);
+	thread->events = clv_mailbox_new(CLV_THREADS_MAILBOX_BYTES, daemon->wake_fd);
 	if (!thread->commands || !thread->events)
 		return -ENOMEM;
 	params.commands = thread->commands;
@@ -99,7 +97,8 @@ int clv_threads_open(struct clv_daemon *daemon)
 		wake_fds[i] = daemon->workers[i].wake_fd;
 	}
 	if (daemon->workers_len > 1) {
-		daemon->handoff = clv_handoff_new(daemon->workers_len, HANDOFF_BYTES, wake_fds);
+		daemon->handoff = clv_handoff_new(daemon->workers_len, CLV_THREADS_HANDOFF_BYTES,
+						  wake_fds);
 		if (!daemon->handoff)
 			return clv_daemon_fail(daemon, -ENOMEM, "hand-off rings");
 	}

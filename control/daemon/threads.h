@@ -10,6 +10,11 @@
 
 #include "control/daemon/daemon.h"
 
+enum {
+	CLV_THREADS_MAILBOX_BYTES = 1 << 20, /* of each direction between control and a worker */
+	CLV_THREADS_HANDOFF_BYTES = 1 << 20, /* from one worker to another */
+};
+
 /*
  * Open the workers with their rings; each takes its ports.  No thread runs yet.
  * Returns 0, or an error number with one line in daemon->error; clv_threads_close removes the rest.

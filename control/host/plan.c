@@ -189,14 +189,18 @@ free_cores:
 int clv_plan_machine(const struct clv_plan_request *request, struct clv_plan *out)
 {
 	hwloc_topology_t topology;
+	char synthetic[48];
 	int err = -ENOMEM;
 
 	if (hwloc_topology_init(&topology))
 		return -ENOMEM;
+	snprintf(synthetic, sizeof(synthetic), "core:%u pu:1", request->cores);
 	/* Only CPUs that the scheduler lets us use, as limited by taskset and cgroups. */
-	if (hwloc_topology_set_flags(topology,
-				     HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM |
-					     HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING) == 0 &&
+	if ((request->cores ? hwloc_topology_set_synthetic(topology, synthetic)
+			    : hwloc_topology_set_flags(
+				      topology,
+				      HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM |
+					      HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING)) == 0 &&
 	    hwloc_topology_load(topology) == 0)
 		err = clv_plan_make(topology, request, out);
 	hwloc_topology_destroy(topology);

@@ -28,6 +28,7 @@ struct clv_plan_request {
 	unsigned queues;    /* receive queues that bound the workers; 0: no bound */
 	char queues_of[32]; /* the interface that has them, for the reason */
 	int numa_node;	    /* of the interfaces; -1: unknown */
+	unsigned cores;	    /* of a machine that is not here; 0: this one */
 };
 
 /* Where one thread runs. */
@@ -51,7 +52,10 @@ struct clv_plan {
 int clv_plan_make(hwloc_topology_t topology, const struct clv_plan_request *request,
 		  struct clv_plan *out);
 
-/* Make a plan for the part of this machine that this process may use.  Returns as make. */
+/*
+ * Make a plan for the part of this machine that this process may use, or for one of request->cores
+ * cores.  Returns as make.
+ */
 int clv_plan_machine(const struct clv_plan_request *request, struct clv_plan *out);
 
 /* Print the plan as readable text. */

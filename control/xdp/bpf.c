@@ -16,6 +16,7 @@
 #include <linux/filter.h>
 #include <linux/if_link.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,32 @@ static void pin(struct clv_bpf *bpf, const char *run_dir)
 }
 
 /* ---- the XDP program ---- */
+
+/* As the kernel has a hash: buckets, and elements of a head, a key and a value. */
+static uint64_t hash_bytes(uint64_t entries, size_t key, size_t value, bool is_preallocated)
+{
+	enum { BUCKET_BYTES = 16, HEAD_BYTES = 48 };
+	uint64_t buckets = 1, element = HEAD_BYTES + ((key + 7) & ~7u) + ((value + 7) & ~7u);
+
+	while (buckets < entries)
+		buckets *= 2;
+	return buckets * BUCKET_BYTES + (is_preallocated ? entries * element : 0);
+}
+
+uint64_t clv_bpf_sizes_bytes(const struct clv_bpf_sizes *sizes)
+{
+	enum { FLOWS = 65536 }; /* of rxq_of_flow */
+
+	return hash_bytes(sizes->conn_ids, sizeof(struct clv_cid), sizeof(struct clv_ref), true) +
+	       hash_bytes(sizes->contexts, sizeof(struct clv_tuple), sizeof(struct clv_context),
+			  false) +
+	       hash_bytes(sizes->bindings, sizeof(struct clv_endpoint), sizeof(struct clv_binding),
+			  true) +
+	       hash_bytes(sizes->listeners, sizeof(struct clv_endpoint),
+			  sizeof(struct clv_listener), true) +
+	       hash_bytes(sizes->guard, sizeof(struct clv_guard_key), sizeof(uint64_t), true) +
+	       hash_bytes(FLOWS, sizeof(struct clv_tuple), sizeof(uint32_t), true);
+}
 
 static int set_sizes(struct culvert_bpf *skel, const struct clv_bpf_sizes *sizes)
 {

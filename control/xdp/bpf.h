@@ -29,6 +29,12 @@ struct clv_bpf_sizes {
 	uint32_t guard;
 };
 
+/*
+ * What the kernel locks for maps of these sizes from the first second, in bytes, about: `contexts`,
+ * `denied` and `clients` grow as they fill, by about 130 bytes for each entry.
+ */
+uint64_t clv_bpf_sizes_bytes(const struct clv_bpf_sizes *sizes);
+
 /* Descriptors of the maps; -1 where the program is not loaded. */
 struct clv_bpf_maps {
 	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi;

@@ -100,6 +100,11 @@ static const struct {
 	{ { "--log-level", "loud" }, "--log-level: \"loud\" is not error, warn, info or debug" },
 	{ { "--state-dir", "" }, "--state-dir: needs a directory" },
 	{ { "--run-dir", "" }, "--run-dir: needs a directory" },
+	{ { "--assume-cores", "64" }, "--assume-cores: only with --plan" },
+	{ { "--assume-queues=64" }, "--assume-queues: only with --plan" },
+	{ { "--assume-cores=0" }, "--assume-cores: \"0\" is not a number from 1 to 1024" },
+	{ { "--assume-queues=65" }, "--assume-queues: \"65\" is not a number from 1 to 64" },
+	{ { "--assume-queues=6x" }, "--assume-queues: \"6x\" is not a number from 1 to 64" },
 };
 
 static void mistakes_are_named(void **state)

@@ -465,6 +465,49 @@ static void pins_of_the_dead_are_replaced(void **state)
 	assert_int_equal(access(clv_bpf_pins(bpf)->path, F_OK), -1);
 }
 
+/* What the kernel says a map holds, in bytes. */
+static uint64_t held_by(int fd)
+{
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "r");
+	assert_non_null(info);
+	while (fgets(line, sizeof(line), info))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	fclose(info);
+	return bytes;
+}
+
+static void the_estimate_is_what_the_kernel_holds(void **state)
+{
+	static const struct clv_bpf_sizes large = { .conn_ids = 65536,
+						    .contexts = 65536,
+						    .bindings = 65536,
+						    .listeners = 4096,
+						    .denied = 4096,
+						    .clients = 4096,
+						    .guard = 65536 };
+	char other_dir[] = "/tmp/clv-test-maps-XXXXXX", error[300] = "";
+	const struct clv_bpf_maps *fds;
+	struct clv_bpf *other = NULL;
+	uint64_t estimate = clv_bpf_sizes_bytes(&large), held;
+
+	(void)state;
+	need_bpf();
+	assert_non_null(mkdtemp(other_dir));
+	assert_int_equal(clv_bpf_open(other_dir, &large, &other, error, sizeof(error)), 0);
+	fds = clv_bpf_maps(other);
+	held = held_by(fds->conns) + held_by(fds->contexts) + held_by(fds->bindings) +
+	       held_by(fds->listeners) + held_by(fds->guard) + held_by(fds->rxq_of_flow);
+	clv_bpf_close(other);
+	rmdir(other_dir);
+	assert_in_range(held, estimate * 9 / 10, estimate * 11 / 10);
+}
+
 /* A map that is too large for the kernel: the error names it, and no pins are left. */
 static void tables_beyond_the_kernels_means_are_named(void **state)
 {
@@ -601,6 +644,7 @@ int main(void)
 		cmocka_unit_test(short_headers_go_to_their_worker_and_all_else_to_control),
 		cmocka_unit_test(without_privilege_long_headers_go_to_control),
 		cmocka_unit_test(pins_of_the_dead_are_replaced),
+		cmocka_unit_test(the_estimate_is_what_the_kernel_holds),
 		cmocka_unit_test(tables_beyond_the_kernels_means_are_named),
 	};
 
