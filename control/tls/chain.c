@@ -17,6 +17,7 @@ struct judge {
 	bool was_used[CLV_CHAIN_CERTS_MAX]; /* on the way up: no circles */
 	size_t pinned;			    /* index, or certs_len */
 	int intermediates;		    /* CAs on the way up that are not self-issued */
+	time_t now;			    /* one for all dates: some are looked at twice */
 	char *why;
 };
 
@@ -56,13 +57,12 @@ static enum clv_chain_fault judge_dates(struct judge *j, const struct what *what
 					const struct clv_cert_facts *facts)
 {
 	char date[CLV_DATE_TEXT_MAX], clock[CLV_DATE_TEXT_MAX];
-	const time_t now = clv_dates_now();
 
-	clv_dates_format(now, clock);
-	if (now >= facts->not_after)
+	clv_dates_format(j->now, clock);
+	if (j->now >= facts->not_after)
 		return fault(j, CLV_CHAIN_DATE, "%s expired on %s; the clock here says %s",
 			     what->text, clv_dates_format(facts->not_after, date), clock);
-	if (now >= facts->not_before)
+	if (j->now >= facts->not_before)
 		return CLV_CHAIN_GOOD;
 	if (clv_dates_is_clock_early())
 		return fault(j, CLV_CHAIN_DATE,
@@ -266,6 +266,7 @@ enum clv_chain_fault clv_chain_judge(const struct clv_chain_trust *trust,
 		.trust = trust,
 		.certs = certs,
 		.certs_len = at_most(certs_len),
+		.now = clv_dates_now(),
 		.why = why,
 	};
 	enum clv_chain_fault which;
@@ -286,6 +287,7 @@ enum clv_chain_fault clv_chain_judge_client(enum clv_profile profile, const stru
 		.trust = &trust,
 		.certs = certs,
 		.certs_len = at_most(certs_len),
+		.now = clv_dates_now(),
 		.why = why,
 	};
 	enum clv_chain_fault which;

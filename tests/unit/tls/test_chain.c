@@ -281,6 +281,50 @@ static void an_issuer_out_of_date_is_named(void **state)
 	remove_family(&f);
 }
 
+static unsigned looks_left; /* at the clock, before it jumps */
+
+static time_t jump(time_t *t)
+{
+	time_t now = time(NULL) + (looks_left ? 0 : 6 * 86400L);
+
+	if (looks_left)
+		looks_left--;
+	if (t)
+		*t = now;
+	return now;
+}
+
+/* The signature of an issuer that is not valid yet is not looked at, for the date is to be named. */
+static void an_issuer_that_becomes_valid_meanwhile_signed_nothing(void **state)
+{
+	char why[CLV_CHAIN_WHY_MAX];
+	struct cert_made later;
+	struct family f, g;
+
+	(void)state;
+	make_family(&f, CERT_ML_DSA, &usual_lower);
+	make_family(&g, CERT_ML_DSA, &usual_lower);
+	pretended_now = time(NULL) + 5 * 86400L;
+	wc_SetTimeCb(pretend);
+	cert_make(&later, &usual_lower, &f.upper);
+	/* The forger's leaf names as its issuer a CA that did not sign it. */
+	const struct clv_der forged[] = { g.leaf.der, later.der, f.upper.der };
+
+	wc_SetTimeCb(jump);
+	for (unsigned looks = 0; looks < 40; looks++) {
+		enum clv_chain_fault fault;
+
+		looks_left = looks;
+		fault = judge_file(CLV_PROFILE_PQC, f.path, NAME, forged, 3, why);
+		if (fault != CLV_CHAIN_DATE && fault != CLV_CHAIN_SIGNATURE)
+			fail_msg("fault %d when the clock jumps after %u looks", fault, looks);
+	}
+	wc_SetTimeCb(NULL);
+	cert_unmake(&later);
+	remove_family(&f);
+	remove_family(&g);
+}
+
 /* ---- authority ---- */
 
 static void who_is_no_ca_or_has_no_depth_left_signs_nothing(void **state)
@@ -381,6 +425,7 @@ int main(void)
 		cmocka_unit_test(showing_a_pinned_ca_is_not_being_signed_by_it),
 		cmocka_unit_test(a_date_is_told_from_a_signature_and_a_name),
 		cmocka_unit_test(an_issuer_out_of_date_is_named),
+		cmocka_unit_test(an_issuer_that_becomes_valid_meanwhile_signed_nothing),
 		cmocka_unit_test(who_is_no_ca_or_has_no_depth_left_signs_nothing),
 		cmocka_unit_test(names_are_matched_label_by_label),
 		cmocka_unit_test(a_common_name_is_no_name),
