@@ -180,14 +180,27 @@ static void drop_gone(int fd, struct rules from, struct rules to)
 			drop(fd, &a->prefix);
 }
 
+/* Sort rules and leave out those whose prefix was there before.  Returns how many are left. */
+static size_t sort_rules(struct clv_maps_rule *list, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(list, n, sizeof(*list), compare_rules);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || compare_rules(&list[kept - 1], &list[i]) != 0)
+			list[kept++] = list[i];
+	return kept;
+}
+
 /* Replace the rules of a map by list[0..n), which it takes. */
 static int set_rules(int fd, struct clv_maps_rule **current, size_t *current_len,
 		     struct clv_maps_rule *list, size_t n)
 {
-	struct rules now = { *current, *current_len }, wanted = { list, n };
+	struct rules now = { *current, *current_len };
+	struct rules wanted = { list, sort_rules(list, n) };
 	int err, err_back;
 
-	qsort(list, n, sizeof(*list), compare_rules);
+	n = wanted.len;
 	wanted.len = put_changed(fd, now, wanted, &err);
 	if (err) {
 		/* Undo: remove new rules, restore changed ones; there is room for that. */

@@ -137,6 +137,24 @@ static void test_as_many_writes_as_changes(void **state)
 	expect(m, make(0, 0, NULL), 0, MANY);
 }
 
+/* An operator's list may name a client twice; taking out one of the two takes out nothing. */
+static void test_a_client_that_is_listed_twice(void **state)
+{
+	struct clv_maps *m = *state;
+	struct clv_prefix list[3];
+
+	assert_int_equal(clv_policy_parse_prefix("11.0.0.0/8", &list[0]), 0);
+	assert_int_equal(clv_policy_parse_prefix("12.0.0.0/8", &list[1]), 0);
+	list[2] = list[0];
+	m->fds.clients = TABLE_FD;
+	for (size_t len = 3; len >= 1; len--) {
+		assert_int_equal(clv_maps_set_clients(m, list, len), 0);
+		assert_true(clv_table_find(&table, &list[0], NULL));
+		assert_int_equal(table.count, len > 1 ? 3 : 2); /* and the rule for all others */
+	}
+	assert_int_equal(clv_maps_set_clients(m, list, 0), 0);
+}
+
 static void test_what_does_not_fit(void **state)
 {
 	struct clv_maps *m = *state;
@@ -178,6 +196,8 @@ static void test_one_judgement_for_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE("a client that is listed twice stays while it is listed once",
+		     test_a_client_that_is_listed_twice),
 		CASE("a reload writes what is new, other or gone, and nothing else",
 		     test_as_many_writes_as_changes),
 		CASE("a policy that does not fit leaves the table as it was",
