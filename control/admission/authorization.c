@@ -2,6 +2,8 @@
 #include "control/admission/authorization.h"
 
 #include "control/admission/base64.h"
+#include "datapath/base/ascii.h"
+#include "datapath/base/utf8.h"
 #include "datapath/base/words.h"
 
 #include <stdbool.h>
@@ -12,44 +14,22 @@
 /* The characters of a scheme: RFC 9110 section 5.6.2, tchar. */
 static bool is_token_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* The length of the UTF-8 character at p, 0 if it is invalid (RFC 3629 section 4). */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte */
-
-	if ((p[0] >= 0x80 && p[0] < 0xc2) || p[0] > 0xf4 || len > left)
-		return 0;
-	if (p[0] == 0xe0)
-		low = 0xa0; /* overlong */
-	else if (p[0] == 0xed)
-		high = 0x9f; /* surrogates */
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f; /* above U+10FFFF */
-	for (size_t i = 1; i < len; i++, low = 0x80, high = 0xbf)
-		if (p[i] < low || p[i] > high)
-			return 0;
-	return len;
+	return clv_is_alnum(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 /* Whether text is UTF-8 without control characters (C0, DEL and C1). */
 static bool is_text(const char *text, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)text;
-	size_t n;
+	struct clv_utf8 utf8 = { 0 };
 
-	for (size_t i = 0; i < len; i += n) {
-		n = utf8_len(p + i, len - i);
-		if (!n || p[i] < 0x20 || p[i] == 0x7f || (p[i] == 0xc2 && p[i + 1] < 0xa0))
+	for (size_t i = 0; i < len; i++) {
+		bool is_c1 = i && p[i - 1] == 0xc2 && p[i] < 0xa0;
+
+		if (!clv_utf8_take(&utf8, p[i]) || p[i] < 0x20 || p[i] == 0x7f || is_c1)
 			return false;
 	}
-	return true;
+	return !utf8.left;
 }
 
 static bool read_basic(const char *text, size_t len, struct clv_authorization *a)
@@ -78,9 +58,7 @@ static bool read_bearer(const char *text, size_t len, struct clv_authorization *
 {
 	size_t i = 0;
 
-	while (i < len &&
-	       ((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
-		(text[i] >= '0' && text[i] <= '9') || (text[i] && strchr("-._~+/", text[i]))))
+	while (i < len && (clv_is_alnum(text[i]) || (text[i] && strchr("-._~+/", text[i]))))
 		i++;
 	if (!i)
 		return false;
