@@ -135,8 +135,14 @@ static void print_link(struct clv_daemon *daemon, const struct clv_users *users)
 	if (daemon->config.access_mode != CLV_ACCESS_TOKEN || !isatty(STDERR_FILENO))
 		return;
 	/* It fails when the default credential was removed, which is no fault. */
-	if (clv_links_make(&request, link, ignored, sizeof(ignored)) == 0)
+	if (clv_links_make(&request, link, ignored, sizeof(ignored)) == 0) {
 		clv_output_print(STDERR_FILENO, "clients connect with --relay '%s'\n", link);
+		if (clv_links_is_local_host(clv_links_host(&request)))
+			clv_output_print(
+				STDERR_FILENO,
+				"set access.host if clients elsewhere do not find \"%s\"\n",
+				clv_links_host(&request));
+	}
 	explicit_bzero(link, sizeof(link));
 }
 

@@ -28,7 +28,7 @@ static const struct clv_config_listener *listener_for(const struct clv_config *c
 	return &config->listeners[0];
 }
 
-static const char *host_for(const struct clv_links_request *request)
+const char *clv_links_host(const struct clv_links_request *request)
 {
 	const struct clv_config *config = request->config;
 
@@ -38,6 +38,11 @@ static const char *host_for(const struct clv_links_request *request)
 		return config->access_host;
 	return config->certificate_names.len ? config->certificate_names.items[0]
 					     : clv_daemon_host_name();
+}
+
+bool clv_links_is_local_host(const char *host)
+{
+	return !strpbrk(host, ".:");
 }
 
 static int pin_of(const struct clv_config_listener *listener, const char *state_dir,
@@ -111,7 +116,7 @@ int clv_links_make(const struct clv_links_request *request, char out[static CLV_
 	int err;
 
 	_Static_assert(sizeof(link.token) >= CLV_BEARER_TEXT_MAX, "a link has room for a token");
-	if (snprintf(link.host, sizeof(link.host), "%s", host_for(request)) >=
+	if (snprintf(link.host, sizeof(link.host), "%s", clv_links_host(request)) >=
 	    (int)sizeof(link.host)) {
 		snprintf(error, error_len, "the host name is too long");
 		return CLV_ERANGE;

@@ -9,6 +9,7 @@
 #ifndef CLV_DAEMON_LINKS_H
 #define CLV_DAEMON_LINKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,8 +33,13 @@ struct clv_links_request {
 /* Write the path of the key that signs tokens. */
 void clv_links_key_path(const char *state_dir, char *path, size_t path_len);
 
+/* The host of the link; lends.  Strangers find it by the DNS only if it has a dot or is an address. */
+const char *clv_links_host(const struct clv_links_request *request);
+bool clv_links_is_local_host(const char *host);
+
 /*
- * Make a link.  Its token, if it is to have one, is a secret, and valid from now on also after an earlier revocation.
+ * Make a link.  Its token, if it is to have one, is a secret, and valid from now on also after an
+ * earlier revocation.
  * Returns 0, or with one line in error
  *   -ENOENT   there is no such user
  *   CLV_ERANGE, CLV_ESYNTAX, -errno, CLV_ETLS  time, host, key or certificate

@@ -129,13 +129,23 @@ bool peer_is_lost(const struct peer *p, const struct culvert_event *e)
 	return e->error == CULVERT_ECLOSED && !info.is_up;
 }
 
+/* What a relay that wants another credential says about the one that it got. */
+static const char *credential_fault(const struct options *o)
+{
+	if (o->link && strstr(o->link, "token="))
+		return "does not accept the token of this link";
+	if (o->identity)
+		return "does not know the certificate of --identity";
+	return o->link ? "requires a credential, and this link has no token: is it for a client with "
+			 "an --identity?"
+		       : "requires a credential: use a link of its operator";
+}
+
 bool peer_print_unauthorized(const struct peer *p, const struct culvert_event *e)
 {
 	if (e->error == CULVERT_EUNAUTHORIZED)
 		fprintf(stderr, "culvert: relay %s %s (status %u)\n", p->options->relay.text,
-			p->options->link ? "does not accept the token of this link"
-					 : "requires a credential: use a link of its operator",
-			e->status);
+			credential_fault(p->options), e->status);
 	else if (e->error == CULVERT_EDENIED && e->status == 403)
 		fprintf(stderr, "culvert: relay %s does not serve this client (status 403%s%s)\n",
 			p->options->relay.text, *e->detail ? ": " : "", e->detail);

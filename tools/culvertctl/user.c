@@ -319,6 +319,11 @@ static int print_link(const struct arguments *a)
 		return fail(a, error, err);
 	printf("%s\n", link);
 	explicit_bzero(link, sizeof(link));
+	if (clv_links_is_local_host(clv_links_host(&request)))
+		fprintf(stderr,
+			"culvertctl: clients elsewhere may not find \"%s\": --host HOST, or access.host "
+			"in the configuration, sets the relay's name or address\n",
+			clv_links_host(&request));
 	return EXIT_SUCCESS;
 }
 
