@@ -252,6 +252,25 @@ static void warn_about_ignored_keys(const struct clv_config *now, const struct c
 				o->section ? o->section : "", o->section ? "." : "", o->name);
 }
 
+/* Apply both parts of a configuration or neither.  Returns 0, or an error with daemon->error. */
+static int apply(struct clv_daemon *daemon, const struct clv_config *config)
+{
+	char error[CLV_DAEMON_ERROR_MAX];
+	int err = clv_credentials_reload(daemon, config);
+
+	if (err)
+		return err;
+	err = clv_targets_set_policy(daemon, config);
+	if (!err)
+		return 0;
+	/* Nothing was ended yet for want of access: that comes after both. */
+	snprintf(error, sizeof(error), "%s", daemon->error);
+	if (clv_credentials_reload(daemon, &daemon->config))
+		clv_log(CLV_LOG_ERROR, "access_not_restored", "err=\"%s\"", daemon->error);
+	snprintf(daemon->error, sizeof(daemon->error), "%s", error);
+	return err;
+}
+
 static void on_reload(uv_signal_t *handle, int signal)
 {
 	struct clv_daemon *daemon = handle->data;
@@ -268,8 +287,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 		free(text);
 	}
 	if (!err) {
-		err = clv_credentials_reload(daemon, &config);
-		err = err ? err : clv_targets_set_policy(daemon, &config);
+		err = apply(daemon, &config);
 		if (err)
 			clv_config_fini(&config);
 	}

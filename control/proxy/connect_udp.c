@@ -679,13 +679,13 @@ void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 
 /* ---- changes of credentials, policy and routes ---- */
 
-void clv_connect_udp_access_changed(struct clv_requests *rs)
+void clv_connect_udp_access_changed(struct clv_requests *rs, bool is_admitted)
 {
 	struct clv_request *next;
 
 	for (struct clv_request *rq = rs->first; rq; rq = next) {
 		next = rq->next;
-		if (!rq->grant || !rq->grant->is_over)
+		if (is_admitted && (!rq->grant || !rq->grant->is_over))
 			continue;
 		clv_requests_count(rs, CLV_COUNT_ACCESS_ENDED);
 		clv_connect_udp_abort(rq, CLV_H3_CONNECT_ERROR);

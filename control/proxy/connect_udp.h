@@ -69,8 +69,11 @@ void clv_connect_udp_datagram_up(struct clv_request *rq, const uint8_t *data, si
 void clv_connect_udp_remote_event(struct clv_request *rq, enum clv_event type,
 				  const struct clv_evt_bound *evt);
 
-/* Some grants are over: end the requests that rest on them. */
-void clv_connect_udp_access_changed(struct clv_requests *rs);
+/*
+ * Some grants are over: end the requests that rest on them.
+ * is_admitted: whether the client's address may use the relay; else all its requests end.
+ */
+void clv_connect_udp_access_changed(struct clv_requests *rs, bool is_admitted);
 
 /* It was not answered within the time limit of requests.  Forgets it. */
 void clv_connect_udp_overdue(struct clv_request *rq);

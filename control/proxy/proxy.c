@@ -388,10 +388,12 @@ void clv_proxy_each_client(const struct clv_proxy *p,
 
 void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed)
 {
-	if (p->config.gate)
-		clv_gate_tick(p->config.gate);
-	if (!p->config.gate || !clv_gate_renew(p->config.gate, is_changed))
+	if (!p->config.gate)
 		return;
+	clv_gate_tick(p->config.gate);
+	if (!clv_gate_renew(p->config.gate, is_changed) && !is_changed)
+		return;
+	/* The list of clients may have changed as well. */
 	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
-		clv_connect_udp_access_changed(ps->requests);
+		clv_connect_udp_access_changed(ps->requests, admits(p, peer(ps)->addr));
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may use a relay: links, their end, addresses, and what a stranger learns."""
 import re
+import signal
 import subprocess
 import sys
 
@@ -78,6 +79,8 @@ def test_forward_and_bind_work_with_a_link_and_end_without(lab, guarded, forward
 def test_a_user_lives_from_add_to_remove(lab, guarded, forward, targets):
     relay = guarded()
     host = ["--host", relay.host.addr4]
+    assert "may not find" in relay.user("link", "default", "--host", "relay").stderr
+    assert not relay.user("link", "default", *host).stderr
     link = relay.user("add", "alice", *host).stdout.strip()
     assert re.fullmatch(r"culvert://\S+\?pin=sha256:[0-9a-f]{64}&token=\S+", link)
     assert relay.user("add", "alice", *host, check=False).returncode == 1
@@ -114,7 +117,7 @@ def test_an_expired_link_ends_its_tunnels(lab, guarded, forward, targets):
     client.proc.kill()
 
 
-def test_only_listed_addresses_get_an_answer(lab, guarded, targets):
+def test_only_listed_addresses_get_an_answer(lab, guarded, forward, targets):
     relay = guarded('clients = {"203.0.113.0/24"}')
     done = ping(lab, relay.link(4), targets)
     assert done.returncode == NO_ANSWER, done.stderr
@@ -126,6 +129,31 @@ def test_only_listed_addresses_get_an_answer(lab, guarded, targets):
     assert relay.ctl("status")["connections"] == relay.ctl("status")["handshaking"] == 0
 
     relay.configure(relay.config.read_text().replace("203.0.113.0/24", f"{lab[PEER].addr4}/32"))
+    relay.reload()
+    assert ping(lab, relay.link(4), targets).returncode == 0
+
+    # Who is left out of the list loses its tunnels, too.
+    client = forward(PEER, relay, targets[TARGET], relay_at=relay.link(4))
+    assert is_clean(load(lab[PEER], client.address, count=20))
+    relay.configure(relay.config.read_text().replace(f"{lab[PEER].addr4}/32", "203.0.113.0/24"))
+    relay.reload()
+    relay.wait_counter("access_ended", 1)
+    client.proc.kill()
+
+
+def test_a_reload_changes_all_or_nothing(lab, guarded, targets):
+    relay = guarded()
+    if not relay.uses_xdp:
+        pytest.skip("only the kernel's table of denied prefixes can be full")
+    many = ", ".join(f'"11.{i >> 16}.{i >> 8 & 255}.{i & 255}"' for i in range(66000))
+    text = relay.config.read_text()
+    relay.configure(text.replace("access {", "access { mode = open ")
+                    .replace("policy {", "policy { deny = {%s} " % many))
+    relay.proc.send(signal.SIGHUP)
+    relay.proc.wait_line("^error reload_refused .*nothing was changed", 30)
+    done = ping(lab, relay.address(4), targets, relay.fingerprint)
+    assert done.returncode == UNAUTHORIZED, done.stderr
+    relay.configure(text)
     relay.reload()
     assert ping(lab, relay.link(4), targets).returncode == 0
 
@@ -202,7 +230,11 @@ def test_a_certificate_is_a_credential_beside_links(lab, guarded, targets, tmp_p
     assert ping(lab, link, targets, None, "--identity", key).returncode == 0
     assert ping(lab, relay.link(4), targets).returncode == 0
     done = ping(lab, link, targets)
-    assert done.returncode == UNAUTHORIZED, done.stderr
+    assert done.returncode == UNAUTHORIZED and "no token" in done.stderr, done.stderr
+    other = tmp_path / "other"
+    make_identity(lab, other)
+    done = ping(lab, link, targets, None, "--identity", other)
+    assert done.returncode == UNAUTHORIZED and "certificate" in done.stderr, done.stderr
     assert {"name": "bob", "proof": "key", "expires": "never", "limits": ""} in relay.user_list()
 
 

@@ -263,7 +263,7 @@ static void an_expired_token_ends_its_tunnels_only(void **state)
 	assert_false(clv_gate_renew(t.gate, false));
 	t.wall_sec = WALL + 10;
 	assert_true(clv_gate_renew(t.gate, false));
-	clv_connect_udp_access_changed(t.f->relay.requests);
+	clv_connect_udp_access_changed(t.f->relay.requests, true);
 	pipe_run(&t.f->pipe);
 	assert_int_equal(t.f->answer.reset_code, CLV_H3_CONNECT_ERROR);
 	assert_int_equal(t.f->relay.closed, 1);
@@ -278,7 +278,7 @@ static void a_removed_user_loses_tunnels_and_tokens(void **state)
 	ask_with("proxy-authorization", bearer("zoe", 0));
 	set_users("zoe revoked=1700000000\n");
 	assert_true(clv_gate_renew(t.gate, true));
-	clv_connect_udp_access_changed(t.f->relay.requests);
+	clv_connect_udp_access_changed(t.f->relay.requests, true);
 	pipe_run(&t.f->pipe);
 	assert_int_equal(clv_requests_tunnels(t.f->relay.requests), 0);
 	ask_with("proxy-authorization", bearer("zoe", 0));
@@ -357,7 +357,7 @@ static void an_open_relay_ignores_credentials_until_it_is_closed(void **state)
 	assert_int_equal(t.f->answer.status, 200);
 	clv_access_set_rules(&t.access, CLV_ACCESS_TOKEN, NULL);
 	assert_true(clv_gate_renew(t.gate, true));
-	clv_connect_udp_access_changed(t.f->relay.requests);
+	clv_connect_udp_access_changed(t.f->relay.requests, true);
 	pipe_run(&t.f->pipe);
 	assert_int_equal(clv_requests_tunnels(t.f->relay.requests), 0);
 }
