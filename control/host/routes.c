@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/host/routes.h"
 
+#include "control/host/fib_cache.h"
 #include "control/host/neighbours.h"
 #include "control/host/nic.h"
 #include "control/host/rtnl.h"
@@ -9,7 +10,6 @@
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 #include "datapath/base/rand.h"
-#include "datapath/base/table.h"
 
 #include <errno.h>
 #include <linux/if_arp.h>
@@ -55,9 +55,7 @@ struct clv_routes {
 	struct own *own;
 	uint8_t (*own_list)[16]; /* the addresses of own, without link-local ones */
 	size_t own_len, own_list_len, own_room;
-	struct clv_table answer_of; /* remote address -> index in answers */
-	struct clv_fib_answer *answers;
-	size_t answers_len;
+	struct clv_fib_cache answers;
 	uint64_t answers_until_ns;
 	struct clv_neighbours neighbours;
 	uint8_t moved[MOVED_MAX][16]; /* neighbours that changed, for clv_routes_moved */
@@ -264,32 +262,18 @@ size_t clv_routes_own(const struct clv_routes *r, const uint8_t (**out)[16])
 
 /* ---- lookup ---- */
 
-static void forget_answers(struct clv_routes *r)
-{
-	if (!r->answers_len)
-		return;
-	clv_table_fini(&r->answer_of);
-	/* The same size as before, so the allocator has it; if it fails nothing is cached. */
-	if (clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed))
-		clv_log(CLV_LOG_ERROR, "routes_uncached", "err=\"out of memory\"");
-	r->answers_len = 0;
-}
-
 static int query_fib(struct clv_routes *r, const uint8_t remote[static 16],
 		     struct clv_fib_answer *out)
 {
-	uint64_t i;
+	const struct clv_fib_answer *known = clv_fib_cache_find(&r->answers, remote);
 
-	if (clv_table_find(&r->answer_of, remote, &i)) {
-		*out = r->answers[i];
+	if (known) {
+		*out = *known;
 		return out->is_usable ? 0 : CLV_EUNROUTABLE;
 	}
 	if (clv_rtnl_route(r->requests, remote, out))
 		return CLV_EUNROUTABLE; /* not cached: clients must not fill the table with such targets */
-	if (r->answers_len == ANSWERS_MAX)
-		forget_answers(r);
-	if (clv_table_insert(&r->answer_of, remote, r->answers_len) == 0)
-		r->answers[r->answers_len++] = *out;
+	clv_fib_cache_put(&r->answers, remote, out);
 	return out->is_usable ? 0 : CLV_EUNROUTABLE;
 }
 
@@ -464,7 +448,7 @@ static int take(const struct nlmsghdr *message, void *user)
 		break;
 	}
 	if (t->changes & ~(unsigned)CLV_ROUTES_NEIGHBOURS)
-		forget_answers(t->r);
+		clv_fib_cache_forget(&t->r->answers);
 	return MNL_CB_OK;
 }
 
@@ -476,7 +460,7 @@ static int read_once(struct clv_routes *r)
 	r->links_len = 0;
 	r->own_len = 0;
 	clv_neighbours_forget(&r->neighbours);
-	forget_answers(r);
+	clv_fib_cache_forget(&r->answers);
 	err = clv_rtnl_dump(r->requests, RTM_GETLINK, take, &t);
 	err = err ? err : clv_rtnl_dump(r->requests, RTM_GETADDR, take, &t);
 	list_own(r);
@@ -540,7 +524,7 @@ unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns)
 	if (r->is_out_of_sync)
 		changes = clv_routes_process(r);
 	if (now_ns >= r->answers_until_ns) {
-		forget_answers(r);
+		clv_fib_cache_forget(&r->answers);
 		r->answers_until_ns = now_ns + ANSWERS_NS;
 	}
 	clv_neighbours_retry(&r->neighbours, now_ns);
@@ -561,10 +545,7 @@ static int reserve(struct clv_routes *r)
 
 	clv_rand_init(&rand, 0);
 	clv_rand_bytes(&rand, r->seed, sizeof(r->seed));
-	r->answers = calloc(ANSWERS_MAX, sizeof(*r->answers));
-	if (!r->answers)
-		return -ENOMEM;
-	err = clv_table_init(&r->answer_of, 16, ANSWERS_MAX, r->seed);
+	err = clv_fib_cache_init(&r->answers, ANSWERS_MAX, r->seed);
 	return err ? err
 		   : clv_neighbours_init(&r->neighbours, r->requests, CLV_NEIGHBOURS_MAX, r->seed);
 }
@@ -597,8 +578,7 @@ void clv_routes_close(struct clv_routes *r)
 		mnl_socket_close(r->events);
 	if (r->requests)
 		mnl_socket_close(r->requests);
-	clv_table_fini(&r->answer_of);
-	free(r->answers);
+	clv_fib_cache_fini(&r->answers);
 	free(r->own);
 	free(r->own_list);
 	free(r);
