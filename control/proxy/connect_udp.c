@@ -15,18 +15,11 @@
 #include "control/proxy/bound_remotes.h"
 #include "control/proxy/bound_request.h"
 #include "control/proxy/reach.h"
+#include "control/proxy/request_capsules.h"
 #include "control/proxy/respond.h"
 #include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
-#include "datapath/base/varint.h"
-#include "datapath/io/packet.h"
-#include "datapath/quic/dgram.h"
-
-enum {
-	VARINT_BYTES_MAX = 8,
-	BOUND_PREFIX_MAX = 27, /* Context ID, IP version, address and port before the payload */
-};
 
 /* ---- the life of a request ---- */
 
@@ -47,9 +40,7 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_
 		rs->first->prev = rq;
 	rs->first = rq;
 	rs->count++;
-	clv_capsule_parser_init(&rq->capsules, CLV_EARLY_BYTES_MAX);
-	rq->capsules.holder = rs->params.holder;
-	rq->early.holder = rs->params.holder;
+	clv_request_capsules_init(rq);
 	s->user = rq;
 	return rq;
 }
@@ -58,14 +49,9 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_
 static void free_request(struct clv_request *rq)
 {
 	struct clv_requests *rs = rq->rs;
-	struct clv_early_capsule *c;
 
 	clv_bound_request_end(rq);
-	while ((c = clv_early_take(&rq->early)) != NULL) {
-		if (c->type == CLV_CAPSULE_DATAGRAM)
-			clv_requests_count(rs, CLV_COUNT_DROP_EARLY_EXPIRED);
-		clv_early_free(&rq->early, c);
-	}
+	clv_request_capsules_fini(rq);
 	rq->stream->user = NULL;
 	if (rq->prev)
 		rq->prev->next = rq->next;
@@ -75,7 +61,6 @@ static void free_request(struct clv_request *rq)
 		rq->next->prev = rq->prev;
 	rs->count--;
 	clv_requests_discharge(rs);
-	clv_capsule_parser_fini(&rq->capsules);
 	if (rq->grant)
 		rq->grant->account->ports -= rq->ports;
 	clv_gate_meter_close(rq);
@@ -134,69 +119,7 @@ static void refuse_error(struct clv_request *rq, int err, const char *full, cons
 	refuse(rq, 0, why);
 }
 
-/* ---- capsules of an open tunnel ---- */
-
-static enum clv_contexts_verdict classify(const struct clv_request *rq, uint64_t context_id)
-{
-	if (rq->bound)
-		return clv_bound_request_classify(rq, context_id);
-	return context_id == CLV_DGRAM_CONTEXT_UDP ? CLV_CONTEXTS_ZERO : CLV_CONTEXTS_UNKNOWN;
-}
-
-/* A DATAGRAM capsule's value: send its payload to the target, or to the remote of its context. */
-static int send_datagram(struct clv_request *rq, const uint8_t *value, size_t len)
-{
-	struct clv_requests *rs = rq->rs;
-	const uint8_t *p = value;
-	uint64_t context_id;
-
-	if (clv_varint_read(&p, value + len, &context_id) < 0)
-		return CLV_EPROTO;
-	len -= (size_t)(p - value);
-	switch (classify(rq, context_id)) {
-	case CLV_CONTEXTS_ZERO:
-	case CLV_CONTEXTS_OPEN:
-		rs->params.ops->tunnel_send(rs->params.session, &rq->ref, context_id, p, len);
-		return 0;
-	case CLV_CONTEXTS_CLOSED:
-		clv_requests_count(rs, CLV_COUNT_DROP_CLOSED_CONTEXT);
-		return 0;
-	case CLV_CONTEXTS_UNKNOWN:
-		clv_requests_count(rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
-		return 0;
-	default: /* Context ID 0 in a tunnel without a target */
-		clv_requests_count(rs, CLV_COUNT_CONTEXT_ABORT_ZERO);
-		return CLV_ERANGE;
-	}
-}
-
-/* Returns 0, or an error that aborts the stream with clv_capsule_h3_error. */
-static int handle_capsule(struct clv_request *rq, enum clv_capsule_type type, const uint8_t *value,
-			  size_t len)
-{
-	if (type == CLV_CAPSULE_DATAGRAM)
-		return send_datagram(rq, value, len);
-	/* A request for a bound tunnel that got an ordinary one has no contexts. */
-	return rq->bound ? clv_bound_request_capsule(rq, type, value, len) : 0;
-}
-
 /* ---- opening the tunnel ---- */
-
-/*
- * The longest DATAGRAM value worth storing: a payload beyond the path MTU cannot be sent (RFC 9298
- * section 5).
- */
-static size_t datagram_max(const struct clv_request *rq, const struct clv_tunnel_spec *spec)
-{
-	size_t headers = clv_packet_ip_udp_len(clv_addr_is_v4(spec->remote.addr));
-	size_t mtu = spec->hop.mtu;
-
-	if (rq->bound)
-		return CLV_DGRAM_UDP_MAX + BOUND_PREFIX_MAX;
-	if (mtu <= headers) /* a route of the kernel may come without an MTU */
-		return CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX;
-	return mtu - headers + VARINT_BYTES_MAX;
-}
 
 /* The 200 response.  Returns as clv_http_respond. */
 static int respond_success(struct clv_request *rq, const struct clv_endpoint *target)
@@ -219,19 +142,6 @@ static int respond_success(struct clv_request *rq, const struct clv_endpoint *ta
 	}
 	clv_requests_count(rs, CLV_COUNT_REQUESTS);
 	return clv_http_respond(rq->stream, 200, fields, len, false);
-}
-
-/* Handle the capsules that arrived before the tunnel was open.  Returns as handle_capsule. */
-static int replay_early(struct clv_request *rq)
-{
-	struct clv_early_capsule *c;
-	int err = 0;
-
-	while (!err && (c = clv_early_take(&rq->early)) != NULL) {
-		err = handle_capsule(rq, c->type, c->value, c->len);
-		clv_early_free(&rq->early, c);
-	}
-	return err;
 }
 
 /* Take the ports of a bound tunnel.  route: to its target; NULL: it has none. */
@@ -303,12 +213,12 @@ static void start(struct clv_request *rq, const struct clv_tunnel_spec *spec, bo
 		refuse_error(rq, err, "too many bound tunnels", NULL);
 		return;
 	}
-	clv_capsule_parser_set_bound(&rq->capsules, datagram_max(rq, spec));
+	clv_request_capsules_open(rq, spec);
 	if (respond_success(rq, has_target ? &spec->remote : NULL) < 0) {
 		clv_connect_udp_abort(rq, CLV_H3_INTERNAL_ERROR);
 		return;
 	}
-	err = replay_early(rq);
+	err = clv_request_capsules_replay(rq);
 	if (err)
 		clv_connect_udp_abort(rq, clv_capsule_h3_error(err));
 }
@@ -545,78 +455,10 @@ void clv_connect_udp_overdue(struct clv_request *rq)
 
 /* ---- the request's body ---- */
 
-static int on_capsule_datagram(void *user, const uint8_t *value, size_t len)
-{
-	struct clv_request *rq = user;
-	enum clv_early_result result;
-	const uint8_t *p = value;
-	uint64_t context_id;
-
-	if (rq->state == CLV_REQUEST_OPEN)
-		return handle_capsule(rq, CLV_CAPSULE_DATAGRAM, value, len);
-	if (clv_varint_read(&p, value + len, &context_id) < 0)
-		return CLV_EPROTO;
-	result = clv_early_keep(&rq->early, CLV_CAPSULE_DATAGRAM, value, len);
-	if (result == CLV_EARLY_BUDGET)
-		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
-	clv_requests_count(rq->rs, result == CLV_EARLY_KEPT ? CLV_COUNT_EARLY_HELD
-							    : CLV_COUNT_DROP_EARLY_FULL);
-	return 0;
-}
-
-/* Unlike a datagram it must not be lost. */
-static int on_capsule_context(void *user, enum clv_capsule_type type, const uint8_t *value,
-			      size_t len)
-{
-	struct clv_request *rq = user;
-	enum clv_early_result result;
-
-	if (rq->state == CLV_REQUEST_OPEN)
-		return handle_capsule(rq, type, value, len);
-	result = clv_early_keep(&rq->early, type, value, len);
-	if (result == CLV_EARLY_BUDGET)
-		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
-	return result == CLV_EARLY_KEPT ? 0 : CLV_EFULL;
-}
-
-/* A DATAGRAM capsule longer than datagram_max: the parser skips its value. */
-static int on_capsule_skipped(void *user, uint64_t len, const uint8_t *head, size_t head_len)
-{
-	struct clv_request *rq = user;
-	const uint8_t *p = head;
-	uint64_t context_id;
-
-	if (clv_varint_read(&p, head + head_len, &context_id) < 0)
-		return CLV_EPROTO;
-	len -= (uint64_t)(p - head);
-	if (context_id != CLV_DGRAM_CONTEXT_UDP) {
-		clv_requests_count(rq->rs, CLV_COUNT_DROP_UNKNOWN_CONTEXT);
-		return 0;
-	}
-	if (len > CLV_DGRAM_UDP_MAX)
-		return CLV_ERANGE;
-	clv_requests_count(rq->rs, CLV_COUNT_DROP_TOO_BIG_TARGET);
-	return 0;
-}
-
-static const struct clv_capsule_ops capsule_ops = {
-	.on_datagram = on_capsule_datagram,
-	.on_skipped = on_capsule_skipped,
-};
-
-static const struct clv_capsule_ops bound_capsule_ops = {
-	.on_datagram = on_capsule_datagram,
-	.on_skipped = on_capsule_skipped,
-	.on_context = on_capsule_context,
-};
-
 void clv_connect_udp_body(struct clv_request *rq, const uint8_t *data, size_t len)
 {
-	const struct clv_capsule_ops *ops = rq->wants_bound ? &bound_capsule_ops : &capsule_ops;
-	int err = clv_capsule_parser_feed(&rq->capsules, data, len, ops, rq);
+	int err = clv_request_capsules_feed(rq, data, len);
 
-	if (rq->capsules.is_refused)
-		clv_requests_count(rq->rs, CLV_COUNT_BUFFERED_FULL);
 	if (err)
 		clv_connect_udp_abort(rq, clv_capsule_h3_error(err));
 }

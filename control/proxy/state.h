@@ -2,19 +2,20 @@
 /*
  * state - the types that the files of the proxy share.  Each file uses only those below it:
  *
- *   proxy.c          sessions of clients, and the HTTP connection of each
- *   request.c        the requests of one connection: read, answered or begun
- *   connect_udp.c    one CONNECT-UDP request
- *   bound_request.c  what is special in one for a bound tunnel: ports, answer, context capsules
- *   bound_remotes.c  the remotes of a bound tunnel
- *   bound_tunnels.c  all bound tunnels, found by their ports
- *   gate.c           credentials of clients
- *   meters.c         rates and totals of one client, at the workers
- *   names.c          look-ups of names, charged to clients
- *   reach.c          policy and routes
- *   respond.c        final responses
- *   early.c          capsules that arrive before a tunnel is open
- *   remote_list.c    the list of a bound tunnel's remotes
+ *   proxy.c             sessions of clients, and the HTTP connection of each
+ *   request.c           the requests of one connection: read, answered or begun
+ *   connect_udp.c       one CONNECT-UDP request
+ *   request_capsules.c  what the client sends on the stream of a request
+ *   bound_request.c     what is special in one for a bound tunnel: ports, answer, context capsules
+ *   bound_remotes.c     the remotes of a bound tunnel
+ *   bound_tunnels.c     all bound tunnels, found by their ports
+ *   gate.c              credentials of clients
+ *   meters.c            rates and totals of one client, at the workers
+ *   names.c             look-ups of names, charged to clients
+ *   reach.c             policy and routes
+ *   respond.c           final responses
+ *   early.c             capsules that arrive before a tunnel is open
+ *   remote_list.c       the list of a bound tunnel's remotes
  *
  * Threading: control.
  */
