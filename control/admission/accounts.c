@@ -228,6 +228,15 @@ static void put(struct clv_accounts *a, struct clv_account *account, enum clv_re
 	account->net->used[resource] += by;
 }
 
+void clv_accounts_refused(struct clv_accounts *a, enum clv_resource resource,
+			  enum clv_accounts_verdict why)
+{
+	if (why == CLV_ACCOUNTS_FULL)
+		a->refused_full[resource]++;
+	else
+		a->refused_source[resource]++;
+}
+
 enum clv_accounts_verdict clv_accounts_take(struct clv_accounts *a, struct clv_account *account,
 					    enum clv_resource resource, int part)
 {
@@ -236,12 +245,10 @@ enum clv_accounts_verdict clv_accounts_take(struct clv_accounts *a, struct clv_a
 	if (!a)
 		return CLV_ACCOUNTS_OK;
 	verdict = clv_accounts_ask(a, account, resource, part);
-	if (verdict == CLV_ACCOUNTS_FULL)
-		a->refused_full[resource]++;
-	else if (verdict)
-		a->refused_source[resource]++;
-	if (verdict)
+	if (verdict) {
+		clv_accounts_refused(a, resource, verdict);
 		return verdict;
+	}
 	put(a, account, resource, part, 1);
 	if (account)
 		account->refs++;

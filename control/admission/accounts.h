@@ -118,6 +118,9 @@ bool clv_accounts_has(const struct clv_accounts *a, const uint8_t addr[static 16
 enum clv_accounts_verdict clv_accounts_ask(const struct clv_accounts *a,
 					   const struct clv_account *account,
 					   enum clv_resource resource, int part);
+/* Count a refusal that ask was the reason for; why: what it returned. */
+void clv_accounts_refused(struct clv_accounts *a, enum clv_resource resource,
+			  enum clv_accounts_verdict why);
 /*
  * Charge one unit.  a: NULL takes without limit or charge.  account: borrows until give; NULL:
  * nobody's.  part: number of the worker or family whose ceiling counts too, or CLV_ACCOUNTS_WHOLE.

@@ -99,8 +99,10 @@ static enum clv_accounts_verdict charge(struct clv_control *c, struct clv_accoun
 
 	/* It would be refused when its handshake is complete. */
 	verdict = clv_accounts_ask(&c->accounts, account, CLV_RESOURCE_CONNS, CLV_ACCOUNTS_WHOLE);
-	if (verdict)
+	if (verdict) {
+		clv_accounts_refused(&c->accounts, CLV_RESOURCE_CONNS, verdict);
 		return verdict;
+	}
 	verdict = clv_accounts_take(&c->accounts, payer, CLV_RESOURCE_HANDSHAKES,
 				    CLV_ACCOUNTS_WHOLE);
 	if (verdict)

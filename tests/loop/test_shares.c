@@ -153,6 +153,7 @@ static bool bystander_connects_beside_connections(uint32_t shares)
 	assert_int_equal(connected, shares > 1 ? HOG_GETS : CEILING);
 	assert_int_equal(used(w, CLV_RESOURCE_CONNS), connected);
 	assert_int_equal(world_count(w, CLV_COUNT_DROP_SOURCE_FULL) > 0, shares > 1);
+	assert_int_equal(refused_source(w, CLV_RESOURCE_CONNS) > 0, shares > 1);
 	result = world_connect(w, 0);
 	close_hogs(hogs);
 	/* What the hog held comes back with the end of its connections. */
