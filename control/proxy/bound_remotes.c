@@ -120,9 +120,14 @@ static void update_remote(struct clv_bound_tunnel *b, const struct clv_remote_en
 	send_command(b, CLV_CMD_REMOTE_ADD, &cmd, sizeof(cmd));
 }
 
-static void send_remote_remove(struct clv_bound_tunnel *b, const struct clv_endpoint *remote)
+static void send_remote_remove(struct clv_bound_tunnel *b, const struct clv_endpoint *remote,
+			       bool is_full)
 {
-	const struct clv_cmd_remote_remove cmd = { .ref = b->rq->ref, .remote = *remote };
+	const struct clv_cmd_remote_remove cmd = {
+		.ref = b->rq->ref,
+		.remote = *remote,
+		.is_full = is_full,
+	};
 
 	send_command(b, CLV_CMD_REMOTE_REMOVE, &cmd, sizeof(cmd));
 }
@@ -130,7 +135,7 @@ static void send_remote_remove(struct clv_bound_tunnel *b, const struct clv_endp
 /* Remove a remote that has no context. */
 static void forget_remote(struct clv_bound_tunnel *b, struct clv_remote_entry *e)
 {
-	send_remote_remove(b, &e->remote.endpoint);
+	send_remote_remove(b, &e->remote.endpoint, false);
 	drop_remote(b, e);
 }
 
@@ -276,7 +281,7 @@ static void on_remote_new(struct clv_bound_tunnel *b, const struct clv_evt_bound
 		return;
 	}
 	clv_bound_count(b, why);
-	send_remote_remove(b, &evt->remote);
+	send_remote_remove(b, &evt->remote, why == CLV_COUNT_REMOTE_REFUSED_FULL);
 }
 
 static void on_remote_busy(struct clv_bound_tunnel *b, const struct clv_evt_bound *evt)

@@ -186,6 +186,7 @@ struct clv_cmd_remote {
 struct clv_cmd_remote_remove {
 	struct clv_ref ref;
 	struct clv_endpoint remote;
+	bool is_full; /* control has no room for it: one that never answered makes some */
 };
 
 /* With its own Context ID, else with the uncompressed one. */

@@ -519,12 +519,14 @@ void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 }
 
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
-				const struct clv_endpoint *endpoint)
+				const struct clv_cmd_remote_remove *cmd)
 {
-	struct clv_remotes_entry *r = remote_at(w, t, endpoint);
+	struct clv_remotes_entry *r = remote_at(w, t, &cmd->remote);
 
 	if (r && !clv_remotes_has_context(r))
 		remote_remove(w, t, r);
+	if (cmd->is_full)
+		make_room(w, t); /* for the peer's next try */
 }
 
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,

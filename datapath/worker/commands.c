@@ -181,8 +181,7 @@ static void bound_command(struct clv_worker *w, const struct clv_record *r, cons
 		worker_bound_remote_add(w, t, &((const struct clv_cmd_remote *)body)->remote);
 		break;
 	case CLV_CMD_REMOTE_REMOVE:
-		worker_bound_remote_remove(w, t,
-					   &((const struct clv_cmd_remote_remove *)body)->remote);
+		worker_bound_remote_remove(w, t, (const struct clv_cmd_remote_remove *)body);
 		break;
 	default:
 		worker_bound_remote_send(w, t, &((const struct clv_cmd_remote_send *)body)->remote,

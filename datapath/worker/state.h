@@ -240,7 +240,7 @@ void worker_bound_close(struct clv_worker *w, struct clv_tunnel *t, uint64_t con
 void worker_bound_remote_add(struct clv_worker *w, struct clv_tunnel *t,
 			     const struct clv_remote *remote);
 void worker_bound_remote_remove(struct clv_worker *w, struct clv_tunnel *t,
-				const struct clv_endpoint *endpoint);
+				const struct clv_cmd_remote_remove *cmd);
 void worker_bound_remote_send(struct clv_worker *w, struct clv_tunnel *t,
 			      const struct clv_endpoint *endpoint, const uint8_t *payload,
 			      size_t len);

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/check.h"
 
+#include "control/admission/accounts.h"
 #include "datapath/base/clock.h"
 #include "tests/loop/bound_fixture.h"
 
@@ -279,6 +280,39 @@ static void test_remotes_of_a_tunnel(void **state)
 	}
 }
 
+/* The worker has room, but what clients may hold together is used up. */
+static void test_remotes_of_all_clients(void **state)
+{
+	(void)state;
+	EACH_VARIANT(v)
+	{
+		struct fixture *f = bound_setup_peer(v, NULL);
+
+		clv_accounts_set_max(
+			(struct clv_accounts *)(uintptr_t)clv_control_accounts(f->w->relay.control),
+			CLV_RESOURCE_REMOTES, 1);
+		peer_exchange(f, &f->a, "11020200", "120102");
+		peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		remote_expect(&f->r4, &f->a.ports[0], "x");
+		/* one that never answered makes room for the next try */
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		assert_int_equal(f->s4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTE_REFUSED_FULL), 1);
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTES_EVICTED), 1);
+		peer_send(f, &f->a, 2, "04" S4_HEX, "x");
+		remote_expect(&f->s4, &f->a.ports[0], "x");
+		assert_int_equal(bound_remotes(f), 1);
+		/* one that answered is spared */
+		remote_send_run(f, &f->s4, &f->a.ports[0], "x");
+		for (unsigned tries = 0; tries < 2; tries++)
+			peer_send(f, &f->a, 2, "04" R4_HEX, "x");
+		assert_int_equal(f->r4.received, 0);
+		assert_int_equal(world_count(f->w, CLV_COUNT_REMOTES_EVICTED), 1);
+		peer_expect_alive(&f->a);
+		bound_teardown(f);
+	}
+}
+
 /* On the connection's second tunnel: hex is all of the datagram. */
 static void send_on_second(struct fixture *f, uint64_t context, const char *hex)
 {
@@ -388,6 +422,7 @@ int main(void)
 		CASE("registrations that come too fast are refused", test_registration_rate),
 		CASE("a peer that does not read the answers loses its tunnel", test_unread_answers),
 		CASE("the remotes of a tunnel have a ceiling", test_remotes_of_a_tunnel),
+		CASE("the remotes of all clients have a ceiling", test_remotes_of_all_clients),
 		CASE("the tunnels of a connection share its ceiling of remotes",
 		     test_remotes_of_a_connection),
 		CASE("ports are held as long as the request lives", test_ports_are_held),

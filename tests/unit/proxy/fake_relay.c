@@ -269,7 +269,8 @@ static void send_command(void *session, const struct clv_ref *ref, enum clv_comm
 		record_remote(r, &add->remote);
 		break;
 	case CLV_CMD_REMOTE_REMOVE:
-		record(r, "-remote=%s ", clv_endpoint_format(&remove->remote, text, sizeof(text)));
+		record(r, "-remote=%s%s ", clv_endpoint_format(&remove->remote, text, sizeof(text)),
+		       remove->is_full ? ",full" : "");
 		break;
 	default:
 		fail_msg("command %u", type);

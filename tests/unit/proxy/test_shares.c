@@ -116,7 +116,7 @@ static void test_remotes_of_a_hog_and_a_bystander(void **state)
 	(void)state;
 	become(&hog);
 	bound_event(f, 0, CLV_EVT_REMOTE_NEW, G4, 0);
-	EXPECT(f, "", "-remote=" G4 " ");
+	EXPECT(f, "", "-remote=" G4 ",full ");
 	assert_int_equal(fake_relay_count(&f->relay, CLV_COUNT_REMOTE_REFUSED_FULL), 1);
 	bound_send(f, "11080404" H4_HEX);
 	EXPECT(f, "130104", "");
