@@ -134,14 +134,6 @@ void clv_accounts_close(struct clv_accounts *a, struct clv_account *account)
 	close_one(a, account);
 }
 
-bool clv_accounts_has(const struct clv_accounts *a, const uint8_t addr[static 16])
-{
-	struct clv_guard_key prefix;
-
-	clv_guard_key_of(&prefix, addr, CLV_GUARD_INITIAL, CLV_GUARD_HOST);
-	return clv_table_find(&a->by_prefix, &prefix, NULL);
-}
-
 /* ---- look-ups of neighbours ---- */
 
 void clv_accounts_set_lookups(struct clv_accounts *a, const struct clv_rate *each,

@@ -111,9 +111,6 @@ struct clv_account *clv_accounts_open(struct clv_accounts *a, const uint8_t addr
 /* account: NULL is fine. */
 void clv_accounts_close(struct clv_accounts *a, struct clv_account *account);
 
-/* Whether an address has an account. */
-bool clv_accounts_has(const struct clv_accounts *a, const uint8_t addr[static 16]);
-
 /* Whether take would succeed now.  Counts nothing. */
 enum clv_accounts_verdict clv_accounts_ask(const struct clv_accounts *a,
 					   const struct clv_account *account,

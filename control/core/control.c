@@ -112,7 +112,7 @@ int clv_control_open(const struct clv_control_params *params, struct clv_control
 				     .counters = &c->counters.worker };
 	if (params->port)
 		params->port->counters = &c->counters.worker;
-	if (clv_hosts_init(&c->hosts, seed) ||
+	if (clv_hosts_init(&c->hosts, seed) || clv_hosts_init(&c->peers, seed) ||
 	    clv_guard_init(&c->guard, &guard, params->limits.guard_sources, seed) ||
 	    clv_accounts_init(&c->accounts, params->limits.shares, seed) || workers_open(c) ||
 	    clv_table_init(&c->cids, CLV_CID_LEN, ids, seed) ||
@@ -136,6 +136,7 @@ void clv_control_close(struct clv_control *c)
 	if (c->p.accept_ops && c->p.accept_ops->closed)
 		c->p.accept_ops->closed(c->p.accept_app);
 	workers_close(c);
+	clv_hosts_fini(&c->peers);
 	clv_hosts_fini(&c->hosts);
 	clv_timers_fini(&c->timers);
 	clv_accounts_fini(&c->accounts);
@@ -256,20 +257,25 @@ static void migrate(struct clv_control *c, struct clv_session *s, const struct c
 	workers_send(c, s->ref.worker, CLV_CMD_CONN_MIGRATE, &cmd, sizeof(cmd), NULL, 0);
 }
 
-/* addr: of the peers whose routes may have changed; NULL: of all. */
-static void reroute_sessions(struct clv_control *c, const uint8_t *addr)
+static void reroute_session(struct clv_control *c, struct clv_session *s)
 {
-	for (struct clv_session *s = c->sessions; s; s = s->next) {
-		struct clv_route route;
+	struct clv_route route;
 
-		if (s->state != SESSION_LIVE || (addr && memcmp(s->remote.addr, addr, 16)) ||
-		    c->p.host_ops->route(c->p.host, s->remote.addr, &route))
-			continue;
-		if (!s->is_server && memcmp(route.source, s->local.addr, 16))
-			migrate(c, s, &route);
-		if (memcmp(&route.hop, &s->hop, sizeof(s->hop)))
-			session_set_hop(s, &route.hop);
-	}
+	if (s->state != SESSION_LIVE || c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+		return;
+	if (!s->is_server && memcmp(route.source, s->local.addr, 16))
+		migrate(c, s, &route);
+	if (memcmp(&route.hop, &s->hop, sizeof(s->hop)))
+		session_set_hop(s, &route.hop);
+}
+
+/* The peer is a neighbour that changed. */
+static void follow_peer(void *user, const struct clv_host_use *use)
+{
+	struct clv_session *s = (struct clv_session *)((char *)(uintptr_t)use -
+						       offsetof(struct clv_session, peer));
+
+	reroute_session(user, s);
 }
 
 void clv_control_set_meter(struct clv_control *c, uint16_t worker, const struct clv_cmd_meter *cmd)
@@ -282,16 +288,15 @@ void clv_control_routes_changed(struct clv_control *c)
 	tunnels_routes_changed(c);
 	if (c->p.accept_ops && c->p.accept_ops->routes_changed)
 		c->p.accept_ops->routes_changed(c->p.accept_app);
-	reroute_sessions(c, NULL);
+	for (struct clv_session *s = c->sessions; s; s = s->next)
+		reroute_session(c, s);
 }
 
 void clv_control_neighbours_changed(struct clv_control *c, const uint8_t (*addrs)[16], size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		tunnels_neighbour_changed(c, addrs[i]);
-		/* A walk over all sessions, only for a client that is on the link. */
-		if (c->have_clients_moved || clv_accounts_has(&c->accounts, addrs[i]))
-			reroute_sessions(c, addrs[i]);
+		clv_hosts_each(&c->peers, addrs[i], follow_peer, c);
 	}
 }
 

@@ -20,7 +20,8 @@ static void path_changed(struct clv_control *c, struct clv_session *s,
 
 	s->local = evt->local;
 	s->remote = evt->remote;
-	c->have_clients_moved = true;
+	clv_hosts_leave(&s->peer);
+	clv_hosts_join(&c->peers, &s->peer, s->remote.addr, &s->ref);
 	if (!c->p.host_ops->route(c->p.host, s->remote.addr, &route))
 		session_set_hop(s, &route.hop);
 }

@@ -134,6 +134,7 @@ static void link_session(struct clv_session *s)
 	if (s->next)
 		s->next->prev = s;
 	c->sessions = s;
+	clv_hosts_join(&c->peers, &s->peer, s->remote.addr, &s->ref);
 	c->handshaking++;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * hosts - which tunnels exchange datagrams with a host: as their target, or as a remote of a bound
- * tunnel.
+ * tunnel.  A second list has which sessions have a host as their peer.
  *
  * A host keeps one path MTU for the relay's address.  What it is told because of one tunnel holds
  * for all of them, so whoever tells it must look at the others.
@@ -20,7 +20,7 @@
 struct clv_host_use {
 	struct clv_host_use *next, **at; /* of those with the same hash; at: what points here */
 	uint8_t addr[16];
-	struct clv_ref tunnel;
+	struct clv_ref tunnel; /* or the session's */
 };
 
 struct clv_hosts {

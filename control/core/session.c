@@ -87,6 +87,7 @@ void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt)
 
 static void unlink_session(struct clv_session *s)
 {
+	clv_hosts_leave(&s->peer);
 	if (s->prev)
 		s->prev->next = s->next;
 	else

@@ -72,6 +72,7 @@ struct clv_session {
 	struct clv_conn *conn; /* while state is HANDSHAKE */
 	struct clv_ref ref;    /* once LIVE */
 	struct clv_endpoint local, remote;
+	struct clv_host_use peer;	      /* the address of remote, in peers */
 	uint8_t initial_key[INITIAL_KEY_LEN]; /* server: key in initials */
 	struct clv_cid cids[SESSION_CIDS_MAX];
 	uint32_t cids_len;
@@ -152,12 +153,12 @@ struct clv_control {
 	uint32_t handshaking;
 	struct worker_side *workers;
 	struct clv_steering steering;
-	struct clv_hosts hosts;
-	uint16_t next_worker; /* round robin, for flows whose queue is unknown */
+	struct clv_hosts hosts; /* that tunnels exchange datagrams with */
+	struct clv_hosts peers; /* at the other end of sessions */
+	uint16_t next_worker;	/* round robin, for flows whose queue is unknown */
 	uint64_t now_ns;
 	unsigned work; /* done in this step */
 	bool stopping;
-	bool have_clients_moved; /* some are at other addresses than their accounts */
 };
 
 /* ---- workers.c ---- */

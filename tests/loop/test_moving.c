@@ -476,6 +476,36 @@ static void test_link_mtu_changes(void **state)
 }
 
 /* The neighbour toward the peer is resolved again: the peer's own frames show its link address. */
+static void neighbour_changed(struct world *w, const char *addr)
+{
+	uint8_t addrs[1][16];
+
+	assert_int_equal(clv_addr_parse(addr, addrs[0]), 0);
+	clv_control_neighbours_changed(w->relay.control, addrs, 1);
+}
+
+/* The route to a client that is a neighbour is looked up at its present address alone. */
+static void test_a_neighbour_that_moved(void **state)
+{
+	struct world *w = world_with_tunnel(&(struct world_params){ .workers = 2 });
+	uint64_t routed;
+
+	(void)state;
+	rebind(w, "198.18.0.2:40000");
+	traffic(w, 50, 600);
+	rebind(w, "198.18.0.7:50001");
+	traffic(w, 50, 600);
+	world_run(w, 100 * CLV_MSEC, NULL);
+	assert_int_equal(path_changes(w), 1);
+	routed = w->relay.routed;
+	neighbour_changed(w, "198.18.0.2");
+	assert_int_equal(w->relay.routed, routed);
+	neighbour_changed(w, "198.18.0.7");
+	assert_int_equal(w->relay.routed, routed + 1);
+	expect_all_back(w, 100);
+	world_free(w);
+}
+
 /* The route to the target moves to an interface without AF_XDP: no tunnel keeps using the former. */
 static void test_way_leaves_af_xdp(void **state)
 {
@@ -534,6 +564,8 @@ int main(void)
 		     test_going_back_and_forth),
 		CASE("late packets from the former address confuse nothing",
 		     test_rebinding_with_reordering),
+		CASE("a client that is a neighbour is found where it moved",
+		     test_a_neighbour_that_moved),
 		CASE("copies from elsewhere move nothing", test_copies_move_nothing),
 		CASE("garbage from everywhere does not hinder a move",
 		     test_garbage_does_not_hinder_a_move),
