@@ -218,7 +218,6 @@ static void choose(bool low_ports)
 /* Emptying the bounding set needs CAP_SETPCAP; without execve the set grants nothing anyway. */
 static int apply(const struct clv_privs *privs, bool has_setpcap)
 {
-	bool may_bound = capng_have_capability(CAPNG_BOUNDING_SET, CAP_SETPCAP) && geteuid() == 0;
 	bool drops_groups = !privs->is_change || may_drop_groups();
 	int err;
 
@@ -230,7 +229,7 @@ static int apply(const struct clv_privs *privs, bool has_setpcap)
 				      (drops_groups ? CAPNG_DROP_SUPP_GRP : CAPNG_NO_FLAG) |
 					      (has_setpcap ? CAPNG_CLEAR_BOUNDING : CAPNG_NO_FLAG));
 	else
-		err = capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
+		err = capng_apply(has_setpcap ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
 	return err;
 }
 

@@ -78,6 +78,7 @@ def test_without_a_user_capabilities_are_dropped_all_the_same(start_relay, forwa
     for thread in threads_of(relay):
         assert thread["Uid"].split() == ["0"] * 4
         assert int(thread["CapEff"], 16) == sum(1 << bit for bit in kept_by(relay).values())
+        assert int(thread["CapBnd"], 16) == 0
     client = forward("peer-v4", relay, targets["target-v4"])
     assert exchange(client.peer, client.address, 1200)["same"] == [1200]
 
