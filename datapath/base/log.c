@@ -40,7 +40,7 @@ static size_t format_pairs(char *out, size_t out_len, const char *fmt, va_list a
 	char marked[FORMAT_MAX_BYTES];
 	size_t i, len, marks = 0, found = 0;
 
-	for (i = 0; fmt[i] && i < sizeof(marked) - 1; i++) {
+	for (i = 0; i < sizeof(marked) - 1 && fmt[i]; i++) {
 		marked[i] = fmt[i] == '"' ? MARK : fmt[i];
 		marks += fmt[i] == '"';
 	}
