@@ -261,7 +261,7 @@ static void reroute_session(struct clv_control *c, struct clv_session *s)
 {
 	struct clv_route route;
 
-	if (s->state != SESSION_LIVE || c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+	if (s->state != SESSION_LIVE || session_route(s, &route))
 		return;
 	if (!s->is_server && memcmp(route.source, s->local.addr, 16))
 		migrate(c, s, &route);

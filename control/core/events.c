@@ -22,7 +22,7 @@ static void path_changed(struct clv_control *c, struct clv_session *s,
 	s->remote = evt->remote;
 	clv_hosts_leave(&s->peer);
 	clv_hosts_join(&c->peers, &s->peer, s->remote.addr, &s->ref);
-	if (!c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+	if (!session_route(s, &route))
 		session_set_hop(s, &route.hop);
 }
 

@@ -97,7 +97,7 @@ int handover_run(struct clv_session *s)
 		return CLV_EFULL;
 	}
 	s->ref.worker = worker;
-	if (!c->p.host_ops->route(c->p.host, s->remote.addr, &route))
+	if (!session_route(s, &route))
 		s->hop = route.hop;
 	if (s->is_server)
 		submit_token(s);

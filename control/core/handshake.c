@@ -161,7 +161,7 @@ static void fill_params(struct clv_control *c, const struct handshake_params *p,
 		.now_ns = c->now_ns,
 		.mtu = 1500,
 	};
-	if (!c->p.host_ops->route(c->p.host, p->remote.addr, &route))
+	if (!c->p.host_ops->route(c->p.host, a ? p->local.addr : NULL, p->remote.addr, &route))
 		cp->mtu = route.hop.mtu;
 	if (a) {
 		cp->client_dcid = a->dcid;

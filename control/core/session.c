@@ -298,6 +298,14 @@ void clv_session_close(struct clv_session *s, bool is_app, uint64_t code, const 
 		clv_conn_close(s->conn, is_app, code, reason, s->control->now_ns);
 }
 
+int session_route(const struct clv_session *s, struct clv_route *out)
+{
+	const struct clv_control *c = s->control;
+
+	return c->p.host_ops->route(c->p.host, s->is_server ? s->local.addr : NULL, s->remote.addr,
+				    out);
+}
+
 void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop)
 {
 	struct clv_cmd_hop cmd = { .ref = s->ref, .hop = *hop };

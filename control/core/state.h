@@ -216,6 +216,11 @@ void session_peer_token(struct clv_session *s, const struct clv_evt_token *evt);
 /* An event of one of its streams, from the worker or replayed. */
 void session_stream_event(struct clv_session *s, enum clv_stream_event_type type, int64_t id,
 			  uint64_t code, const uint8_t *data, size_t len);
+/*
+ * Look up the route to the peer: of a relay from the address that the client connected to; a client
+ * follows its host's choice.  Returns as route of struct clv_host_ops.
+ */
+int session_route(const struct clv_session *s, struct clv_route *out);
 /* Replace the next hop toward the peer of a live session. */
 void session_set_hop(struct clv_session *s, const struct clv_nexthop *hop);
 /* p: takes; not in a list. */

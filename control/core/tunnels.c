@@ -244,7 +244,7 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	(void)arg;
 	if (!e->spec.remote.port)
 		return; /* a bound tunnel without a target */
-	if (c->p.host_ops->route(c->p.host, e->spec.remote.addr, &route)) {
+	if (c->p.host_ops->route(c->p.host, e->spec.local.addr, e->spec.remote.addr, &route)) {
 		route.hop = e->spec.hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
 	}
@@ -289,7 +289,7 @@ static void follow_neighbour(void *user, const struct clv_host_use *use)
 			e->ops->moved(e->user, use);
 		return;
 	}
-	if (c->p.host_ops->route(c->p.host, e->spec.remote.addr, &route) ||
+	if (c->p.host_ops->route(c->p.host, e->spec.local.addr, e->spec.remote.addr, &route) ||
 	    route.hop.via != e->spec.hop.via ||
 	    !memcmp(&route.hop, &e->spec.hop, sizeof(route.hop)))
 		return;

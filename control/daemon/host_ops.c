@@ -64,18 +64,18 @@ static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
 	return (uint16_t)(queue % daemon->workers_len); /* as datapath.c distributes the queues */
 }
 
-static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)
 {
 	struct clv_daemon *daemon = host;
 
-	return clv_routes_lookup(daemon->routes, remote, out);
+	return clv_routes_lookup(daemon->routes, local, remote, out);
 }
 
-static bool is_new_neighbour(void *host, const uint8_t remote[16])
+static bool is_new_neighbour(void *host, const uint8_t *local, const uint8_t remote[16])
 {
 	struct clv_daemon *daemon = host;
 
-	return clv_routes_is_new(daemon->routes, remote);
+	return clv_routes_is_new(daemon->routes, local, remote);
 }
 
 static int bind_source(void *host, bool is_v6, struct clv_route *out)

@@ -21,9 +21,9 @@ enum {
 	CLV_RESOLVE_MAX = 16, /* addresses of one name that are used at most */
 };
 
-/* The current route to one remote address. */
+/* The current route from one local to one remote address. */
 struct clv_route {
-	uint8_t source[16]; /* our preferred address for it */
+	uint8_t source[16]; /* what was asked for, or our preferred address for it */
 	struct clv_nexthop hop;
 };
 
@@ -89,15 +89,18 @@ struct clv_host_ops {
 	uint16_t (*worker_of_flow)(void *host, const struct clv_tuple *flow);
 
 	/*
-	 * Look up the route to remote, and start resolving its next hop if that is not known.
+	 * Look up the route of packets from local to remote, and start resolving its next hop if that is
+	 * not known.  A host with several uplinks routes by the source, too.  local: where packets come
+	 * from already; NULL or a wildcard: the host chooses by remote.
 	 * Returns 0, or CLV_EUNROUTABLE (no route, or no address of that family here).
 	 */
-	int (*route)(void *host, const uint8_t remote[16], struct clv_route *out);
+	int (*route)(void *host, const uint8_t *local, const uint8_t remote[16],
+		     struct clv_route *out);
 	/*
 	 * Whether route would have to look for a neighbour on the link that is not known yet.  NULL:
 	 * it never does.
 	 */
-	bool (*is_new_neighbour)(void *host, const uint8_t remote[16]);
+	bool (*is_new_neighbour)(void *host, const uint8_t *local, const uint8_t remote[16]);
 
 	/*
 	 * Find our address of a family for bound tunnels, whose remotes are not known yet.  Fills

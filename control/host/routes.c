@@ -21,10 +21,10 @@
 
 enum {
 	EVENT_BUFFER = 32768,
-	EVENT_BATCH = 512,  /* read in one call; fd stays readable when there are more */
-	ANSWERS_MAX = 8192, /* cached FIB answers */
-	MOVED_MAX = 1024,   /* changed neighbours that are told one by one */
-	TRIES_MAX = 16,	    /* when a list changes while it is read */
+	EVENT_BATCH = 512,   /* read in one call; fd stays readable when there are more */
+	ANSWERS_MAX = 16384, /* cached FIB answers; a new target takes two */
+	MOVED_MAX = 1024,    /* changed neighbours that are told one by one */
+	TRIES_MAX = 16,	     /* when a list changes while it is read */
 };
 
 #define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs change without a notification */
@@ -262,19 +262,41 @@ size_t clv_routes_own(const struct clv_routes *r, const uint8_t (**out)[16])
 
 /* ---- lookup ---- */
 
-static int query_fib(struct clv_routes *r, const uint8_t remote[static 16],
+/* local: NULL or a wildcard: the kernel chooses. */
+static int query_fib(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16],
 		     struct clv_fib_answer *out)
 {
-	const struct clv_fib_answer *known = clv_fib_cache_find(&r->answers, remote);
+	struct clv_fib_query query = { 0 };
+	const struct clv_fib_answer *known;
 
+	memcpy(query.remote, remote, sizeof(query.remote));
+	if (local && !clv_addr_is_wildcard(local))
+		memcpy(query.local, local, sizeof(query.local));
+	known = clv_fib_cache_find(&r->answers, &query);
 	if (known) {
 		*out = *known;
 		return out->is_usable ? 0 : CLV_EUNROUTABLE;
 	}
-	if (clv_rtnl_route(r->requests, remote, out))
+	if (clv_rtnl_route(r->requests, &query, out))
 		return CLV_EUNROUTABLE; /* not cached: clients must not fill the table with such targets */
-	clv_fib_cache_put(&r->answers, remote, out);
+	clv_fib_cache_put(&r->answers, &query, out);
 	return out->is_usable ? 0 : CLV_EUNROUTABLE;
+}
+
+/*
+ * The way of packets from local, or without it from the source that the kernel chooses: once chosen,
+ * rules about sources apply to it, as for a socket that is connected.
+ */
+static int find_way(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16],
+		    struct clv_fib_answer *out)
+{
+	struct clv_fib_answer choice;
+	int err;
+
+	if (local && !clv_addr_is_wildcard(local))
+		return query_fib(r, local, remote, out);
+	err = query_fib(r, NULL, remote, &choice);
+	return err ? err : query_fib(r, choice.source, remote, out);
 }
 
 bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16])
@@ -284,7 +306,7 @@ bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16])
 	if (clv_routes_is_own(r, addr))
 		return true;
 	/* Answers that are not usable are filled in, too. */
-	query_fib(r, addr, &answer);
+	query_fib(r, NULL, addr, &answer);
 	return answer.is_host;
 }
 
@@ -307,8 +329,8 @@ int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
 	struct clv_fib_answer answer;
 	const uint8_t *found = NULL;
 
-	if (query_fib(r, internet[is_v6], &answer) == 0 && clv_routes_is_own(r, answer.source) &&
-	    is_public(answer.source)) {
+	if (query_fib(r, NULL, internet[is_v6], &answer) == 0 &&
+	    clv_routes_is_own(r, answer.source) && is_public(answer.source)) {
 		memcpy(addr, answer.source, 16);
 		return 0;
 	}
@@ -340,18 +362,19 @@ static uint16_t smaller_mtu(uint32_t link_mtu, uint16_t route_mtu)
 	return route_mtu && route_mtu < mtu ? route_mtu : mtu;
 }
 
-bool clv_routes_is_new(struct clv_routes *r, const uint8_t remote[static 16])
+bool clv_routes_is_new(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16])
 {
 	uint16_t tags[CLV_VLAN_TAGS_MAX];
 	struct clv_fib_answer answer;
 
-	if (query_fib(r, remote, &answer) || answer.is_local || answer.is_tunnelled ||
+	if (find_way(r, local, remote, &answer) || answer.is_local || answer.is_tunnelled ||
 	    xdp_link(r, find_link(r, answer.oif), tags) < 0)
 		return false; /* the kernel looks up neighbours itself, or there are none */
 	return !clv_neighbours_is_known(&r->neighbours, &answer);
 }
 
-int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out)
+int clv_routes_lookup(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16],
+		      struct clv_route *out)
 {
 	struct clv_fib_answer answer;
 	struct clv_route route = { 0 };
@@ -359,7 +382,7 @@ int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], str
 	const struct clv_neigh *n;
 	int err, number;
 
-	err = query_fib(r, remote, &answer);
+	err = find_way(r, local, remote, &answer);
 	if (err)
 		return err;
 	/* A host with only link-local addresses has no connectivity of that family. */

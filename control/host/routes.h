@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * routes - look up how packets to an address leave this host: FIB, neighbours, links and local
- * addresses, read from the kernel over rtnetlink and kept up to date.
+ * routes - look up how packets from and to an address leave this host: rules, FIB, neighbours, links
+ * and local addresses, read from the kernel over rtnetlink and kept up to date.
  *
  * One socket receives notifications of changes, another sends requests and waits for the response,
  * which the kernel sends within the call.  Routes are cached until something changes.
@@ -43,17 +43,20 @@ unsigned clv_routes_process(struct clv_routes *r);
 unsigned clv_routes_tick(struct clv_routes *r, uint64_t now_ns);
 
 /*
- * Look up the route to remote.  The hop's state is READY, RESOLVING (resolution was started), or
+ * Look up the route of packets from local to remote: rules may send by another way what has another
+ * source.  local: NULL or a wildcard: from the address that the kernel chooses for remote, which is
+ * the route's source then.  The hop's state is READY, RESOLVING (resolution was started), or
  * UNREACHABLE (the neighbour did not respond; resolution is retried from time to time).
  * Returns 0 and fills *out, or CLV_EUNROUTABLE.
  */
-int clv_routes_lookup(struct clv_routes *r, const uint8_t remote[static 16], struct clv_route *out);
+int clv_routes_lookup(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16],
+		      struct clv_route *out);
 
 /*
- * Whether looking up the route to remote would make the kernel look for a neighbour on the link.
+ * Whether looking up the route from local (as of lookup) to remote would make the kernel look for a neighbour on the link.
  * Queries the kernel for the route, and caches the answer.
  */
-bool clv_routes_is_new(struct clv_routes *r, const uint8_t remote[static 16]);
+bool clv_routes_is_new(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16]);
 /* Lends the addresses behind CLV_ROUTES_NEIGHBOURS, until the next process or tick; returns how many. */
 size_t clv_routes_moved(struct clv_routes *r, const uint8_t (**out)[16]);
 

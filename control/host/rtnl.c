@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -174,6 +175,7 @@ static int read_metric(const struct nlattr *attr, void *user)
 }
 
 struct route_reading {
+	const uint8_t *local; /* that was asked for; NULL: the kernel chooses */
 	struct clv_fib_answer answer;
 	bool has_source;
 };
@@ -221,6 +223,11 @@ static int read_route(const struct nlmsghdr *message, void *user)
 	    message->nlmsg_len < mnl_nlmsg_size(sizeof(*head)))
 		return MNL_CB_OK;
 	mnl_attr_parse(message, sizeof(*head), read_route_attr, r);
+	/* Then the kernel names none (IPv4), or the one it would have chosen (IPv6). */
+	if (r->local) {
+		memcpy(r->answer.source, r->local, sizeof(r->answer.source));
+		r->has_source = true;
+	}
 	r->answer.is_local = head->rtm_type == RTN_LOCAL;
 	r->answer.is_host = head->rtm_type == RTN_LOCAL || head->rtm_type == RTN_BROADCAST ||
 			    head->rtm_type == RTN_ANYCAST;
@@ -229,24 +236,33 @@ static int read_route(const struct nlmsghdr *message, void *user)
 	return MNL_CB_STOP;
 }
 
-int clv_rtnl_route(struct mnl_socket *nl, const uint8_t remote[static 16],
+int clv_rtnl_route(struct mnl_socket *nl, const struct clv_fib_query *query,
 		   struct clv_fib_answer *out)
 {
+	const bool has_local = !clv_addr_is_wildcard(query->local);
 	struct route_reading reading = { 0 };
 	struct nlmsghdr *request;
 	struct rtmsg *head;
 	char buffer[256];
 	int err;
 
+	if (has_local && clv_addr_is_v4(query->local) != clv_addr_is_v4(query->remote))
+		return -EAFNOSUPPORT;
 	request = mnl_nlmsg_put_header(buffer);
 	request->nlmsg_type = RTM_GETROUTE;
 	request->nlmsg_flags = NLM_F_REQUEST;
 	head = mnl_nlmsg_put_extra_header(request, sizeof(*head));
-	head->rtm_family = (unsigned char)family_of(remote);
-	head->rtm_dst_len = clv_addr_is_v4(remote) ? 32 : 128;
-	put_addr(request, RTA_DST, remote);
+	head->rtm_family = (unsigned char)family_of(query->remote);
+	head->rtm_dst_len = clv_addr_is_v4(query->remote) ? 32 : 128;
+	put_addr(request, RTA_DST, query->remote);
+	if (has_local) {
+		head->rtm_src_len = head->rtm_dst_len;
+		put_addr(request, RTA_SRC, query->local);
+		reading.local = query->local;
+	}
+	mnl_attr_put_u8(request, RTA_IP_PROTO, IPPROTO_UDP);
 
-	memcpy(reading.answer.next, remote, sizeof(reading.answer.next));
+	memcpy(reading.answer.next, query->remote, sizeof(reading.answer.next));
 	err = clv_rtnl_request(nl, request, read_route, &reading);
 	if (!err)
 		*out = reading.answer;

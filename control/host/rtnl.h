@@ -14,7 +14,13 @@
 
 #include "bpf/abi.h"
 
-/* The FIB's answer about one destination. */
+/* A question to the FIB.  Key of a hash table. */
+struct clv_fib_query {
+	uint8_t local[16]; /* what the packets are sent from; all zero: not decided yet */
+	uint8_t remote[16];
+};
+
+/* The FIB's answer about one source and destination. */
 struct clv_fib_answer {
 	bool is_usable;	   /* unicast or local, with a source address of ours */
 	bool is_local;	   /* one of our own addresses */
@@ -22,9 +28,9 @@ struct clv_fib_answer {
 	bool is_tunnelled; /* the kernel encapsulates it (lwtunnel) */
 	bool has_gateway;
 	int oif;
-	uint16_t mtu; /* of the route; 0: not set */
-	uint8_t source[16];
-	uint8_t next[16]; /* next hop: the gateway, or the destination itself */
+	uint16_t mtu;	    /* of the route; 0: not set */
+	uint8_t source[16]; /* the query's, or the kernel's choice */
+	uint8_t next[16];   /* next hop: the gateway, or the destination itself */
 };
 
 enum clv_neigh_state {
@@ -67,8 +73,11 @@ int clv_rtnl_request(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t f
 /* Request everything of one kind (RTM_GETLINK, RTM_GETADDR).  Returns as request. */
 int clv_rtnl_dump(struct mnl_socket *nl, uint16_t type, mnl_cb_t fn, void *user);
 
-/* Returns 0 and fills *out, or -errno: no route. */
-int clv_rtnl_route(struct mnl_socket *nl, const uint8_t remote[static 16],
+/*
+ * Ask how UDP of this process is sent.  Rules about protocol and user match as they do for it.
+ * Returns 0 and fills *out, or -errno: no route, or an IPv4 source that is not the host's.
+ */
+int clv_rtnl_route(struct mnl_socket *nl, const struct clv_fib_query *query,
 		   struct clv_fib_answer *out);
 
 /* Returns 0 and fills *out, or -ENOENT or another -errno. */

@@ -51,8 +51,19 @@ struct clv_client {
 
 /* ---- host: kernel routing ---- */
 
+static bool is_bound(int fd, const uint8_t *local, bool is_v6)
+{
+	struct clv_endpoint ep = { .port = 0 };
+	struct sockaddr_storage sa;
+	socklen_t len;
+
+	memcpy(ep.addr, local, sizeof(ep.addr));
+	len = clv_endpoint_to_sockaddr(&ep, is_v6, &sa);
+	return bind(fd, (struct sockaddr *)&sa, len) == 0;
+}
+
 /* Look a route up with a connected socket that sends nothing. */
-static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)
 {
 	bool v4 = clv_addr_is_v4(remote);
 	struct clv_endpoint ep = { .port = htons(443) };
@@ -64,6 +75,8 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	(void)host;
 	if (fd < 0)
 		return CLV_EUNROUTABLE;
+	if (local && !clv_addr_is_wildcard(local) && !is_bound(fd, local, !v4))
+		goto out;
 	memcpy(ep.addr, remote, sizeof(ep.addr));
 	len = clv_endpoint_to_sockaddr(&ep, !v4, &sa);
 	if (connect(fd, (struct sockaddr *)&sa, len))
@@ -275,7 +288,7 @@ int clv_client_connect(struct clv_client *c, const struct clv_client_connect *p,
 		.user = p->user,
 	};
 
-	if (route(c, p->relay.addr, &c->route))
+	if (route(c, NULL, p->relay.addr, &c->route))
 		return CLV_EUNROUTABLE;
 	memcpy(sp.connect.local.addr, c->route.source, sizeof(c->route.source));
 	memcpy(c->relay, p->relay.addr, sizeof(c->relay));
@@ -318,7 +331,7 @@ static void check_route(struct clv_client *c, uint64_t now_ns)
 	if (!c->check_ns || now_ns < c->check_ns)
 		return;
 	c->check_ns = now_ns + CHECK_NS;
-	if (route(c, c->relay, &found))
+	if (route(c, NULL, c->relay, &found))
 		return;
 	if (memcmp(found.source, c->route.source, sizeof(found.source)) ||
 	    found.hop.mtu != c->route.hop.mtu)

@@ -59,8 +59,8 @@ static int find_hop(struct clv_bound_tunnel *b, const struct clv_endpoint *remot
 		r->peer_tunnel = (*peer_tunnel)->rq->ref;
 		return 0;
 	}
-	err = is_first ? clv_reach_first(b->rq->rs, remote->addr, &route, &why)
-		       : clv_reach(clv_bound_config(b), remote->addr, &route, &why);
+	err = is_first ? clv_reach_first(b->rq->rs, r->local.addr, remote->addr, &route, &why)
+		       : clv_reach(clv_bound_config(b), r->local.addr, remote->addr, &route, &why);
 	if (err)
 		return err;
 	/* Replies arrive at the tunnel's port: a route via another datapath would miss them. */

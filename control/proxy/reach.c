@@ -26,42 +26,42 @@ int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr
 				why);
 }
 
-static int find_route(const struct clv_requests_config *config, const uint8_t addr[16],
-		      struct clv_route *route, const char **why)
+static int find_route(const struct clv_requests_config *config, const uint8_t *local,
+		      const uint8_t addr[16], struct clv_route *route, const char **why)
 {
-	if (config->host_ops->route(config->host, addr, route) == 0)
+	if (config->host_ops->route(config->host, local, addr, route) == 0)
 		return 0;
 	*why = clv_addr_is_v4(addr) ? "no IPv4 route" : "no IPv6 route";
 	return CLV_EUNROUTABLE;
 }
 
-int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
-	      struct clv_route *route, const char **why)
+int clv_reach(const struct clv_requests_config *config, const uint8_t *local,
+	      const uint8_t addr[16], struct clv_route *route, const char **why)
 {
 	int err = clv_reach_judge(config, addr, why);
 
-	return err ? err : find_route(config, addr, route, why);
+	return err ? err : find_route(config, local, addr, route, why);
 }
 
-static bool may_look_up(struct clv_requests *rs, const uint8_t addr[16])
+static bool may_look_up(struct clv_requests *rs, const uint8_t *local, const uint8_t addr[16])
 {
 	const struct clv_requests_config *config = rs->params.config;
 
 	return !config->host_ops->is_new_neighbour ||
-	       !config->host_ops->is_new_neighbour(config->host, addr) ||
+	       !config->host_ops->is_new_neighbour(config->host, local, addr) ||
 	       clv_accounts_may_look_up(config->accounts, clv_requests_payer(rs), *config->now_ns);
 }
 
-int clv_reach_first(struct clv_requests *rs, const uint8_t addr[16], struct clv_route *route,
-		    const char **why)
+int clv_reach_first(struct clv_requests *rs, const uint8_t *local, const uint8_t addr[16],
+		    struct clv_route *route, const char **why)
 {
 	const struct clv_requests_config *config = rs->params.config;
 	int err = clv_reach_judge(config, addr, why);
 
 	if (err)
 		return err;
-	if (may_look_up(rs, addr))
-		return find_route(config, addr, route, why);
+	if (may_look_up(rs, local, addr))
+		return find_route(config, local, addr, route, why);
 	*why = "too many new neighbours";
 	clv_requests_count(rs, CLV_COUNT_REFUSED_NEIGHBOURS);
 	return CLV_EFULL;
@@ -85,7 +85,7 @@ static bool is_reachable(struct clv_requests *rs, const struct clv_endpoint *ep,
 			 struct clv_route *route, struct clv_reach_failure *f)
 {
 	const char *why = NULL;
-	int err = clv_reach_first(rs, ep->addr, route, &why);
+	int err = clv_reach_first(rs, NULL, ep->addr, route, &why);
 
 	if (err == CLV_EFULL)
 		blame(f, CLV_PROXY_CONNECTION_LIMIT_REACHED, why, ep);

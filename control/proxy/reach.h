@@ -25,19 +25,20 @@ int clv_reach_judge(const struct clv_requests_config *config, const uint8_t addr
 		    const char **why);
 
 /*
- * Ask the policy about an address, and for the route to it.  The route's next hop may be
+ * Ask the policy about an address, and for the route to it.  local: of the port that sends there;
+ * NULL: there is none yet, it will be on the route's source.  The route's next hop may be
  * unreachable.
  * Returns 0 and fills *route; or CLV_EDENIED or CLV_EUNROUTABLE, with *why a text for Proxy-Status
  * (lives as long as the policy).
  */
-int clv_reach(const struct clv_requests_config *config, const uint8_t addr[16],
-	      struct clv_route *route, const char **why);
+int clv_reach(const struct clv_requests_config *config, const uint8_t *local,
+	      const uint8_t addr[16], struct clv_route *route, const char **why);
 /*
  * The same for what a client asks for the first time: if a neighbour on the link has to be looked
  * for, the client is charged.  Also returns CLV_EFULL, counted: there are too many such look-ups.
  */
-int clv_reach_first(struct clv_requests *rs, const uint8_t addr[16], struct clv_route *route,
-		    const char **why);
+int clv_reach_first(struct clv_requests *rs, const uint8_t *local, const uint8_t addr[16],
+		    struct clv_route *route, const char **why);
 
 /* Why none of a target's addresses can be used: the most informative reason among them. */
 struct clv_reach_failure {

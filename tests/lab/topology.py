@@ -13,6 +13,15 @@
         |        |       2001:db8:6::/64
     peer-v6  target-v6
 
+    two_uplinks()
+
+      ==+=======+=========+===========+==== net    198.18.4.0/24, 2001:db8:4::/64
+      peer    target      | net       | net
+                     provider-a  provider-b
+                          | cust      | cust
+                          | ua        | ub        198.18.1.0/24, 2001:db8:1::/64; .2., :2:
+                          +-- relay --+
+
 A network is a switch: a bridge in a namespace of its own.  A host reaches it by a link, one veth
 pair, whose end inside the host carries the link's name.  No route joins the families or leaves
 the lab.  All addresses are from 198.18.0.0/15 and 2001:db8::/32.
@@ -155,6 +164,29 @@ def nat_pair(a="port-restricted", b="port-restricted"):
         hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24"),),
                           (("default", f"198.19.{number}.1"),)))
     return Topology(f"nat:{a}:{b}", tuple(networks), tuple(hosts))
+
+
+def two_uplinks():
+    """A relay with an uplink and addresses of two providers.  Its default routes are by provider-a;
+    the others reach the addresses of each provider by it."""
+    there = tuple((f"198.18.{n}.0/24", f"198.18.4.{10 + n}") for n in (1, 2)) + tuple(
+        (f"2001:db8:{n}::/64", f"2001:db8:4::{10 + n}") for n in (1, 2))
+
+    def outside(name, number):
+        return Host(name, (Link("net", "net", f"198.18.4.{number}/24", f"2001:db8:4::{number}/64"),),
+                    there)
+
+    def provider(letter, n):
+        return Host(f"provider-{letter}",
+                    (Link("net", "net", f"198.18.4.{10 + n}/24", f"2001:db8:4::{10 + n}/64"),
+                     Link("cust", f"uplink-{letter}", f"198.18.{n}.1/24", f"2001:db8:{n}::1/64")),
+                    forwards=True)
+
+    relay = Host("relay", (Link("ua", "uplink-a", "198.18.1.2/24", "2001:db8:1::2/64"),
+                           Link("ub", "uplink-b", "198.18.2.2/24", "2001:db8:2::2/64")),
+                 (("default", "198.18.1.1"), ("default", "2001:db8:1::1")))
+    return Topology("two-uplinks", tuple(map(Network, ("net", "uplink-a", "uplink-b"))), (
+        relay, provider("a", 1), provider("b", 2), outside("peer", 30), outside("target", 20)))
 
 
 def by_name(name):

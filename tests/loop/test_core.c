@@ -299,7 +299,7 @@ static void test_tunnel_is_ended(void **state)
 	struct clv_ref ref;
 
 	(void)state;
-	assert_int_equal(env->host_ops->route(env->host, f->w.target.addr, &route), 0);
+	assert_int_equal(env->host_ops->route(env->host, NULL, f->w.target.addr, &route), 0);
 	tunnel.spec.hop = route.hop;
 	assert_int_equal(env->host_ops->egress_take(env->host, &route, &wish, &tunnel.egress), 0);
 	tunnel.spec.local = tunnel.egress.local;

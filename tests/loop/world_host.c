@@ -102,7 +102,7 @@ static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
 	return r->flow_worker;
 }
 
-static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)
 {
 	struct world_relay *r = host;
 
@@ -112,8 +112,9 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 	if (!v4 && !r->world->p.has_v6)
 		return CLV_EUNROUTABLE;
 	*out = (struct clv_route){ 0 };
-	memcpy(out->source, v4 ? r->world->relay_endpoint.addr : r->world->relay_endpoint6.addr,
-	       16);
+	if (!local || clv_addr_is_wildcard(local))
+		local = v4 ? r->world->relay_endpoint.addr : r->world->relay_endpoint6.addr;
+	memcpy(out->source, local, sizeof(out->source));
 	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
 	out->hop.mtu = r->world->hop_mtu;
 	out->hop.state = (uint8_t)r->world->hop_state;
@@ -124,8 +125,8 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
 	struct world_relay *r = host;
 
-	return route(host, is_v6 ? r->world->relay_endpoint6.addr : r->world->relay_endpoint.addr,
-		     out);
+	return route(host, NULL,
+		     is_v6 ? r->world->relay_endpoint6.addr : r->world->relay_endpoint.addr, out);
 }
 
 /* No port is shared here. */
@@ -218,11 +219,12 @@ const struct clv_host_ops world_host_ops = {
 
 /* ---- the client's machine: a kernel route to everywhere ---- */
 
-static int client_route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int client_route(void *host, const uint8_t *local, const uint8_t remote[16],
+			struct clv_route *out)
 {
 	struct world_client *c = host;
 
-	(void)remote;
+	(void)local, (void)remote;
 	*out = (struct clv_route){ .hop = { .via = CLV_VIA_KERNEL, .mtu = 1500 } };
 	memcpy(out->source, c->endpoint.addr, 16);
 	return 0;

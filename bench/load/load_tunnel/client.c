@@ -31,11 +31,11 @@ enum {
 
 /* ---- the machine: one way ---- */
 
-static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)
 {
 	const struct load *l = host;
 
-	(void)remote;
+	(void)local, (void)remote;
 	*out = (struct clv_route){ .hop = l->hop };
 	memcpy(out->source, l->o.source.addr, sizeof(out->source));
 	return 0;

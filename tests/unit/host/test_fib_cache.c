@@ -28,25 +28,27 @@ static int teardown(void **state)
 	return 0;
 }
 
-static const uint8_t *remote_of(unsigned number)
+/* Numbers differ in the source or in the destination. */
+static const struct clv_fib_query *query_of(unsigned number)
 {
-	static uint8_t remote[16];
+	static struct clv_fib_query query;
 
-	remote[14] = (uint8_t)(number >> 8);
-	remote[15] = (uint8_t)number;
-	return remote;
+	query.remote[15] = (uint8_t)(number >> 1);
+	query.local[14] = (uint8_t)(number >> 9);
+	query.local[15] = (uint8_t)(number & 1);
+	return &query;
 }
 
 static void put(unsigned number)
 {
 	const struct clv_fib_answer answer = { .oif = (int)number };
 
-	clv_fib_cache_put(&cache, remote_of(number), &answer);
+	clv_fib_cache_put(&cache, query_of(number), &answer);
 }
 
 static bool knows(unsigned number)
 {
-	const struct clv_fib_answer *answer = clv_fib_cache_find(&cache, remote_of(number));
+	const struct clv_fib_answer *answer = clv_fib_cache_find(&cache, query_of(number));
 
 	assert_true(!answer || answer->oif == (int)number);
 	return answer != NULL;

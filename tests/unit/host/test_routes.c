@@ -5,6 +5,7 @@
  *   us: a0 198.18.0.1/24, 2001:db8:0:1::1/64 ---- b0 .2, ::2 :them
  *       a0.7 (VLAN 7 on a0) 198.18.7.1/24
  *       default routes by .2 and ::2;  2001:db8:0:9::/64 unreachable;  198.18.9.0/24 MTU 1400
+ *       a1 198.18.2.1/24, 2001:db8:0:2::1/64 ---- b1 .2, ::2 :them, a second uplink
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,6 +42,17 @@ static void run(const char *command)
 		snprintf(why_not, sizeof(why_not), "failed: %s", command);
 }
 
+__attribute__((format(printf, 1, 2))) static void runf(const char *format, ...)
+{
+	char command[200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	run(command);
+}
+
 static void enter(int ns)
 {
 	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
@@ -70,13 +82,20 @@ static int setup(void **state)
 	run(command);
 	run("ip addr add 198.18.0.1/24 dev a0");
 	run("ip addr add 2001:db8:0:1::1/64 dev a0 nodad");
-	run("ip link set lo up && ip link set a0 up");
+	snprintf(command, sizeof(command),
+		 "ip link add a1 type veth peer name b1 netns /proc/%d/fd/%d", (int)getpid(),
+		 their_ns);
+	run(command);
+	run("ip addr add 198.18.2.1/24 dev a1 && ip addr add 2001:db8:0:2::1/64 dev a1 nodad");
+	run("ip link set lo up && ip link set a0 up && ip link set a1 up mtu 1440");
 	has_vlan = system("ip link add link a0 name a0.7 type vlan id 7 2>/dev/null") == 0;
 	if (has_vlan)
 		run("ip link set a0.7 up && ip addr add 198.18.7.1/24 dev a0.7");
 	enter(their_ns);
 	run("ip link set b0 address 02:00:00:00:00:02 && ip link set b0 up");
 	run("ip addr add 198.18.0.2/24 dev b0 && ip addr add 2001:db8:0:1::2/64 dev b0 nodad");
+	run("ip link set b1 address 02:00:00:00:00:12 && ip link set b1 up");
+	run("ip addr add 198.18.2.2/24 dev b1 && ip addr add 2001:db8:0:2::2/64 dev b1 nodad");
 	enter(our_ns);
 	run("ip route add default via 198.18.0.2");
 	run("ip -6 route add default via 2001:db8:0:1::2");
@@ -85,8 +104,10 @@ static int setup(void **state)
 	if (!*why_not && clv_routes_open(&routes))
 		snprintf(why_not, sizeof(why_not), "no rtnetlink");
 	a0 = (int)if_nametoindex("a0");
-	if (routes)
+	if (routes) {
 		clv_routes_set_link(routes, a0, 3);
+		clv_routes_set_link(routes, (int)if_nametoindex("a1"), 4);
+	}
 	return 0;
 }
 
@@ -107,12 +128,19 @@ static void need_routes(void)
 	skip();
 }
 
-static int look(const char *remote, struct clv_route *out)
+static int look_from(const char *local, const char *remote, struct clv_route *out)
 {
-	uint8_t addr[16];
+	uint8_t addr[16], from[16];
 
 	assert_int_equal(clv_addr_parse(remote, addr), 0);
-	return clv_routes_lookup(routes, addr, out);
+	if (local)
+		assert_int_equal(clv_addr_parse(local, from), 0);
+	return clv_routes_lookup(routes, local ? from : NULL, addr, out);
+}
+
+static int look(const char *remote, struct clv_route *out)
+{
+	return look_from(NULL, remote, out);
 }
 
 static void assert_source(const struct clv_route *route, const char *want)
@@ -183,6 +211,66 @@ static void neighbours_are_resolved_and_named(void **state)
 		assert_int_equal(route.hop.l2.vlan_id[0], 0);
 		assert_source(&route, ways[i].source);
 	}
+}
+
+static void a_rule_about_the_source_is_followed(void **state)
+{
+	static const struct {
+		const char *ip, *remote, *first, *from, *to;
+	} families[] = {
+		{ "ip", "8.8.8.8", "198.18.0.1", "198.18.2.1", "198.18.2.2" },
+		{ "ip -6", "2606:4700::1111", "2001:db8:0:1::1", "2001:db8:0:2::1",
+		  "2001:db8:0:2::2" },
+	};
+	struct clv_route route;
+
+	(void)state;
+	need_routes();
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		const char *ip = families[i].ip, *remote = families[i].remote;
+		const char *first = families[i].first, *from = families[i].from;
+
+		/* Without a rule, all goes by the default route. */
+		clv_routes_process(routes);
+		assert_int_equal(look_from(from, remote, &route), 0);
+		assert_int_equal(route.hop.link, 3);
+		assert_source(&route, from);
+
+		runf("%s route add default via %s table 77", ip, families[i].to);
+		clv_routes_process(routes);
+		runf("%s rule add from %s lookup 77 pref 100", ip, from);
+		assert_true(wait_changes(CLV_ROUTES_HOPS, 2000) & CLV_ROUTES_HOPS);
+		assert_int_equal(look_from(from, remote, &route), 0);
+		assert_int_equal(route.hop.via, CLV_VIA_XSK);
+		assert_int_equal(route.hop.link, 4);
+		assert_int_equal(route.hop.mtu, 1440);
+		assert_source(&route, from);
+		/* Others keep theirs, and so does what has no source yet. */
+		assert_int_equal(look_from(first, remote, &route), 0);
+		assert_int_equal(route.hop.link, 3);
+		assert_int_equal(route.hop.mtu, 1500);
+		assert_int_equal(look(remote, &route), 0);
+		assert_int_equal(route.hop.link, 3);
+		assert_source(&route, first);
+
+		/* The source that the host chooses is subject to the rules in turn. */
+		runf("%s rule add from %s lookup 77 pref 101", ip, first);
+		assert_true(wait_changes(CLV_ROUTES_HOPS, 2000) & CLV_ROUTES_HOPS);
+		assert_int_equal(look(remote, &route), 0);
+		assert_int_equal(route.hop.link, 4);
+		assert_source(&route, first);
+
+		runf("%s rule del pref 100 && %s rule del pref 101", ip, ip);
+		assert_true(wait_changes(CLV_ROUTES_HOPS, 2000) & CLV_ROUTES_HOPS);
+		clv_routes_process(routes);
+		assert_int_equal(look_from(from, remote, &route), 0);
+		assert_int_equal(route.hop.link, 3);
+		runf("%s route del default table 77", ip);
+		wait_changes(CLV_ROUTES_HOPS, 2000);
+	}
+	/* The source is of the other family, or not ours. */
+	assert_int_equal(look_from("2001:db8:0:1::1", "8.8.8.8", &route), CLV_EUNROUTABLE);
+	assert_int_equal(look_from("198.18.0.2", "8.8.8.8", &route), CLV_EUNROUTABLE);
 }
 
 static void an_unknown_neighbour_is_resolving_then_unreachable(void **state)
@@ -319,9 +407,9 @@ static void a_neighbour_that_is_no_gateway_is_named(void **state)
 	(void)state;
 	need_routes();
 	assert_int_equal(clv_addr_parse("198.18.0.78", addr), 0);
-	assert_true(clv_routes_is_new(routes, addr));
+	assert_true(clv_routes_is_new(routes, NULL, addr));
 	assert_int_equal(look("198.18.0.78", &route), 0);
-	assert_false(clv_routes_is_new(routes, addr));
+	assert_false(clv_routes_is_new(routes, NULL, addr));
 	clv_routes_moved(routes, &moved);
 	run("ip neigh replace 198.18.0.78 lladdr 02:00:00:00:00:07 dev a0 nud reachable");
 	assert_int_equal(wait_changes(CLV_ROUTES_NEIGHBOURS, 2000), CLV_ROUTES_NEIGHBOURS);
@@ -330,7 +418,7 @@ static void a_neighbour_that_is_no_gateway_is_named(void **state)
 	assert_int_equal(clv_routes_moved(routes, &moved), 0);
 	/* By way of a gateway, none has to be looked for. */
 	assert_int_equal(clv_addr_parse("8.8.4.4", addr), 0);
-	assert_false(clv_routes_is_new(routes, addr));
+	assert_false(clv_routes_is_new(routes, NULL, addr));
 }
 
 static void a_neighbour_that_is_forgotten_is_resolved_again(void **state)
@@ -466,6 +554,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interfaces_are_listed_with_their_facts),
 		cmocka_unit_test(neighbours_are_resolved_and_named),
+		cmocka_unit_test(a_rule_about_the_source_is_followed),
 		cmocka_unit_test(an_unknown_neighbour_is_resolving_then_unreachable),
 		cmocka_unit_test(what_has_no_route_says_so),
 		cmocka_unit_test(our_own_addresses_are_the_kernels),

@@ -78,9 +78,11 @@ static void need_namespace(void)
 
 static void assert_answers(void)
 {
+	struct clv_fib_query query = { 0 };
 	struct clv_fib_answer answer;
 
-	assert_int_equal(clv_rtnl_route(questions, loopback, &answer), 0);
+	memcpy(query.remote, loopback, sizeof(query.remote));
+	assert_int_equal(clv_rtnl_route(questions, &query, &answer), 0);
 	assert_true(answer.is_local);
 	assert_memory_equal(answer.next, loopback, 16);
 }

@@ -14,7 +14,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/nat64.h"
 
-static int route(void *host, const uint8_t remote[16], struct clv_route *out)
+static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)
 {
 	struct fake_relay *r = host;
 	bool v4 = clv_addr_is_v4(remote);
@@ -24,14 +24,16 @@ static int route(void *host, const uint8_t remote[16], struct clv_route *out)
 		return CLV_EUNROUTABLE;
 	*out = (struct clv_route){ .hop = { .mtu = r->mtu, .state = r->hop_state, .via = r->via } };
 	assert_int_equal(clv_addr_parse(v4 ? "198.18.0.1" : "2001:db8::a", out->source), 0);
+	if (local)
+		memcpy(out->source, local, sizeof(out->source));
 	return 0;
 }
 
-static bool is_new_neighbour(void *host, const uint8_t remote[16])
+static bool is_new_neighbour(void *host, const uint8_t *local, const uint8_t remote[16])
 {
 	const struct fake_relay *r = host;
 
-	(void)remote;
+	(void)local, (void)remote;
 	return r->has_new_neighbours;
 }
 
@@ -39,7 +41,7 @@ static int bind_source(void *host, bool is_v6, struct clv_route *out)
 {
 	static const uint8_t any_v4[16] = { [10] = 0xff, [11] = 0xff }, any_v6[16];
 
-	return route(host, is_v6 ? any_v6 : any_v4, out);
+	return route(host, NULL, is_v6 ? any_v6 : any_v4, out);
 }
 
 static void record(struct fake_relay *r, const char *format, ...)
