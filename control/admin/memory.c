@@ -20,6 +20,25 @@ static struct clv_memory of_commands(const struct clv_daemon *daemon)
 	return m;
 }
 
+/* Of handshakes, and of the connections of each worker. */
+static struct clv_memory of_quic(const struct clv_daemon *daemon)
+{
+	struct clv_memory m = { .of = "quic" };
+
+	m.used = clv_control_quic_memory(daemon->control, &m.max);
+	m.refused = clv_count_read(clv_control_counters(daemon->control),
+				   CLV_COUNT_QUIC_MEMORY_FULL);
+	for (uint16_t i = 0; i < daemon->workers_len; i++) {
+		const struct clv_worker *w = daemon->workers[i].worker;
+		uint64_t max;
+
+		m.used += clv_worker_quic_memory(w, &max);
+		m.max += max;
+		m.refused += clv_count_read(clv_worker_counters(w), CLV_COUNT_QUIC_MEMORY_FULL);
+	}
+	return m;
+}
+
 /* For datagrams that wait in workers. */
 static struct clv_memory of_buffers(const struct clv_daemon *daemon)
 {
@@ -62,6 +81,7 @@ size_t clv_memory_figures(const struct clv_daemon *daemon, struct clv_memory out
 
 	out[n++] = of_budget("buffered", clv_control_buffered(daemon->control));
 	out[n++] = of_budget("http", clv_control_http_memory(daemon->control));
+	out[n++] = of_quic(daemon);
 	out[n++] = of_commands(daemon);
 	out[n++] = of_buffers(daemon);
 	out[n++] = of_tls(daemon);

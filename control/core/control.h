@@ -179,6 +179,8 @@ const struct clv_budget *clv_control_buffered(const struct clv_control *c);
 const struct clv_budget *clv_control_http_memory(const struct clv_control *c);
 /* Bytes of commands that wait for workers, and how many datagrams are among them at most. */
 uint64_t clv_control_commands_waiting(const struct clv_control *c, uint64_t *datagrams_max);
+/* Bytes that the QUIC library holds for handshakes, and in *max its limit; 0: none. */
+uint64_t clv_control_quic_memory(const struct clv_control *c, uint64_t *max);
 /* What clients' addresses hold of each ceiling. */
 const struct clv_accounts *clv_control_accounts(const struct clv_control *c);
 

@@ -23,6 +23,12 @@ uint64_t clv_control_commands_waiting(const struct clv_control *c, uint64_t *dat
 	return bytes;
 }
 
+uint64_t clv_control_quic_memory(const struct clv_control *c, uint64_t *max)
+{
+	*max = c->heap.max;
+	return c->heap.used;
+}
+
 void clv_control_each_session(const struct clv_control *c,
 			      bool (*fn)(void *user, const struct clv_session_view *v), void *user)
 {

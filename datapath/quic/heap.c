@@ -31,13 +31,19 @@ static bool may_have(struct clv_counted_heap *counted, uint64_t more)
 	return false;
 }
 
+/* The owner alone writes it, and others read it. */
+static void set_used(struct clv_heap *of, uint64_t used)
+{
+	__atomic_store_n(&of->used, used, __ATOMIC_RELAXED);
+}
+
 static void took(struct clv_counted_heap *counted, uint64_t bytes)
 {
 	struct clv_conn_heap *heap = conn_heap_of(counted);
 
 	heap->used += bytes;
 	if (heap->of)
-		heap->of->used += bytes;
+		set_used(heap->of, heap->of->used + bytes);
 }
 
 static void gave(struct clv_counted_heap *counted, uint64_t bytes)
@@ -46,7 +52,7 @@ static void gave(struct clv_counted_heap *counted, uint64_t bytes)
 
 	heap->used -= bytes;
 	if (heap->of)
-		heap->of->used -= bytes;
+		set_used(heap->of, heap->of->used - bytes);
 }
 
 void clv_heap_init(struct clv_conn_heap *heap, struct clv_heap *of)
@@ -67,7 +73,7 @@ void clv_heap_init(struct clv_conn_heap *heap, struct clv_heap *of)
 void clv_heap_leave(struct clv_conn_heap *heap)
 {
 	if (heap->of)
-		heap->of->used -= heap->used;
+		set_used(heap->of, heap->of->used - heap->used);
 	heap->of = NULL;
 }
 
@@ -76,5 +82,5 @@ void clv_heap_join(struct clv_conn_heap *heap, struct clv_heap *of)
 	clv_heap_leave(heap);
 	heap->of = of;
 	if (of)
-		of->used += heap->used;
+		set_used(of, of->used + heap->used);
 }

@@ -23,7 +23,8 @@ enum {
 
 /* Of one owner: the sum of all its connections. */
 struct clv_heap {
-	uint64_t used, max; /* bytes; max 0: no ceiling */
+	uint64_t used; /* bytes; any thread may read it (relaxed) */
+	uint64_t max;  /* bytes; 0: no ceiling */
 	struct clv_worker_counters *counters;
 };
 

@@ -362,6 +362,12 @@ uint64_t clv_worker_buffers(const struct clv_worker *w, uint64_t *max)
 	return (uint64_t)__atomic_load_n(&w->pool.stock.used, __ATOMIC_RELAXED) * w->pool.buf_len;
 }
 
+uint64_t clv_worker_quic_memory(const struct clv_worker *w, uint64_t *max)
+{
+	*max = w->heap.max;
+	return __atomic_load_n(&w->heap.used, __ATOMIC_RELAXED);
+}
+
 const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w)
 {
 	return &w->counters;

@@ -90,6 +90,8 @@ int clv_worker_xsk_fd(const struct clv_worker *w);
 
 /* Bytes of buffers for datagrams that wait: those in use, and in *max all.  Any thread. */
 uint64_t clv_worker_buffers(const struct clv_worker *w, uint64_t *max);
+/* Bytes that the QUIC library holds, and in *max its limit; 0: none.  Any thread. */
+uint64_t clv_worker_quic_memory(const struct clv_worker *w, uint64_t *max);
 const struct clv_worker_counters *clv_worker_counters(const struct clv_worker *w);
 const struct clv_tunnel_stats *clv_worker_tunnel_stats(const struct clv_worker *w, uint32_t slot);
 /* Remotes of bound tunnels are in slots 0 to this - 1, with holes. */

@@ -61,6 +61,8 @@ def test_field_sections_that_never_end_stay_below_a_ceiling(lab, relay, client):
     seen = daemon.result_of(storm)
     counters = relay.ctl("status")["counters"]
     print(f"{seen}: RSS {before >> 20} MiB, at most {peak >> 20}")
+    quic = held(relay)["quic"]
+    assert 0 < quic["used_bytes"] < quic["max_bytes"]
     assert seen["requests"] >= 1000
     assert counters["refused_unfinished"] > refused
     assert peak - before < SECTIONS_MAX
