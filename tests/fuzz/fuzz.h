@@ -5,16 +5,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Try one input.  Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* In every build; a fuzzer takes an abort for a finding. */
+/* In every build; a fuzzer takes an abort for a finding.  Its stack may show another CHECK's line. */
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
-		if (!(cond))                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);         \
 			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 #endif
