@@ -25,6 +25,7 @@ AGE_SEC = 6           # of a tunnel that is replaced at once when it ends: culve
 AFTER_LOSS = 200      # datagrams a second
 FLOW = 500            # datagrams that show that traffic flows
 WITHOUT_END = 10**6   # datagrams: until end_load
+DENIED_CODE = 15      # of culvert: the relay refuses the target
 
 
 @pytest.fixture
@@ -163,6 +164,21 @@ def test_a_route_that_changes_is_followed_by_open_tunnels(lab, relay, forward, w
         assert new_drops(drops, relay, *RELAY_OVERFLOWS).keys() <= {
             "drop_no_neighbour", "drop_no_route", "drop_send_error"}
         lab["relay"].ip("route", "add", "198.18.20.9/32", "via", first.addr4)
+        assert works(client)
+
+
+def test_a_target_that_becomes_the_relays_own_address_loses_its_tunnel(lab, relay, forward):
+    with target_of_two(lab):
+        client = forward("peer-v4", relay, "198.18.20.9:7009")
+        assert is_clean(load(client.peer, client.address, count=50))
+        assert relay.ctl("tunnels")["tunnels"]
+        lab["relay"].ip("addr", "add", "198.18.20.9/32", "dev", "lo")
+        try:
+            wait_until(lambda: not relay.ctl("tunnels")["tunnels"])
+            done = daemon.ping(client.peer, relay.address(4), "198.18.20.9:7009", relay.fingerprint)
+            assert done.returncode == DENIED_CODE and "own address" in done.stderr, done.stderr
+        finally:
+            lab["relay"].ip("addr", "del", "198.18.20.9/32", "dev", "lo")
         assert works(client)
 
 
