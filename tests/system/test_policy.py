@@ -102,17 +102,6 @@ def test_names_of_the_relays_own_network_are_nobodys(lab, relay, watch):
     assert watch.leaked() == []
 
 
-def test_what_the_local_routing_table_says_is_the_relays_own(lab, relay, watch):
-    lab["relay"].ip("route", "add", "local", "198.18.50.0/24", "dev", "lo")
-    lab["relay"].ip("-6", "route", "add", "local", "2001:db8:50::/64", "dev", "lo")
-    for target in ("198.18.50.5", "[2001:db8:50::5]", "198.18.4.255"):
-        done = ask(lab, relay, target)
-        assert done.returncode == DENIED_CODE and "own address" in done.stderr, done.stderr
-    lab["relay"].ip("route", "del", "local", "198.18.50.0/24", "dev", "lo")
-    lab["relay"].ip("-6", "route", "del", "local", "2001:db8:50::/64", "dev", "lo")
-    assert watch.leaked() == []
-
-
 def test_a_longer_prefix_decides(lab, start_relay, targets):
     relay = start_relay("relay-v4only", config='policy { allow = {"198.18.0.0/15"}\n'
                                                'deny = {"198.18.4.20/32"} }\n')
