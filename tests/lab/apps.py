@@ -9,7 +9,7 @@ import math
 import re
 import time
 
-from netns import LabError
+from netns import LabError, wait_until
 
 IPERF = ["stdbuf", "-oL", "iperf", "-u"]
 QUIC_SERVER = "/usr/sbin/gtlsserver"    # Debian's ngtcp2-server, the client is in ngtcp2-client
@@ -53,7 +53,9 @@ def iperf(peer, address, server, megabits=20, seconds=2, size=1200):
     report = re.search(r"Server Report:\n.*\n.*?([\d.]+) ([KMG]?)bits/sec.* (\d+)/ *(\d+) \(", said)
     if not report:
         raise LabError(f"iperf got no report of its server:\n{said}")
-    bins = server.wait_line(r"(?s)\A(?:.*?PDF:){%d}.*?cnt\(\d+\)=([\d:,]+)" % (before + 1)).group(1)
+    histogram = re.compile(r"PDF:.*?cnt\(\d+\)=([\d:,]+)", re.DOTALL)
+    wait_until(lambda: len(histogram.findall(server.text())) > before, what="iperf's histogram")
+    bins = histogram.findall(server.text())[-1]
     times = []
     for one in bins.strip(",").split(","):
         number, count = map(int, one.split(":"))

@@ -88,13 +88,15 @@ def _of_client(proc):
     runs = re.search(r"^ready\b|public", proc.text(), re.MULTILINE)
     if not runs or not proc.alive or netns.state(proc.pid) == "T":
         return {}
-    before = len(re.findall(r"^drops\b", proc.text(), re.MULTILINE))
+    printed = re.compile(r"^drops\b.*\n", re.MULTILINE)
+    before = len(printed.findall(proc.text()))
     proc.send(signal.SIGUSR1)
-    try:
-        text = proc.wait_line(r"\A(?s:.*?^drops\b){%d}.*\n" % (before + 1)).group(0)
-    except netns.LabError:    # it ended
+    netns.wait_until(lambda: len(printed.findall(proc.text())) > before or not proc.alive,
+                     what=f"{proc.name}: no line of drops")
+    lines = printed.findall(proc.text())
+    if len(lines) == before:    # it ended
         return {}
-    line = text.splitlines()[-1]
+    line = lines[-1]
     return {f"{proc.name} {proc.pid} {reason}": int(n)
             for reason, n in CLIENT_OVERFLOWS.findall(line)}
 
