@@ -67,6 +67,11 @@ func handshake() (any, error) {
 		return map[string]any{"done": false, "error": codeOf(err)}, nil
 	}
 	defer conn.CloseWithError(0x100, "")
+	// The relay's first stream: a close before that may overtake our own Finished, and then the
+	// handshake failed at the relay.
+	if _, err := conn.AcceptUniStream(ctx); err != nil {
+		return map[string]any{"done": false, "error": codeOf(err)}, nil
+	}
 	state := conn.ConnectionState().TLS
 	return map[string]any{"done": true, "group": state.CurveID.String(),
 		"version": tls.VersionName(state.Version), "alpn": state.NegotiatedProtocol}, nil
