@@ -232,7 +232,8 @@ static const struct clv_config_option options[] = {
 	  MEMBER(limits.quic_memory),
 	  .help = "Memory of the QUIC library, which keeps what peers send out of order and what they do\n"
 		  "not acknowledge: one limit for handshakes and one for each worker.  A connection needs\n"
-		  "about 30 KiB.  Above three quarters, one that has 256 KiB and wants more is closed." },
+		  "about 30 KiB.  Above three quarters, one that has 256 KiB and wants more is closed,\n"
+		  "and one that has 48 KiB while its source has more than is left." },
 	{ "limits", "capsule-backlog-kib", RANGE(4, 65536, "", "256"), .scale = 1024,
 	  MEMBER(proxy.capsule_backlog),
 	  .help = "Datagram capsules that may wait for a slow reader." },

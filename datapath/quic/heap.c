@@ -11,8 +11,13 @@ static bool is_refused(const struct clv_conn_heap *heap, uint64_t more)
 	if (!of || !of->max || !more)
 		return false;
 	used = of->used + more;
-	return used > of->max ||
-	       (used > of->max - of->max / 4 && heap->used + more > CLV_HEAP_OWN_FREE);
+	if (used <= of->max - of->max / 4)
+		return false;
+	if (used > of->max || heap->used + more > CLV_HEAP_OWN_FREE)
+		return true;
+	/* Its source may have as much as is left (base/share.h), so many small ones are no way round. */
+	return heap->source && heap->source->used > of->max - of->used &&
+	       heap->used + more > CLV_HEAP_NEED;
 }
 
 static struct clv_conn_heap *conn_heap_of(struct clv_counted_heap *counted)
@@ -42,6 +47,8 @@ static void took(struct clv_counted_heap *counted, uint64_t bytes)
 	struct clv_conn_heap *heap = conn_heap_of(counted);
 
 	heap->used += bytes;
+	if (heap->source)
+		heap->source->used += bytes;
 	if (heap->of)
 		set_used(heap->of, heap->of->used + bytes);
 }
@@ -51,6 +58,8 @@ static void gave(struct clv_counted_heap *counted, uint64_t bytes)
 	struct clv_conn_heap *heap = conn_heap_of(counted);
 
 	heap->used -= bytes;
+	if (heap->source)
+		heap->source->used -= bytes;
 	if (heap->of)
 		set_used(heap->of, heap->of->used - bytes);
 }
@@ -83,4 +92,12 @@ void clv_heap_join(struct clv_conn_heap *heap, struct clv_heap *of)
 	heap->of = of;
 	if (of)
 		set_used(of, of->used + heap->used);
+}
+
+void clv_heap_charge(struct clv_conn_heap *heap, struct clv_heap_source *source)
+{
+	if (heap->source)
+		heap->source->used -= heap->used;
+	heap->source = source;
+	source->used += heap->used;
 }

@@ -53,6 +53,7 @@ void worker_charge_source(struct clv_worker *w, struct conn_slot *slot)
 		return;
 	clv_share_join(&slot->buffers, &source->buffers);
 	clv_share_join(&slot->early_share, &source->early);
+	clv_heap_charge(&slot->conn->heap, &source->heap);
 }
 
 /* ---- memory for stream bytes ---- */

@@ -41,6 +41,7 @@ enum {
 /* What the connections of one source hold: of an IPv4 address or an IPv6 /64. */
 struct source {
 	struct clv_share buffers, early;
+	struct clv_heap_source heap;
 	__u64 icmp_full_ns; /* token bucket of ICMP errors on account of it */
 };
 

@@ -97,6 +97,59 @@ static void near_the_ceiling_only_who_holds_little_gets_more(void **state)
 	assert_int_equal(o.heap.used, 0);
 }
 
+static void many_small_ones_of_one_source_leave_room_for_another(void **state)
+{
+	enum { HOGS = 64, PIECE = 16 * KIB, WHOLE = 64 * 1024 * KIB };
+	struct owner o;
+	struct clv_heap_source hog = { 0 }, bystander = { 0 };
+	struct clv_conn_heap old, little, hogs[HOGS];
+	void *full, *needs[HOGS], *pieces[HOGS] = { 0 }, *p;
+	uint64_t left;
+
+	(void)state;
+	open_owner(&o);
+	o.heap.max = WHOLE;
+	clv_heap_init(&old, &o.heap);
+	full = have(&old, WHOLE / 4 * 3);
+	for (int i = 0; i < HOGS; i++) {
+		clv_heap_init(&hogs[i], &o.heap);
+		clv_heap_charge(&hogs[i], &hog);
+		needs[i] = have(&hogs[i], 30 * KIB);
+		assert_non_null(needs[i]);
+	}
+	/* Each stays below what one connection may have; together they would take all. */
+	for (int i = 0; i < HOGS; i++)
+		while ((p = have(&hogs[i], PIECE)) != NULL) {
+			*(void **)p = pieces[i];
+			pieces[i] = p;
+		}
+	left = WHOLE - o.heap.used;
+	assert_true(left > WHOLE / 4 / 3);
+	assert_true(refusals(&o) >= HOGS);
+
+	clv_heap_init(&little, &o.heap);
+	clv_heap_charge(&little, &bystander);
+	p = have(&little, 200 * KIB);
+	assert_non_null(p);
+	give(&little, p);
+	assert_int_equal(bystander.used, 0);
+
+	/* It moves to an address of the bystander's: so does what it holds. */
+	clv_heap_charge(&hogs[0], &bystander);
+	assert_int_equal(bystander.used, hogs[0].used);
+	for (int i = 0; i < HOGS; i++) {
+		give(&hogs[i], needs[i]);
+		while ((p = pieces[i]) != NULL) {
+			pieces[i] = *(void **)p;
+			give(&hogs[i], p);
+		}
+	}
+	assert_int_equal(hog.used, 0);
+	assert_int_equal(bystander.used, 0);
+	give(&old, full);
+	assert_int_equal(o.heap.used, 0);
+}
+
 static void a_connection_takes_what_it_holds_to_its_next_owner(void **state)
 {
 	struct owner from, to;
@@ -136,6 +189,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_had_is_counted_and_comes_back),
 		cmocka_unit_test(near_the_ceiling_only_who_holds_little_gets_more),
+		cmocka_unit_test(many_small_ones_of_one_source_leave_room_for_another),
 		cmocka_unit_test(a_connection_takes_what_it_holds_to_its_next_owner),
 		cmocka_unit_test(without_a_ceiling_nothing_is_refused),
 	};
