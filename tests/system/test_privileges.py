@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """After its set-up the daemon runs as nobody with three capabilities and a system call filter."""
+import os
 import pwd
 import re
 import signal
@@ -126,6 +127,7 @@ def test_a_reload_reads_files_of_root_alone(lab, start_relay, targets, datapath)
     relay.proc.wait_line(r"reload_refused .*No such file")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a user, in mounts of its own")
 def test_make_user_makes_the_user_once(tmp_path):
     """In a copy of the machine's users; mounts of its own, or the machine would have the user."""
     copies = [tmp_path / name for name in ("passwd", "group", "shadow", "gshadow")]
