@@ -282,6 +282,12 @@ static void put_issuer(const char *issuer, char out[static CLV_CERT_ISSUER_MAX])
 	out[len] = 0;
 }
 
+/* Whether it may sign others: RFC 5280 section 6.1.4 (k) and (n). */
+static bool may_sign(const struct DecodedCert *dc)
+{
+	return dc->isCA && (!dc->extKeyUsageSet || (dc->extKeyUsage & KEYUSE_KEY_CERT_SIGN));
+}
+
 int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
 {
 	struct clv_cert_facts facts;
@@ -295,7 +301,7 @@ int clv_cert_read(const struct clv_der *cert, struct clv_cert_facts *out)
 		.key_algorithm = key_name(dc->keyOID),
 		.signature_algorithm = signature_name(dc->signatureOID),
 		.path_len = dc->isCA && dc->pathLengthSet ? dc->pathLength : -1,
-		.is_ca = dc->isCA,
+		.is_ca = may_sign(dc),
 		.is_self_signed = dc->selfSigned,
 	};
 	_Static_assert((size_t)KEYID_SIZE <= CLV_CERT_NAME_HASH_LEN, "a hash of a name fits");

@@ -44,7 +44,7 @@ struct clv_cert_facts {
 	uint8_t subject[CLV_CERT_NAME_HASH_LEN], issuer[CLV_CERT_NAME_HASH_LEN];
 	char issuer_text[CLV_CERT_ISSUER_MAX]; /* its common name for messages, printable */
 	int path_len; /* of a CA: how many CAs may stand between it and a leaf; -1: any */
-	bool is_ca;
+	bool is_ca;   /* and its key usage, if it names any, has the signing of certificates */
 	bool is_self_signed; /* subject and issuer are the same; the signature is not checked */
 	time_t not_before, not_after;
 };

@@ -45,26 +45,38 @@ static void run(const char *fmt, ...)
 		fail_msg("%s", command);
 }
 
+/* Extensions, as lines of openssl's for printf. */
+#define CA_EXT	  "basicConstraints=critical,CA:TRUE,pathlen:0\\nkeyUsage=keyCertSign\\n"
+#define LEAF_NAME "subjectAltName=DNS:relay.example\\nbasicConstraints=CA:FALSE\\n"
+#define LEAF_EXT  LEAF_NAME "keyUsage=digitalSignature\\nextendedKeyUsage=serverAuth\\n"
+
+/* Have the root sign the CA and the CA the leaf, with these extensions: chain.pem. */
+static void sign(const char *folder, const char *ca_ext, const char *leaf_ext, const char *signing)
+{
+	run("cd %s && printf '%s' >ca.ext && openssl x509 -req -in ca.csr -CA root.pem -CAkey "
+	    "root.key -CAcreateserial -days 20 -extfile ca.ext -out ca.pem 2>log",
+	    folder, ca_ext);
+	run("cd %s && printf '%s' >leaf.ext && openssl x509 -req -in leaf.csr -CA ca.pem -CAkey "
+	    "ca.key -CAcreateserial -days 10 -extfile leaf.ext -out leaf.pem %s 2>log && cat "
+	    "leaf.pem ca.pem >chain.pem",
+	    folder, leaf_ext, signing);
+}
+
 /* Make a root, a CA below it and a leaf: root.pem, chain.pem and leaf.key in a folder. */
 static void make_chain(const char *folder, const struct algorithm *root,
 		       const struct algorithm *middle, const struct algorithm *leaf,
 		       const char *signing)
 {
 	run("cd %s && openssl req -x509 -newkey %s -nodes -days 30 -subj '/CN=Test root' -keyout "
-	    "root.key -out root.pem 2>log && printf 'basicConstraints=critical,CA:TRUE,pathlen:0\\n"
-	    "keyUsage=keyCertSign\\n' >ca.ext && printf 'subjectAltName=DNS:relay.example\\n"
-	    "basicConstraints=CA:FALSE\\nkeyUsage=digitalSignature\\nextendedKeyUsage=serverAuth\\n' "
-	    ">leaf.ext",
+	    "root.key -out root.pem 2>log",
 	    folder, root->newkey);
 	run("cd %s && openssl req -new -newkey %s -nodes -subj '/CN=Test CA' -keyout ca.key -out "
-	    "ca.csr 2>log && openssl x509 -req -in ca.csr -CA root.pem -CAkey root.key "
-	    "-CAcreateserial -days 20 -extfile ca.ext -out ca.pem 2>log",
+	    "ca.csr 2>log",
 	    folder, middle->newkey);
 	run("cd %s && openssl req -new -newkey %s -nodes -subj '/CN=leaf' -keyout leaf.key -out "
-	    "leaf.csr 2>log && openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key "
-	    "-CAcreateserial -days 10 -extfile leaf.ext -out leaf.pem %s 2>log && cat leaf.pem "
-	    "ca.pem >chain.pem",
-	    folder, leaf->newkey, signing);
+	    "leaf.csr 2>log",
+	    folder, leaf->newkey);
+	sign(folder, CA_EXT, LEAF_EXT, signing);
 }
 
 /* Serve the chain in a folder; the client trusts its root.  expected: as tls_shake. */
@@ -127,6 +139,38 @@ static void a_signature_over_sha_1_counts_for_nothing(void **state)
 	assert_non_null(mkdtemp(folder));
 	make_chain(folder, &ecdsa, &ecdsa, &ecdsa, "-sha1");
 	shake_in(folder, CLV_EUNTRUSTED, NULL);
+	run("rm -r %s", folder);
+}
+
+static void certificates_count_for_what_they_were_made_for(void **state)
+{
+	const struct {
+		const char *ca_ext, *leaf_ext;
+		int expected;
+	} cases[] = {
+		{ CA_EXT, LEAF_EXT, 0 },
+		{ CA_EXT, LEAF_NAME, 0 },
+		{ CA_EXT, LEAF_NAME "extendedKeyUsage=clientAuth\\n", CLV_EUNTRUSTED },
+		{ CA_EXT, LEAF_NAME "keyUsage=keyEncipherment\\n", CLV_EUNTRUSTED },
+		{ "basicConstraints=critical,CA:FALSE\\nkeyUsage=digitalSignature\\n", LEAF_EXT,
+		  CLV_EUNTRUSTED },
+		{ "basicConstraints=critical,CA:TRUE\\nkeyUsage=digitalSignature\\n", LEAF_EXT,
+		  CLV_EUNTRUSTED },
+		{ CA_EXT "nameConstraints=critical,permitted;DNS:example\\n", LEAF_EXT, 0 },
+		{ CA_EXT "nameConstraints=critical,permitted;DNS:other.example\\n", LEAF_EXT,
+		  CLV_EUNTRUSTED },
+	};
+	char folder[] = "/tmp/clv-openssl-XXXXXX";
+
+	(void)state;
+	need_openssl();
+	assert_non_null(mkdtemp(folder));
+	make_chain(folder, &ecdsa, &ecdsa, &ecdsa, "");
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		print_message("case %zu\n", i);
+		sign(folder, cases[i].ca_ext, cases[i].leaf_ext, "");
+		shake_in(folder, cases[i].expected, cases[i].expected ? NULL : "ECDSA");
+	}
 	run("rm -r %s", folder);
 }
 
@@ -195,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hybrid_verifies_chains_of_every_algorithm_of_authorities),
 		cmocka_unit_test(a_signature_over_sha_1_counts_for_nothing),
+		cmocka_unit_test(certificates_count_for_what_they_were_made_for),
 		cmocka_unit_test(a_self_signed_certificate_is_its_own_root),
 		cmocka_unit_test(a_root_is_found_in_the_bundle_of_the_system),
 		cmocka_unit_test(the_bundle_of_the_system_is_read),
