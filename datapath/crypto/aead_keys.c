@@ -135,7 +135,7 @@ static size_t bytes_of(const struct clv_aead_provider *p)
 	return sizeof(struct clv_aead_key) + p->key_bytes;
 }
 
-static int aead_key_new(const uint8_t *raw, size_t raw_len, struct clv_aead_key **out)
+int clv_aead_key_new(const uint8_t *raw, size_t raw_len, struct clv_aead_key **out)
 {
 	const struct clv_aead_provider *p = get_provider();
 	struct clv_aead_key *key = key_alloc(bytes_of(p));
@@ -224,7 +224,7 @@ static int derive_aead(const struct clv_aead_suite *suite, const struct version 
 	if (!err)
 		err = expand(suite, secret, v->iv, iv, CLV_AEAD_NONCE_LEN);
 	if (!err)
-		err = aead_key_new(raw, suite->key_len, key);
+		err = clv_aead_key_new(raw, suite->key_len, key);
 	explicit_bzero(raw, sizeof(raw));
 	return err;
 }
@@ -300,7 +300,8 @@ int clv_aead_keys_update(const struct clv_aead_suite *suite, uint32_t version,
 
 int clv_aead_key_retry(uint32_t version, struct clv_aead_key **out)
 {
-	return aead_key_new((const uint8_t *)version_of(version)->retry_key, RETRY_KEY_LEN, out);
+	return clv_aead_key_new((const uint8_t *)version_of(version)->retry_key, RETRY_KEY_LEN,
+				out);
 }
 
 /* ---- use ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * aead_keys - QUIC keys made from secrets and kept ready for use; the inside of aead.
+ * aead_keys - QUIC keys made from secrets and kept ready for use; the inside of aead, and keys for
+ * whoever seals messages of his own.
  *
  * A key is one heap allocation, made when it is installed and wiped when it is freed.
  *
@@ -50,6 +51,9 @@ int clv_aead_keys_derive_initial(uint32_t version, const ngtcp2_cid *client_dcid
 int clv_aead_keys_update(const struct clv_aead_suite *suite, uint32_t version,
 			 const uint8_t *current, uint8_t *secret, struct clv_aead_key **key,
 			 uint8_t iv[static CLV_AEAD_NONCE_LEN]);
+
+/* Prepare an AES-GCM key of 16 or 32 bytes.  raw: copies.  Returns 0, -ENOMEM or CLV_ETLS. */
+int clv_aead_key_new(const uint8_t *raw, size_t raw_len, struct clv_aead_key **out);
 
 /* The fixed key that protects Retry packets.  Returns 0, -ENOMEM or CLV_ETLS. */
 int clv_aead_key_retry(uint32_t version, struct clv_aead_key **out);
