@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/tls/certgen.h"
 
+#include "control/tls/keys.h"
 #include "datapath/base/err.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#include <wolfssl/wolfcrypt/wc_mldsa.h>
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -23,116 +21,9 @@ enum {
 	SERIAL_LEN = 16,
 	DNS_NAME_MAX = 253,
 	DER_MAX = 32768, /* more than a leaf with an ML-DSA-65 key and the most names */
-	SPKI_MAX = 4096, /* SubjectPublicKeyInfo: 1,974 bytes with an ML-DSA-65 key */
-	P256_KEY_LEN = 32,
 	GENERAL_NAME_DNS = 0x82,
 	GENERAL_NAME_IP = 0x87,
 };
-
-/* A private key of either kind. */
-struct key {
-	int type; /* ML_DSA_65_TYPE or ECC_TYPE */
-	union {
-		wc_MlDsaKey mldsa;
-		ecc_key ecc;
-	};
-};
-
-static void *key_handle(struct key *key)
-{
-	return key->type == ML_DSA_65_TYPE ? (void *)&key->mldsa : (void *)&key->ecc;
-}
-
-static void key_free(struct key *key)
-{
-	if (!key)
-		return;
-	if (key->type == ML_DSA_65_TYPE)
-		wc_MlDsaKey_Free(&key->mldsa);
-	else
-		wc_ecc_free(&key->ecc);
-	free(key);
-}
-
-static struct key *key_new(enum clv_profile profile)
-{
-	struct key *key = calloc(1, sizeof(*key));
-	int err;
-
-	if (!key)
-		return NULL;
-	if (profile == CLV_PROFILE_PQC) {
-		key->type = ML_DSA_65_TYPE;
-		err = wc_MlDsaKey_Init(&key->mldsa, NULL, INVALID_DEVID);
-		if (!err)
-			err = wc_MlDsaKey_SetParams(&key->mldsa, WC_ML_DSA_65);
-	} else {
-		key->type = ECC_TYPE;
-		err = wc_ecc_init(&key->ecc);
-	}
-	if (err) {
-		free(key);
-		return NULL;
-	}
-	return key;
-}
-
-static int key_make(struct key *key, WC_RNG *rng)
-{
-	int err = key->type == ML_DSA_65_TYPE
-			  ? wc_MlDsaKey_MakeKey(&key->mldsa, rng)
-			  : wc_ecc_make_key_ex(rng, P256_KEY_LEN, &key->ecc, ECC_SECP256R1);
-
-	return err ? CLV_ETLS : 0;
-}
-
-/* Returns 0 or CLV_ESYNTAX. */
-static int key_parse(struct key *key, const char *pem)
-{
-	DerBuffer *der = NULL;
-	word32 index = 0;
-	int err;
-
-	err = wc_PemToDer((const unsigned char *)pem, (long)strlen(pem), PRIVATEKEY_TYPE, &der,
-			  NULL, NULL, NULL);
-	if (err) {
-		wc_FreeDer(&der);
-		return CLV_ESYNTAX;
-	}
-	if (key->type == ML_DSA_65_TYPE)
-		err = wc_MlDsaKey_PrivateKeyDecode(&key->mldsa, der->buffer, der->length, &index);
-	else
-		err = wc_EccPrivateKeyDecode(der->buffer, &index, &key->ecc, der->length);
-	explicit_bzero(der->buffer, der->length);
-	wc_FreeDer(&der);
-	return err ? CLV_ESYNTAX : 0;
-}
-
-/*
- * Read a key file of ours whole: the public key stands behind the private one, which does not
- * contain it.  Returns 0 or CLV_ESYNTAX.
- */
-static int key_parse_both(struct key *key, const char *pem)
-{
-	const char *public_pem = strstr(pem, "-----BEGIN PUBLIC KEY-----");
-	DerBuffer *der = NULL;
-	word32 index = 0;
-	int err = key_parse(key, pem);
-
-	if (err || !public_pem ||
-	    wc_PemToDer((const unsigned char *)public_pem, (long)strlen(public_pem), PUBLICKEY_TYPE,
-			&der, NULL, NULL, NULL)) {
-		wc_FreeDer(&der);
-		return CLV_ESYNTAX;
-	}
-	/* The library derives that of an ECDSA key. */
-	if (key->type == ML_DSA_65_TYPE)
-		err = wc_MlDsaKey_PublicKeyDecode(&key->mldsa, der->buffer, der->length, &index);
-	else if (key->ecc.type == ECC_PRIVATEKEY_ONLY)
-		err = wc_ecc_make_pub(&key->ecc, NULL);
-	wc_FreeDer(&der);
-	return err ? CLV_ESYNTAX : 0;
-}
 
 /* Returns a zero-terminated PEM text, or NULL. */
 static char *to_pem(const uint8_t *der, size_t len, int type)
@@ -150,22 +41,12 @@ static char *to_pem(const uint8_t *der, size_t len, int type)
 	return pem;
 }
 
-/* Write the SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).  Returns its length, or 0. */
-static size_t put_spki(struct key *key, uint8_t out[static SPKI_MAX])
-{
-	int len = key->type == ML_DSA_65_TYPE
-			  ? wc_MlDsaKey_PublicKeyToDer(&key->mldsa, out, SPKI_MAX, 1)
-			  : wc_EccPublicKeyToDer(&key->ecc, out, SPKI_MAX, 1);
-
-	return len > 0 ? (size_t)len : 0;
-}
-
 /* Append the public key to the text of the private one, and free that.  Returns NULL on failure. */
-static char *append_public(struct key *key, char *private_pem)
+static char *append_public(struct tls_key *key, char *private_pem)
 {
-	uint8_t spki[SPKI_MAX];
+	uint8_t spki[TLS_KEY_SPKI_MAX];
 	char *public_pem, *both = NULL;
-	size_t len = put_spki(key, spki);
+	size_t len = tls_key_spki(key, spki);
 
 	public_pem = len ? to_pem(spki, len, PUBLICKEY_TYPE) : NULL;
 	if (private_pem && public_pem && asprintf(&both, "%s%s", private_pem, public_pem) < 0)
@@ -176,7 +57,7 @@ static char *append_public(struct key *key, char *private_pem)
 }
 
 /* Write the private key as PKCS #8, which other tools read, and the public key after it. */
-static char *key_to_pem(struct key *key)
+static char *key_to_pem(struct tls_key *key)
 {
 	uint8_t der[8192];
 	word32 room = sizeof(der);
@@ -288,20 +169,20 @@ static int set_names(Cert *cert, const char *const *names, size_t names_len)
 }
 
 /* Set the fields that CA and leaf share.  Returns 0 or CLV_ETLS. */
-static int begin_cert(Cert *cert, struct key *key, WC_RNG *rng)
+static int begin_cert(Cert *cert, struct tls_key *key, WC_RNG *rng)
 {
 	if (wc_InitCert(cert) != 0)
 		return CLV_ETLS;
 	/* Matches the signer's key: both keys are of the profile's type. */
 	cert->sigType = key->type == ML_DSA_65_TYPE ? CTC_ML_DSA_65 : CTC_SHA256wECDSA;
 	strcpy(cert->subject.org, "Culvert");
-	if (wc_SetSubjectKeyIdFromPublicKey_ex(cert, key->type, key_handle(key)) != 0)
+	if (wc_SetSubjectKeyIdFromPublicKey_ex(cert, key->type, tls_key_handle(key)) != 0)
 		return CLV_ETLS;
 	return set_serial(cert, rng);
 }
 
 /* Build and sign: key is the subject's, signer the issuer's.  Returns a PEM text or NULL. */
-static char *finish_cert(Cert *cert, struct key *key, struct key *signer, WC_RNG *rng)
+static char *finish_cert(Cert *cert, struct tls_key *key, struct tls_key *signer, WC_RNG *rng)
 {
 	uint8_t *der = malloc(DER_MAX);
 	char *pem = NULL;
@@ -309,17 +190,17 @@ static char *finish_cert(Cert *cert, struct key *key, struct key *signer, WC_RNG
 
 	if (!der)
 		return NULL;
-	len = wc_MakeCert_ex(cert, der, DER_MAX, key->type, key_handle(key), rng);
+	len = wc_MakeCert_ex(cert, der, DER_MAX, key->type, tls_key_handle(key), rng);
 	if (len > 0)
 		len = wc_SignCert_ex(cert->bodySz, cert->sigType, der, DER_MAX, signer->type,
-				     key_handle(signer), rng);
+				     tls_key_handle(signer), rng);
 	if (len > 0)
 		pem = to_pem(der, (size_t)len, CERT_TYPE);
 	free(der);
 	return pem;
 }
 
-static int fill_ca(Cert *cert, struct key *key, WC_RNG *rng)
+static int fill_ca(Cert *cert, struct tls_key *key, WC_RNG *rng)
 {
 	int err = begin_cert(cert, key, rng);
 
@@ -334,12 +215,12 @@ static int fill_ca(Cert *cert, struct key *key, WC_RNG *rng)
 	cert->selfSigned = 1;
 	cert->daysValid = CLV_CERTGEN_CA_DAYS;
 	if (wc_SetKeyUsage(cert, "keyCertSign,cRLSign") != 0 ||
-	    wc_SetAuthKeyIdFromPublicKey_ex(cert, key->type, key_handle(key)) != 0)
+	    wc_SetAuthKeyIdFromPublicKey_ex(cert, key->type, tls_key_handle(key)) != 0)
 		return CLV_ETLS;
 	return 0;
 }
 
-static int fill_leaf(Cert *cert, struct key *key, const struct clv_der *ca_cert,
+static int fill_leaf(Cert *cert, struct tls_key *key, const struct clv_der *ca_cert,
 		     const char *const *names, size_t names_len, WC_RNG *rng)
 {
 	int err = begin_cert(cert, key, rng);
@@ -360,7 +241,7 @@ static int fill_leaf(Cert *cert, struct key *key, const struct clv_der *ca_cert,
 }
 
 /* Fill *out from the finished parts; takes neither.  Returns 0 or CLV_ETLS. */
-static int complete(Cert *cert, struct key *key, struct key *signer, WC_RNG *rng,
+static int complete(Cert *cert, struct tls_key *key, struct tls_key *signer, WC_RNG *rng,
 		    struct clv_certgen *out)
 {
 	struct clv_certgen made = {
@@ -378,7 +259,7 @@ static int complete(Cert *cert, struct key *key, struct key *signer, WC_RNG *rng
 
 int clv_certgen_ca(enum clv_profile profile, struct clv_certgen *out)
 {
-	struct key *key = key_new(profile);
+	struct tls_key *key = tls_key_new(profile);
 	Cert *cert = malloc(sizeof(*cert));
 	WC_RNG rng;
 	int err = -ENOMEM;
@@ -388,7 +269,7 @@ int clv_certgen_ca(enum clv_profile profile, struct clv_certgen *out)
 	err = CLV_ETLS;
 	if (wc_InitRng(&rng) != 0)
 		goto free_parts;
-	err = key_make(key, &rng);
+	err = tls_key_make(key, &rng);
 	if (!err)
 		err = fill_ca(cert, key, &rng);
 	if (!err)
@@ -396,7 +277,7 @@ int clv_certgen_ca(enum clv_profile profile, struct clv_certgen *out)
 	wc_FreeRng(&rng);
 free_parts:
 	free(cert);
-	key_free(key);
+	tls_key_free(key);
 	return err;
 }
 
@@ -404,20 +285,20 @@ int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 		     const char *ca_key_pem, const char *key_pem, const char *const *names,
 		     size_t names_len, struct clv_certgen *out)
 {
-	struct key *key = key_new(profile), *signer = key_new(profile);
+	struct tls_key *key = tls_key_new(profile), *signer = tls_key_new(profile);
 	Cert *cert = malloc(sizeof(*cert));
 	WC_RNG rng;
 	int err = -ENOMEM;
 
 	if (!key || !signer || !cert)
 		goto free_parts;
-	err = key_parse(signer, ca_key_pem);
+	err = tls_key_parse(signer, ca_key_pem);
 	if (err)
 		goto free_parts;
 	err = CLV_ETLS;
 	if (wc_InitRng(&rng) != 0)
 		goto free_parts;
-	err = key_pem ? key_parse_both(key, key_pem) : key_make(key, &rng);
+	err = key_pem ? tls_key_parse_both(key, key_pem) : tls_key_make(key, &rng);
 	if (!err)
 		err = fill_leaf(cert, key, ca_cert, names, names_len, &rng);
 	if (!err)
@@ -425,12 +306,12 @@ int clv_certgen_leaf(enum clv_profile profile, const struct clv_der *ca_cert,
 	wc_FreeRng(&rng);
 free_parts:
 	free(cert);
-	key_free(signer);
-	key_free(key);
+	tls_key_free(signer);
+	tls_key_free(key);
 	return err;
 }
 
-static int fill_self(Cert *cert, struct key *key, WC_RNG *rng)
+static int fill_self(Cert *cert, struct tls_key *key, WC_RNG *rng)
 {
 	int err = begin_cert(cert, key, rng);
 
@@ -447,14 +328,14 @@ static int fill_self(Cert *cert, struct key *key, WC_RNG *rng)
 
 int clv_certgen_self(const char *key_pem, char **cert_pem)
 {
-	struct key *key = key_new(CLV_PROFILE_PQC);
+	struct tls_key *key = tls_key_new(CLV_PROFILE_PQC);
 	Cert *cert = malloc(sizeof(*cert));
 	WC_RNG rng;
 	int err = -ENOMEM;
 
 	if (!key || !cert)
 		goto free_parts;
-	err = key_parse_both(key, key_pem);
+	err = tls_key_parse_both(key, key_pem);
 	if (err)
 		goto free_parts;
 	err = CLV_ETLS;
@@ -468,13 +349,13 @@ int clv_certgen_self(const char *key_pem, char **cert_pem)
 	wc_FreeRng(&rng);
 free_parts:
 	free(cert);
-	key_free(key);
+	tls_key_free(key);
 	return err;
 }
 
 int clv_certgen_key(enum clv_profile profile, char **key_pem)
 {
-	struct key *key = key_new(profile);
+	struct tls_key *key = tls_key_new(profile);
 	WC_RNG rng;
 	int err;
 
@@ -482,27 +363,27 @@ int clv_certgen_key(enum clv_profile profile, char **key_pem)
 		return -ENOMEM;
 	err = wc_InitRng(&rng) ? CLV_ETLS : 0;
 	if (!err) {
-		err = key_make(key, &rng);
+		err = tls_key_make(key, &rng);
 		wc_FreeRng(&rng);
 	}
 	*key_pem = err ? NULL : key_to_pem(key);
-	key_free(key);
+	tls_key_free(key);
 	return err ? err : *key_pem ? 0 : CLV_ETLS;
 }
 
 int clv_certgen_key_pin(enum clv_profile profile, const char *key_pem, uint8_t out[static 32])
 {
-	struct key *key = key_new(profile);
-	uint8_t spki[SPKI_MAX];
+	struct tls_key *key = tls_key_new(profile);
+	uint8_t spki[TLS_KEY_SPKI_MAX];
 	size_t len = 0;
 	int err;
 
 	if (!key)
 		return -ENOMEM;
-	err = key_parse_both(key, key_pem);
+	err = tls_key_parse_both(key, key_pem);
 	if (!err)
-		len = put_spki(key, spki);
-	key_free(key);
+		len = tls_key_spki(key, spki);
+	tls_key_free(key);
 	if (err || !len)
 		return CLV_ESYNTAX;
 	wc_Sha256Hash(spki, (word32)len, out);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may use a relay: links, their end, addresses, and what a stranger learns."""
+import json
 import re
 import signal
 import subprocess
@@ -200,6 +201,8 @@ def test_mode_certificate_serves_known_keys_alone(lab, guarded, forward, targets
     known = make_identity(lab, mine)
     assert mine.stat().st_mode & 0o777 == 0o600
     assert known == make_identity(lab, mine) != make_identity(lab, other)
+    done = lab[PEER].run([lab.build / "culvert", "id", "--identity", mine, "--json"])
+    assert json.loads(done.stdout) == {"id": known, "file": str(mine), "is_new": False}
     link = relay.user("add", "alice", "--key", known, "--host", relay.host.addr4).stdout.strip()
     assert "pin=" in link and "token" not in link
 

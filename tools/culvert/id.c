@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvert/commands.h"
 
+#include <jansson.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -39,10 +41,20 @@ static bool default_path(char path[static PATH_MAX])
 	return false;
 }
 
+static void print_json(const char *id, const char *file, bool is_new)
+{
+	json_t *all = json_pack("{s:s, s:s, s:b}", "id", id, "file", file, "is_new", is_new);
+
+	json_dumpf(all, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(all);
+}
+
 int id_run(const struct options *o)
 {
 	char path[PATH_MAX], id[CULVERT_ID_TEXT];
 	const char *file = o->identity;
+	bool is_new = false;
 	int err;
 
 	if (!file) {
@@ -53,10 +65,11 @@ int id_run(const struct options *o)
 	err = culvert_identity_read(file, id);
 	if (err == -ENOENT) {
 		err = culvert_identity_make(file, id);
+		is_new = !err;
 		/* Another process may have been faster: its identity counts. */
 		if (err == -EEXIST)
 			err = culvert_identity_read(file, id);
-		if (!err)
+		if (is_new)
 			fprintf(stderr, "culvert: made a new identity: use it by --identity %s\n",
 				file);
 	}
@@ -67,6 +80,9 @@ int id_run(const struct options *o)
 				      : culvert_strerror(err));
 		return STATUS_FAILED;
 	}
-	printf("%s\n", id);
+	if (o->json)
+		print_json(id, file, is_new);
+	else
+		printf("%s\n", id);
 	return STATUS_OK;
 }

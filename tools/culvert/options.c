@@ -16,7 +16,7 @@ static const char usage[] =
 	"       culvert bind    --relay RELAY [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
 	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
 	"                       [--json]\n"
-	"       culvert id      [--identity FILE]\n"
+	"       culvert id      [--identity FILE] [--json]\n"
 	"RELAY, one of:\n"
 	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
 	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
@@ -291,7 +291,7 @@ static int complain_renamed(const char *name)
 static bool is_for(int opt, enum command command)
 {
 	if (command == COMMAND_ID)
-		return opt == OPT_IDENTITY;
+		return opt == OPT_IDENTITY || opt == OPT_JSON;
 	switch (opt) {
 	case OPT_LISTEN:
 		return command == COMMAND_FORWARD;
