@@ -134,6 +134,12 @@ static void event(struct clv_control *c, struct worker_side *side, const struct 
 			c->p.on_socket_closed(c->p.client,
 					      ((const struct clv_cmd_socket *)body)->socket_fd);
 		break;
+	case CLV_EVT_TARGET_DEAD:
+		tunnel_target_dead(c, (const void *)body);
+		break;
+	case CLV_EVT_TUNNEL_RETARGETED:
+		tunnel_retargeted(c, (const void *)body);
+		break;
 	case CLV_EVT_TOO_BIG:
 		tunnel_too_big(c, (const void *)body, body + sizeof(struct clv_evt_too_big),
 			       r->len - sizeof(struct clv_evt_too_big));

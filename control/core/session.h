@@ -92,6 +92,8 @@ struct clv_session_tunnel_ops {
 	/* CLV_EVT_REMOTE_*, CLV_EVT_DELIVERY, CLV_EVT_CONTEXT_ZERO.  evt, payload: borrow. */
 	void (*bound)(void *user, enum clv_event type, const struct clv_evt_bound *evt,
 		      const uint8_t *payload, size_t len);
+	/* With CLV_TUNNEL_TRIAL: call retarget or stay, now or later. */
+	void (*target_dead)(void *user, bool is_unreachable);
 	/* A bound tunnel's: the next hop of the remote that has this use may be another.  use: borrows. */
 	void (*moved)(void *user, const struct clv_host_use *use);
 };
@@ -138,6 +140,16 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 			    struct clv_ref *ref);
 /* Close it; its ops are not called again. */
 void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref);
+/*
+ * Give an open tunnel that is not bound another target, as CLV_CMD_TUNNEL_RETARGET.  Of t only the
+ * egress, and of its spec what that command reads, are used.
+ * Returns 0; CLV_ECLOSED: there is no such tunnel, or it just gave up another target; or the tables'
+ * error, and then the tunnel has no target and the caller closes it.
+ */
+int clv_session_tunnel_retarget(struct clv_session *s, const struct clv_ref *ref,
+				const struct clv_session_tunnel *t);
+/* Its target stays the one it has. */
+void clv_session_tunnel_stay(struct clv_session *s, const struct clv_ref *ref);
 /* Send a datagram that came in a capsule to the target, or one that came early to the peer. */
 void clv_session_tunnel_send(struct clv_session *s, const struct clv_ref *ref, uint64_t context_id,
 			     const uint8_t *payload, size_t len);

@@ -112,6 +112,7 @@ struct clv_tunnel_entry {
 	struct clv_steered target; /* what the kernel's tables hold of it */
 	struct clv_tunnel_spec spec;
 	struct clv_egress egress;	   /* fd -1: none */
+	struct clv_egress former;	   /* of the target before; fd -1: none, or given back */
 	struct clv_egress bound_egress[2]; /* likewise */
 	uint64_t since_ns;
 };
@@ -194,6 +195,8 @@ void slots_give(struct slots *s, uint32_t slot);
 void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt);
 void tunnel_datagram_up(struct clv_control *c, const struct clv_evt_tunnel *evt,
 			const uint8_t *data, size_t len);
+void tunnel_target_dead(struct clv_control *c, const struct clv_evt_target *evt);
+void tunnel_retargeted(struct clv_control *c, const struct clv_evt_tunnel *evt);
 /* An event of a bound tunnel; payload: of CLV_EVT_DELIVERY. */
 void tunnel_bound_event(struct clv_control *c, enum clv_event type, const struct clv_evt_bound *evt,
 			const uint8_t *payload, size_t len);

@@ -55,6 +55,12 @@ struct clv_steered {
  */
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
 			     const struct clv_tunnel_ports *ports, struct clv_steered *out);
+/*
+ * Take the target of an open tunnel out of the tables, send TUNNEL_RETARGET, and publish the new one.
+ * Returns 0 and fills *target; or the tables' error, and *target is cleared.
+ */
+int clv_steering_retarget(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
+			  struct clv_steered *target);
 /* Take a target out of the tables, of a tunnel that its worker has removed.  target: cleared. */
 void clv_steering_retire_tunnel(const struct clv_steering *st, struct clv_steered *target);
 /* Take it out of the tables, then send TUNNEL_REMOVE. */

@@ -28,6 +28,9 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 	if (e->egress.fd >= 0)
 		clv_ports_give(&ports, &e->egress);
 	e->egress.fd = -1;
+	if (e->former.fd >= 0)
+		clv_ports_give(&ports, &e->former);
+	e->former.fd = -1;
 	for (int i = 0; i < 2; i++) {
 		if (e->bound_egress[i].fd >= 0)
 			clv_ports_give(&ports, &e->bound_egress[i]);
@@ -87,6 +90,7 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.used = true,
 		.spec = t->spec,
 		.egress = t->egress,
+		.former = { .fd = -1 },
 		.bound_egress = { { .fd = -1 }, { .fd = -1 } },
 		.since_ns = c->now_ns,
 	};
@@ -137,6 +141,59 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 		s->tunnels--;
 		e->ops->gone(e->user, evt->error);
 	}
+}
+
+/* ---- another target ---- */
+
+int clv_session_tunnel_retarget(struct clv_session *s, const struct clv_ref *ref,
+				const struct clv_session_tunnel *t)
+{
+	struct clv_control *c = s->control;
+	struct clv_tunnel_entry *e = entry_of(c, ref);
+	struct clv_cmd_tunnel_add cmd = {
+		.ref = *ref,
+		.conn = s->ref,
+		.spec = t->spec,
+		.socket_fd = t->spec.hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
+	};
+
+	if (!e || !e->session || e->former.fd >= 0)
+		return CLV_ECLOSED;
+	/* The worker may still use the port of the former target. */
+	e->former = e->egress;
+	e->egress = t->egress;
+	e->spec.local = t->spec.local;
+	e->spec.remote = t->spec.remote;
+	e->spec.hop = t->spec.hop;
+	clv_hosts_leave(&e->host);
+	clv_hosts_join(&c->hosts, &e->host, e->spec.remote.addr, ref);
+	return clv_steering_retarget(&c->steering, &cmd, &e->target);
+}
+
+void clv_session_tunnel_stay(struct clv_session *s, const struct clv_ref *ref)
+{
+	const struct clv_cmd_ref cmd = { .ref = *ref };
+
+	workers_send(s->control, ref->worker, CLV_CMD_TUNNEL_STAY, &cmd, sizeof(cmd), NULL, 0);
+}
+
+void tunnel_target_dead(struct clv_control *c, const struct clv_evt_target *evt)
+{
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (e && e->session && e->ops->target_dead)
+		e->ops->target_dead(e->user, evt->is_unreachable);
+}
+
+void tunnel_retargeted(struct clv_control *c, const struct clv_evt_tunnel *evt)
+{
+	const struct clv_ports ports = { c->p.host_ops, c->p.host, &c->accounts };
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+
+	if (!e || e->former.fd < 0)
+		return;
+	clv_ports_give(&ports, &e->former);
+	e->former.fd = -1;
 }
 
 /* ---- datagrams by capsule ---- */

@@ -99,6 +99,11 @@ static const struct clv_config_option options[] = {
 	{ "egress", "port-max", RANGE(1, 65535, "", "59999"), MEMBER(egress_port_max),
 	  .help = "Last local port for packets to targets.  With AF_XDP, tunnels to different targets share ports\n"
 		  "once half of them are in use." },
+	{ "egress", "next-address-ms", RANGE(0, 60000, "", "1000"), .scale = CLV_MSEC,
+	  MEMBER(proxy.trial_ns),
+	  .help = "A tunnel to a name with several addresses, of which the first does not answer, gets the\n"
+		  "next one this long after its first datagram; what was sent so far is sent again.  An\n"
+		  "ICMP error has the same effect at once.  0: only such an error has." },
 
 	{ "bind", "offered", CLV_CONFIG_BOOL, .initial = "true", MEMBER(bind.is_offered),
 	  .help = "Offer bound tunnels (CONNECT-UDP-bind): a client gets a port of each address family\n"
@@ -284,7 +289,8 @@ static const struct clv_config_option options[] = {
 		  "relay's address.  To an IPv6 target it is always 1280." },
 	{ "limits", "neighbour-queue-packets", RANGE(1, 1024, "datagrams", "64"),
 	  MEMBER(hop_wait_packets),
-	  .help = "Kept for a next hop while its link address is being resolved." },
+	  .help = "Kept for a next hop while its link address is being resolved, and for a target's next\n"
+		  "address while the first has not answered." },
 	{ "limits", "buffers", RANGE(64, 1 << 22, "buffers, for each worker", "16384"),
 	  MEMBER(buffers),
 	  .help = "2 KiB each, for all datagrams that wait.  A connection and a source (an IPv4\n"

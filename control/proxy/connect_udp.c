@@ -17,6 +17,7 @@
 #include "control/proxy/reach.h"
 #include "control/proxy/request_capsules.h"
 #include "control/proxy/respond.h"
+#include "control/proxy/retarget.h"
 #include "control/proxy/state.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/err.h"
@@ -250,7 +251,8 @@ static void open_tunnel(struct clv_request *rq)
 		const struct clv_endpoint *target;
 
 		translate_addrs(rq);
-		target = clv_reach_choose(rs, rq->addrs, rq->addrs_len, &route, &failure);
+		target = clv_reach_choose(rs, rq->addrs, rq->addrs_len, false, &rq->candidates.seen,
+					  &route, &failure);
 
 		if (!target) {
 			refuse(rq, 0, failure.why);
@@ -258,6 +260,7 @@ static void open_tunnel(struct clv_request *rq)
 		}
 		tunnel.spec.remote = *target;
 		tunnel.spec.hop = route.hop;
+		clv_retarget_begin(rq, target, &tunnel.spec);
 		clv_addr_format(target->addr, next_hop_text, sizeof(next_hop_text));
 		next_hop = next_hop_text;
 	}
@@ -490,6 +493,12 @@ void clv_connect_udp_tunnel_gone(struct clv_request *rq, int err)
 		clv_http_stop(s, CLV_H3_NO_ERROR);
 	else
 		clv_http_abort(s, CLV_H3_CONNECT_ERROR);
+}
+
+void clv_connect_udp_target_dead(struct clv_request *rq, bool is_unreachable)
+{
+	if (clv_retarget(rq, is_unreachable))
+		clv_connect_udp_abort(rq, CLV_H3_CONNECT_ERROR);
 }
 
 void clv_connect_udp_datagram_up(struct clv_request *rq, const uint8_t *data, size_t len)

@@ -56,6 +56,9 @@ void clv_connect_udp_abort(struct clv_request *rq, uint64_t code);
  */
 void clv_connect_udp_tunnel_gone(struct clv_request *rq, int err);
 
+/* Nothing came from the target: another of its addresses is tried.  rq: may be gone when it returns. */
+void clv_connect_udp_target_dead(struct clv_request *rq, bool is_unreachable);
+
 /*
  * A datagram for a client that takes capsules: Context ID (varint) and payload.  Dropped and
  * counted when the client reads too slowly.  data: copies.

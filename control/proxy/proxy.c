@@ -61,7 +61,13 @@ static void on_moved(void *user, const struct clv_host_use *use)
 	clv_bound_remotes_moved(user, use);
 }
 
+static void on_target_dead(void *user, bool is_unreachable)
+{
+	clv_connect_udp_target_dead(user, is_unreachable);
+}
+
 static const struct clv_session_tunnel_ops tunnel_ops = {
+	.target_dead = on_target_dead,
 	.gone = on_tunnel_gone,
 	.datagram_up = on_datagram_up,
 	.bound = on_bound,
@@ -84,6 +90,21 @@ static int tunnel_open(void *session, struct clv_request *rq, const struct clv_s
 	if (err)
 		return err;
 	return clv_session_tunnel_open(ps->session, &tunnel, ref);
+}
+
+static int tunnel_retarget(void *session, const struct clv_session_tunnel *tunnel,
+			   const struct clv_ref *ref)
+{
+	struct proxy_session *ps = session;
+
+	return clv_session_tunnel_retarget(ps->session, ref, tunnel);
+}
+
+static void tunnel_stay(void *session, const struct clv_ref *ref)
+{
+	struct proxy_session *ps = session;
+
+	clv_session_tunnel_stay(ps->session, ref);
 }
 
 static void tunnel_close(void *session, struct clv_request *rq, const struct clv_ref *ref)
@@ -128,6 +149,8 @@ static const struct clv_request_ops request_ops = {
 	.account = account,
 	.tls = tls,
 	.tunnel_open = tunnel_open,
+	.tunnel_retarget = tunnel_retarget,
+	.tunnel_stay = tunnel_stay,
 	.tunnel_close = tunnel_close,
 	.tunnel_send = tunnel_send,
 };
@@ -177,6 +200,7 @@ static int opened(void *app, const struct clv_control_env *env)
 		.proxy_name = p->name,
 		.counters = env->counters,
 		.tunnels_per_conn = l->tunnels_per_conn,
+		.trial_ns = l->trial_ns,
 		.request_rate = clv_rate_of(l->requests_per_sec, l->requests_burst),
 		.accounts = env->accounts,
 		.capsule_backlog = l->capsule_backlog,

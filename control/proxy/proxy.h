@@ -30,6 +30,7 @@ struct clv_proxy_limits {
 	uint32_t requests_max;	  /* that have a tunnel or wait for one */
 	uint32_t names_pending;	  /* requests that wait for a name */
 	uint32_t egress_ports;	  /* ports for packets to targets, of each family; 0: no limit */
+	uint64_t trial_ns;	  /* of silence, then a target's next address is tried; 0: never */
 	uint64_t request_ns;	  /* from a request's first byte to its response */
 	uint32_t unfinished_max;  /* requests of one connection that are not whole yet */
 	/* Neighbours on the link that are looked for because of one source, and of all; 0: no limit. */

@@ -100,15 +100,20 @@ static bool is_reachable(struct clv_requests *rs, const struct clv_endpoint *ep,
 	return false;
 }
 
+_Static_assert(CLV_RESOLVE_MAX <= 32, "a bit of *seen for each address");
+
 const struct clv_endpoint *clv_reach_choose(struct clv_requests *rs,
 					    const struct clv_endpoint *addrs, size_t len,
-					    struct clv_route *route,
+					    bool wants_v4, uint32_t *seen, struct clv_route *route,
 					    struct clv_reach_failure *failure)
 {
-	for (int v4 = 0; v4 <= 1; v4++)
-		for (size_t i = 0; i < len; i++)
-			if (clv_addr_is_v4(addrs[i].addr) == v4 &&
-			    is_reachable(rs, &addrs[i], route, failure))
+	for (int other = 0; other <= 1; other++)
+		for (size_t i = 0; i < len; i++) {
+			if (*seen & 1u << i || clv_addr_is_v4(addrs[i].addr) != (wants_v4 != other))
+				continue;
+			*seen |= 1u << i;
+			if (is_reachable(rs, &addrs[i], route, failure))
 				return &addrs[i];
+		}
 	return NULL;
 }

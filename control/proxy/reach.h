@@ -47,12 +47,14 @@ struct clv_reach_failure {
 };
 
 /*
- * The first of a target's addresses that can be reached now, IPv6 before IPv4.  failure: zeroed.
+ * The next of a target's addresses that can be reached now.  Of two families, the one that is wanted
+ * comes first.  seen: a bit for each address that was looked at, which are left out; more are set.
+ * failure: zeroed.
  * Returns it with its route in *route; or NULL and fills *failure.
  */
 const struct clv_endpoint *clv_reach_choose(struct clv_requests *rs,
 					    const struct clv_endpoint *addrs, size_t len,
-					    struct clv_route *route,
+					    bool wants_v4, uint32_t *seen, struct clv_route *route,
 					    struct clv_reach_failure *failure);
 
 #endif

@@ -42,6 +42,7 @@ struct clv_requests_config {
 	const struct clv_steering *steering;
 	struct clv_counters *counters;
 	uint32_t tunnels_per_conn;
+	uint64_t trial_ns; /* after so much silence a target's next address is tried; 0: never */
 	struct clv_rate request_rate; /* of one connection */
 	uint64_t capsule_backlog; /* bytes of DATAGRAM capsules a slow reader may leave waiting */
 	const struct clv_bound_settings *bound;
@@ -65,6 +66,15 @@ struct clv_request_ops {
 	 */
 	int (*tunnel_open)(void *session, struct clv_request *rq,
 			   const struct clv_session_tunnel *tunnel, struct clv_ref *ref);
+	/*
+	 * Give its tunnel another target.  tunnel: borrows; on success, or when it returns another
+	 * error than CLV_ECLOSED, the session takes its egress.
+	 * Returns as clv_session_tunnel_retarget.
+	 */
+	int (*tunnel_retarget)(void *session, const struct clv_session_tunnel *tunnel,
+			       const struct clv_ref *ref);
+	/* There is no other target: the tunnel keeps the one it has. */
+	void (*tunnel_stay)(void *session, const struct clv_ref *ref);
 	/* The request ended: remove its tunnel.  rq is gone when this returns. */
 	void (*tunnel_close)(void *session, struct clv_request *rq, const struct clv_ref *ref);
 	/* A datagram of the tunnel that came in a capsule.  payload: borrows. */

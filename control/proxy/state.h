@@ -5,6 +5,7 @@
  *   proxy.c             sessions of clients, and the HTTP connection of each
  *   request.c           the requests of one connection: read, answered or begun
  *   connect_udp.c       one CONNECT-UDP request
+ *   retarget.c          another address for a target that does not answer
  *   request_capsules.c  what the client sends on the stream of a request
  *   bound_request.c     what is special in one for a bound tunnel: ports, answer, context capsules
  *   bound_remotes.c     the remotes of a bound tunnel
@@ -40,6 +41,14 @@ enum clv_request_state {
 	CLV_REQUEST_OPEN,	  /* answered with success; has a tunnel */
 };
 
+/* What is known of a target's addresses: a bit for each. */
+struct clv_candidates {
+	uint32_t seen;	/* tried, or cannot be reached */
+	uint32_t tried; /* the tunnel had it */
+	uint32_t dead;	/* an error said so */
+	uint8_t now;	/* the tunnel has it */
+};
+
 /* A CONNECT-UDP request. */
 struct clv_request {
 	struct clv_requests *rs;
@@ -49,14 +58,15 @@ struct clv_request {
 	struct clv_target target;
 	struct clv_endpoint addrs[CLV_RESOLVE_MAX]; /* of the target; port set */
 	size_t addrs_len;
-	struct clv_gate_check *check;	/* CHECKING */
-	uint32_t ports;			/* that the client is charged for */
-	struct clv_gate_grant *grant;	/* what it rests on; NULL: nothing */
-	struct clv_worker_meter *meter; /* of its client, once the tunnel is to be opened */
-	struct clv_lookup *lookup;	/* RESOLVING */
-	struct clv_ref ref;		/* OPEN */
-	bool wants_bound;		/* asked for a bound tunnel, and we offer them */
-	struct clv_bound_tunnel *bound; /* NULL: not a bound tunnel */
+	struct clv_candidates candidates; /* which of them were tried */
+	struct clv_gate_check *check;	  /* CHECKING */
+	uint32_t ports;			  /* that the client is charged for */
+	struct clv_gate_grant *grant;	  /* what it rests on; NULL: nothing */
+	struct clv_worker_meter *meter;	  /* of its client, once the tunnel is to be opened */
+	struct clv_lookup *lookup;	  /* RESOLVING */
+	struct clv_ref ref;		  /* OPEN */
+	bool wants_bound;		  /* asked for a bound tunnel, and we offer them */
+	struct clv_bound_tunnel *bound;	  /* NULL: not a bound tunnel */
 	struct clv_capsule_parser capsules;
 	struct clv_early early; /* capsules before it is OPEN */
 };

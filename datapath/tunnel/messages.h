@@ -41,15 +41,17 @@ enum clv_command {
 	CLV_CMD_TUNNEL_UP,   /* struct clv_cmd_tunnel_send, tail: UDP payload toward the peer */
 	CLV_CMD_SOCKET_OPEN, /* struct clv_cmd_socket: receive from any source, CLV_EVT_NEW_REMOTE */
 	CLV_CMD_TUNNEL_HOP,  /* struct clv_cmd_hop: next hop of a tunnel's target side */
-	CLV_CMD_CONN_HOP,    /* struct clv_cmd_hop: next hop toward a connection's peer */
-	CLV_CMD_CONN_MIGRATE,  /* struct clv_cmd_conn_migrate: client, another address of ours */
-	CLV_CMD_TUNNEL_BIND,   /* struct clv_cmd_tunnel_bind: a port that a bound tunnel holds */
-	CLV_CMD_CONTEXT_OPEN,  /* struct clv_cmd_context_open */
-	CLV_CMD_CONTEXT_CLOSE, /* struct clv_cmd_context_close: its remote goes with it */
-	CLV_CMD_REMOTE_ADD,    /* struct clv_cmd_remote */
-	CLV_CMD_REMOTE_REMOVE, /* struct clv_cmd_remote_remove */
-	CLV_CMD_REMOTE_SEND,   /* struct clv_cmd_remote_send, tail: UDP payload toward the peer */
-	CLV_CMD_SOCKET_CLOSE,  /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
+	CLV_CMD_TUNNEL_RETARGET, /* struct clv_cmd_tunnel_add: answers CLV_EVT_TARGET_DEAD */
+	CLV_CMD_TUNNEL_STAY,	 /* struct clv_cmd_ref: likewise, there is no other target */
+	CLV_CMD_CONN_HOP,	 /* struct clv_cmd_hop: next hop toward a connection's peer */
+	CLV_CMD_CONN_MIGRATE,	 /* struct clv_cmd_conn_migrate: client, another address of ours */
+	CLV_CMD_TUNNEL_BIND,	 /* struct clv_cmd_tunnel_bind: a port that a bound tunnel holds */
+	CLV_CMD_CONTEXT_OPEN,	 /* struct clv_cmd_context_open */
+	CLV_CMD_CONTEXT_CLOSE,	 /* struct clv_cmd_context_close: its remote goes with it */
+	CLV_CMD_REMOTE_ADD,	 /* struct clv_cmd_remote */
+	CLV_CMD_REMOTE_REMOVE,	 /* struct clv_cmd_remote_remove */
+	CLV_CMD_REMOTE_SEND,	 /* struct clv_cmd_remote_send, tail: UDP payload toward the peer */
+	CLV_CMD_SOCKET_CLOSE,	 /* struct clv_cmd_socket: CLV_EVT_SOCKET_CLOSED gives it back */
 	CLV_CMD_ICMP,	/* struct clv_cmd_icmp, to every worker: the tuple finds the tunnel */
 	CLV_CMD_POLICY, /* struct clv_cmd_policy, to every worker */
 	CLV_CMD_METER,	/* struct clv_cmd_meter: before the first tunnel with it, and for changes */
@@ -98,6 +100,8 @@ enum clv_tunnel_flag {
 	 */
 	CLV_TUNNEL_BOUND = 1u << 1,
 	CLV_TUNNEL_DELIVER = 1u << 2, /* what the peer sends goes to control: CLV_EVT_DELIVERY */
+	/* The target has other addresses: CLV_EVT_TARGET_DEAD, as long as nothing came from this one. */
+	CLV_TUNNEL_TRIAL = 1u << 3,
 };
 
 /* What a tunnel is; carried from the request that asks for it to its worker. */
@@ -109,6 +113,8 @@ struct clv_tunnel_spec {
 	struct clv_endpoint local;  /* our end toward the target */
 	struct clv_endpoint remote; /* the target; in the client the local application */
 	struct clv_nexthop hop;
+	uint64_t trial_ns; /* TRIAL: from the first datagram to the target until it counts as silent;
+			      0: it never does */
 	struct clv_meter *meter; /* of its client at this worker; NULL: not metered */
 	/* bound tunnels */
 	uint32_t busy_per_sec; /* packets of an uncompressed remote that make CLV_EVT_REMOTE_BUSY;
@@ -123,6 +129,13 @@ struct clv_cmd_tunnel_add {
 	struct clv_tunnel_spec spec;
 	int socket_fd; /* sock: lends; bound to spec.local, the tunnel's own.  -1: spec.socket */
 };
+
+/*
+ * CLV_CMD_TUNNEL_RETARGET has the same body: ref is of an open tunnel that is not bound, of conn only
+ * what it is already.  Local, remote, hop, TRIAL and trial_ns of the spec replace the tunnel's, and
+ * what the old target did not answer is sent to the new one.  CLV_EVT_TUNNEL_RETARGETED follows, and
+ * the old socket is used no longer; or CLV_EVT_TUNNEL_GONE.
+ */
 
 /* Once for each family the tunnel holds a port of. */
 struct clv_cmd_tunnel_bind {
@@ -264,8 +277,14 @@ enum clv_event {
 	CLV_EVT_SOCKET_CLOSED, /* struct clv_cmd_socket: no longer used */
 	CLV_EVT_UNCLAIMED,  /* struct clv_evt_unclaimed, tail: UDP payload of no known connection */
 	CLV_EVT_PEER_TOKEN, /* struct clv_evt_token: with which a stateless reset would end */
-	CLV_EVT_TOO_BIG,    /* struct clv_evt_too_big, tail: the received packet, cut short */
-	CLV_EVT_STOPPED,    /* no body: last message of a worker */
+	/*
+	 * struct clv_evt_target: the target of a tunnel with CLV_TUNNEL_TRIAL does not answer.  What
+	 * was sent to it is kept until CLV_CMD_TUNNEL_RETARGET or _STAY.
+	 */
+	CLV_EVT_TARGET_DEAD,
+	CLV_EVT_TUNNEL_RETARGETED, /* struct clv_evt_tunnel */
+	CLV_EVT_TOO_BIG, /* struct clv_evt_too_big, tail: the received packet, cut short */
+	CLV_EVT_STOPPED, /* no body: last message of a worker */
 };
 
 struct clv_evt_cid {
@@ -296,6 +315,11 @@ struct clv_evt_stream {
 struct clv_evt_tunnel {
 	struct clv_ref ref;
 	int error; /* CLV_ETIMEOUT idle, CLV_ECLOSED connection gone, 0 removed by command */
+};
+
+struct clv_evt_target {
+	struct clv_ref ref;
+	bool is_unreachable; /* an ICMP error or the neighbour look-up says so; else it is silent */
 };
 
 struct clv_evt_bound {

@@ -85,6 +85,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 		.flags = spec->flags,
 		.stream_id = spec->stream_id,
 		.idle_ns = spec->idle_ns,
+		.trial_ns = spec->trial_ns,
 		.meter = spec->meter,
 		.flow = { .local = spec->local,
 			  .remote = spec->remote,
@@ -99,6 +100,7 @@ struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_
 	t->prefix_len = (uint8_t)clv_dgram_encode_prefix(t->stream_id, CLV_DGRAM_CONTEXT_UDP,
 							 t->prefix);
 	clv_waitq_init(&t->wait, wait_packets, WAIT_SEC * CLV_SEC);
+	clv_waitq_init(&t->tried, wait_packets, WAIT_SEC * CLV_SEC);
 	tuple = tuple_of(t);
 	if (clv_table_insert(&ts->by_stream, &key, t->slot))
 		goto unuse;
@@ -117,12 +119,31 @@ unuse:
 	return NULL;
 }
 
+int clv_tunnels_retarget(struct clv_tunnels *ts, struct clv_tunnel *t,
+			 const struct clv_tunnel_spec *spec)
+{
+	struct clv_tuple tuple = tuple_of(t);
+
+	clv_table_remove(&ts->by_tuple, &tuple);
+	t->flow.local = spec->local;
+	t->flow.remote = spec->remote;
+	t->flow.hop = spec->hop;
+	t->flags = (t->flags & ~(uint32_t)CLV_TUNNEL_TRIAL) | (spec->flags & CLV_TUNNEL_TRIAL);
+	t->trial_ns = spec->trial_ns;
+	t->silent_at_ns = 0;
+	t->is_given_up = false;
+	t->path_mtu = 0;
+	tuple = tuple_of(t);
+	return clv_table_insert(&ts->by_tuple, &tuple, t->slot) ? CLV_EFULL : 0;
+}
+
 uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct clv_pool *pool)
 {
 	struct stream_key key = { .stream_id = t->stream_id, .conn_slot = t->conn_slot };
 	struct clv_tuple tuple = tuple_of(t);
 	uint32_t dropped = clv_waitq_fini(&t->wait, pool);
 
+	clv_waitq_fini(&t->tried, pool); /* copies: nothing is lost */
 	clv_timers_set(&ts->timers, &t->idle, CLV_TIMER_NEVER);
 	clv_table_remove(&ts->by_stream, &key);
 	if (has_tuple(t))

@@ -70,6 +70,11 @@ struct clv_tunnel {
 	struct clv_flow flow;		      /* toward the target */
 	struct clv_timer idle;
 	struct clv_waitq wait; /* datagrams that wait for the next hop */
+	/* with CLV_TUNNEL_TRIAL: the target is on trial until something comes from it */
+	uint64_t trial_ns,
+		silent_at_ns;	/* silent_at_ns: 0 before the first datagram to the target */
+	bool is_given_up;	/* CLV_EVT_TARGET_DEAD was sent */
+	struct clv_waitq tried; /* copies of what was sent or waits for the next hop */
 	int leave_error;
 	TAILQ_ENTRY(clv_tunnel) leaving;
 
@@ -115,7 +120,13 @@ void clv_tunnels_fini(struct clv_tunnels *ts);
  */
 struct clv_tunnel *clv_tunnels_add(struct clv_tunnels *ts, const struct clv_cmd_tunnel_add *cmd,
 				   uint32_t wait_packets, uint64_t now_ns);
-/* Remove it from all tables.  pool: of the wait queue.  Returns how many datagrams it dropped. */
+/*
+ * Give a tunnel that is not bound another target.  spec: borrows.
+ * Returns 0; or CLV_EFULL when the table is full, and then its 4-tuple finds the tunnel no more.
+ */
+int clv_tunnels_retarget(struct clv_tunnels *ts, struct clv_tunnel *t,
+			 const struct clv_tunnel_spec *spec);
+/* Remove it from all tables.  pool: of the wait queues.  Returns how many datagrams it dropped. */
 uint32_t clv_tunnels_remove(struct clv_tunnels *ts, struct clv_tunnel *t, struct clv_pool *pool);
 
 /* NULL when there is none, or the slot has another generation. */

@@ -75,6 +75,19 @@ bool clv_waitq_peek(const struct clv_waitq *q, const uint8_t **data, size_t *len
 	return true;
 }
 
+const struct clv_waitq_item *clv_waitq_next(const struct clv_waitq *q,
+					    const struct clv_waitq_item *after,
+					    const uint8_t **data, size_t *len)
+{
+	const struct clv_waitq_item *item = after ? after->next : q->head;
+
+	if (item) {
+		*data = item->bytes;
+		*len = item->len;
+	}
+	return item;
+}
+
 void clv_waitq_pop(struct clv_waitq *q, struct clv_pool *pool)
 {
 	struct clv_waitq_item *item = q->head;

@@ -42,6 +42,13 @@ uint32_t clv_waitq_expire(struct clv_waitq *q, struct clv_pool *pool, uint64_t n
 
 /* The oldest datagram, or false.  *data: borrows until pop. */
 bool clv_waitq_peek(const struct clv_waitq *q, const uint8_t **data, size_t *len);
+/*
+ * The same for all in turn, which stay: the one after `after`, or the oldest if that is NULL.
+ * Returns it, or NULL after the last.
+ */
+const struct clv_waitq_item *clv_waitq_next(const struct clv_waitq *q,
+					    const struct clv_waitq_item *after,
+					    const uint8_t **data, size_t *len);
 void clv_waitq_pop(struct clv_waitq *q, struct clv_pool *pool);
 
 #endif

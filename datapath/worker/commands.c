@@ -302,6 +302,12 @@ static void tunnel_command(struct clv_worker *w, const struct clv_record *r, con
 	case CLV_CMD_TUNNEL_UP:
 		worker_to_peer(w, t, TAIL(struct clv_cmd_tunnel_send));
 		break;
+	case CLV_CMD_TUNNEL_RETARGET:
+		worker_tunnel_retarget(w, t, head);
+		break;
+	case CLV_CMD_TUNNEL_STAY:
+		worker_tunnel_stay(w, t);
+		break;
 	default:
 		worker_tunnel_hop(w, t, &((const struct clv_cmd_hop *)head)->hop);
 	}
@@ -335,6 +341,8 @@ static void command(struct clv_worker *w, const struct clv_record *r, const uint
 	case CLV_CMD_TUNNEL_SEND:
 	case CLV_CMD_TUNNEL_UP:
 	case CLV_CMD_TUNNEL_HOP:
+	case CLV_CMD_TUNNEL_RETARGET:
+	case CLV_CMD_TUNNEL_STAY:
 		tunnel_command(w, r, body);
 		break;
 	case CLV_CMD_TUNNEL_BIND:

@@ -67,11 +67,40 @@ enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, s
 	return err == -ENOBUFS ? CLV_COUNT_DROP_BUFFERS : full;
 }
 
+/* To the target, whose next hop may be unresolved.  Returns CLV_COUNTER_MAX, or why it was dropped. */
+static enum clv_counter try_target(struct clv_worker *w, struct clv_tunnel *t,
+				   const uint8_t *payload, size_t len)
+{
+	enum clv_counter why;
+
+	switch (t->flow.hop.state) {
+	case CLV_HOP_READY:
+		why = worker_send(w, &t->flow, payload, len);
+		if (why == CLV_COUNTER_MAX)
+			clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
+		return why;
+	case CLV_HOP_RESOLVING:
+		return worker_wait(w, t, &t->wait, payload, len, CLV_COUNT_DROP_NO_NEIGHBOUR);
+	default:
+		/* on trial: it waits for control's decision */
+		if (worker_trial_fail(w, t, true))
+			return worker_wait(w, t, &t->wait, payload, len, CLV_COUNT_DROP_NO_ROUTE);
+		return CLV_COUNT_DROP_NO_ROUTE;
+	}
+}
+
+static void send_or_wait(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+			 size_t len)
+{
+	enum clv_counter why = try_target(w, t, payload, len);
+
+	if (why != CLV_COUNTER_MAX)
+		worker_drop(w, t, why);
+}
+
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len)
 {
-	enum clv_counter why = CLV_COUNTER_MAX;
-
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		to_control(w, t, payload, len);
 		return;
@@ -80,20 +109,17 @@ void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t 
 		worker_drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
 		return;
 	}
-	switch (t->flow.hop.state) {
-	case CLV_HOP_READY:
-		why = worker_send(w, &t->flow, payload, len);
-		if (why == CLV_COUNTER_MAX)
-			clv_tunnel_count(&w->tunnels, t, true, len, w->now_ns);
-		break;
-	case CLV_HOP_RESOLVING:
-		why = worker_wait(w, t, &t->wait, payload, len, CLV_COUNT_DROP_NO_NEIGHBOUR);
-		break;
-	default:
-		why = CLV_COUNT_DROP_NO_ROUTE;
-	}
-	if (why != CLV_COUNTER_MAX)
-		worker_drop(w, t, why);
+	if (worker_is_trial(t))
+		worker_trial_keep(w, t, payload, len);
+	send_or_wait(w, t, payload, len);
+}
+
+void worker_to_target_again(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+			    size_t len)
+{
+	if (worker_is_trial(t) && !t->silent_at_ns)
+		worker_trial_start(w, t);
+	send_or_wait(w, t, payload, len);
 }
 
 void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop)
@@ -105,11 +131,12 @@ void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct 
 	t->flow.hop = *hop;
 	old = clv_waitq_expire(&t->wait, &w->pool, w->now_ns);
 	clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, old);
-	if (hop->state == CLV_HOP_RESOLVING)
+	if (hop->state == CLV_HOP_RESOLVING ||
+	    (hop->state == CLV_HOP_UNREACHABLE && worker_trial_fail(w, t, true)))
 		return;
 	while (clv_waitq_peek(&t->wait, &data, &len)) {
 		if (hop->state == CLV_HOP_READY)
-			worker_to_target(w, t, data, len);
+			send_or_wait(w, t, data, len);
 		else
 			worker_drop(w, t, CLV_COUNT_DROP_NO_NEIGHBOUR);
 		clv_waitq_pop(&t->wait, &w->pool);
@@ -162,6 +189,8 @@ void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *pref
 
 void worker_to_peer(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload, size_t len)
 {
+	if (worker_is_trial(t))
+		worker_trial_end(w, t);
 	if (worker_fits(w, t, &t->flow.local, &t->flow.remote, t->prefix_len, payload, len))
 		worker_seal(w, t, t->prefix, t->prefix_len, payload, len);
 }

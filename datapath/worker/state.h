@@ -6,10 +6,11 @@
  *   commands.c   commands from control
  *   conns.c      connections: adoption, their events, release
  *   from_peer.c  HTTP datagrams from a peer: find the tunnel, or keep them until it comes
- *   tunnels.c    a tunnel joins its connection, idles out, is removed
+ *   tunnels.c    a tunnel joins its connection, gets another target, idles out, is removed
  *   bound.c      tunnels with many remotes, both directions
  *   deliver.c    the last step: send to the target, seal for the peer
  *   too_big.c    datagrams larger than a path, and ICMP errors about them
+ *   trial.c      whether the target of a tunnel answers
  *   early.c      the store of datagrams that came before their tunnel or context
  *   state.c      events, owners of packets, the limit on buffered bytes, shares of the buffers
  *
@@ -178,6 +179,29 @@ struct clv_conn *worker_conn_by_packet(struct clv_worker *w, const struct clv_rx
 /* Close the connections that hold most of what waits, until enough of it is about to go. */
 void worker_relieve(struct clv_worker *w);
 
+/* ---- trial.c ---- */
+
+/* The first datagram goes to a target that is on trial. */
+void worker_trial_start(struct clv_worker *w, struct clv_tunnel *t);
+/* A datagram for a target that is on trial: keep a copy as long as there is room. */
+void worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+		       size_t len);
+/* Something came from the target, or there is no other: the trial is over. */
+void worker_trial_end(struct clv_worker *w, struct clv_tunnel *t);
+/*
+ * The target of a tunnel, which may be on trial, cannot be reached, or is silent.  Returns whether
+ * control was told, now or before, and decides.
+ */
+bool worker_trial_fail(struct clv_worker *w, struct clv_tunnel *t, bool is_unreachable);
+
+/* Its silent_at_ns has come. */
+void worker_trial_expire(struct clv_worker *w, struct clv_tunnel *t);
+
+static inline bool worker_is_trial(const struct clv_tunnel *t)
+{
+	return t->flags & CLV_TUNNEL_TRIAL;
+}
+
 /* ---- early.c ---- */
 
 /* Keep body[0..len), from its Context ID on.  Returns CLV_COUNTER_MAX, or why it was dropped. */
@@ -216,7 +240,10 @@ enum clv_counter worker_wait(struct clv_worker *w, const struct clv_tunnel *t, s
 /* Send a UDP payload to a tunnel's target; it waits for the next hop if that is unresolved. */
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len);
-/* The next hop toward the target changed: send or drop what waited for it. */
+/* The same for one that was sent to another target before, of which a copy is kept. */
+void worker_to_target_again(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+			    size_t len);
+/* The next hop toward the target changed: send or drop what waited for it, unless control decides. */
 void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct clv_nexthop *hop);
 /* Seal one HTTP datagram.  prefix: quarter stream ID, Context ID, and the remote if it has one. */
 void worker_seal(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *prefix,
@@ -257,6 +284,10 @@ void worker_remotes_expire(struct clv_worker *w);
 
 /* Add a new tunnel to its connection's list. */
 void worker_tunnel_link(struct clv_worker *w, struct clv_conn *conn, struct clv_tunnel *t);
+/* CLV_CMD_TUNNEL_RETARGET, and _STAY. */
+void worker_tunnel_retarget(struct clv_worker *w, struct clv_tunnel *t,
+			    const struct clv_cmd_tunnel_add *cmd);
+void worker_tunnel_stay(struct clv_worker *w, struct clv_tunnel *t);
 /* Remove it at once, with all its remotes.  error: of CLV_EVT_TUNNEL_GONE. */
 void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error);
 /* Remove it now or, with more remotes than fit this step, within the next ones. */

@@ -125,7 +125,9 @@ void worker_icmp(struct clv_worker *w, const struct clv_cmd_icmp *cmd)
 		reduce_remote_mtu(r, cmd->mtu);
 	else
 		return;
-	/* An unreachable error may be forged, so it ends nothing: the idle timer does. */
+	/* An unreachable error may be forged: it ends nothing, but another address may be tried. */
+	if (t && !cmd->mtu)
+		worker_trial_fail(w, t, true);
 	clv_count(&w->counters, cmd->mtu ? CLV_COUNT_ICMP_TOO_BIG : CLV_COUNT_ICMP_UNREACHABLE);
 }
 

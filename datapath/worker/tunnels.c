@@ -44,6 +44,61 @@ void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error)
 	worker_event(w, CLV_EVT_TUNNEL_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
+/* Send the new target what the old one did not answer. */
+static void try_again(struct clv_worker *w, struct clv_tunnel *t)
+{
+	const struct clv_waitq_item *item = NULL;
+	const uint8_t *data;
+	uint32_t waited;
+	size_t len;
+
+	waited = clv_waitq_expire(&t->wait, &w->pool, w->now_ns);
+	clv_waitq_expire(&t->tried, &w->pool, w->now_ns);
+	waited += clv_waitq_fini(&t->wait, &w->pool);
+	if (waited > t->tried.count) /* there was no room for a copy */
+		clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, waited - t->tried.count);
+	while ((item = clv_waitq_next(&t->tried, item, &data, &len))) {
+		clv_count(&w->counters, CLV_COUNT_TARGET_AGAIN);
+		worker_to_target_again(w, t, data, len);
+	}
+}
+
+void worker_tunnel_retarget(struct clv_worker *w, struct clv_tunnel *t,
+			    const struct clv_cmd_tunnel_add *cmd)
+{
+	const struct clv_evt_tunnel evt = { .ref = cmd->ref };
+	struct clv_port *sock = w->p.sock;
+	int err;
+
+	if (t->is_leaving)
+		return;
+	if (t->own_socket)
+		sock->ops->remove_socket(sock, t->flow.socket);
+	t->own_socket = false;
+	err = clv_tunnels_retarget(&w->tunnels, t, &cmd->spec);
+	if (!err && cmd->socket_fd >= 0) {
+		err = sock->ops->add_socket(sock, cmd->socket_fd, &cmd->spec.local,
+					    &t->flow.socket);
+		t->own_socket = !err;
+	}
+	if (err) {
+		worker_tunnel_remove(w, t, err);
+		return;
+	}
+	worker_event(w, CLV_EVT_TUNNEL_RETARGETED, &evt, sizeof(evt), NULL, 0);
+	try_again(w, t);
+	if (!worker_is_trial(t))
+		worker_trial_end(w, t);
+}
+
+void worker_tunnel_stay(struct clv_worker *w, struct clv_tunnel *t)
+{
+	const struct clv_nexthop hop = t->flow.hop;
+
+	worker_trial_end(w, t);
+	worker_tunnel_hop(w, t, &hop);
+}
+
 void worker_tunnel_leave(struct clv_worker *w, struct clv_tunnel *t, int error)
 {
 	if (t->is_leaving)
@@ -93,7 +148,11 @@ void worker_tunnels_expire(struct clv_worker *w)
 		if (!timer)
 			return;
 		t = (struct clv_tunnel *)((char *)timer - offsetof(struct clv_tunnel, idle));
-		at = w->tunnels.stats[t->slot].last_ns + t->idle_ns;
+		if (worker_is_trial(t) && t->silent_at_ns && t->silent_at_ns <= w->now_ns)
+			worker_trial_expire(w, t);
+		at = t->idle_ns ? w->tunnels.stats[t->slot].last_ns + t->idle_ns : CLV_TIMER_NEVER;
+		if (worker_is_trial(t) && t->silent_at_ns && t->silent_at_ns < at)
+			at = t->silent_at_ns;
 		/* A datagram does not move the timer: how long the tunnel was idle is seen here. */
 		if (at > w->now_ns)
 			clv_timers_set(&w->tunnels.timers, timer, at);

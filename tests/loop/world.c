@@ -508,8 +508,10 @@ static uint64_t min_ns(uint64_t a, uint64_t b)
 static unsigned step_all(struct world *w)
 {
 	uint64_t now = w->wire.now_ns;
-	unsigned work = w->is_control_stuck ? 0 : clv_control_step(w->relay.control, now);
+	unsigned work = 0;
 
+	if (!w->is_control_stuck)
+		work = world_host_answer(&w->relay) + clv_control_step(w->relay.control, now);
 	world_in_worker = true;
 	for (uint16_t i = 0; i < w->p.workers; i++)
 		work += clv_worker_step(w->relay.workers[i],

@@ -37,6 +37,12 @@ struct world_table {
 	size_t end; /* none from here on is used */
 };
 
+/* A look-up of a name that is under way; done NULL: none. */
+struct world_lookup {
+	clv_resolved_fn *done;
+	void *user;
+};
+
 struct world_relay {
 	struct world *world;
 	struct clv_proxy *proxy; /* NULL: sessions are accepted by another app */
@@ -50,13 +56,14 @@ struct world_relay {
 	uint64_t xdp_denied;		 /* packets it dropped */
 	struct wire_end end;
 	uint16_t next_port;
-	uint8_t floating[16];	      /* one more address of the relay's */
-	uint32_t egress_held;	      /* ports taken and not given back */
-	void *egress_owners[1 << 16]; /* by port */
-	uint16_t flow_worker;	      /* result of worker_of_flow */
-	uint16_t arrival;	      /* worker on whose queue frames arrive */
-	uint64_t to_kernel;	      /* packets to control's socket */
-	uint64_t routed;	      /* routes that were looked up */
+	uint8_t floating[16];		/* one more address of the relay's */
+	uint32_t egress_held;		/* ports taken and not given back */
+	void *egress_owners[1 << 16];	/* by port */
+	uint16_t flow_worker;		/* result of worker_of_flow */
+	uint16_t arrival;		/* worker on whose queue frames arrive */
+	uint64_t to_kernel;		/* packets to control's socket */
+	uint64_t routed;		/* routes that were looked up */
+	struct world_lookup lookups[4]; /* of names, to be answered */
 };
 
 /* A local application that uses a client: one sender. */
@@ -132,7 +139,10 @@ struct world {
 		uint8_t quote[1500];
 		size_t len;
 	} too_big;
-	uint32_t egress_max; /* limit of ports that the relay may take */
+	struct clv_endpoint name_addrs[8]; /* of every name */
+	size_t name_addrs_len;		   /* 0: no name can be looked up */
+	uint8_t no_neighbour[16];	   /* the next hop to it is unreachable */
+	uint32_t egress_max;		   /* limit of ports that the relay may take */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;
 };

@@ -118,6 +118,8 @@ static int route(void *host, const uint8_t *local, const uint8_t remote[16], str
 	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
 	out->hop.mtu = r->world->hop_mtu;
 	out->hop.state = (uint8_t)r->world->hop_state;
+	if (!memcmp(remote, r->world->no_neighbour, 16))
+		out->hop.state = CLV_HOP_UNREACHABLE;
 	return 0;
 }
 
@@ -156,18 +158,43 @@ static void *egress_give(void *host, struct clv_egress *egress)
 
 static int resolve(void *host, const char *name, clv_resolved_fn *done, void *user, uint64_t *token)
 {
-	(void)host;
+	struct world_relay *r = host;
+
 	(void)name;
-	(void)done;
-	(void)user;
-	(void)token;
-	return CLV_EFULL; /* targets are addresses here; names are tested elsewhere */
+	for (uint64_t i = 0;
+	     r->world->name_addrs_len && i < sizeof(r->lookups) / sizeof(*r->lookups); i++) {
+		if (r->lookups[i].done)
+			continue;
+		r->lookups[i] = (struct world_lookup){ done, user };
+		*token = i;
+		return 0;
+	}
+	return CLV_EFULL;
 }
 
 static void resolve_cancel(void *host, uint64_t token)
 {
-	(void)host;
-	(void)token;
+	struct world_relay *r = host;
+
+	r->lookups[token].done = NULL;
+}
+
+unsigned world_host_answer(struct world_relay *r)
+{
+	const struct clv_resolved result = { .addrs = r->world->name_addrs,
+					     .n = r->world->name_addrs_len };
+	unsigned n = 0;
+
+	for (size_t i = 0; i < sizeof(r->lookups) / sizeof(*r->lookups); i++) {
+		const struct world_lookup l = r->lookups[i];
+
+		if (!l.done)
+			continue;
+		r->lookups[i].done = NULL;
+		l.done(l.user, &result);
+		n++;
+	}
+	return n;
 }
 
 static bool is_own_address(void *host, const uint8_t addr[16])
