@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	5u /* bump on any change of layout or meaning; the loader refuses others,
+	6u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -20,6 +20,10 @@ enum {
 	CLV_LINKS_MAX = 16,  /* interfaces that carry the program */
 	CLV_WORKERS_MAX = 64,
 	CLV_XSKS_MAX = CLV_LINKS_MAX * CLV_QUEUES_MAX,
+	CLV_FAULTS_MAX =
+		4 * CLV_LINKS_MAX, /* interfaces: members of a bond have entries of their own */
+	CLV_CHUNK_BYTES = 4096,	   /* of a worker's packet memory: one frame */
+	CLV_CHUNK_HEADROOM = 256,  /* XDP_PACKET_HEADROOM: where the kernel puts the frame */
 };
 
 /* One end of a UDP conversation.  Key of `listeners` and `bindings`. */
@@ -133,7 +137,10 @@ enum clv_kind {
 	CLV_KIND_UNCOMPRESSED = 3, /* to a binding open for any remote: ref is a tunnel */
 };
 
-/* In front of every frame that XDP redirects (XDP metadata, 4-byte aligned, at most 32 bytes). */
+/*
+ * In front of every frame that XDP redirects (XDP metadata, 4-byte aligned, at most 32 bytes).  Where
+ * the driver has no place for metadata it is the start of the frame itself, which is longer by it.
+ */
 struct clv_meta {
 	__u32 magic; /* CLV_META_MAGIC */
 	__u8 kind;   /* enum clv_kind */
@@ -141,6 +148,15 @@ struct clv_meta {
 	struct clv_ref ref;
 };
 #define CLV_META_MAGIC (0xc1f70000u | CLV_ABI_VERSION)
+
+/* The longest frame, from its Ethernet header on, that fits a worker's chunk in either form. */
+#define CLV_FRAME_BYTES_MAX (CLV_CHUNK_BYTES - CLV_CHUNK_HEADROOM - sizeof(struct clv_meta))
+
+/* Value of `faults`, keyed by interface index: steered frames that could not be handed to a worker. */
+struct clv_faults {
+	__u64 no_socket; /* no AF_XDP socket on their queue */
+	__u64 no_meta;	 /* no room for metadata in any form */
+};
 
 /* Value of `counters`, one array slot for each reason, one copy for each CPU. */
 struct clv_count {
@@ -165,6 +181,12 @@ struct clv_count {
 	  "QUIC long headers, left to the control plane")                                          \
 	X(PASS_UNKNOWN_CID, PASS, "xdp_pass_unknown_cid",                                          \
 	  "short headers with no connection of ours, left to the control plane")                   \
+	X(PASS_NO_SOCKET, PASS, "xdp_pass_no_socket",                                              \
+	  "tunnel packets left to the kernel's sockets: no AF_XDP socket on the receive queue")    \
+	X(PASS_NO_META, PASS, "xdp_pass_no_meta",                                                  \
+	  "tunnel packets left to the kernel's sockets: no room for metadata")                     \
+	X(PASS_LARGE, PASS, "xdp_pass_large",                                                      \
+	  "larger than a frame of a worker's packet memory, left to the kernel's sockets")         \
 	X(STEER_CONN, REDIRECT, "xdp_steer_conn", "tunnel packets handed to a worker")             \
 	X(STEER_CONTEXT, REDIRECT, "xdp_steer_context",                                            \
 	  "datagrams of a known remote handed to a worker")                                        \
@@ -208,6 +230,7 @@ CLV_ABI_SIZE(struct clv_rate, 16);
 CLV_ABI_SIZE(struct clv_guard_limits, 32);
 CLV_ABI_SIZE(struct clv_link, 4);
 CLV_ABI_SIZE(struct clv_meta, 20);
+CLV_ABI_SIZE(struct clv_faults, 16);
 CLV_ABI_SIZE(struct clv_count, 16);
 
 #endif

@@ -5,10 +5,12 @@
  * What is not plainly the relay's own UDP is left untouched to the kernel.
  */
 #include <linux/bpf.h>
+#include <stdbool.h>
 
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "hand_over.bpf.h"
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 #include "steer.bpf.h"
@@ -45,18 +47,19 @@ static __always_inline int action_of(enum clv_xdp_counter exit)
 	return bit & redirects ? XDP_REDIRECT : bit & passes ? XDP_PASS : XDP_DROP;
 }
 
-SEC("xdp")
-int clv_ingress(struct xdp_md *ctx)
+/* has_fragments: a frame may continue in pages of its own (interfaces of a large MTU). */
+static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 {
-	const struct clv_cursor frame = {
+	struct clv_cursor frame = {
 		.pos = (const void *)(long)ctx->data,
 		.end = (const void *)(long)ctx->data_end,
 	};
-	const __u32 frame_bytes = frame.end - frame.pos;
+	const __u32 frame_bytes = has_fragments ? bpf_xdp_get_buff_len(ctx) : frame.end - frame.pos;
 	struct clv_meta meta = { 0 };
 	struct clv_udp_view udp = { 0 };
 	enum clv_xdp_counter exit;
 
+	frame.left = frame_bytes;
 	meta.magic = CLV_META_MAGIC; /* in the initialiser it would become a map of constants */
 	count(CLV_XDP_SEEN, frame_bytes);
 
@@ -64,8 +67,21 @@ int clv_ingress(struct xdp_md *ctx)
 	if (exit == CLV_PARSED)
 		exit = clv_steer(&udp, frame.end, ctx->rx_queue_index, &meta);
 	if (meta.kind != CLV_KIND_UNKNOWN)
-		exit = clv_hand_over(ctx, &meta, exit);
+		exit = clv_hand_over(ctx, &meta, frame_bytes, exit);
 
 	count(exit, frame_bytes);
 	return action_of(exit);
+}
+
+SEC("xdp")
+int clv_ingress(struct xdp_md *ctx)
+{
+	return ingress(ctx, false);
+}
+
+/* Kernels before 5.18 refuse to load it, and drivers with one page for each frame to attach it. */
+SEC("xdp.frags")
+int clv_ingress_frags(struct xdp_md *ctx)
+{
+	return ingress(ctx, true);
 }

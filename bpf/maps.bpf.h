@@ -107,6 +107,14 @@ struct {
 	__type(value, struct clv_link);
 } links SEC(".maps");
 
+/* Keyed by interface index; written where a frame is lost or takes the long way, never otherwise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CLV_FAULTS_MAX);
+	__type(key, __u32);
+	__type(value, struct clv_faults);
+} faults SEC(".maps");
+
 /* Indexed by enum clv_xdp_counter. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

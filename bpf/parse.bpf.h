@@ -37,7 +37,8 @@ enum {
 /* The unread rest of a frame. */
 struct clv_cursor {
 	const void *pos;
-	const void *end;
+	const void *end; /* of what can be read */
+	__u32 left;	 /* bytes of the frame from pos on, also what lies in fragments */
 };
 
 /* One UDP datagram. */
@@ -58,6 +59,7 @@ static __always_inline const void *clv_cursor_take(struct clv_cursor *at, __u32 
 	if (header + len > at->end)
 		return NULL;
 	at->pos = header + len;
+	at->left -= len;
 	return header;
 }
 
@@ -104,7 +106,7 @@ static __always_inline void map_address4(__u8 mapped[16], const __be32 *addr)
 static __always_inline enum clv_xdp_counter parse_ip4(struct clv_cursor *at, __u32 *ip_payload_len,
 						      struct clv_udp_view *udp)
 {
-	const __u32 left = at->end - at->pos;
+	const __u32 left = at->left;
 	const struct iphdr *ip = CLV_TAKE(at, struct iphdr);
 	__u32 total_len;
 
@@ -153,7 +155,7 @@ static __always_inline enum clv_xdp_counter parse_ip6(struct clv_cursor *at, __u
 	if (!ip || ip->version != 6)
 		return CLV_XDP_PASS_MALFORMED;
 	payload_len = bpf_ntohs(ip->payload_len);
-	if (payload_len > at->end - at->pos)
+	if (payload_len > at->left)
 		return CLV_XDP_PASS_MALFORMED;
 	if (ip->nexthdr != IPPROTO_UDP)
 		return judge_next_header(ip->nexthdr);

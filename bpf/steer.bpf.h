@@ -3,7 +3,7 @@
  * steer - classify a datagram: of a connection, of a tunnel, for the control plane, or foreign.
  *
  * Each function returns the verdict.  For the STEER ones it has filled kind and ref of *meta, and
- * the frame waits for clv_hand_over.
+ * the frame waits for clv_hand_over (hand_over.bpf.h).
  */
 #ifndef CLV_STEER_BPF_H
 #define CLV_STEER_BPF_H
@@ -119,46 +119,6 @@ static __always_inline enum clv_xdp_counter clv_steer(const struct clv_udp_view 
 	if (bpf_map_lookup_elem(&listeners, &udp->tuple.local))
 		return steer_quic(udp, end, queue, meta);
 	return steer_target(udp, meta);
-}
-
-/*
- * Make room for our metadata right in front of the frame, where the worker looks for it: it
- * replaces what a driver or an earlier program left there.  Returns NULL when there is no room.
- */
-static __always_inline struct clv_meta *claim_front(struct xdp_md *ctx)
-{
-	const __u32 present = (const void *)(long)ctx->data - (const void *)(long)ctx->data_meta;
-	struct clv_meta *front;
-
-	if (bpf_xdp_adjust_meta(ctx, (int)(present - sizeof(*front))))
-		return NULL;
-	front = (void *)(long)ctx->data_meta;
-	return (void *)(front + 1) > (void *)(long)ctx->data ? NULL : front;
-}
-
-/*
- * Put *meta in front of the frame and point it at the socket of its receive queue.  Afterwards no
- * pointer into the frame is valid.  steered: what to count when that succeeds.
- */
-static __always_inline enum clv_xdp_counter clv_hand_over(struct xdp_md *ctx,
-							  const struct clv_meta *meta,
-							  enum clv_xdp_counter steered)
-{
-	const __u32 ifindex = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
-	const struct clv_link *link = bpf_map_lookup_elem(&links, &ifindex);
-	struct clv_meta *front;
-
-	if (!link || queue >= CLV_QUEUES_MAX)
-		return CLV_XDP_DROP_NO_SOCKET;
-	front = claim_front(ctx);
-	if (!front)
-		return CLV_XDP_DROP_NO_META;
-	*front = *meta;
-
-	/* XDP_DROP if no socket sits there: what is meant for a worker must not leak into the stack. */
-	if (bpf_redirect_map(&xsks, link->xsk_base + queue, XDP_DROP) != XDP_REDIRECT)
-		return CLV_XDP_DROP_NO_SOCKET;
-	return steered;
 }
 
 #endif

@@ -138,15 +138,16 @@ static json_t *from_interface(const struct clv_interface *interface)
 				  clv_text_json(interface->why[mode])));
 		to = mode;
 	}
-	return json_pack("{s:o,s:i,s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "name",
+	return json_pack("{s:o,s:i,s:s,s:s,s:s,s:b,s:i,s:i,s:i,s:o}", "name",
 			 clv_text_json(interface->nic.name), "ifindex", interface->nic.ifindex,
 			 "driver", interface->nic.driver, "mode",
 			 clv_datapath_mode_name(interface->mode), "xdp",
 			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
 			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
 								   : "none",
-			 "queues", (int)interface->queues, "mtu", (int)interface->nic.mtu,
-			 "numa_node", interface->nic.numa_node, "fallbacks", fallbacks);
+			 "fragments", interface->has_fragments, "queues", (int)interface->queues,
+			 "mtu", (int)interface->nic.mtu, "numa_node", interface->nic.numa_node,
+			 "fallbacks", fallbacks);
 }
 
 static json_t *from_interfaces(const struct clv_daemon *daemon)

@@ -81,9 +81,10 @@ enum clv_datapath_mode {
 struct clv_interface {
 	struct clv_nic nic;
 	enum clv_datapath_mode mode;
-	int link_fd;	 /* of BPF; -1: nothing attached */
-	uint16_t number; /* in map xsks */
-	uint32_t queues; /* with a socket */
+	int link_fd;	    /* of BPF; -1: nothing attached */
+	bool has_fragments; /* the program takes frames of several pages */
+	uint16_t number;    /* in map xsks */
+	uint32_t queues;    /* with a socket */
 	char why[CLV_DATAPATH_MODES]
 		[CLV_REASON_MAX]; /* reason for leaving this mode; "": it was not left */
 };

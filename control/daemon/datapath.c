@@ -58,7 +58,23 @@ void clv_datapath_detach(struct clv_interface *interface)
 {
 	clv_bpf_detach(interface->link_fd);
 	interface->link_fd = -1;
+	interface->has_fragments = false;
 	interface->queues = 0;
+}
+
+/* Returns as clv_bpf_attach. */
+static int attach(const struct clv_daemon *daemon, struct clv_interface *interface,
+		  enum clv_xdp_mode mode, char why[static CLV_REASON_MAX])
+{
+	struct clv_bpf_attachment got;
+	int err = clv_bpf_attach(daemon->bpf, interface->nic.ifindex, mode, interface->nic.mtu,
+				 &got, why, CLV_REASON_MAX);
+
+	if (err)
+		return err;
+	interface->link_fd = got.link_fd;
+	interface->has_fragments = got.has_fragments;
+	return 0;
 }
 
 static void attach_generic(struct clv_daemon *daemon, struct clv_interface *interface)
@@ -66,8 +82,7 @@ static void attach_generic(struct clv_daemon *daemon, struct clv_interface *inte
 	char why[CLV_REASON_MAX];
 
 	interface->mode = CLV_DATAPATH_GENERIC;
-	if (clv_bpf_attach(daemon->bpf, interface->nic.ifindex, CLV_XDP_GENERIC,
-			   &interface->link_fd, why, sizeof(why)))
+	if (attach(daemon, interface, CLV_XDP_GENERIC, why))
 		clv_datapath_fall_back(interface, CLV_DATAPATH_GENERIC, CLV_DATAPATH_KERNEL, why);
 }
 
@@ -77,8 +92,7 @@ static void attach_native(struct clv_daemon *daemon, struct clv_interface *inter
 	char why[CLV_REASON_MAX];
 
 	interface->mode = CLV_DATAPATH_ZEROCOPY;
-	if (clv_bpf_attach(daemon->bpf, interface->nic.ifindex, CLV_XDP_NATIVE, &interface->link_fd,
-			   why, sizeof(why))) {
+	if (attach(daemon, interface, CLV_XDP_NATIVE, why)) {
 		clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_GENERIC, why);
 		attach_generic(daemon, interface);
 	}

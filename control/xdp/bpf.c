@@ -24,8 +24,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum {
+	MTU_PLAIN = 1500, /* with which a frame fits a page, whatever the driver adds */
+};
+
 struct clv_bpf {
 	struct culvert_bpf *skel;
+	bool has_fragments; /* the kernel took the program for frames in several pages */
 	struct clv_bpf_maps maps;
 	struct clv_pins pins;
 };
@@ -47,6 +52,7 @@ static const struct pinned {
 	{ "counters", offsetof(struct clv_bpf_maps, counters) },
 	{ "guard", offsetof(struct clv_bpf_maps, guard) },
 	{ "guard_limits", offsetof(struct clv_bpf_maps, guard_limits) },
+	{ "faults", offsetof(struct clv_bpf_maps, faults) },
 	{ "abi", offsetof(struct clv_bpf_maps, abi) },
 };
 
@@ -151,8 +157,33 @@ static void read_fds(const struct culvert_bpf *skel, struct clv_bpf_maps *out)
 		.counters = bpf_map__fd(skel->maps.counters),
 		.guard = bpf_map__fd(skel->maps.guard),
 		.guard_limits = bpf_map__fd(skel->maps.guard_limits),
+		.faults = bpf_map__fd(skel->maps.faults),
 		.abi = bpf_map__fd(skel->maps.abi),
 	};
+}
+
+/* Returns 0 and fills *out, or as clv_bpf_open. */
+static int load(const struct clv_bpf_sizes *sizes, bool has_fragments, struct culvert_bpf **out,
+		char *error, size_t error_len)
+{
+	struct culvert_bpf *skel;
+	int err;
+
+	clv_libbpf_begin();
+	skel = culvert_bpf__open();
+	if (!skel)
+		return clv_libbpf_explain(-errno, "XDP program", error, error_len);
+	err = set_sizes(skel, sizes);
+	if (!err && !has_fragments)
+		err = bpf_program__set_autoload(skel->progs.clv_ingress_frags, false);
+	err = err ? err : culvert_bpf__load(skel);
+	if (err) {
+		clv_libbpf_explain(err, "XDP program", error, error_len);
+		culvert_bpf__destroy(skel);
+		return err;
+	}
+	*out = skel;
+	return 0;
 }
 
 int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct clv_bpf **out,
@@ -164,19 +195,17 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 
 	if (!bpf)
 		return -ENOMEM;
-	clv_libbpf_begin();
 	clv_libbpf_raise_memlock();
-	bpf->skel = culvert_bpf__open();
-	if (!bpf->skel) {
-		err = clv_libbpf_explain(-errno, "XDP program", error, error_len);
+	bpf->has_fragments = true;
+	err = load(sizes, true, &bpf->skel, error, error_len);
+	if (err == -EINVAL) { /* what a kernel says that does not know such programs */
+		clv_log(CLV_LOG_INFO, "no_xdp_fragments", "because=\"%s\" hint=\"kernel 5.18\"",
+			error);
+		bpf->has_fragments = false;
+		err = load(sizes, false, &bpf->skel, error, error_len);
+	}
+	if (err)
 		goto free_bpf;
-	}
-	err = set_sizes(bpf->skel, sizes);
-	err = err ? err : culvert_bpf__load(bpf->skel);
-	if (err) {
-		clv_libbpf_explain(err, "XDP program", error, error_len);
-		goto destroy_skel;
-	}
 	read_fds(bpf->skel, &bpf->maps);
 	if (bpf_map_update_elem(bpf->maps.abi, &zero, &version, BPF_ANY)) {
 		err = clv_libbpf_explain(-errno, "map abi", error, error_len);
@@ -223,32 +252,59 @@ static bool has_program(int ifindex)
 	return query.prog_id || query.drv_prog_id || query.hw_prog_id || query.skb_prog_id;
 }
 
-int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, int *link_fd,
-		   char *error, size_t error_len)
+/* Returns a link or -errno. */
+static int attach(const struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode,
+		  bool has_fragments)
 {
 	const struct bpf_link_create_opts opts = {
 		.sz = sizeof(opts),
 		.flags = mode == CLV_XDP_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE,
 	};
-	int err, fd;
+	const struct bpf_program *program = has_fragments ? bpf->skel->progs.clv_ingress_frags
+							  : bpf->skel->progs.clv_ingress;
+	int fd = bpf_link_create(bpf_program__fd(program), ifindex, BPF_XDP, &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int explain(int err, enum clv_xdp_mode mode, uint32_t mtu, char *error, size_t error_len)
+{
+	if (err == -EOPNOTSUPP)
+		snprintf(error, error_len, "the driver has no native XDP");
+	else
+		snprintf(error, error_len, "%s XDP: %s%s",
+			 mode == CLV_XDP_NATIVE ? "native" : "generic", clv_strerror(err),
+			 mode == CLV_XDP_NATIVE && mtu > MTU_PLAIN
+				 ? " (a smaller MTU may be what the driver asks for)"
+				 : "");
+	return err;
+}
+
+int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, uint32_t mtu,
+		   struct clv_bpf_attachment *out, char *error, size_t error_len)
+{
+	/* Generic XDP brings every frame in one piece. */
+	const bool may_fragment = bpf->has_fragments && mode == CLV_XDP_NATIVE;
+	bool has_fragments = may_fragment && mtu > MTU_PLAIN;
+	int fd;
 
 	/* The kernel would return EBUSY, EEXIST or EINVAL, each of which has several causes. */
 	if (has_program(ifindex)) {
 		snprintf(error, error_len, "another XDP program is attached to it");
 		return -EBUSY;
 	}
-	fd = bpf_link_create(bpf_program__fd(bpf->skel->progs.clv_ingress), ifindex, BPF_XDP,
-			     &opts);
-	if (fd < 0) {
-		err = -errno;
-		if (err == -EOPNOTSUPP)
-			snprintf(error, error_len, "the driver has no native XDP");
-		else
-			snprintf(error, error_len, "%s XDP: %s",
-				 mode == CLV_XDP_NATIVE ? "native" : "generic", clv_strerror(err));
-		return err;
+	fd = attach(bpf, ifindex, mode, has_fragments);
+	if (fd < 0 && may_fragment) {
+		int other = attach(bpf, ifindex, mode, !has_fragments);
+
+		if (other >= 0) {
+			fd = other;
+			has_fragments = !has_fragments;
+		}
 	}
-	*link_fd = fd;
+	if (fd < 0)
+		return explain(fd, mode, mtu, error, error_len);
+	*out = (struct clv_bpf_attachment){ fd, has_fragments };
 	return 0;
 }
 

@@ -38,7 +38,7 @@ uint64_t clv_bpf_sizes_bytes(const struct clv_bpf_sizes *sizes);
 /* Descriptors of the maps; -1 where the program is not loaded. */
 struct clv_bpf_maps {
 	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi;
-	int guard, guard_limits, clients;
+	int guard, guard_limits, clients, faults;
 };
 
 enum clv_xdp_mode {
@@ -61,13 +61,20 @@ void clv_bpf_close(struct clv_bpf *bpf);
 const struct clv_bpf_maps *clv_bpf_maps(const struct clv_bpf *bpf);
 const struct clv_pins *clv_bpf_pins(const struct clv_bpf *bpf);
 
+/* The program on one interface. */
+struct clv_bpf_attachment {
+	int link_fd;	    /* of the kernel's link; -1: none */
+	bool has_fragments; /* frames may be longer than one page of the driver */
+};
+
 /*
- * Attach the program to an interface.
- * Returns 0 and fills *link_fd, or with the reason in error -EBUSY (another XDP program is
- * attached), -EOPNOTSUPP (the driver has no native XDP), or -errno.
+ * Attach the program to an interface.  mtu: bytes; a large one (native mode) needs a driver and a
+ * kernel (5.18) whose frames may lie in several pages; what the driver takes is tried.
+ * Returns 0 and fills *out, or with the reason in error -EBUSY (another XDP program is attached),
+ * -EOPNOTSUPP (the driver has no native XDP), or -errno.
  */
-int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, int *link_fd,
-		   char *error, size_t error_len);
+int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, uint32_t mtu,
+		   struct clv_bpf_attachment *out, char *error, size_t error_len);
 /* Accepts -1. */
 void clv_bpf_detach(int link_fd);
 

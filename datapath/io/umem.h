@@ -17,9 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/abi.h"
+
 enum {
 	/* Not less: what 2048 leaves after headroom some drivers round down to 1 KiB. */
-	CLV_UMEM_FRAME_BYTES = 4096,
+	CLV_UMEM_FRAME_BYTES = CLV_CHUNK_BYTES,
 };
 
 #define CLV_UMEM_NO_FRAME UINT64_MAX

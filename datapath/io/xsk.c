@@ -15,7 +15,7 @@
 #include "datapath/io/xsk_port.h"
 
 enum {
-	HEADROOM = 256,	      /* XDP_PACKET_HEADROOM: where the kernel puts the first byte */
+	META_BYTES = sizeof(struct clv_meta),
 	PAYLOAD_OFFSET = 128, /* in frames we send: room for headers, and aligned for the cipher */
 	TX_RESERVE = CLV_PORT_BATCH, /* frames that receiving never takes from the pool */
 	HEADERS_BYTES = 128,
@@ -34,9 +34,16 @@ static void wake_receiver(struct clv_xsk_sock *s)
 }
 
 /*
- * Clears the magic word of the metadata: the frame holds bytes of an earlier packet, which must not
+ * Clear the magic word where metadata would be in front of a frame, whether that starts at the usual
+ * place or earlier, with our own metadata: the chunk holds bytes of an earlier packet, which must not
  * pass for metadata.
  */
+static void forget_metadata(uint8_t *chunk)
+{
+	memset(chunk + CLV_CHUNK_HEADROOM - META_BYTES, 0, 4);
+	memset(chunk + CLV_CHUNK_HEADROOM - 2 * META_BYTES, 0, 4);
+}
+
 void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 {
 	uint32_t want = x->ring_size - s->receiving, at, i;
@@ -49,7 +56,7 @@ void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 	for (i = 0; i < want; i++) {
 		uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_FILL);
 
-		memset(clv_umem_data(&x->umem, frame) + HEADROOM - sizeof(struct clv_meta), 0, 4);
+		forget_metadata(clv_umem_data(&x->umem, frame));
 		*xsk_ring_prod__fill_addr(&s->fill, at + i) = frame;
 	}
 	xsk_ring_prod__submit(&s->fill, want);
@@ -161,22 +168,31 @@ static bool reserve(struct clv_xsk_port *x, struct clv_xsk_sock *s, uint32_t *at
 
 /* ---- port operations ---- */
 
-static void read_meta(const struct clv_xsk_port *x, uint64_t addr, struct clv_rx *rx)
+static bool read_meta(const uint8_t *at, struct clv_rx *rx)
 {
 	struct clv_meta meta;
 
-	if (addr % CLV_UMEM_FRAME_BYTES < sizeof(meta))
-		goto unknown;
-	memcpy(&meta, clv_umem_data(&x->umem, addr - sizeof(meta)), sizeof(meta));
+	memcpy(&meta, at, sizeof(meta));
 	if (meta.magic != CLV_META_MAGIC || meta.kind > CLV_KIND_UNCOMPRESSED)
-		goto unknown;
+		return false;
 	rx->kind = meta.kind;
 	rx->ref = meta.ref;
-	return;
+	return true;
+}
 
-unknown:
+/*
+ * Find the metadata that XDP wrote for a frame: in front of it, or else as its first bytes.
+ * Returns how many bytes of the frame it takes.
+ */
+static uint32_t find_meta(const uint8_t *chunk, uint64_t offset, uint32_t len, struct clv_rx *rx)
+{
+	if (offset >= META_BYTES && read_meta(chunk + offset - META_BYTES, rx))
+		return 0;
+	if (len >= META_BYTES && read_meta(chunk + offset, rx))
+		return META_BYTES;
 	rx->kind = CLV_KIND_UNKNOWN;
 	rx->ref = (struct clv_ref){ 0 };
+	return 0;
 }
 
 /* Returns whether the frame holds a datagram for the worker. */
@@ -184,19 +200,24 @@ static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
 		       const struct xdp_desc *desc, struct clv_rx *rx)
 {
 	uint64_t offset = desc->addr % CLV_UMEM_FRAME_BYTES;
+	uint8_t *chunk = clv_umem_data(&x->umem, desc->addr - offset);
+	uint32_t skip;
 
-	if (offset + desc->len > CLV_UMEM_FRAME_BYTES ||
-	    clv_packet_decode(clv_umem_data(&x->umem, desc->addr), desc->len, rx)) {
-		clv_count(x->port.counters, CLV_COUNT_DROP_MALFORMED);
-		return false;
-	}
-	read_meta(x, desc->addr, rx);
+	if (offset + desc->len > CLV_UMEM_FRAME_BYTES)
+		goto malformed;
+	skip = find_meta(chunk, offset, desc->len, rx);
+	if (clv_packet_decode(chunk + offset + skip, desc->len - skip, rx))
+		goto malformed;
 	rx->is_unverified = x->verify_checksum && rx->kind != CLV_KIND_CONN;
 	rx->via = CLV_VIA_XSK;
 	rx->link = s->link;
 	rx->socket = 0;
 	rx->frame = clv_umem_frame_of(desc->addr);
 	return true;
+
+malformed:
+	clv_count(x->port.counters, CLV_COUNT_DROP_MALFORMED);
+	return false;
 }
 
 static const struct xdp_desc *received(const struct clv_xsk_sock *s, uint32_t at)

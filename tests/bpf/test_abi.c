@@ -37,7 +37,8 @@ static const struct member {
 	{ MEMBER(clv_rate, interval_ns) },   { MEMBER(clv_rate, burst_ns) },
 	{ MEMBER(clv_guard_limits, host) },  { MEMBER(clv_guard_limits, net) },
 	{ MEMBER(clv_link, xsk_base) },	     { MEMBER(clv_count, packets) },
-	{ MEMBER(clv_count, bytes) },
+	{ MEMBER(clv_count, bytes) },	     { MEMBER(clv_faults, no_socket) },
+	{ MEMBER(clv_faults, no_meta) },
 };
 
 static const struct map_layout {
@@ -58,6 +59,7 @@ static const struct map_layout {
 	{ "xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t), sizeof(uint32_t) },
 	{ "links", BPF_MAP_TYPE_HASH, sizeof(uint32_t), sizeof(struct clv_link) },
 	{ "counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct clv_count) },
+	{ "faults", BPF_MAP_TYPE_HASH, sizeof(uint32_t), sizeof(struct clv_faults) },
 	{ "abi", BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t) },
 };
 #define N_MAPS (sizeof(maps) / sizeof(maps[0]))
@@ -159,7 +161,7 @@ static void the_xdp_object_has_exactly_these_maps(void **state)
 	unsigned found = 0;
 
 	(void)state;
-	bpf_object__for_each_map(map, xdp->obj) found++;
+	bpf_object__for_each_map(map, xdp->obj) found += !bpf_map__is_internal(map);
 	assert_int_equal(found, N_MAPS);
 
 	for (size_t i = 0; i < N_MAPS; i++) {

@@ -152,7 +152,40 @@ static void a_retired_connection_id_goes_to_control_again(void **state)
 	assert_int_equal(out.counted, CLV_XDP_PASS_UNKNOWN_CID);
 }
 
-static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
+static struct clv_faults faults_of_lo(void)
+{
+	const uint32_t lo = 1;
+	struct clv_faults found = { 0 };
+
+	bpf_map__lookup_elem(group_world.skel->maps.faults, &lo, sizeof(lo), &found, sizeof(found),
+			     0);
+	return found;
+}
+
+/* Of a connection it is left to the kernel as it came, and of a tunnel it is dropped; both are noted. */
+static void expect_no_socket(void)
+{
+	static const struct frame_spec conn = { CONN };
+	static const struct frame_spec context = { IP6, .dport = PORT_CLOSED, .payload_len = 33 };
+	const struct clv_faults before = faults_of_lo();
+	uint8_t frame[FRAME_MAX];
+	size_t len = frame_build(&conn, frame);
+	struct outcome out;
+
+	world_run(&group_world, frame, len, 0, &out);
+	assert_int_equal(out.counted, CLV_XDP_PASS_NO_SOCKET);
+	assert_int_equal(out.meta_len, 0);
+	assert_int_equal(out.frame_len, len);
+	assert_memory_equal(out.frame, frame, len);
+
+	len = frame_build(&context, frame);
+	world_run(&group_world, frame, len, 0, &out);
+	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
+	assert_int_equal(faults_of_lo().no_socket - before.no_socket, 2);
+	assert_int_equal(faults_of_lo().no_meta, before.no_meta);
+}
+
+static void without_a_socket_or_a_link_the_kernel_gets_what_it_can_deliver(void **state)
 {
 	const struct frame_spec spec = { CONN };
 	const uint32_t slot = WORLD_XSK_BASE, lo = 1;
@@ -165,20 +198,14 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 	(void)state;
 	need_root();
 	bpf_map__update_elem(links, &lo, sizeof(lo), &beyond, sizeof(beyond), BPF_ANY);
-	world_run(&group_world, frame, len, 0, &out);
-	assert_int_equal(out.action, XDP_DROP);
-	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
+	expect_no_socket();
 
 	bpf_map__delete_elem(links, &lo, sizeof(lo), 0);
-	world_run(&group_world, frame, len, 0, &out);
-	assert_int_equal(out.action, XDP_DROP);
-	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
+	expect_no_socket();
 
 	bpf_map__update_elem(links, &lo, sizeof(lo), &here, sizeof(here), BPF_ANY);
 	bpf_map__delete_elem(group_world.skel->maps.xsks, &slot, sizeof(slot), 0);
-	world_run(&group_world, frame, len, 0, &out);
-	assert_int_equal(out.action, XDP_DROP);
-	assert_int_equal(out.counted, CLV_XDP_DROP_NO_SOCKET);
+	expect_no_socket();
 
 	bpf_map__update_elem(group_world.skel->maps.xsks, &slot, sizeof(slot), &group_world.xsk_fd,
 			     sizeof(group_world.xsk_fd), BPF_ANY);
@@ -186,37 +213,85 @@ static void without_a_socket_or_a_link_the_frame_is_dropped(void **state)
 	assert_int_equal(out.action, XDP_REDIRECT);
 }
 
-/* A program before it leaves 8 bytes of headroom, and 208 bytes after the frame. */
-static void without_room_for_metadata_the_frame_is_dropped(void **state)
+static void run_without_headroom(const struct frame_spec *spec, enum clv_xdp_counter counted,
+				 uint32_t action)
 {
-	const struct frame_spec spec = { .first = 0x40, .cid = known_cid, .payload_len = 20 };
-	const struct clv_count before = group_world.skel
-						? world_count(&group_world, CLV_XDP_DROP_NO_META)
-						: (struct clv_count){ 0 };
-	uint8_t frame[FRAME_MAX];
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .repeat = 1);
-	struct no_headroom_bpf *front;
+	enum { TAIL = 208 };
+	const struct clv_count before = world_count(&group_world, counted);
+	const struct clv_faults noted = faults_of_lo();
+	struct no_headroom_bpf *front = no_headroom_bpf__open_and_load();
+	uint8_t frame[FRAME_MAX], out[FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_out = out,
+		    .data_size_out = sizeof(out), .repeat = 1);
+	int ingress_fd = bpf_program__fd(group_world.skel->progs.clv_ingress);
 	const uint32_t slot = 0;
 	struct clv_count after;
-	int ingress_fd;
 
-	(void)state;
-	need_root();
-	front = no_headroom_bpf__open_and_load();
 	assert_non_null(front);
-	ingress_fd = bpf_program__fd(group_world.skel->progs.clv_ingress);
 	assert_int_equal(bpf_map__update_elem(front->maps.next, &slot, sizeof(slot), &ingress_fd,
 					      sizeof(ingress_fd), BPF_ANY),
 			 0);
-
-	run.data_size_in = (uint32_t)frame_build(&spec, frame);
+	run.data_size_in = (uint32_t)frame_build(spec, frame);
 	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(front->progs.eat_headroom), &run),
 			 0);
-	assert_int_equal(run.retval, XDP_DROP);
-	after = world_count(&group_world, CLV_XDP_DROP_NO_META);
+	assert_int_equal(run.retval, action);
+	assert_int_equal(run.data_size_out, run.data_size_in + TAIL);
+	assert_memory_equal(out, frame, run.data_size_in);
+	after = world_count(&group_world, counted);
 	assert_int_equal(after.packets - before.packets, 1);
-	assert_int_equal(after.bytes - before.bytes, run.data_size_in + 208);
+	assert_int_equal(after.bytes - before.bytes, run.data_size_in + TAIL);
+	assert_int_equal(faults_of_lo().no_meta - noted.no_meta, 1);
 	no_headroom_bpf__destroy(front);
+}
+
+/* A program before it leaves 8 bytes of headroom, and 208 bytes after the frame. */
+static void without_room_for_metadata_the_kernel_gets_what_it_can_deliver(void **state)
+{
+	const struct frame_spec conn = { .first = 0x40, .cid = known_cid, .payload_len = 20 };
+	const struct frame_spec open = { .dport = PORT_OPEN, .payload_len = 20 };
+
+	(void)state;
+	need_root();
+	run_without_headroom(&conn, CLV_XDP_PASS_NO_META, XDP_PASS);
+	run_without_headroom(&open, CLV_XDP_DROP_NO_META, XDP_DROP);
+}
+
+/* As on ena, gve, sfc, mvneta: there metadata is the start of the frame itself. */
+static void without_metadata_in_the_driver_the_frame_carries_it(void **state)
+{
+	static struct world without = { .has_no_metadata = true };
+	const uint32_t slot = WORLD_XSK_BASE;
+
+	(void)state;
+	need_root();
+	world_open(&without);
+	for (size_t i = 0; i < 3; i++) {
+		const struct meta_case *c = &meta_cases[i];
+		struct clv_meta want = c->want;
+		uint8_t frame[FRAME_MAX];
+		size_t len = frame_build(&c->in, frame);
+		struct outcome out;
+
+		want.magic = CLV_META_MAGIC;
+		world_run(&without, frame, len, 0, &out);
+		assert_int_equal(out.action, XDP_REDIRECT);
+		assert_int_equal(out.meta_len, 0);
+		assert_int_equal(out.frame_len, sizeof(want) + len);
+		assert_memory_equal(out.frame, &want, sizeof(want));
+		assert_memory_equal(out.frame + sizeof(want), frame, len);
+
+		/* Taken off again where no socket is: the kernel gets the frame as it came. */
+		bpf_map__delete_elem(without.skel->maps.xsks, &slot, sizeof(slot), 0);
+		world_run(&without, frame, len, 0, &out);
+		assert_int_equal(out.counted, c->want.kind == CLV_KIND_CONN
+						      ? CLV_XDP_PASS_NO_SOCKET
+						      : CLV_XDP_DROP_NO_SOCKET);
+		assert_int_equal(out.frame_len, len);
+		assert_memory_equal(out.frame, frame, len);
+		bpf_map__update_elem(without.skel->maps.xsks, &slot, sizeof(slot), &without.xsk_fd,
+				     sizeof(without.xsk_fd), BPF_ANY);
+	}
+	world_close(&without);
 }
 
 int main(void)
@@ -226,8 +301,9 @@ int main(void)
 		cmocka_unit_test(the_queue_is_noted_for_what_control_will_see_and_nothing_else),
 		cmocka_unit_test(a_noted_queue_follows_the_flow),
 		cmocka_unit_test(a_retired_connection_id_goes_to_control_again),
-		cmocka_unit_test(without_a_socket_or_a_link_the_frame_is_dropped),
-		cmocka_unit_test(without_room_for_metadata_the_frame_is_dropped),
+		cmocka_unit_test(without_a_socket_or_a_link_the_kernel_gets_what_it_can_deliver),
+		cmocka_unit_test(without_room_for_metadata_the_kernel_gets_what_it_can_deliver),
+		cmocka_unit_test(without_metadata_in_the_driver_the_frame_carries_it),
 	};
 
 	return cmocka_run_group_tests(tests, group_open, group_close);

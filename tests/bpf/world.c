@@ -104,8 +104,10 @@ void world_open(struct world *w)
 	const struct clv_context context = { closed_tunnel, .context_id = 1 };
 	const uint32_t slot = 0, version = CLV_ABI_VERSION;
 
-	w->skel = culvert_bpf__open_and_load();
+	w->skel = culvert_bpf__open();
 	assert_non_null(w->skel);
+	w->skel->rodata->clv_has_no_metadata = w->has_no_metadata;
+	assert_int_equal(culvert_bpf__load(w->skel), 0);
 
 	put(w->skel->maps.abi, &slot, &version);
 	put(w->skel->maps.conns, known_cid, &known_conn);

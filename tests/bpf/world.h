@@ -36,7 +36,8 @@ extern const struct clv_ref known_conn, open_tunnel, closed_tunnel;
 
 struct world {
 	struct culvert_bpf *skel;
-	int xsk_fd; /* an AF_XDP socket that only fills its slot of xsks */
+	int xsk_fd;	      /* an AF_XDP socket that only fills its slot of xsks */
+	bool has_no_metadata; /* set before world_open: do as on a driver without metadata */
 };
 
 /* The result for one frame. */

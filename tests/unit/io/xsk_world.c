@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -92,14 +93,17 @@ static int fill_maps(void)
 
 int world_make(void **state)
 {
-	static const char script[] =
+	static const char format[] =
 		"sysctl -qw net.ipv6.conf.default.disable_ipv6=1 && for s in a b; do "
-		"ip link add p$s numtxqueues 2 numrxqueues 2 type veth peer name r$s "
-		"numtxqueues 2 numrxqueues 2 && ip link set p$s up && ip link set r$s up "
+		"ip link add p$s mtu %u numtxqueues 2 numrxqueues 2 type veth peer name r$s "
+		"mtu %u numtxqueues 2 numrxqueues 2 && ip link set p$s up && ip link set r$s up "
 		"|| exit 1; done";
+	const unsigned mtu = world.mtu ? world.mtu : 1500;
+	char script[sizeof(format) + 16];
 	uint16_t link;
 
 	(void)state;
+	snprintf(script, sizeof(script), format, mtu, mtu);
 	if (unshare(CLONE_NEWNET)) {
 		world.why_not = "needs the right to make network namespaces";
 		return 0;
@@ -109,8 +113,10 @@ int world_make(void **state)
 		return 0;
 	}
 	libbpf_set_print(NULL);
-	world.program = culvert_bpf__open_and_load();
-	if (!world.program) {
+	world.program = culvert_bpf__open();
+	if (world.program)
+		world.program->rodata->clv_has_no_metadata = world.has_no_metadata;
+	if (!world.program || culvert_bpf__load(world.program)) {
 		world.why_not = "needs the right to load XDP programs";
 		return 0;
 	}
@@ -180,7 +186,9 @@ int world_start(void **state)
 		print_message("skipped: %s\n", world.why_not);
 		return 0;
 	}
-	world_attach(bpf_program__fd(world.program->progs.clv_ingress), world.xdp_flags);
+	world_attach(bpf_program__fd(world.mtu ? world.program->progs.clv_ingress_frags
+					       : world.program->progs.clv_ingress),
+		     world.xdp_flags);
 	world_open_port(FRAMES);
 	for (link = LINK_A; link <= LINK_B; link++) {
 		for (queue = 0; queue < QUEUES; queue++)

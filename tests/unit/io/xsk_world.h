@@ -12,6 +12,7 @@
 #ifndef CLV_TEST_IO_XSK_WORLD_H
 #define CLV_TEST_IO_XSK_WORLD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,7 @@ enum {
 	LINK_A = 1,
 	LINK_B = 2,
 	WAIT_MS = 2000,
-	FRAME_MAX = 2048,
+	FRAME_MAX = 9100,
 };
 
 #define LOCAL4	  "198.51.100.1:40000"
@@ -43,6 +44,9 @@ struct xsk_world {
 	int peers[3];	    /* raw sockets, by link */
 	uint32_t xdp_flags; /* from the next start on, as the next one */
 	uint32_t busy_poll_usec;
+	/* before world_make */
+	bool has_no_metadata; /* do as on drivers without XDP metadata */
+	uint32_t mtu;	      /* of all links; 0: the kernel's */
 };
 
 extern struct xsk_world world;

@@ -387,32 +387,38 @@ static void the_queue_of_a_flow_is_read(void **state)
 
 static void an_interface_is_attached_once(void **state)
 {
-	int first = -1, second = -1, lo = (int)if_nametoindex("lo");
+	struct clv_bpf_attachment first, second;
+	int lo = (int)if_nametoindex("lo");
 	char why[200] = "";
 
 	(void)state;
 	need_bpf();
-	assert_int_not_equal(clv_bpf_attach(bpf, lo, CLV_XDP_NATIVE, &first, why, sizeof(why)), 0);
+	assert_int_not_equal(
+		clv_bpf_attach(bpf, lo, CLV_XDP_NATIVE, 65536, &first, why, sizeof(why)), 0);
 	assert_string_equal(why, "the driver has no native XDP");
-	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, &first, why, sizeof(why)), 0);
-	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, &second, why, sizeof(why)),
+	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, 65536, &first, why, sizeof(why)),
+			 0);
+	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, 65536, &second, why, sizeof(why)),
 			 -EBUSY);
 	assert_string_equal(why, "another XDP program is attached to it");
-	clv_bpf_detach(first);
-	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, &second, why, sizeof(why)), 0);
-	clv_bpf_detach(second);
+	clv_bpf_detach(first.link_fd);
+	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, 65536, &second, why, sizeof(why)),
+			 0);
+	clv_bpf_detach(second.link_fd);
 }
 
 static void the_counters_are_summed(void **state)
 {
 	struct clv_count counts[CLV_XDP_COUNTER_MAX];
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
-	int fd, link = -1, lo = (int)if_nametoindex("lo");
+	int fd, lo = (int)if_nametoindex("lo");
+	struct clv_bpf_attachment link;
 	char why[200];
 
 	(void)state;
 	need_bpf();
-	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, &link, why, sizeof(why)), 0);
+	assert_int_equal(clv_bpf_attach(bpf, lo, CLV_XDP_GENERIC, 65536, &link, why, sizeof(why)),
+			 0);
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
@@ -421,7 +427,7 @@ static void the_counters_are_summed(void **state)
 	assert_true(counts[CLV_XDP_SEEN].packets >= 1);
 	assert_true(counts[CLV_XDP_SEEN].bytes >= 43);
 	assert_true(counts[CLV_XDP_PASS_FOREIGN].packets >= 1);
-	clv_bpf_detach(link);
+	clv_bpf_detach(link.link_fd);
 }
 
 static void pinned_maps_open_again_and_check_the_version(void **state)
