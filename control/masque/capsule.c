@@ -52,8 +52,19 @@ static bool is_context_type(uint64_t type)
 	return type >= CLV_CAPSULE_COMPRESSION_ASSIGN && type <= CLV_CAPSULE_COMPRESSION_CLOSE;
 }
 
+/* A value of neither datagrams nor contexts. */
+static int begin_other(struct clv_capsule_parser *p, const struct clv_capsule_ops *ops, void *user)
+{
+	size_t max = ops->value_max ? ops->value_max(user, p->type) : 0;
+
+	if (max && p->length > max)
+		return CLV_EPROTO;
+	p->state = max ? STATE_WHOLE : STATE_SKIP;
+	return 0;
+}
+
 static int begin_value(struct clv_capsule_parser *p, uint64_t type, uint64_t length,
-		       const struct clv_capsule_ops *ops)
+		       const struct clv_capsule_ops *ops, void *user)
 {
 	p->head_len = 0;
 	p->type = type;
@@ -66,6 +77,8 @@ static int begin_value(struct clv_capsule_parser *p, uint64_t type, uint64_t len
 			return CLV_EPROTO;
 		p->state = STATE_WHOLE;
 	} else if (type != CLV_CAPSULE_DATAGRAM) {
+		return begin_other(p, ops, user);
+	} else if (!ops->on_datagram) {
 		p->state = STATE_SKIP;
 	} else if (length > p->bound) {
 		p->state = STATE_PEEK;
@@ -80,7 +93,7 @@ static int begin_value(struct clv_capsule_parser *p, uint64_t type, uint64_t len
  * Returns 0 and how many were taken in *used, or CLV_EPROTO.
  */
 static int feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
-		     const struct clv_capsule_ops *ops, size_t *used)
+		     const struct clv_capsule_ops *ops, void *user, size_t *used)
 {
 	*used = 0;
 	while (*used < len) {
@@ -92,7 +105,7 @@ static int feed_head(struct clv_capsule_parser *p, const uint8_t *data, size_t l
 		end = p->head + p->head_len;
 		if (clv_varint_read(&at, end, &type) == 0 &&
 		    clv_varint_read(&at, end, &length) == 0)
-			return begin_value(p, type, length, ops);
+			return begin_value(p, type, length, ops, user);
 	}
 	return 0;
 }
@@ -121,7 +134,9 @@ static int deliver(const struct clv_capsule_parser *p, const uint8_t *value, siz
 {
 	if (p->type == CLV_CAPSULE_DATAGRAM)
 		return ops->on_datagram(user, value, len);
-	return ops->on_context(user, (enum clv_capsule_type)p->type, value, len);
+	if (is_context_type(p->type) && ops->on_context)
+		return ops->on_context(user, (enum clv_capsule_type)p->type, value, len);
+	return ops->on_value(user, p->type, value, len);
 }
 
 static int feed_whole(struct clv_capsule_parser *p, const uint8_t *data, size_t len,
@@ -166,7 +181,7 @@ int clv_capsule_parser_feed(struct clv_capsule_parser *p, const uint8_t *data, s
 		int err = 0;
 
 		if (p->state == STATE_HEAD) {
-			err = feed_head(p, data, len, ops, &used);
+			err = feed_head(p, data, len, ops, user, &used);
 			if (err < 0)
 				return err;
 			data += used;
@@ -219,14 +234,20 @@ int clv_capsule_parser_end(const struct clv_capsule_parser *p)
 	return p->state == STATE_HEAD && p->head_len == 0 ? 0 : CLV_EPROTO;
 }
 
-size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV_CAPSULE_HEAD_MAX])
+size_t clv_capsule_encode_head(uint64_t type, size_t value_len,
+			       uint8_t buf[static CLV_CAPSULE_HEAD_MAX])
 {
 	uint8_t *p = buf;
 
-	/* Neither write can fail: the type is 0, and no buffer in memory is 2^62 bytes long. */
-	clv_varint_write(&p, buf + CLV_CAPSULE_HEAD_MAX, CLV_CAPSULE_DATAGRAM);
+	/* Neither write can fail: no buffer in memory is 2^62 bytes long. */
+	clv_varint_write(&p, buf + CLV_CAPSULE_HEAD_MAX, type);
 	clv_varint_write(&p, buf + CLV_CAPSULE_HEAD_MAX, value_len);
 	return (size_t)(p - buf);
+}
+
+size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV_CAPSULE_HEAD_MAX])
+{
+	return clv_capsule_encode_head(CLV_CAPSULE_DATAGRAM, value_len, buf);
 }
 
 /* ---- contexts of a bound tunnel ---- */

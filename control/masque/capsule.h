@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * capsule - the Capsule Protocol on a request stream: a streaming parser, encoders, and the values of
- * the capsules that register contexts of a bound tunnel.
+ * the capsules that register contexts of a bound tunnel.  Those of a signal stream are in signal.h.
  *
  *   capsule             = type (varint) | length (varint) | value
  *   COMPRESSION_ASSIGN  = context ID (varint) | IP version (1) [| address (4 or 16) | port (2)]
@@ -43,7 +43,10 @@ enum {
 };
 
 struct clv_capsule_ops {
-	/* One whole DATAGRAM value.  value: borrows.  Returns 0, or negative to stop the parse. */
+	/*
+	 * One whole DATAGRAM value.  value: borrows.  Returns 0, or negative to stop the parse.
+	 * NULL: this stream has no datagrams, and they are skipped.
+	 */
 	int (*on_datagram)(void *user, const uint8_t *value, size_t len);
 	/*
 	 * A DATAGRAM capsule longer than the bound is skipped.  len: its whole length in bytes;
@@ -56,6 +59,13 @@ struct clv_capsule_ops {
 	 * capsules are skipped.  value: borrows.  Returns as on_datagram.
 	 */
 	int (*on_context)(void *user, enum clv_capsule_type type, const uint8_t *value, size_t len);
+	/*
+	 * Of a type that is none of the above: the longest value of it that on_value takes, in bytes; a
+	 * longer one is malformed.  0: such capsules are skipped.  Both may be NULL: all are.
+	 */
+	size_t (*value_max)(void *user, uint64_t type);
+	/* One whole such value.  value: borrows.  Returns as on_datagram. */
+	int (*on_value)(void *user, uint64_t type, const uint8_t *value, size_t len);
 };
 
 /* Zeroed is the state at the start of a stream. */
@@ -96,9 +106,12 @@ uint64_t clv_capsule_h3_error(int err);
 int clv_capsule_parser_end(const struct clv_capsule_parser *p);
 
 /*
- * Write the head of a DATAGRAM capsule whose value has value_len bytes.
+ * Write the head of a capsule of any type up to CLV_VARINT_MAX whose value has value_len bytes.
  * Returns the bytes written, at most CLV_CAPSULE_HEAD_MAX.
  */
+size_t clv_capsule_encode_head(uint64_t type, size_t value_len,
+			       uint8_t buf[static CLV_CAPSULE_HEAD_MAX]);
+/* The same of a DATAGRAM capsule. */
 size_t clv_capsule_encode_datagram_head(size_t value_len, uint8_t buf[static CLV_CAPSULE_HEAD_MAX]);
 
 /* ---- contexts of a bound tunnel ---- */

@@ -78,7 +78,11 @@ static int on_context(void *user, enum clv_capsule_type type, const uint8_t *val
 	return 0;
 }
 
-static const struct clv_capsule_ops ops = { on_datagram, on_skipped, on_context };
+static const struct clv_capsule_ops ops = {
+	.on_datagram = on_datagram,
+	.on_skipped = on_skipped,
+	.on_context = on_context,
+};
 
 /* seed 0: all at once; else pieces of 1 to 8 bytes. */
 static int parse(const uint8_t *data, size_t size, uint32_t seed, struct seen *s)

@@ -61,8 +61,15 @@ static int on_context(void *user, enum clv_capsule_type type, const uint8_t *val
 	return r->answer;
 }
 
-static const struct clv_capsule_ops plain_ops = { on_datagram, on_skipped, NULL };
-static const struct clv_capsule_ops ops = { on_datagram, on_skipped, on_context };
+static const struct clv_capsule_ops plain_ops = {
+	.on_datagram = on_datagram,
+	.on_skipped = on_skipped,
+};
+static const struct clv_capsule_ops ops = {
+	.on_datagram = on_datagram,
+	.on_skipped = on_skipped,
+	.on_context = on_context,
+};
 
 static const struct {
 	const char *name;
