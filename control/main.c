@@ -7,6 +7,7 @@
 #include "control/daemon/credentials.h"
 #include "control/daemon/daemon.h"
 #include "control/daemon/estimate.h"
+#include "control/daemon/firewall.h"
 #include "control/daemon/host_ops.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
@@ -255,6 +256,8 @@ static int start(struct clv_daemon *daemon)
 	err = err ? err : clv_report_open(daemon);
 	err = err ? err : open_metrics(daemon);
 	err = err ? err : open_traffic(daemon);
+	if (!err)
+		clv_firewall_look(daemon);
 	err = err ? err
 		  : clv_process_drop_privileges(daemon); /* before threads, which inherit it */
 	err = err ? err : clv_threads_start(daemon);

@@ -10,6 +10,7 @@
 #include "control/admin/text.h"
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
+#include "control/daemon/firewall.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/loop.h"
 #include "datapath/base/addr.h"
@@ -220,6 +221,27 @@ static json_t *from_memory(const struct clv_daemon *daemon)
 	return array;
 }
 
+/* The host's rules for packets, which do not apply to what XDP carries. */
+static json_t *from_netfilter(const struct clv_daemon *daemon)
+{
+	const struct clv_netfilter *n = &daemon->netfilter;
+	json_t *array = json_array();
+	size_t i;
+
+	for (i = 0; i < n->len; i++) {
+		const struct clv_netfilter_chain *c = &n->chains[i];
+
+		json_array_append_new(array, json_pack("{s:s,s:o,s:o,s:s,s:I,s:s}", "family",
+						       c->family, "table", clv_text_json(c->table),
+						       "chain", clv_text_json(c->name), "hook",
+						       c->hook, "rules", (json_int_t)c->rules,
+						       "policy", c->is_drop ? "drop" : "accept"));
+	}
+	return json_pack("{s:b,s:o,s:I,s:s*}", "bypassed", clv_firewall_is_bypassed(daemon),
+			 "chains", array, "chains_total", (json_int_t)n->total, "unknown_because",
+			 n->err ? clv_strerror(n->err) : NULL);
+}
+
 static json_t *answer_status(void *user, const json_t *request)
 {
 	const struct clv_daemon *daemon = user;
@@ -229,7 +251,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	clv_metrics_count(daemon, &load);
 	return json_pack(
 		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
-		"s:o,s:I,s:o,s:o,s:o}",
+		"s:o,s:I,s:o,s:o,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
 		"state_dir", clv_text_json(daemon->options.state_dir), "run_dir",
@@ -245,7 +267,7 @@ static json_t *answer_status(void *user, const json_t *request)
 		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
 		"xdp", from_xdp(daemon, false), "heap_bytes", (json_int_t)clv_metrics_heap_bytes(),
 		"access", from_access(daemon), "ceilings", from_ceilings(daemon), "memory",
-		from_memory(daemon));
+		from_memory(daemon), "netfilter", from_netfilter(daemon));
 }
 
 static json_t *answer_listeners(void *user, const json_t *request)

@@ -36,6 +36,7 @@
 #include "control/host/egress.h"
 #include "control/host/icmp.h"
 #include "control/host/nic.h"
+#include "control/host/netfilter.h"
 #include "control/host/notify.h"
 #include "control/host/plan.h"
 #include "control/host/privs.h"
@@ -166,6 +167,7 @@ struct clv_daemon {
 
 	struct clv_bpf *bpf; /* NULL: kernel sockets only */
 	char no_bpf_why[CLV_REASON_MAX];
+	struct clv_netfilter netfilter; /* as it was at the last reload */
 	struct clv_maps maps;
 	struct clv_routes *routes;
 	struct clv_egress_pool *egress;

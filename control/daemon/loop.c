@@ -2,6 +2,7 @@
 #include "control/daemon/loop.h"
 
 #include "control/daemon/credentials.h"
+#include "control/daemon/firewall.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
 #include "control/daemon/listeners.h"
@@ -318,6 +319,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 	config.nat64 = list;
 	clv_config_fini(&config);
 	clv_keeper_reload(daemon);
+	clv_firewall_look(daemon);
 	clv_log(CLV_LOG_INFO, "reloaded", "file=%s", daemon->options.config_file);
 }
 

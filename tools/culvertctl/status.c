@@ -32,6 +32,33 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 	}
 }
 
+/* What the host's firewall has no say in. */
+static void show_netfilter(FILE *out, const json_t *netfilter)
+{
+	static const struct table_column columns[] = {
+		{ "family", "family" }, { "table", "table" }, { "chain", "chain" },
+		{ "hook", "hook" },	{ "rules", "rules" }, { "policy", "policy" },
+		{ NULL, NULL },
+	};
+	const json_t *chains = json_object_get(netfilter, "chains");
+	const json_t *why = json_object_get(netfilter, "unknown_because");
+	json_int_t total = json_integer_value(json_object_get(netfilter, "chains_total"));
+
+	if (!json_is_true(json_object_get(netfilter, "bypassed")))
+		return;
+	if (why)
+		fprintf(out,
+			"\nnetfilter: no rule applies to what XDP carries; which there are is "
+			"not known: %s\n",
+			json_string_value(why));
+	if (!total)
+		return;
+	fprintf(out, "\nnetfilter: these chains do not apply to what XDP carries\n");
+	table_show(out, chains, columns);
+	if (total > (json_int_t)json_array_size(chains))
+		fprintf(out, "%zu of %" JSON_INTEGER_FORMAT "\n", json_array_size(chains), total);
+}
+
 static void show_ceilings(FILE *out, const json_t *ceilings)
 {
 	static const struct table_column columns[] = {
@@ -87,6 +114,7 @@ static void show(FILE *out, const json_t *answer)
 	fprintf(out, "\n");
 	table_show(out, json_object_get(answer, "listeners"), listener_columns);
 	show_interfaces(out, json_object_get(answer, "interfaces"));
+	show_netfilter(out, json_object_get(answer, "netfilter"));
 	show_ceilings(out, json_object_get(answer, "ceilings"));
 	show_memory(out, json_object_get(answer, "memory"));
 	fprintf(out, "\ncounters that are not zero\n");
