@@ -78,14 +78,23 @@ enum clv_datapath_mode {
 	CLV_DATAPATH_MODES,
 };
 
+/* What is to be done about an interface whose sockets or mode are not what its traffic needs. */
+enum clv_interface_remedy {
+	CLV_REMEDY_NONE = 0,
+	CLV_REMEDY_REOPEN,    /* count its receive queues and open a socket on each */
+	CLV_REMEDY_STEP_DOWN, /* use the next lesser mode */
+};
+
 /* One interface to serve. */
 struct clv_interface {
 	struct clv_nic nic;
 	enum clv_datapath_mode mode;
-	int link_fd;	    /* of BPF; -1: nothing attached */
-	bool has_fragments; /* the program takes frames of several pages */
-	uint16_t number;    /* in map xsks */
-	uint32_t queues;    /* with a socket */
+	int link_fd;		  /* of BPF; -1: nothing attached */
+	bool has_fragments;	  /* the program takes frames of several pages */
+	uint16_t number;	  /* in map xsks */
+	uint32_t queues;	  /* with a socket */
+	struct clv_faults faults; /* in the program's map when they were last read */
+	uint64_t reopened_ns;	  /* when CLV_REMEDY_REOPEN was last tried for want of a socket */
 	char why[CLV_DATAPATH_MODES]
 		[CLV_REASON_MAX]; /* reason for leaving this mode; "": it was not left */
 };

@@ -203,8 +203,28 @@ static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interfac
 	return err;
 }
 
-/* Go from a mode whose sockets could not be opened to the next one.  None of them is open now. */
-static void fall_back(struct clv_daemon *daemon, struct clv_interface *interface, const char *why)
+void clv_datapath_recount(const struct clv_daemon *daemon, struct clv_interface *interface)
+{
+	struct clv_nic *nic = &interface->nic;
+	/* Those that exist only while the program is attached: see count_queues. */
+	uint32_t added = interface->queues > nic->rx_queues ? interface->queues - nic->rx_queues
+							    : 0;
+	char why[CLV_REASON_MAX];
+
+	nic->rx_queues = clv_nic_rx_queues(nic->ifindex, nic->name);
+	if (nic->rx_queues > added)
+		nic->rx_queues -= added;
+	count_queues(interface);
+	if (interface->link_fd < 0 || interface->queues >= daemon->workers_len)
+		return;
+	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart makes a new plan",
+		 interface->queues, daemon->workers_len);
+	clv_datapath_detach(interface);
+	clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
+}
+
+void clv_datapath_step_down(struct clv_daemon *daemon, struct clv_interface *interface,
+			    const char *why)
 {
 	switch (interface->mode) {
 	case CLV_DATAPATH_ZEROCOPY:
@@ -312,7 +332,7 @@ again:
 			continue;
 		clv_datapath_close_sockets(daemon);
 		clv_datapath_wait_for_drivers(daemon);
-		fall_back(daemon, interface, why);
+		clv_datapath_step_down(daemon, interface, why);
 		goto again;
 	}
 	return 0;

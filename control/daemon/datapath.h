@@ -37,6 +37,19 @@ void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_m
 			    enum clv_datapath_mode to, const char *why);
 
 /*
+ * Leave the mode of an interface for the next one that can be attached, all its sockets closed.
+ * why: copies.
+ */
+void clv_datapath_step_down(struct clv_daemon *daemon, struct clv_interface *interface,
+			    const char *why);
+
+/*
+ * Count the receive queues of an attached interface again.  With fewer than workers, or too many, it
+ * falls back to kernel sockets: a worker sends from a socket of its own.
+ */
+void clv_datapath_recount(const struct clv_daemon *daemon, struct clv_interface *interface);
+
+/*
  * Open an AF_XDP port for each worker, with the sockets of its queues, in daemon->workers[].xsk.
  * An interface that does not get all its sockets falls back.
  * Returns 0, or an error number with one line in daemon->error when there is no memory for packets;

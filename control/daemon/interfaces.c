@@ -233,21 +233,13 @@ static void forget(struct clv_daemon *daemon, struct clv_interface *interface)
 	interface->nic.ifindex = 0;
 }
 
-/* An interface can be used only with a queue for each worker. */
 static void attach_late(struct clv_daemon *daemon, struct clv_interface *interface,
 			const struct clv_nic *nic)
 {
-	char why[CLV_REASON_MAX];
-
 	interface->nic = *nic;
 	memset(interface->why, 0, sizeof(interface->why));
 	clv_datapath_attach(daemon, interface);
-	if (interface->link_fd < 0 || interface->queues >= daemon->workers_len)
-		return;
-	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart makes a new plan",
-		 interface->queues, daemon->workers_len);
-	clv_datapath_detach(interface);
-	clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
+	clv_datapath_recount(daemon, interface);
 }
 
 /* Returns the entry for an interface: the one of its name whose interface is gone, or a new one. */
@@ -350,10 +342,26 @@ static void give_sockets(struct clv_daemon *daemon)
 	}
 }
 
+/* Give the workers new sockets, or without memory for them the kernel's alone. */
+static void open_again(struct clv_daemon *daemon)
+{
+	size_t i;
+
+	if (clv_datapath_open_sockets(daemon)) {
+		clv_log(CLV_LOG_ERROR, "datapath_lost", "err=\"%s\" hint=\"restart\"",
+			daemon->error);
+		clv_datapath_close_sockets(daemon);
+		for (i = 0; i < daemon->interfaces_len; i++) {
+			clv_datapath_detach(&daemon->interfaces[i]);
+			daemon->interfaces[i].mode = CLV_DATAPATH_KERNEL;
+		}
+	}
+	give_sockets(daemon);
+}
+
 bool clv_interfaces_follow(struct clv_daemon *daemon)
 {
 	struct clv_nic *nics;
-	size_t i;
 	int n;
 
 	if (!daemon->bpf)
@@ -374,19 +382,25 @@ bool clv_interfaces_follow(struct clv_daemon *daemon)
 	clv_threads_park(daemon);
 	take_sockets(daemon);
 	attach_and_forget(daemon, nics, n);
-	if (clv_datapath_open_sockets(daemon)) {
-		clv_log(CLV_LOG_ERROR, "datapath_lost", "err=\"%s\" hint=\"restart\"",
-			daemon->error);
-		clv_datapath_close_sockets(daemon);
-		for (i = 0; i < daemon->interfaces_len; i++) {
-			clv_datapath_detach(&daemon->interfaces[i]);
-			daemon->interfaces[i].mode = CLV_DATAPATH_KERNEL;
-		}
-	}
-	give_sockets(daemon);
+	open_again(daemon);
 	clv_threads_resume(daemon);
 	free(nics);
 	return true;
+}
+
+void clv_interfaces_reopen(struct clv_daemon *daemon, struct clv_interface *interface,
+			   enum clv_interface_remedy remedy, const char *why)
+{
+	clv_threads_park(daemon);
+	take_sockets(daemon);
+	if (remedy == CLV_REMEDY_STEP_DOWN)
+		clv_datapath_step_down(daemon, interface, why);
+	else
+		clv_datapath_recount(daemon, interface);
+	if (interface->link_fd < 0)
+		clv_maps_unset_link(&daemon->maps, interface->nic.ifindex);
+	open_again(daemon);
+	clv_threads_resume(daemon);
 }
 
 void clv_interfaces_close(struct clv_daemon *daemon)

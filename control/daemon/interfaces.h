@@ -5,7 +5,7 @@
  * The datapath mode of each is chosen in datapath.h.
  *
  * Threading: control.
- * Order: 1. choose  2. plan  3. open  4. follow, as often as interfaces change  5. close
+ * Order: 1. choose  2. plan  3. open  4. follow, as often as interfaces change, and reopen  5. close
  */
 #ifndef CLV_DAEMON_INTERFACES_H
 #define CLV_DAEMON_INTERFACES_H
@@ -26,6 +26,10 @@ int clv_interfaces_open(struct clv_daemon *daemon);
  * that are gone.  For either, workers are parked and get new sockets.  Returns whether they did.
  */
 bool clv_interfaces_follow(struct clv_daemon *daemon);
+
+/* Apply one remedy to an interface.  Its workers are parked and get new sockets.  why: copies. */
+void clv_interfaces_reopen(struct clv_daemon *daemon, struct clv_interface *interface,
+			   enum clv_interface_remedy remedy, const char *why);
 
 /* Detach.  After the workers are closed: some drivers cannot unbind sockets otherwise. */
 void clv_interfaces_close(struct clv_daemon *daemon);

@@ -8,6 +8,7 @@
 #include "control/daemon/listeners.h"
 #include "control/daemon/targets.h"
 #include "control/daemon/threads.h"
+#include "control/daemon/watch.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
@@ -207,6 +208,8 @@ static void on_tick(uv_timer_t *timer)
 		if (clv_interfaces_follow(daemon))
 			changes |= CLV_ROUTES_HOPS;
 	}
+	if (!daemon->loop.is_stopping && clv_watch_tick(daemon, now_ns))
+		changes |= CLV_ROUTES_HOPS;
 	take_changes(daemon, changes);
 	clv_targets_tick(daemon, now_ns);
 	clv_proxy_renew_access(daemon->proxy, false);

@@ -269,6 +269,15 @@ void clv_maps_unset_link(struct clv_maps *m, int ifindex)
 	const uint32_t key = (uint32_t)ifindex;
 
 	drop(m->fds.links, &key);
+	drop(m->fds.faults, &key);
+}
+
+void clv_maps_faults(const struct clv_maps *m, int ifindex, struct clv_faults *out)
+{
+	const uint32_t key = (uint32_t)ifindex;
+
+	if (m->fds.faults < 0 || bpf_map_lookup_elem(m->fds.faults, &key, out))
+		*out = (struct clv_faults){ 0 };
 }
 
 int clv_maps_queue_of_flow(const struct clv_maps *m, const struct clv_tuple *flow, uint32_t *queue)

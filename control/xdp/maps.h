@@ -76,6 +76,9 @@ int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits
 int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base);
 void clv_maps_unset_link(struct clv_maps *m, int ifindex);
 
+/* Read what the program could not hand over of an interface; zeros if nothing. */
+void clv_maps_faults(const struct clv_maps *m, int ifindex, struct clv_faults *out);
+
 /* Look up the receive queue of a flow.  Returns 0, or -ENOENT if none is recorded. */
 int clv_maps_queue_of_flow(const struct clv_maps *m, const struct clv_tuple *flow, uint32_t *queue);
 

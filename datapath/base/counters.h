@@ -239,7 +239,11 @@ enum clv_counter_class {
 	  "tunnels given another address of their target's name after an error")                   \
 	X(TARGETS_SILENT, EVENT, "targets_silent",                                                 \
 	  "tunnels given another address of their target's name, since the first was silent")      \
-	X(LOG_LOST, EVENT, "log_lines_lost", "lines of the log that could not be written at once")
+	X(LOG_LOST, EVENT, "log_lines_lost", "lines of the log that could not be written at once") \
+	X(DATAPATH_REOPENED, EVENT, "datapath_reopened",                                           \
+	  "AF_XDP sockets opened again: an interface's receive queues changed or had none")        \
+	X(DATAPATH_STEPPED_DOWN, EVENT, "datapath_stepped_down",                                   \
+	  "interfaces that fell back to a lesser datapath mode while they carried traffic")
 
 #define CLV_COUNTERS(X) CLV_WORKER_COUNTERS(X) CLV_CONTROL_COUNTERS(X)
 

@@ -92,15 +92,17 @@ class Topology:
         return replace(self, hosts=hosts)
 
 
-def matrix(peer6_mtu=1500, relay_queues=1):
+def matrix(peer6_mtu=1500, relay_queues=1, mtu=1500):
     """Peers and targets of both families, a relay between them and one on the IPv4 side only.
+
+    mtu: of all links that have no other.
 
     peer6_mtu other than 1500 puts peer-v6 behind a router whose link to it has that MTU, so that
     larger packets come back as ICMPv6 too-big, as they would on a real path.
     """
     def side(name, network, v4=None, v6=None, queues=1, routes=()):
         family = "v4" if v4 else "v6"
-        return Host(name, (Link(family, network, v4, v6, queues=queues),), routes)
+        return Host(name, (Link(family, network, v4, v6, mtu, queues),), routes)
 
     networks = [Network("net4"), Network("net6")]
     to_edge = ()
@@ -117,8 +119,8 @@ def matrix(peer6_mtu=1500, relay_queues=1):
                            Link("edge", "edge6", v6="2001:db8:61::fe/64", mtu=peer6_mtu)),
                           forwards=True))
     relay = Host("relay",
-                 (Link("v4", "net4", v4="198.18.4.1/24", queues=relay_queues),
-                  Link("v6", "net6", v6="2001:db8:6::1/64", queues=relay_queues)),
+                 (Link("v4", "net4", v4="198.18.4.1/24", mtu=mtu, queues=relay_queues),
+                  Link("v6", "net6", v6="2001:db8:6::1/64", mtu=mtu, queues=relay_queues)),
                  to_edge)
     return Topology("matrix", tuple(networks), (
         relay,

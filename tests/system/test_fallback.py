@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-import netns
 import topology
 from daemon import is_clean, load
 from netns import LabError
@@ -195,25 +194,3 @@ def test_a_queue_held_by_another_program_makes_the_whole_interface_fall_back(
     relay.stop()
     holder.kill()
     assert {link["mode"] for link in links(start_relay(config=config("auto"))).values()} == {"copy"}
-
-
-def test_on_a_queue_without_a_socket_tunnel_packets_reach_their_worker_by_the_kernel(
-        lab, start_relay, forward, targets):
-    relay = start_relay(config=config("xdp"))
-    one = forward("peer-v4", relay, targets["target-v4"])
-    other = forward("peer-v6", relay, targets["target-v6"])
-    for client in (one, other):
-        assert is_clean(load(client.peer, client.address, count=50))
-
-    # As after ethtool -L, which not every driver lets happen under XDP.
-    xsks, = [pin for pin in netns.pins_named(relay.run.name) if pin.name == "xsks"]
-    for queue in range(2):
-        lab["relay"].run(["bpftool", "map", "delete", "pinned", xsks, "key", queue, 0, 0, 0])
-    arrived = lab["target-v4"].counters()["Udp.InDatagrams"]
-    assert load(one.peer, one.address, count=50, wait=300)["received"] == 0
-    assert lab["target-v4"].counters()["Udp.InDatagrams"] - arrived >= 50
-    assert relay.ctl("status")["xdp"]["xdp_pass_no_socket"]["packets"] >= 50
-    # What targets send has no such way: it is lost, and counted.
-    drops = {name: n["packets"] for name, n in relay.ctl("drops")["xdp"].items() if n["packets"]}
-    assert set(drops) == {"xdp_drop_no_socket"}
-    assert is_clean(load(other.peer, other.address, count=200))

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/daemon/watch.h"
+
+#include "control/daemon/interfaces.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* New sockets that did not help for so long are no help. */
+#define REOPEN_LIFE (60 * CLV_SEC)
+
+/* Decide what an interface needs, and write the reason to why. */
+static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_interface *interface,
+				       uint64_t now_ns, char why[static CLV_REASON_MAX])
+{
+	const struct clv_nic *nic = &interface->nic;
+	const uint32_t queues = clv_nic_rx_queues(nic->ifindex, nic->name);
+	struct clv_faults faults, before = interface->faults;
+	uint64_t lost;
+
+	clv_maps_faults(&daemon->maps, nic->ifindex, &faults);
+	interface->faults = faults;
+	if (faults.no_meta > before.no_meta) {
+		lost = faults.no_meta - before.no_meta;
+		snprintf(why, CLV_REASON_MAX,
+			 "%" PRIu64 " frames came without room for metadata in front of them",
+			 lost);
+		return CLV_REMEDY_STEP_DOWN;
+	}
+	if (queues != interface->queues) {
+		snprintf(why, CLV_REASON_MAX, "it has %u receive queues, and had %u", queues,
+			 interface->queues);
+		return CLV_REMEDY_REOPEN;
+	}
+	lost = faults.no_socket > before.no_socket ? faults.no_socket - before.no_socket : 0;
+	if (!lost)
+		return CLV_REMEDY_NONE;
+	snprintf(why, CLV_REASON_MAX,
+		 "%" PRIu64 " frames came on receive queues without an AF_XDP socket", lost);
+	if (interface->reopened_ns && now_ns - interface->reopened_ns < REOPEN_LIFE)
+		return CLV_REMEDY_STEP_DOWN;
+	interface->reopened_ns = now_ns;
+	return CLV_REMEDY_REOPEN;
+}
+
+/* What no socket took while they were opened again is no news. */
+static void forget_faults(struct clv_daemon *daemon)
+{
+	size_t i;
+
+	for (i = 0; i < daemon->interfaces_len; i++)
+		clv_maps_faults(&daemon->maps, daemon->interfaces[i].nic.ifindex,
+				&daemon->interfaces[i].faults);
+}
+
+static void apply(struct clv_daemon *daemon, struct clv_interface *interface,
+		  enum clv_interface_remedy remedy, const char *why)
+{
+	struct clv_counters *counters = clv_control_own_counters(daemon->control);
+
+	if (remedy == CLV_REMEDY_REOPEN)
+		clv_log(CLV_LOG_WARN, "datapath_reopened", "if=%s because=\"%s\"",
+			interface->nic.name, why);
+	clv_count(counters, remedy == CLV_REMEDY_REOPEN ? CLV_COUNT_DATAPATH_REOPENED
+							: CLV_COUNT_DATAPATH_STEPPED_DOWN);
+	clv_interfaces_reopen(daemon, interface, remedy, why);
+	forget_faults(daemon);
+}
+
+bool clv_watch_tick(struct clv_daemon *daemon, uint64_t now_ns)
+{
+	enum clv_interface_remedy remedy;
+	bool has_reopened = false;
+	char why[CLV_REASON_MAX];
+	size_t i;
+
+	for (i = 0; i < daemon->interfaces_len; i++) {
+		struct clv_interface *interface = &daemon->interfaces[i];
+
+		if (interface->link_fd < 0)
+			continue;
+		remedy = judge(daemon, interface, now_ns, why);
+		if (remedy == CLV_REMEDY_NONE)
+			continue;
+		apply(daemon, interface, remedy, why);
+		has_reopened = true;
+	}
+	return has_reopened;
+}
