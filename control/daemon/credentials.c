@@ -34,10 +34,7 @@ static void ask_clients(struct clv_daemon *daemon, enum clv_access_mode mode)
 
 	for (size_t i = 0; i < n; i++)
 		known += all[i].has_key || all[i].has_ca;
-	if (mode == CLV_ACCESS_CERTIFICATE && !known)
-		clv_log(CLV_LOG_WARN, "no_client_has_a_certificate",
-			"hint=\"mode = certificate serves nobody yet: culvertctl user add NAME --key "
-			"ID\"");
+	c->serves_nobody = mode == CLV_ACCESS_CERTIFICATE && !known;
 	c->asks_clients = mode == CLV_ACCESS_CERTIFICATE || (mode == CLV_ACCESS_TOKEN && known);
 	for (size_t i = 0; i < daemon->config.listeners_len; i++)
 		if (daemon->listeners[i].tls)
@@ -55,12 +52,30 @@ static int load_users(struct clv_daemon *daemon, const char *path, struct clv_us
 	return err == -ENOENT ? 0 : err;
 }
 
+/* Whether the file is what invalidates tokens of anybody. */
+static bool has_revoked(const struct clv_users *users)
+{
+	const struct clv_user *all;
+	size_t n = clv_users_all(users, &all);
+
+	for (size_t i = 0; i < n; i++)
+		if (all[i].revoked_sec)
+			return true;
+	return false;
+}
+
 /* The same after the drop of privileges, when only the keeper may still read it. */
 static int reload_users(struct clv_daemon *daemon, struct clv_users **out)
 {
 	char *text;
 	int err = clv_keeper_read(daemon, CLV_KEEPER_USERS, &text);
 
+	if (err == -ENOENT && has_revoked(daemon->credentials.users)) {
+		snprintf(daemon->error, sizeof(daemon->error),
+			 "%s is gone: without it the links of removed users would be valid again",
+			 daemon->config.access_users);
+		return err;
+	}
 	if (err == -ENOENT) {
 		*out = NULL;
 		return 0;
@@ -111,8 +126,12 @@ int clv_credentials_publish(struct clv_daemon *daemon, const struct clv_config *
 	return clv_daemon_fail(daemon, err, "access: clients");
 }
 
-static void warn_if_open(const struct clv_config *config)
+void clv_credentials_warn(const struct clv_daemon *daemon, const struct clv_config *config)
 {
+	if (daemon->credentials.serves_nobody)
+		clv_log(CLV_LOG_WARN, "no_client_has_a_certificate",
+			"hint=\"mode = certificate serves nobody yet: culvertctl user add NAME --key "
+			"ID\"");
 	if (config->access_mode == CLV_ACCESS_OPEN)
 		clv_log(CLV_LOG_WARN, "open_relay",
 			"clients=%s hint=\"mode = open: %s may send UDP through this relay\"",
@@ -191,7 +210,7 @@ int clv_credentials_open(struct clv_daemon *daemon)
 		return err;
 	clv_access_set_users(&c->access, c->users);
 	ask_clients(daemon, (enum clv_access_mode)config->access_mode);
-	warn_if_open(config);
+	clv_credentials_warn(daemon, config);
 	print_link(daemon, c->users);
 	return 0;
 }
@@ -220,7 +239,6 @@ int clv_credentials_reload(struct clv_daemon *daemon, const struct clv_config *c
 	c->users = users;
 	clv_users_free(old);
 	ask_clients(daemon, (enum clv_access_mode)config->access_mode);
-	warn_if_open(config);
 	return 0;
 }
 

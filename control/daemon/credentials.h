@@ -37,4 +37,7 @@ int clv_credentials_publish(struct clv_daemon *daemon, const struct clv_config *
  */
 int clv_credentials_reload(struct clv_daemon *daemon, const struct clv_config *config);
 
+/* Log what an operator should know of what was applied: everybody may use the relay, or nobody can. */
+void clv_credentials_warn(const struct clv_daemon *daemon, const struct clv_config *config);
+
 #endif

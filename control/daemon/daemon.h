@@ -61,6 +61,7 @@ struct clv_credentials {
 	bool is_open;		 /* access can be used */
 	struct clv_users *users; /* NULL: no users file */
 	bool asks_clients;	 /* for their certificates */
+	bool serves_nobody;	 /* it wants certificates, and no user has one */
 	uint64_t seed[2];	 /* of the table of users */
 };
 

@@ -64,7 +64,7 @@ static int pin_of(const struct clv_config_listener *listener, const char *state_
 		clv_pem_free(&file);
 	}
 	if (err)
-		snprintf(error, error_len, "%s: %s%s", chain, clv_strerror(err),
+		snprintf(error, error_len, "%s: %s%s", chain, clv_pem_error(err),
 			 err == -ENOENT ? "; culvertd makes it when it starts" : "");
 	return err;
 }

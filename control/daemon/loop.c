@@ -301,6 +301,7 @@ static void on_reload(uv_signal_t *handle, int signal)
 		return;
 	}
 	clv_proxy_renew_access(daemon->proxy, true);
+	clv_credentials_warn(daemon, &config);
 	warn_about_ignored_keys(&daemon->config, &config);
 	if (daemon->options.log_level < 0)
 		clv_log_set_level((enum clv_log_level)config.log_level);

@@ -72,8 +72,9 @@ int clv_anchors_load(enum clv_profile profile, const char *path, struct clv_anch
 	char algorithms[ALGORITHMS_MAX] = "";
 	int err = a ? clv_pem_load_known(path, &a->file) : -ENOMEM;
 
-	if (err == CLV_ESYNTAX) {
-		snprintf(error, error_len, "%s: no certificate in PEM form", path);
+	if (err == CLV_ESYNTAX || err == -ENODATA || err == -E2BIG) {
+		snprintf(error, error_len, "%s: %s", path, clv_pem_error(err));
+		err = CLV_ESYNTAX;
 	} else if (err) {
 		snprintf(error, error_len, "%s: cannot read: %s", path, clv_strerror(err));
 	} else {

@@ -202,8 +202,8 @@ static int load_certs(const struct store *st, const char *path, struct clv_pem_f
 	struct clv_cert_facts facts;
 	int err = clv_pem_load(path, out);
 
-	if (err == CLV_ESYNTAX)
-		return fail(st, err,
+	if (err == CLV_ESYNTAX || err == -ENODATA)
+		return fail(st, CLV_ESYNTAX,
 			    "%s: damaged, or not a certificate; move it away to have a "
 			    "new one made",
 			    path);

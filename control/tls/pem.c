@@ -143,7 +143,7 @@ static int decode_certs(struct clv_pem_file *file, bool skip_unknown)
 		int err;
 
 		if (file->certs_len == CLV_PEM_CERTS_MAX)
-			return CLV_ESYNTAX;
+			return -E2BIG;
 		if (wc_PemToDer((const unsigned char *)p, (long)strlen(p), CERT_TYPE, &der, NULL,
 				&info, NULL) != 0 ||
 		    info.consumed <= 0) {
@@ -163,7 +163,21 @@ static int decode_certs(struct clv_pem_file *file, bool skip_unknown)
 			return err;
 		p += info.consumed;
 	}
-	return file->certs_len || file->unknown_len ? 0 : CLV_ESYNTAX;
+	return file->certs_len || file->unknown_len ? 0 : -ENODATA;
+}
+
+const char *clv_pem_error(int err)
+{
+	switch (err) {
+	case -ENODATA:
+		return "no certificate in PEM form";
+	case -E2BIG:
+		return "too many certificates";
+	case CLV_ESYNTAX:
+		return "a certificate in it is damaged";
+	default:
+		return clv_strerror(err);
+	}
 }
 
 static int load(const char *path, bool skip_unknown, struct clv_pem_file *out)

@@ -57,8 +57,9 @@ int clv_pem_read(const char *path, char **text, size_t *len);
 
 /*
  * Read a PEM file and decode every certificate in it; other text is skipped.
- * Returns 0, -ENOMEM, -EFBIG, -errno, CLV_ESYNTAX (a broken block, or no certificate), or -ENOTSUP (a
- * certificate with an algorithm that the library does not know).
+ * Returns 0, -ENOMEM, -EFBIG, -errno, -ENODATA (no certificate), -E2BIG (more than CLV_PEM_CERTS_MAX),
+ * CLV_ESYNTAX (a broken block, or no X.509 in it), or -ENOTSUP (a certificate with an algorithm that the
+ * library does not know).
  */
 int clv_pem_load(const char *path, struct clv_pem_file *out);
 /*
@@ -68,6 +69,8 @@ int clv_pem_load(const char *path, struct clv_pem_file *out);
 int clv_pem_load_known(const char *path, struct clv_pem_file *out);
 /* Decode a text in memory.  text: copies.  Returns as load. */
 int clv_pem_parse(const char *text, struct clv_pem_file *out);
+/* Such an error in words, to follow the file's name. */
+const char *clv_pem_error(int err);
 void clv_pem_free(struct clv_pem_file *file);
 
 /*

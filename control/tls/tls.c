@@ -112,8 +112,8 @@ static int load_certs(enum clv_profile profile, const char *path, const char *te
 	struct clv_pem_file file;
 	int err = text ? clv_pem_parse(text, &file) : clv_pem_load(path, &file);
 
-	if (err == CLV_ESYNTAX)
-		return fail(r, err, "%s: no certificate in PEM form", path);
+	if (err == CLV_ESYNTAX || err == -ENODATA || err == -E2BIG)
+		return fail(r, CLV_ESYNTAX, "%s: %s", path, clv_pem_error(err));
 	if (err == -ENOTSUP)
 		return fail(r, CLV_ESYNTAX,
 			    "%s: a certificate with an algorithm that is not among those taken: %s",

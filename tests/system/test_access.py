@@ -142,6 +142,23 @@ def test_only_listed_addresses_get_an_answer(lab, guarded, forward, targets):
     client.proc.kill()
 
 
+def test_without_the_users_file_revoked_links_stay_revoked(lab, guarded, targets):
+    relay = guarded()
+    relay.user("add", "alice", "--host", relay.host.addr4)
+    link = relay.link(4, "alice")
+    assert ping(lab, link, targets).returncode == 0
+    relay.user("remove", "alice")
+    assert ping(lab, link, targets).returncode == UNAUTHORIZED
+    text = relay.users.read_text()
+    relay.users.unlink()
+    relay.proc.send(signal.SIGHUP)
+    relay.proc.wait_line(r"^error reload_refused .*is gone", 30)
+    assert ping(lab, link, targets).returncode == UNAUTHORIZED
+    relay.users.write_text(text)
+    relay.reload()
+    assert ping(lab, link, targets).returncode == UNAUTHORIZED
+
+
 def test_a_reload_changes_all_or_nothing(lab, guarded, targets):
     relay = guarded()
     if not relay.uses_xdp:
@@ -152,6 +169,7 @@ def test_a_reload_changes_all_or_nothing(lab, guarded, targets):
                     .replace("policy {", "policy { deny = {%s} " % many))
     relay.proc.send(signal.SIGHUP)
     relay.proc.wait_line("^error reload_refused .*nothing was changed", 30)
+    assert "warn open_relay" not in relay.proc.text()
     done = ping(lab, relay.address(4), targets, relay.fingerprint)
     assert done.returncode == UNAUTHORIZED, done.stderr
     relay.configure(text)

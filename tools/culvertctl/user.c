@@ -121,7 +121,7 @@ static int add_identity(struct arguments *a, const char *word, const char *text,
 		if (err) {
 			fprintf(stderr,
 				"culvertctl: %s: neither an identity nor a certificate: %s\n", text,
-				clv_strerror(err));
+				clv_pem_error(err));
 			return EXIT_USAGE;
 		}
 	}

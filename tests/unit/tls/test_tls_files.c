@@ -3,9 +3,58 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "datapath/base/err.h"
 #include "tests/unit/tls/tls_fixture.h"
+
+/* A file with a text; lives until the next call. */
+static const char *file_with(const char *text)
+{
+	static char path[] = "/tmp/culvert-tls-files-XXXXXX";
+	FILE *f;
+
+	strcpy(path + strlen(path) - 6, "XXXXXX");
+	close(mkstemp(path));
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	return path;
+}
+
+static void a_damaged_certificate_is_called_so(void **state)
+{
+	static const char damaged[] = "-----BEGIN CERTIFICATE-----\nAAAA\n"
+				      "-----END CERTIFICATE-----\n";
+	static const char cut[] = "-----BEGIN CERTIFICATE-----\nMIIB\n";
+	const struct {
+		const char *text, *says;
+	} cases[] = {
+		{ damaged, "a certificate in it is damaged" },
+		{ cut, "a certificate in it is damaged" },
+		{ "", "no certificate in PEM form" },
+		{ "certificate", "no certificate in PEM form" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct clv_tls_server_params p = {
+			.profile = CLV_PROFILE_PQC,
+			.cert_file = file_with(cases[i].text),
+			.key_file = tls_certs[0][CLV_PROFILE_PQC].key_file,
+		};
+		struct clv_tls_context *c = NULL;
+		char error[256] = "";
+
+		assert_int_equal(clv_tls_server_context(&p, &c, error, sizeof(error)), CLV_ESYNTAX);
+		assert_non_null(strstr(error, cases[i].says));
+		unlink(p.cert_file);
+	}
+}
 
 static void bad_files_are_named(void **state)
 {
@@ -92,6 +141,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_files_are_named),
+		cmocka_unit_test(a_damaged_certificate_is_called_so),
 		cmocka_unit_test(bad_client_files_are_named),
 		cmocka_unit_test(profiles_have_names),
 	};
