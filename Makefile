@@ -369,6 +369,10 @@ check-datapaths: lab ## run all system tests that have a relay on generic XDP an
 check-zc: lab ## run the tests of zero-copy, in an emulated machine; a part of check
 	$(run_tests) zc/
 
+.PHONY: chaos
+chaos: $(OUT)/tests/loop/test_peer_chaos ## run two peers through 1000 seeds of dying links; a few are a part of check
+	$(Q)PEER_CHAOS_SEEDS=1000 $<
+
 .PHONY: fuzz fuzz-built
 fuzz: deps ## run each fuzzer, or those that match ONLY, for FUZZ_SECONDS
 	$(submake) FUZZER=1 fuzz-built

@@ -21,8 +21,6 @@ enum {
 	QUIC_PARAMS_EXTENSION = 0x39, /* quic_transport_parameters (RFC 9001 section 8.2) */
 };
 
-static char alpn_h3[] = "h3"; /* wolfSSL's parameter is not const */
-
 static const struct profile {
 	const char *name;
 	int groups[2];
@@ -363,18 +361,23 @@ static bool prepare_client(const struct clv_tls_context *c, struct clv_tls_sessi
 	return true;
 }
 
-int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const char *server_name)
+/* Returns 0 and fills *out, which is to become the native handle of qc; -ENOMEM or CLV_ETLS. */
+static int open_session(struct clv_tls_context *ctx, ngtcp2_conn *qc, bool is_server,
+			const char *alpn, struct clv_tls_session **out)
 {
 	struct clv_tls_session *s = calloc(1, sizeof(*s));
+	char name[32]; /* wolfSSL's parameter is not const */
 
 	if (!s)
 		return -ENOMEM;
 	s->ssl = wolfSSL_new(ctx->ctx);
 	if (ctx->ctx_with_root && wolfSSL_CTX_up_ref(ctx->ctx_with_root) == WOLFSSL_SUCCESS)
 		s->ctx_with_root = ctx->ctx_with_root;
-	s->qc = conn->qc;
+	s->qc = qc;
 	s->profile = ctx->profile;
-	s->is_server = conn->is_server;
+	s->alpn = alpn;
+	s->is_server = is_server;
+	s->is_peer = ctx->is_peer;
 	clv_hello_init(&s->hello, profiles[s->profile].groups,
 		       (size_t)profiles[s->profile].groups_len);
 	s->facts.signature = ctx->own_leaf;
@@ -384,19 +387,11 @@ int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const cha
 	wolfSSL_SetCertCbCtx(s->ssl, s);
 	/* Only the standard codepoint, or the parameters would be sent twice. */
 	wolfSSL_set_quic_transport_version(s->ssl, QUIC_PARAMS_EXTENSION);
-	if (wolfSSL_UseALPN(s->ssl, alpn_h3, sizeof(alpn_h3) - 1,
+	snprintf(name, sizeof(name), "%s", alpn);
+	if (wolfSSL_UseALPN(s->ssl, name, (unsigned)strlen(name),
 			    WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
 		goto free_session;
-	if (s->is_server && ctx->asks_clients)
-		wolfSSL_set_verify(s->ssl, WOLFSSL_VERIFY_PEER, clv_tls_verify_callback);
-	if (s->is_server)
-		wolfSSL_set_accept_state(s->ssl);
-	else if (!prepare_client(ctx, s, server_name))
-		goto free_session;
-	else
-		wolfSSL_set_connect_state(s->ssl);
-	ngtcp2_conn_set_tls_native_handle(conn->qc, s);
-	clv_conn_set_tls(conn, s, &clv_tls_ops);
+	*out = s;
 	return 0;
 
 free_session:
@@ -404,11 +399,92 @@ free_session:
 	return CLV_ETLS;
 }
 
+int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const char *server_name)
+{
+	struct clv_tls_session *s;
+	int err = open_session(ctx, conn->qc, conn->is_server, "h3", &s);
+
+	if (err)
+		return err;
+	if (s->is_server && ctx->asks_clients)
+		wolfSSL_set_verify(s->ssl, WOLFSSL_VERIFY_PEER, clv_tls_verify_callback);
+	if (s->is_server) {
+		wolfSSL_set_accept_state(s->ssl);
+	} else if (!prepare_client(ctx, s, server_name)) {
+		clv_tls_ops.free(s);
+		return CLV_ETLS;
+	} else {
+		wolfSSL_set_connect_state(s->ssl);
+	}
+	ngtcp2_conn_set_tls_native_handle(conn->qc, s);
+	clv_conn_set_tls(conn, s, &clv_tls_ops);
+	return 0;
+}
+
+/* ---- peers ---- */
+
+int clv_tls_peer_context(const struct clv_tls_peer_params *p, struct clv_tls_context **out,
+			 char *error, size_t error_len)
+{
+	const struct clv_tls_client_params identity = {
+		.profile = CLV_PROFILE_PQC,
+		.cert_pem = p->cert_pem,
+		.key_pem = p->key_pem,
+		.identity_name = p->identity_name,
+	};
+	struct reason r = { error, error_len };
+	struct clv_tls_context *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return fail(&r, -ENOMEM, "out of memory");
+	c->profile = CLV_PROFILE_PQC;
+	c->is_peer = true;
+	c->ctx = p->is_server ? library_server_context(c->profile)
+			      : library_context(c->profile, wolfTLSv1_3_client_method());
+	err = c->ctx ? use_client_identity(c, &identity, &r)
+		     : fail(&r, CLV_ETLS, "the TLS library refused profile %s",
+			    clv_profile_name(c->profile));
+	if (err) {
+		clv_tls_context_free(c);
+		return err;
+	}
+	wolfSSL_CTX_set_verify(c->ctx, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			       clv_tls_verify_callback);
+	*out = c;
+	return 0;
+}
+
+int clv_tls_peer_attach(struct clv_tls_context *ctx, ngtcp2_conn *qc, const uint8_t *key,
+			void **session)
+{
+	int group = profiles[CLV_PROFILE_PQC].groups[0];
+	struct clv_tls_session *s;
+	int err = open_session(ctx, qc, ngtcp2_conn_is_server2(qc), CLV_TLS_PEER_ALPN, &s);
+
+	if (err)
+		return err;
+	s->is_pinned = key != NULL;
+	if (key)
+		memcpy(s->pin, key, sizeof(s->pin));
+	if (s->is_server)
+		wolfSSL_set_accept_state(s->ssl);
+	else
+		wolfSSL_set_connect_state(s->ssl);
+	if (!s->is_server && (wolfSSL_set_groups(s->ssl, &group, 1) != WOLFSSL_SUCCESS ||
+			      wolfSSL_UseKeyShare(s->ssl, (word16)group) != WOLFSSL_SUCCESS)) {
+		clv_tls_ops.free(s);
+		return CLV_ETLS;
+	}
+	ngtcp2_conn_set_tls_native_handle(qc, s);
+	*session = s;
+	return 0;
+}
+
 /* ---- after the handshake ---- */
 
-int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *facts)
+static int verify_profile(const struct clv_tls_session *s, struct clv_tls_facts *facts)
 {
-	const struct clv_tls_session *s = conn->tls;
 	bool is_leaf_right = s->profile != CLV_PROFILE_PQC ||
 			     (s->facts.signature && !strcmp(s->facts.signature, "ML-DSA-65"));
 
@@ -418,6 +494,36 @@ int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *fa
 		return CLV_ECLASSICAL;
 	*facts = s->facts;
 	return 0;
+}
+
+int clv_tls_verify_profile(const struct clv_conn *conn, struct clv_tls_facts *facts)
+{
+	return verify_profile(conn->tls, facts);
+}
+
+int clv_tls_peer_verify(const void *session, uint8_t key[static 32])
+{
+	const struct clv_tls_session *s = session;
+	struct clv_tls_facts facts;
+	int err;
+
+	if (!s->is_trusted || !s->facts.has_client_key)
+		return CLV_EUNTRUSTED;
+	err = verify_profile(s, &facts);
+	if (!err)
+		memcpy(key, facts.client_key, sizeof(facts.client_key));
+	return err;
+}
+
+int clv_tls_peer_failure(const void *session)
+{
+	const struct clv_tls_session *s = session;
+
+	if (!s->has_alert)
+		return 0;
+	if (s->is_classical)
+		return CLV_ECLASSICAL;
+	return s->is_untrusted ? CLV_EUNTRUSTED : CLV_ETLS;
 }
 
 /* Whether an alert before the keys means that no key exchange of ours was acceptable. */

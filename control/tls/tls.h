@@ -118,4 +118,37 @@ const char *clv_tls_why(const struct clv_conn *conn);
 /* The TLS operations for a connection with one of these sessions. */
 extern const struct clv_conn_tls_ops clv_tls_ops;
 
+/* ---- two peers: each proves its key to the other ---- */
+
+#define CLV_TLS_PEER_ALPN "culvert-peer/1"
+
+/* One end's certificates and key, as clv_tls_client_params has them.  Profile pqc only. */
+struct clv_tls_peer_params {
+	bool is_server;
+	const char *cert_pem, *key_pem;
+	const char *identity_name; /* of both, for errors */
+};
+
+/* Returns and fills error as the two above. */
+int clv_tls_peer_context(const struct clv_tls_peer_params *p, struct clv_tls_context **out,
+			 char *error, size_t error_len);
+
+/*
+ * Make a session between peers for a connection of ngtcp2's; it becomes its native handle.  key: the
+ * SHA-256 of the SubjectPublicKeyInfo that the other end has to prove; copies; NULL: any key, which the
+ * caller judges when the handshake is complete.  Both ends have to prove one.
+ * Returns 0 and fills *session, for clv_tls_ops.free after the connection is gone; -ENOMEM or CLV_ETLS.
+ */
+int clv_tls_peer_attach(struct clv_tls_context *ctx, ngtcp2_conn *qc, const uint8_t *key,
+			void **session);
+
+/*
+ * Check a completed handshake.  key: filled with what the other end has proven.
+ * Returns 0, CLV_ECLASSICAL or CLV_EUNTRUSTED (it has proven nothing).
+ */
+int clv_tls_peer_verify(const void *session, uint8_t key[static 32]);
+
+/* Why a handshake failed at this end: CLV_ECLASSICAL, CLV_EUNTRUSTED or CLV_ETLS; 0 if it did not. */
+int clv_tls_peer_failure(const void *session);
+
 #endif

@@ -71,14 +71,14 @@ static enum clv_suite record_suite(struct clv_tls_session *s)
 	}
 }
 
-/* Whether both ends agreed on "h3"; QUIC requires that they agree on something (RFC 9001 8.1). */
-static bool is_h3(struct clv_tls_session *s)
+/* Whether both ends agreed on our protocol; QUIC requires that they agree on one (RFC 9001 8.1). */
+static bool is_protocol_ours(struct clv_tls_session *s)
 {
 	char *name = NULL;
 	unsigned short len = 0;
 
-	return wolfSSL_ALPN_GetProtocol(s->ssl, &name, &len) == WOLFSSL_SUCCESS && len == 2 &&
-	       memcmp(name, "h3", 2) == 0;
+	return wolfSSL_ALPN_GetProtocol(s->ssl, &name, &len) == WOLFSSL_SUCCESS &&
+	       len == strlen(s->alpn) && memcmp(name, s->alpn, len) == 0;
 }
 
 void clv_tls_record_alert(struct clv_tls_session *s, uint8_t alert)
@@ -105,7 +105,7 @@ static bool accept_hello(struct clv_tls_session *s)
 		return false;
 	}
 	/* A client gets the protocol one message later, in EncryptedExtensions. */
-	if (s->is_server && !is_h3(s)) {
+	if (s->is_server && !is_protocol_ours(s)) {
 		clv_tls_record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
@@ -115,7 +115,7 @@ static bool accept_hello(struct clv_tls_session *s)
 /* Client: check the server before sending Finished. */
 static bool accept_server(struct clv_tls_session *s)
 {
-	if (!is_h3(s)) {
+	if (!is_protocol_ours(s)) {
 		clv_tls_record_alert(s, CLV_ALERT_NO_APPLICATION_PROTOCOL);
 		return false;
 	}
@@ -199,7 +199,7 @@ static bool set_local_params(struct clv_tls_session *s)
 	if (n < 0)
 		return false;
 	len = (size_t)n;
-	if (s->is_pinned)
+	if (s->is_pinned && !s->is_peer)
 		len = put_zeros(buf, len, sizeof(buf), SEND_ROOT_ID, 0);
 	if (!s->is_server && s->profile == CLV_PROFILE_PQC)
 		len = put_zeros(buf, len, sizeof(buf), PADDING_ID, PADDING_LEN);

@@ -40,6 +40,7 @@ struct clv_tls_context {
 	bool is_pinned;
 	uint8_t pin[32];
 	bool asks_clients;		  /* server: new sessions request a certificate */
+	bool is_peer;			  /* both ends have to present one */
 	const char *own_leaf;		  /* server: algorithm of its certificate */
 	struct clv_tls_identity identity; /* server */
 };
@@ -50,7 +51,9 @@ struct clv_tls_session {
 	WOLFSSL_CTX *ctx_with_root; /* a reference of its own, until the handshake is done */
 	ngtcp2_conn *qc;
 	enum clv_profile profile;
+	const char *alpn; /* the one protocol that is spoken */
 	bool is_server;
+	bool is_peer;		/* both ends prove a key; the pin, if any, is of the other's */
 	struct clv_hello hello; /* server: what the client offers */
 	/* client: trust by pin, or by anchors, which it has a reference of */
 	bool is_pinned;

@@ -59,6 +59,21 @@ static enum clv_chain_fault judge_client(struct clv_tls_session *s, const struct
 	return CLV_CHAIN_GOOD;
 }
 
+/* The same at both ends: a peer is known by its key alone. */
+static enum clv_chain_fault judge_peer(struct clv_tls_session *s, const struct clv_der *certs,
+				       size_t n, char why[static CLV_CHAIN_WHY_MAX])
+{
+	enum clv_chain_fault fault = judge_client(s, certs, n, why);
+
+	if (!fault && s->is_pinned && memcmp(s->facts.client_key, s->pin, sizeof(s->pin)) != 0) {
+		snprintf(why, CLV_CHAIN_WHY_MAX, "another key than that of the peer");
+		fault = CLV_CHAIN_UNKNOWN_CA;
+	}
+	if (!fault)
+		s->facts.signature = "ML-DSA-65"; /* the profile has no other */
+	return fault;
+}
+
 static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store)
 {
 	struct clv_der certs[CLV_CHAIN_CERTS_MAX];
@@ -70,7 +85,11 @@ static void judge(struct clv_tls_session *s, const WOLFSSL_X509_STORE_CTX *store
 		certs[n] = (struct clv_der){ .data = store->certs[n].buffer,
 					     .len = store->certs[n].length };
 	s->is_judged = true;
-	fault = s->is_server ? judge_client(s, certs, n, why) : judge_server(s, certs, n, why);
+	if (s->is_peer)
+		fault = judge_peer(s, certs, n, why);
+	else
+		fault = s->is_server ? judge_client(s, certs, n, why)
+				     : judge_server(s, certs, n, why);
 	s->is_trusted = fault == CLV_CHAIN_GOOD;
 	if (fault)
 		refuse(s, fault, why);
