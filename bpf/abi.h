@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	6u /* bump on any change of layout or meaning; the loader refuses others,
+	7u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -192,10 +192,12 @@ struct clv_count {
 	  "datagrams of a known remote handed to a worker")                                        \
 	X(STEER_UNCOMPRESSED, REDIRECT, "xdp_steer_uncompressed",                                  \
 	  "datagrams of any remote to an open binding handed to a worker")                         \
-	X(DROP_UNKNOWN_REMOTE, DROP, "xdp_drop_unknown_remote",                                    \
-	  "to a relay port from a remote its tunnel did not ask for")                              \
+	X(PASS_UNKNOWN_REMOTE, PASS, "xdp_pass_unknown_remote",                                    \
+	  "to a relay port from a remote its tunnel did not ask for, left to the kernel to judge") \
+	X(PASS_DENIED, PASS, "xdp_pass_denied",                                                    \
+	  "to a relay port open to all, from an address the policy denies: likewise")              \
 	X(DROP_DENIED, DROP, "xdp_drop_denied",                                                    \
-	  "to a relay port from an address the policy denies")                                     \
+	  "from a tunnel's own remote, which the policy denies")                                   \
 	X(DROP_CLIENT_ADDRESS, DROP, "xdp_drop_client_address",                                    \
 	  "of no connection, from an address that is not in the list of clients")                  \
 	X(DROP_ZERO_CHECKSUM6, DROP, "xdp_drop_zero_checksum6",                                    \
@@ -205,14 +207,30 @@ struct clv_count {
 	X(DROP_NO_SOCKET, DROP, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")     \
 	X(DROP_NO_META, DROP, "xdp_drop_no_meta", "no room for metadata in front of the frame")
 
-/* SEEN counts every frame; the sum of the verdicts equals it. */
+/*
+ * What the sockets that hold the tunnels' ports do with datagrams that came through the kernel: those
+ * that XDP passed to it, and all that come in by other interfaces.
+ */
+#define CLV_HELD_VERDICTS(X)                                                                       \
+	X(HELD_UNKNOWN_REMOTE, DROP, "held_drop_unknown_remote",                                   \
+	  "to a relay port from a remote its tunnel did not ask for")                              \
+	X(HELD_DENIED, DROP, "held_drop_denied",                                                   \
+	  "to a relay port from an address the policy denies")                                     \
+	X(HELD_RATE, DROP, "held_drop_rate",                                                       \
+	  "to a tunnel by way of the kernel, beyond slow-path-per-sec")                            \
+	X(HELD_UNREAD, DROP, "held_drop_unread",                                                   \
+	  "to a tunnel by way of the kernel, which could not find its worker")
+
+/* SEEN counts every frame; the sum of the XDP verdicts equals it. */
 #define CLV_XDP_COUNTERS(X)                                                                        \
 	X(SEEN, ABORTED, "xdp_seen", "frames the program looked at")                               \
 	CLV_XDP_VERDICTS(X)
 
 enum clv_xdp_counter {
 #define X(symbol, action, name, help) CLV_XDP_##symbol,
-	CLV_XDP_COUNTERS(X)
+	CLV_XDP_COUNTERS(X) CLV_XDP_COUNTERS_END,
+	CLV_XDP_COUNTERS_LAST = CLV_XDP_COUNTERS_END - 1, /* so that the others follow at once */
+	CLV_HELD_VERDICTS(X)
 #undef X
 		CLV_XDP_COUNTER_MAX
 };

@@ -10,22 +10,13 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "count.bpf.h"
 #include "hand_over.bpf.h"
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 #include "steer.bpf.h"
 
 char clv_license[] SEC("license") = "Dual BSD/GPL";
-
-static __always_inline void count(__u32 counter, __u32 frame_bytes)
-{
-	struct clv_count *slot = bpf_map_lookup_elem(&counters, &counter);
-
-	if (!slot)
-		return;
-	slot->packets++; /* this CPU's copy, and XDP does not interrupt itself */
-	slot->bytes += frame_bytes;
-}
 
 /* What the kernel does with a frame that left by this counter. */
 static __always_inline int action_of(enum clv_xdp_counter exit)
@@ -61,7 +52,7 @@ static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 
 	frame.left = frame_bytes;
 	meta.magic = CLV_META_MAGIC; /* in the initialiser it would become a map of constants */
-	count(CLV_XDP_SEEN, frame_bytes);
+	count(CLV_XDP_SEEN, 1, frame_bytes);
 
 	exit = clv_parse_udp(frame, &udp);
 	if (exit == CLV_PARSED)
@@ -69,7 +60,7 @@ static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 	if (meta.kind != CLV_KIND_UNKNOWN)
 		exit = clv_hand_over(ctx, &meta, frame_bytes, exit);
 
-	count(exit, frame_bytes);
+	count(exit, 1, frame_bytes);
 	return action_of(exit);
 }
 

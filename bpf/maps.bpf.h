@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * maps - what the XDP program looks up.  Keys and values are defined in abi.h.
+ * maps - what the XDP program looks up, but for what it shares with other programs.  Keys and values are defined in abi.h.
  *
  * The sizes here are defaults: the loader sets the configured ones before it loads.
  * BPF_F_RDONLY_PROG marks what control alone writes.  Tables are preallocated, so that an insert
@@ -16,6 +16,8 @@
 
 #include "abi.h"
 #include "conns.bpf.h"
+#include "count.bpf.h"
+#include "targets.bpf.h"
 
 /* Where peers reach the relay. */
 struct {
@@ -25,33 +27,6 @@ struct {
 	__type(key, struct clv_endpoint);
 	__type(value, struct clv_listener);
 } listeners SEC(".maps");
-
-/* The tunnel that a remote's datagrams belong to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct clv_tuple);
-	__type(value, struct clv_context);
-} contexts SEC(".maps");
-
-/* The ports held for tunnels. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_RDONLY_PROG);
-	__type(key, struct clv_endpoint);
-	__type(value, struct clv_binding);
-} bindings SEC(".maps");
-
-/* Remotes that policy refuses, whatever a tunnel asked for. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct clv_prefix);
-	__type(value, enum clv_verdict);
-} denied SEC(".maps");
 
 /*
  * Whom control talks to that has no connection yet.  The rule for all addresses says what happens to
@@ -114,14 +89,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct clv_faults);
 } faults SEC(".maps");
-
-/* Indexed by enum clv_xdp_counter. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CLV_XDP_COUNTER_MAX);
-	__type(key, __u32);
-	__type(value, struct clv_count);
-} counters SEC(".maps");
 
 /*
  * The loader writes CLV_ABI_VERSION into its one slot; readers of the pinned maps check it first.

@@ -18,6 +18,7 @@
 #include "guard.bpf.h"
 #include "maps.bpf.h"
 #include "parse.bpf.h"
+#include "targets.bpf.h"
 
 /* The control plane is about to see this flow: record the queue it arrives on. */
 static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 queue)
@@ -27,17 +28,6 @@ static __always_inline void record_rx_queue(const struct clv_tuple *flow, __u32 
 	/* The update takes a lock; a lookup is enough to keep the entry young. */
 	if (!noted || *noted != queue)
 		bpf_map_update_elem(&rxq_of_flow, flow, &queue, BPF_ANY);
-}
-
-/* rules: a map from prefixes to verdicts. */
-static __always_inline bool has_deny(void *rules, const struct clv_endpoint *remote)
-{
-	struct clv_prefix prefix = { .prefix_bits = 8 * sizeof(prefix.addr) };
-	const enum clv_verdict *verdict;
-
-	__builtin_memcpy(prefix.addr, remote->addr, sizeof(prefix.addr));
-	verdict = bpf_map_lookup_elem(rules, &prefix);
-	return verdict && *verdict != CLV_VERDICT_ALLOW;
 }
 
 /* Pass to the control plane, unless the source is no client or has sent too much of its kind. */
@@ -75,39 +65,35 @@ static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view
 	return CLV_XDP_STEER_CONN;
 }
 
-/* To a port of a tunnel, from a remote without a context of its own. */
-static __always_inline enum clv_xdp_counter steer_binding(const struct clv_udp_view *udp,
-							  struct clv_meta *meta)
-{
-	const struct clv_binding *binding = bpf_map_lookup_elem(&bindings, &udp->tuple.local);
-
-	if (!binding)
-		return CLV_XDP_PASS_FOREIGN;
-	if (udp->is_unchecked6)
-		return CLV_XDP_DROP_ZERO_CHECKSUM6;
-	if (!(binding->flags & CLV_BINDING_UNCOMPRESSED))
-		return CLV_XDP_DROP_UNKNOWN_REMOTE;
-	if (has_deny(&denied, &udp->tuple.remote))
-		return CLV_XDP_DROP_DENIED;
-	meta->kind = CLV_KIND_UNCOMPRESSED;
-	meta->ref = binding->tunnel;
-	return CLV_XDP_STEER_UNCOMPRESSED;
-}
-
-/* From a remote of a tunnel, or else to a port of a tunnel, or else foreign. */
+/*
+ * To a port of a tunnel, or foreign.  Whom no tunnel asked for is left to the kernel: the host may
+ * masquerade others' flows with the same port, and only its connection tracking knows.  What is
+ * nobody's ends at the socket that holds the port; held.bpf.c counts it there.
+ */
 static __always_inline enum clv_xdp_counter steer_target(const struct clv_udp_view *udp,
 							 struct clv_meta *meta)
 {
-	const struct clv_context *context = bpf_map_lookup_elem(&contexts, &udp->tuple);
+	enum clv_claim claim = clv_claim_of(&udp->tuple, &meta->ref);
 
-	if (!context)
-		return steer_binding(udp, meta);
+	switch (claim) {
+	case CLV_CLAIM_NONE:
+		return CLV_XDP_PASS_FOREIGN;
+	case CLV_CLAIM_STRANGER:
+		return CLV_XDP_PASS_UNKNOWN_REMOTE;
+	case CLV_CLAIM_OPEN_DENIED:
+		return CLV_XDP_PASS_DENIED;
+	case CLV_CLAIM_CONTEXT_DENIED:
+		return CLV_XDP_DROP_DENIED;
+	default:
+		break;
+	}
 	if (udp->is_unchecked6)
 		return CLV_XDP_DROP_ZERO_CHECKSUM6;
-	if (has_deny(&denied, &udp->tuple.remote))
-		return CLV_XDP_DROP_DENIED;
+	if (claim == CLV_CLAIM_OPEN) {
+		meta->kind = CLV_KIND_UNCOMPRESSED;
+		return CLV_XDP_STEER_UNCOMPRESSED;
+	}
 	meta->kind = CLV_KIND_CONTEXT;
-	meta->ref = context->tunnel;
 	return CLV_XDP_STEER_CONTEXT;
 }
 

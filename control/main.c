@@ -8,6 +8,7 @@
 #include "control/daemon/daemon.h"
 #include "control/daemon/estimate.h"
 #include "control/daemon/firewall.h"
+#include "control/daemon/held.h"
 #include "control/daemon/host_ops.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
@@ -248,6 +249,7 @@ static int start(struct clv_daemon *daemon)
 	err = err ? err : clv_credentials_open(daemon);
 	err = err ? err : clv_interfaces_open(daemon);
 	err = err ? err : clv_listeners_open(daemon);
+	err = err ? err : clv_daemon_held_open(daemon);
 	err = err ? err : clv_threads_open(daemon);
 	err = err ? err : open_proxy(daemon);
 	err = err ? err : open_control(daemon);
@@ -274,6 +276,7 @@ static void stop(struct clv_daemon *daemon)
 		clv_control_close(daemon->control);
 	clv_proxy_free(daemon->proxy);
 	clv_threads_close(daemon);
+	clv_daemon_held_close(daemon);
 	clv_listeners_close(daemon);
 	clv_interfaces_close(daemon);
 	clv_credentials_close(daemon);

@@ -38,7 +38,7 @@ static const struct path paths[] = {
 	{ "connection IPv6", "[2001:db8::1]:443", "[2001:db8:7::7]:4000", 0x40, XDP_REDIRECT },
 	{ "context IPv4", "192.0.2.1:20000", "198.51.100.7:53", 0, XDP_REDIRECT },
 	{ "context IPv6", "[2001:db8::1]:20000", "[2001:db8:7::7]:53", 0, XDP_REDIRECT },
-	{ "unknown remote", "192.0.2.1:20000", "198.51.100.7:54", 0, XDP_DROP },
+	{ "unknown remote", "192.0.2.1:20000", "198.51.100.7:54", 0, XDP_PASS },
 	{ "open port", OPEN_PORT, "198.51.100.7:54", 0, XDP_REDIRECT },
 	{ "long header", "192.0.2.1:443", "198.51.100.7:4000", 0xc0, XDP_PASS },
 	{ "somebody else's", "192.0.2.1:9999", "198.51.100.7:53", 0, XDP_PASS },

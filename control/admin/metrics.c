@@ -95,10 +95,22 @@ static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
 	begin(out, name, "counter",
 	      bytes ? "bytes of the frames that XDP processed, by verdict"
 		    : "frames that XDP processed, by verdict (seen: all)");
-	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
+	for (i = 0; i < CLV_XDP_COUNTERS_END; i++)
 		fprintf(out, "culvert_%s{verdict=\"%s\"} %" PRIu64 "\n", name,
 			clv_xdp_counter_name((enum clv_xdp_counter)i) + strlen("xdp_"),
 			(uint64_t)(bytes ? counts[i].bytes : counts[i].packets));
+}
+
+static void write_held(FILE *out, const struct clv_count *counts)
+{
+	unsigned i;
+
+	begin(out, "held_port_drops_total", "counter",
+	      "datagrams to ports of tunnels that came through the kernel and were dropped, by reason");
+	for (i = CLV_XDP_COUNTERS_END; i < CLV_XDP_COUNTER_MAX; i++)
+		fprintf(out, "culvert_held_port_drops_total{reason=\"%s\"} %" PRIu64 "\n",
+			clv_xdp_counter_name((enum clv_xdp_counter)i) + strlen("held_drop_"),
+			(uint64_t)counts[i].packets);
 }
 
 static void write_xdp(FILE *out, const struct clv_daemon *daemon)
@@ -109,6 +121,7 @@ static void write_xdp(FILE *out, const struct clv_daemon *daemon)
 		return;
 	write_xdp_of(out, counts, false);
 	write_xdp_of(out, counts, true);
+	write_held(out, counts);
 }
 
 /* ---- interfaces ---- */

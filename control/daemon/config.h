@@ -87,6 +87,7 @@ struct clv_config {
 	uint32_t busy_poll_usec;
 	uint32_t busy_poll_packets;
 	uint32_t socket_bytes;
+	uint32_t slow_path_per_sec;
 
 	char *metrics_listen; /* owned; ADDRESS:PORT; "": off */
 };

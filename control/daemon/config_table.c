@@ -277,6 +277,11 @@ static const struct clv_config_option options[] = {
 		  "come first." },
 	{ "limits", "early-ms", RANGE(1, 60000, "", "3000"), .scale = CLV_MSEC, MEMBER(early_ns),
 	  .help = "How long they are kept." },
+	{ "limits", "slow-path-per-sec", RANGE(0, 10000000, "datagrams, for each tunnel", "20000"),
+	  MEMBER(slow_path_per_sec),
+	  .help = "With AF_XDP: datagrams from targets that come through the kernel all the same, in\n"
+		  "fragments, with IP options or by an interface without XDP, and as many in one burst.\n"
+		  "More are dropped.  0: no limit." },
 	{ "limits", "icmp-per-sec", RANGE(0, 100000, "messages", "100"), MEMBER(icmp_per_sec),
 	  .help = "ICMP errors: sent by each worker to targets whose datagrams do not fit the path to\n"
 		  "the client, and processed when received.  0: none are sent, and 100 received ones are\n"

@@ -8,6 +8,7 @@
  *   interfaces.c    the interfaces to serve, at start and later
  *   datapath.c      the datapath mode of each interface, AF_XDP sockets
  *   listeners.c     kernel sockets of the listeners
+ *   held.c          what the kernel leaves of the ports that tunnels have
  *   threads.c       workers and their threads
  *   host_ops.c      BPF maps, routes, ports and names for the control core
  *   loop.c          the event loop: signals, reload, stop
@@ -52,6 +53,7 @@
 #include "datapath/worker/worker.h"
 
 struct clv_ctl;
+struct clv_held;
 struct clv_keeper;
 struct clv_metrics_http;
 
@@ -186,6 +188,9 @@ struct clv_daemon {
 
 	struct clv_daemon_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;
+	struct clv_held *held;	       /* NULL: no BPF */
+	int held_fds[CLV_WORKERS_MAX]; /* a socket of each worker */
+	size_t held_fds_len;
 	bool is_steered;       /* by the BPF program; else one worker, by a classic filter */
 	struct clv_port *port; /* control's */
 	struct clv_worker_counters port_counters;

@@ -150,7 +150,7 @@ int clv_listeners_open(struct clv_daemon *daemon)
 	err = clv_sock_open(&params, &daemon->port);
 	for (i = 0; i < daemon->workers_len && !err; i++) {
 		params.counters = &daemon->workers[i].unused;
-		params.sockets_max = CLV_LISTENERS_MAX +
+		params.sockets_max = CLV_LISTENERS_MAX + 1 /* held.c */ +
 				     daemon->config.limits.tunnels_max * CLV_BOUND_PORTS;
 		err = clv_sock_open(&params, &daemon->workers[i].sock);
 	}

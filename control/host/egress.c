@@ -38,6 +38,7 @@ struct range {
 struct clv_egress_pool {
 	uint16_t min;
 	uint32_t ports; /* in the range */
+	int filter_fd;	/* of sockets that reserve; -1: none */
 	struct clv_rand rand;
 	struct range ranges[CLV_EGRESS_ADDRS_MAX];
 	unsigned ranges_len;
@@ -55,6 +56,7 @@ int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out)
 	if (!pool)
 		return -ENOMEM;
 	pool->min = min;
+	pool->filter_fd = -1;
 	pool->ports = (uint32_t)max - min + 1;
 	clv_rand_init(&pool->rand, 0);
 	clv_rand_bytes(&pool->rand, seed, sizeof(seed));
@@ -86,6 +88,11 @@ void clv_egress_close(struct clv_egress_pool *pool)
 	}
 	clv_table_fini(&pool->tuples);
 	free(pool);
+}
+
+void clv_egress_set_filter(struct clv_egress_pool *pool, int fd)
+{
+	pool->filter_fd = fd;
 }
 
 static struct range *find_range(struct clv_egress_pool *pool, const uint8_t addr[static 16])
@@ -128,11 +135,12 @@ static struct range *new_range(struct clv_egress_pool *pool, const uint8_t addr[
 	return r;
 }
 
-static int bind_port(const struct clv_endpoint *local, bool is_reserved, int *fd)
+static int bind_port(const struct clv_egress_pool *pool, const struct clv_endpoint *local,
+		     bool is_reserved, int *fd)
 {
 	const struct clv_sock_bind_params params = { .local = *local };
 
-	return is_reserved ? clv_sock_reserve(local, fd, NULL)
+	return is_reserved ? clv_sock_reserve(local, pool->filter_fd, fd, NULL)
 			   : clv_sock_bind_udp(&params, fd, NULL);
 }
 
@@ -222,7 +230,7 @@ static int take_new(struct clv_egress_pool *pool, struct range *r, bool is_reser
 		if (r->ports[i].fd >= 0)
 			continue;
 		tuple.local = endpoint_of(pool, r, i);
-		err = bind_port(&tuple.local, is_reserved, &fd);
+		err = bind_port(pool, &tuple.local, is_reserved, &fd);
 		if (err == -EADDRINUSE && ++foreign < FOREIGN_MAX)
 			continue;
 		if (err)

@@ -31,6 +31,12 @@ int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out);
 void clv_egress_close(struct clv_egress_pool *pool);
 
 /*
+ * The filter of sockets that only reserve a port, from now on: see clv_sock_reserve.  fd: borrows for
+ * the pool's life.
+ */
+void clv_egress_set_filter(struct clv_egress_pool *pool, int fd);
+
+/*
  * Take a port on address source.  is_reserved: its socket only reserves the port, since AF_XDP
  * receives the packets; else a worker receives on it, and it is not shared.
  * Returns 0 and fills *out (its fd belongs to the pool, which closes it when all gave it back),

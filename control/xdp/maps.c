@@ -325,7 +325,7 @@ static const struct {
 	enum xdp_action action;
 } xdp_counters[] = {
 #define X(symbol, action, name, help) [CLV_XDP_##symbol] = { name, help, XDP_##action },
-	CLV_XDP_COUNTERS(X)
+	CLV_XDP_COUNTERS(X) CLV_HELD_VERDICTS(X)
 #undef X
 };
 

@@ -39,6 +39,7 @@ struct clv_sock_bind_params {
 	bool reuse_port;	   /* SO_REUSEPORT, for several sockets on one endpoint */
 	uint32_t receive_bytes;	   /* socket buffers; 0: the system's default */
 	uint32_t send_bytes;
+	int filter_fd; /* clv_sock_reserve only */
 };
 
 /*
@@ -50,10 +51,20 @@ struct clv_sock_bind_params {
 int clv_sock_bind_udp(const struct clv_sock_bind_params *params, int *fd, struct clv_endpoint *got);
 
 /*
- * Reserve a port whose packets XDP takes before the kernel sees them, so that no other process gets
- * it and the kernel answers none of them with ICMP: bound, with a filter that drops everything.
+ * Reserve a port whose packets others receive (XDP before the kernel sees them, or the sockets of
+ * clv_sock_open_any), so that no other process gets it and the kernel answers none of them with ICMP:
+ * bound, with a filter that drops everything.
+ * filter_fd: of a BPF program that drops and counts; copies.  -1: a filter that only drops.
  * Otherwise as clv_sock_bind_udp.
  */
-int clv_sock_reserve(const struct clv_endpoint *local, int *fd, struct clv_endpoint *got);
+int clv_sock_reserve(const struct clv_endpoint *local, int filter_fd, int *fd,
+		     struct clv_endpoint *got);
+
+/*
+ * Open a socket for datagrams to other endpoints of this host, which an sk_lookup program assigns to
+ * it.  It reports the endpoint of each.  Itself it is bound to a port of the loopback address, *got.
+ * Otherwise as clv_sock_bind_udp.
+ */
+int clv_sock_open_any(uint32_t receive_bytes, int *fd, struct clv_endpoint *got);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,17 @@ static int set_up(int fd, bool is_v6)
 			return err;
 	}
 	return 0;
+}
+
+/* Those of a socket that gets datagrams of other endpoints, see clv_sock_open_any. */
+static int set_up_any(int fd, bool is_v6)
+{
+	int err = set_int(fd, IPPROTO_IP, IP_FREEBIND, 1);
+
+	err = err ? err : set_int(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, 1);
+	if (is_v6)
+		err = err ? err : set_int(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1);
+	return err;
 }
 
 /* Above the system's limit for those who may, else up to it; a small buffer is no error. */
@@ -112,10 +124,19 @@ close_fd:
 	return err;
 }
 
-static int reserve(const struct clv_sock_bind_params *params, int *out, struct clv_endpoint *got)
+/* filter_fd: a BPF program that drops everything; -1: one that does not count it. */
+static int attach_drop(int fd, int filter_fd)
 {
 	struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
 	const struct sock_fprog program = { .len = 1, .filter = &drop_all };
+
+	if (filter_fd >= 0)
+		return set_int(fd, SOL_SOCKET, SO_ATTACH_BPF, filter_fd);
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
+}
+
+static int reserve(const struct clv_sock_bind_params *params, int *out, struct clv_endpoint *got)
+{
 	bool is_v6;
 	int fd, err;
 
@@ -123,10 +144,9 @@ static int reserve(const struct clv_sock_bind_params *params, int *out, struct c
 	if (fd < 0)
 		return fd;
 	/* Before bind: nothing can arrive until then. */
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program))) {
-		err = -errno;
+	err = attach_drop(fd, params->filter_fd);
+	if (err)
 		goto close_fd;
-	}
 	(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, 0); /* the kernel's minimum */
 	(void)set_int(fd, SOL_SOCKET, SO_SNDBUF, 0);
 	err = bind_socket(fd, &params->local, is_v6, got);
@@ -160,9 +180,42 @@ int clv_sock_bind_udp(const struct clv_sock_bind_params *params, int *fd, struct
 	return with_fallback(bind_udp, params, fd, got);
 }
 
-int clv_sock_reserve(const struct clv_endpoint *local, int *fd, struct clv_endpoint *got)
+int clv_sock_reserve(const struct clv_endpoint *local, int filter_fd, int *fd,
+		     struct clv_endpoint *got)
 {
-	const struct clv_sock_bind_params params = { .local = *local };
+	const struct clv_sock_bind_params params = { .local = *local, .filter_fd = filter_fd };
 
 	return with_fallback(reserve, &params, fd, got);
+}
+
+int clv_sock_open_any(uint32_t receive_bytes, int *out, struct clv_endpoint *got)
+{
+	static const uint8_t loopback4[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+	bool is_v6 = true;
+	int fd, err;
+
+	/* One for both families, at an address that either has: nobody else can send there. */
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 && errno == EAFNOSUPPORT) {
+		is_v6 = false;
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	}
+	if (fd < 0)
+		return -errno;
+	err = is_v6 ? set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) : 0;
+	err = err ? err : set_up(fd, is_v6);
+	err = err ? err : set_up_any(fd, is_v6);
+	if (!err) {
+		struct clv_endpoint local = { .port = 0 };
+
+		memcpy(local.addr, loopback4, sizeof(local.addr));
+		set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, receive_bytes);
+		err = bind_socket(fd, &local, is_v6, got);
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
 }

@@ -50,6 +50,10 @@ static void read_control(struct msghdr *header, struct clv_sock_message *m, bool
 		} else if (want_local && c->cmsg_level == IPPROTO_IP &&
 			   c->cmsg_type == IP_PKTINFO) {
 			read_local4(data, &m->first.local);
+		} else if ((c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR) ||
+			   (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR)) {
+			/* of a socket of clv_sock_open_any alone */
+			(void)clv_endpoint_from_sockaddr(data, &m->first.local);
 		}
 	}
 }

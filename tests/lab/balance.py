@@ -56,7 +56,8 @@ def drops(before, after):
 
 def _frames(d):
     """xdp_seen = the sum of all verdicts"""
-    verdicts = sum(n for name, n in d["xdp"].items() if name != "xdp_seen")
+    verdicts = sum(n for name, n in d["xdp"].items()
+                   if name.startswith("xdp_") and name != "xdp_seen")
     return d["xdp"].get("xdp_seen", 0) - verdicts, 0
 
 

@@ -7,12 +7,15 @@ line how many packets were sent since the last one.
 import sys
 
 from scapy.all import (  # noqa: F401 (the expressions use them)
-    ICMP, IP, UDP, Ether, ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem,
-    ICMPv6TimeExceeded, ICMPv6Unknown, IPv6, IPv6ExtHdrFragment, Raw, conf, fragment, fragment6)
+    ICMP, IP, UDP, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem,
+    ICMPv6TimeExceeded, ICMPv6Unknown, IPOption_NOP, IPOption_Router_Alert, IPv6,
+    IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, Padding, PadN, Raw, conf, fragment,
+    fragment6, get_if_hwaddr)
 
 
 def main(interface, mac):
     socket = conf.L2socket(iface=interface)
+    own = get_if_hwaddr(interface)
     print("ready", flush=True)
     sent = 0
     for line in sys.stdin:
@@ -22,7 +25,7 @@ def main(interface, mac):
             continue
         made = eval(line)    # written by the test that runs us
         for packet in made if isinstance(made, list) else [made]:
-            socket.send(Ether(dst=mac) / packet)
+            socket.send(Ether(src=own, dst=mac) / packet)
             sent += 1
 
 

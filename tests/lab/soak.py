@@ -43,7 +43,7 @@ EXPECTED = {
     "drop_closing": "the same, seen as packets",
     "drop_stale": "the same, seen in between",
     "drop_wrong_remote": "a target answers to a port that has another tunnel since",
-    "xdp_drop_unknown_remote": "the same, seen in XDP",
+    "held_drop_unknown_remote": "the same, seen at the socket that holds the port",
     "drop_unknown": "packets of connections that do not exist",
     "drop_reset_limit": "the same, beyond the rate of resets",
     "drop_quic": "packets of a peer that died, or that crossed with a key or path",

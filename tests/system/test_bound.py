@@ -98,8 +98,8 @@ def bound_tunnel(relay, client):
 
 def drops(relay, name):
     status = relay.ctl("status")
-    xdp = (status["xdp"] or {}).get(f"xdp_{name}", {}).get("packets", 0)
-    return status["counters"].get(name, 0), xdp
+    held = (status["xdp"] or {}).get(f"held_{name}", {}).get("packets", 0)
+    return status["counters"].get(name, 0), held
 
 
 def all_came(watch, found):
@@ -181,12 +181,12 @@ def test_datagrams_of_unpermitted_remotes_are_dropped_on_arrival(
 
     wait_until(lambda: watch.accounts_for(count, sum(new())), what=lambda: (new(), watch.since()))
     woken = wake_ups(relay) - before
-    worker, xdp = new()
+    worker, held = new()
     if relay.uses_xdp:
         assert worker == 0
         when_quiet(woken <= quiet + 50, f"{woken} wake-ups, {quiet} without a flood")
     else:
-        assert xdp == 0
+        assert held == 0
     # The permitted remote is served as before.
     assert peer.ask("send", 10, 100, 1000)["received"] == 10
 

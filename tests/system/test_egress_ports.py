@@ -20,7 +20,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
 
 
 def dropped(relay):
-    return relay.ctl("status")["xdp"]["xdp_drop_unknown_remote"]["packets"]
+    return relay.ctl("status")["xdp"]["held_drop_unknown_remote"]["packets"]
 
 
 def test_more_tunnels_than_ports(lab, start_relay, forward):

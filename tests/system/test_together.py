@@ -127,7 +127,7 @@ def test_a_closed_peer_is_reached_only_by_permitted_remotes(lab, relay, bind, ec
     assert exchange(lab["peer-v6"], coming.local(serving.public(6)), 100)["missing"] == [100]
     drops = relay.ctl("status")
     name = "drop_unknown_remote"
-    found = drops["counters"][name] + (drops["xdp"] or {}).get(f"xdp_{name}", {}).get("packets", 0)
+    found = drops["counters"][name] + (drops["xdp"] or {}).get(f"held_{name}", {}).get("packets", 0)
     assert found >= 2
 
 

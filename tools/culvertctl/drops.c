@@ -48,7 +48,7 @@ static void show(FILE *out, const json_t *answer)
 		show_reasons(out, total);
 	}
 	if (json_is_object(xdp)) {
-		fprintf(out, "XDP\n");
+		fprintf(out, "XDP, and the sockets that hold ports\n");
 		show_reasons(out, xdp);
 	}
 }

@@ -612,7 +612,7 @@ static void a_reserved_port_is_taken_and_silent(void **state)
 		int fd, other, sender;
 		char byte;
 
-		assert_int_equal(clv_sock_reserve(&want, &fd, &got), 0);
+		assert_int_equal(clv_sock_reserve(&want, -1, &fd, &got), 0);
 		assert_int_not_equal(got.port, 0);
 		second.local = got;
 		assert_int_equal(clv_sock_bind_udp(&second, &other, NULL), -EADDRINUSE);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/daemon/held.h"
+
+#include "control/xdp/held.h"
+#include "datapath/base/bucket.h"
+#include "datapath/base/log.h"
+#include "datapath/io/sock.h"
+
+#include <unistd.h>
+
+static void warn(const char *why)
+{
+	clv_log(CLV_LOG_WARN, "held_ports_unread",
+		"because=\"%s\" hint=\"datagrams from targets in fragments, with IP options or by "
+		"interfaces without XDP are dropped\"",
+		why);
+}
+
+static int open_sockets(struct clv_daemon *daemon)
+{
+	struct clv_endpoint local;
+	uint32_t number;
+	int err = 0;
+
+	for (uint16_t i = 0; i < daemon->workers_len && !err; i++) {
+		struct clv_port *port = daemon->workers[i].sock;
+		int *fd = &daemon->held_fds[i];
+
+		err = clv_sock_open_any(daemon->config.socket_bytes, fd, &local);
+		if (err)
+			break;
+		daemon->held_fds_len++;
+		err = port->ops->add_socket(port, *fd, &local, &number);
+	}
+	return clv_daemon_fail(daemon, err, "socket for held ports");
+}
+
+int clv_daemon_held_open(struct clv_daemon *daemon)
+{
+	const uint32_t per_sec = daemon->config.slow_path_per_sec;
+	const struct clv_rate rate = clv_rate_of(per_sec, per_sec);
+	int err;
+
+	if (!daemon->bpf)
+		return 0;
+	if (clv_held_open(clv_bpf_maps(daemon->bpf), &rate, &daemon->held, daemon->error,
+			  sizeof(daemon->error))) {
+		warn(daemon->error);
+		return 0;
+	}
+	clv_egress_set_filter(daemon->egress, clv_held_filter(daemon->held));
+	err = open_sockets(daemon);
+	if (err)
+		return err;
+	if (clv_held_attach(daemon->held, daemon->held_fds, daemon->held_fds_len, daemon->error,
+			    sizeof(daemon->error)))
+		warn(daemon->error);
+	return 0;
+}
+
+void clv_daemon_held_close(struct clv_daemon *daemon)
+{
+	clv_held_close(daemon->held);
+	daemon->held = NULL;
+	while (daemon->held_fds_len)
+		close(daemon->held_fds[--daemon->held_fds_len]);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * held - datagrams of AF_XDP's tunnels that come through the kernel: fragments, IP options, extension
+ * headers, and all that comes in by an interface without XDP.
+ *
+ * Each worker has a socket for those of its tunnels.  What is no tunnel's is dropped and counted at
+ * the socket that holds its port, and wakes no worker.
+ *
+ * Threading: control.
+ */
+#ifndef CLV_DAEMON_HELD_H
+#define CLV_DAEMON_HELD_H
+
+#include "control/daemon/daemon.h"
+
+/*
+ * Give each worker's socket port one more socket.  Without BPF there is nothing to do.  Where it is
+ * not possible, a line of the log says so, and such datagrams are dropped.
+ * Returns 0, or an error of the sockets.
+ */
+int clv_daemon_held_open(struct clv_daemon *daemon);
+void clv_daemon_held_close(struct clv_daemon *daemon);
+
+#endif

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A relay on a host that also masquerades for others: containers, virtual machines, a home.
+
+The matrix, and behind the relay's host one that it masquerades:   inside ===== relay
+
+Masquerading keeps a flow's port where it can, whatever sockets the host has.
+"""
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+import daemon
+import topology
+from daemon import endpoint
+
+DATAPATHS = ("xdp", "generic", "sock")
+PORTS = range(30000, 30010)
+RELAY_CONFIG = daemon.CONFIG + f"egress {{ port-min = {PORTS[0]}  port-max = {PORTS[-1]} }}\n"
+MASQUERADE = """
+table ip host_nat {
+	chain leave {
+		type nat hook postrouting priority srcnat;
+		ip saddr 198.19.9.0/24 oifname "v4" masquerade
+	}
+}
+"""
+
+
+def with_inside():
+    one = topology.matrix()
+    relay = one.host("relay")
+    relay = replace(relay, forwards=True, links=(
+        *relay.links, topology.Link("lan", "lan", "198.19.9.1/24")))
+    inside = topology.Host("inside", (topology.Link("v4", "lan", "198.19.9.2/24"),),
+                           (("default", "198.19.9.1"),))
+    return replace(one, name="host-nat", networks=(*one.networks, topology.Network("lan")),
+                   hosts=(relay, inside, *(h for h in one.hosts if h.name != "relay")))
+
+
+TOPOLOGY = with_inside()
+
+# Sockets that each send a datagram to argv[1] at every line of stdin; prints how many were answered.
+# Ports of them: argv[2:], 0 for any.
+TALK = """
+import select, socket, sys, time
+host, _, port = sys.argv[1].rpartition(":")
+talks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in sys.argv[2:]]
+for one, own in zip(talks, sys.argv[2:]):
+    one.bind(("", int(own)))
+    one.connect((host, int(port)))
+print("ready", flush=True)
+for line in sys.stdin:
+    missing = {one: b"%d %s" % (i, line.strip().encode()) for i, one in enumerate(talks)}
+    for _ in range(10):
+        for one, payload in missing.items():
+            one.send(payload)
+        until = time.monotonic() + 1
+        while missing and time.monotonic() < until:
+            for one in select.select(list(missing), [], [], 0.1)[0]:
+                if one.recv(100) == missing[one]:
+                    del missing[one]
+        if not missing:
+            break
+    print(len(talks) - len(missing), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def masquerade(lab, targets):
+    """Returns the address of another service of target-v4."""
+    daemon.echo(lab["target-v4"], 7001)
+    lab["relay"].run(["nft", "-f", "-"], text=MASQUERADE)
+    return endpoint(lab["target-v4"].addr4, 7001)
+
+
+@pytest.fixture
+def talk(lab):
+    started = []
+
+    def start(host, address, ports):
+        one = lab[host].popen([sys.executable, "-c", TALK, address, *map(str, ports)], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert one.stdout.readline() == "ready\n"
+        started.append(one)
+
+        def answered(word):
+            one.stdin.write(f"{word}\n")
+            one.stdin.flush()
+            return json.loads(one.stdout.readline())
+
+        return answered
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def test_flows_that_the_host_masquerades_are_its_own(relay, forward, targets, masquerade, talk):
+    """They have the ports of tunnels to another target."""
+    client = forward("peer-v4", relay, targets["target-v4"])
+    tunnels = talk("peer-v4", client.address, [0] * 8)
+    assert tunnels("before") == 8
+    own = talk("inside", masquerade, PORTS)
+    assert own("first") == len(PORTS)
+    assert own("again") == len(PORTS)
+    assert tunnels("after") == 8
