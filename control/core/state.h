@@ -111,8 +111,14 @@ struct clv_tunnel_entry {
 	struct clv_host_use host;  /* of its target */
 	struct clv_steered target; /* what the kernel's tables hold of it */
 	struct clv_tunnel_spec spec;
-	struct clv_egress egress;	   /* fd -1: none */
-	struct clv_egress former;	   /* of the target before; fd -1: none, or given back */
+	struct clv_egress egress; /* fd -1: none */
+	bool is_moving; /* the worker has not said whether the tunnel has its new target */
+	struct {
+		struct clv_endpoint local, remote;
+		struct clv_nexthop hop;
+		struct clv_steered target;
+		struct clv_egress egress;
+	} former;			   /* what it had before, while it moves */
 	struct clv_egress bound_egress[2]; /* likewise */
 	uint64_t since_ns;
 };

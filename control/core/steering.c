@@ -77,7 +77,7 @@ void clv_steering_retire_tunnel(const struct clv_steering *st, struct clv_steere
 int clv_steering_retarget(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
 			  struct clv_steered *target)
 {
-	clv_steering_retire_tunnel(st, target);
+	*target = (struct clv_steered){ 0 };
 	st->send(st->sender, &cmd->ref, CLV_CMD_TUNNEL_RETARGET, cmd, sizeof(*cmd));
 	return cmd->spec.hop.via == CLV_VIA_XSK ? publish_target(st, cmd, target) : 0;
 }

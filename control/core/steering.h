@@ -56,8 +56,8 @@ struct clv_steered {
 int clv_steering_open_tunnel(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
 			     const struct clv_tunnel_ports *ports, struct clv_steered *out);
 /*
- * Take the target of an open tunnel out of the tables, send TUNNEL_RETARGET, and publish the new one.
- * Returns 0 and fills *target; or the tables' error, and *target is cleared.
+ * Send TUNNEL_RETARGET to an open tunnel, and publish the new target beside the old one, which is
+ * the caller's to retire.  Returns 0 and fills *target; or the tables' error, and *target is cleared.
  */
 int clv_steering_retarget(const struct clv_steering *st, const struct clv_cmd_tunnel_add *cmd,
 			  struct clv_steered *target);

@@ -28,9 +28,9 @@ static void give_egress(struct clv_control *c, struct clv_tunnel_entry *e)
 	if (e->egress.fd >= 0)
 		clv_ports_give(&ports, &e->egress);
 	e->egress.fd = -1;
-	if (e->former.fd >= 0)
-		clv_ports_give(&ports, &e->former);
-	e->former.fd = -1;
+	if (e->is_moving)
+		clv_ports_give(&ports, &e->former.egress);
+	e->is_moving = false;
 	for (int i = 0; i < 2; i++) {
 		if (e->bound_egress[i].fd >= 0)
 			clv_ports_give(&ports, &e->bound_egress[i]);
@@ -90,7 +90,6 @@ int clv_session_tunnel_open(struct clv_session *s, const struct clv_session_tunn
 		.used = true,
 		.spec = t->spec,
 		.egress = t->egress,
-		.former = { .fd = -1 },
 		.bound_egress = { { .fd = -1 }, { .fd = -1 } },
 		.since_ns = c->now_ns,
 	};
@@ -121,6 +120,7 @@ void clv_session_tunnel_close(struct clv_session *s, const struct clv_ref *ref)
 	clv_hosts_leave(&e->host);
 	s->tunnels--;
 	/* The egress port and the slot are free again when the worker has removed it. */
+	clv_steering_retire_tunnel(&c->steering, &e->former.target);
 	clv_steering_close_tunnel(&c->steering, ref, &e->target);
 }
 
@@ -133,6 +133,7 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 		return;
 	s = e->session;
 	clv_hosts_leave(&e->host);
+	clv_steering_retire_tunnel(&c->steering, &e->former.target);
 	clv_steering_retire_tunnel(&c->steering, &e->target);
 	give_egress(c, e);
 	discharge(c, e, evt->ref.worker);
@@ -145,6 +146,22 @@ void tunnel_gone(struct clv_control *c, const struct clv_evt_tunnel *evt)
 
 /* ---- another target ---- */
 
+/* What control knows of the target that a tunnel has now. */
+static void set_target(struct clv_control *c, const struct clv_ref *ref, struct clv_tunnel_entry *e,
+		       const struct clv_endpoint *local, const struct clv_endpoint *remote,
+		       const struct clv_nexthop *hop)
+{
+	e->spec.local = *local;
+	e->spec.remote = *remote;
+	e->spec.hop = *hop;
+	clv_hosts_leave(&e->host);
+	clv_hosts_join(&c->hosts, &e->host, remote->addr, ref);
+}
+
+/*
+ * Until the worker has the command, what comes from the former target is still the tunnel's.  So both
+ * are in the tables, and both ports are held, until it says which one the tunnel has.
+ */
 int clv_session_tunnel_retarget(struct clv_session *s, const struct clv_ref *ref,
 				const struct clv_session_tunnel *t)
 {
@@ -157,16 +174,16 @@ int clv_session_tunnel_retarget(struct clv_session *s, const struct clv_ref *ref
 		.socket_fd = t->spec.hop.via == CLV_VIA_KERNEL ? t->egress.fd : -1,
 	};
 
-	if (!e || !e->session || e->former.fd >= 0)
+	if (!e || !e->session || e->is_moving)
 		return CLV_ECLOSED;
-	/* The worker may still use the port of the former target. */
-	e->former = e->egress;
+	e->is_moving = true;
+	e->former.local = e->spec.local;
+	e->former.remote = e->spec.remote;
+	e->former.hop = e->spec.hop;
+	e->former.target = e->target;
+	e->former.egress = e->egress;
 	e->egress = t->egress;
-	e->spec.local = t->spec.local;
-	e->spec.remote = t->spec.remote;
-	e->spec.hop = t->spec.hop;
-	clv_hosts_leave(&e->host);
-	clv_hosts_join(&c->hosts, &e->host, e->spec.remote.addr, ref);
+	set_target(c, ref, e, &t->spec.local, &t->spec.remote, &t->spec.hop);
 	return clv_steering_retarget(&c->steering, &cmd, &e->target);
 }
 
@@ -183,17 +200,6 @@ void tunnel_target_dead(struct clv_control *c, const struct clv_evt_target *evt)
 
 	if (e && e->session && e->ops->target_dead)
 		e->ops->target_dead(e->user, evt->is_unreachable);
-}
-
-void tunnel_retargeted(struct clv_control *c, const struct clv_evt_tunnel *evt)
-{
-	const struct clv_ports ports = { c->p.host_ops, c->p.host, &c->accounts };
-	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
-
-	if (!e || e->former.fd < 0)
-		return;
-	clv_ports_give(&ports, &e->former);
-	e->former.fd = -1;
 }
 
 /* ---- datagrams by capsule ---- */
@@ -301,6 +307,8 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	(void)arg;
 	if (!e->spec.remote.port)
 		return; /* a bound tunnel without a target */
+	if (e->is_moving)
+		return; /* tunnel_retargeted looks again */
 	if (c->p.host_ops->route(c->p.host, e->spec.local.addr, e->spec.remote.addr, &route)) {
 		route.hop = e->spec.hop;
 		route.hop.state = CLV_HOP_UNREACHABLE;
@@ -328,6 +336,34 @@ static void reroute(struct clv_control *c, const struct clv_ref *ref, struct clv
 	workers_send(c, ref->worker, CLV_CMD_TUNNEL_HOP, &cmd, sizeof(cmd), NULL, 0);
 }
 
+void tunnel_retargeted(struct clv_control *c, const struct clv_evt_tunnel *evt)
+{
+	const struct clv_ports ports = { c->p.host_ops, c->p.host, &c->accounts };
+	struct clv_tunnel_entry *e = entry_of(c, &evt->ref);
+	struct clv_steered unused;
+	struct clv_egress free;
+
+	if (!e || !e->is_moving)
+		return;
+	unused = e->former.target;
+	free = e->former.egress;
+	if (evt->error) {
+		unused = e->target;
+		free = e->egress;
+		e->target = e->former.target;
+		e->egress = e->former.egress;
+	}
+	e->is_moving = false;
+	e->former.target = (struct clv_steered){ 0 };
+	clv_steering_retire_tunnel(&c->steering, &unused);
+	clv_ports_give(&ports, &free);
+	if (!e->session)
+		return;
+	if (evt->error)
+		set_target(c, &evt->ref, e, &e->former.local, &e->former.remote, &e->former.hop);
+	reroute(c, &evt->ref, e, NULL);
+}
+
 /*
  * The neighbour that a tunnel sends to changed.  If more than that did, tunnels_routes_changed follows.
  * Ends no tunnel.
@@ -339,7 +375,7 @@ static void follow_neighbour(void *user, const struct clv_host_use *use)
 	struct clv_cmd_hop cmd = { .ref = use->tunnel };
 	struct clv_route route;
 
-	if (!e || !e->session)
+	if (!e || !e->session || e->is_moving)
 		return;
 	if (use != &e->host) {
 		if (e->ops->moved)
@@ -395,8 +431,10 @@ static void end_if(struct clv_control *c, const struct clv_ref *ref, struct clv_
 	const struct ending *ending = arg;
 
 	(void)c;
-	if (e->session->is_server && e->spec.remote.port &&
-	    ending->must_end(ending->user, &e->spec.remote))
+	if (!e->session->is_server || !e->spec.remote.port)
+		return;
+	if (ending->must_end(ending->user, &e->spec.remote) ||
+	    (e->is_moving && ending->must_end(ending->user, &e->former.remote)))
 		end_tunnel(ref, e, ending->error);
 }
 
@@ -419,6 +457,7 @@ void tunnels_close(struct clv_control *c)
 
 			if (!e->used)
 				continue;
+			clv_steering_retire_tunnel(&c->steering, &e->former.target);
 			clv_steering_retire_tunnel(&c->steering, &e->target);
 			give_egress(c, e);
 			discharge(c, e, w);

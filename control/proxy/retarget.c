@@ -82,7 +82,5 @@ int clv_retarget(struct clv_request *rq, bool is_unreachable)
 		rs->params.ops->tunnel_stay(rs->params.session, &rq->ref);
 		return 0;
 	}
-	clv_requests_count(rs, is_unreachable ? CLV_COUNT_TARGETS_UNREACHABLE
-					      : CLV_COUNT_TARGETS_SILENT);
 	return move(rq, target, &route, is_trial);
 }

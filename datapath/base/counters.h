@@ -100,6 +100,10 @@ enum clv_counter_class {
 	X(EARLY_HELD, EVENT, "early_held", "datagrams kept until their tunnel was ready")          \
 	X(REMOTES_EVICTED, EVENT, "remotes_evicted",                                               \
 	  "remotes without a context that had never answered, and made room for another")          \
+	X(TARGETS_UNREACHABLE, EVENT, "targets_unreachable",                                       \
+	  "tunnels given another address of their target's name after an error")                   \
+	X(TARGETS_SILENT, EVENT, "targets_silent",                                                 \
+	  "tunnels given another address of their target's name, since the first was silent")      \
 	X(TARGET_AGAIN, EVENT, "target_datagrams_again",                                           \
 	  "datagrams sent to another address of a target, which the first did not answer")         \
 	X(ICMP_LIMITED, EVENT, "icmp_limited",                                                     \
@@ -235,10 +239,6 @@ enum clv_counter_class {
 	X(CONTEXTS_IDLE, EVENT, "contexts_idle",                                                   \
 	  "contexts of bound tunnels closed because they were idle")                               \
 	X(BOUND_TUNNELS, EVENT, "bound_tunnels", "bound tunnels opened")                           \
-	X(TARGETS_UNREACHABLE, EVENT, "targets_unreachable",                                       \
-	  "tunnels given another address of their target's name after an error")                   \
-	X(TARGETS_SILENT, EVENT, "targets_silent",                                                 \
-	  "tunnels given another address of their target's name, since the first was silent")      \
 	X(LOG_LOST, EVENT, "log_lines_lost", "lines of the log that could not be written at once") \
 	X(DATAPATH_REOPENED, EVENT, "datapath_reopened",                                           \
 	  "AF_XDP sockets opened again: an interface's receive queues changed or had none")        \

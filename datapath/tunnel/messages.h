@@ -134,7 +134,8 @@ struct clv_cmd_tunnel_add {
  * CLV_CMD_TUNNEL_RETARGET has the same body: ref is of an open tunnel that is not bound, of conn only
  * what it is already.  Local, remote, hop, TRIAL and trial_ns of the spec replace the tunnel's, and
  * what the old target did not answer is sent to the new one.  CLV_EVT_TUNNEL_RETARGETED follows, and
- * the old socket is used no longer; or CLV_EVT_TUNNEL_GONE.
+ * the old socket is used no longer; with an error, the old target had answered meanwhile, nothing was
+ * changed and the new socket is not used.  Or CLV_EVT_TUNNEL_GONE follows.
  */
 
 /* Once for each family the tunnel holds a port of. */
@@ -282,7 +283,7 @@ enum clv_event {
 	 * was sent to it is kept until CLV_CMD_TUNNEL_RETARGET or _STAY.
 	 */
 	CLV_EVT_TARGET_DEAD,
-	CLV_EVT_TUNNEL_RETARGETED, /* struct clv_evt_tunnel */
+	CLV_EVT_TUNNEL_RETARGETED, /* struct clv_evt_tunnel; error: it kept its target */
 	CLV_EVT_TOO_BIG, /* struct clv_evt_too_big, tail: the received packet, cut short */
 	CLV_EVT_STOPPED, /* no body: last message of a worker */
 };

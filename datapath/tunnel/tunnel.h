@@ -74,6 +74,7 @@ struct clv_tunnel {
 	uint64_t trial_ns,
 		silent_at_ns;	/* silent_at_ns: 0 before the first datagram to the target */
 	bool is_given_up;	/* CLV_EVT_TARGET_DEAD was sent */
+	bool is_unreachable;	/* what that said */
 	struct clv_waitq tried; /* copies of what was sent or waits for the next hop */
 	int leave_error;
 	TAILQ_ENTRY(clv_tunnel) leaving;

@@ -54,8 +54,10 @@ bool worker_trial_fail(struct clv_worker *w, struct clv_tunnel *t, bool is_unrea
 
 	if (!worker_is_trial(t) || t->is_leaving)
 		return false;
-	if (!t->is_given_up)
-		worker_event(w, CLV_EVT_TARGET_DEAD, &dead, sizeof(dead), NULL, 0);
+	if (t->is_given_up)
+		return true;
 	t->is_given_up = true;
+	t->is_unreachable = is_unreachable;
+	worker_event(w, CLV_EVT_TARGET_DEAD, &dead, sizeof(dead), NULL, 0);
 	return true;
 }

@@ -66,12 +66,19 @@ static void try_again(struct clv_worker *w, struct clv_tunnel *t)
 void worker_tunnel_retarget(struct clv_worker *w, struct clv_tunnel *t,
 			    const struct clv_cmd_tunnel_add *cmd)
 {
-	const struct clv_evt_tunnel evt = { .ref = cmd->ref };
+	struct clv_evt_tunnel evt = { .ref = cmd->ref };
 	struct clv_port *sock = w->p.sock;
 	int err;
 
 	if (t->is_leaving)
 		return;
+	if (!t->is_given_up) { /* meanwhile the target has answered */
+		evt.error = CLV_ECLOSED;
+		worker_event(w, CLV_EVT_TUNNEL_RETARGETED, &evt, sizeof(evt), NULL, 0);
+		return;
+	}
+	clv_count(&w->counters,
+		  t->is_unreachable ? CLV_COUNT_TARGETS_UNREACHABLE : CLV_COUNT_TARGETS_SILENT);
 	if (t->own_socket)
 		sock->ops->remove_socket(sock, t->flow.socket);
 	t->own_socket = false;

@@ -180,6 +180,47 @@ static void test_a_target_that_answers_is_kept_and_no_other_hears_anything(void 
 	end(&s);
 }
 
+static void test_an_answer_that_comes_before_the_move_keeps_the_target(void **state)
+{
+	(void)state;
+	for (int kernel_path = 0; kernel_path <= 1; kernel_path++) {
+		struct scene s;
+
+		begin(&s, kernel_path, three, 3, TRIAL_NS);
+		send_one(&s);
+		s.w->is_control_stuck = true;
+		world_run(s.w, 2 * CLV_SEC, NULL); /* the worker has asked for another */
+		answer(&s, 0);
+		s.w->is_control_stuck = false;
+		world_run(s.w, CLV_SEC, NULL);
+		assert_int_equal(s.app->received, 1);
+		send_one(&s);
+		answer(&s, 0);
+		assert_int_equal(s.app->received, 2);
+		expect(&s, 2, 0, 0);
+		assert_int_equal(world_count(s.w, CLV_COUNT_TARGETS_SILENT), 0);
+		assert_int_equal(world_drops(s.w), 0);
+		end(&s);
+	}
+}
+
+/* The first target answers while the command to leave it is under way. */
+static void test_until_the_move_both_ports_are_held(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, false, three, 3, TRIAL_NS);
+	send_one(&s);
+	s.w->is_control_stuck = true;
+	world_run(s.w, 2 * CLV_SEC, NULL);
+	clv_control_step(s.w->relay.control, s.w->wire.now_ns); /* it decides */
+	assert_int_equal(s.w->relay.egress_held, 2);
+	s.w->is_control_stuck = false;
+	world_run(s.w, CLV_SEC, NULL);
+	end(&s);
+}
+
 static void when_all_are_silent(uint64_t trial_ns, unsigned sent[ADDRS])
 {
 	struct scene s;
@@ -320,6 +361,8 @@ int main(void)
 		cmocka_unit_test(test_an_error_about_the_first_address_leads_to_the_next),
 		cmocka_unit_test(test_silence_after_the_first_datagrams_leads_to_the_next),
 		cmocka_unit_test(test_a_target_that_answers_is_kept_and_no_other_hears_anything),
+		cmocka_unit_test(test_an_answer_that_comes_before_the_move_keeps_the_target),
+		cmocka_unit_test(test_until_the_move_both_ports_are_held),
 		cmocka_unit_test(test_when_all_are_silent_the_first_is_kept),
 		cmocka_unit_test(test_an_address_with_an_error_is_not_returned_to),
 		cmocka_unit_test(test_the_policy_and_own_addresses_hold_for_each_address),
