@@ -34,7 +34,6 @@
 
 enum {
 	SIDES = 2,
-	FRAMES = 16384,
 	POLL_MS = 100,
 };
 
@@ -138,14 +137,12 @@ static void open_side(struct side *side, const char *name, const char *mac, uint
 static struct clv_port *open_port(const struct options *options,
 				  struct clv_worker_counters *counters)
 {
-	struct clv_xsk_port_params params = { .counters = counters };
+	struct clv_xsk_port_params params = { .counters = counters, .numa_node = -1 };
 	struct clv_port *port;
 	unsigned s, q;
 	int err;
 
-	err = clv_umem_open(&params.umem, FRAMES * (sides[0].queues + sides[1].queues) / 2, -1);
-	if (!err)
-		err = clv_xsk_open(&params, &port);
+	err = clv_xsk_open(&params, &port);
 	if (err)
 		die("packet memory", err);
 	for (s = 0; s < SIDES; s++)
@@ -171,7 +168,7 @@ static void forward(struct clv_port *port, const struct clv_rx *rx)
 {
 	const struct side *out = &sides[!rx->link];
 	struct clv_flow flow = { .local = rx->remote, .remote = rx->local };
-	struct clv_tx tx;
+	struct clv_tx tx = { .link = !rx->link };
 
 	if (port->ops->tx_take(port, &tx)) {
 		clv_count(port->counters, CLV_COUNT_DROP_NO_FRAME);

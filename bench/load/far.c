@@ -90,16 +90,16 @@ static void *drain_run(void *unused)
 
 static int drain_start(const char *ifname, int xskmap)
 {
-	struct clv_xsk_port_params p = { .counters = &drain.counters, .ring_size = DRAIN_RING };
+	struct clv_xsk_port_params p = { .counters = &drain.counters,
+					 .ring_size = DRAIN_RING,
+					 .numa_node = -1 };
 	const struct clv_xsk_params add = {
 		.ifname = ifname,
 		.mode = CLV_XSK_COPY,
 		.xskmap_fd = xskmap,
 	};
-	int err = clv_umem_open(&p.umem, clv_xsk_frames(DRAIN_RING), -1);
+	int err = clv_xsk_open(&p, &drain.port);
 
-	if (!err)
-		err = clv_xsk_open(&p, &drain.port);
 	if (!err)
 		err = clv_xsk_add(drain.port, &add);
 	return err ? err : -pthread_create(&drain.thread, NULL, drain_run, NULL);

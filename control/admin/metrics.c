@@ -142,6 +142,13 @@ static void write_modes(FILE *out, const struct clv_daemon *daemon)
 				daemon->interfaces[i].mode == (enum clv_datapath_mode)mode);
 }
 
+static void write_left_out(FILE *out, const struct clv_daemon *daemon)
+{
+	begin(out, "interfaces_left_out", "gauge",
+	      "interfaces that XDP is to serve and that have no place");
+	fprintf(out, "culvert_interfaces_left_out %u\n", daemon->interfaces_left_out);
+}
+
 /* The kernel's counters of each AF_XDP socket. */
 static const struct {
 	const char *name, *help;
@@ -168,19 +175,19 @@ static void write_sockets_of(FILE *out, const struct clv_daemon *daemon, size_t 
 	uint16_t i;
 
 	for (i = 0; i < daemon->workers_len; i++) {
-		const struct clv_port *port = daemon->workers[i].xsk_seen;
+		const struct clv_port *port = daemon->workers[i].xsk;
 
 		for (k = 0; port && clv_xsk_info(port, k, &info) == 0; k++) {
+			const struct clv_interface *interface = clv_daemon_interface_at(daemon,
+											info.link);
+
 			memcpy(&value, (const char *)&info + socket_figures[figure].offset,
 			       sizeof(value));
 			fprintf(out,
 				"culvert_%s{interface=\"%s\",queue=\"%u\",mode=\"%s\"} %" PRIu64
 				"\n",
 				socket_figures[figure].name,
-				info.link < daemon->interfaces_len
-					? clv_text_label(daemon->interfaces[info.link].nic.name,
-							 label)
-					: "?",
+				interface ? clv_text_label(interface->nic.name, label) : "?",
 				info.queue, info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
 				value);
 		}
@@ -330,6 +337,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	write_ceilings(out, daemon);
 	gauge(out, "heap_bytes", "allocated and not freed", clv_metrics_heap_bytes());
 	write_modes(out, daemon);
+	write_left_out(out, daemon);
 	write_counters(out, daemon);
 	clv_report_users_metrics(out, daemon);
 	write_xdp(out, daemon);

@@ -139,10 +139,10 @@ static json_t *from_interface(const struct clv_interface *interface)
 				  clv_text_json(interface->why[mode])));
 		to = mode;
 	}
-	return json_pack("{s:o,s:i,s:s,s:s,s:s,s:b,s:i,s:i,s:i,s:o}", "name",
+	return json_pack("{s:o,s:i,s:b,s:s,s:s,s:s,s:b,s:i,s:i,s:i,s:o}", "name",
 			 clv_text_json(interface->nic.name), "ifindex", interface->nic.ifindex,
-			 "driver", interface->nic.driver, "mode",
-			 clv_datapath_mode_name(interface->mode), "xdp",
+			 "present", interface->nic.ifindex != 0, "driver", interface->nic.driver,
+			 "mode", clv_datapath_mode_name(interface->mode), "xdp",
 			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
 			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
 								   : "none",
@@ -250,7 +250,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	(void)request;
 	clv_metrics_count(daemon, &load);
 	return json_pack(
-		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:s,s:b,s:o,s:o,s:i,s:I,s:I,s:I,s:i,s:o,"
+		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:s,s:b,s:o,s:o,s:i,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I,s:o,s:o,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
@@ -261,7 +261,8 @@ static json_t *answer_status(void *user, const json_t *request)
 		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath),
 		"no_xdp_because", *daemon->no_bpf_why ? clv_text_json(daemon->no_bpf_why) : NULL,
 		"aead", clv_aead_provider(), "steered", daemon->is_steered, "listeners",
-		from_listeners(daemon), "interfaces", from_interfaces(daemon), "workers",
+		from_listeners(daemon), "interfaces", from_interfaces(daemon),
+		"interfaces_left_out", (int)daemon->interfaces_left_out, "workers",
 		daemon->workers_len, "connections", (json_int_t)load.connections, "handshaking",
 		(json_int_t)load.handshaking, "tunnels", (json_int_t)load.tunnels, "egress_ports",
 		(int)clv_egress_used(daemon->egress), "counters", counters_of_all(daemon, false),
@@ -278,6 +279,13 @@ static json_t *answer_listeners(void *user, const json_t *request)
 
 /* ---- workers ---- */
 
+static const char *name_of_link(const struct clv_daemon *daemon, uint16_t number)
+{
+	const struct clv_interface *interface = clv_daemon_interface_at(daemon, number);
+
+	return interface ? interface->nic.name : "?";
+}
+
 static json_t *from_sockets(const struct clv_daemon *daemon, const struct clv_port *port)
 {
 	json_t *array = json_array();
@@ -285,19 +293,16 @@ static json_t *from_sockets(const struct clv_daemon *daemon, const struct clv_po
 	unsigned i;
 
 	for (i = 0; port && clv_xsk_info(port, i, &info) == 0; i++)
-		json_array_append_new(
-			array,
-			json_pack("{s:o,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
-				  clv_text_json(info.link < daemon->interfaces_len
-							? daemon->interfaces[info.link].nic.name
-							: "?"),
-				  "queue", (int)info.queue, "mode",
-				  info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy", "rx_dropped",
-				  (json_int_t)info.rx_dropped, "rx_ring_full",
-				  (json_int_t)info.rx_ring_full, "rx_fill_empty",
-				  (json_int_t)info.rx_fill_empty, "rx_invalid",
-				  (json_int_t)info.rx_invalid, "tx_invalid",
-				  (json_int_t)info.tx_invalid));
+		json_array_append_new(array,
+				      json_pack("{s:o,s:i,s:s,s:I,s:I,s:I,s:I,s:I}", "interface",
+						clv_text_json(name_of_link(daemon, info.link)),
+						"queue", (int)info.queue, "mode",
+						info.mode == CLV_XSK_ZEROCOPY ? "zerocopy" : "copy",
+						"rx_dropped", (json_int_t)info.rx_dropped,
+						"rx_ring_full", (json_int_t)info.rx_ring_full,
+						"rx_fill_empty", (json_int_t)info.rx_fill_empty,
+						"rx_invalid", (json_int_t)info.rx_invalid,
+						"tx_invalid", (json_int_t)info.tx_invalid));
 	return array;
 }
 
@@ -308,7 +313,7 @@ static json_t *from_worker(const struct clv_daemon *daemon, uint16_t id)
 
 	return json_pack("{s:i,s:i,s:i,s:o,s:o,s:o}", "id", id, "cpu", (int)plan->cpu, "numa_node",
 			 plan->numa_node, "why", clv_text_json(plan->why), "sockets",
-			 from_sockets(daemon, thread->xsk_seen), "counters",
+			 from_sockets(daemon, thread->xsk), "counters",
 			 counters_of_worker(thread->worker, false));
 }
 

@@ -20,7 +20,8 @@ static const struct clv_config_option options[] = {
 		  "(native XDP, zero-copy or copy) refuse to start with less; generic and sock use exactly\n"
 		  "that mode." },
 	{ NULL, "interfaces", CLV_CONFIG_LIST, .initial = "{}", MEMBER(interfaces),
-	  .help = "Interfaces that get the XDP program.  Empty: all Ethernet interfaces that are up." },
+	  .help = "Interfaces that get the XDP program, also when they come later.  Empty: those with a\n"
+		  "device behind them, and those by which packets leave for the Internet." },
 	{ NULL, "workers", RANGE(0, CLV_WORKERS_MAX, "", "0"), MEMBER(workers_max),
 	  .help = "Packet threads, one per core.  0: one for each core but one, which control gets, and no\n"
 		  "more than there are receive queues (culvertd --plan shows it)." },

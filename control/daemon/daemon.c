@@ -14,6 +14,17 @@ int clv_daemon_fail(struct clv_daemon *daemon, int err, const char *what)
 	return err;
 }
 
+const struct clv_interface *clv_daemon_interface_at(const struct clv_daemon *daemon,
+						    uint16_t number)
+{
+	size_t i;
+
+	for (i = 0; i < daemon->interfaces_len; i++)
+		if (daemon->interfaces[i].number == number)
+			return &daemon->interfaces[i];
+	return NULL;
+}
+
 const char *clv_daemon_host_name(void)
 {
 	static char name[256];

@@ -90,11 +90,11 @@ enum clv_interface_remedy {
 
 /* One interface to serve. */
 struct clv_interface {
-	struct clv_nic nic;
+	struct clv_nic nic; /* ifindex 0: it is not there */
 	enum clv_datapath_mode mode;
 	int link_fd;		  /* of BPF; -1: nothing attached */
 	bool has_fragments;	  /* the program takes frames of several pages */
-	uint16_t number;	  /* in map xsks */
+	uint16_t number;	  /* its place in map xsks and in hops; of no other at a time */
 	uint32_t queues;	  /* with a socket */
 	struct clv_faults faults; /* in the program's map when they were last read */
 	uint64_t reopened_ns;	  /* when CLV_REMEDY_REOPEN was last tried for want of a socket */
@@ -126,8 +126,8 @@ struct clv_worker_thread {
 	uint16_t id;
 	int wake_fd; /* eventfd */
 	struct clv_mailbox *commands, *events;
-	struct clv_port *sock, *xsk;	   /* until the worker takes ownership */
-	const struct clv_port *xsk_seen;   /* for clv_xsk_info, while the worker lives */
+	struct clv_port *sock;		   /* until the worker takes ownership */
+	struct clv_port *xsk;		   /* NULL: no XDP; the worker's, once there is one */
 	struct clv_worker_counters unused; /* for the ports before they have a worker */
 	struct clv_worker *worker;
 	pthread_t thread;
@@ -175,6 +175,8 @@ struct clv_daemon {
 
 	struct clv_interface interfaces[CLV_LINKS_MAX];
 	size_t interfaces_len;
+	uint64_t places_left_ns[CLV_LINKS_MAX]; /* when an interface left the place; 0: none did */
+	unsigned interfaces_left_out;		/* that would be served, for want of a place */
 	struct clv_plan plan;
 
 	struct clv_bpf *bpf; /* NULL: kernel sockets only */
@@ -213,6 +215,10 @@ struct clv_daemon {
 	bool has_bind_local[2];
 	uint8_t bind_local[2][16];
 };
+
+/* Returns the interface at a place, or NULL; lends. */
+const struct clv_interface *clv_daemon_interface_at(const struct clv_daemon *daemon,
+						    uint16_t number);
 
 /* Write "what: reason of err" to daemon->error.  Returns err; 0 is no error and writes nothing. */
 int clv_daemon_fail(struct clv_daemon *daemon, int err, const char *what);

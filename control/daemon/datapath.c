@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/datapath.h"
 
+#include "control/daemon/threads.h"
+#include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
-#include "datapath/io/umem.h"
 #include "datapath/io/xsk.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 const char *clv_datapath_mode_name(enum clv_datapath_mode mode)
@@ -23,6 +25,7 @@ enum {
 	LISTENER_ENTRIES = 4096, /* local addresses times ports */
 	DENIED_ENTRIES = 65536,
 	CLIENTS_ENTRIES = 65536,
+	LAST_STEPS = 16, /* of a worker whose sockets are about to be closed */
 };
 
 struct clv_bpf_sizes clv_datapath_map_sizes(const struct clv_daemon *daemon)
@@ -44,9 +47,14 @@ struct clv_bpf_sizes clv_datapath_map_sizes(const struct clv_daemon *daemon)
 
 /* ---- the program ---- */
 
-void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_mode from,
-			    enum clv_datapath_mode to, const char *why)
+/*
+ * Record and log that an interface falls back to a lesser mode.  What is open in the old one is closed.
+ * why: copies.
+ */
+static void fall_back(struct clv_interface *interface, enum clv_datapath_mode to, const char *why)
 {
+	const enum clv_datapath_mode from = interface->mode;
+
 	snprintf(interface->why[from], sizeof(interface->why[from]), "%.*s", CLV_REASON_MAX - 1,
 		 why);
 	interface->mode = to;
@@ -54,7 +62,7 @@ void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_m
 		interface->nic.name, clv_datapath_mode_name(from), clv_datapath_mode_name(to), why);
 }
 
-void clv_datapath_detach(struct clv_interface *interface)
+static void detach_program(struct clv_interface *interface)
 {
 	clv_bpf_detach(interface->link_fd);
 	interface->link_fd = -1;
@@ -83,7 +91,7 @@ static void attach_generic(struct clv_daemon *daemon, struct clv_interface *inte
 
 	interface->mode = CLV_DATAPATH_GENERIC;
 	if (attach(daemon, interface, CLV_XDP_GENERIC, why))
-		clv_datapath_fall_back(interface, CLV_DATAPATH_GENERIC, CLV_DATAPATH_KERNEL, why);
+		fall_back(interface, CLV_DATAPATH_KERNEL, why);
 }
 
 /* The mode is zero-copy until a bind fails: what a driver advertises is no promise. */
@@ -92,14 +100,23 @@ static void attach_native(struct clv_daemon *daemon, struct clv_interface *inter
 	char why[CLV_REASON_MAX];
 
 	interface->mode = CLV_DATAPATH_ZEROCOPY;
+	/* Their members run the program for them, with interface numbers and queues of their own. */
+	if (strcmp(interface->nic.kind, "bond") == 0 || strcmp(interface->nic.kind, "team") == 0) {
+		snprintf(why, sizeof(why),
+			 "native XDP of a %s runs on its members, which have no AF_XDP sockets",
+			 interface->nic.kind);
+		fall_back(interface, CLV_DATAPATH_GENERIC, why);
+		attach_generic(daemon, interface);
+		return;
+	}
 	if (attach(daemon, interface, CLV_XDP_NATIVE, why)) {
-		clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_GENERIC, why);
+		fall_back(interface, CLV_DATAPATH_GENERIC, why);
 		attach_generic(daemon, interface);
 	}
 }
 
 /* Count the queues after attaching the program: some drivers add queues for it. */
-static void count_queues(struct clv_interface *interface)
+static void count_queues(const struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	uint32_t before = interface->nic.rx_queues;
 	char why[CLV_REASON_MAX];
@@ -111,8 +128,18 @@ static void count_queues(struct clv_interface *interface)
 		snprintf(why, sizeof(why),
 			 "%u receive queues, more than %d: ethtool -L reduces them",
 			 interface->queues, CLV_QUEUES_MAX);
-		clv_datapath_detach(interface);
-		clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
+		detach_program(interface);
+		fall_back(interface, CLV_DATAPATH_KERNEL, why);
+	} else if (interface->queues < daemon->workers_len) {
+		/* A worker sends by sockets of its own. */
+		snprintf(
+			why, sizeof(why),
+			"%u receive queue%s for %u workers: with workers = %u in the configuration, "
+			"or more queues, it is served by XDP",
+			interface->queues, interface->queues == 1 ? "" : "s", daemon->workers_len,
+			interface->queues);
+		detach_program(interface);
+		fall_back(interface, CLV_DATAPATH_KERNEL, why);
 	} else if (interface->mode == CLV_DATAPATH_ZEROCOPY && interface->queues > before) {
 		/*
 		 * The driver removes these queues with the program.  When a process is killed, its
@@ -123,25 +150,41 @@ static void count_queues(struct clv_interface *interface)
 			 "%u of the %u receive queues exist only while XDP is attached: "
 			 "ethtool -L with more of them avoids it",
 			 interface->queues - before, interface->queues);
-		clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_COPY, why);
+		fall_back(interface, CLV_DATAPATH_COPY, why);
 	}
-}
-
-void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface)
-{
-	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_GENERIC)
-		attach_generic(daemon, interface);
-	else
-		attach_native(daemon, interface);
-	count_queues(interface);
 }
 
 /* ---- the sockets ---- */
 
-static int add_socket(struct clv_daemon *daemon, const struct clv_interface *interface,
-		      uint32_t queue, enum clv_xsk_mode mode)
+int clv_datapath_open(struct clv_daemon *daemon)
 {
-	struct clv_port *port = daemon->workers[queue % daemon->workers_len].xsk;
+	uint16_t w;
+	int err;
+
+	for (w = 0; w < daemon->workers_len; w++) {
+		const struct clv_xsk_port_params params = {
+			.counters = &daemon->workers[w].unused,
+			.ring_size = daemon->config.ring_packets,
+			.numa_node = daemon->plan.workers[w].numa_node,
+			.verify_checksum = daemon->config.verify_checksum,
+		};
+
+		err = clv_xsk_open(&params, &daemon->workers[w].xsk);
+		if (err)
+			return clv_daemon_fail(daemon, err, "AF_XDP port");
+	}
+	return 0;
+}
+
+/* The port of the worker that a queue belongs to. */
+static struct clv_port *port_of(const struct clv_daemon *daemon, uint32_t queue)
+{
+	return daemon->workers[queue % daemon->workers_len].xsk;
+}
+
+static int bind_queue(const struct clv_daemon *daemon, const struct clv_interface *interface,
+		      uint32_t queue, enum clv_xsk_mode mode, struct clv_xsk_sock **out)
+{
 	const struct clv_xsk_params params = {
 		.ifname = interface->nic.name,
 		.queue = queue,
@@ -153,7 +196,7 @@ static int add_socket(struct clv_daemon *daemon, const struct clv_interface *int
 		.busy_poll_budget_packets = daemon->config.busy_poll_packets,
 	};
 
-	return port ? clv_xsk_add(port, &params) : -ENOBUFS;
+	return clv_xsk_bind(port_of(daemon, queue), &params, out);
 }
 
 static void explain_socket(uint32_t queue, int err, char why[static CLV_REASON_MAX])
@@ -171,8 +214,65 @@ static void explain_socket(uint32_t queue, int err, char why[static CLV_REASON_M
 			 clv_strerror(err));
 }
 
+/* Workers have threads, which must stand still while their ports change. */
+static bool is_running(const struct clv_daemon *daemon)
+{
+	return daemon->workers_len && daemon->workers[0].is_running;
+}
+
+/* Take the sockets of an interface from the workers; what came by them is processed before. */
+static unsigned take_sockets(struct clv_daemon *daemon, const struct clv_interface *interface,
+			     struct clv_xsk_sock *out[static CLV_QUEUES_MAX])
+{
+	const bool is_live = is_running(daemon);
+	const uint64_t now_ns = clv_clock_now_ns();
+	unsigned i, taken = 0;
+	uint16_t w;
+
+	if (is_live)
+		clv_threads_park(daemon);
+	for (w = 0; w < daemon->workers_len; w++) {
+		struct clv_worker_thread *thread = &daemon->workers[w];
+
+		for (i = 0; is_live && i < LAST_STEPS && clv_worker_step(thread->worker, now_ns);
+		     i++)
+			;
+		taken += clv_xsk_detach(thread->xsk, interface->number, out + taken,
+					CLV_QUEUES_MAX - taken);
+	}
+	if (is_live)
+		clv_threads_resume(daemon);
+	return taken;
+}
+
+/* Give the workers their sockets of an interface.  Returns 0, or -errno when none has one of them. */
+static int give_sockets(struct clv_daemon *daemon, const struct clv_interface *interface,
+			struct clv_xsk_sock *socks[static CLV_QUEUES_MAX])
+{
+	struct clv_xsk_sock *back[CLV_QUEUES_MAX];
+	const bool is_live = is_running(daemon);
+	uint32_t queue;
+	int err = 0;
+
+	if (is_live)
+		clv_threads_park(daemon);
+	for (queue = 0; queue < interface->queues && !err; queue++) {
+		err = clv_xsk_attach(port_of(daemon, queue), socks[queue]);
+		if (!err)
+			socks[queue] = NULL;
+	}
+	if (is_live)
+		clv_threads_resume(daemon);
+	if (err) {
+		for (queue = take_sockets(daemon, interface, back); queue; queue--)
+			clv_xsk_unbind(back[queue - 1]);
+	}
+	return err;
+}
+
 /* Bind every queue of an interface in its mode.  Returns 0, or an error with the reason in why. */
-static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interface,
+static int bind_queues(struct clv_daemon *daemon, struct clv_interface *interface,
+		       struct clv_xsk_sock *socks[static CLV_QUEUES_MAX],
 		       char why[static CLV_REASON_MAX])
 {
 	uint32_t queue;
@@ -181,21 +281,41 @@ static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interfac
 	for (queue = 0; queue < interface->queues; queue++) {
 		bool is_zerocopy = interface->mode == CLV_DATAPATH_ZEROCOPY;
 
-		err = add_socket(daemon, interface, queue,
-				 is_zerocopy ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY);
+		err = bind_queue(daemon, interface, queue,
+				 is_zerocopy ? CLV_XSK_ZEROCOPY : CLV_XSK_COPY, &socks[queue]);
 		if (err && is_zerocopy && !queue) {
 			/* The usual case, in which no bound socket must be closed first. */
 			snprintf(why, CLV_REASON_MAX, "the driver takes no zero-copy socket: %s",
 				 clv_strerror(err));
-			clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_COPY,
-					       why);
-			err = add_socket(daemon, interface, queue, CLV_XSK_COPY);
+			fall_back(interface, CLV_DATAPATH_COPY, why);
+			err = bind_queue(daemon, interface, queue, CLV_XSK_COPY, &socks[queue]);
 		}
 		if (err) {
 			explain_socket(queue, err, why);
 			return err;
 		}
 	}
+	return 0;
+}
+
+/* Open the sockets of an interface in its mode.  Returns 0, or an error with the reason in why. */
+static int open_sockets(struct clv_daemon *daemon, struct clv_interface *interface,
+			char why[static CLV_REASON_MAX])
+{
+	struct clv_xsk_sock *socks[CLV_QUEUES_MAX] = { 0 };
+	uint32_t queue;
+	int err;
+
+	err = bind_queues(daemon, interface, socks, why);
+	if (!err) {
+		err = give_sockets(daemon, interface, socks);
+		if (err)
+			snprintf(why, CLV_REASON_MAX, "AF_XDP sockets: %s", clv_strerror(err));
+	}
+	for (queue = 0; queue < CLV_QUEUES_MAX; queue++)
+		clv_xsk_unbind(socks[queue]);
+	if (err)
+		return err;
 	err = clv_maps_set_link(&daemon->maps, interface->nic.ifindex,
 				(uint32_t)interface->number * CLV_QUEUES_MAX);
 	if (err)
@@ -203,139 +323,115 @@ static int add_sockets(struct clv_daemon *daemon, struct clv_interface *interfac
 	return err;
 }
 
-void clv_datapath_recount(const struct clv_daemon *daemon, struct clv_interface *interface)
+/* Drivers release closed zero-copy sockets later, and only while a program is attached. */
+static void wait_for_driver(const struct clv_interface *interface)
+{
+	uint32_t queue;
+	int err;
+
+	for (queue = 0; interface->mode == CLV_DATAPATH_ZEROCOPY && queue < interface->queues;
+	     queue++) {
+		err = clv_xsk_wait_unbound(interface->nic.name, queue);
+		if (err)
+			clv_log(CLV_LOG_WARN, "xsk_unbind", "if=%s queue=%u err=\"%s\"",
+				interface->nic.name, queue, clv_strerror(err));
+	}
+}
+
+static void close_sockets(struct clv_daemon *daemon, const struct clv_interface *interface)
+{
+	struct clv_xsk_sock *socks[CLV_QUEUES_MAX];
+	unsigned n;
+
+	/* The workers are closed already when the daemon stops, and their ports with them. */
+	if (!daemon->workers_len || !daemon->workers[0].xsk)
+		return;
+	clv_maps_unset_link(&daemon->maps, interface->nic.ifindex);
+	n = take_sockets(daemon, interface, socks);
+	while (n)
+		clv_xsk_unbind(socks[--n]);
+}
+
+/* Leave a mode for the next one that can be attached, the sockets closed. */
+static void step_down(struct clv_daemon *daemon, struct clv_interface *interface, const char *why)
+{
+	switch (interface->mode) {
+	case CLV_DATAPATH_ZEROCOPY:
+		fall_back(interface, CLV_DATAPATH_COPY, why);
+		break;
+	case CLV_DATAPATH_COPY:
+		detach_program(interface);
+		fall_back(interface, CLV_DATAPATH_GENERIC, why);
+		attach_generic(daemon, interface);
+		count_queues(daemon, interface);
+		break;
+	default:
+		detach_program(interface);
+		fall_back(interface, CLV_DATAPATH_KERNEL, why);
+		break;
+	}
+}
+
+/* Open the sockets in the best mode that works, from the present one down. */
+static void open_or_step_down(struct clv_daemon *daemon, struct clv_interface *interface)
+{
+	char why[CLV_REASON_MAX];
+
+	while (interface->link_fd >= 0 && open_sockets(daemon, interface, why)) {
+		close_sockets(daemon, interface);
+		wait_for_driver(interface);
+		step_down(daemon, interface, why);
+	}
+	clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u", interface->nic.name,
+		clv_datapath_mode_name(interface->mode), interface->queues);
+}
+
+/* ---- an interface ---- */
+
+void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface)
+{
+	memset(interface->why, 0, sizeof(interface->why));
+	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_GENERIC)
+		attach_generic(daemon, interface);
+	else
+		attach_native(daemon, interface);
+	count_queues(daemon, interface);
+	open_or_step_down(daemon, interface);
+}
+
+/* Count the receive queues of an attached interface again, its sockets closed. */
+static void recount(const struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	struct clv_nic *nic = &interface->nic;
 	/* Those that exist only while the program is attached: see count_queues. */
 	uint32_t added = interface->queues > nic->rx_queues ? interface->queues - nic->rx_queues
 							    : 0;
-	char why[CLV_REASON_MAX];
 
 	nic->rx_queues = clv_nic_rx_queues(nic->ifindex, nic->name);
 	if (nic->rx_queues > added)
 		nic->rx_queues -= added;
-	count_queues(interface);
-	if (interface->link_fd < 0 || interface->queues >= daemon->workers_len)
+	count_queues(daemon, interface);
+}
+
+void clv_datapath_remedy(struct clv_daemon *daemon, struct clv_interface *interface,
+			 enum clv_interface_remedy remedy, const char *why)
+{
+	close_sockets(daemon, interface);
+	wait_for_driver(interface);
+	if (remedy == CLV_REMEDY_STEP_DOWN)
+		step_down(daemon, interface, why);
+	else
+		recount(daemon, interface);
+	open_or_step_down(daemon, interface);
+}
+
+void clv_datapath_detach(struct clv_daemon *daemon, struct clv_interface *interface)
+{
+	if (interface->link_fd < 0)
 		return;
-	snprintf(why, sizeof(why), "%u receive queues for %u workers: a restart makes a new plan",
-		 interface->queues, daemon->workers_len);
-	clv_datapath_detach(interface);
-	clv_datapath_fall_back(interface, interface->mode, CLV_DATAPATH_KERNEL, why);
-}
-
-void clv_datapath_step_down(struct clv_daemon *daemon, struct clv_interface *interface,
-			    const char *why)
-{
-	switch (interface->mode) {
-	case CLV_DATAPATH_ZEROCOPY:
-		clv_datapath_fall_back(interface, CLV_DATAPATH_ZEROCOPY, CLV_DATAPATH_COPY, why);
-		break;
-	case CLV_DATAPATH_COPY:
-		clv_datapath_detach(interface);
-		clv_datapath_fall_back(interface, CLV_DATAPATH_COPY, CLV_DATAPATH_GENERIC, why);
-		attach_generic(daemon, interface);
-		count_queues(interface);
-		break;
-	default:
-		clv_datapath_detach(interface);
-		clv_datapath_fall_back(interface, CLV_DATAPATH_GENERIC, CLV_DATAPATH_KERNEL, why);
-		break;
-	}
-}
-
-/* Open one port with packet memory for each worker, for the queues it will get. */
-static int open_ports(struct clv_daemon *daemon)
-{
-	uint32_t queue, sockets[CLV_WORKERS_MAX] = { 0 };
-	size_t i;
-	uint16_t w;
-	int err;
-
-	for (i = 0; i < daemon->interfaces_len; i++)
-		for (queue = 0; queue < daemon->interfaces[i].queues; queue++)
-			sockets[queue % daemon->workers_len]++;
-	for (w = 0; w < daemon->workers_len; w++) {
-		struct clv_xsk_port_params params = {
-			.counters = &daemon->workers[w].unused,
-			.ring_size = daemon->config.ring_packets,
-			.verify_checksum = daemon->config.verify_checksum,
-		};
-
-		if (!sockets[w])
-			continue;
-		err = clv_umem_open(&params.umem, sockets[w] * clv_xsk_frames(params.ring_size),
-				    daemon->plan.workers[w].numa_node);
-		if (!err) {
-			err = clv_xsk_open(&params, &daemon->workers[w].xsk);
-			if (err)
-				clv_umem_close(&params.umem);
-		}
-		if (err) {
-			snprintf(daemon->error, sizeof(daemon->error),
-				 "packet memory of worker %u: %s", w, clv_strerror(err));
-			return err;
-		}
-	}
-	return 0;
-}
-
-void clv_datapath_close_sockets(struct clv_daemon *daemon)
-{
-	uint16_t w;
-
-	for (w = 0; w < daemon->workers_len; w++) {
-		if (daemon->workers[w].xsk)
-			daemon->workers[w].xsk->ops->close(daemon->workers[w].xsk);
-		daemon->workers[w].xsk = NULL;
-	}
-}
-
-/* Drivers release closed zero-copy sockets later, and only while a program is attached. */
-void clv_datapath_wait_for_drivers(const struct clv_daemon *daemon)
-{
-	uint32_t queue;
-	size_t i;
-	int err;
-
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		const struct clv_interface *interface = &daemon->interfaces[i];
-
-		for (queue = 0;
-		     interface->mode == CLV_DATAPATH_ZEROCOPY && queue < interface->queues;
-		     queue++) {
-			err = clv_xsk_wait_unbound(interface->nic.name, queue);
-			if (err)
-				clv_log(CLV_LOG_WARN, "xsk_unbind", "if=%s queue=%u err=\"%s\"",
-					interface->nic.name, queue, clv_strerror(err));
-		}
-	}
-}
-
-/*
- * Open the sockets of each worker's queues.  When an interface does not get all of its sockets, it
- * falls back, and all sockets are closed and opened again: they cannot be removed from a port.
- */
-int clv_datapath_open_sockets(struct clv_daemon *daemon)
-{
-	char why[CLV_REASON_MAX];
-	size_t i;
-	int err;
-
-again:
-	err = open_ports(daemon);
-	if (err)
-		return err;
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		struct clv_interface *interface = &daemon->interfaces[i];
-
-		if (interface->link_fd < 0 || !add_sockets(daemon, interface, why))
-			continue;
-		clv_datapath_close_sockets(daemon);
-		clv_datapath_wait_for_drivers(daemon);
-		clv_datapath_step_down(daemon, interface, why);
-		goto again;
-	}
-	return 0;
+	close_sockets(daemon, interface);
+	wait_for_driver(interface);
+	detach_program(interface);
 }
 
 /* ---- what the configuration requires ---- */
@@ -366,7 +462,7 @@ int clv_datapath_check_required(struct clv_daemon *daemon)
 		const struct clv_interface *interface = &daemon->interfaces[i];
 		int n;
 
-		if (is_sufficient(daemon, interface))
+		if (!interface->nic.ifindex || is_sufficient(daemon, interface))
 			continue;
 		n = snprintf(daemon->error, sizeof(daemon->error),
 			     "datapath = %s, but %s only supports %s", required,
@@ -376,12 +472,6 @@ int clv_datapath_check_required(struct clv_daemon *daemon)
 				n += snprintf(daemon->error + n, sizeof(daemon->error) - (size_t)n,
 					      "; %s", interface->why[mode]);
 		return -EOPNOTSUPP;
-	}
-	if (!daemon->interfaces_len && daemon->config.datapath != CLV_CONFIG_DATAPATH_AUTO &&
-	    daemon->config.datapath != CLV_CONFIG_DATAPATH_SOCK) {
-		snprintf(daemon->error, sizeof(daemon->error),
-			 "datapath = %s, but no Ethernet interface is up", required);
-		return -ENODEV;
 	}
 	return 0;
 }

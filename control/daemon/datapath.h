@@ -6,8 +6,12 @@
  * when the kernel's sockets receive its packets.  Every fallback is logged with its reason, which
  * stays in struct clv_interface.
  *
- * Threading: control, while no worker holds a socket of these interfaces.
- * Order: 1. attach, each interface  2. open_sockets  3. when the sockets are closed: detach, each
+ * An interface is attached and detached alone: the sockets of the others stay as they are, and
+ * workers that run stand still only while they get or give the sockets, which the kernel opens before
+ * and closes after that.
+ *
+ * Threading: control.
+ * Order: 1. open  2. attach, remedy and detach, each interface  3. when the workers are closed: detach, each
  */
 #ifndef CLV_DAEMON_DATAPATH_H
 #define CLV_DAEMON_DATAPATH_H
@@ -21,54 +25,27 @@ struct clv_bpf_sizes clv_datapath_map_sizes(const struct clv_daemon *daemon);
 const char *clv_datapath_mode_name(enum clv_datapath_mode mode);
 
 /*
- * Attach the XDP program in the best mode that works and the configuration allows.  Where none
- * does, link_fd stays -1.
+ * Make an AF_XDP port for each worker, without sockets, in daemon->workers[].xsk.
+ * Returns 0, or an error number with one line in daemon->error; ports may be open then.
+ */
+int clv_datapath_open(struct clv_daemon *daemon);
+
+/*
+ * Attach the XDP program in the best mode that works and the configuration allows, and give each
+ * worker the sockets of its queues.  Logs the mode.  Where none works, link_fd stays -1.
  */
 void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface);
 
-void clv_datapath_detach(struct clv_interface *interface);
+/* The reverse of attach.  What workers have not read by then is counted as LINK_GONE. */
+void clv_datapath_detach(struct clv_daemon *daemon, struct clv_interface *interface);
+
+/* Apply one remedy to an attached interface, which gets new sockets.  why: copies. */
+void clv_datapath_remedy(struct clv_daemon *daemon, struct clv_interface *interface,
+			 enum clv_interface_remedy remedy, const char *why);
 
 /*
- * Record and log that an interface falls back to a lesser mode.  The caller closes what it has open
- * in the old mode.
- * why: copies.
- */
-void clv_datapath_fall_back(struct clv_interface *interface, enum clv_datapath_mode from,
-			    enum clv_datapath_mode to, const char *why);
-
-/*
- * Leave the mode of an interface for the next one that can be attached, all its sockets closed.
- * why: copies.
- */
-void clv_datapath_step_down(struct clv_daemon *daemon, struct clv_interface *interface,
-			    const char *why);
-
-/*
- * Count the receive queues of an attached interface again.  With fewer than workers, or too many, it
- * falls back to kernel sockets: a worker sends from a socket of its own.
- */
-void clv_datapath_recount(const struct clv_daemon *daemon, struct clv_interface *interface);
-
-/*
- * Open an AF_XDP port for each worker, with the sockets of its queues, in daemon->workers[].xsk.
- * An interface that does not get all its sockets falls back.
- * Returns 0, or an error number with one line in daemon->error when there is no memory for packets;
- * ports may be open then.
- */
-int clv_datapath_open_sockets(struct clv_daemon *daemon);
-
-/* Close the ports that no worker has taken yet. */
-void clv_datapath_close_sockets(struct clv_daemon *daemon);
-
-/*
- * Wait until drivers have released the closed sockets.  They do so some time later, and only while
- * the program is attached: call this before detach.
- */
-void clv_datapath_wait_for_drivers(const struct clv_daemon *daemon);
-
-/*
- * Check that every interface reached the datapath that the configuration requires.
- * Returns 0, or -EOPNOTSUPP or -ENODEV with one line in daemon->error.
+ * Check that every interface that is there reached the datapath that the configuration requires.
+ * Returns 0, or -EOPNOTSUPP with one line in daemon->error.
  */
 int clv_datapath_check_required(struct clv_daemon *daemon);
 

@@ -41,6 +41,9 @@ void clv_estimate_make(const struct clv_daemon *daemon, struct clv_estimate *out
 	for (i = 0; i < daemon->interfaces_len; i++) {
 		unsigned queues = assumed ? assumed : daemon->interfaces[i].nic.rx_queues;
 
+		/* Not there, or without a queue for each worker: no sockets. */
+		if (!queues || queues < workers)
+			continue;
 		sockets += queues;
 		if (!out->queues || queues < out->queues)
 			out->queues = queues;

@@ -2,98 +2,228 @@
 #include "control/daemon/interfaces.h"
 
 #include "control/daemon/datapath.h"
-#include "control/daemon/threads.h"
+#include "control/host/choice.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
+#include "datapath/base/timers.h"
 
 #include <errno.h>
-#include <linux/if_arp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-	LAST_STEPS = 16, /* of a worker whose sockets are about to be closed */
+	NAMED_MAX = 8, /* interfaces that one log line lists */
 };
 
-/* ---- choice ---- */
+/* Until then a worker may still have a hop that names the place and means who left it. */
+#define PLACE_REST_NS (2 * CLV_SEC)
 
-static int add_interface(struct clv_daemon *daemon, const struct clv_nic *nic)
+/* ---- places ---- */
+
+static bool is_taken(const struct clv_daemon *daemon, uint16_t number)
 {
-	struct clv_interface *interface = &daemon->interfaces[daemon->interfaces_len];
+	return clv_daemon_interface_at(daemon, number) != NULL;
+}
 
-	if (daemon->interfaces_len == CLV_LINKS_MAX)
+/*
+ * Find the place that has been free for longest.  Returns 0, CLV_EFULL, or -EAGAIN when those that
+ * are free were left a moment ago.
+ */
+static int find_place(const struct clv_daemon *daemon, uint64_t now_ns, uint16_t *out)
+{
+	uint16_t n, best = CLV_LINKS_MAX;
+
+	for (n = 0; n < CLV_LINKS_MAX; n++)
+		if (!is_taken(daemon, n) &&
+		    (best == CLV_LINKS_MAX ||
+		     daemon->places_left_ns[n] < daemon->places_left_ns[best]))
+			best = n;
+	if (best == CLV_LINKS_MAX)
 		return CLV_EFULL;
-	*interface = (struct clv_interface){
-		.nic = *nic,
-		.mode = CLV_DATAPATH_KERNEL,
-		.link_fd = -1,
-		.number = (uint16_t)daemon->interfaces_len,
-	};
-	daemon->interfaces_len++;
+	if (daemon->places_left_ns[best] && now_ns - daemon->places_left_ns[best] < PLACE_REST_NS)
+		return -EAGAIN;
+	*out = best;
 	return 0;
 }
 
-/* VLAN devices and members of bridges and bonds are served by the underlying or master device. */
-static bool is_candidate(const struct clv_nic *nic)
+/* Returns 0 and fills *out with an entry that is not attached; lends.  Or as find_place. */
+static int add_interface(struct clv_daemon *daemon, const struct clv_nic *nic,
+			 struct clv_interface **out)
 {
-	return nic->flags & IFF_UP && !(nic->flags & IFF_LOOPBACK) &&
-	       nic->arp_type == ARPHRD_ETHER && !nic->parent && !nic->master;
+	uint16_t number;
+	int err = find_place(daemon, clv_clock_now_ns(), &number);
+
+	if (err)
+		return err;
+	*out = &daemon->interfaces[daemon->interfaces_len++];
+	**out = (struct clv_interface){
+		.nic = *nic,
+		.mode = CLV_DATAPATH_KERNEL,
+		.link_fd = -1,
+		.number = number,
+	};
+	return 0;
 }
 
-static int choose_named(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
+static void remove_interface(struct clv_daemon *daemon, struct clv_interface *interface)
+{
+	struct clv_interface *end = daemon->interfaces + daemon->interfaces_len;
+
+	daemon->places_left_ns[interface->number] = clv_clock_now_ns();
+	memmove(interface, interface + 1, (size_t)(end - interface - 1) * sizeof(*interface));
+	daemon->interfaces_len--;
+}
+
+/* ---- choice ---- */
+
+static bool has_names(const struct clv_daemon *daemon)
+{
+	return daemon->config.interfaces.len;
+}
+
+static const struct clv_nic *nic_named(const struct clv_choice *host, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < host->nics_len; i++)
+		if (strcmp(host->nics[i].name, name) == 0)
+			return &host->nics[i];
+	return NULL;
+}
+
+static int choose_named(struct clv_daemon *daemon, const struct clv_choice *host)
 {
 	const struct clv_config_list *names = &daemon->config.interfaces;
+	struct clv_interface *interface;
 	size_t i;
-	int k;
 
 	for (i = 0; i < names->len; i++) {
-		for (k = 0; k < n; k++)
-			if (strcmp(nics[k].name, names->items[i]) == 0)
-				break;
-		if (k == n) {
+		const struct clv_nic *nic = nic_named(host, names->items[i]);
+		struct clv_nic missing = { .numa_node = -1 };
+
+		if (strlen(names->items[i]) >= sizeof(missing.name)) {
 			snprintf(daemon->error, sizeof(daemon->error),
-				 "interfaces: %s does not exist", names->items[i]);
-			return -ENODEV;
+				 "interfaces: no interface can have the name %s", names->items[i]);
+			return -EINVAL;
 		}
-		if (add_interface(daemon, &nics[k])) {
+		snprintf(missing.name, sizeof(missing.name), "%s", names->items[i]);
+		if (!nic)
+			clv_log(CLV_LOG_WARN, "interface_missing",
+				"if=%s hint=\"it is served when it appears\"", missing.name);
+		if (add_interface(daemon, nic ? nic : &missing, &interface)) {
 			snprintf(daemon->error, sizeof(daemon->error), "interfaces: more than %d",
 				 CLV_LINKS_MAX);
 			return CLV_EFULL;
 		}
+		if (nic)
+			clv_nic_complete(&interface->nic);
 	}
 	return 0;
 }
 
+/* Interfaces that are to be served and have no place: said when their number changes. */
+static void tell_left_out(struct clv_daemon *daemon, unsigned count, const char *first)
+{
+	if (count && count != daemon->interfaces_left_out)
+		clv_log(CLV_LOG_WARN, "interfaces_left_out",
+			"count=%u first=%s because=\"more than %d\" hint=\"kernel sockets serve them; "
+			"name those that matter under interfaces\"",
+			count, first, CLV_LINKS_MAX);
+	daemon->interfaces_left_out = count;
+}
+
+/* What carries others' packets, as bridges and the ends of containers' links do. */
+static void tell_not_served(const struct clv_choice *host)
+{
+	char names[NAMED_MAX * (IF_NAMESIZE + 1)] = "";
+	unsigned count = 0;
+	size_t i, len = 0;
+
+	for (i = 0; i < host->nics_len; i++) {
+		if (!clv_choice_is_candidate(&host->nics[i]) ||
+		    clv_choice_takes(host, &host->nics[i]))
+			continue;
+		if (count++ < NAMED_MAX)
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
+						len ? "," : "", host->nics[i].name);
+	}
+	if (count)
+		clv_log(CLV_LOG_INFO, "interfaces_not_chosen",
+			"count=%u names=%s because=\"no device behind them, and no way to the Internet\" "
+			"hint=\"kernel sockets serve them; name those that matter under interfaces\"",
+			count, names);
+}
+
+static void choose_by_default(struct clv_daemon *daemon, const struct clv_choice *host)
+{
+	struct clv_interface *interface;
+	const char *first = "";
+	unsigned left_out = 0;
+	size_t i;
+
+	for (i = 0; i < host->nics_len; i++) {
+		if (!clv_choice_takes(host, &host->nics[i]))
+			continue;
+		if (add_interface(daemon, &host->nics[i], &interface)) {
+			first = left_out++ ? first : host->nics[i].name;
+			continue;
+		}
+		clv_nic_complete(&interface->nic);
+	}
+	tell_left_out(daemon, left_out, first);
+	tell_not_served(host);
+	if (!daemon->interfaces_len)
+		clv_log(CLV_LOG_WARN, "no_interface",
+			"because=\"none is up with a device behind it or a way to the Internet\" "
+			"hint=\"one that comes is served then\"");
+}
+
 int clv_interfaces_choose(struct clv_daemon *daemon)
 {
-	struct clv_nic *nics;
-	int err = 0, i, n;
+	struct clv_choice host;
+	int err;
 
 	daemon->interfaces_len = 0;
 	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_SOCK)
 		return 0;
-	nics = calloc(CLV_NIC_MAX, sizeof(*nics));
-	if (!nics)
-		return -ENOMEM;
-	n = clv_nic_list(nics, CLV_NIC_MAX);
-	if (n < 0) {
-		snprintf(daemon->error, sizeof(daemon->error), "cannot list the interfaces: %s",
-			 clv_strerror(n));
-		err = n;
-	} else if (daemon->config.interfaces.len) {
-		err = choose_named(daemon, nics, n);
-	} else {
-		for (i = 0; i < n; i++)
-			if (is_candidate(&nics[i]) && add_interface(daemon, &nics[i]))
-				clv_log(CLV_LOG_WARN, "interface_left_out",
-					"if=%s because=\"more than %d\" hint=\"list them in the "
-					"configuration\"",
-					nics[i].name, CLV_LINKS_MAX);
-	}
-	free(nics);
+	err = clv_choice_read(&host);
+	if (err)
+		return clv_daemon_fail(daemon, err, "cannot list the interfaces");
+	if (has_names(daemon))
+		err = choose_named(daemon, &host);
+	else
+		choose_by_default(daemon, &host);
+	clv_choice_fini(&host);
 	return err;
+}
+
+/* ---- plan ---- */
+
+/*
+ * A worker sends from sockets of its own, so it needs a queue on every interface that XDP serves.
+ * Where the configuration requires XDP, the interface with the fewest queues limits the number of
+ * workers.  Else that with the most does, and kernel sockets serve those that have too few: a bridge
+ * with one queue must not take the workers from a card with many.
+ */
+static void limit_by_queues(const struct clv_daemon *daemon, struct clv_plan_request *request)
+{
+	const bool is_auto = daemon->config.datapath == CLV_CONFIG_DATAPATH_AUTO;
+	size_t i;
+
+	for (i = 0; i < daemon->interfaces_len; i++) {
+		const struct clv_nic *nic = &daemon->interfaces[i].nic;
+
+		if (!nic->ifindex)
+			continue;
+		if (request->numa_node < 0)
+			request->numa_node = nic->numa_node;
+		if (request->queues && (is_auto ? nic->rx_queues <= request->queues
+						: nic->rx_queues >= request->queues))
+			continue;
+		request->queues = nic->rx_queues;
+		snprintf(request->queues_of, sizeof(request->queues_of), "%s", nic->name);
+	}
 }
 
 int clv_interfaces_plan(struct clv_daemon *daemon)
@@ -103,23 +233,9 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 		.numa_node = -1,
 		.cores = daemon->options.assume_cores,
 	};
-	size_t i;
 	int err;
 
-	/*
-	 * A worker sends from sockets of its own, so it needs a queue on every interface: the
-	 * interface with the fewest queues limits the number of workers.
-	 */
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		const struct clv_nic *nic = &daemon->interfaces[i].nic;
-
-		if (request.numa_node < 0)
-			request.numa_node = nic->numa_node;
-		if (request.queues && nic->rx_queues >= request.queues)
-			continue;
-		request.queues = nic->rx_queues;
-		snprintf(request.queues_of, sizeof(request.queues_of), "%s", nic->name);
-	}
+	limit_by_queues(daemon, &request);
 	if (daemon->options.assume_queues) {
 		request.queues = daemon->options.assume_queues;
 		snprintf(request.queues_of, sizeof(request.queues_of), "every interface");
@@ -134,6 +250,8 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 			 clv_strerror(err));
 	return err;
 }
+
+/* ---- start ---- */
 
 static int load(struct clv_daemon *daemon)
 {
@@ -162,96 +280,99 @@ int clv_interfaces_open(struct clv_daemon *daemon)
 	int err;
 
 	clv_maps_init(&daemon->maps, NULL);
-	if (!daemon->interfaces_len)
-		return clv_datapath_check_required(daemon);
+	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_SOCK)
+		return 0;
 	err = load(daemon);
 	if (err || !daemon->bpf)
 		return err;
-	for (i = 0; i < daemon->interfaces_len; i++)
-		clv_datapath_attach(daemon, &daemon->interfaces[i]);
-	err = clv_datapath_open_sockets(daemon);
+	err = clv_datapath_open(daemon);
 	if (err)
 		return err;
 	for (i = 0; i < daemon->interfaces_len; i++)
-		clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u",
-			daemon->interfaces[i].nic.name,
-			clv_datapath_mode_name(daemon->interfaces[i].mode),
-			daemon->interfaces[i].queues);
+		if (daemon->interfaces[i].nic.ifindex)
+			clv_datapath_attach(daemon, &daemon->interfaces[i]);
 	return clv_datapath_check_required(daemon);
 }
 
 /* ---- changes ---- */
 
-static const struct clv_nic *nic_by_index(const struct clv_nic *nics, int n, int ifindex)
-{
-	int i;
-
-	for (i = 0; i < n; i++)
-		if (nics[i].ifindex == ifindex)
-			return &nics[i];
-	return NULL;
-}
-
-static struct clv_interface *interface_by_name(struct clv_daemon *daemon, const char *name)
+static const struct clv_nic *nic_by_index(const struct clv_choice *host, int ifindex)
 {
 	size_t i;
 
-	for (i = 0; i < daemon->interfaces_len; i++)
-		if (strcmp(daemon->interfaces[i].nic.name, name) == 0)
-			return &daemon->interfaces[i];
+	for (i = 0; i < host->nics_len; i++)
+		if (host->nics[i].ifindex == ifindex)
+			return &host->nics[i];
 	return NULL;
 }
 
 /* Update what may change on an interface: its name, by which sockets are bound, and its MTU. */
-static void refresh(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
+static void refresh(struct clv_interface *interface, const struct clv_nic *now)
 {
-	size_t i;
+	struct clv_nic *mine = &interface->nic;
 
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		struct clv_nic *mine = &daemon->interfaces[i].nic;
-		const struct clv_nic *now = mine->ifindex ? nic_by_index(nics, n, mine->ifindex)
-							  : NULL;
-
-		if (!now)
-			continue;
-		if (strcmp(mine->name, now->name) != 0)
-			clv_log(CLV_LOG_INFO, "interface_renamed", "if=%s to=%s", mine->name,
-				now->name);
-		memcpy(mine->name, now->name, sizeof(mine->name));
-		mine->mtu = now->mtu;
-	}
+	if (strcmp(mine->name, now->name) != 0)
+		clv_log(CLV_LOG_INFO, "interface_renamed", "if=%s to=%s", mine->name, now->name);
+	memcpy(mine->name, now->name, sizeof(mine->name));
+	mine->mtu = now->mtu;
 }
 
-/* An interface that is gone keeps its entry: it may come back under the same name. */
-static void forget(struct clv_daemon *daemon, struct clv_interface *interface)
+static void leave(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	clv_log(CLV_LOG_WARN, "interface_gone", "if=%s", interface->nic.name);
-	clv_maps_unset_link(&daemon->maps, interface->nic.ifindex);
 	clv_routes_set_link(daemon->routes, interface->nic.ifindex, -1);
-	clv_datapath_detach(interface);
+	clv_datapath_detach(daemon, interface);
 	interface->mode = CLV_DATAPATH_KERNEL;
 	interface->nic.ifindex = 0;
 }
 
-static void attach_late(struct clv_daemon *daemon, struct clv_interface *interface,
-			const struct clv_nic *nic)
+/* Have what leaves by an interface take the way that its mode is now. */
+static void set_way(struct clv_daemon *daemon, const struct clv_interface *interface)
 {
-	interface->nic = *nic;
-	memset(interface->why, 0, sizeof(interface->why));
-	clv_datapath_attach(daemon, interface);
-	clv_datapath_recount(daemon, interface);
+	clv_routes_set_link(daemon->routes, interface->nic.ifindex,
+			    interface->mode < CLV_DATAPATH_KERNEL ? interface->number : -1);
 }
 
-/* Returns the entry for an interface: the one of its name whose interface is gone, or a new one. */
-static struct clv_interface *interface_for(struct clv_daemon *daemon, const struct clv_nic *nic)
+static void arrive(struct clv_daemon *daemon, struct clv_interface *interface,
+		   const struct clv_nic *nic)
 {
-	struct clv_interface *interface = interface_by_name(daemon, nic->name);
+	interface->nic = *nic;
+	clv_nic_complete(&interface->nic);
+	clv_datapath_attach(daemon, interface);
+	set_way(daemon, interface);
+	if (clv_datapath_check_required(daemon))
+		clv_log(CLV_LOG_ERROR, "datapath_not_reached",
+			"because=\"%s\" hint=\"kernel sockets serve it\"", daemon->error);
+}
 
-	if (interface)
-		return interface->nic.ifindex ? NULL : interface;
-	if (daemon->config.interfaces.len || !is_candidate(nic) || add_interface(daemon, nic))
-		return NULL;
-	return &daemon->interfaces[daemon->interfaces_len - 1];
+/* The interface that was attached, and not another that has its index and name since. */
+static bool is_there(const struct clv_interface *interface, const struct clv_choice *host)
+{
+	return nic_by_index(host, interface->nic.ifindex) &&
+	       (interface->link_fd < 0 || clv_bpf_is_attached(interface->link_fd));
+}
+
+/* Returns whether one went. */
+static bool leave_gone(struct clv_daemon *daemon, const struct clv_choice *host)
+{
+	bool has_changed = false;
+	size_t i;
+
+	for (i = daemon->interfaces_len; i-- > 0;) {
+		struct clv_interface *interface = &daemon->interfaces[i];
+
+		if (!interface->nic.ifindex)
+			continue;
+		if (is_there(interface, host)) {
+			refresh(interface, nic_by_index(host, interface->nic.ifindex));
+			continue;
+		}
+		leave(daemon, interface);
+		has_changed = true;
+		if (!has_names(daemon))
+			remove_interface(daemon, interface);
+	}
+	return has_changed;
 }
 
 static bool is_known(const struct clv_daemon *daemon, int ifindex)
@@ -264,152 +385,89 @@ static bool is_known(const struct clv_daemon *daemon, int ifindex)
 	return false;
 }
 
-/* Whether nothing is to be attached or forgotten.  Checked first: a pause costs datagrams. */
-static bool is_up_to_date(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
+/* The entry of an interface that is named and was not there. */
+static struct clv_interface *missing_named(struct clv_daemon *daemon, const char *name)
 {
 	size_t i;
-	int k;
 
 	for (i = 0; i < daemon->interfaces_len; i++)
-		if (daemon->interfaces[i].nic.ifindex &&
-		    !nic_by_index(nics, n, daemon->interfaces[i].nic.ifindex))
-			return false;
-	for (k = 0; k < n; k++) {
-		if (is_known(daemon, nics[k].ifindex))
-			continue;
-		if (interface_by_name(daemon, nics[k].name) ||
-		    (!daemon->config.interfaces.len && is_candidate(&nics[k]) &&
-		     daemon->interfaces_len < CLV_LINKS_MAX))
-			return false;
-	}
-	return true;
+		if (!daemon->interfaces[i].nic.ifindex &&
+		    strcmp(daemon->interfaces[i].nic.name, name) == 0)
+			return &daemon->interfaces[i];
+	return NULL;
 }
 
-static void attach_and_forget(struct clv_daemon *daemon, const struct clv_nic *nics, int n)
+/* Returns whether one came. */
+static bool attach_new(struct clv_daemon *daemon, const struct clv_choice *host)
 {
 	struct clv_interface *interface;
+	const char *first = "";
+	bool has_changed = false;
+	unsigned left_out = 0;
 	size_t i;
-	int k;
 
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		interface = &daemon->interfaces[i];
-		if (interface->nic.ifindex && !nic_by_index(nics, n, interface->nic.ifindex))
-			forget(daemon, interface);
-	}
-	for (k = 0; k < n; k++) {
-		if (is_known(daemon, nics[k].ifindex))
+	for (i = 0; i < host->nics_len; i++) {
+		const struct clv_nic *nic = &host->nics[i];
+		int err = 0;
+
+		if (is_known(daemon, nic->ifindex))
 			continue;
-		interface = interface_for(daemon, &nics[k]);
-		if (interface)
-			attach_late(daemon, interface, &nics[k]);
-	}
-}
-
-/* Process what the sockets have received; what arrives without sockets XDP drops and counts. */
-static void take_sockets(struct clv_daemon *daemon)
-{
-	uint64_t now_ns = clv_clock_now_ns();
-	uint16_t w;
-	unsigned i;
-
-	for (w = 0; w < daemon->workers_len; w++) {
-		for (i = 0; i < LAST_STEPS && clv_worker_step(daemon->workers[w].worker, now_ns);
-		     i++)
-			;
-		clv_worker_set_xsk(daemon->workers[w].worker, NULL);
-		daemon->workers[w].xsk_seen = NULL;
-	}
-	clv_datapath_wait_for_drivers(daemon);
-}
-
-static void give_sockets(struct clv_daemon *daemon)
-{
-	uint16_t w;
-	size_t i;
-
-	for (w = 0; w < daemon->workers_len; w++) {
-		daemon->workers[w].xsk_seen = daemon->workers[w].xsk;
-		clv_worker_set_xsk(daemon->workers[w].worker, daemon->workers[w].xsk);
-		daemon->workers[w].xsk = NULL;
-	}
-	for (i = 0; i < daemon->interfaces_len; i++) {
-		const struct clv_interface *interface = &daemon->interfaces[i];
-
-		clv_routes_set_link(daemon->routes, interface->nic.ifindex,
-				    interface->mode < CLV_DATAPATH_KERNEL ? interface->number : -1);
-		clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u", interface->nic.name,
-			clv_datapath_mode_name(interface->mode), interface->queues);
-	}
-}
-
-/* Give the workers new sockets, or without memory for them the kernel's alone. */
-static void open_again(struct clv_daemon *daemon)
-{
-	size_t i;
-
-	if (clv_datapath_open_sockets(daemon)) {
-		clv_log(CLV_LOG_ERROR, "datapath_lost", "err=\"%s\" hint=\"restart\"",
-			daemon->error);
-		clv_datapath_close_sockets(daemon);
-		for (i = 0; i < daemon->interfaces_len; i++) {
-			clv_datapath_detach(&daemon->interfaces[i]);
-			daemon->interfaces[i].mode = CLV_DATAPATH_KERNEL;
+		if (has_names(daemon)) {
+			interface = missing_named(daemon, nic->name);
+			if (!interface)
+				continue;
+		} else if (!clv_choice_takes(host, nic)) {
+			continue;
+		} else {
+			err = add_interface(daemon, nic, &interface);
+		}
+		if (err == -EAGAIN) {
+			daemon->loop.has_interface_changes = true;
+		} else if (err) {
+			first = left_out++ ? first : nic->name;
+		} else {
+			arrive(daemon, interface, nic);
+			has_changed = true;
 		}
 	}
-	give_sockets(daemon);
+	tell_left_out(daemon, left_out, first);
+	return has_changed;
 }
 
 bool clv_interfaces_follow(struct clv_daemon *daemon)
 {
-	struct clv_nic *nics;
-	int n;
+	struct clv_choice host;
+	bool has_changed;
+	int err;
 
 	if (!daemon->bpf)
 		return false;
-	nics = calloc(CLV_NIC_MAX, sizeof(*nics));
-	n = nics ? clv_nic_list(nics, CLV_NIC_MAX) : -ENOMEM;
-	if (n < 0) {
+	err = clv_choice_read(&host);
+	if (err) {
 		clv_log(CLV_LOG_ERROR, "interfaces_not_followed",
-			"err=\"%s\" hint=\"retried in a second\"", clv_strerror(n));
+			"err=\"%s\" hint=\"retried in a second\"", clv_strerror(err));
 		daemon->loop.has_interface_changes = true;
-	} else {
-		refresh(daemon, nics, n);
-	}
-	if (n < 0 || is_up_to_date(daemon, nics, n)) {
-		free(nics);
 		return false;
 	}
-	clv_threads_park(daemon);
-	take_sockets(daemon);
-	attach_and_forget(daemon, nics, n);
-	open_again(daemon);
-	clv_threads_resume(daemon);
-	free(nics);
-	return true;
+	has_changed = leave_gone(daemon, &host);
+	has_changed |= attach_new(daemon, &host);
+	clv_choice_fini(&host);
+	return has_changed;
 }
 
 void clv_interfaces_reopen(struct clv_daemon *daemon, struct clv_interface *interface,
 			   enum clv_interface_remedy remedy, const char *why)
 {
-	clv_threads_park(daemon);
-	take_sockets(daemon);
-	if (remedy == CLV_REMEDY_STEP_DOWN)
-		clv_datapath_step_down(daemon, interface, why);
-	else
-		clv_datapath_recount(daemon, interface);
-	if (interface->link_fd < 0)
-		clv_maps_unset_link(&daemon->maps, interface->nic.ifindex);
-	open_again(daemon);
-	clv_threads_resume(daemon);
+	clv_datapath_remedy(daemon, interface, remedy, why);
+	set_way(daemon, interface);
 }
 
 void clv_interfaces_close(struct clv_daemon *daemon)
 {
 	size_t i;
 
-	clv_datapath_wait_for_drivers(daemon);
 	for (i = 0; i < daemon->interfaces_len; i++)
-		clv_datapath_detach(&daemon->interfaces[i]);
+		clv_datapath_detach(daemon, &daemon->interfaces[i]);
 	clv_maps_fini(&daemon->maps);
 	clv_bpf_close(daemon->bpf);
 	daemon->bpf = NULL;

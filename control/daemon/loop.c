@@ -132,7 +132,7 @@ static void take_changes(struct clv_daemon *daemon, unsigned changes)
 {
 	if (changes & CLV_ROUTES_ADDRESSES && clv_listeners_publish(daemon))
 		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", daemon->error);
-	if (changes & CLV_ROUTES_LINKS)
+	if (changes & (CLV_ROUTES_LINKS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_UPLINKS))
 		daemon->loop.has_interface_changes =
 			true; /* reported piecemeal: handled at the next tick */
 	if (!(changes & (CLV_ROUTES_HOPS | CLV_ROUTES_NEIGHBOURS)))

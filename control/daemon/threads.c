@@ -75,9 +75,7 @@ static int open_worker(struct clv_daemon *daemon, struct clv_worker_thread *thre
 	prefer_node(-1);
 	if (err)
 		return err;
-	thread->xsk_seen = thread->xsk;
 	thread->sock = NULL;
-	thread->xsk = NULL;
 	return 0;
 }
 
@@ -127,7 +125,7 @@ void clv_threads_close(struct clv_daemon *daemon)
 			clv_worker_close(thread->worker);
 		if (thread->sock)
 			thread->sock->ops->close(thread->sock);
-		if (thread->xsk)
+		if (thread->xsk && !thread->worker)
 			thread->xsk->ops->close(thread->xsk);
 		clv_mailbox_free(thread->commands);
 		clv_mailbox_free(thread->events);

@@ -22,6 +22,7 @@
 
 enum {
 	TRIES_MAX = 16, /* when the list changes while it is read */
+	ROOM_MIN = 32,
 };
 
 /* ---- netlink ---- */
@@ -61,7 +62,7 @@ static int read_vlan(const struct nlattr *attr, void *user)
 }
 
 struct link_info {
-	bool is_vlan;
+	struct clv_nic *nic;
 	const struct nlattr *data;
 };
 
@@ -71,7 +72,7 @@ static int read_link_info(const struct nlattr *attr, void *user)
 
 	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND &&
 	    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
-		info->is_vlan = strcmp(mnl_attr_get_str(attr), "vlan") == 0;
+		snprintf(info->nic->kind, sizeof(info->nic->kind), "%s", mnl_attr_get_str(attr));
 	else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA)
 		info->data = attr;
 	return MNL_CB_OK;
@@ -112,6 +113,9 @@ static int read_link_attr(const struct nlattr *attr, void *user)
 		if (mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
 			l->nic->master = (int)mnl_attr_get_u32(attr);
 		break;
+	case IFLA_PARENT_DEV_NAME:
+		l->nic->has_device = true;
+		break;
 	case IFLA_LINKINFO:
 		mnl_attr_parse_nested(attr, read_link_info, &l->info);
 		break;
@@ -124,7 +128,7 @@ static int read_link_attr(const struct nlattr *attr, void *user)
 int clv_nic_from_message(const struct nlmsghdr *message, struct clv_nic *out)
 {
 	struct clv_nic nic = { .numa_node = -1 };
-	struct link_attrs attrs = { .nic = &nic };
+	struct link_attrs attrs = { .nic = &nic, .info.nic = &nic };
 	const struct ifinfomsg *head;
 
 	if (message->nlmsg_len < mnl_nlmsg_size(sizeof(*head)))
@@ -134,7 +138,7 @@ int clv_nic_from_message(const struct nlmsghdr *message, struct clv_nic *out)
 	nic.flags = head->ifi_flags;
 	nic.arp_type = head->ifi_type;
 	mnl_attr_parse(message, sizeof(*head), read_link_attr, &attrs);
-	if (attrs.info.is_vlan && attrs.info.data)
+	if (strcmp(nic.kind, "vlan") == 0 && attrs.info.data)
 		mnl_attr_parse_nested(attrs.info.data, read_vlan, &nic);
 	if (nic.vlan_id && !attrs.is_parent_elsewhere)
 		nic.parent = (int)attrs.parent;
@@ -281,8 +285,20 @@ static int add_link(const struct nlmsghdr *message, void *user)
 {
 	struct list *list = user;
 
-	if (message->nlmsg_type == RTM_NEWLINK && list->used < list->room &&
-	    clv_nic_from_message(message, &list->nics[list->used]) == 0)
+	if (message->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	if (list->used == list->room) {
+		size_t room = list->room ? 2 * list->room : ROOM_MIN;
+		struct clv_nic *nics = realloc(list->nics, room * sizeof(*nics));
+
+		if (!nics) {
+			errno = ENOMEM;
+			return MNL_CB_ERROR;
+		}
+		list->nics = nics;
+		list->room = room;
+	}
+	if (clv_nic_from_message(message, &list->nics[list->used]) == 0)
 		list->used++;
 	return MNL_CB_OK;
 }
@@ -310,24 +326,43 @@ static int read_links(struct list *list)
 	return ask(NETLINK_ROUTE, request, add_link, list);
 }
 
-int clv_nic_list(struct clv_nic *out, size_t room)
+/* What is behind an interface of no kind, where the kernel is older than the attribute. */
+static bool has_device_in_sysfs(const struct clv_nic *nic)
 {
-	struct list list = { out, 0, room };
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", nic->name);
+	return access(path, F_OK) == 0 && sysfs_is_ours(nic->ifindex, nic->name);
+}
+
+int clv_nic_list(struct clv_nic **out)
+{
+	struct list list = { 0 };
 	int err, tries = 0;
 	size_t i;
 
 	do
 		err = read_links(&list);
 	while (err == -EINTR && ++tries < TRIES_MAX);
-	if (err)
+	if (err) {
+		free(list.nics);
 		return err;
-
-	qsort(out, list.used, sizeof(*out), by_index);
-	for (i = 0; i < list.used; i++) {
-		out[i].rx_queues = clv_nic_rx_queues(out[i].ifindex, out[i].name);
-		if (sysfs_is_ours(out[i].ifindex, out[i].name))
-			out[i].numa_node = (int)sysfs_number(out[i].name, "device/numa_node", -1);
-		read_driver(&out[i]);
 	}
+	qsort(list.nics, list.used, sizeof(*list.nics), by_index);
+	for (i = 0; i < list.used; i++) {
+		struct clv_nic *nic = &list.nics[i];
+
+		if (!nic->has_device && !*nic->kind && !(nic->flags & IFF_LOOPBACK))
+			nic->has_device = has_device_in_sysfs(nic);
+	}
+	*out = list.nics;
 	return (int)list.used;
+}
+
+void clv_nic_complete(struct clv_nic *nic)
+{
+	nic->rx_queues = clv_nic_rx_queues(nic->ifindex, nic->name);
+	if (sysfs_is_ours(nic->ifindex, nic->name))
+		nic->numa_node = (int)sysfs_number(nic->name, "device/numa_node", -1);
+	read_driver(nic);
 }

@@ -14,10 +14,6 @@
 #include <libmnl/libmnl.h>
 #include <net/if.h>
 
-enum {
-	CLV_NIC_MAX = 256, /* interfaces listed at most */
-};
-
 struct clv_nic {
 	int ifindex;
 	char name[IF_NAMESIZE];
@@ -29,6 +25,9 @@ struct clv_nic {
 	uint16_t vlan_id;	/* host order; 0 unless a VLAN device */
 	uint16_t vlan_protocol; /* host order: ETH_P_8021Q or ETH_P_8021AD */
 	int master;		/* ifindex of the bridge or bond it is part of, or 0 */
+	char kind[16];	 /* "veth", "bridge"; "" where it is none of the kernel's own making */
+	bool has_device; /* hardware, real or a virtual machine's, is behind it */
+	/* of clv_nic_complete: */
 	uint32_t rx_queues;
 	int numa_node; /* -1: unknown or none */
 	char driver[32];
@@ -36,15 +35,18 @@ struct clv_nic {
 
 /*
  * List the interfaces of this network namespace, in the order of their index.
- * Returns how many were filled in, at most room, or -errno.
+ * Returns how many, in *out, which the caller frees, or -errno.
  */
-int clv_nic_list(struct clv_nic *out, size_t room);
+int clv_nic_list(struct clv_nic **out);
+
+/* Ask for what the list does not have; it takes a few calls for each interface. */
+void clv_nic_complete(struct clv_nic *nic);
 
 /* Returns the current number of receive queues, 1 or more; attaching XDP may change it. */
 uint32_t clv_nic_rx_queues(int ifindex, const char *name);
 
 /*
- * Read one RTM_NEWLINK message.  Does not fill in queues, NUMA node and driver.  Returns 0 or
+ * Read one RTM_NEWLINK message.  has_device may be missing where the kernel is old.  Returns 0 or
  * CLV_ESYNTAX.
  */
 int clv_nic_from_message(const struct nlmsghdr *message, struct clv_nic *out);

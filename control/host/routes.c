@@ -29,7 +29,7 @@ enum {
 
 #define ANSWERS_NS (10 * CLV_SEC) /* learnt path MTUs change without a notification */
 
-#define ALL_CHANGES (CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS)
+#define ALL_CHANGES (CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS | CLV_ROUTES_UPLINKS)
 
 struct link {
 	struct clv_nic nic;
@@ -48,9 +48,9 @@ struct own {
 
 struct clv_routes {
 	struct mnl_socket *events, *requests;
-	struct link links[CLV_NIC_MAX];
-	size_t links_len;
-	struct served served[CLV_NIC_MAX];
+	struct link *links;
+	size_t links_len, links_room;
+	struct served served[CLV_LINKS_MAX];
 	size_t served_len;
 	struct own *own;
 	uint8_t (*own_list)[16]; /* the addresses of own, without link-local ones */
@@ -94,6 +94,18 @@ static struct link *find_link(const struct clv_routes *r, int ifindex)
 	return NULL;
 }
 
+static int grow_links(struct clv_routes *r)
+{
+	size_t room = r->links_room ? 2 * r->links_room : 64;
+	struct link *links = realloc(r->links, room * sizeof(*links));
+
+	if (!links)
+		return -ENOMEM;
+	r->links = links;
+	r->links_room = room;
+	return 0;
+}
+
 static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *head = mnl_nlmsg_get_payload(message);
@@ -113,15 +125,18 @@ static unsigned take_link(struct clv_routes *r, const struct nlmsghdr *message)
 		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
 	}
 	if (!link) {
-		if (r->links_len == CLV_NIC_MAX)
+		if (r->links_len == r->links_room && grow_links(r)) {
+			clv_log(CLV_LOG_ERROR, "interface_ignored", "if=%s err=\"out of memory\"",
+				nic.name);
 			return 0;
+		}
 		r->links[r->links_len++] = (struct link){ nic, number_of(r, nic.ifindex) };
 		return CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
 	}
 	is_same = memcmp(link->nic.mac, nic.mac, sizeof(nic.mac)) == 0 &&
 		  strcmp(link->nic.name, nic.name) == 0 && link->nic.mtu == nic.mtu &&
 		  link->nic.parent == nic.parent && link->nic.vlan_id == nic.vlan_id &&
-		  ((link->nic.flags ^ nic.flags) & relevant) == 0;
+		  link->nic.master == nic.master && ((link->nic.flags ^ nic.flags) & relevant) == 0;
 	link->nic = nic;
 	return is_same ? 0 : CLV_ROUTES_LINKS | CLV_ROUTES_HOPS;
 }
@@ -155,7 +170,7 @@ void clv_routes_set_link(struct clv_routes *r, int ifindex, int number)
 	struct link *link = find_link(r, ifindex);
 	size_t i = served_at(r, ifindex);
 
-	if (number >= 0 && i < CLV_NIC_MAX) {
+	if (number >= 0 && i < CLV_LINKS_MAX) {
 		r->served[i] = (struct served){ ifindex, number };
 		r->served_len += i == r->served_len;
 	} else if (number < 0 && i < r->served_len) {
@@ -321,15 +336,10 @@ static bool is_public(const uint8_t addr[static 16])
 
 int clv_routes_source(struct clv_routes *r, bool is_v6, uint8_t addr[static 16])
 {
-	/* Two root name servers.  Nothing is sent to them, but their route is the default route. */
-	static const uint8_t internet[2][16] = {
-		{ [10] = 0xff, [11] = 0xff, [12] = 198, [13] = 41, [14] = 0, [15] = 4 },
-		{ 0x20, 0x01, 0x05, 0x03, 0xba, 0x3e, [13] = 0x02, [15] = 0x30 },
-	};
 	struct clv_fib_answer answer;
 	const uint8_t *found = NULL;
 
-	if (query_fib(r, NULL, internet[is_v6], &answer) == 0 &&
+	if (query_fib(r, NULL, clv_rtnl_internet[is_v6], &answer) == 0 &&
 	    clv_routes_is_own(r, answer.source) && is_public(answer.source)) {
 		memcpy(addr, answer.source, 16);
 		return 0;
@@ -449,6 +459,13 @@ size_t clv_routes_moved(struct clv_routes *r, const uint8_t (**out)[16])
 	return len;
 }
 
+static bool is_default(const struct nlmsghdr *message)
+{
+	const struct rtmsg *head = mnl_nlmsg_get_payload(message);
+
+	return message->nlmsg_len >= mnl_nlmsg_size(sizeof(*head)) && !head->rtm_dst_len;
+}
+
 static int take(const struct nlmsghdr *message, void *user)
 {
 	struct taking *t = user;
@@ -466,8 +483,12 @@ static int take(const struct nlmsghdr *message, void *user)
 	case RTM_DELNEIGH:
 		t->changes |= take_neighbour(t->r, message);
 		return MNL_CB_OK; /* does not affect routes */
-	default:		  /* routes, rules, nexthops */
-		t->changes |= CLV_ROUTES_HOPS;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		t->changes |= CLV_ROUTES_HOPS | (is_default(message) ? CLV_ROUTES_UPLINKS : 0);
+		break;
+	default: /* rules, nexthops */
+		t->changes |= CLV_ROUTES_HOPS | CLV_ROUTES_UPLINKS;
 		break;
 	}
 	if (t->changes & ~(unsigned)CLV_ROUTES_NEIGHBOURS)
@@ -602,6 +623,7 @@ void clv_routes_close(struct clv_routes *r)
 	if (r->requests)
 		mnl_socket_close(r->requests);
 	clv_fib_cache_fini(&r->answers);
+	free(r->links);
 	free(r->own);
 	free(r->own_list);
 	free(r);

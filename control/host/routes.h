@@ -26,6 +26,7 @@ enum clv_routes_change {
 	CLV_ROUTES_ADDRESSES = 1u << 1,	 /* our own addresses changed */
 	CLV_ROUTES_LINKS = 1u << 2,	 /* an interface appeared, disappeared or changed */
 	CLV_ROUTES_NEIGHBOURS = 1u << 3, /* lookups of some addresses may: see clv_routes_moved */
+	CLV_ROUTES_UPLINKS = 1u << 4,	 /* a default route or a rule came or went */
 };
 
 /* Returns 0 and fills *out, or -errno. */

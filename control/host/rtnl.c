@@ -21,6 +21,11 @@ enum {
 
 static const unsigned char zero_mac[6];
 
+const uint8_t clv_rtnl_internet[2][16] = {
+	{ [10] = 0xff, [11] = 0xff, [12] = 198, [13] = 41, [14] = 0, [15] = 4 },
+	{ 0x20, 0x01, 0x05, 0x03, 0xba, 0x3e, [13] = 0x02, [15] = 0x30 },
+};
+
 /* ---- sockets ---- */
 
 struct mnl_socket *clv_rtnl_open(void)

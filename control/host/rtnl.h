@@ -55,6 +55,12 @@ struct clv_addr_facts {
 };
 
 /*
+ * An address of each family that has no route of its own: what leads there is the way to the Internet.
+ * Two root name servers'.  Nothing is sent to them.
+ */
+extern const uint8_t clv_rtnl_internet[2][16];
+
+/*
  * Open a socket for requests, which block until the kernel responds.  Returns NULL with errno set.
  */
 struct mnl_socket *clv_rtnl_open(void);

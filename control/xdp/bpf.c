@@ -314,6 +314,15 @@ void clv_bpf_detach(int link_fd)
 		close(link_fd);
 }
 
+bool clv_bpf_is_attached(int link_fd)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	/* Where it cannot be found out it is taken to be. */
+	return bpf_obj_get_info_by_fd(link_fd, &info, &len) || info.xdp.ifindex;
+}
+
 /* ---- pinned maps of another process ---- */
 
 int clv_bpf_open_pinned(const char *pin_dir, struct clv_bpf_maps *out)

@@ -77,6 +77,8 @@ int clv_bpf_attach(struct clv_bpf *bpf, int ifindex, enum clv_xdp_mode mode, uin
 		   struct clv_bpf_attachment *out, char *error, size_t error_len);
 /* Accepts -1. */
 void clv_bpf_detach(int link_fd);
+/* Whether the interface is still there that the program was attached to. */
+bool clv_bpf_is_attached(int link_fd);
 
 /* ---- pinned maps, for culvertctl ---- */
 

@@ -84,6 +84,8 @@ enum clv_counter_class {
 	  "next hop did not resolve or too many waited")                                           \
 	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no route or link down")                           \
 	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "hand-off ring of the owner full")         \
+	X(DROP_LINK_GONE, DROP, "drop_link_gone",                                                  \
+	  "in the rings of an interface that went, or whose sockets were opened anew")             \
 	X(DROP_SEND_ERROR, DROP, "drop_send_error", "the kernel refused to send")                  \
 	X(DROP_CLIENT_RATE, DROP, "drop_client_rate",                                              \
 	  "beyond the packets or bytes a second of a client")                                      \

@@ -51,6 +51,7 @@ struct clv_rx {
 struct clv_tx {
 	uint8_t *payload;
 	size_t room;	/* bytes that fit */
+	uint16_t link;	/* xsk: set before tx_take, to where it probably goes; sock: ignored */
 	uint64_t frame; /* the port's own */
 };
 
@@ -75,7 +76,10 @@ struct clv_port_ops {
 	/* Return the whole batch of the last rx. */
 	void (*rx_done)(struct clv_port *port);
 
-	/* Returns 0, or -ENOBUFS when no frame is free: the caller drops and counts NO_FRAME. */
+	/*
+	 * Returns 0, or -ENOBUFS when no frame is free: the caller drops and counts NO_FRAME.
+	 * tx->link may be any link: what is sent by another is copied.
+	 */
 	int (*tx_take)(struct clv_port *port, struct clv_tx *tx);
 	/*
 	 * Queue payload[0..len), len <= tx->room, along flow.  tx: takes.  Never blocks: what cannot

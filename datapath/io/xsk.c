@@ -44,19 +44,20 @@ static void forget_metadata(uint8_t *chunk)
 	memset(chunk + CLV_CHUNK_HEADROOM - 2 * META_BYTES, 0, 4);
 }
 
-void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+void clv_xsk_refill(struct clv_xsk_sock *s)
 {
-	uint32_t want = x->ring_size - s->receiving, at, i;
-	uint32_t spare = x->umem.free_count > TX_RESERVE ? x->umem.free_count - TX_RESERVE : 0;
+	struct clv_umem *u = &s->umem;
+	uint32_t want = s->ring_size - s->receiving, at, i;
+	uint32_t spare = u->free_count > TX_RESERVE ? u->free_count - TX_RESERVE : 0;
 
 	if (want > spare)
 		want = spare;
 	if (!want || xsk_ring_prod__reserve(&s->fill, want, &at) != want)
 		return;
 	for (i = 0; i < want; i++) {
-		uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_FILL);
+		uint64_t frame = clv_umem_take(u, CLV_UMEM_FILL);
 
-		forget_metadata(clv_umem_data(&x->umem, frame));
+		forget_metadata(clv_umem_data(u, frame));
 		*xsk_ring_prod__fill_addr(&s->fill, at + i) = frame;
 	}
 	xsk_ring_prod__submit(&s->fill, want);
@@ -65,28 +66,20 @@ void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 		wake_receiver(s);
 }
 
-static void reap(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+static void reap(struct clv_xsk_sock *s)
 {
 	uint32_t at, i, got;
 
 	if (!s->sending)
 		return;
-	got = xsk_ring_cons__peek(&s->completion, x->ring_size, &at);
+	got = xsk_ring_cons__peek(&s->completion, s->ring_size, &at);
 	for (i = 0; i < got; i++) {
 		uint64_t addr = *xsk_ring_cons__comp_addr(&s->completion, at + i);
 
-		clv_umem_give(&x->umem, clv_umem_frame_of(addr), CLV_UMEM_TX);
+		clv_umem_give(&s->umem, clv_umem_frame_of(addr), CLV_UMEM_TX);
 	}
 	xsk_ring_cons__release(&s->completion, got);
 	s->sending -= got;
-}
-
-static void reap_all(struct clv_xsk_port *x)
-{
-	unsigned i;
-
-	for (i = 0; i < x->count; i++)
-		reap(x, x->socks[i]);
 }
 
 static uint32_t tx_unread(const struct clv_xsk_sock *s)
@@ -133,7 +126,7 @@ static void kick(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 static void submit(struct clv_xsk_port *x, struct clv_xsk_sock *s)
 {
 	/* Before the kick: in copy mode a full completion ring stops sending. */
-	reap(x, s);
+	reap(s);
 	if (s->queued) {
 		xsk_ring_prod__submit(&s->tx, s->queued);
 		s->sending += s->queued;
@@ -158,7 +151,7 @@ static bool reserve(struct clv_xsk_port *x, struct clv_xsk_sock *s, uint32_t *at
 		submit(x, s);
 	} else if (!s->has_retried) {
 		s->has_retried = true;
-		reap(x, s);
+		reap(s);
 		kick(x, s);
 	} else {
 		return false;
@@ -200,7 +193,7 @@ static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
 		       const struct xdp_desc *desc, struct clv_rx *rx)
 {
 	uint64_t offset = desc->addr % CLV_UMEM_FRAME_BYTES;
-	uint8_t *chunk = clv_umem_data(&x->umem, desc->addr - offset);
+	uint8_t *chunk = clv_umem_data(&s->umem, desc->addr - offset);
 	uint32_t skip;
 
 	if (offset + desc->len > CLV_UMEM_FRAME_BYTES)
@@ -225,10 +218,9 @@ static const struct xdp_desc *received(const struct clv_xsk_sock *s, uint32_t at
 	return xsk_ring_cons__rx_desc(&s->rx, at);
 }
 
-static void prefetch_headers(const struct clv_xsk_port *x, const struct clv_xsk_sock *s,
-			     uint32_t at)
+static void prefetch_headers(const struct clv_xsk_sock *s, uint32_t at)
 {
-	const uint8_t *p = clv_umem_data(&x->umem, received(s, at)->addr);
+	const uint8_t *p = clv_umem_data(&s->umem, received(s, at)->addr);
 
 	clv_prefetch(p - sizeof(struct clv_meta), 1);
 	clv_prefetch(p, HEADERS_BYTES);
@@ -248,15 +240,15 @@ static unsigned rx_socket(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct
 		return 0;
 	}
 	for (i = 0; i < got && i < HEADERS_AHEAD; i++)
-		prefetch_headers(x, s, at + i);
+		prefetch_headers(s, at + i);
 	for (i = 0; i < got; i++) {
 		const struct xdp_desc *desc = received(s, at + i);
 		uint64_t frame = clv_umem_frame_of(desc->addr);
 
 		if (i + HEADERS_AHEAD < got)
-			prefetch_headers(x, s, at + i + HEADERS_AHEAD);
-		clv_umem_move(&x->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HELD);
-		x->held[x->held_len++] = frame;
+			prefetch_headers(s, at + i + HEADERS_AHEAD);
+		clv_umem_move(&s->umem, frame, CLV_UMEM_FILL, CLV_UMEM_HELD);
+		x->held[x->held_len++] = (struct clv_xsk_held){ s, frame };
 		good += read_frame(x, s, desc, &batch[good]);
 	}
 	xsk_ring_cons__release(&s->rx, got);
@@ -286,50 +278,72 @@ static void xsk_rx_done(struct clv_port *port)
 	unsigned i;
 
 	for (i = 0; i < x->held_len; i++)
-		clv_umem_give(&x->umem, x->held[i], CLV_UMEM_HELD);
+		clv_umem_give(&x->held[i].sock->umem, x->held[i].frame, CLV_UMEM_HELD);
 	x->held_len = 0;
 	for (i = 0; i < x->count; i++)
-		clv_xsk_refill(x, x->socks[i]);
+		clv_xsk_refill(x->socks[i]);
 }
 
-static void submit_queued(struct clv_xsk_port *x)
+/* The socket by which a link sends, or NULL. */
+static struct clv_xsk_sock *sender_of(const struct clv_xsk_port *x, uint16_t link)
 {
-	unsigned i;
+	return link < CLV_LINKS_MAX ? x->senders[link] : NULL;
+}
 
-	for (i = 0; i < x->count; i++)
-		if (x->socks[i]->queued)
-			submit(x, x->socks[i]);
+/* A frame of a socket's memory, or CLV_UMEM_NO_FRAME. */
+static uint64_t take_frame(struct clv_xsk_port *x, struct clv_xsk_sock *s)
+{
+	uint64_t frame = clv_umem_take(&s->umem, CLV_UMEM_HELD);
+
+	if (frame != CLV_UMEM_NO_FRAME)
+		return frame;
+	submit(x, s);
+	reap(s);
+	return clv_umem_take(&s->umem, CLV_UMEM_HELD);
 }
 
 static int xsk_tx_take(struct clv_port *port, struct clv_tx *tx)
 {
 	struct clv_xsk_port *x = clv_xsk_of(port);
-	uint64_t frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
+	struct clv_xsk_sock *s = sender_of(x, tx->link);
+	uint64_t frame;
 
-	if (frame == CLV_UMEM_NO_FRAME) {
-		submit_queued(x);
-		reap_all(x);
-		frame = clv_umem_take(&x->umem, CLV_UMEM_HELD);
-		if (frame == CLV_UMEM_NO_FRAME)
-			return -ENOBUFS;
-	}
-	tx->payload = clv_umem_data(&x->umem, frame) + PAYLOAD_OFFSET;
+	/* One for a link that is gone has to be written somewhere, too: sending it is what fails. */
+	if (!s && x->count)
+		s = x->senders[x->socks[0]->link];
+	frame = s ? take_frame(x, s) : CLV_UMEM_NO_FRAME;
+	if (frame == CLV_UMEM_NO_FRAME)
+		return -ENOBUFS;
+	tx->payload = clv_umem_data(&s->umem, frame) + PAYLOAD_OFFSET;
 	tx->room = CLV_UMEM_FRAME_BYTES - PAYLOAD_OFFSET;
+	tx->link = s->link;
 	tx->frame = frame;
 	return 0;
 }
 
 static void xsk_tx_give(struct clv_port *port, struct clv_tx *tx)
 {
-	clv_umem_give(&clv_xsk_of(port)->umem, tx->frame, CLV_UMEM_HELD);
+	clv_umem_give(&clv_xsk_of(port)->senders[tx->link]->umem, tx->frame, CLV_UMEM_HELD);
+}
+
+/* Copy what leaves by another link than expected into that one's memory.  Returns whether it fits. */
+static bool change_link(struct clv_port *port, struct clv_tx *tx, size_t len, uint16_t link)
+{
+	struct clv_tx moved = { .link = link };
+
+	if (xsk_tx_take(port, &moved))
+		return false;
+	memcpy(moved.payload, tx->payload, len);
+	xsk_tx_give(port, tx);
+	*tx = moved;
+	return true;
 }
 
 static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 			const struct clv_flow *flow, uint8_t ecn)
 {
 	struct clv_xsk_port *x = clv_xsk_of(port);
-	struct clv_xsk_sock *s = flow->hop.link < CLV_LINKS_MAX ? x->links[flow->hop.link].first
-								: NULL;
+	struct clv_xsk_sock *s = sender_of(x, flow->hop.link);
 	enum clv_counter why = CLV_COUNT_DROP_NO_ROUTE;
 	size_t headers;
 	uint32_t at;
@@ -339,6 +353,10 @@ static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 		goto drop;
 	if (flow->hop.mtu && clv_packet_ip_len(flow, len) > flow->hop.mtu) {
 		why = CLV_COUNT_DROP_MTU;
+		goto drop;
+	}
+	if (tx->link != s->link && !change_link(port, tx, len, s->link)) {
+		why = CLV_COUNT_DROP_NO_FRAME;
 		goto drop;
 	}
 	headers = clv_packet_encode(tx->payload, len, flow, ecn);
@@ -352,7 +370,7 @@ static void xsk_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 		.addr = tx->frame + PAYLOAD_OFFSET - headers,
 		.len = (uint32_t)(headers + len),
 	};
-	clv_umem_move(&x->umem, tx->frame, CLV_UMEM_HELD, CLV_UMEM_TX);
+	clv_umem_move(&s->umem, tx->frame, CLV_UMEM_HELD, CLV_UMEM_TX);
 	s->queued++;
 	return;
 
@@ -386,7 +404,7 @@ static bool xsk_may_sleep(struct clv_port *port)
 	for (i = 0; i < x->count; i++) {
 		struct clv_xsk_sock *s = x->socks[i];
 
-		reap(x, s);
+		reap(s);
 		/*
 		 * Nothing would wake us to repeat a kick that failed for the moment, or to make one
 		 * for a driver that went idle after our last look with descriptors left.
@@ -402,15 +420,24 @@ static bool xsk_may_sleep(struct clv_port *port)
 	return may;
 }
 
-static void close_sock(struct clv_xsk_sock *s)
+void clv_xsk_close_socket(struct clv_xsk_sock *s)
 {
-	/*
-	 * Leave the map first, so that nothing is redirected to a socket that is closing.
-	 */
-	if (s->xskmap_fd >= 0)
-		bpf_map_delete_elem(s->xskmap_fd, &s->xskmap_key);
 	xsk_socket__delete(s->xsk);
-	free(s);
+	xsk_umem__delete(s->memory);
+	clv_umem_close(&s->umem);
+}
+
+void clv_xsk_unbind(struct clv_xsk_sock *sock)
+{
+	if (!sock)
+		return;
+	clv_xsk_close_socket(sock);
+	free(sock);
+}
+
+uint32_t clv_xsk_left(struct clv_xsk_sock *s)
+{
+	return xsk_cons_nb_avail(&s->rx, s->ring_size) + s->queued + tx_unread(s);
 }
 
 static void xsk_close(struct clv_port *port)
@@ -418,12 +445,15 @@ static void xsk_close(struct clv_port *port)
 	struct clv_xsk_port *x = clv_xsk_of(port);
 	unsigned i;
 
+	for (i = 0; i < x->count; i++) {
+		struct clv_xsk_sock *s = x->socks[i];
+
+		/* First of all, so that nothing is redirected to a socket that is closing. */
+		if (s->xskmap_fd >= 0)
+			bpf_map_delete_elem(s->xskmap_fd, &s->xskmap_key);
+		clv_xsk_unbind(s);
+	}
 	close(x->epoll_fd);
-	for (i = 0; i < x->count; i++)
-		close_sock(x->socks[i]);
-	for (i = 0; i < CLV_LINKS_MAX; i++)
-		xsk_umem__delete(x->links[i].memory);
-	clv_umem_close(&x->umem);
 	free(x);
 }
 
@@ -471,11 +501,11 @@ void clv_xsk_accounting(struct clv_port *port, struct clv_xsk_accounting *out)
 	struct clv_xsk_accounting accounting = { 0 };
 	unsigned i;
 
-	reap_all(x);
 	for (i = 0; i < x->count; i++) {
+		reap(x->socks[i]);
+		accounting.pool += x->socks[i]->umem.free_count;
 		accounting.receiving += x->socks[i]->receiving;
 		accounting.sending += x->socks[i]->sending + x->socks[i]->queued;
 	}
-	accounting.pool = x->umem.free_count;
 	*out = accounting;
 }

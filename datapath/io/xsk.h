@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * xsk - the AF_XDP port: one socket for each (interface, queue) a worker owns, all in one packet
- * memory, so that a frame received on any of them can leave by any other.
+ * xsk - the AF_XDP port: one socket for each (interface, queue) a worker owns, each with packet
+ * memory of its own, so that an interface comes and goes without the others noticing.
+ *
+ * A link sends by the first of its sockets, from that one's memory: the caller of tx_take says in
+ * tx->link by which link the frame will probably leave.  Where it leaves by another it is copied.
  *
  * The XDP program is attached by the caller, and must be detached only after close: drivers that
  * lose queues on detach can no longer unbind sockets from them.
  *
- * The memory is registered once for each link, so every link has its own mode: with one
- * registration the first bind would decide for all.  It counts against RLIMIT_MEMLOCK as often.
- *
  * Order: 1. open  2. add, for each queue  3. the port's operations  4. ops->close
  *        5. clv_xsk_wait_unbound, before the program is detached
- * Threading: open and add before the worker starts; then the worker's.  clv_xsk_info any thread.
+ * And while the worker runs: bind, park the worker, attach, resume; or park, detach, resume, unbind.
+ * Threading: open and add before the worker starts; attach and detach while it is parked; bind and
+ * unbind, which take long, and clv_xsk_info any thread but one at a time; all else the worker's.
  */
 #ifndef CLV_IO_XSK_H
 #define CLV_IO_XSK_H
@@ -20,7 +22,6 @@
 #include <stdint.h>
 
 #include "datapath/io/port.h"
-#include "datapath/io/umem.h"
 
 enum {
 	CLV_XSK_RING_DEFAULT = 2048, /* entries of a ring */
@@ -32,10 +33,12 @@ enum clv_xsk_mode {
 	CLV_XSK_COPY, /* also what works under a generic (skb) XDP program */
 };
 
+struct clv_xsk_sock;
+
 struct clv_xsk_port_params {
-	struct clv_umem umem;		      /* takes; at least clv_xsk_frames() for each socket */
 	struct clv_worker_counters *counters; /* borrows for the port's life */
 	uint32_t ring_size; /* entries of each ring, a power of two; 0: CLV_XSK_RING_DEFAULT */
+	int numa_node;	    /* of the packet memory; -1: anywhere */
 	/*
 	 * Mark what is not tunnel packets (those prove themselves) as unverified.  Off only where
 	 * local senders leave checksums to a device that does not exist.
@@ -47,8 +50,8 @@ struct clv_xsk_params {
 	const char *ifname;
 	uint32_t queue;
 	uint16_t link; /* number of the interface, as in struct clv_nexthop; < CLV_LINKS_MAX */
-	enum clv_xsk_mode mode; /* decided by the first socket of a link */
-	int xskmap_fd;		/* where to join; -1: the caller does it */
+	enum clv_xsk_mode mode;
+	int xskmap_fd; /* where to join; -1: the caller does it */
 	uint32_t xskmap_key;
 	/* 0: off.  Refusals by the kernel are logged and otherwise ignored. */
 	uint32_t busy_poll_usec;
@@ -67,7 +70,7 @@ struct clv_xsk_info {
 	uint64_t tx_invalid;
 };
 
-/* Frames one socket can hold at the same time, to size the packet memory. */
+/* Frames that one socket can hold at the same time: those of its packet memory. */
 static inline uint32_t clv_xsk_frames(uint32_t ring_size)
 {
 	return 2 * (ring_size ? ring_size : CLV_XSK_RING_DEFAULT) + 2 * CLV_PORT_BATCH;
@@ -75,21 +78,40 @@ static inline uint32_t clv_xsk_frames(uint32_t ring_size)
 
 /*
  * Make a port without sockets.
- * Returns 0 and fills *out; or CLV_ERANGE for ring_size, or -errno, and umem stays the caller's.
+ * Returns 0 and fills *out; or CLV_ERANGE for ring_size, or -errno.
  */
 int clv_xsk_open(const struct clv_xsk_port_params *params, struct clv_port **out);
 
 /*
- * Bind a socket to one queue, fill its ring and, as the last step, join the map.  A queue that the
- * kernel is still taking from a closed socket is waited for, up to a second.
+ * Reserve the memory of a socket, bind it to one queue and fill its ring.  A queue that the kernel is
+ * still taking from a closed socket is waited for, up to a second.
  *
- * Returns 0, or without a socket added:
+ * Returns 0 and fills *out, or:
  *   CLV_ERANGE   link or mode out of range
- *   CLV_EFULL    more sockets than CLV_XSKS_MAX
  *   -EBUSY       another socket has the queue
  *   -EOPNOTSUPP, -EINVAL  the driver lacks the mode: try the next one down
+ *   -ENOMEM      no memory for packets
  *   -errno       anything else, -ENOBUFS when the memory may not be locked (RLIMIT_MEMLOCK)
  */
+int clv_xsk_bind(const struct clv_port *port, const struct clv_xsk_params *params,
+		 struct clv_xsk_sock **out);
+/* Close a socket that no port has, and free its memory.  Accepts NULL. */
+void clv_xsk_unbind(struct clv_xsk_sock *sock);
+
+/*
+ * Make a bound socket one of the port's and, as the last step, join the map.  sock: takes.
+ * Returns 0, or leaves sock to the caller: CLV_EFULL (more than CLV_XSKS_MAX), -EBUSY (the port has
+ * one for that queue), or -errno.
+ */
+int clv_xsk_attach(struct clv_port *port, struct clv_xsk_sock *sock);
+/*
+ * Take the sockets of a link, at most room of them, out of the map and the port.  What is in their
+ * rings is lost, and counted as LINK_GONE.  Returns how many out[] got: the caller's to unbind.
+ */
+unsigned clv_xsk_detach(struct clv_port *port, uint16_t link, struct clv_xsk_sock **out,
+			unsigned room);
+
+/* Bind and attach.  Returns as they do, without a socket added. */
 int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params);
 
 /*
@@ -99,10 +121,10 @@ int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params);
  */
 int clv_xsk_wait_unbound(const char *ifname, uint32_t queue);
 
-/* Fill *out for one socket, in the order of add.  Returns 0, CLV_ERANGE past the last, -errno. */
+/* Fill *out for one socket, 0 and on.  Returns 0, CLV_ERANGE past the last, -errno. */
 int clv_xsk_info(const struct clv_port *port, unsigned index, struct clv_xsk_info *out);
 
-/* Where the frames are; with those the worker holds, the sum is all of the memory. */
+/* Where the frames are; with those the worker holds, the sum is all memory. */
 struct clv_xsk_accounting {
 	uint32_t pool;
 	uint32_t receiving; /* in fill rings, in the driver, or received and not read yet */

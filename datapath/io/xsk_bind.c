@@ -52,24 +52,23 @@ int clv_xsk_open(const struct clv_xsk_port_params *params, struct clv_port **out
 		return err;
 	}
 	x->port = (struct clv_port){ .ops = &clv_xsk_ops, .counters = params->counters };
-	x->umem = params->umem;
 	x->ring_size = size;
+	x->numa_node = params->numa_node;
 	x->verify_checksum = params->verify_checksum;
 	*out = &x->port;
 	return 0;
 }
 
-/* Register the memory for the first socket of a link; the kernel pins it once more. */
-static int register_memory(struct clv_xsk_port *x, struct clv_xsk_sock *s, struct xsk_umem **out)
+static int register_memory(struct clv_xsk_sock *s)
 {
 	const struct xsk_umem_config config = {
-		.fill_size = x->ring_size,
-		.comp_size = x->ring_size,
+		.fill_size = s->ring_size,
+		.comp_size = s->ring_size,
 		.frame_size = CLV_UMEM_FRAME_BYTES,
 	};
 
-	return xsk_umem__create(out, x->umem.area, x->umem.len_bytes, &s->fill, &s->completion,
-				&config);
+	return xsk_umem__create(&s->memory, s->umem.area, s->umem.len_bytes, &s->fill,
+				&s->completion, &config);
 }
 
 /* libxdp opens descriptors of its own, and returns ENOENT or the like when it gets none. */
@@ -89,8 +88,7 @@ static int or_no_descriptors(int err)
 	return found;
 }
 
-static int bind_socket(const struct clv_xsk_port *x, struct xsk_umem *memory,
-		       struct clv_xsk_sock *s, const struct clv_xsk_params *params)
+static int bind_socket(struct clv_xsk_sock *s, const struct clv_xsk_params *params)
 {
 	static const uint16_t mode_flags[] = {
 		[CLV_XSK_AUTO] = 0,
@@ -99,8 +97,8 @@ static int bind_socket(const struct clv_xsk_port *x, struct xsk_umem *memory,
 	};
 	const struct timespec wait = { .tv_nsec = BIND_WAIT_MS * 1000000L };
 	struct xsk_socket_config config = {
-		.rx_size = x->ring_size,
-		.tx_size = x->ring_size,
+		.rx_size = s->ring_size,
+		.tx_size = s->ring_size,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
 		.bind_flags = (uint16_t)(XDP_USE_NEED_WAKEUP | mode_flags[params->mode]),
 	};
@@ -108,7 +106,7 @@ static int bind_socket(const struct clv_xsk_port *x, struct xsk_umem *memory,
 
 	/* The kernel unbinds closed sockets in the background, so a restart may find them still. */
 	for (i = 0;; i++) {
-		err = xsk_socket__create_shared(&s->xsk, params->ifname, params->queue, memory,
+		err = xsk_socket__create_shared(&s->xsk, params->ifname, params->queue, s->memory,
 						&s->rx, &s->tx, &s->fill, &s->completion, &config);
 		if (err != -EBUSY || i == BIND_TRIES)
 			return err ? or_no_descriptors(err) : 0;
@@ -127,10 +125,9 @@ static int read_mode(struct clv_xsk_sock *s)
 	return 0;
 }
 
-static void tune(const struct clv_xsk_port *x, struct clv_xsk_sock *s,
-		 const struct clv_xsk_params *params)
+static void tune(struct clv_xsk_sock *s, const struct clv_xsk_params *params)
 {
-	uint32_t budget = x->ring_size < TX_BUDGET ? x->ring_size : TX_BUDGET;
+	uint32_t budget = s->ring_size < TX_BUDGET ? s->ring_size : TX_BUDGET;
 	const struct {
 		int option;
 		uint32_t value;
@@ -157,6 +154,31 @@ static void tune(const struct clv_xsk_port *x, struct clv_xsk_sock *s,
 	}
 }
 
+/* Memory, and a socket that is bound with it.  On failure nothing is left. */
+static int open_socket(struct clv_xsk_sock *s, uint32_t frames, int numa_node,
+		       const struct clv_xsk_params *params)
+{
+	int err;
+
+	err = clv_umem_open(&s->umem, frames, numa_node);
+	if (err)
+		return err;
+	err = register_memory(s);
+	if (err)
+		goto close_umem;
+	err = bind_socket(s, params);
+	if (err)
+		goto unregister;
+	s->fd = xsk_socket__fd(s->xsk);
+	return 0;
+
+unregister:
+	xsk_umem__delete(s->memory);
+close_umem:
+	clv_umem_close(&s->umem);
+	return err;
+}
+
 /*
  * A copy-mode socket of our own can bind the queue once no other socket has it.  Binding and
  * closing it is between the kernel and us; the driver is not involved.
@@ -168,110 +190,127 @@ int clv_xsk_wait_unbound(const char *ifname, uint32_t queue)
 		.queue = queue,
 		.mode = CLV_XSK_COPY,
 	};
-	struct clv_xsk_port probe = { .ring_size = PROBE_FRAMES };
-	struct clv_xsk_sock s = { 0 };
-	struct xsk_umem *memory;
-	int err;
+	struct clv_xsk_sock s = { .ring_size = PROBE_FRAMES };
+	int err = open_socket(&s, PROBE_FRAMES, -1, &params);
 
-	err = clv_umem_open(&probe.umem, PROBE_FRAMES, -1);
-	if (err)
-		return err;
-	err = register_memory(&probe, &s, &memory);
-	if (err)
-		goto close_umem;
-	err = bind_socket(&probe, memory, &s, &params);
 	if (!err)
-		xsk_socket__delete(s.xsk);
-	xsk_umem__delete(memory);
-close_umem:
-	clv_umem_close(&probe.umem);
+		clv_xsk_close_socket(&s);
 	return err;
 }
 
-/* From the bound socket to one that receives; joining the map comes last. */
-static int go_live(struct clv_xsk_port *x, struct clv_xsk_sock *s,
-		   const struct clv_xsk_params *params)
+int clv_xsk_bind(const struct clv_port *port, const struct clv_xsk_params *params,
+		 struct clv_xsk_sock **out)
 {
-	struct epoll_event event = { .events = EPOLLIN };
-	int err = read_mode(s);
-
-	if (err)
-		return err;
-	tune(x, s, params);
-	if (epoll_ctl(x->epoll_fd, EPOLL_CTL_ADD, s->fd, &event))
-		return -errno;
-	clv_xsk_refill(x, s);
-	if (params->xskmap_fd < 0)
-		return 0;
-	if (!bpf_map_update_elem(params->xskmap_fd, &params->xskmap_key, &s->fd, BPF_ANY)) {
-		s->xskmap_fd = params->xskmap_fd;
-		return 0;
-	}
-	return -errno;
-}
-
-/* A second socket on a queue would share rings with the first, which nobody here expects. */
-static bool has_queue(const struct clv_xsk_port *x, const struct clv_xsk_params *params)
-{
-	unsigned i;
-
-	for (i = 0; i < x->count; i++) {
-		if (x->socks[i]->link == params->link && x->socks[i]->queue == params->queue)
-			return true;
-	}
-	return false;
-}
-
-int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params)
-{
-	struct clv_xsk_port *x = clv_xsk_of(port);
-	struct xsk_umem *memory;
-	struct clv_xsk_link *link;
+	const struct clv_xsk_port *x = (const struct clv_xsk_port *)port;
 	struct clv_xsk_sock *s;
 	int err;
 
 	if (params->link >= CLV_LINKS_MAX || params->mode > CLV_XSK_COPY)
 		return CLV_ERANGE;
-	if (x->count == CLV_XSKS_MAX)
-		return CLV_EFULL;
-	if (has_queue(x, params))
-		return -EBUSY;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
+	s->ring_size = x->ring_size;
 	s->queue = params->queue;
 	s->link = params->link;
-	s->xskmap_fd = -1;
+	s->xskmap_fd = params->xskmap_fd;
 	s->xskmap_key = params->xskmap_key;
-
-	link = &x->links[params->link];
-	memory = link->memory;
-	if (!memory) {
-		err = register_memory(x, s, &memory);
-		if (err)
-			goto free_sock;
-	}
-	err = bind_socket(x, memory, s, params);
+	err = open_socket(s, clv_xsk_frames(s->ring_size), x->numa_node, params);
 	if (err)
-		goto unregister;
-	s->fd = xsk_socket__fd(s->xsk);
-	err = go_live(x, s, params);
+		goto free_sock;
+	err = read_mode(s);
 	if (err)
-		goto delete_socket;
-
-	link->memory = memory;
-	if (!link->first)
-		link->first = s;
-	x->socks[x->count++] = s;
+		goto close_sock;
+	tune(s, params);
+	clv_xsk_refill(s);
+	*out = s;
 	return 0;
 
-delete_socket:
-	/* Frames in its fill ring stay out of use: a driver may write to them until it unbinds. */
-	xsk_socket__delete(s->xsk);
-unregister:
-	if (!link->memory)
-		xsk_umem__delete(memory);
+close_sock:
+	clv_xsk_close_socket(s);
 free_sock:
 	free(s);
+	return err;
+}
+
+/* ---- sockets of a port ---- */
+
+/* A second socket on a queue would share rings with the first, which nobody here expects. */
+static bool has_queue(const struct clv_xsk_port *x, uint16_t link, uint32_t queue)
+{
+	unsigned i;
+
+	for (i = 0; i < x->count; i++)
+		if (x->socks[i]->link == link && x->socks[i]->queue == queue)
+			return true;
+	return false;
+}
+
+int clv_xsk_attach(struct clv_port *port, struct clv_xsk_sock *sock)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (x->count == CLV_XSKS_MAX)
+		return CLV_EFULL;
+	if (has_queue(x, sock->link, sock->queue))
+		return -EBUSY;
+	if (epoll_ctl(x->epoll_fd, EPOLL_CTL_ADD, sock->fd, &event))
+		return -errno;
+	if (sock->xskmap_fd >= 0 &&
+	    bpf_map_update_elem(sock->xskmap_fd, &sock->xskmap_key, &sock->fd, BPF_ANY)) {
+		int err = -errno;
+
+		epoll_ctl(x->epoll_fd, EPOLL_CTL_DEL, sock->fd, NULL);
+		return err;
+	}
+	if (!x->senders[sock->link])
+		x->senders[sock->link] = sock;
+	x->socks[x->count++] = sock;
+	return 0;
+}
+
+unsigned clv_xsk_detach(struct clv_port *port, uint16_t link, struct clv_xsk_sock **out,
+			unsigned room)
+{
+	struct clv_xsk_port *x = clv_xsk_of(port);
+	unsigned i, kept = 0, taken = 0;
+
+	assert(!x->held_len);
+	for (i = 0; i < x->count; i++) {
+		struct clv_xsk_sock *s = x->socks[i];
+
+		if (s->link != link || taken == room) {
+			x->socks[kept++] = s;
+			continue;
+		}
+		/* First of all, so that nothing is redirected to a socket that is closing. */
+		if (s->xskmap_fd >= 0)
+			bpf_map_delete_elem(s->xskmap_fd, &s->xskmap_key);
+		epoll_ctl(x->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+		clv_count_add(x->port.counters, CLV_COUNT_DROP_LINK_GONE, clv_xsk_left(s));
+		out[taken++] = s;
+	}
+	x->count = kept;
+	x->next_rx = 0;
+	if (link < CLV_LINKS_MAX)
+		x->senders[link] = NULL;
+	return taken;
+}
+
+int clv_xsk_add(struct clv_port *port, const struct clv_xsk_params *params)
+{
+	const struct clv_xsk_port *x = clv_xsk_of(port);
+	struct clv_xsk_sock *sock;
+	int err;
+
+	if (has_queue(x, params->link, params->queue))
+		return -EBUSY;
+	err = clv_xsk_bind(port, params, &sock);
+	if (err)
+		return err;
+	err = clv_xsk_attach(port, sock);
+	if (err)
+		clv_xsk_unbind(sock);
 	return err;
 }

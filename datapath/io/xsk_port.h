@@ -9,12 +9,14 @@
 
 #include <xdp/xsk.h>
 
+#include "datapath/io/umem.h"
 #include "datapath/io/xsk.h"
 
 /* One socket: one queue of one link. */
 struct clv_xsk_sock {
 	struct xsk_ring_cons rx, completion;
 	struct xsk_ring_prod tx, fill;
+	uint32_t ring_size; /* of every ring */
 	uint32_t receiving; /* frames the kernel has for receiving */
 	uint32_t queued;    /* descriptors written and not submitted */
 	uint32_t sending;   /* submitted and not completed */
@@ -24,28 +26,31 @@ struct clv_xsk_sock {
 	bool is_stalled;  /* something is submitted, and the kernel wants another kick */
 	int fd;
 	struct xsk_socket *xsk;
+	struct clv_umem umem;
+	struct xsk_umem *memory; /* the kernel's registration of umem */
 	uint32_t queue;
 	uint16_t link;
-	int xskmap_fd; /* -1: not in a map */
+	int xskmap_fd; /* -1: in no map */
 	uint32_t xskmap_key;
 };
 
-struct clv_xsk_link {
-	struct xsk_umem *memory;
-	struct clv_xsk_sock *first; /* the one that sends */
+/* A received frame that the worker holds. */
+struct clv_xsk_held {
+	struct clv_xsk_sock *sock;
+	uint64_t frame;
 };
 
 struct clv_xsk_port {
 	struct clv_port port; /* first */
-	struct clv_umem umem;
-	uint32_t ring_size; /* of every ring */
+	uint32_t ring_size;   /* of every ring */
+	int numa_node;
 	bool verify_checksum;
 	int epoll_fd;
 	unsigned next_rx; /* socket to begin with */
 	unsigned held_len;
-	uint64_t held[CLV_PORT_BATCH]; /* frames of the batch that the worker holds */
+	struct clv_xsk_held held[CLV_PORT_BATCH]; /* of the batch that the worker holds */
 	unsigned count;
-	struct clv_xsk_link links[CLV_LINKS_MAX];
+	struct clv_xsk_sock *senders[CLV_LINKS_MAX]; /* the socket of each link that sends; NULL */
 	struct clv_xsk_sock *socks[CLV_XSKS_MAX];
 };
 
@@ -57,6 +62,12 @@ static inline struct clv_xsk_port *clv_xsk_of(struct clv_port *port)
 }
 
 /* Top up the frames the kernel may receive into, from the pool, as far as both allow. */
-void clv_xsk_refill(struct clv_xsk_port *x, struct clv_xsk_sock *s);
+void clv_xsk_refill(struct clv_xsk_sock *s);
+
+/* Close a socket, and free its memory but not the struct. */
+void clv_xsk_close_socket(struct clv_xsk_sock *s);
+
+/* How many packets are in its rings: received and not read, or not taken by the kernel yet. */
+uint32_t clv_xsk_left(struct clv_xsk_sock *s);
 
 #endif

@@ -108,7 +108,7 @@ static size_t write_close(struct clv_conn *conn, uint8_t *buf)
 
 void conn_send_close(struct clv_conn *conn, struct clv_port *port)
 {
-	struct clv_tx tx = { 0 };
+	struct clv_tx tx = { .link = conn->flow.hop.link };
 	size_t len;
 
 	if (!conn->close_wanted && !conn->close_answer)

@@ -32,7 +32,7 @@ static struct clv_port *change_port(struct clv_conn *conn, struct clv_port *port
 				    size_t len, const struct clv_flow *flow)
 {
 	struct clv_port *other = port;
-	struct clv_tx moved;
+	struct clv_tx moved = { .link = flow->hop.link };
 
 	if (flow != &conn->flow && conn->env.ops->port_of)
 		other = conn->env.ops->port_of(conn, flow);
@@ -82,7 +82,7 @@ static enum written write_datagram(struct clv_conn *conn, struct clv_port *port,
 	ngtcp2_path_storage ps;
 	ngtcp2_pkt_info pi;
 	ngtcp2_ssize n;
-	struct clv_tx tx;
+	struct clv_tx tx = { .link = conn->flow.hop.link };
 
 	assert(!conn->is_reading);
 	*accepted = 0;
@@ -118,7 +118,7 @@ static enum written write_stream(struct clv_conn *conn, struct clv_port *port, b
 	ngtcp2_path_storage ps;
 	ngtcp2_pkt_info pi;
 	ngtcp2_ssize n, taken;
-	struct clv_tx tx;
+	struct clv_tx tx = { .link = conn->flow.hop.link };
 	int64_t id;
 	int vecs;
 

@@ -29,7 +29,7 @@ enum clv_counter worker_send(struct clv_worker *w, const struct clv_flow *flow,
 			     const uint8_t *payload, size_t len)
 {
 	struct clv_port *port = worker_port(w, flow);
-	struct clv_tx tx;
+	struct clv_tx tx = { .link = flow->hop.link };
 
 	if (flow->hop.mtu && clv_packet_ip_len(flow, len) > flow->hop.mtu)
 		return CLV_COUNT_DROP_TOO_BIG_TARGET;

@@ -90,15 +90,6 @@ void clv_worker_close(struct clv_worker *w)
 	free(w);
 }
 
-void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk)
-{
-	if (w->p.xsk)
-		w->p.xsk->ops->close(w->p.xsk);
-	w->p.xsk = xsk;
-	if (xsk)
-		xsk->counters = &w->counters;
-}
-
 /* ---- receive and dispatch ---- */
 
 static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *rx)

@@ -60,7 +60,7 @@ struct clv_worker_params {
 	 */
 	struct clv_verdicts *verdicts;
 	struct clv_port *sock;	      /* takes; never NULL */
-	struct clv_port *xsk;	      /* takes; NULL when no interface runs AF_XDP */
+	struct clv_port *xsk;	      /* takes; NULL when there is no AF_XDP */
 	struct clv_mailbox *commands; /* borrows; we receive */
 	struct clv_mailbox *events;   /* borrows; we send */
 	struct clv_handoff *handoff;  /* borrows; NULL with one worker */
@@ -69,11 +69,6 @@ struct clv_worker_params {
 /* Returns 0 and fills *out, or -ENOMEM; the ports are closed by clv_worker_close only. */
 int clv_worker_open(const struct clv_worker_params *params, struct clv_worker **out);
 void clv_worker_close(struct clv_worker *w);
-/*
- * Between steps, while the worker's thread is stopped: replace the AF_XDP port, which is closed, by
- * another (NULL: by none).  xsk: takes.
- */
-void clv_worker_set_xsk(struct clv_worker *w, struct clv_port *xsk);
 
 /* Handle what is due.  Returns how many packets, messages and timers that were. */
 unsigned clv_worker_step(struct clv_worker *w, uint64_t now_ns);

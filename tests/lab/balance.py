@@ -23,9 +23,10 @@ DATAGRAM_DROPS = (
     "drop_remotes_full", "drop_early_full", "drop_early_expired", "drop_too_big_peer",
     "drop_too_big_target", "drop_queue_full", "drop_sojourn", "drop_closed", "drop_no_neighbour")
 # Count datagrams, but also QUIC packets, or datagrams that are counted elsewhere.
-DATAGRAM_MAYBE = ("drop_no_frame", "drop_no_route", "drop_stale", "drop_capsule_backlog")
+DATAGRAM_MAYBE = ("drop_no_frame", "drop_no_route", "drop_stale", "drop_capsule_backlog",
+                  "drop_link_gone")
 STEERED_MAYBE = ("drop_stale", "drop_malformed", "drop_checksum", "drop_handoff_full",
-                 "drop_unknown")
+                 "drop_unknown", "drop_link_gone")
 
 
 def take(relay):

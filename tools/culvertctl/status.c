@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/command.h"
 
-static void show_interfaces(FILE *out, const json_t *interfaces)
+static void show_interfaces(FILE *out, const json_t *interfaces, json_int_t left_out)
 {
 	static const struct table_column columns[] = {
 		{ "name", "interface" }, { "mode", "datapath" }, { "xdp", "xdp" },
@@ -10,6 +10,9 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 	};
 	size_t i, k;
 
+	if (left_out)
+		fprintf(out, "\n%lld interfaces have no place and use kernel sockets\n",
+			(long long)left_out);
 	if (!json_array_size(interfaces)) {
 		fprintf(out, "\nno interface runs XDP: all use kernel sockets\n");
 		return;
@@ -20,6 +23,9 @@ static void show_interfaces(FILE *out, const json_t *interfaces)
 		const json_t *nic = json_array_get(interfaces, i);
 		const json_t *fallbacks = json_object_get(nic, "fallbacks");
 
+		if (json_is_false(json_object_get(nic, "present")))
+			fprintf(out, "  %s: not there; it is served when it comes\n",
+				json_string_value(json_object_get(nic, "name")));
 		for (k = 0; k < json_array_size(fallbacks); k++) {
 			const json_t *one = json_array_get(fallbacks, k);
 
@@ -113,7 +119,8 @@ static void show(FILE *out, const json_t *answer)
 	table_show_member(out, answer, "egress_ports", "egress ports");
 	fprintf(out, "\n");
 	table_show(out, json_object_get(answer, "listeners"), listener_columns);
-	show_interfaces(out, json_object_get(answer, "interfaces"));
+	show_interfaces(out, json_object_get(answer, "interfaces"),
+			json_integer_value(json_object_get(answer, "interfaces_left_out")));
 	show_netfilter(out, json_object_get(answer, "netfilter"));
 	show_ceilings(out, json_object_get(answer, "ceilings"));
 	show_memory(out, json_object_get(answer, "memory"));

@@ -98,7 +98,8 @@ static void spread_tx_send(struct clv_port *port, struct clv_tx *tx, size_t len,
 static int open_xsk(struct load *l)
 {
 	struct clv_xsk_port_params p = { .counters = &l->control_counters.worker,
-					 .ring_size = RING };
+					 .ring_size = RING,
+					 .numa_node = -1 };
 	struct clv_xsk_params add = {
 		.ifname = l->o.ifname,
 		.mode = CLV_XSK_COPY,
@@ -108,9 +109,7 @@ static int open_xsk(struct load *l)
 
 	if (add.xskmap_fd < 0)
 		return add.xskmap_fd;
-	err = clv_umem_open(&p.umem, l->o.queues * clv_xsk_frames(RING) + 4096, -1);
-	if (!err)
-		err = clv_xsk_open(&p, &l->xsk);
+	err = clv_xsk_open(&p, &l->xsk);
 	for (unsigned i = 0; !err && i < l->o.queues; i++) {
 		add.queue = add.xskmap_key = i;
 		add.link = (uint16_t)i;

@@ -193,12 +193,12 @@ static const struct {
 static void neighbours_are_resolved_and_named(void **state)
 {
 	struct clv_route route;
-	struct clv_nic nics[16];
+	struct clv_nic *nics = NULL;
 	int i, k, n;
 
 	(void)state;
 	need_routes();
-	n = clv_nic_list(nics, 16);
+	n = clv_nic_list(&nics);
 	for (k = 0; k < n - 1 && nics[k].ifindex != a0;)
 		k++;
 	for (i = 0; i < (int)(sizeof(ways) / sizeof(ways[0])); i++) {
@@ -211,6 +211,7 @@ static void neighbours_are_resolved_and_named(void **state)
 		assert_int_equal(route.hop.l2.vlan_id[0], 0);
 		assert_source(&route, ways[i].source);
 	}
+	free(nics);
 }
 
 static void a_rule_about_the_source_is_followed(void **state)
@@ -496,7 +497,8 @@ static void lost_announcements_are_made_up_for(void **state)
 	assert_false(clv_routes_process(routes) & CLV_ROUTES_LINKS);
 	run("ip addr add 198.18.66.1/24 dev a0 && ip link set a0 mtu 1400");
 	assert_int_equal(wait_changes(CLV_ROUTES_LINKS, 2000),
-			 CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS);
+			 CLV_ROUTES_HOPS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_LINKS |
+				 CLV_ROUTES_UPLINKS);
 	assert_int_equal(clv_routes_own(routes, &own), before + 1);
 	assert_true(becomes("198.18.0.2", CLV_HOP_READY, &route));
 	assert_int_equal(route.hop.via, CLV_VIA_XSK);
@@ -523,18 +525,21 @@ static void without_af_xdp_everything_is_the_kernels(void **state)
 
 static void interfaces_are_listed_with_their_facts(void **state)
 {
-	struct clv_nic nics[16];
+	struct clv_nic *nics = NULL;
 	int i, n, found = 0;
 
 	(void)state;
 	need_routes();
-	n = clv_nic_list(nics, 16);
+	n = clv_nic_list(&nics);
 	for (i = 0; i < n; i++) {
+		clv_nic_complete(&nics[i]);
 		if (strcmp(nics[i].name, "a0") == 0) {
 			assert_int_equal(nics[i].ifindex, a0);
 			assert_string_equal(nics[i].driver, "veth");
 			assert_int_equal(nics[i].rx_queues, 1);
 			assert_int_equal(nics[i].parent, 0);
+			assert_string_equal(nics[i].kind, "veth");
+			assert_false(nics[i].has_device);
 			found++;
 		} else if (strcmp(nics[i].name, "a0.7") == 0) {
 			assert_int_equal(nics[i].parent, a0);
@@ -547,6 +552,7 @@ static void interfaces_are_listed_with_their_facts(void **state)
 		}
 	}
 	assert_int_equal(found, 2 + has_vlan);
+	free(nics);
 }
 
 int main(void)

@@ -160,19 +160,20 @@ static pid_t start_churn(void)
 
 static void interfaces_are_listed_while_others_come_and_go(void **state)
 {
-	struct clv_nic *nics = calloc(CLV_NIC_MAX, sizeof(*nics));
+	struct clv_nic *nics;
 	struct clv_routes *routes;
 	int i, n, listed = 0, opened = 0;
 	pid_t churn;
 
 	(void)state;
 	need_namespace();
-	assert_non_null(nics);
 	churn = start_churn();
 	assert_true(churn > 0);
 	for (i = 0; i < ROUNDS; i++) {
-		n = clv_nic_list(nics, CLV_NIC_MAX);
+		n = clv_nic_list(&nics);
 		listed += n >= 2 * PAIRS + 1;
+		if (n >= 0)
+			free(nics);
 		if (clv_routes_open(&routes) == 0) {
 			opened++;
 			clv_routes_close(routes);
@@ -180,7 +181,6 @@ static void interfaces_are_listed_while_others_come_and_go(void **state)
 	}
 	kill(churn, SIGKILL);
 	assert_int_equal(waitpid(churn, NULL, 0), churn);
-	free(nics);
 	assert_int_equal(listed, ROUNDS);
 	assert_int_equal(opened, ROUNDS);
 }

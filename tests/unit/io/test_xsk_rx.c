@@ -114,6 +114,8 @@ static void old_payload_never_passes_for_metadata(void **state)
 	fd = load_bare_program();
 	assert_true(fd >= 0);
 	world_attach(fd, world.xdp_flags);
+	for (i = 0; i < FRAMES; i++)
+		held[i].link = LINK_A;
 	/* Write it into every frame of the pool, while the kernel uses up those it has. */
 	while (!world.port->ops->tx_take(world.port, &held[count])) {
 		for (at = 0; at + sizeof(forged) <= 256; at += sizeof(forged))

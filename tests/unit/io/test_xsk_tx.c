@@ -96,6 +96,23 @@ static void a_full_ring_that_nobody_takes_drops_and_counts(void **state)
 	assert_all_frames_are_back(FRAMES);
 }
 
+/* As when a path is probed: written for one link, sent by another. */
+static void what_leaves_by_another_link_than_expected_is_the_same(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	NEED_WORLD();
+	for (i = 0; i < 3 * RING; i++) {
+		world.expected_link = i % 3 ? LINK_A : CLV_LINKS_MAX + 1;
+		port_transmit(LINK_B, LOCAL4, REMOTE4, 1000, i);
+		world.port->ops->flush(world.port);
+		peer_expect(LINK_B, LOCAL4, REMOTE4, 1000, i);
+	}
+	world.expected_link = 0;
+	assert_all_frames_are_back(FRAMES);
+}
+
 static void an_empty_pool_says_so(void **state)
 {
 	struct clv_tx *held = calloc(FRAMES, sizeof(*held));
@@ -108,9 +125,11 @@ static void an_empty_pool_says_so(void **state)
 		free(held);
 		skip();
 	}
+	for (i = 0; i < FRAMES; i++)
+		held[i].link = LINK_A;
 	while (!world.port->ops->tx_take(world.port, &held[taken]))
 		taken++;
-	assert_int_equal(taken, FRAMES - 2 * QUEUES * RING);
+	assert_int_equal(taken, SOCKET_FRAMES - RING);
 	assert_int_equal(world.port->ops->tx_take(world.port, &held[taken]), -ENOBUFS);
 	/* Receiving goes on with what the kernel has, and recovers when frames come back. */
 	for (i = 0; i < RING / 2; i++) {
@@ -217,6 +236,7 @@ int main(void)
 		XSK_CASE(a_full_batch_leaves_with_one_flush),
 		XSK_CASE(a_full_ring_is_submitted_within_a_batch),
 		XSK_CASE(a_full_ring_that_nobody_takes_drops_and_counts),
+		XSK_CASE(what_leaves_by_another_link_than_expected_is_the_same),
 		XSK_CASE(an_empty_pool_says_so),
 		XSK_CASE(what_cannot_go_is_counted_by_reason),
 		XSK_CASE(relayed_traffic_is_complete_both_ways),

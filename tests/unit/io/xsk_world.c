@@ -148,9 +148,9 @@ void world_attach(int prog_fd, uint32_t flags)
 	}
 }
 
-int world_add_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode)
+struct clv_xsk_params world_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode)
 {
-	const struct clv_xsk_params params = {
+	return (struct clv_xsk_params){
 		.ifname = world_link_name("r", link),
 		.queue = queue,
 		.link = link,
@@ -160,18 +160,23 @@ int world_add_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode)
 		.busy_poll_usec = world.busy_poll_usec,
 		.busy_poll_budget_packets = CLV_PORT_BATCH,
 	};
+}
+
+int world_add_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode)
+{
+	const struct clv_xsk_params params = world_socket(link, queue, mode);
 
 	return clv_xsk_add(world.port, &params);
 }
 
-void world_open_port(uint32_t frames)
+void world_open_port(void)
 {
 	struct clv_xsk_port_params params = { .counters = &world.counters,
 					      .ring_size = RING,
+					      .numa_node = -1,
 					      .verify_checksum = true };
 
 	memset(&world.counters, 0, sizeof(world.counters));
-	assert_int_equal(clv_umem_open(&params.umem, frames, -1), 0);
 	assert_int_equal(clv_xsk_open(&params, &world.port), 0);
 }
 
@@ -189,7 +194,7 @@ int world_start(void **state)
 	world_attach(bpf_program__fd(world.mtu ? world.program->progs.clv_ingress_frags
 					       : world.program->progs.clv_ingress),
 		     world.xdp_flags);
-	world_open_port(FRAMES);
+	world_open_port();
 	for (link = LINK_A; link <= LINK_B; link++) {
 		for (queue = 0; queue < QUEUES; queue++)
 			assert_int_equal(world_add_socket(link, queue, CLV_XSK_COPY), 0);
@@ -287,7 +292,7 @@ void port_receive_nothing(void)
 void port_transmit(uint16_t link, const char *local, const char *remote, size_t len, unsigned seed)
 {
 	struct clv_flow flow = { .local = endpoint(local), .remote = endpoint(remote) };
-	struct clv_tx tx;
+	struct clv_tx tx = { .link = world.expected_link ? world.expected_link : link };
 	size_t i;
 
 	flow.hop = (struct clv_nexthop){ .via = CLV_VIA_XSK, .link = link, .mtu = 1500 };

@@ -2,7 +2,7 @@
 /*
  * xsk_world - the AF_XDP port with the real XDP program, in a network namespace of its own:
  *
- *   a peer's raw socket on pa -- veth -- ra [port under test, one memory] rb -- veth -- pb, another
+ *   a peer's raw socket on pa -- veth -- ra [port under test] rb -- veth -- pb, another
  *
  * 198.51.100.1 and 2001:db8:1::1 are the relay's, 203.0.113.7 and 2001:db8:7::7 a remote's.  No
  * interface has an address: the frames come from here.
@@ -21,8 +21,9 @@
 
 enum {
 	RING = 64,
-	FRAMES = 1024,
 	QUEUES = 2,
+	SOCKET_FRAMES = 2 * RING + 2 * CLV_PORT_BATCH,
+	FRAMES = 2 * QUEUES * SOCKET_FRAMES, /* of all sockets */
 	LINK_A = 1,
 	LINK_B = 2,
 	WAIT_MS = 2000,
@@ -44,6 +45,7 @@ struct xsk_world {
 	int peers[3];	    /* raw sockets, by link */
 	uint32_t xdp_flags; /* from the next start on, as the next one */
 	uint32_t busy_poll_usec;
+	uint16_t expected_link; /* by port_transmit; 0: the link that it sends by */
 	/* before world_make */
 	bool has_no_metadata; /* do as on drivers without XDP metadata */
 	uint32_t mtu;	      /* of all links; 0: the kernel's */
@@ -73,9 +75,11 @@ int world_stop(void **state);
 const char *world_link_name(const char *end, uint16_t link);
 /* prog_fd: -1 detaches. */
 void world_attach(int prog_fd, uint32_t flags);
+/* The socket of a queue. */
+struct clv_xsk_params world_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode);
 /* What clv_xsk_add returns. */
 int world_add_socket(uint16_t link, uint32_t queue, enum clv_xsk_mode mode);
-void world_open_port(uint32_t frames); /* without a socket */
+void world_open_port(void); /* without a socket */
 uint64_t world_counted(enum clv_counter which);
 
 /* As the peer sees it: from remote to local. */
