@@ -3,6 +3,7 @@
 
 #include "control/daemon/datapath.h"
 #include "control/daemon/threads.h"
+#include "control/host/netfilter.h"
 #include "datapath/io/umem.h"
 #include "datapath/io/xsk.h"
 
@@ -57,6 +58,19 @@ void clv_estimate_make(const struct clv_daemon *daemon, struct clv_estimate *out
 	out->handoff_percent = handoff_percent(out->queues ? out->queues : workers, workers);
 }
 
+static void print_bypassed(FILE *out)
+{
+	struct clv_netfilter found;
+
+	fprintf(out, "netfilter: with XDP, no rule of nftables or tc applies to relayed packets\n");
+	clv_netfilter_read(&found);
+	for (size_t i = 0; i < found.len; i++)
+		fprintf(out, "netfilter: not applied: chain %s %s %s, %s, %u rule%s\n",
+			found.chains[i].family, found.chains[i].table, found.chains[i].name,
+			found.chains[i].hook, found.chains[i].rules,
+			found.chains[i].rules == 1 ? "" : "s");
+}
+
 void clv_estimate_print(const struct clv_daemon *daemon, FILE *out)
 {
 	struct clv_estimate e;
@@ -77,6 +91,5 @@ void clv_estimate_print(const struct clv_daemon *daemon, FILE *out)
 		"hand-off  %6u %% of the datagrams from targets reach another worker than their tunnel's\n",
 		e.handoff_percent);
 	if (e.interfaces)
-		fprintf(out,
-			"netfilter: with XDP, no rule of nftables or tc applies to relayed packets\n");
+		print_bypassed(out);
 }

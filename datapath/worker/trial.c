@@ -24,7 +24,9 @@ void worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t
 {
 	if (!t->silent_at_ns)
 		worker_trial_start(w, t);
-	/* Without room it is sent once, like any other. */
+	/* Copies take no room that others may need soon: without one it is sent once, like any other. */
+	if (w->pool.stock.used > w->pool.count / 2)
+		return;
 	clv_waitq_push(&t->tried, &w->pool, &w->conns[t->conn_slot].buffers, payload, len, NULL, 0,
 		       w->now_ns);
 }

@@ -24,14 +24,10 @@ struct scene {
 };
 
 /* Open a tunnel to a name with n addresses, a host behind each. */
-static void begin(struct scene *s, bool kernel_path, const char *const addrs[], size_t n,
-		  uint64_t trial_ns)
+static void begin_with(struct scene *s, const struct world_params *p, const char *const addrs[],
+		       size_t n)
 {
-	struct world *w = world_new(&(struct world_params){
-		.kernel_path = kernel_path,
-		.has_v6 = true,
-		.proxy = { .trial_ns = trial_ns },
-	});
+	struct world *w = world_new(p);
 
 	*s = (struct scene){ .w = w, .app = &w->clients[0].apps[0] };
 	for (size_t i = 0; i < n; i++) {
@@ -43,6 +39,18 @@ static void begin(struct scene *s, bool kernel_path, const char *const addrs[], 
 	assert_int_equal(world_tunnel(w, 0, 0, "name.test", 9000), 0);
 	assert_true(world_run(w, 20 * CLV_SEC, world_is_answered));
 	assert_int_equal(s->app->status, 200);
+}
+
+static void begin(struct scene *s, bool kernel_path, const char *const addrs[], size_t n,
+		  uint64_t trial_ns)
+{
+	begin_with(s,
+		   &(struct world_params){
+			   .kernel_path = kernel_path,
+			   .has_v6 = true,
+			   .proxy = { .trial_ns = trial_ns },
+		   },
+		   addrs, n);
 }
 
 /* However it went: one port and one entry of the kernel's table, and no copies kept. */
@@ -221,6 +229,30 @@ static void test_until_the_move_both_ports_are_held(void **state)
 	end(&s);
 }
 
+/* Copies leave half of the buffers to what has to wait. */
+static void test_copies_are_kept_as_long_as_there_is_room(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin_with(&s,
+		   &(struct world_params){ .has_v6 = true,
+					   .buffers = 8,
+					   .hop_wait_packets = 100,
+					   .proxy = { .trial_ns = TRIAL_NS } },
+		   three, 3);
+	for (int i = 0; i < 8; i++)
+		world_app_send(s.w, 0, 0, 40, 0);
+	world_run(s.w, 100 * CLV_MSEC, NULL);
+	expect(&s, 8, 0, 0);
+	assert_in_range(s.w->relay.workers[0]->pool.stock.used, 4, 5);
+	world_run(s.w, CLV_SEC, NULL);
+	assert_in_range(s.at[1].received, 4, 5);
+	answer(&s, 1);
+	assert_int_equal(world_drops(s.w), 0);
+	end(&s);
+}
+
 static void when_all_are_silent(uint64_t trial_ns, unsigned sent[ADDRS])
 {
 	struct scene s;
@@ -363,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_a_target_that_answers_is_kept_and_no_other_hears_anything),
 		cmocka_unit_test(test_an_answer_that_comes_before_the_move_keeps_the_target),
 		cmocka_unit_test(test_until_the_move_both_ports_are_held),
+		cmocka_unit_test(test_copies_are_kept_as_long_as_there_is_room),
 		cmocka_unit_test(test_when_all_are_silent_the_first_is_kept),
 		cmocka_unit_test(test_an_address_with_an_error_is_not_returned_to),
 		cmocka_unit_test(test_the_policy_and_own_addresses_hold_for_each_address),

@@ -40,6 +40,10 @@ def test_a_firewall_is_shown_if_it_does_not_apply(lab, start_relay, forward, rul
     assert ("do not apply" in shown(relay)) is (datapath != "sock")
     assert ("netfilter_bypassed chains=2" in relay.proc.text()) is (datapath != "sock")
 
+    plan = relay.host.run([lab.build / "culvertd", "--plan"]).stdout
+    assert "not applied: chain inet firewall out, output, 1 rule\n" in plan
+    assert "forward" not in plan
+
     # and it is true
     client = forward("peer-v4", relay, "198.18.4.20:7000")
     found = daemon.exchange(lab["peer-v4"], client.address, 100)
