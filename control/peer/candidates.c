@@ -122,6 +122,22 @@ static void remove_at(struct clv_candidates *set, unsigned i)
 	set->count--;
 }
 
+bool clv_candidate_equal(const struct clv_candidate *a, const struct clv_candidate *b)
+{
+	return clv_endpoint_equal(&a->endpoint, &b->endpoint) && a->base == b->base &&
+	       a->kind == b->kind && a->scope_id == b->scope_id;
+}
+
+void clv_candidates_remove(struct clv_candidates *set, uint64_t sequence)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		if (set->list[i].sequence == sequence) {
+			remove_at(set, i);
+			return;
+		}
+	}
+}
+
 int clv_candidates_add(struct clv_candidates *set, const struct clv_candidate *candidate)
 {
 	unsigned at;
@@ -131,8 +147,7 @@ int clv_candidates_add(struct clv_candidates *set, const struct clv_candidate *c
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct clv_candidate *c = &set->list[i];
 
-		if (!clv_endpoint_equal(&c->endpoint, &candidate->endpoint) ||
-		    c->scope_id != candidate->scope_id || c->base != candidate->base)
+		if (!clv_candidate_equal(c, candidate))
 			continue;
 		if (c->priority >= candidate->priority)
 			return -EEXIST;

@@ -88,11 +88,17 @@ uint32_t clv_candidate_priority(enum clv_candidate_kind kind, const uint8_t addr
 uint64_t clv_pair_priority(uint32_t dialler, uint32_t listener);
 
 /*
- * Add a candidate.  copies.  Returns 0, -EEXIST (the endpoint is known: of two kinds the better one
- * stays), CLV_EDENIED (scope NONE, or port 0) or CLV_EFULL (of a full set the worst makes room for
- * a better one; else).
+ * Add a candidate.  copies.  Returns 0, -EEXIST (it is known as this kind; the higher priority stays),
+ * CLV_EDENIED (scope NONE, or port 0) or CLV_EFULL (of a full set the worst makes room for a better
+ * one; else).
  */
 int clv_candidates_add(struct clv_candidates *set, const struct clv_candidate *candidate);
+
+/* Remove the candidate of a sequence, if it is there. */
+void clv_candidates_remove(struct clv_candidates *set, uint64_t sequence);
+
+/* Whether both are one address of one kind and base, whatever their priorities. */
+bool clv_candidate_equal(const struct clv_candidate *a, const struct clv_candidate *b);
 
 /*
  * Add the addresses of this host's interfaces, those with a default route first.  port_v4, port_v6: of
