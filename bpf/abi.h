@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	7u /* bump on any change of layout or meaning; the loader refuses others,
+	8u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -55,6 +55,12 @@ struct clv_ref {
 /* Value of `listeners`. */
 struct clv_listener {
 	__u32 id;
+	__u32 flags; /* enum clv_listener_flag */
+};
+
+enum clv_listener_flag {
+	CLV_LISTENER_STUN = 1u << 0,   /* STUN Binding requests are answered */
+	CLV_LISTENER_TAGGED = 1u << 1, /* the address is of a VLAN device */
 };
 
 /*
@@ -96,6 +102,7 @@ enum clv_verdict {
 enum clv_guard_kind {
 	CLV_GUARD_INITIAL = 0, /* would make a connection, or have a version negotiated */
 	CLV_GUARD_UNKNOWN = 1, /* names a connection that XDP does not know */
+	CLV_GUARD_STUN = 2,    /* asks at which address it is seen */
 };
 
 /* How much of a source address shares a bucket. */
@@ -118,15 +125,21 @@ struct clv_rate {
 	__u64 burst_ns;	   /* an empty bucket is full in this time */
 };
 
-/* Value of `guard_limits`: one for each enum clv_guard_width. */
+/* Value of `guard_limits`: one for each enum clv_guard_width, and one of CLV_GUARD_STUN alone. */
 struct clv_guard_limits {
 	struct clv_rate host;
 	struct clv_rate net;
+	struct clv_rate stun; /* of a CLV_GUARD_HOST */
 };
 
 /* Value of `links`, keyed by interface index: where that interface's sockets start in `xsks`. */
 struct clv_link {
 	__u32 xsk_base; /* socket of receive queue q is xsks[xsk_base + q] */
+	__u32 flags;	/* enum clv_link_flag */
+};
+
+enum clv_link_flag {
+	CLV_LINK_ANSWERS = 1u << 0, /* a frame that the program sends back (XDP_TX) arrives */
 };
 
 /* What a frame is, decided where the bytes were readable. */
@@ -187,6 +200,8 @@ struct clv_count {
 	  "tunnel packets left to the kernel's sockets: no room for metadata")                     \
 	X(PASS_LARGE, PASS, "xdp_pass_large",                                                      \
 	  "larger than a frame of a worker's packet memory, left to the kernel's sockets")         \
+	X(PASS_STUN, PASS, "xdp_pass_stun", "STUN Binding requests, left to the control plane")    \
+	X(ANSWER_STUN, TX, "xdp_answer_stun", "STUN Binding requests answered")                    \
 	X(STEER_CONN, REDIRECT, "xdp_steer_conn", "tunnel packets handed to a worker")             \
 	X(STEER_CONTEXT, REDIRECT, "xdp_steer_context",                                            \
 	  "datagrams of a known remote handed to a worker")                                        \
@@ -204,6 +219,10 @@ struct clv_count {
 	  "UDP over IPv6 without a checksum")                                                      \
 	X(DROP_GUARD, DROP, "xdp_drop_guard",                                                      \
 	  "of no connection, and its source sent too many of those: [guard] in the configuration") \
+	X(DROP_STUN_LIMIT, DROP, "xdp_drop_stun_limit",                                            \
+	  "STUN Binding requests of a source that sent too many")                                  \
+	X(DROP_STUN_MALFORMED, DROP, "xdp_drop_stun_malformed",                                    \
+	  "STUN other than a bare Binding request")                                                \
 	X(DROP_NO_SOCKET, DROP, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")     \
 	X(DROP_NO_META, DROP, "xdp_drop_no_meta", "no room for metadata in front of the frame")
 
@@ -245,8 +264,9 @@ CLV_ABI_SIZE(struct clv_context, 24);
 CLV_ABI_SIZE(struct clv_prefix, 20);
 CLV_ABI_SIZE(struct clv_guard_key, 20);
 CLV_ABI_SIZE(struct clv_rate, 16);
-CLV_ABI_SIZE(struct clv_guard_limits, 32);
-CLV_ABI_SIZE(struct clv_link, 4);
+CLV_ABI_SIZE(struct clv_guard_limits, 48);
+CLV_ABI_SIZE(struct clv_listener, 8);
+CLV_ABI_SIZE(struct clv_link, 8);
 CLV_ABI_SIZE(struct clv_meta, 20);
 CLV_ABI_SIZE(struct clv_faults, 16);
 CLV_ABI_SIZE(struct clv_count, 16);

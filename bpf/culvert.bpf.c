@@ -15,6 +15,7 @@
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 #include "steer.bpf.h"
+#include "stun.bpf.h"
 
 char clv_license[] SEC("license") = "Dual BSD/GPL";
 
@@ -29,13 +30,18 @@ static __always_inline int action_of(enum clv_xdp_counter exit)
 #undef X
 #define X(symbol, action, name, help)                                                              \
 	_Static_assert(XDP_##action == XDP_PASS || XDP_##action == XDP_DROP ||                     \
-			       XDP_##action == XDP_REDIRECT,                                       \
+			       XDP_##action == XDP_REDIRECT || XDP_##action == XDP_TX,             \
 		       #symbol ": action_of does not know this action");
 	CLV_XDP_VERDICTS(X)
 #undef X
+#define X(symbol, action, name, help) | (__u64)(XDP_##action == XDP_TX) << CLV_XDP_##symbol
+	const __u64 answers = 0 CLV_XDP_VERDICTS(X);
+#undef X
 	const __u64 bit = 1ull << exit;
 
-	return bit & redirects ? XDP_REDIRECT : bit & passes ? XDP_PASS : XDP_DROP;
+	if (bit & redirects)
+		return XDP_REDIRECT;
+	return bit & passes ? XDP_PASS : bit & answers ? XDP_TX : XDP_DROP;
 }
 
 /* has_fragments: a frame may continue in pages of its own (interfaces of a large MTU). */
@@ -59,6 +65,8 @@ static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 		exit = clv_steer(&udp, frame.end, ctx->rx_queue_index, &meta);
 	if (meta.kind != CLV_KIND_UNKNOWN)
 		exit = clv_hand_over(ctx, &meta, frame_bytes, exit);
+	else if (exit == CLV_XDP_ANSWER_STUN)
+		exit = clv_stun_answer(ctx);
 
 	count(exit, 1, frame_bytes);
 	return action_of(exit);

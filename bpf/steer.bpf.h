@@ -18,6 +18,7 @@
 #include "guard.bpf.h"
 #include "maps.bpf.h"
 #include "parse.bpf.h"
+#include "stun.bpf.h"
 #include "targets.bpf.h"
 
 /* The control plane is about to see this flow: record the queue it arrives on. */
@@ -43,9 +44,13 @@ static __always_inline enum clv_xdp_counter pass_to_control(const struct clv_udp
 	return passed;
 }
 
-/* To a listener: packets of known connections go to their worker, all others to control. */
+/*
+ * To a listener: packets of known connections go to their worker, all others to control.  Of STUN
+ * the last word has clv_stun_answer.
+ */
 static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view *udp,
 						       const void *end, __u32 queue,
+						       const struct clv_listener *listener,
 						       struct clv_meta *meta)
 {
 	const struct clv_quic_short *packet = udp->payload;
@@ -58,6 +63,8 @@ static __always_inline enum clv_xdp_counter steer_quic(const struct clv_udp_view
 		return pass_to_control(udp, end, queue, CLV_XDP_PASS_LONG_HEADER);
 	if (udp->payload_len >= sizeof(*packet) && (const void *)(packet + 1) <= end)
 		ref = clv_conns_find(packet);
+	if (!ref && listener->flags & CLV_LISTENER_STUN && clv_stun_matches(udp, end))
+		return CLV_XDP_ANSWER_STUN;
 	if (!ref)
 		return pass_to_control(udp, end, queue, CLV_XDP_PASS_UNKNOWN_CID);
 	meta->kind = CLV_KIND_CONN;
@@ -102,8 +109,10 @@ static __always_inline enum clv_xdp_counter clv_steer(const struct clv_udp_view 
 						      const void *end, __u32 queue,
 						      struct clv_meta *meta)
 {
-	if (bpf_map_lookup_elem(&listeners, &udp->tuple.local))
-		return steer_quic(udp, end, queue, meta);
+	const struct clv_listener *listener = bpf_map_lookup_elem(&listeners, &udp->tuple.local);
+
+	if (listener)
+		return steer_quic(udp, end, queue, listener, meta);
 	return steer_target(udp, meta);
 }
 

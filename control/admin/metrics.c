@@ -113,11 +113,36 @@ static void write_held(FILE *out, const struct clv_count *counts)
 			(uint64_t)counts[i].packets);
 }
 
+/* Who asked at which address the relay sees them, of XDP and of control. */
+static void write_reflect(FILE *out, const struct clv_daemon *daemon, const struct clv_count *xdp)
+{
+	static const struct {
+		const char *result;
+		enum clv_xdp_counter xdp;
+		enum clv_counter control;
+	} results[] = {
+		{ "stun", CLV_XDP_ANSWER_STUN, CLV_COUNT_STUN_ANSWERED },
+		{ "limited", CLV_XDP_DROP_STUN_LIMIT, CLV_COUNT_DROP_STUN_LIMIT },
+		{ "malformed", CLV_XDP_DROP_STUN_MALFORMED, CLV_COUNT_DROP_STUN_MALFORMED },
+	};
+
+	begin(out, "reflect_answers_total", "counter",
+	      "answers to STUN Binding requests, and requests that got none");
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+		fprintf(out, "culvert_reflect_answers_total{result=\"%s\"} %" PRIu64 "\n",
+			results[i].result,
+			(uint64_t)xdp[results[i].xdp].packets +
+				clv_count_read(clv_control_counters(daemon->control),
+					       results[i].control));
+}
+
 static void write_xdp(FILE *out, const struct clv_daemon *daemon)
 {
-	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+	struct clv_count counts[CLV_XDP_COUNTER_MAX] = { 0 };
+	bool has_xdp = daemon->bpf && !clv_maps_counters(clv_bpf_maps(daemon->bpf), counts);
 
-	if (!daemon->bpf || clv_maps_counters(clv_bpf_maps(daemon->bpf), counts))
+	write_reflect(out, daemon, counts);
+	if (!has_xdp)
 		return;
 	write_xdp_of(out, counts, false);
 	write_xdp_of(out, counts, true);

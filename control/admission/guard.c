@@ -21,7 +21,7 @@ int clv_guard_init(struct clv_guard *g, const struct clv_guard_limits *limits, s
 		.entries_len = WAYS,
 		.seed = { seed[0], seed[1] },
 	};
-	if (!limits->host.interval_ns && !limits->net.interval_ns)
+	if (!limits->host.interval_ns && !limits->net.interval_ns && !limits->stun.interval_ns)
 		return 0;
 	while (g->entries_len < entries)
 		g->entries_len *= 2;
@@ -79,6 +79,8 @@ static bool take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_gu
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
 		    uint64_t now_ns)
 {
+	if (kind == CLV_GUARD_STUN)
+		return take(g, addr, kind, CLV_GUARD_HOST, &g->limits.stun, now_ns);
 	return take(g, addr, kind, CLV_GUARD_HOST, &g->limits.host, now_ns) &&
 	       take(g, addr, kind, CLV_GUARD_NET, &g->limits.net, now_ns);
 }
@@ -118,5 +120,7 @@ const char *clv_guard_source(const struct clv_guard_key *key, char buf[static CL
 
 const char *clv_guard_kind_name(enum clv_guard_kind kind)
 {
-	return kind == CLV_GUARD_INITIAL ? "initial" : "unknown";
+	static const char *const names[] = { "initial", "unknown", "stun" };
+
+	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
 }

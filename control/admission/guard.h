@@ -41,7 +41,7 @@ void clv_guard_fini(struct clv_guard *g);
 /* Whether a packet of that kind from addr is within the limits; takes a token from its buckets. */
 bool clv_guard_take(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
 		    uint64_t now_ns);
-/* Undo a successful clv_guard_take for the same addr and kind. */
+/* Undo a successful clv_guard_take for the same addr and kind, other than CLV_GUARD_STUN. */
 void clv_guard_give(struct clv_guard *g, const uint8_t addr[static 16], enum clv_guard_kind kind,
 		    uint64_t now_ns);
 

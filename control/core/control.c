@@ -369,6 +369,7 @@ struct clv_guard_limits clv_control_guard_limits(const struct clv_control_limits
 	return (struct clv_guard_limits){
 		.host = clv_rate_of(l->guard_host_per_sec, l->guard_host_burst),
 		.net = clv_rate_of(l->guard_net_per_sec, l->guard_net_burst),
+		.stun = clv_rate_of(l->reflect.stun ? l->reflect.per_sec : 0, l->reflect.burst),
 	};
 }
 

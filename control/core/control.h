@@ -64,7 +64,11 @@ struct clv_control_limits {
 	/* Packets without a connection from one source, see bpf/guard.h.  per_sec 0: no limit. */
 	uint32_t guard_host_per_sec, guard_host_burst;
 	uint32_t guard_net_per_sec, guard_net_burst;
-	uint32_t guard_sources;		 /* prefixes remembered at a time */
+	uint32_t guard_sources; /* prefixes remembered at a time */
+	struct {
+		bool stun;		 /* answer STUN Binding requests */
+		uint32_t per_sec, burst; /* of one source */
+	} reflect;
 	uint32_t stream_cancels_per_sec; /* request streams that a client may reset or stop; at least 1 */
 	uint32_t handover_packets; /* DATAGRAM frames kept while a connection is handed over */
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "control/admission/reflect.h"
 #include "control/core/state.h"
 #include "control/tls/tls_memory.h"
 #include "datapath/base/addr.h"
@@ -221,6 +222,13 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		return;
 	}
 	l = listener_of(c, rx);
+	if (l && c->p.limits.reflect.stun && clv_stun_matches(rx->payload, rx->payload_len)) {
+		size_t len = clv_reflect_stun(&c->guard, rx, c->now_ns, &c->counters, answer);
+
+		if (len)
+			send_answer(c, rx, answer, len);
+		return;
+	}
 	if (!l || !l->tls) {
 		clv_count(&c->counters, CLV_COUNT_DROP_UNKNOWN);
 		return;

@@ -84,12 +84,20 @@ struct clv_config {
 	uint64_t slice_ns;
 	uint32_t ring_packets;
 	bool verify_checksum;
+	int reflect_xdp; /* enum clv_config_reflect_xdp */
 	uint32_t busy_poll_usec;
 	uint32_t busy_poll_packets;
 	uint32_t socket_bytes;
 	uint32_t slow_path_per_sec;
 
 	char *metrics_listen; /* owned; ADDRESS:PORT; "": off */
+};
+
+/* Whether the XDP program answers STUN itself. */
+enum clv_config_reflect_xdp {
+	CLV_CONFIG_REFLECT_AUTO,
+	CLV_CONFIG_REFLECT_ALWAYS,
+	CLV_CONFIG_REFLECT_NEVER,
 };
 
 enum clv_config_type {

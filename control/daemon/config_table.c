@@ -322,6 +322,21 @@ static const struct clv_config_option options[] = {
 	{ "guard", "sources", RANGE(64, 1 << 24, "prefixes", "65536"), MEMBER(limits.guard_sources),
 	  .help = "Sources tracked at a time, in the kernel and in the daemon each." },
 
+	{ "reflect", "stun", CLV_CONFIG_BOOL, .initial = "true", MEMBER(limits.reflect.stun),
+	  .help = "Tell who asks at which address the relay sees them: answer STUN Binding requests\n"
+		  "(RFC 8489) on the listeners' ports, from addresses in access.clients.  Peers need it to\n"
+		  "find a direct path, and culvert nat to name the NAT they are behind." },
+	{ "reflect", "stun-per-sec", RANGE(1, 1000000, "answers, to each source", "10"),
+	  MEMBER(limits.reflect.per_sec),
+	  .help = "A source is an IPv4 address or an IPv6 /64.  More are dropped, by the XDP program where\n"
+		  "it runs.  An answer is at most 1.4 times as long as the packet that asked." },
+	{ "reflect", "stun-burst", RANGE(1, 1 << 20, "answers", "20"), MEMBER(limits.reflect.burst),
+	  .help = "As many are allowed in one burst." },
+	{ "reflect", "xdp", CLV_CONFIG_CHOICE, .initial = "auto", .choices = "auto|always|never",
+	  MEMBER(reflect_xdp),
+	  .help = "Whether the XDP program answers by itself, or passes them to the control plane.  auto:\n"
+		  "except in native XDP on veth, whose other end may lose or delay such frames." },
+
 	{ "io", "spin-usec", RANGE(0, 10000, "", "1500"), .scale = 1000, MEMBER(pace.spin_ns),
 	  .help = "How long an idle worker polls before it sleeps.  Saves the time of a wake-up where\n"
 		  "responses follow soon; it stops by itself where they do not.  0: never." },

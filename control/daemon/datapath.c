@@ -270,6 +270,14 @@ static int give_sockets(struct clv_daemon *daemon, const struct clv_interface *i
 	return err;
 }
 
+/* Whether a frame that the XDP program itself sends back arrives: see the option's help. */
+static bool can_answer(const struct clv_daemon *daemon, const struct clv_interface *interface)
+{
+	if (daemon->config.reflect_xdp != CLV_CONFIG_REFLECT_AUTO)
+		return daemon->config.reflect_xdp == CLV_CONFIG_REFLECT_ALWAYS;
+	return interface->mode == CLV_DATAPATH_GENERIC || strcmp(interface->nic.driver, "veth");
+}
+
 /* Bind every queue of an interface in its mode.  Returns 0, or an error with the reason in why. */
 static int bind_queues(struct clv_daemon *daemon, struct clv_interface *interface,
 		       struct clv_xsk_sock *socks[static CLV_QUEUES_MAX],
@@ -317,7 +325,8 @@ static int open_sockets(struct clv_daemon *daemon, struct clv_interface *interfa
 	if (err)
 		return err;
 	err = clv_maps_set_link(&daemon->maps, interface->nic.ifindex,
-				(uint32_t)interface->number * CLV_QUEUES_MAX);
+				(uint32_t)interface->number * CLV_QUEUES_MAX,
+				can_answer(daemon, interface) ? CLV_LINK_ANSWERS : 0);
 	if (err)
 		snprintf(why, CLV_REASON_MAX, "map links: %s", clv_strerror(err));
 	return err;

@@ -190,6 +190,12 @@ const char *clv_listeners_families(const struct clv_daemon_listener *l)
 	return clv_addr_is_v4(l->local.addr) ? "ipv4" : "ipv6";
 }
 
+static uint32_t flags_of(const struct clv_daemon *daemon, const uint8_t addr[static 16])
+{
+	return (daemon->config.limits.reflect.stun ? CLV_LISTENER_STUN : 0) |
+	       (clv_routes_is_tagged(daemon->routes, addr) ? CLV_LISTENER_TAGGED : 0);
+}
+
 /* An address that the host does not have now is left out: the kernel receives nothing for it either. */
 int clv_listeners_publish(struct clv_daemon *daemon)
 {
@@ -207,6 +213,7 @@ int clv_listeners_publish(struct clv_daemon *daemon)
 				continue;
 			memcpy(list[len].local.addr, own[i], sizeof(list[len].local.addr));
 			list[len].local.port = htons(l->port);
+			list[len].flags = flags_of(daemon, own[i]);
 			list[len++].id = (uint32_t)k;
 		}
 	}

@@ -257,6 +257,17 @@ bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16]
 	return false;
 }
 
+bool clv_routes_is_tagged(const struct clv_routes *r, const uint8_t addr[static 16])
+{
+	for (size_t i = 0; i < r->own_len; i++) {
+		const struct link *link = find_link(r, r->own[i].ifindex);
+
+		if (link && link->nic.vlan_id && memcmp(r->own[i].addr, addr, 16) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool clv_routes_is_served(const struct clv_routes *r, const uint8_t addr[static 16])
 {
 	uint16_t tags[CLV_VLAN_TAGS_MAX];

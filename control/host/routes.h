@@ -71,6 +71,8 @@ bool clv_routes_is_own(const struct clv_routes *r, const uint8_t addr[static 16]
  * alone, a broadcast or anycast address.  Queries the kernel, and caches the answer.
  */
 bool clv_routes_is_host(struct clv_routes *r, const uint8_t addr[static 16]);
+/* Whether an interface that has this address is a VLAN device. */
+bool clv_routes_is_tagged(const struct clv_routes *r, const uint8_t addr[static 16]);
 /* Whether frames from and to this local address use an AF_XDP link. */
 bool clv_routes_is_served(const struct clv_routes *r, const uint8_t addr[static 16]);
 /*

@@ -98,7 +98,7 @@ int clv_maps_set_listeners(struct clv_maps *m, const struct clv_maps_listener *l
 	if (!wanted)
 		return -ENOMEM;
 	for (size_t i = 0; i < len && !err; i++) {
-		const struct clv_listener listener = { .id = list[i].id };
+		const struct clv_listener listener = { .id = list[i].id, .flags = list[i].flags };
 
 		wanted[i] = list[i].local;
 		err = put(m->fds.listeners, &wanted[i], &listener);
@@ -256,9 +256,9 @@ int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits
 	return put(m->fds.guard_limits, &zero, limits);
 }
 
-int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base)
+int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base, uint32_t flags)
 {
-	const struct clv_link link = { .xsk_base = xsk_base };
+	const struct clv_link link = { .xsk_base = xsk_base, .flags = flags };
 	const uint32_t key = (uint32_t)ifindex;
 
 	return put(m->fds.links, &key, &link);

@@ -27,6 +27,7 @@ struct clv_maps_rule {
 struct clv_maps_listener {
 	struct clv_endpoint local;
 	uint32_t id;
+	uint32_t flags; /* enum clv_listener_flag */
 };
 
 struct clv_maps {
@@ -72,8 +73,11 @@ int clv_maps_set_clients(struct clv_maps *m, const struct clv_prefix *prefixes, 
 /* Set the rate limits of packets with unknown connections.  Returns 0 or -errno. */
 int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits);
 
-/* Set the index in xsks of an interface's first socket, or remove it.  Returns 0 or -errno. */
-int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base);
+/*
+ * Set the index in xsks of an interface's first socket, and enum clv_link_flag, or remove both.
+ * Returns 0 or -errno.
+ */
+int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base, uint32_t flags);
 void clv_maps_unset_link(struct clv_maps *m, int ifindex);
 
 /* Read what the program could not hand over of an interface; zeros if nothing. */

@@ -127,6 +127,10 @@ enum clv_counter_class {
 	  "new connections while handshakes hold too much memory")                                 \
 	X(DROP_GUARD, DROP, "drop_guard",                                                          \
 	  "of no connection, from a source that sent too many of those")                           \
+	X(DROP_STUN_LIMIT, DROP, "drop_stun_limit",                                                \
+	  "STUN Binding requests of a source that sent too many")                                  \
+	X(DROP_STUN_MALFORMED, DROP, "drop_stun_malformed",                                        \
+	  "STUN other than a bare Binding request")                                                \
 	X(DROP_RESET_LIMIT, DROP, "drop_reset_limit",                                              \
 	  "would have had a stateless reset; rate limited")                                        \
 	X(DROP_RETRY_LIMIT, DROP, "drop_retry_limit", "would have had a Retry; rate limited")      \
@@ -218,6 +222,8 @@ enum clv_counter_class {
 	X(HANDSHAKES, EVENT, "handshakes", "handshakes completed")                                 \
 	X(REQUESTS, EVENT, "requests", "HTTP requests answered")                                   \
 	X(RESET_SENT, EVENT, "stateless_resets", "stateless resets sent")                          \
+	X(STUN_ANSWERED, EVENT, "stun_answers",                                                    \
+	  "STUN Binding requests answered, other than by XDP")                                     \
 	X(RETRY_SENT, EVENT, "retries", "Retry packets sent")                                      \
 	X(TOKENS_TAKEN, EVENT, "tokens_taken", "address tokens that spared a client the Retry")    \
 	X(VERSION_SENT, EVENT, "version_negotiations", "Version Negotiation packets sent")         \

@@ -9,6 +9,7 @@
 
 #include "datapath/base/bytes.h"
 #include "datapath/base/err.h"
+#include "datapath/base/stun.h"
 
 enum {
 	HEADER_LONG = 0x80,
@@ -23,7 +24,9 @@ enum {
 
 void clv_cid_random(struct clv_rand *rand, struct clv_cid *out)
 {
-	clv_rand_bytes(rand, out->id, sizeof(out->id));
+	do
+		clv_rand_bytes(rand, out->id, sizeof(out->id));
+	while (clv_load_be32(out->id + CLV_STUN_COOKIE_CID_AT) == CLV_STUN_COOKIE);
 }
 
 void clv_cid_token(const uint8_t secret[static CLV_CID_SECRET_LEN], const struct clv_cid *cid,

@@ -19,7 +19,7 @@ enum {
 	CLV_CID_SECRET_LEN = 32,
 };
 
-/* A fresh unpredictable ID. */
+/* A fresh unpredictable ID; no packet with it looks like STUN, see bpf/stun.h. */
 void clv_cid_random(struct clv_rand *rand, struct clv_cid *out);
 
 /* Stateless reset token of an ID: HMAC-SHA256(secret, id), first 16 bytes. */

@@ -189,7 +189,8 @@ static void without_a_socket_or_a_link_the_kernel_gets_what_it_can_deliver(void 
 {
 	const struct frame_spec spec = { CONN };
 	const uint32_t slot = WORLD_XSK_BASE, lo = 1;
-	const struct clv_link here = { WORLD_XSK_BASE }, beyond = { CLV_XSKS_MAX };
+	const struct clv_link here = { .xsk_base = WORLD_XSK_BASE },
+			      beyond = { .xsk_base = CLV_XSKS_MAX };
 	const struct bpf_map *links = group_world.skel ? group_world.skel->maps.links : NULL;
 	uint8_t frame[FRAME_MAX];
 	size_t len = frame_build(&spec, frame);

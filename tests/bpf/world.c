@@ -60,7 +60,7 @@ static void put_relay(const struct world *w, const char *relay, const char *remo
 	const struct clv_endpoint quic = frame_endpoint(relay, PORT_QUIC);
 	const struct clv_endpoint open = frame_endpoint(relay, PORT_OPEN);
 	const struct clv_endpoint closed = frame_endpoint(relay, PORT_CLOSED);
-	const struct clv_listener listener = { .id = 1 };
+	const struct clv_listener listener = { .id = 1, .flags = CLV_LISTENER_STUN };
 	const struct clv_binding open_binding = { open_tunnel, CLV_BINDING_UNCOMPRESSED };
 	const struct clv_binding closed_binding = { closed_tunnel, 0 };
 	const struct clv_context context = { closed_tunnel, .context_id = 2 };
@@ -87,7 +87,7 @@ static void put_relay(const struct world *w, const char *relay, const char *remo
 static void put_link(struct world *w)
 {
 	const uint32_t ifindex = if_nametoindex("lo"), slot = WORLD_XSK_BASE;
-	const struct clv_link link = { .xsk_base = WORLD_XSK_BASE };
+	const struct clv_link link = { .xsk_base = WORLD_XSK_BASE, .flags = CLV_LINK_ANSWERS };
 
 	w->xsk_fd = socket(AF_XDP, SOCK_RAW, 0);
 	assert_return_code(w->xsk_fd, errno);

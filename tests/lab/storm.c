@@ -5,13 +5,14 @@
  *   storm --kind KIND --rate N --seconds N [--stay SECONDS] [--pin HEX] HOST:PORT
  *
  *   initials    datagrams that look like a client's first and hold noise
+ *   stun        STUN Binding requests; counts the answers
  *   halfopen    the first flight of a real handshake, and nothing after it
  *   handshakes  whole handshakes, checked against the pin, each closed at once
  *   sections    handshakes, and on each connection, until it has stayed as long as it may, requests
  *               whose field section announces much and never ends
  *   waiting     the same with requests that wait for SETTINGS, and a capsule that announces much
  *
- * rate: Initials per second, or handshakes (of four Initials and more each).  Ends after the seconds
+ * rate: Initials or STUN requests per second, or handshakes (of four Initials and more each).  Ends after the seconds
  * or at SIGTERM, and prints one line of JSON.  Exit 0 when it ran, whatever the relay answered.
  */
 #include "tests/lab/udp.h"
@@ -27,6 +28,7 @@
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/rand.h"
+#include "datapath/base/stun.h"
 #include "datapath/quic/conn.h"
 
 enum {
@@ -39,9 +41,10 @@ enum {
 
 #define GIVE_UP_NS (5 * CLV_SEC)
 
-enum kind { INITIALS, HALFOPEN, HANDSHAKES, SECTIONS, WAITING, KINDS };
+enum kind { INITIALS, STUN, HALFOPEN, HANDSHAKES, SECTIONS, WAITING, KINDS };
 
-static const char *const kinds[] = { "initials", "halfopen", "handshakes", "sections", "waiting" };
+static const char *const kinds[] = { "initials",   "stun",     "halfopen",
+				     "handshakes", "sections", "waiting" };
 
 static struct {
 	enum kind kind;
@@ -52,7 +55,8 @@ static struct {
 } opt = { .rate = 300, .seconds = 10 };
 
 static struct {
-	uint64_t datagrams, initials, started, completed, refused, late, skipped, requests, closed;
+	uint64_t datagrams, initials, started, completed, refused, late, skipped, requests, closed,
+		answers;
 } result;
 
 /* A port that only sends, on the socket of the handshake whose turn it is. */
@@ -208,6 +212,25 @@ static int new_socket(void)
 	if (fd < 0)
 		udp_die("socket");
 	return fd;
+}
+
+static void take_answers(void)
+{
+	uint8_t m[DATAGRAM];
+
+	while (recv(out.fd, m, sizeof(m), MSG_DONTWAIT) > 0)
+		result.answers++;
+}
+
+static void ask_stun(void)
+{
+	uint8_t m[CLV_STUN_HEADER_LEN], id[CLV_STUN_TRANSACTION_LEN];
+
+	clv_rand_bytes(&rnd, id, sizeof(id));
+	clv_stun_request(id, m);
+	if (sendto(out.fd, m, sizeof(m), 0, (struct sockaddr *)&opt.remote, opt.remote_len) > 0)
+		result.started++;
+	take_answers();
 }
 
 static void start_noise(void)
@@ -407,6 +430,8 @@ static double run(void)
 		out.fd = fd;
 		if (opt.kind == INITIALS)
 			start_noise();
+		else if (opt.kind == STUN)
+			ask_stun();
 		else if (opt.kind == HALFOPEN)
 			start_halfopen(now_ns);
 		else
@@ -432,8 +457,8 @@ static void open_tls(void)
 
 static void usage(void)
 {
-	fputs("usage: storm --kind initials|halfopen|handshakes|sections|waiting [--rate N]\n"
-	      "             [--seconds N] [--stay SECONDS] [--pin HEX] HOST:PORT\n",
+	fputs("usage: storm --kind initials|stun|halfopen|handshakes|sections|waiting\n"
+	      "             [--rate N] [--seconds N] [--stay SECONDS] [--pin HEX] HOST:PORT\n",
 	      stderr);
 	exit(2);
 }
@@ -497,11 +522,11 @@ int main(int argc, char **argv)
 	clv_tls_context_free(tls);
 	printf("{\"datagrams\": %llu, \"initials\": %llu, \"started\": %llu, \"completed\": %llu, "
 	       "\"refused\": %llu, \"late\": %llu, \"skipped\": %llu, \"requests\": %llu, "
-	       "\"closed\": %llu, \"seconds\": %.3f}\n",
+	       "\"closed\": %llu, \"answers\": %llu, \"seconds\": %.3f}\n",
 	       (unsigned long long)result.datagrams, (unsigned long long)result.initials,
 	       (unsigned long long)result.started, (unsigned long long)result.completed,
 	       (unsigned long long)result.refused, (unsigned long long)result.late,
 	       (unsigned long long)result.skipped, (unsigned long long)result.requests,
-	       (unsigned long long)result.closed, took);
+	       (unsigned long long)result.closed, (unsigned long long)result.answers, took);
 	return 0;
 }

@@ -5,7 +5,8 @@
     tools, bench, tests -> anything, but
     tools/culvert       -> the public header of the library
     control             -> its own room or a room of a lower level, datapath, bpf/abi.h, bpf/guard.h
-    datapath            -> its own room or a room of a lower level, bpf/abi.h, bpf/bucket.h
+    datapath            -> its own room or a room of a lower level, bpf/abi.h, bpf/bucket.h,
+                           bpf/stun.h
     bpf                 -> bpf
 
 The levels of the rooms and the exceptions are in levels.py.
@@ -21,7 +22,8 @@ import levels
 
 INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 OURS = ("bpf", "datapath", "control", "tools", "bench", "tests")
-SHARED = {"datapath": ("bpf/abi.h", "bpf/bucket.h"), "control": ("bpf/abi.h", "bpf/guard.h")}
+SHARED = {"datapath": ("bpf/abi.h", "bpf/bucket.h", "bpf/stun.h"),
+          "control": ("bpf/abi.h", "bpf/guard.h")}
 PUBLIC = "control/library/culvert.h"
 
 

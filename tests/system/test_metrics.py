@@ -12,7 +12,7 @@ DATAPATHS = ("xdp", "sock")
 COUNT = 300
 # Names of labels.  The number of their values does not grow with clients, targets or tunnels.
 LABELS = {"thread", "reason", "verdict", "interface", "listener", "queue", "mode", "version", "aead",
-          "datapath", "resource", "because", "of",
+          "datapath", "resource", "because", "of", "result",
           # of the operator's names for clients, at most 256 of them
           "client", "direction"}
 

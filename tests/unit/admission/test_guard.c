@@ -11,7 +11,7 @@ static const uint64_t seed[2] = { 3, 5 };
 
 static void a_token_that_was_given_back_is_there_again(void **state)
 {
-	struct clv_guard_limits limits = { clv_rate_of(1, 2), clv_rate_of(1, 3) };
+	struct clv_guard_limits limits = { .host = clv_rate_of(1, 2), .net = clv_rate_of(1, 3) };
 	uint64_t now_ns = 1000 * SEC;
 	uint8_t addr[16];
 	struct clv_guard g;

@@ -34,6 +34,23 @@ static void ids_differ(void **state)
 	assert_memory_not_equal(&a, &b, sizeof(a));
 }
 
+/* Else a packet of a connection could be taken for STUN. */
+static void no_id_has_the_cookie_of_stun(void **state)
+{
+	static const uint8_t cookie[CLV_CID_LEN] = { 1, 2, 3, 0x21, 0x12, 0xa4, 0x42, 4 };
+	static const uint8_t next[CLV_CID_LEN] = { 1, 2, 3, 0x21, 0x12, 0xa4, 0x43, 4 };
+	struct clv_rand r;
+	struct clv_cid id;
+
+	(void)state;
+	clv_rand_init(&r, 1);
+	r.used = sizeof(r.buf) - 2 * CLV_CID_LEN;
+	memcpy(r.buf + r.used, cookie, sizeof(cookie));
+	memcpy(r.buf + r.used + CLV_CID_LEN, next, sizeof(next));
+	clv_cid_random(&r, &id);
+	assert_memory_equal(id.id, next, sizeof(next));
+}
+
 static void decodes_long(void **state)
 {
 	static const uint8_t packet[] = { 0xc3, 0x6b, 0x33, 0x43, 0xcf, 3,
@@ -132,6 +149,7 @@ int main(void)
 	static const struct CMUnitTest cases[] = {
 		CASE("the reset token is a keyed hash of the ID", token_is_hmac),
 		CASE("no two fresh IDs agree", ids_differ),
+		CASE("no fresh ID has the cookie of STUN", no_id_has_the_cookie_of_stun),
 		CASE("a long header gives version and both IDs, cut nowhere", decodes_long),
 		CASE("IDs of 255 bytes and of none are read", decodes_longest_ids),
 		CASE("a short header gives an ID of our length", decodes_short),

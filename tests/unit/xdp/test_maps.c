@@ -117,7 +117,7 @@ static void without_maps_writing_does_nothing(void **state)
 	clv_maps_init(&none, NULL);
 	assert_int_equal(clv_maps_conn_publish(&none, &cid, &ref), 0);
 	clv_maps_conn_retire(&none, &cid);
-	assert_int_equal(clv_maps_set_link(&none, 1, 0), 0);
+	assert_int_equal(clv_maps_set_link(&none, 1, 0, 0), 0);
 	assert_int_equal(clv_maps_set_guard(&none, &(struct clv_guard_limits){ 0 }), 0);
 	assert_int_equal(clv_maps_queue_of_flow(&none, &tuple, &queue), -ENOENT);
 	clv_maps_fini(&none);
