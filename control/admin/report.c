@@ -139,15 +139,16 @@ static json_t *from_interface(const struct clv_interface *interface)
 				  clv_text_json(interface->why[mode])));
 		to = mode;
 	}
-	return json_pack("{s:o,s:i,s:b,s:s,s:s,s:s,s:b,s:i,s:i,s:i,s:o}", "name",
+	return json_pack("{s:o,s:i,s:b,s:s,s:s,s:s,s:b,s:b,s:i,s:i,s:i,s:o}", "name",
 			 clv_text_json(interface->nic.name), "ifindex", interface->nic.ifindex,
 			 "present", interface->nic.ifindex != 0, "driver", interface->nic.driver,
 			 "mode", clv_datapath_mode_name(interface->mode), "xdp",
 			 interface->mode <= CLV_DATAPATH_COPY	   ? "native"
 			 : interface->mode == CLV_DATAPATH_GENERIC ? "generic"
 								   : "none",
-			 "fragments", interface->has_fragments, "queues", (int)interface->queues,
-			 "mtu", (int)interface->nic.mtu, "numa_node", interface->nic.numa_node,
+			 "fragments", interface->has_fragments, "rx_vlan_offload",
+			 interface->nic.strips_tags, "queues", (int)interface->queues, "mtu",
+			 (int)interface->nic.mtu, "numa_node", interface->nic.numa_node,
 			 "fallbacks", fallbacks);
 }
 

@@ -84,7 +84,7 @@ enum clv_datapath_mode {
 /* What is to be done about an interface whose sockets or mode are not what its traffic needs. */
 enum clv_interface_remedy {
 	CLV_REMEDY_NONE = 0,
-	CLV_REMEDY_REOPEN,    /* count its receive queues and open a socket on each */
+	CLV_REMEDY_REOPEN,    /* attach again, and open a socket on each of its receive queues */
 	CLV_REMEDY_STEP_DOWN, /* use the next lesser mode */
 };
 

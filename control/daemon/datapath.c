@@ -190,6 +190,7 @@ static int bind_queue(const struct clv_daemon *daemon, const struct clv_interfac
 		.queue = queue,
 		.link = interface->number,
 		.mode = mode,
+		.strips_tags = interface->nic.strips_tags,
 		.xskmap_fd = clv_bpf_maps(daemon->bpf)->xsks,
 		.xskmap_key = (uint32_t)interface->number * CLV_QUEUES_MAX + queue,
 		.busy_poll_usec = daemon->config.busy_poll_usec,
@@ -393,6 +394,10 @@ static void open_or_step_down(struct clv_daemon *daemon, struct clv_interface *i
 	}
 	clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u", interface->nic.name,
 		clv_datapath_mode_name(interface->mode), interface->queues);
+	if (interface->link_fd >= 0 && interface->nic.strips_tags)
+		clv_log(CLV_LOG_INFO, "rx_vlan_offload",
+			"if=%s decided=\"a new path of a client keeps the VLAN of the old one\"",
+			interface->nic.name);
 }
 
 /* ---- an interface ---- */
@@ -408,17 +413,24 @@ void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interf
 	open_or_step_down(daemon, interface);
 }
 
-/* Count the receive queues of an attached interface again, its sockets closed. */
-static void recount(const struct clv_daemon *daemon, struct clv_interface *interface)
+/*
+ * Attach the program again in the mode that an interface has, its sockets closed, and look at its queues
+ * and offloads anew.  A driver (veth) may give a queue that came later no program.
+ */
+static void attach_again(struct clv_daemon *daemon, struct clv_interface *interface)
 {
+	const enum clv_datapath_mode mode = interface->mode;
 	struct clv_nic *nic = &interface->nic;
-	/* Those that exist only while the program is attached: see count_queues. */
-	uint32_t added = interface->queues > nic->rx_queues ? interface->queues - nic->rx_queues
-							    : 0;
 
+	detach_program(interface);
 	nic->rx_queues = clv_nic_rx_queues(nic->ifindex, nic->name);
-	if (nic->rx_queues > added)
-		nic->rx_queues -= added;
+	nic->strips_tags = clv_nic_strips_tags(nic->name);
+	if (mode == CLV_DATAPATH_GENERIC)
+		attach_generic(daemon, interface);
+	else
+		attach_native(daemon, interface);
+	if (mode == CLV_DATAPATH_COPY && interface->mode == CLV_DATAPATH_ZEROCOPY)
+		interface->mode = CLV_DATAPATH_COPY;
 	count_queues(daemon, interface);
 }
 
@@ -430,7 +442,7 @@ void clv_datapath_remedy(struct clv_daemon *daemon, struct clv_interface *interf
 	if (remedy == CLV_REMEDY_STEP_DOWN)
 		step_down(daemon, interface, why);
 	else
-		recount(daemon, interface);
+		attach_again(daemon, interface);
 	open_or_step_down(daemon, interface);
 }
 

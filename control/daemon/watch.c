@@ -34,6 +34,11 @@ static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_int
 			 interface->queues);
 		return CLV_REMEDY_REOPEN;
 	}
+	if (clv_nic_strips_tags(nic->name) != nic->strips_tags) {
+		snprintf(why, CLV_REASON_MAX, "its rx-vlan-offload is %s now",
+			 nic->strips_tags ? "off" : "on");
+		return CLV_REMEDY_REOPEN;
+	}
 	lost = faults.no_socket > before.no_socket ? faults.no_socket - before.no_socket : 0;
 	if (!lost)
 		return CLV_REMEDY_NONE;

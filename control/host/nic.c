@@ -260,18 +260,36 @@ uint32_t clv_nic_rx_queues(int ifindex, const char *name)
 	return most ? most : 1;
 }
 
+/* ---- the old ethtool interface ---- */
+
+/* Returns 0 and fills *command's answer, or -errno. */
+static int ask_driver(const char *name, void *command)
+{
+	struct ifreq request = { .ifr_data = command };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	err = ioctl(fd, SIOCETHTOOL, &request) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+bool clv_nic_strips_tags(const char *name)
+{
+	struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
+
+	return !ask_driver(name, &flags) && flags.data & ETH_FLAG_RXVLAN;
+}
+
 static void read_driver(struct clv_nic *nic)
 {
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq request = { .ifr_data = (char *)&info };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
-		return;
-	memcpy(request.ifr_name, nic->name, sizeof(request.ifr_name));
-	if (ioctl(fd, SIOCETHTOOL, &request) == 0)
+	if (!ask_driver(nic->name, &info))
 		snprintf(nic->driver, sizeof(nic->driver), "%s", info.driver);
-	close(fd);
+	nic->strips_tags = clv_nic_strips_tags(nic->name);
 }
 
 /* ---- the list ---- */

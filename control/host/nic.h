@@ -29,7 +29,8 @@ struct clv_nic {
 	bool has_device; /* hardware, real or a virtual machine's, is behind it */
 	/* of clv_nic_complete: */
 	uint32_t rx_queues;
-	int numa_node; /* -1: unknown or none */
+	bool strips_tags; /* takes VLAN tags off what it receives: rx-vlan-offload */
+	int numa_node;	  /* -1: unknown or none */
 	char driver[32];
 };
 
@@ -44,6 +45,9 @@ void clv_nic_complete(struct clv_nic *nic);
 
 /* Returns the current number of receive queues, 1 or more; attaching XDP may change it. */
 uint32_t clv_nic_rx_queues(int ifindex, const char *name);
+
+/* Returns whether rx-vlan-offload is on now. */
+bool clv_nic_strips_tags(const char *name);
 
 /*
  * Read one RTM_NEWLINK message.  has_device may be missing where the kernel is old.  Returns 0 or

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bpf/abi.h"
 #include "datapath/base/counters.h"
@@ -40,6 +41,7 @@ struct clv_rx {
 	 * xsk: call clv_packet_checksum_ok(), best when the payload is used anyway
 	 */
 	bool is_unverified;
+	bool lacks_tags; /* xsk: the card takes VLAN tags off, so that l2 has none whatever came */
 	uint16_t link;	 /* xsk: the link it was received on, for clv_l2; sock: 0 */
 	uint32_t socket; /* sock: number of the socket it was received on; xsk: 0 */
 	struct clv_ref ref;
@@ -65,6 +67,24 @@ struct clv_flow {
 	uint32_t socket;	/* sock: which socket sends; ignored by xsk */
 	struct clv_nexthop hop; /* xsk: link, MACs, tags; ignored by sock */
 };
+
+/*
+ * How to answer the sender of rx.  hop: the next hop in use to the same peer, which gives what rx
+ * does not have: where the card takes VLAN tags off, also those.  It becomes the answer's.
+ */
+static inline void clv_rx_answer(const struct clv_rx *rx, struct clv_nexthop *hop)
+{
+	struct clv_l2 l2 = rx->l2;
+
+	if (rx->via == CLV_VIA_XSK) {
+		if (rx->lacks_tags && hop->via == CLV_VIA_XSK && hop->link == rx->link)
+			memcpy(l2.vlan_id, hop->l2.vlan_id, sizeof(l2.vlan_id));
+		hop->link = rx->link;
+		hop->l2 = l2;
+	}
+	hop->via = rx->via;
+	hop->state = CLV_HOP_READY;
+}
 
 struct clv_port;
 

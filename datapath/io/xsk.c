@@ -203,6 +203,7 @@ static bool read_frame(struct clv_xsk_port *x, const struct clv_xsk_sock *s,
 		goto malformed;
 	rx->is_unverified = x->verify_checksum && rx->kind != CLV_KIND_CONN;
 	rx->via = CLV_VIA_XSK;
+	rx->lacks_tags = s->strips_tags;
 	rx->link = s->link;
 	rx->socket = 0;
 	rx->frame = clv_umem_frame_of(desc->addr);

@@ -51,7 +51,8 @@ struct clv_xsk_params {
 	uint32_t queue;
 	uint16_t link; /* number of the interface, as in struct clv_nexthop; < CLV_LINKS_MAX */
 	enum clv_xsk_mode mode;
-	int xskmap_fd; /* where to join; -1: the caller does it */
+	bool strips_tags; /* the card takes VLAN tags off (rx-vlan-offload) */
+	int xskmap_fd;	  /* where to join; -1: the caller does it */
 	uint32_t xskmap_key;
 	/* 0: off.  Refusals by the kernel are logged and otherwise ignored. */
 	uint32_t busy_poll_usec;

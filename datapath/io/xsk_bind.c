@@ -213,6 +213,7 @@ int clv_xsk_bind(const struct clv_port *port, const struct clv_xsk_params *param
 	s->ring_size = x->ring_size;
 	s->queue = params->queue;
 	s->link = params->link;
+	s->strips_tags = params->strips_tags;
 	s->xskmap_fd = params->xskmap_fd;
 	s->xskmap_key = params->xskmap_key;
 	err = open_socket(s, clv_xsk_frames(s->ring_size), x->numa_node, params);

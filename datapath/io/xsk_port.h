@@ -21,6 +21,7 @@ struct clv_xsk_sock {
 	uint32_t queued;    /* descriptors written and not submitted */
 	uint32_t sending;   /* submitted and not completed */
 	bool is_zerocopy;
+	bool strips_tags;
 	bool is_busy_polled;
 	bool has_retried; /* in this step, with a full ring that the kernel took nothing of */
 	bool is_stalled;  /* something is submitted, and the kernel wants another kick */

@@ -65,12 +65,7 @@ void clv_paths_record(struct clv_paths *p, const struct clv_rx *rx, const struct
 		.socket = rx->socket,
 		.hop = like->hop,
 	};
-	flow->hop.state = CLV_HOP_READY;
-	flow->hop.via = rx->via;
-	if (rx->via == CLV_VIA_XSK) {
-		flow->hop.link = rx->link;
-		flow->hop.l2 = rx->l2;
-	}
+	clv_rx_answer(rx, &flow->hop);
 }
 
 void clv_paths_keep(struct clv_paths *p, const struct clv_flow *flow)

@@ -94,9 +94,10 @@ void clv_worker_close(struct clv_worker *w)
 
 static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *rx)
 {
-	bool records_link = rx->via == CLV_VIA_XSK &&
-			    (conn->flow.hop.via != CLV_VIA_XSK ||
-			     conn->flow.hop.state != CLV_HOP_READY) &&
+	/* Without its VLAN tags a packet does not say which link it came by, unless control has. */
+	bool is_hop_open = conn->flow.hop.via == CLV_VIA_XSK ? conn->flow.hop.state != CLV_HOP_READY
+							     : !rx->lacks_tags;
+	bool records_link = rx->via == CLV_VIA_XSK && is_hop_open &&
 			    !memcmp(&rx->remote, &conn->flow.remote, sizeof(rx->remote));
 	uint64_t received = records_link ? clv_conn_received(conn) : 0;
 
@@ -105,12 +106,8 @@ static void to_conn(struct clv_worker *w, struct clv_conn *conn, struct clv_rx *
 		clv_count(&w->counters, CLV_COUNT_RX_KERNEL);
 	clv_conn_input(conn, rx, w->now_ns);
 	/* Answers leave on the link the peer's packets arrive on, until control sets a next hop. */
-	if (records_link && clv_conn_received(conn) != received) {
-		conn->flow.hop.via = CLV_VIA_XSK;
-		conn->flow.hop.state = CLV_HOP_READY;
-		conn->flow.hop.link = rx->link;
-		conn->flow.hop.l2 = rx->l2;
-	}
+	if (records_link && clv_conn_received(conn) != received)
+		clv_rx_answer(rx, &conn->flow.hop);
 	worker_conn_mark_dirty(w, conn);
 }
 

@@ -67,7 +67,8 @@ def test_interfaces_of_mtu_9001_carry_tunnels(lab, start_relay, forward, targets
 
 
 def test_the_sockets_follow_the_receive_queues(lab, start_relay, forward, targets):
-    # Only upwards: the kernel refuses to take a queue away that has an AF_XDP socket.
+    # Only upwards: the kernel refuses to take a queue away that has an AF_XDP socket.  To those that
+    # come later veth gives no program, until it is attached again.
     set_queues(lab, "v4", 2)
     relay = start_relay(config=config("auto") + TWO_WORKERS)
     client = forward("peer-v4", relay, targets["target-v4"])
@@ -84,6 +85,20 @@ def test_the_sockets_follow_the_receive_queues(lab, start_relay, forward, target
     assert links(relay)["v4"]["mode"] == "copy"
     for one in (client, bystander):
         assert is_clean(load(one.peer, one.address, count=300))
+
+
+def test_rx_vlan_offload_is_said_and_followed(lab, start_relay, forward, targets):
+    relay = start_relay(config=config("auto"))
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert not any(link["rx_vlan_offload"] for link in links(relay).values())
+    lab["relay"].run(["ethtool", "-K", "v4", "rxvlan", "on"])
+    wait_until(lambda: links(relay)["v4"]["rx_vlan_offload"])
+    assert 'because="its rx-vlan-offload is on now"' in relay.proc.text()
+    said = lab["relay"].run([lab.build / "culvertctl", "--run-dir", relay.run, "status"]).stdout
+    assert "v4: rx-vlan-offload is on" in said and "v6: rx-vlan-offload" not in said
+    assert is_clean(load(client.peer, client.address, count=300))
+    lab["relay"].run(["ethtool", "-K", "v4", "rxvlan", "off"])
+    wait_until(lambda: not links(relay)["v4"]["rx_vlan_offload"])
 
 
 def test_frames_without_room_for_metadata_make_the_interface_fall_back(

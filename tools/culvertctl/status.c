@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/culvertctl/command.h"
 
+#include <string.h>
+
 static void show_interfaces(FILE *out, const json_t *interfaces, json_int_t left_out)
 {
 	static const struct table_column columns[] = {
@@ -25,6 +27,10 @@ static void show_interfaces(FILE *out, const json_t *interfaces, json_int_t left
 
 		if (json_is_false(json_object_get(nic, "present")))
 			fprintf(out, "  %s: not there; it is served when it comes\n",
+				json_string_value(json_object_get(nic, "name")));
+		if (json_is_true(json_object_get(nic, "rx_vlan_offload")) &&
+		    strcmp(json_string_value(json_object_get(nic, "xdp")), "none") != 0)
+			fprintf(out, "  %s: rx-vlan-offload is on: XDP sees no VLAN tags\n",
 				json_string_value(json_object_get(nic, "name")));
 		for (k = 0; k < json_array_size(fallbacks); k++) {
 			const json_t *one = json_array_get(fallbacks, k);

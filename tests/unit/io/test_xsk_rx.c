@@ -38,6 +38,7 @@ static void every_byte_and_the_metadata_come_in(void **state)
 				assert_int_equal(port_receive(&rx, 1), 1);
 				assert_received(&rx, &flow, link, lens[l], (unsigned)(f + l));
 				assert_int_equal(rx.kind, flows[f].kind);
+				assert_false(rx.lacks_tags);
 				assert_memory_equal(&rx.ref, &world_tunnel, sizeof(world_tunnel));
 				world.port->ops->rx_done(world.port);
 			}
@@ -74,6 +75,31 @@ static void checksums_are_left_to_the_reader_unless_the_packet_proves_itself(voi
 	assert_false(rx.is_unverified);
 	world.port->ops->rx_done(world.port);
 	assert_all_frames_are_back(FRAMES);
+}
+
+static int start_stripping(void **state)
+{
+	world.strips_tags = true;
+	return world_start(state);
+}
+
+static int stop_stripping(void **state)
+{
+	world.strips_tags = false;
+	return world_stop(state);
+}
+
+static void a_card_that_takes_tags_off_is_known_by_what_comes_in(void **state)
+{
+	struct clv_flow flow = flow_inbound(REMOTE4, LOCAL4);
+	struct clv_rx rx;
+
+	(void)state;
+	NEED_WORLD();
+	peer_inject(LINK_A, &flow, 64, 0);
+	assert_int_equal(port_receive(&rx, 1), 1);
+	assert_true(rx.lacks_tags);
+	world.port->ops->rx_done(world.port);
 }
 
 /* Redirects everything and writes no metadata, as a foreign program would. */
@@ -184,6 +210,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		XSK_CASE(every_byte_and_the_metadata_come_in),
 		XSK_CASE(checksums_are_left_to_the_reader_unless_the_packet_proves_itself),
+		cmocka_unit_test_setup_teardown(
+			a_card_that_takes_tags_off_is_known_by_what_comes_in, start_stripping,
+			stop_stripping),
 		XSK_CASE(old_payload_never_passes_for_metadata),
 		XSK_CASE(what_the_kernel_drops_shows_in_its_statistics),
 	};

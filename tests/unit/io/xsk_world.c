@@ -155,6 +155,7 @@ struct clv_xsk_params world_socket(uint16_t link, uint32_t queue, enum clv_xsk_m
 		.queue = queue,
 		.link = link,
 		.mode = mode,
+		.strips_tags = world.strips_tags,
 		.xskmap_fd = bpf_map__fd(world.program->maps.xsks),
 		.xskmap_key = link * CLV_QUEUES_MAX + queue,
 		.busy_poll_usec = world.busy_poll_usec,

@@ -46,6 +46,7 @@ struct xsk_world {
 	uint32_t xdp_flags; /* from the next start on, as the next one */
 	uint32_t busy_poll_usec;
 	uint16_t expected_link; /* by port_transmit; 0: the link that it sends by */
+	bool strips_tags;	/* as told to the port */
 	/* before world_make */
 	bool has_no_metadata; /* do as on drivers without XDP metadata */
 	uint32_t mtu;	      /* of all links; 0: the kernel's */
