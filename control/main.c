@@ -100,6 +100,8 @@ static int open_routes(struct clv_daemon *daemon)
 			      &daemon->egress);
 	if (err)
 		return clv_daemon_fail(daemon, err, "egress ports");
+	clv_routes_set_mark(daemon->routes, daemon->config.mark);
+	clv_egress_set_mark(daemon->egress, daemon->config.mark);
 	err = clv_resolve_open(
 		&(struct clv_resolve_params){
 			.loop = &daemon->loop.loop,

@@ -64,6 +64,7 @@ struct clv_config {
 	uint32_t access_failures_per_sec, access_failures_burst;
 	uint32_t access_checks_max;
 
+	uint32_t mark;
 	uint16_t egress_port_min, egress_port_max;
 
 	struct clv_bound_settings bind; /* without the addresses in the two lists */

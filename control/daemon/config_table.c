@@ -25,6 +25,9 @@ static const struct clv_config_option options[] = {
 	{ NULL, "workers", RANGE(0, CLV_WORKERS_MAX, "", "0"), MEMBER(workers_max),
 	  .help = "Packet threads, one per core.  0: one for each core but one, which control gets, and no\n"
 		  "more than there are receive queues (culvertd --plan shows it)." },
+	{ NULL, "mark", RANGE(0, UINT32_MAX, "", "0"), MEMBER(mark),
+	  .help = "Firewall mark of what the relay sends to clients, targets and remotes, for rules such as\n"
+		  "ip rule add fwmark 7 lookup 100, which then hold in every mode.  0: none." },
 	{ NULL, "log-level", CLV_CONFIG_CHOICE, .initial = "info",
 	  .choices = "error|warn|info|debug", MEMBER(log_level), .is_reloadable = true,
 	  .help = "How much is logged.  No level logs a client together with its target." },

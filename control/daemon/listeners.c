@@ -65,6 +65,7 @@ static int open_sockets(struct clv_daemon *daemon, struct clv_daemon_listener *l
 		.reuse_port = true,
 		.receive_bytes = daemon->config.socket_bytes,
 		.send_bytes = daemon->config.socket_bytes,
+		.mark = daemon->config.mark,
 	};
 	uint16_t i;
 	int err;

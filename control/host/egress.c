@@ -38,7 +38,8 @@ struct range {
 struct clv_egress_pool {
 	uint16_t min;
 	uint32_t ports; /* in the range */
-	int filter_fd;	/* of sockets that reserve; -1: none */
+	uint32_t mark;
+	int filter_fd; /* of sockets that reserve; -1: none */
 	struct clv_rand rand;
 	struct range ranges[CLV_EGRESS_ADDRS_MAX];
 	unsigned ranges_len;
@@ -66,6 +67,11 @@ int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out)
 	}
 	*out = pool;
 	return 0;
+}
+
+void clv_egress_set_mark(struct clv_egress_pool *pool, uint32_t mark)
+{
+	pool->mark = mark;
 }
 
 void clv_egress_close(struct clv_egress_pool *pool)
@@ -138,7 +144,7 @@ static struct range *new_range(struct clv_egress_pool *pool, const uint8_t addr[
 static int bind_port(const struct clv_egress_pool *pool, const struct clv_endpoint *local,
 		     bool is_reserved, int *fd)
 {
-	const struct clv_sock_bind_params params = { .local = *local };
+	const struct clv_sock_bind_params params = { .local = *local, .mark = pool->mark };
 
 	return is_reserved ? clv_sock_reserve(local, pool->filter_fd, fd, NULL)
 			   : clv_sock_bind_udp(&params, fd, NULL);

@@ -28,6 +28,8 @@ enum {
 /* min, max: host order, inclusive.  Returns 0 and fills *out, CLV_ERANGE or -ENOMEM. */
 int clv_egress_open(uint16_t min, uint16_t max, struct clv_egress_pool **out);
 /* Also closes the sockets of ports that were not given back. */
+/* Mark what is sent by ports that are taken from now on; 0: do not. */
+void clv_egress_set_mark(struct clv_egress_pool *pool, uint32_t mark);
 void clv_egress_close(struct clv_egress_pool *pool);
 
 /*

@@ -61,6 +61,7 @@ struct clv_routes {
 	uint8_t moved[MOVED_MAX][16]; /* neighbours that changed, for clv_routes_moved */
 	size_t moved_len;
 	uint64_t seed[2];
+	uint32_t mark;	     /* of what the relay sends */
 	bool is_out_of_sync; /* notifications were lost, or not all state could be read */
 };
 
@@ -292,7 +293,7 @@ size_t clv_routes_own(const struct clv_routes *r, const uint8_t (**out)[16])
 static int query_fib(struct clv_routes *r, const uint8_t *local, const uint8_t remote[static 16],
 		     struct clv_fib_answer *out)
 {
-	struct clv_fib_query query = { 0 };
+	struct clv_fib_query query = { .mark = r->mark };
 	const struct clv_fib_answer *known;
 
 	memcpy(query.remote, remote, sizeof(query.remote));
@@ -622,6 +623,11 @@ int clv_routes_open(struct clv_routes **out)
 	else
 		*out = r;
 	return err;
+}
+
+void clv_routes_set_mark(struct clv_routes *r, uint32_t mark)
+{
+	r->mark = mark;
 }
 
 void clv_routes_close(struct clv_routes *r)

@@ -33,6 +33,9 @@ enum clv_routes_change {
 int clv_routes_open(struct clv_routes **out);
 void clv_routes_close(struct clv_routes *r);
 
+/* Packets have this mark, which rules may ask for; 0: none.  To be called before the first look-up. */
+void clv_routes_set_mark(struct clv_routes *r, uint32_t mark);
+
 /* Send frames of ifindex, known yet or not, via AF_XDP link number `link`; -1: via the kernel. */
 void clv_routes_set_link(struct clv_routes *r, int ifindex, int link);
 

@@ -266,6 +266,8 @@ int clv_rtnl_route(struct mnl_socket *nl, const struct clv_fib_query *query,
 		reading.local = query->local;
 	}
 	mnl_attr_put_u8(request, RTA_IP_PROTO, IPPROTO_UDP);
+	if (query->mark)
+		mnl_attr_put_u32(request, RTA_MARK, query->mark);
 
 	memcpy(reading.answer.next, query->remote, sizeof(reading.answer.next));
 	err = clv_rtnl_request(nl, request, read_route, &reading);

@@ -18,6 +18,7 @@
 struct clv_fib_query {
 	uint8_t local[16]; /* what the packets are sent from; all zero: not decided yet */
 	uint8_t remote[16];
+	uint32_t mark; /* of the packets */
 };
 
 /* The FIB's answer about one source and destination. */

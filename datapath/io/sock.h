@@ -39,6 +39,7 @@ struct clv_sock_bind_params {
 	bool reuse_port;	   /* SO_REUSEPORT, for several sockets on one endpoint */
 	uint32_t receive_bytes;	   /* socket buffers; 0: the system's default */
 	uint32_t send_bytes;
+	uint32_t mark; /* SO_MARK, which rules of routing may ask for; 0: none */
 	int filter_fd; /* clv_sock_reserve only */
 };
 

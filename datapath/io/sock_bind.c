@@ -109,6 +109,8 @@ static int bind_udp(const struct clv_sock_bind_params *params, int *out, struct 
 	err = set_up(fd, is_v6);
 	if (!err && params->reuse_port)
 		err = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!err && params->mark)
+		err = set_int(fd, SOL_SOCKET, SO_MARK, (int)params->mark);
 	if (err)
 		goto close_fd;
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, params->receive_bytes);
