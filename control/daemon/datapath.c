@@ -226,12 +226,13 @@ static unsigned take_sockets(struct clv_daemon *daemon, const struct clv_interfa
 			     struct clv_xsk_sock *out[static CLV_QUEUES_MAX])
 {
 	const bool is_live = is_running(daemon);
-	const uint64_t now_ns = clv_clock_now_ns();
 	unsigned i, taken = 0;
+	uint64_t now_ns;
 	uint16_t w;
 
 	if (is_live)
 		clv_threads_park(daemon);
+	now_ns = clv_clock_now_ns(); /* no earlier than the workers' last step */
 	for (w = 0; w < daemon->workers_len; w++) {
 		struct clv_worker_thread *thread = &daemon->workers[w];
 
