@@ -138,28 +138,39 @@ static void add_name(struct names *names, const char *name)
 }
 
 /*
- * Add the own addresses that strangers can reach.  Private ones would tell everybody what the network
- * behind the relay looks like; who wants them in the certificate lists them in certificate-names.
+ * Own addresses that strangers can reach.  Private ones would tell everybody what the network behind
+ * the relay looks like; who wants them in the certificate lists them in certificate-names.
  */
-static int add_public(const struct clv_daemon *daemon, struct names *names)
+int clv_certificates_find_addresses(struct clv_daemon *daemon, bool *has_more)
 {
 	const uint8_t(*own)[16];
 	const size_t own_len = clv_routes_own(daemon->routes, &own);
+	uint8_t found[CLV_CERTGEN_NAMES_MAX][16];
 	struct clv_policy *special;
+	size_t i, k, len = 0;
 	const char *why;
 	char error[128];
 	int err = clv_policy_new(NULL, 0, NULL, 0, &special, error, sizeof(error));
 
-	for (size_t i = 0; i < own_len && !err && names->len < CLV_CERTGEN_NAMES_MAX; i++)
-		if (clv_policy_check(special, own[i], NULL, NULL, &why) == 0)
-			add_name(names, clv_addr_format(own[i], names->text[names->len],
-							sizeof(names->text[0])));
-	if (!err)
-		clv_policy_free(special);
-	return err;
+	*has_more = false;
+	if (err)
+		return clv_daemon_fail(daemon, err, "certificate-names");
+	for (i = 0; i < own_len && len < CLV_CERTGEN_NAMES_MAX; i++) {
+		if (clv_policy_check(special, own[i], NULL, NULL, &why))
+			continue;
+		for (k = 0; k < daemon->public_own_len; k++)
+			if (memcmp(daemon->public_own[k], own[i], sizeof(found[0])) == 0)
+				break;
+		*has_more |= k == daemon->public_own_len;
+		memcpy(found[len++], own[i], sizeof(found[0]));
+	}
+	clv_policy_free(special);
+	memcpy(daemon->public_own, found, len * sizeof(found[0]));
+	daemon->public_own_len = len;
+	return 0;
 }
 
-static int find_names(const struct clv_daemon *daemon, struct names *names)
+static void find_names(const struct clv_daemon *daemon, struct names *names)
 {
 	const struct clv_config *config = &daemon->config;
 
@@ -170,7 +181,9 @@ static int find_names(const struct clv_daemon *daemon, struct names *names)
 	for (size_t i = 0; i < config->listeners_len; i++)
 		if (*config->listeners[i].address)
 			add_name(names, config->listeners[i].address);
-	return add_public(daemon, names);
+	for (size_t i = 0; i < daemon->public_own_len && names->len < CLV_CERTGEN_NAMES_MAX; i++)
+		add_name(names, clv_addr_format(daemon->public_own[i], names->text[names->len],
+						sizeof(names->text[0])));
 }
 
 static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
@@ -178,15 +191,12 @@ static int make_certificate(struct clv_daemon *daemon, enum clv_profile profile,
 {
 	const struct clv_config_list *given = &daemon->config.certificate_names;
 	struct names names = { .len = 0 };
-	int err;
 
 	if (given->len)
 		return clv_certs_ensure(profile, daemon->options.state_dir,
 					(const char *const *)given->items, given->len, out,
 					daemon->error, sizeof(daemon->error));
-	err = find_names(daemon, &names);
-	if (err)
-		return clv_daemon_fail(daemon, err, "certificate-names");
+	find_names(daemon, &names);
 	return clv_certs_ensure(profile, daemon->options.state_dir, names.list, names.len, out,
 				daemon->error, sizeof(daemon->error));
 }
@@ -299,8 +309,9 @@ static int open_certificate(struct clv_daemon *daemon, size_t index)
 
 int clv_certificates_open(struct clv_daemon *daemon)
 {
+	bool has_more;
 	size_t i;
-	int err = 0;
+	int err = clv_certificates_find_addresses(daemon, &has_more);
 
 	for (i = 0; i < daemon->config.listeners_len && !err; i++)
 		err = open_certificate(daemon, i);

@@ -34,6 +34,13 @@ int clv_certificates_open(struct clv_daemon *daemon);
 void clv_certificates_close(struct clv_daemon *daemon);
 
 /*
+ * Look at the host's addresses: those that strangers can reach are names in certificates that the
+ * relay makes itself.  *has_more: whether there is one that was not there at the last call.
+ * Returns as clv_certificates_check.
+ */
+int clv_certificates_find_addresses(struct clv_daemon *daemon, bool *has_more);
+
+/*
  * Read a listener's files; its own certificate is made or renewed before when that is due.
  * Returns 0 and fills *out, or an error number with one line in daemon->error: -EAGAIN when a
  * certificate has to wait for the clock (clv_certs_ensure).

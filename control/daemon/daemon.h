@@ -43,6 +43,7 @@
 #include "control/host/privs.h"
 #include "control/host/resolve.h"
 #include "control/host/routes.h"
+#include "control/tls/certgen.h"
 #include "control/tls/certs.h"
 #include "control/tls/tls.h"
 #include "control/xdp/bpf.h"
@@ -187,6 +188,11 @@ struct clv_daemon {
 	struct clv_egress_pool *egress;
 	struct clv_icmp *icmp; /* NULL: not permitted */
 	struct clv_resolve *resolve;
+
+	/* addresses for own certificates: those that strangers can reach, as seen last */
+	uint8_t public_own[CLV_CERTGEN_NAMES_MAX][16];
+	size_t public_own_len;
+	bool has_new_addresses; /* perhaps: public_own is older than a change */
 
 	struct clv_daemon_listener listeners[CLV_LISTENERS_MAX];
 	size_t listeners_len;

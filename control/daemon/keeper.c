@@ -27,6 +27,7 @@
 enum {
 	KEEPER_FD = STDERR_FILENO + 1, /* the keeper's end */
 	RETRY_SEC = 60,
+	ADDRESSES_SEC = 10,  /* between certificates that are made for new addresses */
 	RENEW_MSEC = 300,    /* for a certificate that is of no use meanwhile */
 	WAIT_MSEC = 2000,    /* for a file */
 	FIRST_FILE = 128,    /* questions from here on are about enum clv_keeper_file */
@@ -38,6 +39,13 @@ _Static_assert((int)CLV_LISTENERS_MAX <= (int)FIRST_FILE, "a question is one byt
 /* A listener's number, or a file's behind FIRST_FILE; serial tells answers from late ones. */
 struct question {
 	uint8_t about, serial;
+};
+
+/* A question, and the addresses for certificates, which the keeper cannot look up. */
+struct order {
+	struct question question;
+	uint16_t own_len;
+	uint8_t own[CLV_CERTGEN_NAMES_MAX][16];
 };
 
 struct answer {
@@ -60,6 +68,7 @@ struct clv_keeper {
 	int file_err;
 	char *file;
 	unsigned renewals;	/* certificates that are waited for */
+	uint64_t addresses_ns;	/* when new addresses were followed last; 0: never */
 	int64_t wall_ahead_sec; /* of the monotonic clock, as seen last */
 };
 
@@ -128,8 +137,8 @@ static bool answer_question(struct clv_daemon *daemon, struct question question)
 	return is_sent;
 }
 
-/* Returns whether a question came. */
-static bool read_question(struct question *out)
+/* Returns whether one came. */
+static bool read_order(struct order *out)
 {
 	char *p = (char *)out;
 	size_t have = 0;
@@ -149,7 +158,7 @@ static bool read_question(struct question *out)
 __attribute__((noreturn)) static void run_keeper(struct clv_daemon *daemon, int fd)
 {
 	char why[CLV_REASON_MAX] = "";
-	struct question question;
+	struct order order;
 	int err;
 
 	/* Signals to the group are culvertd's business; its end is ours. */
@@ -167,8 +176,13 @@ __attribute__((noreturn)) static void run_keeper(struct clv_daemon *daemon, int 
 		clv_log(CLV_LOG_ERROR, "keeper_ends", "because=\"%s\"", why);
 		_exit(EXIT_FAILURE);
 	}
-	while (read_question(&question) && answer_question(daemon, question))
-		;
+	while (read_order(&order)) {
+		daemon->public_own_len = order.own_len;
+		memcpy(daemon->public_own, order.own, sizeof(order.own));
+		if (order.own_len > CLV_CERTGEN_NAMES_MAX ||
+		    !answer_question(daemon, order.question))
+			break;
+	}
 	_exit(EXIT_SUCCESS);
 }
 
@@ -344,14 +358,16 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 	receive(poll->data);
 }
 
-/* Its buffer holds thousands of questions; one that does not fit is asked again later. */
+/* Its buffer holds hundreds of questions; one that does not fit is asked again later. */
 static bool ask(struct clv_daemon *daemon, struct question question)
 {
+	struct order order = { .question = question, .own_len = (uint16_t)daemon->public_own_len };
 	struct clv_keeper *k = daemon->keeper;
 
 	if (!k || k->fd < 0)
 		return false;
-	if (write(k->fd, &question, sizeof(question)) == sizeof(question))
+	memcpy(order.own, daemon->public_own, sizeof(order.own));
+	if (write(k->fd, &order, sizeof(order)) == sizeof(order))
 		return true;
 	if (errno != EAGAIN)
 		lose(daemon, clv_strerror(-errno));
@@ -438,10 +454,31 @@ void clv_keeper_reload(struct clv_daemon *daemon)
 		ask_certificate(daemon, i);
 }
 
+/* Have certificates of our own name addresses that came since. */
+static void follow_addresses(struct clv_daemon *daemon, uint64_t now_ns)
+{
+	struct clv_keeper *k = daemon->keeper;
+	bool has_more = false;
+	size_t i;
+
+	if (!k || !daemon->has_new_addresses || daemon->config.certificate_names.len ||
+	    (k->addresses_ns && now_ns - k->addresses_ns < ADDRESSES_SEC * CLV_SEC))
+		return;
+	daemon->has_new_addresses = false;
+	k->addresses_ns = now_ns;
+	if (clv_certificates_find_addresses(daemon, &has_more))
+		clv_log(CLV_LOG_ERROR, "certificate_names", "err=\"%s\"", daemon->error);
+	for (i = 0; has_more && i < daemon->config.listeners_len; i++)
+		if (!*daemon->config.listeners[i].cert_file)
+			ask_certificate(daemon, i);
+}
+
 void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns)
 {
 	bool is_due;
 	size_t i;
+
+	follow_addresses(daemon, now_ns);
 
 	for (i = 0; i < daemon->config.listeners_len; i++) {
 		struct clv_daemon_listener *l = &daemon->listeners[i];

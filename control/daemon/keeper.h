@@ -39,7 +39,10 @@ int clv_keeper_read(struct clv_daemon *daemon, enum clv_keeper_file file, char *
 /* Have the files of all listeners read again; what becomes of it is logged. */
 void clv_keeper_reload(struct clv_daemon *daemon);
 
-/* Once a second: watch the certificates' dates, and have our own renewed in time. */
+/*
+ * Once a second: watch the certificates' dates, and have our own renewed in time, and when the host has
+ * another address that strangers can reach.
+ */
 void clv_keeper_tick(struct clv_daemon *daemon, uint64_t now_ns);
 
 /*

@@ -130,6 +130,8 @@ static void on_debounced(uv_timer_t *timer)
 
 static void take_changes(struct clv_daemon *daemon, unsigned changes)
 {
+	if (changes & CLV_ROUTES_ADDRESSES)
+		daemon->has_new_addresses = true;
 	if (changes & CLV_ROUTES_ADDRESSES && clv_listeners_publish(daemon))
 		clv_log(CLV_LOG_ERROR, "listeners_not_updated", "err=\"%s\"", daemon->error);
 	if (changes & (CLV_ROUTES_LINKS | CLV_ROUTES_ADDRESSES | CLV_ROUTES_UPLINKS))

@@ -80,3 +80,18 @@ def test_a_bridge_is_served_only_when_it_leads_out(lab, start_relay):
     finally:
         host.ip("link", "del", "br7")
     wait_until(lambda: served(relay).keys() == {"v4", "v6"})
+
+
+def test_an_address_that_comes_later_is_in_the_relays_own_certificate(lab, start_relay):
+    host = lab["relay"]
+    relay = start_relay(config=daemon.CONFIG % {"datapath": "sock"})
+    chain = relay.state / "tls" / "pqc.pem"
+    assert "45.66.77.98" not in daemon.names_of(chain)
+    host.ip("addr", "add", "45.66.77.98/32", "dev", "lo")
+    try:
+        wait_until(lambda: "45.66.77.98" in daemon.names_of(chain))
+        relay.proc.wait_line(r"^info certificate listener=")
+        done = daemon.ping(lab["peer-v4"], relay.address(4), "198.18.4.20:7", relay.fingerprint)
+        assert "pin" not in done.stderr    # renewed for the same key
+    finally:
+        host.ip("addr", "del", "45.66.77.98/32", "dev", "lo")
