@@ -24,6 +24,7 @@
 
 #include "control/peer/candidates.h"
 #include "control/peer/checks.h"
+#include "control/peer/nat.h"
 #include "control/peer/peer_capsules.h"
 
 struct clv_rounds;
@@ -31,8 +32,6 @@ struct clv_rounds;
 enum {
 	CLV_ROUND_PAIRS_MAX = 10,
 	CLV_ROUND_RELAYS_MAX = 8,
-	/* HELLO's NAT class: one address, but another port for each destination. */
-	CLV_NAT_CLASS_SYMMETRIC_PORT = 2,
 };
 
 struct clv_rounds_ops {
