@@ -25,7 +25,7 @@ struct scene {
 
 /* Open a tunnel to a name with n addresses, a host behind each. */
 static void begin_with(struct scene *s, const struct world_params *p, const char *const addrs[],
-		       size_t n)
+		       size_t n, const char *by_kernel)
 {
 	struct world *w = world_new(p);
 
@@ -35,6 +35,8 @@ static void begin_with(struct scene *s, const struct world_params *p, const char
 		w->name_addrs[i] = s->at[i].endpoint;
 	}
 	w->name_addrs_len = n;
+	if (by_kernel)
+		clv_addr_parse(by_kernel, w->by_kernel);
 	assert_true(world_connect(w, 0));
 	assert_int_equal(world_tunnel(w, 0, 0, "name.test", 9000), 0);
 	assert_true(world_run(w, 20 * CLV_SEC, world_is_answered));
@@ -50,7 +52,7 @@ static void begin(struct scene *s, bool kernel_path, const char *const addrs[], 
 			   .has_v6 = true,
 			   .proxy = { .trial_ns = trial_ns },
 		   },
-		   addrs, n);
+		   addrs, n, NULL);
 }
 
 /* However it went: one port and one entry of the kernel's table, and no copies kept. */
@@ -229,6 +231,39 @@ static void test_until_the_move_both_ports_are_held(void **state)
 	end(&s);
 }
 
+/* One address is reached by XDP, the other by the kernel. */
+static void from_datapath_to_datapath(const char *by_kernel, unsigned contexts)
+{
+	struct scene s;
+	size_t found = 0;
+
+	begin_with(&s, &(struct world_params){ .has_v6 = true, .proxy = { .trial_ns = TRIAL_NS } },
+		   three, 2, by_kernel);
+	send_one(&s);
+	world_run(s.w, CLV_SEC, NULL);
+	expect(&s, 1, 1, 0);
+	answer(&s, 1);
+	assert_int_equal(s.app->received, 1);
+	for (int i = 0; i < 3; i++)
+		send_one(&s);
+	answer(&s, 1);
+	assert_int_equal(s.app->received, 2);
+	expect(&s, 1, 4, 0);
+	for (size_t i = 0; i < s.w->relay.contexts.end; i++)
+		found += s.w->relay.contexts.rows[i].used;
+	assert_int_equal(found, contexts);
+	assert_int_equal(s.w->relay.egress_held, 1);
+	assert_int_equal(world_drops(s.w), 0);
+	world_free(s.w);
+}
+
+static void test_the_next_address_may_be_of_the_other_datapath(void **state)
+{
+	(void)state;
+	from_datapath_to_datapath("198.18.5.1", 0);
+	from_datapath_to_datapath("2001:db8:5::1", 1);
+}
+
 /* Copies leave half of the buffers to what has to wait. */
 static void test_copies_are_kept_as_long_as_there_is_room(void **state)
 {
@@ -240,7 +275,7 @@ static void test_copies_are_kept_as_long_as_there_is_room(void **state)
 					   .buffers = 8,
 					   .hop_wait_packets = 100,
 					   .proxy = { .trial_ns = TRIAL_NS } },
-		   three, 3);
+		   three, 3, NULL);
 	for (int i = 0; i < 8; i++)
 		world_app_send(s.w, 0, 0, 40, 0);
 	world_run(s.w, 100 * CLV_MSEC, NULL);
@@ -395,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_a_target_that_answers_is_kept_and_no_other_hears_anything),
 		cmocka_unit_test(test_an_answer_that_comes_before_the_move_keeps_the_target),
 		cmocka_unit_test(test_until_the_move_both_ports_are_held),
+		cmocka_unit_test(test_the_next_address_may_be_of_the_other_datapath),
 		cmocka_unit_test(test_copies_are_kept_as_long_as_there_is_room),
 		cmocka_unit_test(test_when_all_are_silent_the_first_is_kept),
 		cmocka_unit_test(test_an_address_with_an_error_is_not_returned_to),

@@ -65,6 +65,20 @@ static bool is_denied(struct world_relay *r, const uint8_t addr[16])
 	return denied;
 }
 
+/* What the kernel has a socket for. */
+static bool to_socket(struct world_relay *r, const struct wire_packet *p)
+{
+	for (uint16_t i = 0; i < r->world->p.workers; i++) {
+		int socket = wire_port_socket(&r->sock[i], &p->to);
+
+		if (socket < 0)
+			continue;
+		wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
+		return true;
+	}
+	return false;
+}
+
 /* Steer a frame as XDP does, or without XDP the kernel's reuseport program. */
 static bool relay_deliver(void *self, const struct wire_packet *p)
 {
@@ -91,17 +105,8 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 		}
 		return true;
 	}
-	if (w->p.kernel_path) {
-		for (uint16_t i = 0; i < w->p.workers; i++) {
-			int socket = wire_port_socket(&r->sock[i], &p->to);
-
-			if (socket < 0)
-				continue;
-			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
-			return true;
-		}
-		return false;
-	}
+	if (w->p.kernel_path)
+		return to_socket(r, p);
 	row = world_table_find(&r->contexts, &tuple, sizeof(tuple));
 	if (row) {
 		if (is_denied(r, p->from.addr))
@@ -111,7 +116,7 @@ static bool relay_deliver(void *self, const struct wire_packet *p)
 	}
 	row = world_table_find(&r->bindings, &p->to, sizeof(p->to));
 	if (!row || !(row->value & CLV_BINDING_UNCOMPRESSED))
-		return false;
+		return to_socket(r, p); /* of a route that XDP does not serve */
 	if (is_denied(r, p->from.addr))
 		return true;
 	wire_port_push(arrival, p, 0, CLV_KIND_UNCOMPRESSED, &row->ref);

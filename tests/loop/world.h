@@ -142,6 +142,7 @@ struct world {
 	struct clv_endpoint name_addrs[8]; /* of every name */
 	size_t name_addrs_len;		   /* 0: no name can be looked up */
 	uint8_t no_neighbour[16];	   /* the next hop to it is unreachable */
+	uint8_t by_kernel[16];		   /* the route to it is not one of XDP's */
 	uint32_t egress_max;		   /* limit of ports that the relay may take */
 	struct clv_tls_context *server_tls, *client_tls;
 	struct clv_policy *policy;

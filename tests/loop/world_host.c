@@ -118,6 +118,8 @@ static int route(void *host, const uint8_t *local, const uint8_t remote[16], str
 	out->hop.via = r->world->p.kernel_path ? CLV_VIA_KERNEL : CLV_VIA_XSK;
 	out->hop.mtu = r->world->hop_mtu;
 	out->hop.state = (uint8_t)r->world->hop_state;
+	if (!memcmp(remote, r->world->by_kernel, 16))
+		out->hop.via = CLV_VIA_KERNEL;
 	if (!memcmp(remote, r->world->no_neighbour, 16))
 		out->hop.state = CLV_HOP_UNREACHABLE;
 	return 0;
