@@ -20,6 +20,10 @@ int main(int argc, char **argv)
 		return bind_run(&o);
 	case COMMAND_ID:
 		return id_run(&o);
+	case COMMAND_LISTEN:
+		return listen_run(&o);
+	case COMMAND_CONNECT:
+		return connect_run(&o);
 	default:
 		return forward_run(&o);
 	}

@@ -9,6 +9,9 @@
  *   culvert_forward   a local UDP port that leads to a target; each local sender gets a tunnel
  *   culvert_bound     a bound tunnel: a port at the relay that remotes can send to; the application
  *                     uses it through this API, or joins it to a local UDP application
+ *   culvert_listen    where other peers find this one: a bound tunnel that answers them
+ *   culvert_peer      another peer, known by its identity: datagrams to it and from it, encrypted end
+ *                     to end
  *
  * The library creates no threads, requires no particular event loop and installs no signal
  * handlers.  The application's loop is
@@ -47,6 +50,8 @@ struct culvert_session;
 struct culvert_tunnel;
 struct culvert_forward;
 struct culvert_bound;
+struct culvert_listen;
+struct culvert_peer;
 
 /* Errors that errno does not cover. */
 enum culvert_error {
@@ -66,6 +71,9 @@ enum culvert_error {
 	CULVERT_ECLOSED = -2017,       /* the session is not up */
 	CULVERT_ETIMEOUT = -2018,      /* no response in time: from the relay or (status) to it */
 	CULVERT_EUNAUTHORIZED = -2019, /* the relay requires valid credentials (401 or 407) */
+	CULVERT_ENOPEER = -2020,       /* nobody knows where the peer is */
+	CULVERT_EIDENTITY = -2021,     /* who answers does not have the peer's identity */
+	CULVERT_EREFUSED = -2022,      /* the peer refuses */
 };
 
 /* Describe an error.  Never NULL; a static string. */
@@ -81,10 +89,11 @@ union culvert_address {
 };
 
 enum {
-	CULVERT_ADDRESS_TEXT = 64, /* buffer size for any address as text */
-	CULVERT_HOST_TEXT = 256,   /* buffer size for any host name or address */
-	CULVERT_PIN_LEN = 32,	   /* bytes of a SHA-256 */
-	CULVERT_ID_TEXT = 57,	   /* buffer size for the text of an identity */
+	CULVERT_ADDRESS_TEXT = 64,	 /* buffer size for any address as text */
+	CULVERT_HOST_TEXT = 256,	 /* buffer size for any host name or address */
+	CULVERT_PIN_LEN = 32,		 /* bytes of a SHA-256 */
+	CULVERT_ID_TEXT = 57,		 /* buffer size for the text of an identity */
+	CULVERT_PEER_PAYLOAD_MAX = 1200, /* bytes of a datagram to a peer */
 };
 
 /* Parse "a.b.c.d:port" or "[IPv6]:port".  Returns 0, CULVERT_ESYNTAX or CULVERT_ERANGE (port). */
@@ -337,6 +346,113 @@ struct culvert_bound_info {
 };
 void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info *out);
 
+/* ---- peers: listen for them, dial them ---- */
+
+/*
+ * Two peers have a connection of their own, by QUIC with ML-KEM-768 and an ML-DSA-65 identity of each:
+ * the relay that it crosses sees their addresses, sizes and times, but can neither read nor change what
+ * they say.  It carries datagrams in flows, which the application numbers.
+ */
+
+struct culvert_listen_options {
+	struct culvert_session *session; /* with the relay at which peers find this one */
+	const char *identity;		 /* file of our identity */
+	uint32_t peers_max;		 /* at a time; default 64, at most 4096 */
+	void *user;
+};
+
+/*
+ * Listen for peers, over a bound tunnel at the relay.  CULVERT_LISTENING says when it is open, again each
+ * time the session was restored; then its addresses may have changed.  Each peer that dials is reported
+ * by CULVERT_INCOMING, with its id, and waits until it is accepted or refused.  One that nobody decides
+ * about within 30 s is refused.
+ * Returns 0 and fills *out, or CULVERT_ERANGE (peers_max), an error about the identity's file
+ * (culvert_why), CULVERT_EFULL (this client listens with that identity already, or too many sockets are
+ * open), -ENOMEM or -errno of a socket.
+ */
+int culvert_listen_open(struct culvert *c, const struct culvert_listen_options *options,
+			struct culvert_listen **out);
+/* Also ends the peers that dialled. */
+void culvert_listen_close(struct culvert_listen *l);
+
+enum {
+	CULVERT_LISTEN_ADDRESSES_MAX = 8,
+	CULVERT_TICKET_TEXT = 2048, /* buffer size for a ticket */
+};
+
+struct culvert_listen_info {
+	bool is_open;
+	char id[CULVERT_ID_TEXT];
+	/* With which others dial this peer; "" while it has never been open, and if it is known by its
+	   certificate authority how to trust the relay: then by its id and addresses. */
+	char ticket[CULVERT_TICKET_TEXT];
+	union culvert_address addresses[CULVERT_LISTEN_ADDRESSES_MAX]; /* at the relay */
+	size_t addresses_len;
+	uint64_t refused; /* first packets beyond a limit, and diallers that were too many */
+	uint64_t failed;  /* handshakes that came to nothing */
+};
+void culvert_listen_info(const struct culvert_listen *l, struct culvert_listen_info *out);
+
+/*
+ * Decide about a peer of CULVERT_INCOMING.  Accepted, CULVERT_PEER_UP follows; refused, it hears so, and
+ * the object is closed.
+ */
+void culvert_incoming_accept(struct culvert_peer *p);
+void culvert_incoming_refuse(struct culvert_peer *p);
+
+struct culvert_peer_options {
+	const char *peer;	      /* its ticket or its id */
+	const char *identity;	      /* file of our identity */
+	const char *const *addresses; /* where it may be reached, "ADDRESS:PORT": at its relay */
+	size_t addresses_len;	      /* at most 8 */
+	void *user;
+};
+
+/*
+ * Dial a peer: at all its addresses at the same time, going on with the one that answers first.  The
+ * result is CULVERT_PEER_UP or CULVERT_PEER_DOWN.  Datagrams may be sent before: they leave when its
+ * identity is proven.
+ * Returns 0 and fills *out, or CULVERT_ESYNTAX (peer, an address; culvert_why), CULVERT_ENOPEER (no
+ * address), an error about the identity's file, CULVERT_EFULL, -ENOMEM or -errno of a socket.
+ */
+int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *options,
+		      struct culvert_peer **out);
+void culvert_peer_close(struct culvert_peer *p);
+
+/*
+ * Send one datagram in a flow, any number below 2^62.  data: copies.  It leaves with the next step and,
+ * like any datagram, may be lost, but not by a change of the path.
+ * Returns 0, or CULVERT_ECLOSED (refused, ended or not accepted yet), -EMSGSIZE (above
+ * CULVERT_PEER_PAYLOAD_MAX), CULVERT_ERANGE (flow) or -EAGAIN (too many wait: step first).
+ */
+int culvert_peer_send(struct culvert_peer *p, uint64_t flow, const void *data, size_t len);
+
+/* How a peer is reached. */
+struct culvert_path {
+	bool is_relayed;
+	union culvert_address address; /* where our packets go: the peer's, or its port at a relay */
+};
+
+struct culvert_peer_info {
+	bool is_up, is_dialler;
+	char id[CULVERT_ID_TEXT];
+	struct culvert_path path; /* in use; AF_UNSPEC: none yet */
+	uint64_t rtt_usec;	  /* of it */
+	uint64_t since_msec;	  /* how long it has been in use */
+	uint64_t moves;		  /* from one path to another */
+	uint64_t datagrams_in, datagrams_out;
+	uint64_t bytes_in, bytes_out; /* of all packets */
+	uint64_t packets_lost;	      /* of ours, as far as QUIC knows */
+};
+void culvert_peer_info(const struct culvert_peer *p, struct culvert_peer_info *out);
+
+enum culvert_path_why {
+	CULVERT_PATH_BETTER = 1, /* than the one before */
+	CULVERT_PATH_SILENT,	 /* the one before was silent */
+	CULVERT_PATH_GONE,	 /* the one before was taken away */
+	CULVERT_PATH_PEER,	 /* the peer decided */
+};
+
 /* ---- events ---- */
 
 enum culvert_event_type {
@@ -355,7 +471,8 @@ enum culvert_event_type {
 	/* The tunnel was refused (was_open is false) or ended.  error: the reason; 0: ended by the
 	   relay.  Its last event. */
 	CULVERT_CLOSED,
-	/* A datagram from the target of a tunnel or from a remote of a bound tunnel: payload. */
+	/* A datagram from the target of a tunnel, from a remote of a bound tunnel, or from a peer in flow:
+	   payload. */
 	CULVERT_DATAGRAM,
 	/* The tunnel of a local sender is open. */
 	CULVERT_FORWARD_OPEN,
@@ -380,15 +497,31 @@ enum culvert_event_type {
 	CULVERT_REMOTE_REFUSED,
 	/* All places for local senders are taken: from now on the longest silent makes room.  Once. */
 	CULVERT_FORWARD_FULL,
+	/* Peers can dial: see culvert_listen_info. */
+	CULVERT_LISTENING,
+	/* The relay refused the bound tunnel, or (was_open) it ended; requested again by itself. */
+	CULVERT_LISTEN_FAILED,
+	/* A peer dialled: detail is its id. */
+	CULVERT_INCOMING,
+	/* The peer is reached: by path, msec after it was opened or accepted. */
+	CULVERT_PEER_UP,
+	/* It is reached by another path now: path, from path_before, for the reason why; nothing came for
+	   msec. */
+	CULVERT_PEER_PATH,
+	/* It cannot be reached (was_open is false) or ended.  error: the reason; 0: the peer closed it.
+	   Its last event. */
+	CULVERT_PEER_DOWN,
 };
 
 struct culvert_event {
 	enum culvert_event_type type;
-	void *user; /* of the innermost object below */
-	struct culvert_session *session;
+	void *user;			 /* of the innermost object below */
+	struct culvert_session *session; /* NULL with a peer */
 	struct culvert_tunnel *tunnel;	 /* else NULL */
 	struct culvert_forward *forward; /* else NULL */
 	struct culvert_bound *bound;	 /* else NULL */
+	struct culvert_listen *listen;	 /* else NULL */
+	struct culvert_peer *peer;	 /* else NULL */
 	int error;
 	bool was_open;
 	bool by_relay; /* DOWN, LOST: the relay closed the session */
@@ -405,7 +538,11 @@ struct culvert_event {
 	union culvert_address local;  /* REMOTE, REMOTE_GONE: the port that represents it */
 	const union culvert_address *addresses; /* BOUND_OPEN: public addresses; lends */
 	size_t addresses_len;
-	uint32_t places; /* FORWARD_FULL: how many senders have a place */
+	uint32_t places;		       /* FORWARD_FULL: how many senders have a place */
+	uint64_t flow;			       /* DATAGRAM of a peer */
+	struct culvert_path path, path_before; /* PEER_UP, PEER_PATH */
+	enum culvert_path_why why;	       /* PEER_PATH */
+	uint32_t msec;			       /* PEER_UP, PEER_PATH */
 };
 
 /*

@@ -45,6 +45,8 @@ static void on_new_remote(void *user, const struct clv_evt_remote *evt, const ui
 	struct culvert *c = user;
 	struct culvert_session *s;
 
+	if (nodes_new_remote(c, evt, payload, len))
+		return;
 	LIST_FOREACH(s, &c->sessions, link)
 		if (forwards_new_remote(s, evt, payload, len) ||
 		    bounds_new_remote(s, evt, payload, len))
@@ -86,6 +88,8 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 	};
 	if (!__atomic_load_n(&level_is_set, __ATOMIC_RELAXED))
 		culvert_log_level(CULVERT_LOG_ERROR);
+	c->peer_fd = -1;
+	clv_rand_init(&c->rand, 0);
 	c->remotes_max = cp.remotes_max;
 	c->answer_ns = cp.answer_ns;
 	c->receive_bytes = o->receive_bytes ? o->receive_bytes : RECEIVE_BYTES;
@@ -110,11 +114,15 @@ void culvert_close(struct culvert *c)
 	if (!c)
 		return;
 	c->is_closing = true;
+	while (!LIST_EMPTY(&c->peers))
+		culvert_peer_close(LIST_FIRST(&c->peers));
+	nodes_step(c); /* their goodbye, while there are tunnels */
 	while (!LIST_EMPTY(&c->sessions))
 		culvert_session_close(LIST_FIRST(&c->sessions));
 	clv_client_stop(c->client, clv_clock_now_ns());
 	for (int i = 0; i < STEPS_PER_TURN && !clv_client_is_stopped(c->client); i++)
 		clv_client_step(c->client, clv_clock_now_ns());
+	nodes_fini(c);
 	clv_client_close(c->client); /* also ends and frees the remaining sessions */
 	while (culvert_next_event(c, &skipped))
 		; /* releases closed objects that queued events refer to */
@@ -137,12 +145,19 @@ static bool step_once(struct culvert *c)
 
 	c->now_ns = clv_clock_now_ns();
 	sessions_step(c);
+	peers_step(c);
+	nodes_step(c);
 	work = clv_client_step(c->client, c->now_ns);
 	c->is_spinning = clv_pace_next(&c->pace, work, c->now_ns, &pause_ns) == CLV_PACE_STEP;
 	if (work || !clv_client_may_sleep(c->client))
 		return false;
 	c->next_ns = clv_client_next_ns(c->client);
 	next_ns = sessions_next_ns(c);
+	if (next_ns < c->next_ns)
+		c->next_ns = next_ns;
+	next_ns = nodes_next_ns(c);
+	if (peers_next_ns(c) < next_ns)
+		next_ns = peers_next_ns(c);
 	if (next_ns < c->next_ns)
 		c->next_ns = next_ns;
 	return true;

@@ -13,6 +13,10 @@ enum {
 /* The innermost object that the event names. */
 static struct object *subject_of(const struct culvert_event *e)
 {
+	if (e->peer)
+		return &e->peer->object;
+	if (e->listen)
+		return &e->listen->object;
 	if (e->tunnel)
 		return &e->tunnel->object;
 	if (e->forward)

@@ -30,6 +30,7 @@ static void on_up(void *user, struct clv_relay_session *rs)
 	s->facts = *clv_relay_session_tls(rs);
 	forwards_set_session(s, rs);
 	bounds_set_session(s, rs);
+	listens_set_session(s, rs);
 	emit_event(s->c, &e, NULL, 0);
 }
 
@@ -106,6 +107,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 	s->payload_max = 0; /* the next session may take another path */
 	forwards_set_session(s, NULL);
 	bounds_set_session(s, NULL);
+	listens_set_session(s, NULL);
 	if (s->object.is_closed) {
 		object_close(&s->object); /* frees it, now that relay is NULL */
 		return;
@@ -164,6 +166,7 @@ void sessions_step(struct culvert *c)
 		if (s->relay)
 			clv_relay_session_step(s->relay, c->now_ns);
 		bounds_step(s, c->now_ns);
+		listens_step(s, c->now_ns);
 		if (!s->retry_ns || c->now_ns < s->retry_ns)
 			continue;
 		s->retry_ns = 0;
@@ -179,12 +182,14 @@ uint64_t sessions_next_ns(const struct culvert *c)
 	uint64_t at_ns = UINT64_MAX;
 
 	LIST_FOREACH(s, &c->sessions, link) {
-		uint64_t bounds_ns = bounds_next_ns(s);
+		uint64_t bounds_ns = bounds_next_ns(s), listens_ns = listens_next_ns(s);
 
 		if (s->retry_ns && s->retry_ns < at_ns)
 			at_ns = s->retry_ns;
 		if (bounds_ns < at_ns)
 			at_ns = bounds_ns;
+		if (listens_ns < at_ns)
+			at_ns = listens_ns;
 		if (s->relay && clv_relay_session_next_ns(s->relay) < at_ns)
 			at_ns = clv_relay_session_next_ns(s->relay);
 	}
@@ -239,6 +244,8 @@ static int take_relay(struct culvert_session *s, const char *text, struct clv_re
 	snprintf(s->authority, sizeof(s->authority), strchr(relay.host, ':') ? "[%s]:%u" : "%s:%u",
 		 relay.host, relay.port);
 	snprintf(s->server_name, sizeof(s->server_name), "%s", relay.host);
+	snprintf(s->shown.host, sizeof(s->shown.host), "%s", relay.host);
+	s->shown.port = relay.port;
 	return 0;
 }
 
@@ -272,6 +279,10 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 		p.key_pem = id.text;
 		s->has_identity = true;
 	}
+	s->shown.has_pin = p.ca_sha256 != NULL;
+	if (p.ca_sha256)
+		memcpy(s->shown.pin, p.ca_sha256, sizeof(s->shown.pin));
+	s->shown.has_profile = s->shown.is_hybrid = s->profile == CLV_PROFILE_HYBRID;
 	err = clv_tls_client_context(&p, &s->tls, error, sizeof(error));
 	identity_free(&id);
 	return err ? text_set_why(s->c, err, "%s", error) : 0;
@@ -366,6 +377,8 @@ void culvert_session_close(struct culvert_session *s)
 		culvert_forward_close(LIST_FIRST(&s->forwards));
 	while (!LIST_EMPTY(&s->bounds))
 		culvert_bound_close(LIST_FIRST(&s->bounds));
+	while (!LIST_EMPTY(&s->listens))
+		culvert_listen_close(LIST_FIRST(&s->listens));
 	LIST_REMOVE(s, link);
 	wake_now(s->c);
 	relay = s->relay;

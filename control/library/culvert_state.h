@@ -7,10 +7,14 @@
  *   culvert_tunnel.c   tunnels whose payloads pass through the API
  *   culvert_forward.c  forwards: local UDP ports that lead to a target
  *   culvert_bound.c    bound tunnels
+ *   culvert_listen.c   listening for peers
+ *   culvert_peer.c     peers
+ *   culvert_nodes.c    who we are to peers: an identity and its connections; the socket for all
  *   culvert_events.c   the event queue, the lifetime of objects, the limit on sends per step
  *   culvert_text.c     parsing, formatting and error messages
  *
- * Calls go only downward: client > session > tunnel, forward, bound > events > text.
+ * Calls go only downward: client > session > tunnel, forward, bound, listen > peer > nodes > events >
+ * identity > text.
  *
  * An object that the application closed is freed once every queued event that refers to it has been
  * skipped; see struct object.
@@ -24,6 +28,8 @@
 #include "control/peer/bound_tunnel.h"
 #include "control/peer/client.h"
 #include "control/peer/forward.h"
+#include "control/peer/peers.h"
+#include "control/peer/ticket.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/base/pace.h"
 
@@ -71,6 +77,45 @@ struct culvert_bound {
 	void *user;
 };
 
+/* Who we are to peers.  Lives until nobody uses it and its last packets are out. */
+struct node {
+	LIST_ENTRY(node) link;
+	struct culvert *c;
+	struct clv_identity id;
+	struct clv_peers *peers;
+	struct culvert_listen *listen; /* NULL: it only dials */
+	unsigned users;		       /* listen and peers */
+};
+
+struct culvert_listen {
+	struct object object;
+	struct culvert_session *session;
+	LIST_ENTRY(culvert_listen) link;
+	struct node *node;
+	uint32_t base; /* of links over its tunnel */
+	struct clv_bound_tunnel *tunnel;
+	bool is_open;
+	uint64_t again_ns; /* when to request it again; 0: not scheduled */
+	struct clv_endpoint addresses[CULVERT_LISTEN_ADDRESSES_MAX];
+	unsigned addresses_len;
+	char ticket[CULVERT_TICKET_TEXT];
+	void *user;
+};
+
+struct culvert_peer {
+	struct object object;
+	struct culvert *c;
+	LIST_ENTRY(culvert_peer) link;
+	struct node *node;
+	struct culvert_listen *listen; /* of one that dialled */
+	struct clv_peer *peer;	       /* NULL: it ended */
+	struct clv_identity id;
+	bool is_decided, was_up;
+	uint64_t since_ns;  /* opened, or accepted */
+	uint64_t decide_ns; /* of one that dialled: refuse it then; 0: decided */
+	void *user;
+};
+
 struct culvert_session {
 	struct object object;
 	struct culvert *c;
@@ -80,6 +125,8 @@ struct culvert_session {
 	LIST_HEAD(culvert_tunnel_list, culvert_tunnel) tunnels;
 	LIST_HEAD(culvert_forward_list, culvert_forward) forwards;
 	LIST_HEAD(culvert_bound_list, culvert_bound) bounds;
+	LIST_HEAD(culvert_listen_list, culvert_listen) listens;
+	struct clv_relay_link shown; /* how others reach and know the relay; without a token */
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
 	unsigned addresses_len, address; /* index of the one in use */
 	char authority[CULVERT_HOST_TEXT + 8];
@@ -102,6 +149,12 @@ struct culvert {
 	struct clv_client *client;
 	struct clv_mailbox *events;
 	LIST_HEAD(culvert_session_list, culvert_session) sessions;
+	LIST_HEAD(node_list, node) nodes;
+	LIST_HEAD(culvert_peer_list, culvert_peer) peers;
+	struct clv_rand rand;
+	int peer_fd; /* the socket from which peers are reached; -1: not open yet */
+	struct clv_endpoint peer_local;
+	uint32_t last_base;	  /* 0: the socket */
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
 	struct clv_pace pace;
 	bool is_spinning; /* nothing to do, but busy-polling for a moment before it sleeps */
@@ -169,6 +222,40 @@ struct identity {
 int identity_load(struct culvert *c, const char *path, struct identity *out);
 /* Accepts a zeroed one. */
 void identity_free(struct identity *id);
+
+/* ---- culvert_nodes.c ---- */
+
+/*
+ * The node of an identity, which is made if there is none, and its socket.  Returns 0 and fills *out,
+ * which counts the caller as a user, or an error after recording the reason.  ops: of culvert_peer.c.
+ */
+int node_open(struct culvert *c, const char *identity, uint32_t peers_max,
+	      const struct clv_peers_ops *ops, struct node **out);
+void node_close(struct node *node);
+/* Step all nodes; free those that are over. */
+void nodes_step(struct culvert *c);
+uint64_t nodes_next_ns(const struct culvert *c);
+/* Returns whether the datagram came to the socket for peers. */
+bool nodes_new_remote(struct culvert *c, const struct clv_evt_remote *evt, const uint8_t *payload,
+		      size_t len);
+/* Send what is left and free all. */
+void nodes_fini(struct culvert *c);
+
+/* ---- culvert_peer.c ---- */
+
+/* For node_open. */
+extern const struct clv_peers_ops peer_ops;
+/* Refuse those that nobody decided about. */
+void peers_step(struct culvert *c);
+uint64_t peers_next_ns(const struct culvert *c);
+/* End the peers that dialled one who listens. */
+void peers_end_of(struct culvert_listen *l);
+
+/* ---- culvert_listen.c ---- */
+
+void listens_set_session(struct culvert_session *s, struct clv_relay_session *relay);
+void listens_step(struct culvert_session *s, uint64_t now_ns);
+uint64_t listens_next_ns(const struct culvert_session *s);
 
 /* ---- culvert_session.c ---- */
 

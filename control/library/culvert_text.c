@@ -27,6 +27,9 @@ SAME(ECLASSICAL);
 SAME(ECLOSED);
 SAME(ETIMEOUT);
 SAME(EUNAUTHORIZED);
+SAME(ENOPEER);
+SAME(EIDENTITY);
+SAME(EREFUSED);
 _Static_assert(CULVERT_ADDRESS_TEXT == (int)CLV_ADDR_TEXT_MAX, "room for an address");
 
 const char *culvert_strerror(int error)

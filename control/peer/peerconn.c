@@ -318,7 +318,7 @@ void clv_peerconn_receive(struct clv_peerconn *c, const struct clv_peer_link *fr
 		return;
 	}
 	c->info.bytes_in += len;
-	c->info.relayed_in += from->is_relayed;
+	c->info.relayed_in += link >= 0 ? c->paths.links[link].link.is_relayed : from->is_relayed;
 	c->heard_ns = c->paths.heard_ns;
 	path_set(c, clv_pathset_receive(&c->paths, link, from, packet, len), &path);
 	before = received(c);
@@ -403,17 +403,15 @@ uint64_t clv_peerconn_silence_ns(const struct clv_peerconn *c, uint64_t now_ns)
 
 /* ---- what the owner decides ---- */
 
-void clv_peerconn_accept_peer(struct clv_peerconn *c)
+void clv_peerconn_accept_peer(struct clv_peerconn *c, const struct clv_peer_hello *hello)
 {
-	if (c->is_accepted || c->closing)
+	if (c->is_accepted || c->closing || !c->has_hello)
 		return;
 	c->is_accepted = true;
-	if (c->stream >= 0)
-		peerconn_put_hello(c);
-	if (c->has_hello) {
-		c->is_up = true;
-		c->p.ops->up(c->p.user, &c->hello);
-	}
+	c->p.hello = *hello;
+	peerconn_put_hello(c);
+	c->is_up = true;
+	c->p.ops->up(c->p.user, &c->hello);
 	for (unsigned i = 0; i < c->held_len && !c->closing; i++)
 		peerconn_deliver(c, c->held[i].bytes, c->held[i].len);
 	free(c->held);
@@ -502,5 +500,6 @@ void clv_peerconn_info(const struct clv_peerconn *c, struct clv_peerconn_info *o
 	if (l)
 		out->link = l->link;
 	out->rtt_ns = info.smoothed_rtt;
+	out->heard_ns = c->paths.heard_ns;
 	out->lost = info.pkt_lost;
 }

@@ -69,8 +69,12 @@ struct clv_peerconn_ops {
 	/* An ID of ours: packets with it are this connection's.  Returns 0, or negative: no room. */
 	int (*cid_added)(void *user, const uint8_t cid[static CLV_PATHSET_CID_LEN]);
 	void (*cid_removed)(void *user, const uint8_t cid[static CLV_PATHSET_CID_LEN]);
-	/* The handshake is complete, the peer's key known.  A listener accepts or closes, now or later. */
-	void (*proven)(void *user, const uint8_t key[static 32]);
+	/*
+	 * The peer has proven its key.  Listener: and has sent its HELLO, which is lent; accept it or
+	 * close, now or later.  Dialler: hello is NULL.
+	 */
+	void (*proven)(void *user, const uint8_t key[static 32],
+		       const struct clv_peer_hello *hello);
 	/* Both have the other's HELLO, which is lent. */
 	void (*up)(void *user, const struct clv_peer_hello *hello);
 	void (*moved)(void *user, const struct clv_peerconn_move *move);
@@ -123,8 +127,8 @@ uint64_t clv_peerconn_next_ns(const struct clv_peerconn *c);
 /* Nothing is left to do: free it. */
 bool clv_peerconn_is_over(const struct clv_peerconn *c);
 
-/* Listener: the peer may speak to us.  Once, after ops->proven. */
-void clv_peerconn_accept_peer(struct clv_peerconn *c);
+/* Listener: the peer may speak to us; hello: ours; copies.  Once, in or after ops->proven. */
+void clv_peerconn_accept_peer(struct clv_peerconn *c, const struct clv_peer_hello *hello);
 /* Close in order.  ops->down is not called. */
 void clv_peerconn_close(struct clv_peerconn *c, enum clv_peerconn_code code);
 
@@ -163,6 +167,7 @@ struct clv_peerconn_info {
 	struct clv_peer_link link; /* in use */
 	uint64_t rtt_ns;	   /* of it */
 	uint64_t since_ns;	   /* when it came into use */
+	uint64_t heard_ns;	   /* last packet of the peer's */
 	uint64_t moves;
 	uint64_t datagrams_in, datagrams_out;
 	uint64_t bytes_in, bytes_out;	  /* of all packets */

@@ -12,8 +12,7 @@
 static int on_complete(ngtcp2_conn *qc, void *user)
 {
 	struct clv_peerconn *c = user;
-	uint8_t key[32];
-	int err = clv_tls_peer_verify(c->tls, key);
+	int err = clv_tls_peer_verify(c->tls, c->proven);
 
 	if (err) {
 		c->end.error = err;
@@ -24,9 +23,8 @@ static int on_complete(ngtcp2_conn *qc, void *user)
 		if (ngtcp2_conn_open_bidi_stream(qc, &c->stream, NULL))
 			return NGTCP2_ERR_CALLBACK_FAILURE;
 		peerconn_put_hello(c);
+		c->p.ops->proven(c->p.user, c->proven, NULL);
 	}
-	if (c->p.ops->proven)
-		c->p.ops->proven(c->p.user, key);
 	return 0;
 }
 
@@ -42,9 +40,11 @@ static void take_hello(struct clv_peerconn *c, const struct clv_peer_hello *hell
 		return; /* it says once what it is */
 	c->has_hello = true;
 	c->hello = *hello;
-	if (c->is_dialler || c->is_accepted) {
+	if (c->is_dialler) {
 		c->is_up = true;
 		c->p.ops->up(c->p.user, &c->hello);
+	} else {
+		c->p.ops->proven(c->p.user, c->proven, &c->hello);
 	}
 }
 
@@ -65,11 +65,8 @@ static int on_stream_open(ngtcp2_conn *qc, int64_t id, void *user)
 
 	(void)qc;
 	/* the dialler's first; others are for later versions, and nobody reads them */
-	if (!c->is_dialler && id == 0) {
+	if (!c->is_dialler && id == 0)
 		c->stream = id;
-		if (c->is_accepted)
-			peerconn_put_hello(c);
-	}
 	return 0;
 }
 

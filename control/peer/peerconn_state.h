@@ -39,7 +39,8 @@ enum peerconn_closing {
 
 struct clv_peerconn {
 	struct clv_peerconn_params p;
-	uint8_t key[32]; /* of p.key */
+	uint8_t key[32];    /* of p.key */
+	uint8_t proven[32]; /* the peer's, when the handshake is complete */
 	ngtcp2_conn *qc;
 	void *tls;
 	struct clv_pathset paths;

@@ -25,7 +25,10 @@
 	X(CLV_EABI, -2016, "built for another version of the shared layout")                       \
 	X(CLV_ECLOSED, -2017, "the connection is closing")                                         \
 	X(CLV_ETIMEOUT, -2018, "no answer in time")                                                \
-	X(CLV_EUNAUTHORIZED, -2019, "valid credentials are required")
+	X(CLV_EUNAUTHORIZED, -2019, "valid credentials are required")                              \
+	X(CLV_ENOPEER, -2020, "nobody knows where that peer is")                                   \
+	X(CLV_EIDENTITY, -2021, "somebody else answers in the place of that peer")                 \
+	X(CLV_EREFUSED, -2022, "the peer refuses")
 
 enum clv_error {
 #define X(symbol, number, text) symbol = number,

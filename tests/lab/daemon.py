@@ -216,6 +216,46 @@ class Bind:
         return self.proc.stop()
 
 
+class Listen:
+    """A `culvert listen` on a peer: a local application that other peers reach."""
+
+    def __init__(self, peer, relay, identity, app, *args, log=None):
+        self.peer = peer
+        self.proc = peer.start(
+            [peer.lab.build / "culvert", "listen", "--relay", relay.address(4 if peer.addr4 else 6),
+             "--pin", relay.fingerprint, "--identity", identity, "--app", app, *args],
+            name="listen", log=log)
+        peer.lab.clients.append(self.proc)
+
+    def wait(self, timeout=60):
+        """Its ticket, and its addresses at the relay."""
+        found = self.proc.wait_line(r"^listening (\S+)((?: --at \S+)*)$", timeout)
+        self.ticket, self.at = found.group(1), found.group(2).split()
+        return self
+
+    def stop(self):
+        return self.proc.stop()
+
+
+class Connect:
+    """A `culvert connect` on a peer: a local UDP port that leads to another peer's application."""
+
+    def __init__(self, peer, ticket, identity, *args, log=None):
+        self.peer = peer
+        self.address = endpoint("127.0.0.1" if peer.addr4 else "::1", next(Forward.ports))
+        self.proc = peer.start([peer.lab.build / "culvert", "connect", ticket, "--listen",
+                                self.address, "--identity", identity, *args],
+                               name="connect", log=log)
+        peer.lab.clients.append(self.proc)
+
+    def wait(self, timeout=60):
+        self.proc.wait_line(r"^ready\b", timeout)
+        return self
+
+    def stop(self):
+        return self.proc.stop()
+
+
 def dropped_by(client):
     """What a Forward or Bind with --log-level info has dropped for lack of room or time, or before a
     tunnel was open.  Stops it: it reports that at its end."""

@@ -85,7 +85,7 @@ def of_relay(status, workers):
 
 def _of_client(proc):
     """culvert prints its drops at SIGUSR1, once it runs; one that is stopped for a test does not."""
-    runs = re.search(r"^ready\b|public", proc.text(), re.MULTILINE)
+    runs = re.search(r"^ready\b|public|^listening\b", proc.text(), re.MULTILINE)
     if not runs or not proc.alive or netns.state(proc.pid) == "T":
         return {}
     printed = re.compile(r"^drops\b.*\n", re.MULTILINE)

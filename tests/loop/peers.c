@@ -28,6 +28,14 @@ static void make_identities(void)
 			abort();
 }
 
+void peers_identity(unsigned index, const char **cert, const char **key, uint8_t id[static 32])
+{
+	make_identities();
+	*cert = cert_pem[index];
+	*key = key_pem[index];
+	memcpy(id, ids[index], sizeof(ids[index]));
+}
+
 /* ---- the links ---- */
 
 struct clv_peer_link peers_link_of(const struct peers *w, unsigned end, unsigned link)
@@ -86,10 +94,11 @@ static void on_cid_removed(void *user, const uint8_t *cid)
 	(void)cid;
 }
 
-static void on_proven(void *user, const uint8_t key[static 32])
+static void on_proven(void *user, const uint8_t key[static 32], const struct clv_peer_hello *hello)
 {
 	struct peers_end *e = user;
 
+	(void)hello;
 	e->is_proven = true;
 	memcpy(e->proven, key, sizeof(e->proven));
 }
@@ -276,6 +285,13 @@ void peers_dial(struct peers *w, unsigned mask, const uint8_t *key)
 	clv_peerconn_flush(w->ends[0].conn, w->now_ns);
 }
 
+void peers_accept(struct peers *w)
+{
+	struct clv_peerconn_params p = params_of(w, 1);
+
+	clv_peerconn_accept_peer(w->ends[1].conn, &p.hello);
+}
+
 /* ---- the clock ---- */
 
 static void tick(struct peers *w)
@@ -319,7 +335,7 @@ static void deliver(struct peers *w, const struct peers_packet *p)
 		return;
 	clv_peerconn_receive(e->conn, &from, p->bytes, p->len, w->now_ns);
 	if (p->to == 1 && e->is_proven && e->accepts)
-		clv_peerconn_accept_peer(e->conn);
+		peers_accept(w);
 	clv_peerconn_flush(e->conn, w->now_ns);
 	/* one that began in the middle of a ClientHello: the next packet starts another */
 	if (clv_peerconn_is_over(e->conn) && !e->is_proven) {

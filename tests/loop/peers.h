@@ -67,6 +67,10 @@ struct peers {
 	uint64_t forged; /* packets injected */
 };
 
+/* The texts of one of two identities, made once for a program, and its id. */
+void peers_identity(unsigned index, const char **cert_pem, const char **key_pem,
+		    uint8_t id[static 32]);
+
 /* Two peers with an identity each; links as the caller fills them in before peers_dial. */
 void peers_open(struct peers *w, uint64_t seed);
 void peers_close(struct peers *w);
@@ -74,6 +78,8 @@ void peers_close(struct peers *w);
 struct clv_peer_link peers_link_of(const struct peers *w, unsigned end, unsigned link);
 /* Dial over the links of a bit mask; the listener is there with the first packet. */
 void peers_dial(struct peers *w, unsigned mask, const uint8_t *key);
+/* The listener accepts the dialler; by itself, unless its accepts is false. */
+void peers_accept(struct peers *w);
 /* Run for a time, or until done returns true.  Returns whether it did. */
 bool peers_run(struct peers *w, uint64_t duration_ns, bool (*done)(struct peers *w));
 bool peers_are_up(struct peers *w);

@@ -131,7 +131,10 @@ static void run_all(bool is_forced)
 		      (unsigned long long)(took_ns[seeds / 2] / CLV_MSEC),
 		      (unsigned long long)(took_ns[seeds * 95 / 100] / CLV_MSEC),
 		      (unsigned long long)(took_ns[seeds - 1] / CLV_MSEC));
-	assert_true(took_ns[seeds * 95 / 100] < 2 * CLV_SEC);
+	/* of a few seeds the slowest twentieth says little */
+	if (seeds >= ENOUGH)
+		assert_true(took_ns[seeds * 95 / 100] < 2 * CLV_SEC);
+	assert_true(took_ns[seeds - 1] < 10 * CLV_SEC);
 	free(took_ns);
 	free(w);
 }

@@ -132,7 +132,7 @@ static void what_is_sent_before_the_listener_accepts_arrives_after_it(void **sta
 	clv_peerconn_send(w->ends[0].conn, 9, "early", 5);
 	peers_run(w, 300 * CLV_MSEC, NULL);
 	assert_int_equal(w->ends[1].wrong, 0);
-	clv_peerconn_accept_peer(w->ends[1].conn);
+	peers_accept(w);
 	clv_peerconn_flush(w->ends[1].conn, w->now_ns);
 	assert_int_equal(w->ends[1].wrong, 1); /* not of the length the fixture expects */
 	assert_int_equal(w->ends[1].flow, 9);

@@ -50,36 +50,59 @@ static void print_json(const char *id, const char *file, bool is_new)
 	json_decref(all);
 }
 
+/* Read the id in a file, which is made if there is none.  Returns 0 or a status. */
+static int read_or_make(const char *file, char id[CULVERT_ID_TEXT], bool *is_new)
+{
+	int err = culvert_identity_read(file, id);
+
+	if (err == -ENOENT) {
+		err = culvert_identity_make(file, id);
+		*is_new = !err;
+		/* Another process may have been faster: its identity counts. */
+		if (err == -EEXIST)
+			err = culvert_identity_read(file, id);
+		if (*is_new)
+			fprintf(stderr, "culvert: made a new identity: use it by --identity %s\n",
+				file);
+	}
+	if (!err)
+		return 0;
+	fprintf(stderr, "culvert: %s: %s\n", file,
+		err == -EPERM ? "accessible to other users: chmod 600 it, or make another "
+				"if it has leaked"
+			      : culvert_strerror(err));
+	return STATUS_FAILED;
+}
+
+const char *id_file(const struct options *o, char path[static PATH_MAX])
+{
+	const char *file = o->identity;
+	char id[CULVERT_ID_TEXT];
+	bool is_new = false;
+
+	if (!file) {
+		if (!default_path(path))
+			return NULL;
+		file = path;
+	}
+	return read_or_make(file, id, &is_new) ? NULL : file;
+}
+
 int id_run(const struct options *o)
 {
 	char path[PATH_MAX], id[CULVERT_ID_TEXT];
 	const char *file = o->identity;
 	bool is_new = false;
-	int err;
+	int status;
 
 	if (!file) {
 		if (!default_path(path))
 			return STATUS_FAILED;
 		file = path;
 	}
-	err = culvert_identity_read(file, id);
-	if (err == -ENOENT) {
-		err = culvert_identity_make(file, id);
-		is_new = !err;
-		/* Another process may have been faster: its identity counts. */
-		if (err == -EEXIST)
-			err = culvert_identity_read(file, id);
-		if (is_new)
-			fprintf(stderr, "culvert: made a new identity: use it by --identity %s\n",
-				file);
-	}
-	if (err) {
-		fprintf(stderr, "culvert: %s: %s\n", file,
-			err == -EPERM ? "accessible to other users: chmod 600 it, or make another "
-					"if it has leaked"
-				      : culvert_strerror(err));
-		return STATUS_FAILED;
-	}
+	status = read_or_make(file, id, &is_new);
+	if (status)
+		return status;
 	if (o->json)
 		print_json(id, file, is_new);
 	else

@@ -16,13 +16,19 @@ static const char usage[] =
 	"       culvert bind    --relay RELAY [--app ADDR:PORT] [--permit ADDR:PORT]...\n"
 	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
 	"                       [--json]\n"
+	"       culvert listen  --relay RELAY --app ADDR:PORT [--accept ID]... [--json]\n"
+	"       culvert connect TICKET|ID --listen ADDR:PORT --at ADDR:PORT... [--json]\n"
 	"       culvert id      [--identity FILE] [--json]\n"
 	"RELAY, one of:\n"
 	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
 	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
 	"  --ca FILE                  certificate authority of the relay, PEM\n"
 	"  --pin sha256:HEX           pin of its key, which the relay prints when it starts\n"
-	"options of forward, ping and bind:\n"
+	"two peers, each with an identity of `culvert id`:\n"
+	"  --accept ID                a peer that may connect; may be repeated (everyone)\n"
+	"  --at ADDR:PORT             where the peer listens, as `culvert listen` prints it\n"
+	"  --identity FILE            our identity (that of `culvert id`, made if there is none)\n"
+	"options of forward, ping, bind and listen:\n"
 	"  --identity FILE            of `culvert id`: present it to a relay that asks for one\n"
 	"  --profile pqc|hybrid       accepted handshakes (pqc)\n"
 	"  --server-name NAME         name in the relay's certificate (the host of --relay)\n"
@@ -53,6 +59,8 @@ enum {
 	OPT_REMOTES_MAX,
 	OPT_IDLE,
 	OPT_COMPRESS_ABOVE,
+	OPT_ACCEPT,
+	OPT_AT,
 	OPT_ANSWER_TIMEOUT,
 	OPT_SPIN,
 	OPT_LOG_LEVEL,
@@ -92,6 +100,8 @@ static const struct option long_options[] = {
 	{ "remotes-max", required_argument, NULL, OPT_REMOTES_MAX },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
+	{ "accept", required_argument, NULL, OPT_ACCEPT },
+	{ "at", required_argument, NULL, OPT_AT },
 	{ "answer-timeout", required_argument, NULL, OPT_ANSWER_TIMEOUT },
 	{ "spin", required_argument, NULL, OPT_SPIN },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
@@ -196,6 +206,25 @@ static int parse_level(const char *text, enum culvert_log *out)
 	return i < 0;
 }
 
+static int parse_accept(const char *text, struct options *o)
+{
+	if (o->accepts_len == OPTIONS_ACCEPTS_MAX || strlen(text) != CULVERT_ID_TEXT - 1 ||
+	    strncmp(text, "clv1", 4))
+		return -1;
+	o->accepts[o->accepts_len++] = text;
+	return 0;
+}
+
+static int parse_at(const char *text, struct options *o)
+{
+	union culvert_address address;
+
+	if (o->at_len == OPTIONS_AT_MAX || culvert_address_parse(text, &address))
+		return -1;
+	o->at[o->at_len++] = text;
+	return 0;
+}
+
 static int parse_value(int opt, char *arg, struct options *o)
 {
 	switch (opt) {
@@ -246,6 +275,10 @@ static int parse_value(int opt, char *arg, struct options *o)
 		return parse_number(arg, 1, 86400, &o->idle_sec);
 	case OPT_COMPRESS_ABOVE:
 		return parse_number(arg, 0, 1000000, &o->compress_above);
+	case OPT_ACCEPT:
+		return parse_accept(arg, o);
+	case OPT_AT:
+		return parse_at(arg, o);
 	case OPT_ANSWER_TIMEOUT:
 		return parse_number(arg, 1, 3600, &o->answer_timeout_sec);
 	case OPT_SPIN:
@@ -292,11 +325,18 @@ static bool is_for(int opt, enum command command)
 {
 	if (command == COMMAND_ID)
 		return opt == OPT_IDENTITY || opt == OPT_JSON;
+	if (command == COMMAND_CONNECT)
+		return opt == OPT_IDENTITY || opt == OPT_JSON || opt == OPT_LISTEN ||
+		       opt == OPT_AT || opt == OPT_SPIN || opt == OPT_LOG_LEVEL;
 	switch (opt) {
 	case OPT_LISTEN:
 		return command == COMMAND_FORWARD;
 	case OPT_TARGET:
-		return command != COMMAND_BIND;
+		return command != COMMAND_BIND && command != COMMAND_LISTEN;
+	case OPT_ACCEPT:
+		return command == COMMAND_LISTEN;
+	case OPT_AT:
+		return false;
 	case OPT_COUNT:
 	case OPT_SIZE:
 	case OPT_INTERVAL:
@@ -304,6 +344,7 @@ static bool is_for(int opt, enum command command)
 	case OPT_JSON:
 		return command != COMMAND_FORWARD;
 	case OPT_APP:
+		return command == COMMAND_BIND || command == COMMAND_LISTEN;
 	case OPT_PERMIT:
 	case OPT_CLOSED:
 	case OPT_REMOTES_MAX:
@@ -317,6 +358,12 @@ static bool is_for(int opt, enum command command)
 
 static int parse_command(int argc, char **argv, enum command *out)
 {
+	static const char *const commands[] = {
+		[COMMAND_FORWARD] = "forward", [COMMAND_PING] = "ping",
+		[COMMAND_BIND] = "bind",       [COMMAND_ID] = "id",
+		[COMMAND_LISTEN] = "listen",   [COMMAND_CONNECT] = "connect",
+	};
+
 	if (argc < 2)
 		return complain("a command is missing", "");
 	if (!strcmp(argv[1], "--help"))
@@ -325,16 +372,25 @@ static int parse_command(int argc, char **argv, enum command *out)
 		return print_info(OPT_VERSION);
 	if (*argv[1] == '-')
 		return complain("the command must precede its options: ", argv[1]);
-	if (!strcmp(argv[1], "forward"))
-		*out = COMMAND_FORWARD;
-	else if (!strcmp(argv[1], "ping"))
-		*out = COMMAND_PING;
-	else if (!strcmp(argv[1], "bind"))
-		*out = COMMAND_BIND;
-	else if (!strcmp(argv[1], "id"))
-		*out = COMMAND_ID;
-	else
-		return complain("no such command: ", argv[1]);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[1], commands[i]))
+			continue;
+		*out = (enum command)i;
+		return 0;
+	}
+	return complain("no such command: ", argv[1]);
+}
+
+static int check_connect(const struct options *o)
+{
+	union culvert_address address;
+
+	if (!o->to)
+		return complain("a peer's TICKET or ID is required", "");
+	if (!o->listen.text || culvert_address_parse(o->listen.text, &address))
+		return complain("--listen ADDR:PORT is required", "");
+	if (!o->at_len)
+		return complain("--at ADDR:PORT is required", "");
 	return 0;
 }
 
@@ -344,9 +400,13 @@ static int check(const struct options *o)
 
 	if (o->command == COMMAND_ID)
 		return 0;
+	if (o->command == COMMAND_CONNECT)
+		return check_connect(o);
 	if (!o->relay.port)
 		return complain("--relay LINK or HOST:PORT is required", "");
-	if (!o->target.port && o->command != COMMAND_BIND)
+	if (o->command == COMMAND_LISTEN && !o->app.text)
+		return complain("--app ADDR:PORT is required", "");
+	if (!o->target.port && o->command != COMMAND_BIND && o->command != COMMAND_LISTEN)
 		return complain("--target HOST:PORT is required", "");
 	if (o->command == COMMAND_FORWARD && !*o->listen.host)
 		return complain("--listen ADDR:PORT is required", "");
@@ -379,6 +439,11 @@ int options_parse(int argc, char **argv, struct options *o)
 		return code;
 	argc--;
 	argv++;
+	if (o->command == COMMAND_CONNECT && argc > 1 && *argv[1] != '-') {
+		o->to = argv[1];
+		argc--;
+		argv++;
+	}
 	opterr = 0;
 	optind = 0;
 	while ((opt = getopt_long(argc, argv, "+", long_options, &index)) != -1) {

@@ -8,10 +8,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum command { COMMAND_FORWARD, COMMAND_PING, COMMAND_BIND, COMMAND_ID };
+enum command {
+	COMMAND_FORWARD,
+	COMMAND_PING,
+	COMMAND_BIND,
+	COMMAND_ID,
+	COMMAND_LISTEN,
+	COMMAND_CONNECT
+};
 
 enum {
 	OPTIONS_PERMITS_MAX = 256, /* --permit options */
+	OPTIONS_ACCEPTS_MAX = 256, /* --accept options */
+	OPTIONS_AT_MAX = 8,	   /* --at options */
 };
 
 /* Exit status: one for each cause that a script may need to distinguish. */
@@ -32,6 +41,9 @@ enum status {
 	STATUS_NO_BIND = 19,	   /* the relay refused the bound tunnel */
 	STATUS_UNAUTHORIZED = 20,  /* the relay requires a valid credential: a link with a token */
 	STATUS_FORBIDDEN = 21,	   /* the relay does not serve this client */
+	STATUS_NO_PEER = 22,	   /* connect: the peer does not answer */
+	STATUS_WRONG_PEER = 23,	   /* connect: somebody else answers in its place */
+	STATUS_REFUSED = 24,	   /* connect: the peer refuses this identity */
 };
 
 /* HOST:PORT, as given and parsed. */
@@ -48,7 +60,7 @@ struct options {
 	bool link_has_pin;
 	enum culvert_profile profile;
 	const char *ca_file, *pin;
-	const char *identity;	 /* file; NULL: none, or that of the user for `id` */
+	const char *identity; /* file; NULL: none, or the user's own for id, listen and connect */
 	const char *server_name; /* NULL: the relay's host */
 	uint32_t count, size;
 	uint64_t interval_ns;
@@ -59,6 +71,13 @@ struct options {
 	const char *permits[OPTIONS_PERMITS_MAX]; /* ADDRESS:PORT, or "-": read standard input */
 	unsigned permits_len;
 	bool closed;
+	/* listen */
+	const char *accepts[OPTIONS_ACCEPTS_MAX]; /* ids */
+	unsigned accepts_len;
+	/* connect */
+	const char *to; /* ticket or id */
+	const char *at[OPTIONS_AT_MAX];
+	unsigned at_len;
 	uint32_t remotes_max, compress_above;
 	uint32_t idle_sec;
 	uint32_t answer_timeout_sec;

@@ -8,7 +8,10 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -394,6 +397,74 @@ static void closing_an_object_discards_its_queued_events(void **state)
 	culvert_close(c);
 }
 
+/* ---- peers ---- */
+
+static char folder[] = "/tmp/culvert-peers-XXXXXX", identity[64];
+
+static void make_identity(char id[CULVERT_ID_TEXT])
+{
+	if (!*identity) {
+		assert_non_null(mkdtemp(folder));
+		snprintf(identity, sizeof(identity), "%s/id", folder);
+		assert_int_equal(culvert_identity_make(identity, id), 0);
+	}
+	assert_int_equal(culvert_identity_read(identity, id), 0);
+}
+
+static void remove_identity(void)
+{
+	unlink(identity);
+	rmdir(folder);
+}
+
+static void a_peer_that_cannot_be_dialled_is_an_error_with_a_reason(void **state)
+{
+	static const char *const good[] = { "192.0.2.1:7" }, *const bad[] = { "192.0.2.1" };
+	char id[CULVERT_ID_TEXT];
+	const struct {
+		struct culvert_peer_options options;
+		int error;
+		const char *why;
+	} cases[] = {
+		{ { .identity = identity, .addresses = good, .addresses_len = 1 },
+		  CULVERT_ESYNTAX,
+		  "ticket or id" },
+		{ { .peer = "clv1abc", .identity = identity, .addresses = good, .addresses_len = 1 },
+		  CULVERT_ESYNTAX,
+		  "peer" },
+		{ { .peer = "culvert1:x",
+		    .identity = identity,
+		    .addresses = good,
+		    .addresses_len = 1 },
+		  CULVERT_ESYNTAX,
+		  "peer" },
+		{ { .peer = id, .identity = identity }, CULVERT_ENOPEER, "address" },
+		{ { .peer = id, .identity = identity, .addresses = bad, .addresses_len = 1 },
+		  CULVERT_ESYNTAX,
+		  "192.0.2.1" },
+		{ { .peer = id, .identity = "/nowhere", .addresses = good, .addresses_len = 1 },
+		  -ENOENT,
+		  "/nowhere" },
+		{ { .peer = id, .addresses = good, .addresses_len = 1 },
+		  CULVERT_ESYNTAX,
+		  "identity" },
+	};
+	struct culvert_peer *peer = NULL;
+	struct culvert *c;
+
+	(void)state;
+	make_identity(id);
+	assert_int_equal(culvert_open(NULL, &c), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(culvert_peer_open(c, &cases[i].options, &peer), cases[i].error);
+		assert_null(peer);
+		if (!strstr(culvert_why(c), cases[i].why))
+			fail_msg("case %zu: %s", i, culvert_why(c));
+	}
+	culvert_close(c);
+	remove_identity();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +483,7 @@ int main(void)
 		cmocka_unit_test(sockets_are_limited_and_returned),
 		cmocka_unit_test(closing_a_client_closes_its_descriptors),
 		cmocka_unit_test(closing_an_object_discards_its_queued_events),
+		cmocka_unit_test(a_peer_that_cannot_be_dialled_is_an_error_with_a_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
