@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define CLV_ABI_VERSION                                                                            \
-	8u /* bump on any change of layout or meaning; the loader refuses others,
+	9u /* bump on any change of layout or meaning; the loader refuses others,
 			      and writes it to the one slot of map `abi` */
 
 enum {
@@ -142,6 +142,11 @@ enum clv_link_flag {
 	CLV_LINK_ANSWERS = 1u << 0, /* a frame that the program sends back (XDP_TX) arrives */
 };
 
+/* Value of `host`: what control says of the machine. */
+struct clv_host_facts {
+	__u32 forwards; /* it forwards others' packets, and may masquerade them */
+};
+
 /* What a frame is, decided where the bytes were readable. */
 enum clv_kind {
 	CLV_KIND_UNKNOWN = 0, /* not classified: the worker does it */
@@ -195,9 +200,9 @@ struct clv_count {
 	X(PASS_UNKNOWN_CID, PASS, "xdp_pass_unknown_cid",                                          \
 	  "short headers with no connection of ours, left to the control plane")                   \
 	X(PASS_NO_SOCKET, PASS, "xdp_pass_no_socket",                                              \
-	  "tunnel packets left to the kernel's sockets: no AF_XDP socket on the receive queue")    \
+	  "left to the kernel's sockets: no AF_XDP socket on the receive queue")                   \
 	X(PASS_NO_META, PASS, "xdp_pass_no_meta",                                                  \
-	  "tunnel packets left to the kernel's sockets: no room for metadata")                     \
+	  "left to the kernel's sockets: no room for metadata in front of the frame")              \
 	X(PASS_LARGE, PASS, "xdp_pass_large",                                                      \
 	  "larger than a frame of a worker's packet memory, left to the kernel's sockets")         \
 	X(PASS_STUN, PASS, "xdp_pass_stun", "STUN Binding requests, left to the control plane")    \
@@ -211,6 +216,8 @@ struct clv_count {
 	  "to a relay port from a remote its tunnel did not ask for, left to the kernel to judge") \
 	X(PASS_DENIED, PASS, "xdp_pass_denied",                                                    \
 	  "to a relay port open to all, from an address the policy denies: likewise")              \
+	X(PASS_REPLY, PASS, "xdp_pass_reply",                                                      \
+	  "to a relay port open to all, but the answer to a flow that the host masquerades")       \
 	X(DROP_DENIED, DROP, "xdp_drop_denied",                                                    \
 	  "from a tunnel's own remote, which the policy denies")                                   \
 	X(DROP_CLIENT_ADDRESS, DROP, "xdp_drop_client_address",                                    \
@@ -222,9 +229,7 @@ struct clv_count {
 	X(DROP_STUN_LIMIT, DROP, "xdp_drop_stun_limit",                                            \
 	  "STUN Binding requests of a source that sent too many")                                  \
 	X(DROP_STUN_MALFORMED, DROP, "xdp_drop_stun_malformed",                                    \
-	  "STUN other than a bare Binding request")                                                \
-	X(DROP_NO_SOCKET, DROP, "xdp_drop_no_socket", "no AF_XDP socket on the receive queue")     \
-	X(DROP_NO_META, DROP, "xdp_drop_no_meta", "no room for metadata in front of the frame")
+	  "STUN other than a bare Binding request")
 
 /*
  * What the sockets that hold the tunnels' ports do with datagrams that came through the kernel: those
@@ -267,6 +272,7 @@ CLV_ABI_SIZE(struct clv_rate, 16);
 CLV_ABI_SIZE(struct clv_guard_limits, 48);
 CLV_ABI_SIZE(struct clv_listener, 8);
 CLV_ABI_SIZE(struct clv_link, 8);
+CLV_ABI_SIZE(struct clv_host_facts, 4);
 CLV_ABI_SIZE(struct clv_meta, 20);
 CLV_ABI_SIZE(struct clv_faults, 16);
 CLV_ABI_SIZE(struct clv_count, 16);

@@ -10,6 +10,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#ifdef CLV_ASKS_CONNTRACK
+#include "conntrack.bpf.h"
+#endif
 #include "count.bpf.h"
 #include "hand_over.bpf.h"
 #include "maps.bpf.h"
@@ -18,6 +21,15 @@
 #include "stun.bpf.h"
 
 char clv_license[] SEC("license") = "Dual BSD/GPL";
+
+#ifndef CLV_ASKS_CONNTRACK
+static __always_inline bool clv_is_reply(struct xdp_md *ctx, const struct clv_tuple *tuple)
+{
+	(void)ctx;
+	(void)tuple;
+	return false;
+}
+#endif
 
 /* What the kernel does with a frame that left by this counter. */
 static __always_inline int action_of(enum clv_xdp_counter exit)
@@ -63,6 +75,11 @@ static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 	exit = clv_parse_udp(frame, &udp);
 	if (exit == CLV_PARSED)
 		exit = clv_steer(&udp, frame.end, ctx->rx_queue_index, &meta);
+	/* A remote with a context is the tunnel's; any other only unless it answers somebody else. */
+	if (meta.kind == CLV_KIND_UNCOMPRESSED && clv_is_reply(ctx, &udp.tuple)) {
+		meta.kind = CLV_KIND_UNKNOWN;
+		exit = CLV_XDP_PASS_REPLY;
+	}
 	if (meta.kind != CLV_KIND_UNKNOWN)
 		exit = clv_hand_over(ctx, &meta, frame_bytes, exit);
 	else if (exit == CLV_XDP_ANSWER_STUN)

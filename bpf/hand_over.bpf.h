@@ -75,25 +75,20 @@ static __noinline int note_fault(__u32 ifindex, bool is_meta)
 	return 0;
 }
 
-/* The reuseport program finds the worker of a connection; for others there is no way around. */
-static __always_inline enum clv_xdp_counter around(const struct clv_meta *meta,
-						   enum clv_xdp_counter passed,
-						   enum clv_xdp_counter dropped)
-{
-	return meta->kind == CLV_KIND_CONN ? passed : dropped;
-}
-
-static __always_inline enum clv_xdp_counter without_socket(__u32 ifindex,
-							   const struct clv_meta *meta)
+/*
+ * The kernel has other ways to the worker: the reuseport program of the listeners for connections,
+ * held.bpf.c for tunnels.
+ */
+static __always_inline enum clv_xdp_counter without_socket(__u32 ifindex)
 {
 	note_fault(ifindex, false);
-	return around(meta, CLV_XDP_PASS_NO_SOCKET, CLV_XDP_DROP_NO_SOCKET);
+	return CLV_XDP_PASS_NO_SOCKET;
 }
 
-static __always_inline enum clv_xdp_counter without_meta(__u32 ifindex, const struct clv_meta *meta)
+static __always_inline enum clv_xdp_counter without_meta(__u32 ifindex)
 {
 	note_fault(ifindex, true);
-	return around(meta, CLV_XDP_PASS_NO_META, CLV_XDP_DROP_NO_META);
+	return CLV_XDP_PASS_NO_META;
 }
 
 /*
@@ -113,17 +108,17 @@ static __always_inline enum clv_xdp_counter clv_hand_over(struct xdp_md *ctx,
 	if (frame_bytes > CLV_FRAME_BYTES_MAX)
 		return CLV_XDP_PASS_LARGE;
 	if (!link || queue >= CLV_QUEUES_MAX)
-		return without_socket(ifindex, meta);
+		return without_socket(ifindex);
 	front = claim_metadata(ctx);
 	if (!front)
 		front = claim_head(ctx);
 	if (!front)
-		return without_meta(ifindex, meta);
+		return without_meta(ifindex);
 	*front = *meta;
 	if (bpf_redirect_map(&xsks, link->xsk_base + queue, XDP_DROP) == XDP_REDIRECT)
 		return steered;
 	release_claim(ctx);
-	return without_socket(ifindex, meta);
+	return without_socket(ifindex);
 }
 
 #endif

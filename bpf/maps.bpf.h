@@ -90,6 +90,15 @@ struct {
 	__type(value, struct clv_faults);
 } faults SEC(".maps");
 
+/* One slot; control keeps it up to date. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct clv_host_facts);
+} host SEC(".maps");
+
 /*
  * The loader writes CLV_ABI_VERSION into its one slot; readers of the pinned maps check it first.
  */

@@ -102,6 +102,13 @@ static __always_inline void map_address4(__u8 mapped[16], const __be32 *addr)
 	__builtin_memcpy(mapped + 12, addr, sizeof(*addr));
 }
 
+static __always_inline bool is_mapped4(const __u8 addr[16])
+{
+	const __u32 *words = (const void *)addr; /* keys of a map lie aligned */
+
+	return !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
+}
+
 /* Sets *ip_payload_len to what the header announces, checked to lie within the frame. */
 static __always_inline enum clv_xdp_counter parse_ip4(struct clv_cursor *at, __u32 *ip_payload_len,
 						      struct clv_udp_view *udp)

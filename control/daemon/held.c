@@ -6,6 +6,8 @@
 #include "datapath/base/log.h"
 #include "datapath/io/sock.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static void warn(const char *why)
@@ -35,6 +37,33 @@ static int open_sockets(struct clv_daemon *daemon)
 	return clv_daemon_fail(daemon, err, "socket for held ports");
 }
 
+/* A file that cannot be read tells nothing: then it may. */
+static bool is_set(const char *path)
+{
+	char value[8];
+	ssize_t n;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT; /* no such protocol here */
+	n = read(fd, value, sizeof(value));
+	close(fd);
+	return n <= 0 || value[0] != '0';
+}
+
+void clv_daemon_held_tick(struct clv_daemon *daemon)
+{
+	bool forwards;
+
+	if (!daemon->bpf)
+		return;
+	forwards = is_set("/proc/sys/net/ipv4/conf/all/forwarding") ||
+		   is_set("/proc/sys/net/ipv6/conf/all/forwarding");
+	if (forwards != daemon->host_forwards && !clv_maps_set_forwards(&daemon->maps, forwards))
+		daemon->host_forwards = forwards;
+}
+
 int clv_daemon_held_open(struct clv_daemon *daemon)
 {
 	const uint32_t per_sec = daemon->config.slow_path_per_sec;
@@ -43,6 +72,7 @@ int clv_daemon_held_open(struct clv_daemon *daemon)
 
 	if (!daemon->bpf)
 		return 0;
+	clv_daemon_held_tick(daemon);
 	if (clv_held_open(clv_bpf_maps(daemon->bpf), &rate, &daemon->held, daemon->error,
 			  sizeof(daemon->error))) {
 		warn(daemon->error);

@@ -19,6 +19,11 @@
  * Returns 0, or an error of the sockets.
  */
 int clv_daemon_held_open(struct clv_daemon *daemon);
+/*
+ * Once a second: where the host forwards the packets of others, XDP asks its connection tracking whose
+ * a datagram is that comes to a port open to all.
+ */
+void clv_daemon_held_tick(struct clv_daemon *daemon);
 void clv_daemon_held_close(struct clv_daemon *daemon);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "control/daemon/credentials.h"
 #include "control/daemon/firewall.h"
+#include "control/daemon/held.h"
 #include "control/daemon/interfaces.h"
 #include "control/daemon/keeper.h"
 #include "control/daemon/listeners.h"
@@ -214,6 +215,7 @@ static void on_tick(uv_timer_t *timer)
 		changes |= CLV_ROUTES_HOPS;
 	take_changes(daemon, changes);
 	clv_targets_tick(daemon, now_ns);
+	clv_daemon_held_tick(daemon);
 	clv_proxy_renew_access(daemon->proxy, false);
 	clv_keeper_tick(daemon, now_ns);
 	count_lost_lines(daemon);

@@ -6,6 +6,7 @@
 #include "datapath/base/log.h"
 
 #include "culvert.skel.h"
+#include "culvert_tracked.skel.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -159,18 +160,43 @@ static void read_fds(const struct culvert_bpf *skel, struct clv_bpf_maps *out)
 		.guard_limits = bpf_map__fd(skel->maps.guard_limits),
 		.faults = bpf_map__fd(skel->maps.faults),
 		.abi = bpf_map__fd(skel->maps.abi),
+		.host = bpf_map__fd(skel->maps.host),
 	};
 }
 
+/* Both objects have the same programs and maps, so that one skeleton serves.  NULL: see errno. */
+static struct culvert_bpf *open_object(bool asks_conntrack)
+{
+	struct culvert_bpf *skel;
+	int err;
+
+	if (!asks_conntrack)
+		return culvert_bpf__open();
+	skel = calloc(1, sizeof(*skel));
+	if (!skel || culvert_bpf__create_skeleton(skel)) {
+		culvert_bpf__destroy(skel);
+		errno = ENOMEM;
+		return NULL;
+	}
+	skel->skeleton->data = (void *)culvert_tracked_bpf__elf_bytes(&skel->skeleton->data_sz);
+	err = bpf_object__open_skeleton(skel->skeleton, NULL);
+	if (err) {
+		culvert_bpf__destroy(skel);
+		errno = -err;
+		return NULL;
+	}
+	return skel;
+}
+
 /* Returns 0 and fills *out, or as clv_bpf_open. */
-static int load(const struct clv_bpf_sizes *sizes, bool has_fragments, struct culvert_bpf **out,
-		char *error, size_t error_len)
+static int load(const struct clv_bpf_sizes *sizes, bool asks_conntrack, bool has_fragments,
+		struct culvert_bpf **out, char *error, size_t error_len)
 {
 	struct culvert_bpf *skel;
 	int err;
 
 	clv_libbpf_begin();
-	skel = culvert_bpf__open();
+	skel = open_object(asks_conntrack);
 	if (!skel)
 		return clv_libbpf_explain(-errno, "XDP program", error, error_len);
 	err = set_sizes(skel, sizes);
@@ -197,12 +223,17 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 		return -ENOMEM;
 	clv_libbpf_raise_memlock();
 	bpf->has_fragments = true;
-	err = load(sizes, true, &bpf->skel, error, error_len);
+	err = load(sizes, true, true, &bpf->skel, error, error_len);
+	if (err) {
+		clv_log(CLV_LOG_INFO, "no_xdp_conntrack", "because=\"%s\" hint=\"kernel 5.18\"",
+			error);
+		err = load(sizes, false, true, &bpf->skel, error, error_len);
+	}
 	if (err == -EINVAL) { /* what a kernel says that does not know such programs */
 		clv_log(CLV_LOG_INFO, "no_xdp_fragments", "because=\"%s\" hint=\"kernel 5.18\"",
 			error);
 		bpf->has_fragments = false;
-		err = load(sizes, false, &bpf->skel, error, error_len);
+		err = load(sizes, false, false, &bpf->skel, error, error_len);
 	}
 	if (err)
 		goto free_bpf;

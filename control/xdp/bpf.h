@@ -37,7 +37,8 @@ uint64_t clv_bpf_sizes_bytes(const struct clv_bpf_sizes *sizes);
 
 /* Descriptors of the maps; -1 where the program is not loaded. */
 struct clv_bpf_maps {
-	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi;
+	int listeners, conns, contexts, bindings, denied, rxq_of_flow, xsks, links, counters, abi,
+		host;
 	int guard, guard_limits, clients, faults;
 };
 

@@ -256,6 +256,14 @@ int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits
 	return put(m->fds.guard_limits, &zero, limits);
 }
 
+int clv_maps_set_forwards(struct clv_maps *m, bool forwards)
+{
+	const struct clv_host_facts facts = { .forwards = forwards };
+	const uint32_t zero = 0;
+
+	return put(m->fds.host, &zero, &facts);
+}
+
 int clv_maps_set_link(struct clv_maps *m, int ifindex, uint32_t xsk_base, uint32_t flags)
 {
 	const struct clv_link link = { .xsk_base = xsk_base, .flags = flags };

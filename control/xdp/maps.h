@@ -73,6 +73,9 @@ int clv_maps_set_clients(struct clv_maps *m, const struct clv_prefix *prefixes, 
 /* Set the rate limits of packets with unknown connections.  Returns 0 or -errno. */
 int clv_maps_set_guard(struct clv_maps *m, const struct clv_guard_limits *limits);
 
+/* Say whether the host forwards the packets of others.  Returns 0 or -errno. */
+int clv_maps_set_forwards(struct clv_maps *m, bool forwards);
+
 /*
  * Set the index in xsks of an interface's first socket, and enum clv_link_flag, or remove both.
  * Returns 0 or -errno.

@@ -12,6 +12,7 @@
 
 #include "bpf/abi.h"
 #include "culvert.skel.h"
+#include "culvert_tracked.skel.h"
 #include "steer_reuseport.skel.h"
 
 #define MEMBER(type, name)                                                                         \
@@ -57,6 +58,7 @@ static const struct member {
 	{ MEMBER(clv_count, bytes) },
 	{ MEMBER(clv_faults, no_socket) },
 	{ MEMBER(clv_faults, no_meta) },
+	{ MEMBER(clv_host_facts, forwards) },
 };
 
 static const struct map_layout {
@@ -78,6 +80,7 @@ static const struct map_layout {
 	{ "links", BPF_MAP_TYPE_HASH, sizeof(uint32_t), sizeof(struct clv_link) },
 	{ "counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct clv_count) },
 	{ "faults", BPF_MAP_TYPE_HASH, sizeof(uint32_t), sizeof(struct clv_faults) },
+	{ "host", BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct clv_host_facts) },
 	{ "abi", BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t) },
 	/* of the program alone: its size is its own business */
 	{ "stun_scratch", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), 0 },
@@ -207,6 +210,41 @@ static void both_objects_declare_conns_alike(void **state)
 	assert_int_equal(bpf_map__max_entries(reuseport->maps.socks), 1 + CLV_WORKERS_MAX);
 }
 
+/* The loader takes either by the skeleton of one. */
+static void the_object_that_asks_conntrack_has_the_same_maps_and_programs(void **state)
+{
+	struct culvert_tracked_bpf *tracked = culvert_tracked_bpf__open();
+	struct bpf_program *prog;
+	const struct bpf_map *map;
+	int maps_left = 0, progs_left = 0;
+
+	(void)state;
+	assert_non_null(tracked);
+	bpf_object__for_each_map(map, tracked->obj) maps_left++;
+	bpf_object__for_each_program(prog, tracked->obj) progs_left++;
+	bpf_object__for_each_map(map, xdp->obj) maps_left--;
+	bpf_object__for_each_program(prog, xdp->obj)
+	{
+		assert_non_null(
+			bpf_object__find_program_by_name(tracked->obj, bpf_program__name(prog)));
+		progs_left--;
+	}
+	assert_int_equal(maps_left, 0);
+	assert_int_equal(progs_left, 0);
+	for (size_t i = 0; i < N_MAPS; i++) {
+		const struct bpf_map *other = bpf_object__find_map_by_name(tracked->obj,
+									   maps[i].name);
+
+		map = bpf_object__find_map_by_name(xdp->obj, maps[i].name);
+		assert_non_null(other);
+		assert_int_equal(bpf_map__type(other), bpf_map__type(map));
+		assert_int_equal(bpf_map__key_size(other), bpf_map__key_size(map));
+		assert_int_equal(bpf_map__value_size(other), bpf_map__value_size(map));
+		assert_int_equal(bpf_map__map_flags(other), bpf_map__map_flags(map));
+	}
+	culvert_tracked_bpf__destroy(tracked);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +253,7 @@ int main(void)
 		cmocka_unit_test(verdicts_have_the_same_values_on_both_sides),
 		cmocka_unit_test(the_xdp_object_has_exactly_these_maps),
 		cmocka_unit_test(both_objects_declare_conns_alike),
+		cmocka_unit_test(the_object_that_asks_conntrack_has_the_same_maps_and_programs),
 	};
 
 	return cmocka_run_group_tests(tests, open_objects, close_objects);

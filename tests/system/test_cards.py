@@ -132,7 +132,7 @@ def test_queues_without_a_socket_get_new_ones_and_then_the_interface_falls_back(
     assert is_clean(load(client.peer, client.address, count=100))
 
     lose_sockets(lab, relay, 0)
-    load(client.peer, client.address, count=50, wait=300)
+    assert is_clean(load(client.peer, client.address, count=50))    # by the kernel's sockets
     wait_until(lambda: counters(relay)["datapath_reopened"] == 1)
     assert relay.ctl("status")["xdp"]["xdp_pass_no_socket"]["packets"] > 0
     assert links(relay)["v4"]["mode"] == "copy"
@@ -145,5 +145,4 @@ def test_queues_without_a_socket_get_new_ones_and_then_the_interface_falls_back(
     assert "without an AF_XDP socket" in links(relay)["v4"]["fallbacks"][-1]["because"]
     assert is_clean(load(client.peer, client.address, count=300))
     assert is_clean(load(bystander.peer, bystander.address, count=300))
-    drops = {name for name, n in relay.ctl("drops")["xdp"].items() if n["packets"]}
-    assert drops <= {"xdp_drop_no_socket"}
+    assert not [name for name, n in relay.ctl("drops")["xdp"].items() if n["packets"]]

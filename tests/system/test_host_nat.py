@@ -76,6 +76,12 @@ def masquerade(lab, targets):
     return endpoint(lab["target-v4"].addr4, 7001)
 
 
+@pytest.fixture(scope="module")
+def apps(lab):
+    daemon.echo(lab["peer-v4"], 7002)
+    return "127.0.0.1:7002"
+
+
 @pytest.fixture
 def talk(lab):
     started = []
@@ -96,6 +102,15 @@ def talk(lab):
     yield start
     for one in started:
         one.kill()
+
+
+def test_ports_that_are_open_to_all_leave_them_alone(lab, relay, bind, apps, masquerade, talk):
+    serving = [bind("peer-v4", relay, app=apps) for _ in range(4)]
+    own = talk("inside", masquerade, PORTS)
+    assert own("first") == len(PORTS)
+    anybody = [talk("target-v4", one.public(4), [0]) for one in serving]
+    assert [one("hello") for one in anybody] == [1] * len(serving)
+    assert own("again") == len(PORTS)
 
 
 def test_flows_that_the_host_masquerades_are_its_own(relay, forward, targets, masquerade, talk):
