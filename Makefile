@@ -543,7 +543,7 @@ help: ## this list
 	@echo '  DISTDIR=DIR    of source archives      BUILD/asan or BUILD/tsan'
 	@echo '  PREFIX= SYSCONFDIR= DESTDIR=           for install'
 	@echo '  DURATION=s ROUNDS=n BENCH_ARGS=        for bench; FUZZ_SECONDS=s for fuzz;'
-	@echo '  FUZZ_KEEP=1    fuzz adds to tests/fuzz/corpus what it found; SOAK_SECONDS=s for soak'
+	@echo '  FUZZ_KEEP=1    fuzz adds to tests/fuzz/corpus what it found; SOAK_SECONDS=s, SOAK_RATE=n for soak'
 
 DEPFILES := $(patsubst %.o,%.d,$(sort $(ALL_OBJS))) \
 	$(patsubst %.bpf.c,$(BPF)/%.bpf.d,$(notdir $(BPF_SRCS)))

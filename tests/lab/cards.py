@@ -15,14 +15,22 @@ class Cards:
     def batch(self, text):
         netns.call(["ip", "-n", self.host.netns, "-batch", "-"], text)
 
-    def add(self, name, address=None, queues=2, index=None):
+    def add(self, name, address=None, queues=2, index=None, there=None, far=None):
+        """there, far: the other end's namespace, if not nobody's, and its address."""
+        there = there or self.there
         where = f"index {index} " if index else ""
         self.batch(f"link add dev {name} {where}numtxqueues {queues} numrxqueues {queues} type veth "
-                   f"peer name {name}-far netns {self.there} numtxqueues {queues} "
+                   f"peer name {name}-far netns {there} numtxqueues {queues} "
                    f"numrxqueues {queues}\n" +
                    (f"addr add {address} dev {name}\n" if address else "") +
                    f"link set {name} up\n")
-        netns.call(["ip", "-n", self.there, "link", "set", f"{name}-far", "up"])
+        netns.call(["ip", "-n", there, "-batch", "-"],
+                   (f"addr add {far} dev {name}-far\n" if far else "") +
+                   f"link set {name}-far up\n")
+        if far:
+            for space, end in ((self.host.netns, name), (there, f"{name}-far")):
+                netns.call(["nsenter", f"--net={netns.NETNS / space}", "ethtool", "-K", end,
+                            *"rx on tx off sg on tso off gso off gro off".split()])
         self.names.append(name)
 
     def remove(self, name):

@@ -2,21 +2,27 @@
 """soak.py [SECONDS]   a relay at half load for a long time, among peers that come, move and die.
 
     peer-v4, peer-v6 and peer-n (behind a NAT box)  ->  relay, two queues  ->  targets of both families
+                                                          |
+                                    an interface that comes and goes, and a target behind it
 
 All the time: a tunnel of each peer with datagrams of several sizes, one of them in capsules, at
-about half of what one tunnel carries here.  In turns: peers that open tunnels, use them and leave;
+about half of what one tunnel carries here, or at SOAK_RATE datagrams a second.  In turns: peers that open tunnels, use them and leave;
 peers that are killed under traffic; the NAT forgets its flows; unknown sources send Initials that
-lead to nothing, and packets of connections that do not exist.
+lead to nothing, and packets of connections that do not exist.  And every two seconds an interface of
+the relay comes and goes, under another name each time, with a tunnel that ends behind it.
 
 Checked at the end: every datagram is accounted for (balance.py), nothing was dropped for a reason
 that is not expected, no payload was changed, and memory, descriptors and kernel objects are those
-after the first round.  Prints figures as JSON; exit 1 when something is wrong.
+after the first round.  Peers with one address lose nothing but what full queues dropped: what the
+interface loses when it goes is its own tunnel's.  At a low rate no queue is full, and that is 0.
+Prints figures as JSON; exit 1 when something is wrong.
 """
 import json
 import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -25,6 +31,7 @@ import daemon
 import leaks
 import losses
 import topology
+from cards import Cards, served
 from lab import Lab
 from netns import LabError, wait_until
 
@@ -37,6 +44,8 @@ SIZES = (64, 600, 1200)
 ROUND_SEC = 8             # at most, with the wait for those who left
 ROUNDS_MIN = 4            # on a busy machine they take longer
 HEAP_MARGIN = 256 << 10   # bytes; a connection keeps what its packets in flight once needed
+CHURN_SEC = 2             # from one interface to the next
+CHURN_RATE = 100          # datagrams a second to the target behind it
 # Drops to be expected here, and why.
 EXPECTED = {
     "drop_closed": "a peer left or was killed, and its target still answers",
@@ -60,6 +69,11 @@ EXPECTED = {
     "drop_early_full": "a tunnel's first datagrams, before it is open",
     "drop_early_expired": "the same",
     "drop_unknown_stream": "datagrams of a tunnel that was just closed",
+    "drop_link_gone": "in the rings of the interface that goes",
+    "drop_no_route": "to the target behind it while it is gone",
+    "drop_no_neighbour": "the same, while the target is looked for",
+    "drop_send_error": "the same, when the kernel sends them",
+    "drop_tx_ring": "the same, until the relay knows",
 }
 # Malformed Initials, and short headers of no connection; to a relay at argv[1], argv[2] of them.
 UNKNOWN_SOURCE = """
@@ -87,6 +101,40 @@ def network():
                              (*base.hosts, box, peer))
 
 
+class Churn(threading.Thread):
+    """An interface of the relay that comes and goes; whoever holds `still` finds it gone."""
+
+    def __init__(self, lab, relay):
+        super().__init__(daemon=True)
+        self.cards, self.relay, self.there = Cards(lab), relay, lab["target-v4"].netns
+        self.still, self.is_over = threading.Lock(), threading.Event()
+        self.came = self.attached = 0
+
+    def is_attached(self, name):
+        mode = served(self.relay).get(name)
+        return mode is not None and mode != "kernel"
+
+    def once(self):
+        name, until = f"ch{self.came}", time.monotonic() + CHURN_SEC * 3 / 4
+        self.cards.add(name, "198.19.200.1/24", there=self.there, far="198.19.200.20/24")
+        self.came += 1
+        while time.monotonic() < until:
+            time.sleep(0.1)
+        self.attached += self.is_attached(name)
+        self.cards.remove(name)
+
+    def run(self):
+        while not self.is_over.is_set():
+            began = time.monotonic()
+            with self.still:
+                self.once()
+            self.is_over.wait(max(began + CHURN_SEC - time.monotonic(), 0.1))
+
+    def end(self):
+        self.is_over.set()
+        self.join()
+
+
 class Soak:
     def __init__(self, lab, folder, seconds, datapath="xdp", seed=1):
         self.lab, self.seconds, self.folder = lab, seconds, Path(folder)
@@ -97,6 +145,7 @@ class Soak:
                         6: daemon.endpoint(lab["target-v6"].addr6, 7000)}
         self.steady, self.events = [], {"rounds": 0, "killed": 0, "left": 0, "rebindings": 0}
         self.wrong = []
+        self.churn, self.uses_xdp = Churn(lab, self.relay), datapath != "sock"
 
     # ---- the parts ----
 
@@ -105,6 +154,15 @@ class Soak:
         return daemon.Forward(host, self.relay.address(4 if host.addr4 else 6),
                               self.targets[family], self.relay.fingerprint,
                               ("--log-level", "info", *args)).wait()
+
+    def start_churn(self):
+        """And a tunnel to the target behind it, whose losses are its own."""
+        peer = self.lab["peer-v4"]
+        client = daemon.Forward(peer, self.relay.address(4), "198.19.200.20:7000",
+                                self.relay.fingerprint).wait()
+        self.churn.start()
+        return client, daemon.start_load(peer, client.address, size=600, rate=CHURN_RATE,
+                                         count=10**6, first=False)
 
     def capacity(self):
         """Datagrams per second that one tunnel carries there and back with a limited window."""
@@ -153,8 +211,13 @@ class Soak:
         peer.run([sys.executable, "-c", UNKNOWN_SOURCE, self.relay.address(6), 300])
 
     def holds(self):
-        """What the relay holds when only the steady peers are left."""
-        wait_until(lambda: len(self.relay.ctl("conns")["conns"]) <= len(self.steady))
+        """What the relay holds when only the steady peers are left, and the one of the churn."""
+        wait_until(lambda: len(self.relay.ctl("conns")["conns"]) <= len(self.steady) + 1)
+        with self.churn.still:
+            wait_until(lambda: not any(name.startswith("ch") for name in served(self.relay)))
+            return self.held()
+
+    def held(self):
         held = leaks.held_by(self.relay.proc.pid)
         status = self.relay.ctl("status")
         return {"fds": held.fds, "threads": held.threads, "maps": len(held.ids["map"]),
@@ -177,7 +240,8 @@ class Soak:
         capacity = self.capacity()
         self.round()    # for objects that are made once
         before, watch = balance.take(self.relay), losses.Watch(self.lab)
-        self.start_steady(capacity / 2)
+        self.start_steady(int(os.environ.get("SOAK_RATE") or capacity / 2))
+        churner, churning = self.start_churn()
         began = time.monotonic()
         self.round()
         first = self.holds()
@@ -186,14 +250,18 @@ class Soak:
             self.round()
         last = self.holds()
         figures = [self.end_of(*one) for one in self.steady]
+        self.churn.end()
+        behind = daemon.end_load(churning)
+        churner.stop()
         self.empty()
         after = balance.take(self.relay)
         self.check(first, last, before, after)
         self.check_losses(figures, sum(balance.drops(before, after).values()),
                           sum(watch.since().values()))
+        churn = self.check_churn(figures, behind, watch.since())
         self.relay.stop()
         return {**self.events, "capacity_per_sec": int(capacity), "seconds": self.seconds,
-                "steady": figures, "first": first, "last": last,
+                "churn": churn, "steady": figures, "first": first, "last": last,
                 "drops": balance.drops(before, after), "wrong": self.wrong}
 
     def end_of(self, client, load, is_capsules):
@@ -203,7 +271,7 @@ class Soak:
         if client.proc.text().count("ready") != 1:
             self.wrong.append(f"a steady session was lost: {client.proc.text()}")
         client.stop()
-        return {"capsules": is_capsules, **{k: figures[k] for k in ("sent", "received", "lost")}}
+        return {"peer": client.peer.name, "capsules": is_capsules, **{k: figures[k] for k in ("sent", "received", "lost")}}
 
     def check_losses(self, figures, dropped, overflows):
         """Where all hosts share few cores, others delay the relay, and datagrams that waited too
@@ -215,6 +283,22 @@ class Soak:
         for one in figures:
             if one["received"] < one["sent"] / 4:
                 self.wrong.append(f"a steady tunnel lost too much: {one}")
+
+    def check_churn(self, figures, behind, overflows):
+        """What peers lost that never change their address, beyond what full queues dropped.  In a
+        tunnel of capsules nothing is lost silently, but the client gives up what waits too long."""
+        lost = sum(one["lost"] for one in figures if one["peer"] != "peer-n")
+        beyond = max(lost - sum(overflows.values()), 0)
+        churn = {"came": self.churn.came, "attached": self.churn.attached, "lost": lost,
+                 "overflows": sum(overflows.values()), "lost_beyond": beyond,
+                 "behind_it": {k: behind[k] for k in ("sent", "received", "lost")}}
+        if beyond:
+            self.wrong.append(f"lost to an interface of others: {churn}")
+        if self.uses_xdp and self.churn.attached < self.churn.came / 2:
+            self.wrong.append(f"too few of the interfaces that came were attached: {churn}")
+        if not behind["received"]:
+            self.wrong.append(f"nothing came from behind the interface: {churn}")
+        return churn
 
     def empty(self):
         """Wait until no connection is left: those of killed peers idle out."""

@@ -72,7 +72,7 @@ KINDS = {
     "/sys read-only": (with_mount("mount -o remount,bind,ro /sys"), r"^ready"),
     "no /proc": (with_mount("mount -t tmpfs none /proc"), r"^ready"),
     "one CPU": (("taskset", "-c", "0"), r"^ready"),
-    "few descriptors": (("prlimit", "--nofile=64:64"), r"^ready"),
+    "few descriptors": (("prlimit", "--nofile=80:80"), r"^ready"),
     "no locked memory": (("prlimit", "--memlock=0:0"), r"^ready"),
 }
 

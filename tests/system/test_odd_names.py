@@ -25,6 +25,7 @@ def interfaces(lab):
     for i, name in enumerate(NAMES):
         host.ip("link", "add", f"odd{i}", "type", "veth", "peer", "name", f"even{i}")
         host.ip("link", "set", f"odd{i}", "name", name)
+        host.ip("addr", "add", f"198.19.{i}.1/24", "dev", name)    # else it is not for the relay
         host.ip("link", "set", "dev", name, "up")
     yield set(NAMES)
     for name in NAMES:
