@@ -17,9 +17,10 @@
 #include <unistd.h>
 
 struct clv_held {
-	struct held_bpf *skel;
-	bool finds_workers; /* the kernel has sk_lookup */
-	int link_fd;	    /* of that program; -1: not attached */
+	struct held_bpf *skel; /* until it is attached: sockets and link keep what they use */
+	bool finds_workers;    /* the kernel has sk_lookup */
+	int filter_fd;	       /* of the program that drops; -1: not loaded */
+	int link_fd;	       /* of that of sk_lookup; -1: not attached */
 };
 
 static int share_maps(struct held_bpf *skel, const struct clv_bpf_maps *maps)
@@ -61,7 +62,7 @@ int clv_held_open(const struct clv_bpf_maps *maps, const struct clv_rate *rate,
 
 	if (!held)
 		return -ENOMEM;
-	held->link_fd = -1;
+	held->filter_fd = held->link_fd = -1;
 	clv_libbpf_begin();
 	clv_libbpf_raise_memlock();
 	/* Linux before 5.9 has no sk_lookup; the filters work all the same. */
@@ -71,6 +72,11 @@ int clv_held_open(const struct clv_bpf_maps *maps, const struct clv_rate *rate,
 	if (!err &&
 	    bpf_map_update_elem(bpf_map__fd(held->skel->maps.held_limit), &zero, rate, BPF_ANY))
 		err = -errno;
+	if (!err) {
+		held->filter_fd = fcntl(bpf_program__fd(held->skel->progs.clv_drop),
+					F_DUPFD_CLOEXEC, 0);
+		err = held->filter_fd < 0 ? -errno : 0;
+	}
 	if (err) {
 		clv_libbpf_explain(err, "programs of held ports", error, error_len);
 		clv_held_close(held);
@@ -86,13 +92,15 @@ void clv_held_close(struct clv_held *held)
 		return;
 	if (held->link_fd >= 0)
 		close(held->link_fd);
+	if (held->filter_fd >= 0)
+		close(held->filter_fd);
 	held_bpf__destroy(held->skel);
 	free(held);
 }
 
 int clv_held_filter(const struct clv_held *held)
 {
-	return bpf_program__fd(held->skel->progs.clv_drop);
+	return held->filter_fd;
 }
 
 static int add_sockets(struct clv_held *held, const int *socks, size_t socks_len)
@@ -110,8 +118,8 @@ static int add_sockets(struct clv_held *held, const int *socks, size_t socks_len
 	return 0;
 }
 
-int clv_held_attach(struct clv_held *held, const int *socks, size_t socks_len, char *error,
-		    size_t error_len)
+static int attach(struct clv_held *held, const int *socks, size_t socks_len, char *error,
+		  size_t error_len)
 {
 	int err, netns;
 
@@ -130,4 +138,15 @@ int clv_held_attach(struct clv_held *held, const int *socks, size_t socks_len, c
 	err = held->link_fd < 0 ? -errno : 0;
 	close(netns);
 	return err ? clv_libbpf_explain(err, "sk_lookup program", error, error_len) : 0;
+}
+
+int clv_held_attach(struct clv_held *held, const int *socks, size_t socks_len, char *error,
+		    size_t error_len)
+{
+	int err = attach(held, socks, socks_len, error, error_len);
+
+	/* A dozen descriptors, which a container may want. */
+	held_bpf__destroy(held->skel);
+	held->skel = NULL;
+	return err;
 }

@@ -33,6 +33,7 @@ int clv_held_filter(const struct clv_held *held);
 
 /*
  * Deliver the datagrams of worker w's tunnels to socks[w], of clv_sock_open_any; borrows until close.
+ * To be called once.
  * Returns 0, or with one line in error -EOPNOTSUPP (the kernel has no sk_lookup) or another -errno.
  */
 int clv_held_attach(struct clv_held *held, const int *socks, size_t socks_len, char *error,

@@ -9,12 +9,15 @@
 #include <bpf/libbpf.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct clv_steer {
-	struct steer_reuseport_bpf *skel;
+	struct steer_reuseport_bpf *skel; /* until it is attached: the sockets keep the program */
+	int conns_fd;
 };
 
 int clv_steer_open(int conns_fd, uint32_t conn_ids, struct clv_steer **out, char *error,
@@ -39,6 +42,11 @@ int clv_steer_open(int conns_fd, uint32_t conn_ids, struct clv_steer **out, char
 		clv_libbpf_explain(err, "steering program", error, error_len);
 		goto destroy_skel;
 	}
+	steer->conns_fd = fcntl(bpf_map__fd(steer->skel->maps.conns), F_DUPFD_CLOEXEC, 0);
+	if (steer->conns_fd < 0) {
+		err = clv_libbpf_explain(-errno, "map conns", error, error_len);
+		goto destroy_skel;
+	}
 	*out = steer;
 	return 0;
 
@@ -49,8 +57,8 @@ free_steer:
 	return err;
 }
 
-int clv_steer_attach(struct clv_steer *steer, const int *socks, size_t socks_len, char *error,
-		     size_t error_len)
+static int attach(struct clv_steer *steer, const int *socks, size_t socks_len, char *error,
+		  size_t error_len)
 {
 	int map_fd = bpf_map__fd(steer->skel->maps.socks);
 	int prog_fd = bpf_program__fd(steer->skel->progs.clv_select_socket);
@@ -67,17 +75,28 @@ int clv_steer_attach(struct clv_steer *steer, const int *socks, size_t socks_len
 	return 0;
 }
 
+int clv_steer_attach(struct clv_steer *steer, const int *socks, size_t socks_len, char *error,
+		     size_t error_len)
+{
+	int err = attach(steer, socks, socks_len, error, error_len);
+
+	steer_reuseport_bpf__destroy(steer->skel);
+	steer->skel = NULL;
+	return err;
+}
+
 void clv_steer_close(struct clv_steer *steer)
 {
 	if (!steer)
 		return;
+	close(steer->conns_fd);
 	steer_reuseport_bpf__destroy(steer->skel);
 	free(steer);
 }
 
 int clv_steer_conns_fd(const struct clv_steer *steer)
 {
-	return bpf_map__fd(steer->skel->maps.conns);
+	return steer->conns_fd;
 }
 
 int clv_steer_classic(int fd)

@@ -22,7 +22,7 @@ struct clv_steer;
 int clv_steer_open(int conns_fd, uint32_t conn_ids, struct clv_steer **out, char *error,
 		   size_t error_len);
 /*
- * Attach it to a reuseport group.  socks: socks[0] is control's, socks[1 + w] worker w's; borrows.
+ * Attach it to a reuseport group, once.  socks: socks[0] is control's, socks[1 + w] worker w's; borrows.
  * Returns 0, or with one line in error -errno.
  */
 int clv_steer_attach(struct clv_steer *steer, const int *socks, size_t socks_len, char *error,
