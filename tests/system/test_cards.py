@@ -7,7 +7,7 @@ import pytest
 
 import netns
 import topology
-from daemon import MODES, is_clean, load, load_of, start_load
+from daemon import MODES, endpoint, is_clean, load, load_of, start_load
 from lab import port_of
 from netns import wait_until
 from test_fallback import assert_all_pairs_work, config, fallbacks, links, logged
@@ -131,18 +131,79 @@ def test_queues_without_a_socket_get_new_ones_and_then_the_interface_falls_back(
     bystander = forward("peer-v6", relay, targets["target-v6"])
     assert is_clean(load(client.peer, client.address, count=100))
 
+    # Both ways lead through the kernel in the meantime; what is lost was to leave by AF_XDP while the
+    # sockets were opened.
     lose_sockets(lab, relay, 0)
-    assert is_clean(load(client.peer, client.address, count=50))    # by the kernel's sockets
+    figures = load(client.peer, client.address, count=600, rate=300)
+    assert figures["lost"] <= sum(relay.ctl("drops")["total"].values()) + \
+        sum(figures["overflows"].values()), figures
+    assert figures["received"] > 400, figures
     wait_until(lambda: counters(relay)["datapath_reopened"] == 1)
-    assert relay.ctl("status")["xdp"]["xdp_pass_no_socket"]["packets"] > 0
+    xdp = relay.ctl("status")["xdp"]
+    assert xdp["xdp_pass_no_socket"]["packets"] > 0 and counters(relay)["rx_kernel_packets"] > 0
     assert links(relay)["v4"]["mode"] == "copy"
     assert is_clean(load(client.peer, client.address, count=300))
 
     lose_sockets(lab, relay, 0)
-    load(client.peer, client.address, count=50, wait=300)
+    assert load(client.peer, client.address, count=100, wait=300)["received"] > 0
     wait_until(lambda: links(relay)["v4"]["mode"] == "generic")
     assert fallbacks(links(relay)["v4"])[-1] == ("copy", "generic")
     assert "without an AF_XDP socket" in links(relay)["v4"]["fallbacks"][-1]["because"]
     assert is_clean(load(client.peer, client.address, count=300))
     assert is_clean(load(bystander.peer, bystander.address, count=300))
-    assert not [name for name, n in relay.ctl("drops")["xdp"].items() if n["packets"]]
+    assert not any(n["packets"] for n in relay.ctl("drops")["xdp"].values())
+
+
+# A target that hears of a tunnel, sends it datagrams of 8000 bytes, and then small ones.
+LARGE = """
+import socket, sys, time
+is_v6, port = sys.argv[1] == "6", int(sys.argv[2])
+with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM) as one:
+    one.bind(("::" if is_v6 else "0.0.0.0", port))
+    one.setsockopt(*((41, 23, 2) if is_v6 else (0, 10, 2)))    # never in fragments
+    print("ready", flush=True)
+    one.connect(one.recvfrom(65536)[1])
+    for payload in (*[bytes(8000)] * 20, *[b"last"] * 3):
+        try:
+            one.send(payload)
+        except OSError:    # that of the path, once from ICMP and then for each
+            pass
+        time.sleep(0.05)
+    print("path mtu", one.getsockopt(*((41, 24) if is_v6 else (0, 14))), flush=True)
+    time.sleep(60)
+"""
+SAY = """
+import socket, sys
+host, _, port = sys.argv[1].rpartition(":")
+host = host.strip("[]")
+with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as one:
+    one.connect((host, int(port)))
+    one.send(b"here")
+    print("got", one.recv(65536), flush=True)
+"""
+
+
+@pytest.mark.parametrize("wanted", ["xdp", "generic", "sock"])
+@pytest.mark.parametrize("target", ["target-v4", "target-v6"])
+def test_what_no_worker_can_hold_is_answered_with_icmp_too_big(
+        lab, start_relay, forward, wanted, target):
+    relay = start_relay(config=config(wanted))
+    host, port = lab[target], 7400 + ["xdp", "generic", "sock"].index(wanted)
+    is_v6 = host.addr6 is not None
+    sender = host.start(["/usr/bin/python3", "-c", LARGE, "6" if is_v6 else "4", port],
+                        name="sender")
+    sender.wait_line("^ready")
+    client = forward("peer-v4", relay, endpoint(host.addr6 or host.addr4, port))
+    app = client.peer.start(["/usr/bin/python3", "-c", SAY, client.address], name="app")
+    try:
+        assert 1200 < int(sender.wait_line(r"^path mtu (\d+)$", 60).group(1)) <= 1500
+        app.wait_line("^got b'last'")
+        now = counters(relay)
+        assert now["drop_too_big_peer"] >= 1 and now["icmp_too_big_sent"] >= 1
+        if wanted != "sock":
+            xdp = relay.ctl("status")["xdp"]
+            assert xdp["xdp_pass_large"]["packets"] == now["drop_too_big_peer"]
+    finally:
+        for one in (app, sender):
+            one.kill()
+        host.run(["ip", "-6" if is_v6 else "-4", "route", "flush", "cache"])
