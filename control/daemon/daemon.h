@@ -206,6 +206,9 @@ struct clv_daemon {
 	int wake_fd; /* control's eventfd */
 	struct clv_worker_thread workers[CLV_WORKERS_MAX];
 	uint16_t workers_len;
+	uint16_t xdp_workers;  /* the first of them, which have a queue of every interface */
+	uint16_t next_worker;  /* of those: for the next connection of no known queue */
+	bool is_planned_blind; /* when no interface was there whose queues count */
 	struct clv_handoff *handoff;
 
 	struct clv_proxy *proxy;

@@ -130,13 +130,13 @@ static void count_queues(const struct clv_daemon *daemon, struct clv_interface *
 			 interface->queues, CLV_QUEUES_MAX);
 		detach_program(interface);
 		fall_back(interface, CLV_DATAPATH_KERNEL, why);
-	} else if (interface->queues < daemon->workers_len) {
+	} else if (interface->queues < daemon->xdp_workers) {
 		/* A worker sends by sockets of its own. */
 		snprintf(
 			why, sizeof(why),
 			"%u receive queue%s for %u workers: with workers = %u in the configuration, "
 			"or more queues, it is served by XDP",
-			interface->queues, interface->queues == 1 ? "" : "s", daemon->workers_len,
+			interface->queues, interface->queues == 1 ? "" : "s", daemon->xdp_workers,
 			interface->queues);
 		detach_program(interface);
 		fall_back(interface, CLV_DATAPATH_KERNEL, why);
@@ -179,7 +179,7 @@ int clv_datapath_open(struct clv_daemon *daemon)
 /* The port of the worker that a queue belongs to. */
 static struct clv_port *port_of(const struct clv_daemon *daemon, uint32_t queue)
 {
-	return daemon->workers[queue % daemon->workers_len].xsk;
+	return daemon->workers[queue % daemon->xdp_workers].xsk;
 }
 
 static int bind_queue(const struct clv_daemon *daemon, const struct clv_interface *interface,

@@ -56,12 +56,15 @@ static void binding_retire(void *host, const struct clv_endpoint *local)
 
 static uint16_t worker_of_flow(void *host, const struct clv_tuple *flow)
 {
-	const struct clv_daemon *daemon = host;
+	struct clv_daemon *daemon = host;
 	uint32_t queue;
 
-	if (clv_maps_queue_of_flow(&daemon->maps, flow, &queue))
+	if (clv_maps_queue_of_flow(&daemon->maps, flow, &queue) == 0)
+		return (uint16_t)(queue % daemon->xdp_workers); /* as datapath.c distributes them */
+	if (daemon->xdp_workers == daemon->workers_len)
 		return daemon->workers_len;
-	return (uint16_t)(queue % daemon->workers_len); /* as datapath.c distributes the queues */
+	/* The others could not send by an interface that XDP serves. */
+	return daemon->next_worker++ % daemon->xdp_workers;
 }
 
 static int route(void *host, const uint8_t *local, const uint8_t remote[16], struct clv_route *out)

@@ -201,14 +201,24 @@ int clv_interfaces_choose(struct clv_daemon *daemon)
 /* ---- plan ---- */
 
 /*
+ * Whether an interface with so many receive queues decides on the number of workers, rather than the
+ * one that did so far.
+ *
  * A worker sends from sockets of its own, so it needs a queue on every interface that XDP serves.
  * Where the configuration requires XDP, the interface with the fewest queues limits the number of
  * workers.  Else that with the most does, and kernel sockets serve those that have too few: a bridge
  * with one queue must not take the workers from a card with many.
  */
+static bool does_decide(const struct clv_daemon *daemon, uint32_t queues, uint32_t so_far)
+{
+	if (!so_far)
+		return true;
+	return daemon->config.datapath == CLV_CONFIG_DATAPATH_AUTO ? queues > so_far
+								   : queues < so_far;
+}
+
 static void limit_by_queues(const struct clv_daemon *daemon, struct clv_plan_request *request)
 {
-	const bool is_auto = daemon->config.datapath == CLV_CONFIG_DATAPATH_AUTO;
 	size_t i;
 
 	for (i = 0; i < daemon->interfaces_len; i++) {
@@ -218,8 +228,7 @@ static void limit_by_queues(const struct clv_daemon *daemon, struct clv_plan_req
 			continue;
 		if (request->numa_node < 0)
 			request->numa_node = nic->numa_node;
-		if (request->queues && (is_auto ? nic->rx_queues <= request->queues
-						: nic->rx_queues >= request->queues))
+		if (!does_decide(daemon, nic->rx_queues, request->queues))
 			continue;
 		request->queues = nic->rx_queues;
 		snprintf(request->queues_of, sizeof(request->queues_of), "%s", nic->name);
@@ -236,6 +245,7 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 	int err;
 
 	limit_by_queues(daemon, &request);
+	daemon->is_planned_blind = !request.queues;
 	if (daemon->options.assume_queues) {
 		request.queues = daemon->options.assume_queues;
 		snprintf(request.queues_of, sizeof(request.queues_of), "every interface");
@@ -245,6 +255,7 @@ int clv_interfaces_plan(struct clv_daemon *daemon)
 		snprintf(request.queues_of, sizeof(request.queues_of), "an unprivileged process");
 	}
 	err = clv_plan_machine(&request, &daemon->plan);
+	daemon->xdp_workers = daemon->plan.workers_len;
 	if (err)
 		snprintf(daemon->error, sizeof(daemon->error), "cannot plan the cores: %s",
 			 clv_strerror(err));
@@ -397,6 +408,47 @@ static struct clv_interface *missing_named(struct clv_daemon *daemon, const char
 	return NULL;
 }
 
+/* Whether an interface is to be served, and is not yet. */
+static bool is_new(struct clv_daemon *daemon, const struct clv_choice *host,
+		   const struct clv_nic *nic)
+{
+	if (is_known(daemon, nic->ifindex))
+		return false;
+	return has_names(daemon) ? missing_named(daemon, nic->name) != NULL
+				 : clv_choice_takes(host, nic);
+}
+
+/*
+ * The first interfaces come, after a start without any: if they have fewer queues than there are
+ * workers, only so many get queues, and connections.
+ */
+static void fit_workers(struct clv_daemon *daemon, const struct clv_choice *host)
+{
+	uint32_t found = 0;
+	size_t i;
+
+	for (i = 0; i < host->nics_len; i++) {
+		const struct clv_nic *nic = &host->nics[i];
+		uint32_t queues;
+
+		if (!is_new(daemon, host, nic))
+			continue;
+		queues = clv_nic_rx_queues(nic->ifindex, nic->name);
+		if (does_decide(daemon, queues, found))
+			found = queues;
+	}
+	if (!found)
+		return;
+	daemon->is_planned_blind = false;
+	if (found >= daemon->workers_len)
+		return;
+	daemon->xdp_workers = (uint16_t)found;
+	clv_log(CLV_LOG_WARN, "workers_idle",
+		"used=%u of=%u because=\"the interfaces that came have no more receive queues\" "
+		"hint=\"a restart makes a plan with them\"",
+		daemon->xdp_workers, daemon->workers_len);
+}
+
 /* Returns whether one came. */
 static bool attach_new(struct clv_daemon *daemon, const struct clv_choice *host)
 {
@@ -406,21 +458,18 @@ static bool attach_new(struct clv_daemon *daemon, const struct clv_choice *host)
 	unsigned left_out = 0;
 	size_t i;
 
+	if (daemon->is_planned_blind)
+		fit_workers(daemon, host);
 	for (i = 0; i < host->nics_len; i++) {
 		const struct clv_nic *nic = &host->nics[i];
 		int err = 0;
 
-		if (is_known(daemon, nic->ifindex))
+		if (!is_new(daemon, host, nic))
 			continue;
-		if (has_names(daemon)) {
+		if (has_names(daemon))
 			interface = missing_named(daemon, nic->name);
-			if (!interface)
-				continue;
-		} else if (!clv_choice_takes(host, nic)) {
-			continue;
-		} else {
+		else
 			err = add_interface(daemon, nic, &interface);
-		}
 		if (err == -EAGAIN) {
 			daemon->loop.has_interface_changes = true;
 		} else if (err) {

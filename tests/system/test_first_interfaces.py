@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Relays that start before their network, or on hosts with interfaces that are not for them."""
+import contextlib
+
 import daemon
 import topology
-from cards import cards_of, served
+from cards import cards_of, served, sockets
 from daemon import is_clean, load
 from netns import wait_until
 
@@ -12,20 +14,25 @@ AUTO = 'datapath = "auto"\npolicy { allow = {"198.18.0.0/15", "2001:db8::/32"} }
 FLOW = 500    # datagrams that show that traffic flows
 
 
-def test_a_relay_that_starts_before_the_network_serves_it_when_it_comes(
-        lab, start_relay, forward, targets, datapath):
-    host = lab["relay"]
+@contextlib.contextmanager
+def network_is_off(host):
     for name in ("v4", "v6"):
         host.ip("link", "set", name, "down")
         host.ip("addr", "flush", "dev", name)
     try:
-        relay = start_relay(config=daemon.CONFIG % {"datapath": datapath})
-        assert "no_interface" in relay.proc.text() and served(relay) == {}
+        yield
     finally:
         host.ip("addr", "add", f"{host.addr4}/24", "dev", "v4")
         host.ip("addr", "add", f"{host.addr6}/64", "dev", "v6", "nodad")
         for name in ("v4", "v6"):
             host.ip("link", "set", name, "up")
+
+
+def test_a_relay_that_starts_before_the_network_serves_it_when_it_comes(
+        lab, start_relay, forward, targets, datapath):
+    with network_is_off(lab["relay"]):
+        relay = start_relay(config=daemon.CONFIG % {"datapath": datapath})
+        assert "no_interface" in relay.proc.text() and served(relay) == {}
     wait_until(lambda: served(relay) == dict.fromkeys(("v4", "v6"), daemon.MODES[datapath]))
     for peer, target in (("peer-v4", "target-v6"), ("peer-v6", "target-v4")):
         client = forward(peer, relay, targets[target])
@@ -33,6 +40,21 @@ def test_a_relay_that_starts_before_the_network_serves_it_when_it_comes(
         before = relay.ctl("status")["counters"]["rx_kernel_packets"]
         assert is_clean(load(client.peer, client.address, count=FLOW))
         assert relay.ctl("status")["counters"]["rx_kernel_packets"] - before < FLOW / 10
+
+
+def test_when_the_first_interface_that_comes_has_few_queues_so_many_workers_serve(
+        lab, start_relay, forward, targets, datapath):
+    with cards_of(lab) as cards, network_is_off(lab["relay"]):
+        relay = start_relay(config=daemon.CONFIG % {"datapath": datapath} + "workers = 2\n")
+        cards.add("narrow", "198.19.1.1/24", queues=1)
+        wait_until(lambda: served(relay) == {"narrow": daemon.MODES[datapath]})
+        assert "workers_idle used=1 of=2" in relay.proc.text()
+    wait_until(lambda: served(relay) == dict.fromkeys(("v4", "v6"), daemon.MODES[datapath]))
+    assert {worker for worker, _, _ in sockets(relay)} == {0}
+    client = forward("peer-v4", relay, targets["target-v6"])
+    assert is_clean(load(client.peer, client.address, count=FLOW))
+    idle = relay.ctl("workers")["workers"][1]["counters"]
+    assert idle["rx_peer_packets"] == idle["datagrams_in"] == 0
 
 
 def test_a_name_that_no_interface_has_yet_is_said(lab, start_relay, datapath):
