@@ -71,10 +71,10 @@ static bool to_socket(struct world_relay *r, const struct wire_packet *p)
 	for (uint16_t i = 0; i < r->world->p.workers; i++) {
 		int socket = wire_port_socket(&r->sock[i], &p->to);
 
-		if (socket < 0)
-			continue;
-		wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
-		return true;
+		if (socket >= 0) {
+			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
+			return true;
+		}
 	}
 	return false;
 }
@@ -513,10 +513,10 @@ static uint64_t min_ns(uint64_t a, uint64_t b)
 static unsigned step_all(struct world *w)
 {
 	uint64_t now = w->wire.now_ns;
-	unsigned work = 0;
+	unsigned work = w->is_control_stuck ? 0
+					    : world_host_answer(&w->relay) +
+						      clv_control_step(w->relay.control, now);
 
-	if (!w->is_control_stuck)
-		work = world_host_answer(&w->relay) + clv_control_step(w->relay.control, now);
 	world_in_worker = true;
 	for (uint16_t i = 0; i < w->p.workers; i++)
 		work += clv_worker_step(w->relay.workers[i],
