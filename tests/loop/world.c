@@ -68,15 +68,14 @@ static bool is_denied(struct world_relay *r, const uint8_t addr[16])
 /* What the kernel has a socket for. */
 static bool to_socket(struct world_relay *r, const struct wire_packet *p)
 {
-	for (uint16_t i = 0; i < r->world->p.workers; i++) {
-		int socket = wire_port_socket(&r->sock[i], &p->to);
+	int socket = -1;
 
-		if (socket >= 0) {
+	for (uint16_t i = 0; i < r->world->p.workers && socket < 0; i++) {
+		socket = wire_port_socket(&r->sock[i], &p->to);
+		if (socket >= 0)
 			wire_port_push(&r->sock[i], p, (uint32_t)socket, CLV_KIND_UNKNOWN, NULL);
-			return true;
-		}
 	}
-	return false;
+	return socket >= 0;
 }
 
 /* Steer a frame as XDP does, or without XDP the kernel's reuseport program. */
