@@ -22,6 +22,7 @@ enum {
 	CLV_XSKS_MAX = CLV_LINKS_MAX * CLV_QUEUES_MAX,
 	CLV_FAULTS_MAX =
 		4 * CLV_LINKS_MAX, /* interfaces: members of a bond have entries of their own */
+	CLV_HELD_RATES = 16384,	   /* tunnels whose slow path has a bucket at a time */
 	CLV_CHUNK_BYTES = 4096,	   /* of a worker's packet memory: one frame */
 	CLV_CHUNK_HEADROOM = 256,  /* XDP_PACKET_HEADROOM: where the kernel puts the frame */
 };

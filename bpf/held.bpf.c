@@ -52,7 +52,7 @@ struct {
 /* Token buckets of tunnels: when each will be full again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, CLV_HELD_RATES);
 	__type(key, struct clv_ref);
 	__type(value, __u64);
 } held_rates SEC(".maps");

@@ -6,6 +6,7 @@
 #include "control/admin/text.h"
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
+#include "control/daemon/held.h"
 #include "datapath/base/clock.h"
 #include "datapath/crypto/aead.h"
 #include "datapath/io/xsk.h"
@@ -101,7 +102,7 @@ static void write_xdp_of(FILE *out, const struct clv_count *counts, bool bytes)
 			(uint64_t)(bytes ? counts[i].bytes : counts[i].packets));
 }
 
-static void write_held(FILE *out, const struct clv_count *counts)
+static void write_held(FILE *out, const struct clv_daemon *daemon, const struct clv_count *counts)
 {
 	unsigned i;
 
@@ -111,6 +112,8 @@ static void write_held(FILE *out, const struct clv_count *counts)
 		fprintf(out, "culvert_held_port_drops_total{reason=\"%s\"} %" PRIu64 "\n",
 			clv_xdp_counter_name((enum clv_xdp_counter)i) + strlen("held_drop_"),
 			(uint64_t)counts[i].packets);
+	fprintf(out, "culvert_held_port_drops_total{reason=\"full\"} %" PRIu64 "\n",
+		clv_daemon_held_lost(daemon));
 }
 
 /* Who asked at which address the relay sees them, of XDP and of control. */
@@ -146,7 +149,7 @@ static void write_xdp(FILE *out, const struct clv_daemon *daemon)
 		return;
 	write_xdp_of(out, counts, false);
 	write_xdp_of(out, counts, true);
-	write_held(out, counts);
+	write_held(out, daemon, counts);
 }
 
 /* ---- interfaces ---- */

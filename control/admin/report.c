@@ -11,6 +11,7 @@
 #include "control/admission/accounts.h"
 #include "control/daemon/datapath.h"
 #include "control/daemon/firewall.h"
+#include "control/daemon/held.h"
 #include "control/daemon/listeners.h"
 #include "control/daemon/loop.h"
 #include "datapath/base/addr.h"
@@ -91,7 +92,12 @@ static json_t *from_xdp(const struct clv_daemon *daemon, bool drops_only)
 	json_t *object = daemon->bpf ? clv_listing_xdp(clv_bpf_maps(daemon->bpf), drops_only)
 				     : NULL;
 
-	return object ? object : json_null();
+	if (!object)
+		return json_null();
+	json_object_set_new(object, "held_drop_full",
+			    json_pack("{s:I,s:I}", "packets",
+				      (json_int_t)clv_daemon_held_lost(daemon), "bytes", 0));
+	return object;
 }
 
 /* ---- status ---- */
@@ -251,7 +257,7 @@ static json_t *answer_status(void *user, const json_t *request)
 	(void)request;
 	clv_metrics_count(daemon, &load);
 	return json_pack(
-		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:s,s:b,s:o,s:o,s:i,s:i,s:I,s:I,s:I,s:i,s:o,"
+		"{s:s,s:I,s:i,s:s,s:o,s:o,s:o,s:o,s:s,s:o*,s:o*,s:s,s:b,s:o,s:o,s:i,s:i,s:I,s:I,s:I,s:i,s:o,"
 		"s:o,s:I,s:o,s:o,s:o,s:o}",
 		"version", CLV_VERSION, "uptime_sec", clv_listing_seconds_since(daemon->started_ns),
 		"pid", (int)getpid(), "state", daemon->loop.is_stopping ? "stopping" : "serving",
@@ -261,7 +267,9 @@ static json_t *answer_status(void *user, const json_t *request)
 		"datapath",
 		clv_config_datapath_name((enum clv_config_datapath)daemon->config.datapath),
 		"no_xdp_because", *daemon->no_bpf_why ? clv_text_json(daemon->no_bpf_why) : NULL,
-		"aead", clv_aead_provider(), "steered", daemon->is_steered, "listeners",
+		"no_slow_path_because",
+		*daemon->no_held_why ? clv_text_json(daemon->no_held_why) : NULL, "aead",
+		clv_aead_provider(), "steered", daemon->is_steered, "listeners",
 		from_listeners(daemon), "interfaces", from_interfaces(daemon),
 		"interfaces_left_out", (int)daemon->interfaces_left_out, "workers",
 		daemon->workers_len, "connections", (json_int_t)load.connections, "handshaking",

@@ -8,14 +8,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-static void warn(const char *why)
+static void warn(struct clv_daemon *daemon)
 {
+	snprintf(daemon->no_held_why, sizeof(daemon->no_held_why), "%.*s", CLV_REASON_MAX - 1,
+		 daemon->error);
 	clv_log(CLV_LOG_WARN, "held_ports_unread",
 		"because=\"%s\" hint=\"datagrams from targets in fragments, with IP options or by "
 		"interfaces without XDP are dropped\"",
-		why);
+		daemon->no_held_why);
 }
 
 static int open_sockets(struct clv_daemon *daemon)
@@ -75,7 +80,7 @@ int clv_daemon_held_open(struct clv_daemon *daemon)
 	clv_daemon_held_tick(daemon);
 	if (clv_held_open(clv_bpf_maps(daemon->bpf), &rate, &daemon->held, daemon->error,
 			  sizeof(daemon->error))) {
-		warn(daemon->error);
+		warn(daemon);
 		return 0;
 	}
 	clv_egress_set_filter(daemon->egress, clv_held_filter(daemon->held));
@@ -84,8 +89,26 @@ int clv_daemon_held_open(struct clv_daemon *daemon)
 		return err;
 	if (clv_held_attach(daemon->held, daemon->held_fds, daemon->held_fds_len, daemon->error,
 			    sizeof(daemon->error)))
-		warn(daemon->error);
+		warn(daemon);
 	return 0;
+}
+
+uint64_t clv_daemon_held_lost(const struct clv_daemon *daemon)
+{
+	struct clv_count counts[CLV_XDP_COUNTER_MAX];
+	uint32_t info[SK_MEMINFO_VARS];
+	uint64_t lost = 0, limited;
+
+	for (size_t i = 0; i < daemon->held_fds_len; i++) {
+		socklen_t len = sizeof(info);
+
+		if (!getsockopt(daemon->held_fds[i], SOL_SOCKET, SO_MEMINFO, info, &len))
+			lost += info[SK_MEMINFO_DROPS];
+	}
+	if (!lost || clv_maps_counters(clv_bpf_maps(daemon->bpf), counts))
+		return 0;
+	limited = counts[CLV_XDP_HELD_RATE].packets;
+	return lost > limited ? lost - limited : 0;
 }
 
 void clv_daemon_held_close(struct clv_daemon *daemon)

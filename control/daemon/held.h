@@ -24,6 +24,11 @@ int clv_daemon_held_open(struct clv_daemon *daemon);
  * a datagram is that comes to a port open to all.
  */
 void clv_daemon_held_tick(struct clv_daemon *daemon);
+/*
+ * Datagrams for which the workers' sockets had no room, or whose checksum was wrong.  The kernel counts
+ * what the filters drop with them.
+ */
+uint64_t clv_daemon_held_lost(const struct clv_daemon *daemon);
 void clv_daemon_held_close(struct clv_daemon *daemon);
 
 #endif

@@ -126,6 +126,7 @@ uint64_t clv_bpf_sizes_bytes(const struct clv_bpf_sizes *sizes)
 	       hash_bytes(sizes->listeners, sizeof(struct clv_endpoint),
 			  sizeof(struct clv_listener), true) +
 	       hash_bytes(sizes->guard, sizeof(struct clv_guard_key), sizeof(uint64_t), true) +
+	       hash_bytes(CLV_HELD_RATES, sizeof(struct clv_ref), sizeof(uint64_t), true) +
 	       hash_bytes(FLOWS, sizeof(struct clv_tuple), sizeof(uint32_t), true);
 }
 

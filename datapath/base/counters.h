@@ -80,6 +80,8 @@ enum clv_counter_class {
 	X(DROP_CLOSING, DROP, "drop_closing", "QUIC packets of a connection that was closing")     \
 	X(DROP_NO_FRAME, DROP, "drop_no_frame", "no free packet buffer")                           \
 	X(DROP_TX_RING, DROP, "drop_tx_ring", "transmit ring full")                                \
+	X(DROP_SOCKET_FULL, DROP, "drop_socket_full",                                              \
+	  "no room in the buffer of a kernel socket, or a wrong checksum there")                   \
 	X(DROP_NO_NEIGHBOUR, DROP, "drop_no_neighbour",                                            \
 	  "next hop did not resolve or too many waited")                                           \
 	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no route or link down")                           \

@@ -48,6 +48,7 @@ static int sock_add_socket(struct clv_port *port, int fd, const struct clv_endpo
 	k->socks[n].is_v6 = domain == AF_INET6;
 	k->socks[n].is_wildcard = clv_addr_is_wildcard(local->addr);
 	k->socks[n].no_gso = false;
+	k->socks[n].lost = 0;
 	k->socks[n].local = *local;
 	*number = n;
 	return 0;

@@ -30,6 +30,7 @@ struct clv_sock {
 	bool is_wildcard;		  /* senders must name the source address */
 	bool is_ready;			  /* in the ready ring */
 	bool no_gso;			  /* the device refused */
+	uint32_t lost;			  /* as the kernel counts what it had no room for */
 	uint16_t first_group, last_group; /* queued to send; CLV_SOCK_FRAMES: none */
 	uint32_t next_dirty;		  /* next socket with something queued */
 	struct clv_endpoint local;

@@ -27,15 +27,29 @@ static void read_local4(const struct in_pktinfo *info, struct clv_endpoint *loca
 	memcpy(local->addr + 12, &info->ipi_addr, 4);
 }
 
-static void read_control(struct msghdr *header, struct clv_sock_message *m, bool want_local)
+/* lost: in all, of this socket. */
+static void count_lost(struct clv_sock_port *k, struct clv_sock *s, uint32_t lost)
 {
+	/* Messages of one socket are read in order, so that it never goes back. */
+	clv_count_add(k->port.counters, CLV_COUNT_DROP_SOCKET_FULL, lost - s->lost);
+	s->lost = lost;
+}
+
+static void read_control(struct clv_sock_port *k, struct clv_sock *s, struct msghdr *header,
+			 struct clv_sock_message *m)
+{
+	const bool want_local = s->is_wildcard;
 	struct cmsghdr *c;
 
 	for (c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
 		const void *data = CMSG_DATA(c);
+		uint32_t lost;
 		int value;
 
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(&lost, data, sizeof(lost));
+			count_lost(k, s, lost);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
 			m->first.ecn = *(const uint8_t *)data & 3;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
 			memcpy(&value, data, sizeof(value));
@@ -61,7 +75,7 @@ static void read_control(struct msghdr *header, struct clv_sock_message *m, bool
 /* Returns false, and counts it, when a worker cannot use it. */
 static bool read_message(struct clv_sock_port *k, unsigned i, uint32_t number)
 {
-	const struct clv_sock *s = &k->socks[number];
+	struct clv_sock *s = &k->socks[number];
 	struct clv_sock_message *m = &k->messages[i];
 	struct mmsghdr *header = &k->rx_headers[i];
 
@@ -79,7 +93,7 @@ static bool read_message(struct clv_sock_port *k, unsigned i, uint32_t number)
 		clv_count(k->port.counters, CLV_COUNT_DROP_MALFORMED);
 		return false;
 	}
-	read_control(&header->msg_hdr, m, s->is_wildcard);
+	read_control(k, s, &header->msg_hdr, m);
 	return true;
 }
 

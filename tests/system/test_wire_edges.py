@@ -4,7 +4,9 @@ path alike.
 
 The matrix, and a relay with a third link that it does not serve:   back ===== relay
 """
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,10 +20,10 @@ import topology
 from daemon import exchange, is_clean, load
 from netns import wait_until
 from test_bound import wake_ups
-from test_egress_input import INJECT, TARGETS, injectors, tap  # noqa: F401 (fixtures)
+from test_egress_input import INJECT, TAP, TARGETS, Tap, injectors, tap  # noqa: F401 (fixtures)
 
 DATAPATHS = ("xdp", "generic", "sock")
-SLOW_PATH = 500    # datagrams a second to one tunnel
+SLOW_PATH = 50    # datagrams a second to one tunnel
 RELAY_CONFIG = daemon.CONFIG + (
     f'interfaces = {{"v4", "v6"}}\nlimits {{ slow-path-per-sec = {SLOW_PATH} }}\n')
 
@@ -97,7 +99,6 @@ def drops(relay, name):
 def test_a_long_answer_comes_through_capsules(lab, relay, forward, targets, injectors,  # noqa: F811
                                               target):
     """As a resolver sends to who announced 4,096 bytes (EDNS)."""
-    from test_egress_input import Tap
     payload = bytes(i % 251 for i in range(3907))
     capsules = lambda *args: forward(*args, "--capsules")    # noqa: E731
     one = Tap(lab, relay, capsules, target, targets[target], injectors[target])
@@ -147,7 +148,7 @@ def test_the_slow_path_has_a_ceiling_for_each_tunnel(tap, relay):  # noqa: F811
     hog, bystander = tap("target-v4"), tap("target-v6")
     before = drops(relay, "held_drop_rate")
     flood = AROUND["IPv4 no-operation options"][1](hog.datagram(b"flood"))
-    hog.send(f"[{flood}] * {3 * SLOW_PATH}")
+    hog.send(f"[{flood}] * {20 * SLOW_PATH}")
     assert drops(relay, "held_drop_rate") > before
     bystander.send(AROUND["IPv6 destination options"][1](bystander.datagram(b"in between")))
     bystander.app.wait_line(f"^got {b'in between'.hex()}$")
@@ -155,6 +156,58 @@ def test_the_slow_path_has_a_ceiling_for_each_tunnel(tap, relay):  # noqa: F811
     time.sleep(1)
     hog.send(AROUND["IPv4 no-operation options"][1](hog.datagram(b"later")))
     hog.app.wait_line(f"^got {b'later'.hex()}$")
+
+
+def test_what_a_stopped_worker_has_no_room_for_is_counted(lab, relay, start_relay, forward, targets,
+                                                          injectors):  # noqa: F811
+    """Fragments and kernel sockets alike wait in a buffer of the kernel."""
+    own = start_relay("relay-v4only", datapath=relay.datapath, config=daemon.CONFIG % {
+        "datapath": relay.datapath} + "limits { slow-path-per-sec = 0 }\n"
+        "io { socket-buffer-kib = 16 }\n")
+    client = forward("peer-v4", own, targets["target-v4"])
+    app = lab["peer-v4"].start(["/usr/bin/python3", "-c", TAP, client.address], name="tap")
+    app.wait_line(f"^got {b'hello'.hex()}$")
+    port = int(own.ctl("tunnels")["tunnels"][0]["local"].rpartition(":")[2])
+    here, there = lab["relay-v4only"].addr4, lab["target-v4"].addr4
+    shown = lab["relay-v4only"].ip("link", "show", "dev", "v4")
+    mac = re.search(r"link/ether (\S+)", shown).group(1)
+    injector = lab["target-v4"].popen([sys.executable, INJECT, "v4", mac], text=True,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert injector.stdout.readline() == "ready\n"
+
+    def send(payload, count):
+        injector.stdin.write(f"[IP(src={there!r}, dst={here!r}, options=[IPOption_NOP()] * 4)"
+                             f" / UDP(sport=7000, dport={port}) / Raw({payload!r})] * {count}\n\n")
+        injector.stdin.flush()
+        assert int(injector.stdout.readline()) == count
+        sent.append(count)
+
+    sent = []
+    name, count = "held_drop_full" if own.uses_xdp else "drop_socket_full", 400
+    pid = own.ctl("status")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        send(b"w" * 1000, count)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    def is_marked():    # what comes later brings the kernel's count along, where sockets have one
+        send(b"mark", 1)
+        return b"mark".hex() in app.text()
+
+    app.wait_line(f"^got {(b'w' * 1000).hex()}$")
+    wait_until(is_marked)
+
+    def missing():
+        """Those that are in no counter."""
+        arrived = len(re.findall(r"^got (?:77){1000}$|^got 6d61726b$", app.text(), re.M))
+        return sum(sent) - arrived - drops(own, name) - sum(
+            drops(own, why) for why in losses.RELAY_OVERFLOWS)
+
+    wait_until(lambda: missing() == 0, what=missing)
+    assert drops(own, name) > 0
+    app.kill()
+    injector.kill()
 
 
 def test_strangers_in_fragments_wake_no_worker(lab, tap, relay, when_quiet):  # noqa: F811

@@ -16,6 +16,8 @@ static const char *meaning_of(const char *name)
 	for (i = 0; i < CLV_XDP_COUNTER_MAX; i++)
 		if (strcmp(clv_xdp_counter_name((enum clv_xdp_counter)i), name) == 0)
 			return clv_xdp_counter_help((enum clv_xdp_counter)i);
+	if (strcmp(name, "held_drop_full") == 0)
+		return "to a tunnel by way of the kernel: no room at its worker, or a wrong checksum";
 	return ""; /* a counter of another version's daemon */
 }
 

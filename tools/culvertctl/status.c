@@ -116,6 +116,7 @@ static void show(FILE *out, const json_t *answer)
 	table_show_member(out, privileges, "no_sandbox_because", "no sandbox:");
 	table_show_member(out, answer, "datapath", "datapath key");
 	table_show_member(out, answer, "no_xdp_because", "no XDP:");
+	table_show_member(out, answer, "no_slow_path_because", "no slow path:");
 	table_show_member(out, answer, "aead", "AEAD");
 	table_show_member(out, answer, "heap_bytes", "heap, bytes");
 	table_show_member(out, answer, "workers", "workers");
