@@ -122,6 +122,7 @@ static int open_proxy(struct clv_daemon *daemon)
 		.name = *config->proxy_name ? config->proxy_name : clv_daemon_host_name(),
 		.limits = config->proxy,
 		.bind = config->bind,
+		.signal = config->signal,
 	};
 
 	params.limits.tunnels_per_conn = config->limits.tunnels_per_conn;

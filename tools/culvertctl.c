@@ -37,6 +37,8 @@ static const char help[] =
 	"  drops      dropped packets, by reason\n"
 	"  policy     allowed and denied targets, with the reason\n"
 	"  listeners  addresses that clients connect to\n"
+	"  signal     signal streams: how many peers, records, look-ups and knocks\n"
+	"  records    records of peers: identities that can be looked up and knocked at\n"
 	"\n"
 	"  --run-dir DIR\n"
 	"               runtime directory of the relay (default " CLV_RUN_DIR_DEFAULT ")\n"
@@ -51,9 +53,9 @@ static const char help[] =
 	"need no running daemon.\n";
 
 static const struct command *const commands[] = {
-	&users_command,	  &status_command,   &workers_command,	&conns_command,
-	&tunnels_command, &contexts_command, &bindings_command, &ids_command,
-	&guard_command,	  &drops_command,    &policy_command,	&listeners_command,
+	&users_command,	   &status_command,    &workers_command, &conns_command,   &tunnels_command,
+	&contexts_command, &bindings_command,  &ids_command,	 &guard_command,   &drops_command,
+	&policy_command,   &listeners_command, &signal_command,	 &records_command,
 };
 
 struct arguments {

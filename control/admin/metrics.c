@@ -2,6 +2,7 @@
 #include "control/admin/metrics.h"
 
 #include "control/admin/memory.h"
+#include "control/admin/report_signal.h"
 #include "control/admin/report_users.h"
 #include "control/admin/text.h"
 #include "control/admission/accounts.h"
@@ -368,6 +369,7 @@ static void write_all(FILE *out, const struct clv_daemon *daemon)
 	write_left_out(out, daemon);
 	write_counters(out, daemon);
 	clv_report_users_metrics(out, daemon);
+	clv_report_signal_metrics(out, daemon);
 	write_xdp(out, daemon);
 	write_certificates(out, daemon);
 	write_sockets(out, daemon);

@@ -5,6 +5,7 @@
 #include "control/admin/listing.h"
 #include "control/admin/memory.h"
 #include "control/admin/metrics.h"
+#include "control/admin/report_signal.h"
 #include "control/admin/report_tunnels.h"
 #include "control/admin/report_users.h"
 #include "control/admin/text.h"
@@ -469,6 +470,7 @@ static const struct clv_ctl_command commands[] = {
 	{ "drops", answer_drops },	     { "policy", answer_policy },
 	{ "listeners", answer_listeners },   { "guard", answer_guard },
 	{ "users", clv_report_users },	     { "reload-users", answer_reload_users },
+	{ "signal", clv_report_signal },     { "records", clv_report_records },
 };
 
 int clv_report_open(struct clv_daemon *daemon)

@@ -2,7 +2,8 @@
 /*
  * report - the reports of a running relay, as JSON, for culvertctl and other tools.
  *
- * Commands: status workers conns tunnels contexts bindings drops policy listeners guard.  Those
+ * Commands: status workers conns tunnels contexts bindings drops policy listeners guard signal
+ * records.  Those
  * that list rows take "limit" (default 1000, 0: all) and return the "total"; contexts and bindings
  * also take "tunnel", a reference from tunnels. Clients are in conns, targets in tunnels; only
  * their references join the two.

@@ -42,7 +42,9 @@
 	X(BOUND_TUNNELS, "bound_tunnels", "open bound tunnels")                                    \
 	X(PORTS, "ports", "local ports for packets to targets")                                    \
 	X(NAMES, "names", "requests that wait for a name")                                         \
-	X(REMOTES, "remotes", "remotes of bound tunnels")
+	X(REMOTES, "remotes", "remotes of bound tunnels")                                          \
+	X(RECORDS, "records", "records of peers")                                                  \
+	X(KNOCKS, "knocks", "knocks that wait for an answer")
 
 enum clv_resource {
 #define X(symbol, name, help) CLV_RESOURCE_##symbol,

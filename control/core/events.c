@@ -24,6 +24,8 @@ static void path_changed(struct clv_control *c, struct clv_session *s,
 	clv_hosts_join(&c->peers, &s->peer, s->remote.addr, &s->ref);
 	if (!session_route(s, &route))
 		session_set_hop(s, &route.hop);
+	if (s->app_ops->moved)
+		s->app_ops->moved(s->app, s);
 }
 
 static enum clv_stream_event_type stream_event_of(uint32_t event)

@@ -77,6 +77,8 @@ struct clv_session_app_ops {
 	void (*given_up)(void *app, struct clv_session *s);
 	/* Largest UDP payload that a datagram carries now; may be NULL. */
 	void (*max_payload)(void *app, struct clv_session *s, uint32_t len);
+	/* The peer has another address now.  May be NULL. */
+	void (*moved)(void *app, struct clv_session *s);
 	/* App that accepts sessions: routes, neighbours or addresses changed.  May be NULL. */
 	void (*routes_changed)(void *app);
 	/* App that accepts sessions: when expire is due, UINT64_MAX for never.  Both may be NULL. */

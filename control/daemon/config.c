@@ -26,8 +26,9 @@ enum {
 };
 
 static const char listener_section[] = "listener"; /* the only one that may be repeated */
-static const char *const sections[] = { listener_section, "access",  "policy", "egress", "bind",
-					"guard",	  "reflect", "limits", "io",	 "metrics" };
+static const char *const sections[] = { listener_section, "access", "policy", "egress",
+					"bind",		  "signal", "guard",  "reflect",
+					"limits",	  "io",	    "metrics" };
 #define SECTIONS_LEN (sizeof(sections) / sizeof(sections[0]))
 
 /*

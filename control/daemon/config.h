@@ -69,6 +69,7 @@ struct clv_config {
 
 	struct clv_bound_settings bind; /* without the addresses in the two lists */
 	struct clv_config_list bind_local, bind_public;
+	struct clv_signal_settings signal;
 
 	struct clv_control_limits limits;
 	struct clv_proxy_limits proxy;

@@ -147,6 +147,39 @@ static const struct clv_config_option options[] = {
 	  .help = "An idle bound tunnel is closed after this time.  0: it stays open as long as the\n"
 		  "client's connection." },
 
+	{ "signal", "offered", CLV_CONFIG_BOOL, .initial = "true", MEMBER(signal.is_offered),
+	  .help = "Offer signal streams: a client learns its own address, and one with an identity\n"
+		  "(culvert id) can publish where it is reached, look up others and knock at them.\n"
+		  "Every client is then asked for a certificate; it need not have one." },
+	{ "signal", "records", RANGE(1, 1 << 20, "records", "16384"), MEMBER(signal.records_max),
+	  .help = "Published records, one for each identity, of up to 8 KiB; they count for\n"
+		  "limits.http-memory-kib.  Sources have shares of them." },
+	{ "signal", "knocks", RANGE(1, 1 << 20, "knocks", "4096"), MEMBER(signal.knocks_max),
+	  .help = "Knocks that wait for an answer.  Sources have shares of them." },
+	{ "signal", "knock-timeout-sec", RANGE(1, 60, "", "10"), .scale = CLV_SEC,
+	  MEMBER(signal.knock_ns), .help = "How long the answer to a knock may take." },
+	{ "signal", "publish-every-sec", RANGE(0, 3600, "for each stream", "10"), .scale = CLV_SEC,
+	  MEMBER(signal.publish_every_ns),
+	  .help = "One record in this time; more are answered with busy.  0: no limit." },
+	{ "signal", "publish-burst", RANGE(1, 1000, "records", "5"), MEMBER(signal.publish_burst),
+	  .help = "Records allowed in one burst." },
+	{ "signal", "lookups-per-sec", RANGE(0, 10000, "look-ups, for each stream", "5"),
+	  MEMBER(signal.lookups_per_sec),
+	  .help = "As many in one burst; more are answered with busy.  0: no limit." },
+	{ "signal", "knocks-per-sec", RANGE(0, 10000, "knocks, for each stream", "2"),
+	  MEMBER(signal.knocks_per_sec),
+	  .help = "As many in one burst; more are answered with busy.  0: no limit." },
+	{ "signal", "knocks-to-peer-per-sec", RANGE(0, 10000, "knocks", "20"),
+	  MEMBER(signal.knocks_to_per_sec),
+	  .help = "Of all that reach one peer; more are answered with busy.  0: no limit." },
+	{ "signal", "bytes-per-sec", RANGE(0, 100000000, "bytes, for each stream", "65536"),
+	  MEMBER(signal.bytes_per_sec),
+	  .help = "Twice as many in one burst; what comes beyond them is answered with busy.  0: no\n"
+		  "limit." },
+	{ "signal", "backlog-kib", RANGE(16, 1 << 20, "for each stream", "64"), .scale = 1024,
+	  MEMBER(signal.backlog),
+	  .help = "What may wait for a client that reads slowly; it does not get the rest." },
+
 	{ "limits", "conns", RANGE(1, 1 << 20, "connections, for each worker", "16384"),
 	  MEMBER(limits.conns_max), .help = "Established connections." },
 	{ "limits", "conns-total", RANGE(1, 1 << 24, "connections", "65536"),

@@ -35,7 +35,9 @@ static void ask_clients(struct clv_daemon *daemon, enum clv_access_mode mode)
 	for (size_t i = 0; i < n; i++)
 		known += all[i].has_key || all[i].has_ca;
 	c->serves_nobody = mode == CLV_ACCESS_CERTIFICATE && !known;
-	c->asks_clients = mode == CLV_ACCESS_CERTIFICATE || (mode == CLV_ACCESS_TOKEN && known);
+	/* On signal streams the identity of a client matters, whoever lets it in. */
+	c->asks_clients = mode == CLV_ACCESS_CERTIFICATE || (mode == CLV_ACCESS_TOKEN && known) ||
+			  daemon->config.signal.is_offered;
 	for (size_t i = 0; i < daemon->config.listeners_len; i++)
 		if (daemon->listeners[i].tls)
 			clv_tls_server_ask(daemon->listeners[i].tls, c->asks_clients);

@@ -278,6 +278,14 @@ int clv_object_check_time(const struct clv_object *o, uint64_t now_sec)
 	return 0;
 }
 
+uint64_t clv_object_seen_seq(const struct clv_object_seen *seen, const struct clv_identity *id)
+{
+	for (size_t i = 0; i < CLV_OBJECT_SEEN; i++)
+		if (seen->entries[i].seq && memcmp(&seen->entries[i].id, id, sizeof(*id)) == 0)
+			return seen->entries[i].seq;
+	return 0;
+}
+
 bool clv_object_is_new(struct clv_object_seen *seen, const struct clv_object *o)
 {
 	struct clv_object_seen_entry *e;

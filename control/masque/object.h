@@ -193,5 +193,7 @@ struct clv_object_seen {
  * remembered; else it is a replay.  Of more makers than CLV_OBJECT_SEEN the earliest noted is forgotten.
  */
 bool clv_object_is_new(struct clv_object_seen *seen, const struct clv_object *o);
+/* The newest sequence of a maker that is remembered; 0: none. */
+uint64_t clv_object_seen_seq(const struct clv_object_seen *seen, const struct clv_identity *id);
 
 #endif

@@ -15,6 +15,7 @@ struct clv_relay_session {
 	struct clv_client_requests *requests;
 	struct clv_h3 *h3; /* owned by requests */
 	char *authority, *uri_template, *authorization;
+	struct clv_relay_signal *signal; /* NULL: none */
 };
 
 struct clv_relay_tunnel {
@@ -98,6 +99,10 @@ static void on_result(void *user, struct clv_client_request *rq,
 	int err = result->err;
 
 	(void)user;
+	if (clv_client_request_is_signal(rq)) {
+		clv_relay_signal_result(clv_client_request_user(rq), result);
+		return;
+	}
 	if (!err)
 		err = open_at_worker(t, result);
 	if (!err) {
@@ -133,11 +138,23 @@ static int on_context(void *user, struct clv_client_request *rq, enum clv_capsul
 	return t->p.ops->on_context(t->p.user, type, value, len);
 }
 
+static int on_signal(void *user, struct clv_client_request *rq, uint64_t type, const uint8_t *value,
+		     size_t len)
+{
+	(void)user;
+	return clv_relay_signal_value(clv_client_request_user(rq), type, value, len);
+}
+
 static void on_closed(void *user, struct clv_client_request *rq, int err)
 {
 	struct clv_relay_tunnel *t = clv_client_request_user(rq);
+	struct clv_relay_session *rs = user;
 
-	(void)user;
+	if (clv_client_request_is_signal(rq)) {
+		rs->signal = NULL;
+		clv_relay_signal_ended(clv_client_request_user(rq), err);
+		return;
+	}
 	if (t->is_open)
 		clv_session_tunnel_close(t->rs->session, &t->ref);
 	if (t->p.ops)
@@ -149,6 +166,7 @@ static const struct clv_client_request_ops request_ops = {
 	.on_result = on_result,
 	.on_datagram = on_datagram,
 	.on_context = on_context,
+	.on_signal = on_signal,
 	.on_closed = on_closed,
 };
 
@@ -337,13 +355,40 @@ void clv_relay_session_close(struct clv_relay_session *rs)
 
 void clv_relay_session_step(struct clv_relay_session *rs, uint64_t now_ns)
 {
+	if (rs->signal)
+		clv_relay_signal_step(rs->signal, now_ns);
 	if (rs->requests)
 		clv_client_requests_step(rs->requests, now_ns);
 }
 
 uint64_t clv_relay_session_next_ns(const struct clv_relay_session *rs)
 {
-	return rs->requests ? clv_client_requests_next_ns(rs->requests) : UINT64_MAX;
+	uint64_t at_ns = rs->requests ? clv_client_requests_next_ns(rs->requests) : UINT64_MAX;
+	uint64_t signal_ns = rs->signal ? clv_relay_signal_next_ns(rs->signal) : UINT64_MAX;
+
+	return signal_ns < at_ns ? signal_ns : at_ns;
+}
+
+int clv_relay_session_signal(struct clv_relay_session *rs, const struct clv_relay_signal_params *p,
+			     struct clv_relay_signal **out)
+{
+	int err;
+
+	if (!rs->requests)
+		return CLV_ECLOSED;
+	if (rs->signal)
+		return CLV_EFULL;
+	err = clv_relay_signal_open(rs->requests, p, &rs->signal);
+	if (!err)
+		*out = rs->signal;
+	return err;
+}
+
+void clv_relay_session_signal_close(struct clv_relay_session *rs)
+{
+	if (rs->signal)
+		clv_relay_signal_close(rs->signal);
+	rs->signal = NULL;
 }
 
 const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs)

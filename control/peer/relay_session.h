@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "control/core/control.h"
+#include "control/peer/relay_signal.h"
 #include "control/peer/request.h"
 
 struct clv_relay_session;
@@ -65,6 +66,16 @@ void clv_relay_session_step(struct clv_relay_session *rs, uint64_t now_ns);
 uint64_t clv_relay_session_next_ns(const struct clv_relay_session *rs);
 /* What the handshake negotiated; valid after on_up. */
 const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session *rs);
+
+/*
+ * Open the signal stream of a session that is up, of which there is one at most; it is stepped with the
+ * session, and ends with it.
+ * Returns 0 and fills *out, CLV_ECLOSED, CLV_EFULL (there is one) or an error of clv_relay_signal_open.
+ */
+int clv_relay_session_signal(struct clv_relay_session *rs, const struct clv_relay_signal_params *p,
+			     struct clv_relay_signal **out);
+/* Close it. */
+void clv_relay_session_signal_close(struct clv_relay_session *rs);
 
 struct clv_relay_tunnel_ops {
 	void (*on_open)(void *user, const struct clv_client_result *result);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/masque/capsule.h"
+#include "control/masque/signal.h"
 #include "control/masque/template.h"
 #include "control/peer/answer.h"
 #include "datapath/base/err.h"
@@ -34,6 +35,7 @@ struct clv_client_request {
 	struct clv_template_uri uri;
 	struct clv_capsule_parser capsules;
 	bool wants_bound; /* asks for a bound tunnel */
+	bool is_signal;	  /* asks for a signal stream */
 	bool busy;	  /* inside a call of the ops: close leaves the memory to the caller */
 	bool gone;	  /* closed inside that call */
 };
@@ -92,7 +94,7 @@ static void unlink_request(struct clv_client_request *rq)
 		cs->first = rq->next;
 	if (rq->next)
 		rq->next->prev = rq->prev;
-	cs->count--;
+	cs->count -= !rq->is_signal;
 }
 
 static void free_request(struct clv_client_request *rq)
@@ -152,7 +154,8 @@ static int send_request(struct clv_client_request *rq)
 	const char *authorization = rq->cs->params.authorization;
 	struct clv_http_field fields[8] = {
 		clv_http_field_text(":method", "CONNECT"),
-		clv_http_field_text(":protocol", "connect-udp"),
+		clv_http_field_text(":protocol",
+				    rq->is_signal ? CLV_SIGNAL_PROTOCOL : "connect-udp"),
 		clv_http_field_text(":scheme", rq->uri.scheme),
 		clv_http_field_text(":authority", rq->uri.authority),
 		clv_http_field_text(":path", rq->uri.path),
@@ -274,6 +277,32 @@ static const struct clv_capsule_ops bound_capsule_ops = {
 	.on_context = on_capsule_context,
 };
 
+static size_t signal_value_max(void *user, uint64_t type)
+{
+	(void)user;
+	return clv_signal_value_max(type);
+}
+
+static int on_capsule_signal(void *user, uint64_t type, const uint8_t *value, size_t len)
+{
+	struct clv_client_request *rq = user;
+	int err = rq->cs->params.ops->on_signal(rq->cs->params.user, rq, type, value, len);
+
+	return rq->gone ? CLV_ECLOSED : err;
+}
+
+static const struct clv_capsule_ops signal_capsule_ops = {
+	.value_max = signal_value_max,
+	.on_value = on_capsule_signal,
+};
+
+static const struct clv_capsule_ops *ops_of(const struct clv_client_request *rq)
+{
+	if (rq->is_signal)
+		return &signal_capsule_ops;
+	return rq->wants_bound ? &bound_capsule_ops : &capsule_ops;
+}
+
 static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
 	struct clv_client_request *rq = s->user;
@@ -283,8 +312,7 @@ static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, 
 	if (!rq || rq->state != CLIENT_OPEN)
 		return;
 	rq->busy = true;
-	err = clv_capsule_parser_feed(&rq->capsules, data, len,
-				      rq->wants_bound ? &bound_capsule_ops : &capsule_ops, rq);
+	err = clv_capsule_parser_feed(&rq->capsules, data, len, ops_of(rq), rq);
 	rq->busy = false;
 	if (rq->gone)
 		free_request(rq);
@@ -409,51 +437,69 @@ void clv_client_requests_free(struct clv_client_requests *cs)
 	free(cs);
 }
 
-/* host NULL: a bound tunnel. */
-static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
-			struct clv_client_request **out)
+/* A request that is not sent yet.  Returns 0 and fills *out, CLV_ECLOSED, CLV_EPROTO or -ENOMEM. */
+static int make_request(struct clv_client_requests *cs, void *user, struct clv_client_request **out)
 {
 	const struct clv_http_settings *settings = clv_http_peer_settings(cs->params.http);
 	struct clv_client_request *rq;
-	const char *why;
-	int err;
 
 	if (cs->params.http->is_closed)
 		return CLV_ECLOSED;
 	if (settings && !settings->extended_connect)
 		return CLV_EPROTO;
-	if (cs->count >= cs->params.streams_max)
-		return CLV_EFULL;
 	rq = calloc(1, sizeof(*rq));
 	if (!rq)
 		return -ENOMEM;
-	err = clv_template_expand(cs->uri_template, host, port, &rq->uri, &why);
-	if (err < 0)
-		goto free_rq;
 	rq->cs = cs;
 	rq->user = user;
 	rq->state = CLIENT_WAITING;
-	rq->wants_bound = !host;
-	clv_capsule_parser_init(&rq->capsules,
-				CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
-					(rq->wants_bound ? CLV_DGRAM_REMOTE_MAX : 0));
-	if (settings) {
-		err = send_request(rq);
-		if (err < 0)
-			goto free_rq;
+	*out = rq;
+	return 0;
+}
+
+/* Send it, or let it wait for the relay's SETTINGS.  rq: takes.  Returns 0 or an error. */
+static int begin_request(struct clv_client_request *rq, struct clv_client_request **out)
+{
+	struct clv_client_requests *cs = rq->cs;
+	int err = clv_http_peer_settings(cs->params.http) ? send_request(rq) : 0;
+
+	if (err < 0) {
+		free(rq);
+		return err;
 	}
 	rq->next = cs->first;
 	if (cs->first)
 		cs->first->prev = rq;
 	cs->first = rq;
-	cs->count++;
+	cs->count += !rq->is_signal;
 	join_unanswered(rq);
 	*out = rq;
 	return 0;
+}
 
-free_rq:
-	free(rq);
-	return err;
+/* host NULL: a bound tunnel. */
+static int open_request(struct clv_client_requests *cs, const char *host, uint16_t port, void *user,
+			struct clv_client_request **out)
+{
+	struct clv_client_request *rq;
+	const char *why;
+	int err = make_request(cs, user, &rq);
+
+	if (err)
+		return err;
+	if (cs->count >= cs->params.streams_max)
+		err = CLV_EFULL;
+	else
+		err = clv_template_expand(cs->uri_template, host, port, &rq->uri, &why);
+	if (err < 0) {
+		free(rq);
+		return err;
+	}
+	rq->wants_bound = !host;
+	clv_capsule_parser_init(&rq->capsules,
+				CLV_DGRAM_UDP_MAX + VARINT_BYTES_MAX +
+					(rq->wants_bound ? CLV_DGRAM_REMOTE_MAX : 0));
+	return begin_request(rq, out);
 }
 
 int clv_client_request_open(struct clv_client_requests *cs, const char *host, uint16_t port,
@@ -466,6 +512,32 @@ int clv_client_request_bind(struct clv_client_requests *cs, void *user,
 			    struct clv_client_request **out)
 {
 	return open_request(cs, NULL, 0, user, out);
+}
+
+int clv_client_request_signal(struct clv_client_requests *cs, void *user,
+			      struct clv_client_request **out)
+{
+	struct clv_client_request *rq;
+	const char *why;
+	int err = make_request(cs, user, &rq);
+
+	if (err)
+		return err;
+	/* At the origin of the tunnels: of their URI all but the path. */
+	err = clv_template_expand(cs->uri_template, NULL, 0, &rq->uri, &why);
+	if (err < 0) {
+		free(rq);
+		return err;
+	}
+	rq->is_signal = true;
+	strcpy(rq->uri.path, CLV_SIGNAL_PATH);
+	clv_capsule_parser_init(&rq->capsules, 0);
+	return begin_request(rq, out);
+}
+
+bool clv_client_request_is_signal(const struct clv_client_request *rq)
+{
+	return rq->is_signal;
 }
 
 void *clv_client_request_user(const struct clv_client_request *rq)

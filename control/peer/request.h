@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * request - the client's CONNECT-UDP requests on one connection to a relay: tunnels with one target
- * each, and bound tunnels.
+ * request - the client's requests on one connection to a relay: CONNECT-UDP tunnels with one target
+ * each, bound tunnels, and a signal stream.
  *
  * Order: 1. new, and only then start the connection  2. open, once or often; requests wait for the
  * relay's SETTINGS by themselves  3. close each, or wait for its on_closed  4. free
@@ -59,6 +59,12 @@ struct clv_client_request_ops {
 	int (*on_context)(void *user, struct clv_client_request *rq, enum clv_capsule_type type,
 			  const uint8_t *value, size_t len);
 	/*
+	 * A capsule of a signal stream, of a type that control/masque/signal.h knows.  value: borrows.
+	 * Returns as on_context.
+	 */
+	int (*on_signal)(void *user, struct clv_client_request *rq, uint64_t type,
+			 const uint8_t *value, size_t len);
+	/*
 	 * The request is over: 0 the relay ended it, CLV_EPROTO one side broke the protocol,
 	 * CLV_ECLOSED reset or connection lost, or result.err.  rq is gone when this returns.
 	 */
@@ -98,6 +104,10 @@ int clv_client_request_open(struct clv_client_requests *cs, const char *host, ui
 /* The same for a bound tunnel, without a target. */
 int clv_client_request_bind(struct clv_client_requests *cs, void *user,
 			    struct clv_client_request **out);
+/* The same for a signal stream, which does not count for streams_max. */
+int clv_client_request_signal(struct clv_client_requests *cs, void *user,
+			      struct clv_client_request **out);
+bool clv_client_request_is_signal(const struct clv_client_request *rq);
 void *clv_client_request_user(const struct clv_client_request *rq);
 
 /*

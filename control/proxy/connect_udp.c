@@ -31,6 +31,7 @@ static struct clv_request *add_request(struct clv_requests *rs, struct clv_http_
 
 	if (!rq)
 		return NULL;
+	rq->kind = CLV_REQUEST_UDP;
 	rq->rs = rs;
 	rq->stream = s;
 	rq->state = CLV_REQUEST_WAITING;
@@ -416,14 +417,14 @@ static void check_password(struct clv_request *rq, struct clv_gate_check *check)
 
 void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
 			   const struct clv_target *target, bool wants_bound,
-			   const struct clv_connect_udp_access *access)
+			   const struct clv_gate_access *access)
 {
 	const struct clv_proxy_status no_memory = { .error = CLV_PROXY_PROXY_INTERNAL_ERROR };
 	struct clv_request *rq = add_request(rs, s, target, wants_bound);
 
 	if (!rq) {
 		clv_requests_discharge(rs);
-		clv_connect_udp_forget(rs, access);
+		clv_gate_forget(rs->params.config->gate, access);
 		clv_respond_refusal(rs, s, 0, &no_memory);
 		return;
 	}
@@ -432,13 +433,6 @@ void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
 		check_password(rq, access->check);
 	else
 		begin(rq);
-}
-
-void clv_connect_udp_forget(struct clv_requests *rs, const struct clv_connect_udp_access *access)
-{
-	clv_gate_give(rs->params.config->gate, access->grant);
-	if (access->check)
-		clv_gate_check_cancel(access->check);
 }
 
 void clv_connect_udp_overdue(struct clv_request *rq)

@@ -17,15 +17,10 @@
 #define CLV_PROXY_CONNECT_UDP_H
 
 #include "control/masque/template.h"
+#include "control/proxy/gate.h"
 #include "control/proxy/request.h"
 
 /* ---- the client's side: events of the request stream ---- */
-
-/* What a request rests on: a grant, or a check that has to succeed first; or nothing. */
-struct clv_connect_udp_access {
-	struct clv_gate_grant *grant;
-	struct clv_gate_check *check;
-};
 
 /*
  * Make the request of a stream and begin to open its tunnel; it is answered now or later.
@@ -34,9 +29,7 @@ struct clv_connect_udp_access {
  */
 void clv_connect_udp_begin(struct clv_requests *rs, struct clv_http_stream *s,
 			   const struct clv_target *target, bool wants_bound,
-			   const struct clv_connect_udp_access *access);
-/* Release what was to be passed to begin. */
-void clv_connect_udp_forget(struct clv_requests *rs, const struct clv_connect_udp_access *access);
+			   const struct clv_gate_access *access);
 /* The peer's SETTINGS are known: open the tunnels that wait for them. */
 void clv_connect_udp_settings_known(struct clv_requests *rs);
 /* Bytes of the request's body: capsules.  rq: may be gone when it returns. */

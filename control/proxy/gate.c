@@ -137,6 +137,26 @@ void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant)
 	free(grant);
 }
 
+void clv_gate_forget(struct clv_gate *gate, const struct clv_gate_access *access)
+{
+	clv_gate_give(gate, access->grant);
+	if (access->check)
+		clv_gate_check_cancel(access->check);
+}
+
+void clv_gate_hold(struct clv_gate_grant *grant)
+{
+	if (grant)
+		grant->account->tunnels--;
+}
+
+void clv_gate_release(struct clv_gate *gate, struct clv_gate_grant *grant)
+{
+	if (grant)
+		grant->account->tunnels++;
+	clv_gate_give(gate, grant);
+}
+
 /* ---- limits ---- */
 
 const char *clv_gate_charge(struct clv_requests *rs, const struct clv_gate_grant *grant,

@@ -23,6 +23,12 @@
 struct clv_gate;
 struct clv_gate_check; /* a password that is being checked */
 
+/* What a request rests on: a grant, or a check that has to succeed first; or nothing. */
+struct clv_gate_access {
+	struct clv_gate_grant *grant;
+	struct clv_gate_check *check;
+};
+
 /* What all credentials of one name use.  Kept as long as the gate, for the total of bytes. */
 struct clv_gate_account {
 	char name[CLV_CLIENT_NAME_MAX + 1]; /* "": clients of an open relay */
@@ -70,6 +76,13 @@ enum clv_access_result clv_gate_judge(struct clv_gate *gate, const struct clv_ga
 				      const struct clv_http_head *head,
 				      struct clv_gate_grant **grant, struct clv_gate_check **check);
 void clv_gate_give(struct clv_gate *gate, struct clv_gate_grant *grant);
+/* Release what a request was to rest on. */
+void clv_gate_forget(struct clv_gate *gate, const struct clv_gate_access *access);
+
+/* Let a granted request that has no tunnel not count as one.  grant: NULL is fine. */
+void clv_gate_hold(struct clv_gate_grant *grant);
+/* Give back the grant of one that hold was called for. */
+void clv_gate_release(struct clv_gate *gate, struct clv_gate_grant *grant);
 
 /*
  * The result of a check, from a later turn of the loop; as that of clv_gate_judge, but never

@@ -10,6 +10,7 @@
 #include "control/proxy/names.h"
 #include "control/proxy/reach.h"
 #include "control/proxy/request.h"
+#include "control/proxy/signal_stream.h"
 #include "datapath/base/err.h"
 #include "datapath/base/rand.h"
 
@@ -170,6 +171,8 @@ static void set_ceilings(const struct clv_proxy *p, const struct clv_control_env
 	clv_accounts_set_part_max(a, CLV_RESOURCE_REMOTES, p->p.bind.remotes_max, env->workers_len);
 	clv_accounts_set_max(a, CLV_RESOURCE_REQUESTS, l->requests_max);
 	clv_accounts_set_max(a, CLV_RESOURCE_NAMES, l->names_pending);
+	clv_accounts_set_max(a, CLV_RESOURCE_RECORDS, p->p.signal.records_max);
+	clv_accounts_set_max(a, CLV_RESOURCE_KNOCKS, p->p.signal.knocks_max);
 	if (l->egress_ports)
 		clv_accounts_set_part_max(a, CLV_RESOURCE_PORTS, l->egress_ports, 2);
 }
@@ -222,6 +225,8 @@ static int opened(void *app, const struct clv_control_env *env)
 			return err;
 	}
 	err = clv_names_new(env->host_ops, env->host, env->accounts, &p->config.names);
+	if (!err && p->p.signal.is_offered)
+		err = clv_signals_new(&p->p.signal, env->accounts, seed, &p->config.signals);
 	if (err)
 		return err;
 	return clv_bound_tunnels_new(&p->p.bind, seed, &p->config.bound_tunnels);
@@ -233,6 +238,8 @@ static void closed(void *app)
 
 	clv_names_free(p->config.names);
 	p->config.names = NULL;
+	clv_signals_free(p->config.signals);
+	p->config.signals = NULL;
 }
 
 static bool admits(void *app, const uint8_t addr[16])
@@ -264,6 +271,7 @@ static int established(void *app, struct clv_session *s)
 		.session = ps,
 		.rand = p->rand,
 		.holder = clv_session_holder(s),
+		.memory = clv_session_http_memory(s),
 	};
 	int err = ps ? clv_h3_new(&h3_params, &ps->h3) : -ENOMEM;
 
@@ -343,11 +351,30 @@ static void routes_changed(void *app)
 	recheck(app);
 }
 
+static void moved(void *app, struct clv_session *s)
+{
+	struct proxy_session *ps = clv_session_user(s);
+
+	(void)app;
+	if (ps)
+		clv_signal_moved(ps->requests);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t next_ns(void *app)
 {
 	const struct clv_proxy *p = app;
+	const struct clv_signals *signals = p->config.signals;
+	uint64_t at_ns = clv_deadlines_next_ns(&p->deadlines);
 
-	return clv_deadlines_next_ns(&p->deadlines);
+	if (!signals)
+		return at_ns;
+	at_ns = earlier(at_ns, clv_records_next_ns(&signals->records));
+	return earlier(at_ns, clv_knocks_next_ns(&signals->knocks));
 }
 
 static void expire(void *app)
@@ -355,6 +382,8 @@ static void expire(void *app)
 	struct clv_proxy *p = app;
 
 	clv_deadlines_run(&p->deadlines);
+	if (p->config.signals)
+		clv_signal_expire(p->config.signals, p->config.counters, *p->config.now_ns);
 }
 
 const struct clv_session_app_ops clv_proxy_app_ops = {
@@ -367,6 +396,7 @@ const struct clv_session_app_ops clv_proxy_app_ops = {
 	.stream = stream,
 	.ended = ended,
 	.given_up = given_up,
+	.moved = moved,
 	.routes_changed = routes_changed,
 	.next_ns = next_ns,
 	.expire = expire,
@@ -403,11 +433,22 @@ void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy)
 	recheck(p);
 }
 
+const struct clv_signals *clv_proxy_signals(const struct clv_proxy *p)
+{
+	return p->config.signals;
+}
+
 void clv_proxy_each_client(const struct clv_proxy *p,
 			   void (*fn)(void *user, const struct clv_gate_account *account),
 			   void *user)
 {
 	clv_gate_each(p->config.gate, fn, user);
+}
+
+static void end_denied(struct clv_requests *requests, bool is_admitted)
+{
+	clv_connect_udp_access_changed(requests, is_admitted);
+	clv_signal_access_changed(requests, is_admitted);
 }
 
 void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed)
@@ -419,5 +460,5 @@ void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed)
 		return;
 	/* The list of clients may have changed as well. */
 	for (struct proxy_session *ps = p->sessions; ps; ps = ps->next)
-		clv_connect_udp_access_changed(ps->requests, admits(p, peer(ps)->addr));
+		end_denied(ps->requests, admits(p, peer(ps)->addr));
 }

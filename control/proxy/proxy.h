@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * proxy - a MASQUE proxy over control's sessions: an HTTP server whose CONNECT-UDP requests are
- * tunnels.
+ * tunnels, and at which peers find each other.
  *
  * Order: 1. new  2. clv_control_open with clv_proxy_app_ops as accept_ops and the proxy as
  * accept_app  3. clv_control_close  4. free
@@ -17,6 +17,7 @@
 #include "control/admission/policy.h"
 #include "control/core/session.h"
 #include "control/proxy/bound_tunnels.h"
+#include "control/proxy/signals.h"
 
 struct clv_gate_account;
 struct clv_proxy;
@@ -43,6 +44,7 @@ struct clv_proxy_params {
 	const char *name;	   /* names us in Proxy-Status; copies */
 	struct clv_proxy_limits limits;
 	struct clv_bound_settings bind;
+	struct clv_signal_settings signal;
 };
 
 /* Returns 0 and fills *out, or -ENOMEM. */
@@ -65,6 +67,9 @@ void clv_proxy_set_policy(struct clv_proxy *p, const struct clv_policy *policy);
  * because it also tells the workers what clients may still send and receive.
  */
 void clv_proxy_renew_access(struct clv_proxy *p, bool is_changed);
+
+/* What its signal streams have, for reports; NULL: they are not offered. */
+const struct clv_signals *clv_proxy_signals(const struct clv_proxy *p);
 
 /* Call fn for each client that used the relay since it started, in no order; see gate.h. */
 void clv_proxy_each_client(const struct clv_proxy *p,

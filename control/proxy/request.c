@@ -9,6 +9,7 @@
 #include "control/masque/template.h"
 #include "control/proxy/connect_udp.h"
 #include "control/proxy/respond.h"
+#include "control/proxy/signal_stream.h"
 #include "control/proxy/state.h"
 #include "datapath/base/bucket.h"
 #include "datapath/base/err.h"
@@ -55,10 +56,19 @@ static void refuse_target(struct clv_requests *rs, struct clv_http_stream *s, in
 	}
 }
 
+static void too_many_requests(struct clv_requests *rs, struct clv_http_stream *s,
+			      const char *next_hop)
+{
+	clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS);
+	clv_respond_refusal(rs, s, 0,
+			    &(struct clv_proxy_status){ .error = CLV_PROXY_CONNECTION_LIMIT_REACHED,
+							.next_hop = next_hop,
+							.details = "too many requests" });
+}
+
 /* The client may use the relay, or its password is to be checked.  access: takes what it names. */
 static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
-			const struct clv_http_head *head,
-			const struct clv_connect_udp_access *access)
+			const struct clv_http_head *head, const struct clv_gate_access *access)
 {
 	const struct clv_http_field *path = clv_http_find_only(head, ":path");
 	const struct clv_http_field *bind = clv_http_find_only(head, "connect-udp-bind");
@@ -69,17 +79,17 @@ static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
 
 	err = clv_target_parse(path->value, path->value_len, &target, &details);
 	if (err < 0) {
-		clv_connect_udp_forget(rs, access);
+		clv_gate_forget(rs->params.config->gate, access);
 		refuse_target(rs, s, err, details);
 		return;
 	}
 	if (target.kind == CLV_TARGET_ANY && !asks_bind) {
-		clv_connect_udp_forget(rs, access);
+		clv_gate_forget(rs->params.config->gate, access);
 		refuse_malformed(rs, s, "no target, and no connect-udp-bind");
 		return;
 	}
 	if (target.kind == CLV_TARGET_ANY && !rs->params.config->bound->is_offered) {
-		clv_connect_udp_forget(rs, access);
+		clv_gate_forget(rs->params.config->gate, access);
 		clv_respond_refusal(
 			rs, s, 501,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_PROXY_INTERNAL_RESPONSE,
@@ -87,7 +97,7 @@ static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
 		return;
 	}
 	if (rs->count >= rs->params.config->tunnels_per_conn) {
-		clv_connect_udp_forget(rs, access);
+		clv_gate_forget(rs->params.config->gate, access);
 		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS_CONN);
 		clv_respond_refusal(rs, s, 429,
 				    &(struct clv_proxy_status){
@@ -97,25 +107,45 @@ static void open_tunnel(struct clv_requests *rs, struct clv_http_stream *s,
 		return;
 	}
 	if (!clv_requests_charge(rs)) {
-		clv_connect_udp_forget(rs, access);
-		clv_requests_count(rs, CLV_COUNT_REFUSED_TUNNELS);
-		clv_respond_refusal(
-			rs, s, 0,
-			&(struct clv_proxy_status){ .error = CLV_PROXY_CONNECTION_LIMIT_REACHED,
-						    .next_hop = target.host,
-						    .details = "too many requests" });
+		clv_gate_forget(rs->params.config->gate, access);
+		too_many_requests(rs, s, target.host);
 		return;
 	}
 	clv_connect_udp_begin(rs, s, &target, asks_bind && rs->params.config->bound->is_offered,
 			      access);
 }
 
-static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
-			   const struct clv_http_head *head)
+static void open_signal(struct clv_requests *rs, struct clv_http_stream *s,
+			const struct clv_http_head *head, const struct clv_gate_access *access)
+{
+	if (!is_value(clv_http_find_only(head, ":path"), CLV_SIGNAL_PATH)) {
+		clv_gate_forget(rs->params.config->gate, access);
+		refuse_target(rs, s, CLV_ENONAME, NULL);
+	} else if (rs->signal) {
+		clv_gate_forget(rs->params.config->gate, access);
+		clv_requests_count(rs, CLV_COUNT_SIGNAL_SECOND);
+		clv_respond_refusal(rs, s, 429,
+				    &(struct clv_proxy_status){
+					    .error = CLV_PROXY_HTTP_REQUEST_ERROR,
+					    .details = "the connection has a signal stream" });
+	} else if (!clv_requests_charge(rs)) {
+		clv_gate_forget(rs->params.config->gate, access);
+		too_many_requests(rs, s, NULL);
+	} else {
+		clv_signal_begin(rs, s, access);
+	}
+}
+
+/* An extended CONNECT; open is what happens if the client may use the relay, or its password is right. */
+static void on_extended_connect(struct clv_requests *rs, struct clv_http_stream *s,
+				const struct clv_http_head *head,
+				void (*open)(struct clv_requests *rs, struct clv_http_stream *s,
+					     const struct clv_http_head *head,
+					     const struct clv_gate_access *access))
 {
 	struct clv_gate *gate = rs->params.config->gate;
 	struct clv_gate_client client = { NULL, NULL };
-	struct clv_connect_udp_access access = { 0 };
+	struct clv_gate_access access = { 0 };
 	enum clv_access_result result;
 
 	/* RFC 9298 section 3.4: neither message of the exchange has content. */
@@ -134,7 +164,7 @@ static void on_connect_udp(struct clv_requests *rs, struct clv_http_stream *s,
 	}
 	result = clv_gate_judge(gate, &client, head, &access.grant, &access.check);
 	if (result == CLV_ACCESS_GRANTED || result == CLV_ACCESS_CHECK)
-		open_tunnel(rs, s, head, &access);
+		open(rs, s, head, &access);
 	else
 		clv_gate_refuse(rs, s, result);
 }
@@ -184,7 +214,9 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 			rs, s, 431,
 			&(struct clv_proxy_status){ .error = CLV_PROXY_HTTP_REQUEST_ERROR });
 	} else if (is_value(protocol, "connect-udp")) {
-		on_connect_udp(rs, s, head);
+		on_extended_connect(rs, s, head, open_tunnel);
+	} else if (rs->params.config->signals && is_value(protocol, CLV_SIGNAL_PROTOCOL)) {
+		on_extended_connect(rs, s, head, open_signal);
 	} else if (protocol || is_value(method, "CONNECT")) {
 		/* RFC 9220 section 3 for an unknown :protocol; nor are TCP tunnels offered. */
 		clv_respond_refusal(
@@ -198,53 +230,71 @@ static void on_headers(void *user, struct clv_http_stream *s, const struct clv_h
 
 /* ---- events ---- */
 
+/* What stands behind a stream, of one kind; NULL: nothing, or something of the other. */
+static void *behind(const struct clv_http_stream *s, enum clv_request_kind kind)
+{
+	const enum clv_request_kind *its = s->user;
+
+	return its && *its == kind ? s->user : NULL;
+}
+
+static struct clv_request *udp_of(const struct clv_http_stream *s)
+{
+	return behind(s, CLV_REQUEST_UDP);
+}
+
+static struct clv_signal_stream *signal_of(const struct clv_http_stream *s)
+{
+	return behind(s, CLV_REQUEST_SIGNAL);
+}
+
 static void on_overdue(void *user, struct clv_http_stream *s)
 {
-	struct clv_request *rq = s->user;
-
 	(void)user;
-	if (rq)
-		clv_connect_udp_overdue(rq);
+	if (udp_of(s))
+		clv_connect_udp_overdue(udp_of(s));
+	else if (signal_of(s))
+		clv_signal_overdue(signal_of(s));
 	else
 		clv_http_abort(s, CLV_H3_INTERNAL_ERROR); /* all others are answered at once */
 }
 
 static void on_body(void *user, struct clv_http_stream *s, const uint8_t *data, size_t len)
 {
-	struct clv_request *rq = s->user;
-
 	(void)user;
-	if (rq)
-		clv_connect_udp_body(rq, data, len);
+	if (udp_of(s))
+		clv_connect_udp_body(udp_of(s), data, len);
+	else if (signal_of(s))
+		clv_signal_body(signal_of(s), data, len);
 }
 
 static void on_end(void *user, struct clv_http_stream *s)
 {
-	struct clv_request *rq = s->user;
-
 	(void)user;
-	if (rq)
-		clv_connect_udp_finish(rq);
+	if (udp_of(s))
+		clv_connect_udp_finish(udp_of(s));
+	else if (signal_of(s))
+		clv_signal_finish(signal_of(s));
 }
 
 static void on_reset(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_request *rq = s->user;
-
 	(void)user;
 	(void)code;
-	if (rq)
-		clv_connect_udp_abort(rq, CLV_H3_REQUEST_CANCELLED);
+	if (udp_of(s))
+		clv_connect_udp_abort(udp_of(s), CLV_H3_REQUEST_CANCELLED);
+	else if (signal_of(s))
+		clv_signal_abort(signal_of(s), CLV_H3_REQUEST_CANCELLED);
 }
 
 static void on_closed(void *user, struct clv_http_stream *s, uint64_t code)
 {
-	struct clv_request *rq = s->user;
-
 	(void)user;
 	(void)code;
-	if (rq)
-		clv_connect_udp_end(rq);
+	if (udp_of(s))
+		clv_connect_udp_end(udp_of(s));
+	else if (signal_of(s))
+		clv_signal_end(signal_of(s));
 }
 
 static void on_settings(void *user, const struct clv_http_settings *settings)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * request - what the relay does with the requests of one HTTP connection: CONNECT-UDP, and a page
- * that describes the relay.
+ * request - what the relay does with the requests of one HTTP connection: CONNECT-UDP, a signal
+ * stream, and a page that describes the relay.
  *
  * Order: 1. new, and only then start the connection  2. free
  * Spec: RFC 9298 sections 3 and 7, RFC 9297 section 3, RFC 9209, RFC 9220.
@@ -27,8 +27,10 @@
 struct clv_accounts;
 struct clv_gate;
 struct clv_names;
-struct clv_requests; /* the requests of one connection */
-struct clv_request;  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
+struct clv_signals;
+struct clv_signal_stream; /* the signal stream of one connection */
+struct clv_requests;	  /* the requests of one connection */
+struct clv_request;	  /* one CONNECT-UDP request; lives from tunnel_open to tunnel_close */
 
 /* Shared by all connections; the owner may change policy and limits at any time. */
 struct clv_requests_config {
@@ -37,6 +39,7 @@ struct clv_requests_config {
 	const struct clv_policy *policy;
 	struct clv_gate *gate; /* NULL: every client may use the relay */
 	struct clv_names *names;
+	struct clv_signals *signals;   /* NULL: signal streams are not offered */
 	struct clv_accounts *accounts; /* of clients' addresses; NULL: without limits */
 	const char *proxy_name;	       /* names us in Proxy-Status */
 	const struct clv_steering *steering;
@@ -89,6 +92,7 @@ struct clv_requests_params {
 	void *session;
 	struct clv_rand *rand;		  /* borrows for life */
 	struct clv_budget_holder *holder; /* borrows for life; of what waits; NULL: no limit */
+	struct clv_budget_holder *memory; /* likewise; of what is kept */
 };
 
 /* Returns 0 and fills *out, or -ENOMEM, and then the connection is freed. */

@@ -4,6 +4,8 @@
  *
  *   proxy.c             sessions of clients, and the HTTP connection of each
  *   request.c           the requests of one connection: read, answered or begun
+ *   signal_stream.c     the signal stream of one connection
+ *   signals.c           what all signal streams share: limits, records.c, knocks.c
  *   connect_udp.c       one CONNECT-UDP request
  *   retarget.c          another address for a target that does not answer
  *   request_capsules.c  what the client sends on the stream of a request
@@ -34,6 +36,12 @@
 #include "control/proxy/remote_list.h"
 #include "control/proxy/request.h"
 
+/* What a request is; the first member of whatever stands behind its stream. */
+enum clv_request_kind {
+	CLV_REQUEST_UDP = 1, /* struct clv_request */
+	CLV_REQUEST_SIGNAL,  /* struct clv_signal_stream */
+};
+
 enum clv_request_state {
 	CLV_REQUEST_CHECKING = 1, /* the client's password is being checked */
 	CLV_REQUEST_RESOLVING,	  /* the target's addresses are not known yet */
@@ -51,6 +59,7 @@ struct clv_candidates {
 
 /* A CONNECT-UDP request. */
 struct clv_request {
+	enum clv_request_kind kind; /* CLV_REQUEST_UDP */
 	struct clv_requests *rs;
 	struct clv_http_stream *stream;
 	struct clv_request *prev, *next;
@@ -77,6 +86,7 @@ struct clv_requests {
 	struct clv_http *http;
 	struct clv_request *first;
 	uint32_t count;
+	struct clv_signal_stream *signal; /* NULL: none */
 	struct clv_bucket registrations;  /* of contexts, on all tunnels */
 	uint32_t remotes;		  /* of all bound tunnels */
 	struct clv_gate_account *account; /* the client that is charged for it; NULL: none yet */

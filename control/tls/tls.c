@@ -381,6 +381,7 @@ static int open_session(struct clv_tls_context *ctx, ngtcp2_conn *qc, bool is_se
 	clv_hello_init(&s->hello, profiles[s->profile].groups,
 		       (size_t)profiles[s->profile].groups_len);
 	s->facts.signature = ctx->own_leaf;
+	memcpy(s->facts.server_key, ctx->identity.pin, sizeof(s->facts.server_key));
 	if (!s->ssl)
 		goto free_session;
 	wolfSSL_set_app_data(s->ssl, s);

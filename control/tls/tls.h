@@ -91,6 +91,7 @@ struct clv_tls_facts {
 	const char *suite;     /* "TLS_AES_128_GCM_SHA256", ... */
 	const char *signature; /* algorithm of the server's leaf: "ML-DSA-65", "ECDSA", ... */
 	bool is_post_quantum_group;
+	uint8_t server_key[32]; /* of the server, see clv_cert_pin */
 	/* Server: keys that the client has proven, see clv_chain_client. */
 	bool has_client_key, has_client_ca;
 	uint8_t client_key[32], client_ca[32];

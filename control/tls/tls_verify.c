@@ -39,7 +39,8 @@ static enum clv_chain_fault judge_server(struct clv_tls_session *s, const struct
 	enum clv_chain_fault fault = clv_chain_judge(&trust, certs, n, why);
 	struct clv_cert_facts leaf;
 
-	if (!fault && clv_cert_read(&certs[0], &leaf) == 0)
+	if (!fault && clv_cert_read(&certs[0], &leaf) == 0 &&
+	    clv_cert_pin(&certs[0], s->facts.server_key) == 0)
 		s->facts.signature = leaf.key_algorithm;
 	return fault;
 }

@@ -221,6 +221,37 @@ enum clv_counter_class {
 	  "remotes without a context that came too fast")                                          \
 	X(REMOTE_REFUSED_FULL, REFUSAL, "remote_refused_full",                                     \
 	  "remotes without a context, beyond the ceiling")                                         \
+	X(SIGNAL_SECOND, REFUSAL, "signal_refused_second",                                         \
+	  "signal streams refused: their connection has one")                                      \
+	X(SIGNAL_ABORTED, REFUSAL, "signal_aborted",                                               \
+	  "signal streams aborted: capsules that break a rule")                                    \
+	X(SIGNAL_PUBLISH_BUSY, REFUSAL, "signal_publish_busy", "records that came too fast")       \
+	X(SIGNAL_LOOKUPS_BUSY, REFUSAL, "signal_lookups_busy", "look-ups that came too fast")      \
+	X(SIGNAL_KNOCKS_BUSY, REFUSAL, "signal_knocks_busy", "knocks that came too fast")          \
+	X(SIGNAL_KNOCKS_TO_BUSY, REFUSAL, "signal_knocks_to_busy",                                 \
+	  "knocks for peers that get too many of them")                                            \
+	X(SIGNAL_FULL, REFUSAL, "signal_full", "records and knocks beyond a ceiling or a share")   \
+	X(SIGNAL_BACKLOG, REFUSAL, "signal_backlog",                                               \
+	  "signal capsules not sent to clients that read too slowly")                              \
+	X(SIGNAL_STRAY, REFUSAL, "signal_stray_answers", "answers that were to no knock")          \
+	X(SIGNAL_NO_IDENTITY, REFUSAL, "signal_no_identity",                                       \
+	  "records and knocks of another identity than TLS has proven, or of none")                \
+	X(SIGNAL_OBJECTS_MALFORMED, REFUSAL, "signal_objects_malformed",                           \
+	  "objects that cannot be read, or are not for what they were sent for")                   \
+	X(SIGNAL_OBJECTS_FORGED, REFUSAL, "signal_objects_forged",                                 \
+	  "objects whose signature is wrong")                                                      \
+	X(SIGNAL_OBJECTS_EXPIRED, REFUSAL, "signal_objects_expired",                               \
+	  "objects that are expired, or not valid yet")                                            \
+	X(SIGNAL_OBJECTS_REPLAYED, REFUSAL, "signal_objects_replayed",                             \
+	  "objects no newer than the one that is here")                                            \
+	X(RECORDS_PUBLISHED, EVENT, "records_published", "records of peers that were taken")       \
+	X(LOOKUPS_HIT, EVENT, "lookups_hit", "look-ups answered with a record")                    \
+	X(LOOKUPS_MISS, EVENT, "lookups_miss", "look-ups of identities that have no record here")  \
+	X(KNOCKS, EVENT, "knocks", "knocks passed on to peers")                                    \
+	X(KNOCKS_MISSED, EVENT, "knocks_missed", "knocks for identities that are not here")        \
+	X(KNOCKS_UNANSWERED, EVENT, "knocks_unanswered", "knocks that got no answer in time")      \
+	X(SIGNAL_OBSERVED, EVENT, "observed_addresses",                                            \
+	  "addresses told to clients on signal streams")                                           \
 	X(HANDSHAKES, EVENT, "handshakes", "handshakes completed")                                 \
 	X(REQUESTS, EVENT, "requests", "HTTP requests answered")                                   \
 	X(RESET_SENT, EVENT, "stateless_resets", "stateless resets sent")                          \

@@ -215,6 +215,12 @@ int clv_tls_client_context(const struct clv_tls_client_params *p, struct clv_tls
 	return make_context(out);
 }
 
+void clv_tls_server_ask(struct clv_tls_context *ctx, bool asks_clients)
+{
+	(void)ctx;
+	(void)asks_clients;
+}
+
 int clv_tls_attach(struct clv_tls_context *ctx, struct clv_conn *conn, const char *server_name)
 {
 	struct session *s = calloc(1, sizeof(*s));

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "control/admission/admit.h"
-#include "control/tls/certs.h"
 #include "datapath/base/addr.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/io/handoff.h"
 #include "datapath/quic/cid.h"
 #include "tests/loop/world_host.h"
+#include "tests/loop/world_tls.h"
 
 enum {
 	RELAY_PORT = 443,
@@ -187,6 +187,25 @@ static struct clv_bound_settings bind_of(const struct world_params *p)
 	return l;
 }
 
+static struct clv_signal_settings signal_of(const struct world_params *p)
+{
+	static const struct clv_signal_settings usual = {
+		.is_offered = true,
+		.records_max = 1024,
+		.knocks_max = 256,
+		.knock_ns = 10 * CLV_SEC,
+		.publish_every_ns = 10 * CLV_SEC,
+		.publish_burst = 5,
+		.lookups_per_sec = 5,
+		.knocks_per_sec = 2,
+		.knocks_to_per_sec = 20,
+		.bytes_per_sec = 65536,
+		.backlog = 65536,
+	};
+
+	return p->signal.records_max ? p->signal : usual;
+}
+
 static struct clv_worker_params worker_params(const struct world *w, uint16_t id)
 {
 	struct clv_control_limits l = limits_of(&w->p);
@@ -241,6 +260,7 @@ static void relay_open(struct world *w)
 		.access = w->p.access,
 		.limits = proxy_limits_of(&w->p),
 		.bind = bind_of(&w->p),
+		.signal = signal_of(&w->p),
 	};
 
 	r->world = w;
@@ -411,7 +431,7 @@ void world_connect_start(struct world *w, unsigned i)
 		.connect = {
 			.local = c->endpoint,
 			.remote = w->relay_endpoint,
-			.tls = w->client_tls,
+			.tls = w->identity_tls[i] ? w->identity_tls[i] : w->client_tls,
 			.profile = CLV_PROFILE_PQC,
 			.server_name = "relay.test",
 			.no_datagrams = w->p.no_datagrams,
@@ -568,44 +588,6 @@ bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world 
 
 /* ---- the world ---- */
 
-static void remove_state(const char *dir)
-{
-	static const char *const files[] = { "tls/ca.pem", "tls/ca.key", "tls/pqc.pem",
-					     "tls/pqc.key", "tls" };
-	char path[128];
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
-		remove(path);
-	}
-	rmdir(dir);
-}
-
-static void make_tls(struct world *w)
-{
-	static const char *const names[] = { "relay.test" };
-	static struct clv_tls_context *server, *client; /* for all worlds of this program */
-	struct clv_tls_server_params sp = { .profile = CLV_PROFILE_PQC };
-	struct clv_tls_client_params lp = { .profile = CLV_PROFILE_PQC };
-	char error[256] = "", dir[] = "/tmp/culvert-loop-XXXXXX";
-	struct clv_certs certs;
-
-	if (!server) {
-		must(mkdtemp(dir) != NULL, "mkdtemp");
-		must(clv_certs_ensure(CLV_PROFILE_PQC, dir, names, 1, &certs, error,
-				      sizeof(error)) == 0,
-		     error);
-		sp.cert_file = certs.cert_file;
-		sp.key_file = certs.key_file;
-		lp.ca_sha256 = certs.pin;
-		must(clv_tls_server_context(&sp, &server, error, sizeof(error)) == 0, error);
-		must(clv_tls_client_context(&lp, &client, error, sizeof(error)) == 0, error);
-		remove_state(dir);
-	}
-	w->server_tls = server;
-	w->client_tls = client;
-}
-
 void world_open(struct world *w, const struct world_params *p)
 {
 	static const char *const allow[] = { "198.18.0.0/15", "2001:db8::/32" };
@@ -622,7 +604,7 @@ void world_open(struct world *w, const struct world_params *p)
 	w->relay_endpoint6 = endpoint("[2001:db8::1]:443");
 	w->hop_mtu = 1500;
 	w->target = endpoint("198.18.1.1:7000");
-	make_tls(w);
+	world_tls_make(w);
 	must(clv_policy_new(allow, 2, NULL, 0, &w->policy, error, sizeof(error)) == 0, error);
 	relay_open(w);
 	for (unsigned i = 0; i < w->p.clients; i++)

@@ -96,14 +96,16 @@ struct world_client {
 struct world_params {
 	uint16_t workers;
 	uint16_t clients;
-	bool kernel_path;		  /* the relay uses kernel sockets */
-	bool no_datagrams;		  /* clients offer no DATAGRAM frames: capsules */
-	bool always_retry;		  /* every client must validate its address */
-	bool late_workers;		  /* workers use the time of the turn before */
-	struct clv_control_limits limits; /* zero members take the defaults */
-	struct clv_proxy_limits proxy;	  /* likewise */
-	struct clv_bound_settings bind;	  /* tunnels_max 0: ample, all allowed */
-	struct clv_access *access;	  /* of the relay; NULL: every client may use it */
+	bool kernel_path;		      /* the relay uses kernel sockets */
+	bool no_datagrams;		      /* clients offer no DATAGRAM frames: capsules */
+	bool always_retry;		      /* every client must validate its address */
+	bool late_workers;		      /* workers use the time of the turn before */
+	struct clv_control_limits limits;     /* zero members take the defaults */
+	struct clv_proxy_limits proxy;	      /* likewise */
+	struct clv_bound_settings bind;	      /* tunnels_max 0: ample, all allowed */
+	struct clv_signal_settings signal;    /* records_max 0: the defaults of the configuration */
+	bool has_identity[WORLD_CLIENTS_MAX]; /* the client presents a key of its own */
+	struct clv_access *access;	      /* of the relay; NULL: every client may use it */
 	const char *authorization[WORLD_CLIENTS_MAX]; /* of clients; NULL: none */
 	const struct clv_session_app_ops *accept_ops; /* NULL: the relay is a proxy */
 	void *accept_app;
@@ -145,6 +147,7 @@ struct world {
 	uint8_t by_kernel[16];		   /* the route to it is not one of XDP's */
 	uint32_t egress_max;		   /* limit of ports that the relay may take */
 	struct clv_tls_context *server_tls, *client_tls;
+	struct clv_tls_context *identity_tls[WORLD_CLIENTS_MAX]; /* NULL: client_tls */
 	struct clv_policy *policy;
 };
 
@@ -163,6 +166,9 @@ void world_set_policy(struct world *w, const struct clv_policy *policy);
 bool world_run(struct world *w, uint64_t duration_ns, bool (*done)(struct world *w));
 /* Step everything until idle, then advance the clock to the next event, by at most step_ns. */
 void world_turn(struct world *w, uint64_t step_ns);
+
+/* The text of the key that client i has with has_identity; lends, for as long as the program runs. */
+const char *world_identity(unsigned i);
 
 /* Connect client i and run until its session is up; returns whether it is. */
 bool world_connect(struct world *w, unsigned i);

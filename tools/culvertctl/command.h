@@ -43,7 +43,7 @@ struct command {
 
 extern const struct command status_command, workers_command, conns_command, tunnels_command,
 	contexts_command, bindings_command, ids_command, guard_command, drops_command,
-	policy_command, listeners_command, users_command;
+	policy_command, listeners_command, users_command, signal_command, records_command;
 
 /* The columns of listeners_command, which status shows too. */
 extern const struct table_column listener_columns[];
