@@ -24,6 +24,8 @@ int main(int argc, char **argv)
 		return listen_run(&o);
 	case COMMAND_CONNECT:
 		return connect_run(&o);
+	case COMMAND_NAT:
+		return nat_run(&o);
 	default:
 		return forward_run(&o);
 	}

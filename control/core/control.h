@@ -103,6 +103,8 @@ struct clv_control_params {
 	 */
 	void (*on_new_remote)(void *client, const struct clv_evt_remote *evt,
 			      const uint8_t *payload, size_t len);
+	/* Client: STUN that names no connection came in.  rx: borrows.  NULL: it is dropped. */
+	void (*on_stun)(void *client, const struct clv_rx *rx);
 	/* Client: the worker no longer uses a closed socket; its owner closes fd.  May be NULL. */
 	void (*on_socket_closed)(void *client, int fd);
 	void *client;

@@ -208,6 +208,10 @@ void packets_receive(struct clv_control *c, struct clv_rx *rx)
 		return;
 	}
 	s = session_by_packet(c, &h);
+	if (!s && c->p.on_stun && clv_stun_matches(rx->payload, rx->payload_len)) {
+		c->p.on_stun(c->p.client, rx);
+		return;
+	}
 	if (!s)
 		s = session_by_relay(c, rx);
 	if (!s)

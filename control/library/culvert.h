@@ -192,6 +192,60 @@ enum culvert_log { CULVERT_LOG_ERROR, CULVERT_LOG_WARN, CULVERT_LOG_INFO, CULVER
 /* Set what the library logs to stderr, for all clients; at first CULVERT_LOG_ERROR. */
 void culvert_log_level(enum culvert_log level);
 
+/* ---- the network between a client and its relays ---- */
+
+/* What kind of NAT the client's socket is behind. */
+enum culvert_nat {
+	CULVERT_NAT_UNKNOWN,	    /* too few relays answered, or all at one address */
+	CULVERT_NAT_CONE,	    /* all see one address and port; also without any NAT */
+	CULVERT_NAT_SYMMETRIC_PORT, /* one address, but several ports */
+	CULVERT_NAT_MULTIPLE,	    /* several addresses */
+};
+/* "unknown", "cone", "symmetric-port" or "multiple"; a static string. */
+const char *culvert_nat_name(enum culvert_nat nat);
+
+struct culvert_net_options {
+	const union culvert_address *relays; /* to ask, at most 32; NULL: those of the sessions */
+	size_t relays_len;
+	void *user;
+};
+
+/*
+ * Find out at which address relays see the client's socket, by STUN: each is asked three times at
+ * most, by the socket that also carries the sessions.  The result is CULVERT_NET_REPORT, within two
+ * seconds.  Two relays at different addresses are needed to tell the kind of NAT; one more, so that
+ * one may be dead.  options: NULL: the relays of the sessions.
+ * Returns 0, -EBUSY (a report is being made), CULVERT_EFULL (too many relays), or CULVERT_ERANGE (there
+ * is none, or one has no address or port).
+ */
+int culvert_net_report(struct culvert *c, const struct culvert_net_options *options);
+
+/* What one relay answered. */
+struct culvert_net_answer {
+	union culvert_address relay;
+	union culvert_address seen; /* AF_UNSPEC: it did not answer */
+	int error;		    /* 0; CULVERT_ETIMEOUT, CULVERT_EUNROUTABLE, CULVERT_EPROTO */
+	unsigned status;	    /* EPROTO: the number of its STUN error; 0: none */
+	uint32_t tries;		    /* packets sent */
+	uint32_t rtt_usec;
+};
+
+/* What the answers of one address family say. */
+struct culvert_net_family {
+	enum culvert_nat nat;
+	uint32_t asked, answered;    /* relays */
+	union culvert_address local; /* the socket's own; AF_UNSPEC: this host has none */
+	union culvert_address seen;  /* by the first relay that answered; AF_UNSPEC: none */
+	bool has_nat;		     /* seen is another address than local */
+	bool keeps_port;	     /* all relays see the port of local */
+	int32_t step_min, step_max;  /* SYMMETRIC_PORT: differences of one port to the next */
+};
+
+struct culvert_net_report {
+	struct culvert_net_family v4, v6;
+	uint32_t foreign; /* answers that were not from the relay that was asked: ignored */
+};
+
 /* ---- a session with a relay ---- */
 
 enum culvert_profile {
@@ -511,12 +565,14 @@ enum culvert_event_type {
 	/* It cannot be reached (was_open is false) or ended.  error: the reason; 0: the peer closed it.
 	   Its last event. */
 	CULVERT_PEER_DOWN,
+	/* What culvert_net_report found out: report and answers.  Of no session. */
+	CULVERT_NET_REPORT,
 };
 
 struct culvert_event {
 	enum culvert_event_type type;
 	void *user;			 /* of the innermost object below */
-	struct culvert_session *session; /* NULL with a peer */
+	struct culvert_session *session; /* NULL with a peer, and with NET_REPORT */
 	struct culvert_tunnel *tunnel;	 /* else NULL */
 	struct culvert_forward *forward; /* else NULL */
 	struct culvert_bound *bound;	 /* else NULL */
@@ -538,11 +594,14 @@ struct culvert_event {
 	union culvert_address local;  /* REMOTE, REMOTE_GONE: the port that represents it */
 	const union culvert_address *addresses; /* BOUND_OPEN: public addresses; lends */
 	size_t addresses_len;
-	uint32_t places;		       /* FORWARD_FULL: how many senders have a place */
-	uint64_t flow;			       /* DATAGRAM of a peer */
-	struct culvert_path path, path_before; /* PEER_UP, PEER_PATH */
-	enum culvert_path_why why;	       /* PEER_PATH */
-	uint32_t msec;			       /* PEER_UP, PEER_PATH */
+	uint32_t places;			  /* FORWARD_FULL: how many senders have a place */
+	uint64_t flow;				  /* DATAGRAM of a peer */
+	struct culvert_path path, path_before;	  /* PEER_UP, PEER_PATH */
+	enum culvert_path_why why;		  /* PEER_PATH */
+	uint32_t msec;				  /* PEER_UP, PEER_PATH */
+	const struct culvert_net_report *report;  /* NET_REPORT; lends */
+	const struct culvert_net_answer *answers; /* NET_REPORT: of each relay; lends */
+	size_t answers_len;
 };
 
 /*

@@ -72,6 +72,7 @@ int culvert_open(const struct culvert_options *options, struct culvert **out)
 		.answer_ns = (o->answer_timeout_sec ? o->answer_timeout_sec : ANSWER_TIMEOUT_SEC) *
 			     CLV_SEC,
 		.on_new_remote = on_new_remote,
+		.on_reflected = net_reflected,
 		.user = c,
 	};
 	int err = -ENOMEM;

@@ -11,12 +11,14 @@ enum {
 /* ---- objects ---- */
 
 /* The innermost object that the event names. */
-static struct object *subject_of(const struct culvert_event *e)
+static struct object *subject_of(struct culvert *c, const struct culvert_event *e)
 {
 	if (e->peer)
 		return &e->peer->object;
 	if (e->listen)
 		return &e->listen->object;
+	if (!e->session)
+		return &c->object;
 	if (e->tunnel)
 		return &e->tunnel->object;
 	if (e->forward)
@@ -48,7 +50,7 @@ static size_t cost_of(size_t payload_len)
 
 void emit_event(struct culvert *c, const struct culvert_event *e, const void *tail, size_t len)
 {
-	struct object *subject = subject_of(e);
+	struct object *subject = subject_of(c, e);
 
 	if (subject->is_closed || c->is_closing)
 		return;
@@ -87,6 +89,10 @@ static void set_tail(struct culvert_event *e, const void *tail, size_t len)
 	} else if (e->type == CULVERT_BOUND_OPEN) {
 		e->addresses = tail;
 		e->addresses_len = len / sizeof(*e->addresses);
+	} else if (e->type == CULVERT_NET_REPORT) {
+		e->report = tail;
+		e->answers = (const void *)(e->report + 1);
+		e->answers_len = (len - sizeof(*e->report)) / sizeof(*e->answers);
 	} else if (len) {
 		e->detail = tail;
 	}
@@ -118,7 +124,7 @@ bool culvert_next_event(struct culvert *c, struct culvert_event *out)
 		set_tail(&e, tail, r.len - sizeof(e));
 		if (e.type == CULVERT_DATAGRAM)
 			c->waiting_bytes -= cost_of(e.payload_len);
-		subject = subject_of(&e);
+		subject = subject_of(c, &e);
 		subject->events--;
 		if (!subject->is_closed) {
 			*out = e;

@@ -10,10 +10,11 @@
  *   culvert_listen.c   listening for peers
  *   culvert_peer.c     peers
  *   culvert_nodes.c    who we are to peers: an identity and its connections; the socket for all
+ *   culvert_net.c      at which address relays see the client
  *   culvert_events.c   the event queue, the lifetime of objects, the limit on sends per step
  *   culvert_text.c     parsing, formatting and error messages
  *
- * Calls go only downward: client > session > tunnel, forward, bound, listen > peer > nodes > events >
+ * Calls go only downward: client > session > tunnel, forward, bound, net, listen > peer > nodes > events >
  * identity > text.
  *
  * An object that the application closed is freed once every queued event that refers to it has been
@@ -146,6 +147,9 @@ struct culvert_session {
 };
 
 struct culvert {
+	struct object
+		object; /* of events that are about no session; the application cannot close it */
+	void *net_user;
 	struct clv_client *client;
 	struct clv_mailbox *events;
 	LIST_HEAD(culvert_session_list, culvert_session) sessions;
@@ -272,6 +276,11 @@ void forwards_set_now(struct culvert_session *s, uint64_t now_ns);
 /* Returns whether one of the session's forwards listens at evt->local, and took the datagram. */
 bool forwards_new_remote(struct culvert_session *s, const struct clv_evt_remote *evt,
 			 const uint8_t *payload, size_t len);
+
+/* ---- culvert_net.c ---- */
+
+/* A round of reflection is over: report it. */
+void net_reflected(void *culvert, const struct clv_reflect *round);
 
 /* ---- culvert_bound.c ---- */
 

@@ -39,6 +39,7 @@ struct clv_client {
 	struct clv_send_port sender;
 	struct clv_counters request_counters;
 	struct clv_rand rand;
+	uint64_t now_ns;	   /* of the step */
 	struct clv_endpoint local; /* of the QUIC socket */
 	int quic_fd;
 	int *fds; /* from socket_open until the worker has stopped using them */
@@ -47,6 +48,8 @@ struct clv_client {
 	struct clv_route route; /* to it, at the last check */
 	uint64_t check_ns;	/* when to check again; 0: there is no session yet */
 	unsigned reports_left;	/* how often control is still to be notified */
+	struct clv_reflect reflect;
+	bool is_reflecting;
 };
 
 /* ---- host: kernel routing ---- */
@@ -170,6 +173,91 @@ static void on_socket_closed(void *client, int fd)
 	close(fd);
 }
 
+/* ---- reflection ---- */
+
+static void on_stun(void *client, const struct clv_rx *rx)
+{
+	struct clv_client *c = client;
+
+	if (!c->is_reflecting ||
+	    clv_reflect_take(&c->reflect, &rx->remote, rx->payload, rx->payload_len, c->now_ns))
+		clv_count(&c->request_counters, CLV_COUNT_DROP_UNKNOWN);
+}
+
+int clv_client_local(struct clv_client *c, const uint8_t remote[static 16],
+		     struct clv_endpoint *out)
+{
+	struct clv_route found;
+
+	if (route(c, NULL, remote, &found))
+		return CLV_EUNROUTABLE;
+	*out = (struct clv_endpoint){ .port = c->local.port };
+	memcpy(out->addr, found.source, sizeof(out->addr));
+	return 0;
+}
+
+/* Returns 0, or why it cannot be sent. */
+static int ask(struct clv_client *c, const struct clv_endpoint *relay,
+	       const uint8_t request[static CLV_STUN_HEADER_LEN])
+{
+	struct clv_flow flow = { .remote = *relay, .socket = CLV_WORKER_LISTENER_SOCKET };
+	struct clv_port *port = &c->sender.port;
+	struct clv_tx tx;
+
+	if (clv_client_local(c, relay->addr, &flow.local))
+		return CLV_EUNROUTABLE;
+	if (port->ops->tx_take(port, &tx)) {
+		clv_count(&c->request_counters, CLV_COUNT_DROP_NO_FRAME);
+		return 0; /* as if it had been lost */
+	}
+	memcpy(tx.payload, request, CLV_STUN_HEADER_LEN);
+	port->ops->tx_send(port, &tx, CLV_STUN_HEADER_LEN, &flow, 0);
+	return 0;
+}
+
+int clv_client_reflect(struct clv_client *c, const struct clv_endpoint *relays, size_t len,
+		       uint64_t now_ns)
+{
+	int err;
+
+	if (c->is_reflecting)
+		return -EBUSY;
+	err = clv_reflect_start(&c->reflect, &c->rand, relays, len, now_ns);
+	c->is_reflecting = !err;
+	return err;
+}
+
+static unsigned step_reflection(struct clv_client *c)
+{
+	uint8_t request[CLV_STUN_HEADER_LEN];
+	unsigned work = 0;
+	int relay, err;
+
+	if (!c->is_reflecting)
+		return 0;
+	while ((relay = clv_reflect_next(&c->reflect, c->now_ns, request)) >= 0) {
+		err = ask(c, &c->reflect.relays[relay].relay, request);
+		if (err)
+			clv_reflect_fail(&c->reflect, relay, err);
+		work++;
+	}
+	if (!clv_reflect_is_done(&c->reflect))
+		return work;
+	c->is_reflecting = false;
+	if (c->p.on_reflected)
+		c->p.on_reflected(c->p.user, &c->reflect);
+	return work + 1;
+}
+
+static uint64_t reflection_next_ns(const struct clv_client *c)
+{
+	if (!c->is_reflecting)
+		return UINT64_MAX;
+	return clv_reflect_is_done(&c->reflect) ? 0 : clv_reflect_next_ns(&c->reflect);
+}
+
+/* ---- life of control ---- */
+
 static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 {
 	struct clv_control_worker side = { c->commands, c->events, c->worker };
@@ -201,6 +289,7 @@ static int open_control(struct clv_client *c, const uint8_t secret[static 32])
 			.handover_packets = 64,
 		},
 		.on_new_remote = on_new_remote,
+		.on_stun = on_stun,
 		.on_socket_closed = on_socket_closed,
 		.client = c,
 	};
@@ -347,8 +436,10 @@ unsigned clv_client_step(struct clv_client *c, uint64_t now_ns)
 {
 	unsigned work;
 
+	c->now_ns = now_ns;
 	check_route(c, now_ns);
 	work = clv_control_step(c->control, now_ns);
+	work += step_reflection(c);
 	return work + clv_worker_step(c->worker, now_ns);
 }
 
@@ -358,6 +449,8 @@ uint64_t clv_client_next_ns(const struct clv_client *c)
 
 	if (c->check_ns && c->check_ns < a)
 		a = c->check_ns;
+	if (reflection_next_ns(c) < a)
+		a = reflection_next_ns(c);
 	return a < b ? a : b;
 }
 

@@ -16,6 +16,7 @@
 #define CLV_PEER_CLIENT_H
 
 #include "control/core/control.h"
+#include "control/peer/reflect.h"
 #include "control/peer/relay_session.h"
 
 #include <stdbool.h>
@@ -31,6 +32,8 @@ struct clv_client_params {
 	/* As in clv_control_params. */
 	void (*on_new_remote)(void *user, const struct clv_evt_remote *evt, const uint8_t *payload,
 			      size_t len);
+	/* The round of clv_client_reflect is over.  round: lends.  May be NULL. */
+	void (*on_reflected)(void *user, const struct clv_reflect *round);
 	void *user;
 };
 
@@ -69,6 +72,16 @@ int clv_client_socket_open(struct clv_client *c, const struct clv_endpoint *loca
 			   uint32_t buffer_bytes, struct clv_endpoint *got, int *fd);
 /* fd is closed once the worker has stopped using it. */
 void clv_client_socket_close(struct clv_client *c, int fd, const struct clv_endpoint *local);
+
+/*
+ * Ask relays, from the socket of the sessions, at which address they see it: a round of reflect.h.
+ * relays: copies.  Returns 0, -EBUSY (a round is going on) or CLV_EFULL.
+ */
+int clv_client_reflect(struct clv_client *c, const struct clv_endpoint *relays, size_t len,
+		       uint64_t now_ns);
+/* From where this host sends to an address by that socket.  Returns 0, or CLV_EUNROUTABLE. */
+int clv_client_local(struct clv_client *c, const uint8_t remote[static 16],
+		     struct clv_endpoint *out);
 
 /* Returns the amount of work done; 0: none. */
 unsigned clv_client_step(struct clv_client *c, uint64_t now_ns);

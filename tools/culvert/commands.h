@@ -19,6 +19,8 @@ int id_run(const struct options *o);
 int listen_run(const struct options *o);
 /* Serve a local UDP port that leads to the application of another peer. */
 int connect_run(const struct options *o);
+/* Tell the kind of NAT this host is behind, by what several relays see of one socket. */
+int nat_run(const struct options *o);
 
 /*
  * The file of our identity: --identity, or the user's own; one is made if there is none.

@@ -19,6 +19,7 @@ static const char usage[] =
 	"       culvert listen  --relay RELAY --app ADDR:PORT [--accept ID]... [--json]\n"
 	"       culvert connect TICKET|ID --listen ADDR:PORT --at ADDR:PORT... [--json]\n"
 	"       culvert id      [--identity FILE] [--json]\n"
+	"       culvert nat     --relay RELAY... [--json]\n"
 	"RELAY, one of:\n"
 	"  culvert://...              link of `culvertctl user link`, with pin and token\n"
 	"  HOST:PORT                  and how to authenticate the relay, one of:\n"
@@ -149,6 +150,20 @@ static int parse_relay(char *text, struct options *o)
 	return 0;
 }
 
+/* nat asks several relays, and needs no more than their addresses. */
+static int add_relay(char *text, struct options *o)
+{
+	if (parse_relay(text, o))
+		return -1;
+	if (o->command != COMMAND_NAT)
+		return 0;
+	if (o->relays_len == OPTIONS_RELAYS_MAX)
+		return -1;
+	o->relays[o->relays_len] = o->relay;
+	o->relays[o->relays_len++].text = NULL;
+	return 0;
+}
+
 static int parse_pin(const char *text, const char **out)
 {
 	uint8_t sha256[CULVERT_PIN_LEN];
@@ -229,7 +244,7 @@ static int parse_value(int opt, char *arg, struct options *o)
 {
 	switch (opt) {
 	case OPT_RELAY:
-		return parse_relay(arg, o);
+		return add_relay(arg, o);
 	case OPT_LISTEN: /* port 0: any */
 		return parse_endpoint(arg, &o->listen);
 	case OPT_TARGET:
@@ -328,6 +343,8 @@ static bool is_for(int opt, enum command command)
 	if (command == COMMAND_CONNECT)
 		return opt == OPT_IDENTITY || opt == OPT_JSON || opt == OPT_LISTEN ||
 		       opt == OPT_AT || opt == OPT_SPIN || opt == OPT_LOG_LEVEL;
+	if (command == COMMAND_NAT)
+		return opt == OPT_RELAY || opt == OPT_JSON || opt == OPT_LOG_LEVEL;
 	switch (opt) {
 	case OPT_LISTEN:
 		return command == COMMAND_FORWARD;
@@ -362,6 +379,7 @@ static int parse_command(int argc, char **argv, enum command *out)
 		[COMMAND_FORWARD] = "forward", [COMMAND_PING] = "ping",
 		[COMMAND_BIND] = "bind",       [COMMAND_ID] = "id",
 		[COMMAND_LISTEN] = "listen",   [COMMAND_CONNECT] = "connect",
+		[COMMAND_NAT] = "nat",
 	};
 
 	if (argc < 2)
@@ -404,6 +422,8 @@ static int check(const struct options *o)
 		return check_connect(o);
 	if (!o->relay.port)
 		return complain("--relay LINK or HOST:PORT is required", "");
+	if (o->command == COMMAND_NAT)
+		return 0;
 	if (o->command == COMMAND_LISTEN && !o->app.text)
 		return complain("--app ADDR:PORT is required", "");
 	if (!o->target.port && o->command != COMMAND_BIND && o->command != COMMAND_LISTEN)

@@ -14,13 +14,15 @@ enum command {
 	COMMAND_BIND,
 	COMMAND_ID,
 	COMMAND_LISTEN,
-	COMMAND_CONNECT
+	COMMAND_CONNECT,
+	COMMAND_NAT
 };
 
 enum {
 	OPTIONS_PERMITS_MAX = 256, /* --permit options */
 	OPTIONS_ACCEPTS_MAX = 256, /* --accept options */
 	OPTIONS_AT_MAX = 8,	   /* --at options */
+	OPTIONS_RELAYS_MAX = 16,   /* --relay options of nat */
 };
 
 /* Exit status: one for each cause that a script may need to distinguish. */
@@ -28,8 +30,10 @@ enum status {
 	STATUS_OK = 0,
 	STATUS_FAILED = 1,
 	STATUS_USAGE = 2,
-	STATUS_NO_REPLY = 3,	   /* ping: the target did not answer */
-	STATUS_NO_ROUTE = 10,	   /* to the relay */
+	STATUS_NO_REPLY = 3,			/* ping: the target did not answer */
+	STATUS_NAT_SYMMETRIC = STATUS_NO_REPLY, /* nat: another port or address for each remote */
+	STATUS_NAT_UNKNOWN = 4,			/* nat: too few relays answered */
+	STATUS_NO_ROUTE = 10,			/* to the relay */
 	STATUS_NO_ANSWER = 11,	   /* from the relay, to the handshake or to a request */
 	STATUS_CLASSICAL = 12,	   /* the handshake was refused as not post-quantum */
 	STATUS_UNTRUSTED = 13,	   /* certificate */
@@ -58,6 +62,8 @@ struct options {
 	struct endpoint relay, listen, target; /* relay.text: without secrets */
 	const char *link;		       /* --relay as a link, which is secret; NULL: none */
 	bool link_has_pin;
+	struct endpoint relays[OPTIONS_RELAYS_MAX]; /* nat: all of them; text: not set */
+	unsigned relays_len;
 	enum culvert_profile profile;
 	const char *ca_file, *pin;
 	const char *identity; /* file; NULL: none, or the user's own for id, listen and connect */

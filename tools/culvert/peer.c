@@ -347,7 +347,7 @@ static int start(struct peer *p)
 	};
 	int err = 0;
 
-	if (o->relay.port) /* connect needs none */
+	if (o->relay.port && o->command != COMMAND_NAT) /* connect has none, nat needs no session */
 		err = culvert_session_open(p->culvert, &so, &p->session);
 	if (err)
 		return session_failed(p, err);

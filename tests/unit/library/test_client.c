@@ -465,9 +465,50 @@ static void a_peer_that_cannot_be_dialled_is_an_error_with_a_reason(void **state
 	remove_identity();
 }
 
+/* Nothing answers at 127.0.0.1:1. */
+static void a_report_of_the_network_names_who_did_not_answer(void **state)
+{
+	union culvert_address relays[2];
+	struct culvert_net_options o = { .relays = relays, .relays_len = 2, .user = state };
+	struct culvert_event e = { .error = 0 };
+	struct pollfd fd;
+	struct culvert *c;
+
+	assert_int_equal(culvert_open(NULL, &c), 0);
+	assert_int_equal(culvert_net_report(c, NULL), CULVERT_ERANGE); /* no session, no relay */
+	assert_int_equal(culvert_address_parse("127.0.0.1:1", &relays[0]), 0);
+	assert_int_equal(culvert_address_parse("127.0.0.2:0", &relays[1]), 0);
+	assert_int_equal(culvert_net_report(c, &o), CULVERT_ERANGE); /* no port */
+	o.relays_len = 1;
+	assert_int_equal(culvert_net_report(c, &o), 0);
+	assert_int_equal(culvert_net_report(c, &o), -EBUSY);
+	fd = (struct pollfd){ .fd = culvert_fd(c), .events = POLLIN };
+	do {
+		culvert_step(c);
+		poll(&fd, 1, culvert_timeout_msec(c));
+	} while (!culvert_next_event(c, &e));
+	assert_int_equal(e.type, CULVERT_NET_REPORT);
+	assert_ptr_equal(e.user, state);
+	assert_null(e.session);
+	assert_int_equal(e.answers_len, 1);
+	assert_memory_equal(&e.answers[0].relay, &relays[0], sizeof(relays[0]));
+	assert_int_equal(e.answers[0].seen.sa.sa_family, AF_UNSPEC);
+	assert_int_equal(e.answers[0].error, CULVERT_ETIMEOUT);
+	assert_int_equal(e.answers[0].tries, 3);
+	assert_int_equal(e.report->v4.asked, 1);
+	assert_int_equal(e.report->v4.answered, 0);
+	assert_int_equal(e.report->v6.asked, 0);
+	assert_int_equal(e.report->v4.nat, CULVERT_NAT_UNKNOWN);
+	assert_string_equal(culvert_nat_name(e.report->v4.nat), "unknown");
+	/* Another one can be made, and a client be closed while it is. */
+	assert_int_equal(culvert_net_report(c, &o), 0);
+	culvert_close(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_report_of_the_network_names_who_did_not_answer),
 		cmocka_unit_test(host_and_port_are_parsed),
 		cmocka_unit_test(a_malformed_host_and_port_is_an_error),
 		cmocka_unit_test(a_pin_is_read_with_and_without_its_prefix),
