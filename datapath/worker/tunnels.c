@@ -44,7 +44,7 @@ void worker_tunnel_remove(struct clv_worker *w, struct clv_tunnel *t, int error)
 	worker_event(w, CLV_EVT_TUNNEL_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
-/* Send the new target what the old one did not answer. */
+/* Send the new target what the old one did not answer.  The client is charged for what left already. */
 static void try_again(struct clv_worker *w, struct clv_tunnel *t)
 {
 	const struct clv_waitq_item *item = NULL;
@@ -58,6 +58,10 @@ static void try_again(struct clv_worker *w, struct clv_tunnel *t)
 	if (waited > t->tried.count) /* there was no room for a copy */
 		clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, waited - t->tried.count);
 	while ((item = clv_waitq_next(&t->tried, item, &data, &len))) {
+		if (!waited && !worker_may_pass(w, t, CLV_METER_TO_TARGET, len))
+			continue;
+		if (!waited && t->meter)
+			clv_meter_charge(t->meter, CLV_METER_TO_TARGET, len, w->now_ns);
 		clv_count(&w->counters, CLV_COUNT_TARGET_AGAIN);
 		worker_to_target_again(w, t, data, len);
 	}

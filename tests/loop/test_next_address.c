@@ -264,6 +264,29 @@ static void test_the_next_address_may_be_of_the_other_datapath(void **state)
 	from_datapath_to_datapath("2001:db8:5::1", 1);
 }
 
+/* A name with many addresses is no way around the limits. */
+static void test_what_is_sent_again_counts_for_the_clients_limits(void **state)
+{
+	static struct clv_meter meter;
+	struct scene s;
+
+	(void)state;
+	begin(&s, false, three, 3, TRIAL_NS);
+	meter = (struct clv_meter){ .limits.bytes_max = 100 };
+	tunnel_of(&s)->meter = &meter;
+	send_one(&s);
+	send_one(&s);
+	assert_int_equal(meter.bytes[CLV_METER_TO_TARGET], 80);
+	meter.limits.bytes_max = 120;
+	report_unreachable(&s, 0);
+	expect(&s, 2, 1, 0);
+	assert_int_equal(meter.bytes[CLV_METER_TO_TARGET], 120);
+	assert_int_equal(world_count(s.w, CLV_COUNT_DROP_CLIENT_BYTES), 1);
+	tunnel_of(&s)->meter = NULL;
+	answer(&s, 1);
+	end(&s);
+}
+
 /* Copies leave half of the buffers to what has to wait. */
 static void test_copies_are_kept_as_long_as_there_is_room(void **state)
 {
@@ -431,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_an_answer_that_comes_before_the_move_keeps_the_target),
 		cmocka_unit_test(test_until_the_move_both_ports_are_held),
 		cmocka_unit_test(test_the_next_address_may_be_of_the_other_datapath),
+		cmocka_unit_test(test_what_is_sent_again_counts_for_the_clients_limits),
 		cmocka_unit_test(test_copies_are_kept_as_long_as_there_is_room),
 		cmocka_unit_test(test_when_all_are_silent_the_first_is_kept),
 		cmocka_unit_test(test_an_address_with_an_error_is_not_returned_to),
