@@ -129,6 +129,7 @@ static void count_queues(const struct clv_daemon *daemon, struct clv_interface *
 			 "%u receive queues, more than %d: ethtool -L reduces them",
 			 interface->queues, CLV_QUEUES_MAX);
 		detach_program(interface);
+		interface->awaits_queues = true;
 		fall_back(interface, CLV_DATAPATH_KERNEL, why);
 	} else if (interface->queues < daemon->xdp_workers) {
 		/* A worker sends by sockets of its own. */
@@ -139,6 +140,7 @@ static void count_queues(const struct clv_daemon *daemon, struct clv_interface *
 			interface->queues, interface->queues == 1 ? "" : "s", daemon->xdp_workers,
 			interface->queues);
 		detach_program(interface);
+		interface->awaits_queues = true;
 		fall_back(interface, CLV_DATAPATH_KERNEL, why);
 	} else if (interface->mode == CLV_DATAPATH_ZEROCOPY && interface->queues > before) {
 		/*
@@ -406,6 +408,7 @@ static void open_or_step_down(struct clv_daemon *daemon, struct clv_interface *i
 void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	memset(interface->why, 0, sizeof(interface->why));
+	interface->awaits_queues = false;
 	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_GENERIC)
 		attach_generic(daemon, interface);
 	else
@@ -438,6 +441,11 @@ static void attach_again(struct clv_daemon *daemon, struct clv_interface *interf
 void clv_datapath_remedy(struct clv_daemon *daemon, struct clv_interface *interface,
 			 enum clv_interface_remedy remedy, const char *why)
 {
+	if (interface->link_fd < 0) {
+		clv_nic_complete(&interface->nic);
+		clv_datapath_attach(daemon, interface);
+		return;
+	}
 	close_sockets(daemon, interface);
 	wait_for_driver(interface);
 	if (remedy == CLV_REMEDY_STEP_DOWN)

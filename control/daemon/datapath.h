@@ -39,7 +39,10 @@ void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interf
 /* The reverse of attach.  What workers have not read by then is counted as LINK_GONE. */
 void clv_datapath_detach(struct clv_daemon *daemon, struct clv_interface *interface);
 
-/* Apply one remedy to an attached interface, which gets new sockets.  why: copies. */
+/*
+ * Apply one remedy to an interface, which gets new sockets; if nothing was attached, the best mode is
+ * tried.  why: copies.
+ */
 void clv_datapath_remedy(struct clv_daemon *daemon, struct clv_interface *interface,
 			 enum clv_interface_remedy remedy, const char *why);
 

@@ -50,6 +50,23 @@ static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_int
 	return CLV_REMEDY_REOPEN;
 }
 
+/* Kernel sockets serve an interface with too few or too many receive queues; that may have changed. */
+static enum clv_interface_remedy judge_queues(const struct clv_daemon *daemon,
+					      const struct clv_interface *interface,
+					      char why[static CLV_REASON_MAX])
+{
+	uint32_t queues;
+
+	if (!interface->awaits_queues || !interface->nic.ifindex)
+		return CLV_REMEDY_NONE;
+	queues = clv_nic_rx_queues(interface->nic.ifindex, interface->nic.name);
+	if (queues < daemon->workers_len || queues > CLV_QUEUES_MAX)
+		return CLV_REMEDY_NONE;
+	snprintf(why, CLV_REASON_MAX, "it has %u receive queues now, enough for all workers",
+		 queues);
+	return CLV_REMEDY_REOPEN;
+}
+
 /* What no socket took while they were opened again is no news. */
 static void forget_faults(struct clv_daemon *daemon)
 {
@@ -84,9 +101,8 @@ bool clv_watch_tick(struct clv_daemon *daemon, uint64_t now_ns)
 	for (i = 0; i < daemon->interfaces_len; i++) {
 		struct clv_interface *interface = &daemon->interfaces[i];
 
-		if (interface->link_fd < 0)
-			continue;
-		remedy = judge(daemon, interface, now_ns, why);
+		remedy = interface->link_fd < 0 ? judge_queues(daemon, interface, why)
+						: judge(daemon, interface, now_ns, why);
 		if (remedy == CLV_REMEDY_NONE)
 			continue;
 		apply(daemon, interface, remedy, why);

@@ -68,6 +68,14 @@ struct clv_flow {
 	struct clv_nexthop hop; /* xsk: link, MACs, tags; ignored by sock */
 };
 
+/* Whether the tags of a frame may be what a card left of those: it takes off the outermost ones. */
+static inline bool clv_l2_is_rest(const struct clv_l2 *seen, const struct clv_l2 *whole)
+{
+	const uint16_t *a = seen->vlan_id, *b = whole->vlan_id;
+
+	return !a[0] || (!a[1] && b[1] == a[0]) || (a[0] == b[0] && a[1] == b[1]);
+}
+
 /*
  * How to answer the sender of rx.  hop: the next hop in use to the same peer, which gives what rx
  * does not have: where the card takes VLAN tags off, also those.  It becomes the answer's.
@@ -77,7 +85,8 @@ static inline void clv_rx_answer(const struct clv_rx *rx, struct clv_nexthop *ho
 	struct clv_l2 l2 = rx->l2;
 
 	if (rx->via == CLV_VIA_XSK) {
-		if (rx->lacks_tags && hop->via == CLV_VIA_XSK && hop->link == rx->link)
+		if (rx->lacks_tags && hop->via == CLV_VIA_XSK && hop->link == rx->link &&
+		    clv_l2_is_rest(&l2, &hop->l2))
 			memcpy(l2.vlan_id, hop->l2.vlan_id, sizeof(l2.vlan_id));
 		hop->link = rx->link;
 		hop->l2 = l2;

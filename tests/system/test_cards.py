@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cards as they are: other receive queues while the relay runs, a large MTU, frames that XDP cannot
 hand over.  What the relay does about an interface, it says."""
+import re
 import subprocess
 
 import pytest
@@ -85,6 +86,58 @@ def test_the_sockets_follow_the_receive_queues(lab, start_relay, forward, target
     assert links(relay)["v4"]["mode"] == "copy"
     for one in (client, bystander):
         assert is_clean(load(one.peer, one.address, count=300))
+
+
+def test_an_interface_that_gets_enough_receive_queues_is_served_by_xdp(
+        lab, start_relay, forward, targets):
+    set_queues(lab, "v4", 1)
+    relay = start_relay(config=config("auto") + TWO_WORKERS)
+    link = links(relay)["v4"]
+    assert link["mode"] == "kernel" and "1 receive queue for 2 workers" in \
+        link["fallbacks"][-1]["because"]
+    client = forward("peer-v4", relay, targets["target-v4"])
+    assert is_clean(load(client.peer, client.address, count=100))
+
+    set_queues(lab, "v4", 4)
+    wait_until(lambda: links(relay)["v4"]["mode"] == "copy")
+    assert links(relay)["v4"]["queues"] == 4
+    assert 'because="it has 4 receive queues now' in relay.proc.text()
+    assert is_clean(load(client.peer, client.address, count=300))
+    again = forward("peer-v4", relay, targets["target-v4"])
+    before = relay.ctl("status")["xdp"]["xdp_steer_context"]["packets"]
+    assert is_clean(load(again.peer, again.address, count=300))
+    assert relay.ctl("status")["xdp"]["xdp_steer_context"]["packets"] - before >= 300
+
+
+def without_metadata(build, folder):
+    """A copy of culvertd whose XDP program does as on a driver without metadata."""
+    def readelf(option):
+        return subprocess.run(["readelf", "-W", option, code], capture_output=True, text=True,
+                              check=True).stdout
+
+    code = build / "bpf" / "culvert.bpf.o"
+    symbol, = (line.split() for line in readelf("-s").splitlines()
+               if line.endswith(" clv_has_no_metadata"))
+    section = re.search(rf"\[ *{symbol[6]}\] \.rodata +PROGBITS +\w+ (\w+)", readelf("-S"))
+    at = int(section.group(1), 16) + int(symbol[1], 16)
+    program, object_file = (build / "culvertd").read_bytes(), code.read_bytes()
+    start = program.index(object_file)
+    assert program[start + at] == 0
+    copy = folder / "culvertd"
+    copy.write_bytes(program[:start + at] + b"\1" + program[start + at + 1:])
+    copy.chmod(0o755)
+    return copy
+
+
+@pytest.mark.parametrize("wanted", ["xdp", "generic"])
+def test_a_driver_without_metadata_carries_tunnels(
+        lab, start_relay, forward, targets, tmp_path, wanted):
+    relay = start_relay(config=config(wanted), program=without_metadata(lab.build, tmp_path))
+    assert_all_pairs_work(lab, relay, forward, targets)
+    xdp = relay.ctl("status")["xdp"]
+    assert xdp["xdp_steer_conn"]["packets"] > 300 and xdp["xdp_steer_context"]["packets"] > 300
+    assert not xdp["xdp_pass_no_meta"]["packets"]
+    assert {link["mode"] for link in links(relay).values()} == {MODES[wanted]}
 
 
 def test_rx_vlan_offload_is_said_and_followed(lab, start_relay, forward, targets):

@@ -86,6 +86,25 @@ static void where_the_card_takes_tags_off_it_keeps_those_of_the_path_in_use(void
 	assert_int_equal(flow->hop.link, 3);
 	assert_int_equal(flow->hop.l2.vlan_id[0], 100);
 	assert_int_equal(flow->hop.l2.vlan_id[1], 7);
+
+	rx.l2.vlan_id[0] = 7; /* the card took the outer one off */
+	flow = record(&p, &rx, &like);
+	assert_int_equal(flow->hop.l2.vlan_id[0], 100);
+	assert_int_equal(flow->hop.l2.vlan_id[1], 7);
+}
+
+static void tags_that_cannot_be_a_rest_of_those_are_the_frame_s_own(void **state)
+{
+	struct clv_flow like = flow_in_use();
+	struct clv_rx rx = from_new_port(3, true);
+	const struct clv_flow *flow;
+	struct clv_paths p;
+
+	(void)state;
+	rx.l2.vlan_id[0] = 8;
+	flow = record(&p, &rx, &like);
+	assert_int_equal(flow->hop.l2.vlan_id[0], 8);
+	assert_int_equal(flow->hop.l2.vlan_id[1], 0);
 }
 
 static void tags_of_another_link_are_not_taken_over(void **state)
@@ -122,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_path_has_the_tags_it_came_with),
 		cmocka_unit_test(where_the_card_takes_tags_off_it_keeps_those_of_the_path_in_use),
+		cmocka_unit_test(tags_that_cannot_be_a_rest_of_those_are_the_frame_s_own),
 		cmocka_unit_test(tags_of_another_link_are_not_taken_over),
 		cmocka_unit_test(a_path_by_the_kernel_needs_no_tags),
 	};
