@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * umem - the packet memory of one worker, and the pool of its free frames.
+ * umem - the packet memory of one AF_XDP socket, and the pool of its free frames.
  *
  * A frame is named by its address: the offset of its first byte.  It is in one place: the pool, a
  * socket's fill ring (until it is received), the batch that the worker holds, or a transmit ring
