@@ -116,7 +116,7 @@ static void *egress_give(void *host, struct clv_egress *egress)
 static int egress_take(void *host, const struct clv_route *route,
 		       const struct clv_egress_wish *wish, struct clv_egress *out)
 {
-	const struct clv_binding drops_strangers = { .flags = 0 };
+	const struct clv_binding knows_nobody = { .flags = 0 };
 	struct clv_daemon *daemon = host;
 	int err;
 
@@ -124,7 +124,7 @@ static int egress_take(void *host, const struct clv_route *route,
 			      out);
 	if (err || !out->is_new || !out->remote.port)
 		return err;
-	err = clv_maps_binding_publish(&daemon->maps, &out->local, &drops_strangers);
+	err = clv_maps_binding_publish(&daemon->maps, &out->local, &knows_nobody);
 	if (err)
 		egress_give(daemon, out);
 	return err;

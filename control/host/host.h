@@ -111,7 +111,7 @@ struct clv_host_ops {
 
 	/*
 	 * Take a port of the configured range on the route's source address.  For a route via AF_XDP
-	 * its socket only reserves the port, and XDP drops what comes from strangers to a port that may
+	 * its socket only reserves the port, and drops what comes from strangers to a port that may
 	 * be shared; otherwise a worker receives on it, and it is not shared.
 	 * Returns 0, CLV_EFULL (range used up) or -errno.
 	 */
