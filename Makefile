@@ -134,7 +134,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 PARTS := $(OUT)/libparts.a
 LIBCULVERT := $(OUT)/libculvert.a
-LIBCULVERT_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lpthread
+LIBCULVERT_LIBS := $(if $(filter 1,$(IPSEC_MB)),-lIPSec_MB) -lmnl -lpthread
 LIBCULVERT_OBJS := $(call objects,$(wildcard control/library/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(BPF)/%.skel.h,$(notdir $(BPF_SRCS)))
 PROGRAMS := $(if $(wildcard control/main.c),$(OUT)/culvertd) $(addprefix $(OUT)/,$(TOOLS))

@@ -408,10 +408,22 @@ void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info
  * they say.  It carries datagrams in flows, which the application numbers.
  */
 
+/*
+ * Who learns which addresses of this host.  Paths between peers that need no relay are found by telling
+ * the peer addresses, through the connection that only the two can read; relays never learn them.
+ */
+enum culvert_privacy {
+	CULVERT_PRIVACY_DEFAULT = 0, /* REFLEXIVE */
+	CULVERT_PRIVACY_RELAY_ONLY,  /* the peer sees relays alone: no direct paths */
+	CULVERT_PRIVACY_REFLEXIVE,   /* where our packets come from, as every server sees it */
+	CULVERT_PRIVACY_OPEN, /* also those of our interfaces: peers of one network meet inside */
+};
+
 struct culvert_listen_options {
 	struct culvert_session *session; /* with the relay at which peers find this one */
 	const char *identity;		 /* file of our identity */
 	uint32_t peers_max;		 /* at a time; default 64, at most 4096 */
+	enum culvert_privacy privacy;	 /* towards those that are accepted */
 	void *user;
 };
 
@@ -459,6 +471,7 @@ struct culvert_peer_options {
 	const char *identity;	      /* file of our identity */
 	const char *const *addresses; /* where it may be reached, "ADDRESS:PORT": at its relay */
 	size_t addresses_len;	      /* at most 8 */
+	enum culvert_privacy privacy; /* of an identity in several uses the strictest counts */
 	void *user;
 };
 

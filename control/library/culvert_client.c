@@ -124,6 +124,7 @@ void culvert_close(struct culvert *c)
 	for (int i = 0; i < STEPS_PER_TURN && !clv_client_is_stopped(c->client); i++)
 		clv_client_step(c->client, clv_clock_now_ns());
 	nodes_fini(c);
+	direct_close(c);
 	clv_client_close(c->client); /* also ends and frees the remaining sessions */
 	while (culvert_next_event(c, &skipped))
 		; /* releases closed objects that queued events refer to */
@@ -147,6 +148,7 @@ static bool step_once(struct culvert *c)
 	c->now_ns = clv_clock_now_ns();
 	sessions_step(c);
 	peers_step(c);
+	direct_step(c);
 	nodes_step(c);
 	work = clv_client_step(c->client, c->now_ns);
 	c->is_spinning = clv_pace_next(&c->pace, work, c->now_ns, &pause_ns) == CLV_PACE_STEP;
@@ -157,6 +159,8 @@ static bool step_once(struct culvert *c)
 	if (next_ns < c->next_ns)
 		c->next_ns = next_ns;
 	next_ns = nodes_next_ns(c);
+	if (direct_next_ns(c) < next_ns)
+		next_ns = direct_next_ns(c);
 	if (peers_next_ns(c) < next_ns)
 		next_ns = peers_next_ns(c);
 	if (next_ns < c->next_ns)

@@ -143,8 +143,8 @@ int culvert_listen_open(struct culvert *c, const struct culvert_listen_options *
 	l->object.release = release;
 	l->session = o->session;
 	l->user = o->user;
-	err = node_open(c, o->identity, o->peers_max ? o->peers_max : PEERS_MAX, &peer_ops,
-			&l->node);
+	err = node_open(c, o->identity, o->peers_max ? o->peers_max : PEERS_MAX, o->privacy,
+			&peer_ops, &l->node);
 	if (err)
 		goto free_listen;
 	if (l->node->listen) {

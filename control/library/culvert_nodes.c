@@ -22,7 +22,10 @@ static int open_socket(struct culvert *c)
 	if (c->peer_fd >= 0)
 		return 0;
 	err = clv_client_socket_open(c->client, &any, SOCKET_BYTES, &c->peer_local, &c->peer_fd);
-	return err ? text_set_why(c, err, "socket for peers: %s", clv_strerror(err)) : 0;
+	if (err)
+		return text_set_why(c, err, "socket for peers: %s", clv_strerror(err));
+	direct_open(c);
+	return 0;
 }
 
 bool nodes_new_remote(struct culvert *c, const struct clv_evt_remote *evt, const uint8_t *payload,
@@ -33,6 +36,8 @@ bool nodes_new_remote(struct culvert *c, const struct clv_evt_remote *evt, const
 
 	if (c->peer_fd < 0 || evt->local.port != c->peer_local.port)
 		return false;
+	if (direct_take(c, &evt->remote, payload, len))
+		return true;
 	LIST_FOREACH(node, &c->nodes, link)
 		if (clv_peers_receive(node->peers, &link, payload, len, c->now_ns))
 			return true;
@@ -42,7 +47,8 @@ bool nodes_new_remote(struct culvert *c, const struct clv_evt_remote *evt, const
 /* ---- nodes ---- */
 
 static int make_node(struct culvert *c, const struct identity *id, const char *name,
-		     uint32_t peers_max, const struct clv_peers_ops *ops, struct node **out)
+		     uint32_t peers_max, enum clv_privacy privacy, const struct clv_peers_ops *ops,
+		     struct node **out)
 {
 	struct clv_peers_params p = {
 		.cert_pem = id->cert_pem,
@@ -61,6 +67,7 @@ static int make_node(struct culvert *c, const struct identity *id, const char *n
 		return -ENOMEM;
 	node->c = c;
 	node->id = id->id;
+	node->privacy = privacy;
 	p.user = node;
 	err = clv_peers_open(&p, &node->peers, error, sizeof(error));
 	if (err) {
@@ -68,12 +75,26 @@ static int make_node(struct culvert *c, const struct identity *id, const char *n
 		return text_set_why(c, err, "%s", error);
 	}
 	LIST_INSERT_HEAD(&c->nodes, node, link);
+	c->direct.look_ns = 0; /* what may not have been looked at for long */
+	direct_give(node);
 	*out = node;
 	return 0;
 }
 
+static enum clv_privacy to_privacy(enum culvert_privacy privacy)
+{
+	switch (privacy) {
+	case CULVERT_PRIVACY_RELAY_ONLY:
+		return CLV_PRIVACY_RELAY_ONLY;
+	case CULVERT_PRIVACY_OPEN:
+		return CLV_PRIVACY_OPEN;
+	default:
+		return CLV_PRIVACY_REFLEXIVE;
+	}
+}
+
 int node_open(struct culvert *c, const char *identity, uint32_t peers_max,
-	      const struct clv_peers_ops *ops, struct node **out)
+	      enum culvert_privacy privacy, const struct clv_peers_ops *ops, struct node **out)
 {
 	struct identity id = { 0 };
 	struct node *node;
@@ -90,10 +111,14 @@ int node_open(struct culvert *c, const char *identity, uint32_t peers_max,
 		if (!memcmp(&node->id, &id.id, sizeof(id.id)))
 			break;
 	if (!node)
-		err = make_node(c, &id, identity, peers_max, ops, &node);
+		err = make_node(c, &id, identity, peers_max, to_privacy(privacy), ops, &node);
 	if (err)
 		goto out;
 	node->users++;
+	if (to_privacy(privacy) < node->privacy) {
+		node->privacy = to_privacy(privacy);
+		direct_give(node);
+	}
 	*out = node;
 out:
 	identity_free(&id);

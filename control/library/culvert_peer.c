@@ -297,7 +297,7 @@ int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *o,
 	if (!err)
 		err = read_addresses(c, o, links);
 	if (!err)
-		err = node_open(c, o->identity, PEERS_MAX, &peer_ops, &node);
+		err = node_open(c, o->identity, PEERS_MAX, o->privacy, &peer_ops, &node);
 	if (err)
 		return err;
 	c->now_ns = clv_clock_now_ns();

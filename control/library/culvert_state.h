@@ -10,12 +10,13 @@
  *   culvert_listen.c   listening for peers
  *   culvert_peer.c     peers
  *   culvert_nodes.c    who we are to peers: an identity and its connections; the socket for all
+ *   culvert_direct.c   where this host may be reached, for direct paths
  *   culvert_net.c      at which address relays see the client
  *   culvert_events.c   the event queue, the lifetime of objects, the limit on sends per step
  *   culvert_text.c     parsing, formatting and error messages
  *
- * Calls go only downward: client > session > tunnel, forward, bound, net, listen > peer > nodes > events >
- * identity > text.
+ * Calls go only downward: client > session > tunnel, forward, bound, net, listen > peer > nodes > direct >
+ * events > identity > text.
  *
  * An object that the application closed is freed once every queued event that refers to it has been
  * skipped; see struct object.
@@ -30,6 +31,7 @@
 #include "control/peer/client.h"
 #include "control/peer/forward.h"
 #include "control/peer/peers.h"
+#include "control/peer/reflect.h"
 #include "control/peer/ticket.h"
 #include "datapath/base/mailbox.h"
 #include "datapath/base/pace.h"
@@ -85,7 +87,19 @@ struct node {
 	struct clv_identity id;
 	struct clv_peers *peers;
 	struct culvert_listen *listen; /* NULL: it only dials */
+	enum clv_privacy privacy;      /* of those that asked for it the strictest */
 	unsigned users;		       /* listen and peers */
+};
+
+/* Where this host may be reached. */
+struct direct {
+	struct mnl_socket *nl; /* NULL: none */
+	struct clv_reflect reflect;
+	struct clv_endpoint
+		seen[2]; /* the socket for peers, by relays: of IPv4, of IPv6; port 0: not */
+	uint8_t nat_class;
+	struct clv_direct_local local; /* its privacy is the node's */
+	uint64_t look_ns, ask_ns;      /* at the interfaces, the relays: next */
 };
 
 struct culvert_listen {
@@ -158,6 +172,7 @@ struct culvert {
 	struct clv_rand rand;
 	int peer_fd; /* the socket from which peers are reached; -1: not open yet */
 	struct clv_endpoint peer_local;
+	struct direct direct;
 	uint32_t last_base;	  /* 0: the socket */
 	uint64_t now_ns, next_ns; /* next_ns 0: step again */
 	struct clv_pace pace;
@@ -234,7 +249,7 @@ void identity_free(struct identity *id);
  * which counts the caller as a user, or an error after recording the reason.  ops: of culvert_peer.c.
  */
 int node_open(struct culvert *c, const char *identity, uint32_t peers_max,
-	      const struct clv_peers_ops *ops, struct node **out);
+	      enum culvert_privacy privacy, const struct clv_peers_ops *ops, struct node **out);
 void node_close(struct node *node);
 /* Step all nodes; free those that are over. */
 void nodes_step(struct culvert *c);
@@ -244,6 +259,19 @@ bool nodes_new_remote(struct culvert *c, const struct clv_evt_remote *evt, const
 		      size_t len);
 /* Send what is left and free all. */
 void nodes_fini(struct culvert *c);
+
+/* ---- culvert_direct.c ---- */
+
+/* With the socket for peers; close accepts what was not opened. */
+void direct_open(struct culvert *c);
+void direct_close(struct culvert *c);
+/* Tell a node what is known. */
+void direct_give(struct node *node);
+/* A datagram that came to the socket for peers.  Returns whether it was STUN. */
+bool direct_take(struct culvert *c, const struct clv_endpoint *from, const uint8_t *payload,
+		 size_t len);
+void direct_step(struct culvert *c);
+uint64_t direct_next_ns(const struct culvert *c);
 
 /* ---- culvert_peer.c ---- */
 

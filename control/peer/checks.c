@@ -72,7 +72,7 @@ static bool is_recent(uint64_t then_ns, uint64_t now_ns)
 
 /* ---- sending ---- */
 
-static bool send_message(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *to,
+static bool send_message(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *to,
 			 struct clv_probe_message *message, uint64_t now_ns)
 {
 	uint8_t datagram[CLV_PROBE_MAX];
@@ -102,7 +102,7 @@ static void send_request(struct clv_checks *checks, struct clv_pair *pair, uint6
 		count(checks, CLV_PUNCH_REQUESTS_SENT);
 }
 
-static void send_response(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *to,
+static void send_response(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *to,
 			  const struct clv_probe_message *request, uint64_t now_ns)
 {
 	struct clv_probe_message m = {
@@ -171,7 +171,7 @@ static void begin_small(struct clv_pair *pair, uint64_t now_ns)
 	clv_pair_begin(pair, CLV_PROBE_MIN, now_ns);
 }
 
-struct clv_pair *clv_checks_try(struct clv_checks *checks, uint8_t base,
+struct clv_pair *clv_checks_try(struct clv_checks *checks, uint32_t base,
 				const struct clv_endpoint *remote, enum clv_candidate_kind kind,
 				uint64_t now_ns)
 {
@@ -189,7 +189,7 @@ struct clv_pair *clv_checks_try(struct clv_checks *checks, uint8_t base,
 
 /* ---- what comes ---- */
 
-static void take_response(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *from,
+static void take_response(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *from,
 			  const struct clv_probe_message *m, uint64_t now_ns)
 {
 	struct clv_pair *pair = clv_pairs_find(&checks->pairs, base, from);
@@ -217,7 +217,7 @@ static void take_response(struct clv_checks *checks, uint8_t base, const struct 
 }
 
 /* The pair that a request from elsewhere makes; NULL: too many are made. */
-static struct clv_pair *make_pair(struct clv_checks *checks, uint8_t base,
+static struct clv_pair *make_pair(struct clv_checks *checks, uint32_t base,
 				  const struct clv_endpoint *from,
 				  const struct clv_probe_message *m, uint64_t now_ns)
 {
@@ -252,7 +252,7 @@ static void trigger(struct clv_checks *checks, struct clv_pair *pair, uint64_t n
 		count(checks, CLV_PUNCH_REFUSED_RATE);
 }
 
-static void take_request(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *from,
+static void take_request(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *from,
 			 const struct clv_probe_message *m, uint64_t now_ns)
 {
 	struct clv_pair *pair = clv_pairs_find(&checks->pairs, base, from);
@@ -286,7 +286,7 @@ static void take_request(struct clv_checks *checks, uint8_t base, const struct c
 	advance(checks, pair, now_ns);
 }
 
-void clv_checks_datagram(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *from,
+void clv_checks_datagram(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *from,
 			 const uint8_t *datagram, size_t len, uint64_t now_ns)
 {
 	struct clv_probe_message m;

@@ -64,14 +64,14 @@ enum clv_pair_event {
 
 struct clv_checks_ops {
 	/* Send a datagram.  datagram: borrows.  What cannot be sent is lost, as on the way. */
-	void (*send)(void *user, uint8_t base, const struct clv_endpoint *to,
+	void (*send)(void *user, uint32_t base, const struct clv_endpoint *to,
 		     const uint8_t *datagram, size_t len);
 	/* pair: borrows. */
 	void (*event)(void *user, enum clv_pair_event event, const struct clv_pair *pair);
 	/* The peer saw what we sent from a base come from this address. */
-	void (*observed)(void *user, uint8_t base, const struct clv_endpoint *address);
+	void (*observed)(void *user, uint32_t base, const struct clv_endpoint *address);
 	/* Whether an address from which the peer asks, and that is no pair yet, may be asked. */
-	bool (*may_ask)(void *user, uint8_t base, const struct clv_endpoint *remote);
+	bool (*may_ask)(void *user, uint32_t base, const struct clv_endpoint *remote);
 };
 
 struct clv_checks {
@@ -95,14 +95,14 @@ int clv_checks_init(struct clv_checks *checks, bool is_dialler, struct clv_rand 
 void clv_checks_fini(struct clv_checks *checks);
 
 /* A datagram for which clv_probe_is_ours says so. */
-void clv_checks_datagram(struct clv_checks *checks, uint8_t base, const struct clv_endpoint *from,
+void clv_checks_datagram(struct clv_checks *checks, uint32_t base, const struct clv_endpoint *from,
 			 const uint8_t *datagram, size_t len, uint64_t now_ns);
 
 /*
  * Ask a pair, made when there is none yet, in a series from now on; one that runs goes on.
  * Returns the pair, or NULL: too many were made, which is counted.
  */
-struct clv_pair *clv_checks_try(struct clv_checks *checks, uint8_t base,
+struct clv_pair *clv_checks_try(struct clv_checks *checks, uint32_t base,
 				const struct clv_endpoint *remote, enum clv_candidate_kind kind,
 				uint64_t now_ns);
 

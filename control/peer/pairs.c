@@ -38,7 +38,7 @@ void clv_pairs_init(struct clv_pairs *pairs)
 	};
 }
 
-struct clv_pair *clv_pairs_find(struct clv_pairs *pairs, uint8_t base,
+struct clv_pair *clv_pairs_find(struct clv_pairs *pairs, uint32_t base,
 				const struct clv_endpoint *remote)
 {
 	for (unsigned i = 0; i < pairs->count; i++)
@@ -83,7 +83,7 @@ static struct clv_pair *take_place(struct clv_pairs *pairs)
 	return oldest;
 }
 
-static int make(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint *remote,
+static int make(struct clv_pairs *pairs, uint32_t base, const struct clv_endpoint *remote,
 		enum clv_candidate_kind kind, uint64_t now_ns, struct clv_pair **out)
 {
 	struct clv_pair *pair = take_place(pairs);
@@ -102,7 +102,7 @@ static int make(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint
 	return 0;
 }
 
-int clv_pairs_add(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint *remote,
+int clv_pairs_add(struct clv_pairs *pairs, uint32_t base, const struct clv_endpoint *remote,
 		  enum clv_candidate_kind kind, uint64_t now_ns, struct clv_pair **out)
 {
 	enum clv_scope scope = clv_addr_scope(remote->addr);
@@ -120,7 +120,7 @@ int clv_pairs_add(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoi
 	return make(pairs, base, remote, kind, now_ns, out);
 }
 
-int clv_pairs_give(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint *remote,
+int clv_pairs_give(struct clv_pairs *pairs, uint32_t base, const struct clv_endpoint *remote,
 		   uint64_t now_ns, struct clv_pair **out)
 {
 	struct clv_pair *pair = clv_pairs_find(pairs, base, remote);

@@ -56,7 +56,7 @@ struct clv_pair_request {
 };
 
 struct clv_pair {
-	uint8_t base;
+	uint32_t base;
 	struct clv_endpoint remote;
 	enum clv_candidate_kind kind; /* of the remote one */
 	bool is_given;		      /* its owner knows that it works: a relayed path */
@@ -92,18 +92,18 @@ struct clv_pairs {
 void clv_pairs_init(struct clv_pairs *pairs);
 
 /* The pair of a base and an address, or NULL. */
-struct clv_pair *clv_pairs_find(struct clv_pairs *pairs, uint8_t base,
+struct clv_pair *clv_pairs_find(struct clv_pairs *pairs, uint32_t base,
 				const struct clv_endpoint *remote);
 
 /*
  * Find a pair or make it.  *out stays valid until the next call.  Returns 0 and fills *out; CLV_EFULL
  * (too many were made) or CLV_EDENIED (too many private ones were).
  */
-int clv_pairs_add(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint *remote,
+int clv_pairs_add(struct clv_pairs *pairs, uint32_t base, const struct clv_endpoint *remote,
 		  enum clv_candidate_kind kind, uint64_t now_ns, struct clv_pair **out);
 
 /* A pair that its owner knows to work; it is asked only for clv_checks_ask.  Returns as add. */
-int clv_pairs_give(struct clv_pairs *pairs, uint8_t base, const struct clv_endpoint *remote,
+int clv_pairs_give(struct clv_pairs *pairs, uint32_t base, const struct clv_endpoint *remote,
 		   uint64_t now_ns, struct clv_pair **out);
 
 /* Begin a series of requests of size bytes, instead of one that runs. */

@@ -80,8 +80,8 @@ struct clv_peerconn_ops {
 	void (*moved)(void *user, const struct clv_peerconn_move *move);
 	/* A datagram.  data: borrows. */
 	void (*datagram)(void *user, uint64_t flow, const uint8_t *data, size_t len);
-	/* Any capsule but HELLO.  Borrows. */
-	void (*capsule)(void *user, const struct clv_peer_capsule *capsule);
+	/* Any capsule but the first HELLO.  Borrows.  Returns 0, or negative to close for it. */
+	int (*capsule)(void *user, const struct clv_peer_capsule *capsule);
 	/* Probe link, or all links (NULL): the path in use is suspect.  May be NULL: nobody probes. */
 	void (*ask)(void *user, const struct clv_peer_link *link);
 	/* It ended.  Once. */

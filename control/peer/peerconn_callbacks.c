@@ -36,8 +36,6 @@ static void take_hello(struct clv_peerconn *c, const struct clv_peer_hello *hell
 		peerconn_abort(c, CLV_PEERCONN_VERSION, CLV_EPROTO);
 		return;
 	}
-	if (c->has_hello)
-		return; /* it says once what it is */
 	c->has_hello = true;
 	c->hello = *hello;
 	if (c->is_dialler) {
@@ -52,10 +50,10 @@ static int on_capsule(void *user, const struct clv_peer_capsule *capsule)
 {
 	struct clv_peerconn *c = user;
 
-	if (capsule->type == CLV_PEER_HELLO)
+	if (capsule->type == CLV_PEER_HELLO && !c->has_hello)
 		take_hello(c, &capsule->hello);
 	else if (c->is_up && c->p.ops->capsule)
-		c->p.ops->capsule(c->p.user, capsule);
+		return c->p.ops->capsule(c->p.user, capsule);
 	return 0;
 }
 

@@ -4,14 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "control/peer/peers_state.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
-#include "datapath/base/table.h"
 
 enum {
-	CIDS_PER_CONN = 24, /* eight in use, and those on their way in or out */
 	HANDSHAKES_PER_SOURCE = 4,
 	LONG_HEADER = 0x80,
 	LONG_TYPE = 0x30, /* bits of it; 0: Initial */
@@ -22,55 +20,16 @@ enum {
 #define SILENT_NS  (2 * CLV_SEC) /* a listener then believes that it did */
 #define REPLACE_NS (7 * CLV_SEC) /* how long that may take */
 
-/* A connection: it outlives its peer until its close is out. */
-struct conn {
-	LIST_ENTRY(conn) link;
-	struct clv_peers *ps;
-	struct clv_peerconn *pc;
-	struct clv_peer *peer; /* NULL: of nobody any more, or of one who has not proven who he is */
-	bool is_handshake;     /* of one that dialled, counted as such */
-	uint8_t source[16];    /* of that one */
-	uint8_t cids[CIDS_PER_CONN][CLV_PATHSET_CID_LEN]; /* in the table */
-	unsigned cids_len;
-};
-
-struct clv_peer {
-	LIST_ENTRY(clv_peer) link;
-	struct clv_peers *ps;
-	struct clv_identity id;
-	struct conn *conn; /* NULL: it ended, and next is awaited */
-	struct conn *next; /* that is to take its place; NULL: none */
-	bool is_dialler, is_accepted, is_up;
-	struct clv_peer_hello hello;	      /* ours to it; the same on each connection */
-	uint8_t probe_cid[CLV_PROBE_CID_LEN]; /* of its own, by which a listener knows it again */
-	struct clv_peerconn_end end;	      /* of conn, when it is NULL */
-	struct clv_peer_link links[CLV_PATHSET_LINKS_MAX]; /* dialler: to dial again */
-	size_t links_len;
-	void *user;
-};
-
-struct clv_peers {
-	struct clv_peers_params p;
-	struct clv_tls_context *dial_tls, *listen_tls;
-	struct clv_table cids; /* -> struct conn */
-	LIST_HEAD(, conn) conns;
-	LIST_HEAD(, clv_peer) peers;
-	uint32_t conns_len, peers_len, handshakes;
-	uint64_t now_ns;
-	bool listens;
-	struct clv_peers_stats stats;
-};
-
 /* ---- ends ---- */
 
-static void end_handshake(struct conn *c)
+static void end_handshake(struct peers_conn *c)
 {
 	if (c->is_handshake)
 		c->ps->handshakes--;
 	c->is_handshake = false;
 }
 
-static void free_conn(struct conn *c)
+static void free_conn(struct peers_conn *c)
 {
 	end_handshake(c);
 	LIST_REMOVE(c, link);
@@ -89,12 +48,12 @@ static void free_peer(struct clv_peer *peer)
 		peer->next->peer = NULL;
 	LIST_REMOVE(peer, link);
 	peer->ps->peers_len--;
-	explicit_bzero(&peer->hello, sizeof(peer->hello));
+	peers_direct_close(peer);
 	free(peer);
 }
 
 /* Say goodbye on a connection, which then is nobody's. */
-static void let_go(struct conn *c, enum clv_peerconn_code code)
+static void let_go(struct peers_conn *c, enum clv_peerconn_code code)
 {
 	if (!c)
 		return;
@@ -114,14 +73,14 @@ static void peer_down(struct clv_peer *peer, const struct clv_peerconn_end *end)
 
 static void on_send(void *user, const struct clv_peer_link *link, const uint8_t *packet, size_t len)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	c->ps->p.ops->send(c->ps->p.user, link, packet, len);
 }
 
 static int on_cid_added(void *user, const uint8_t cid[static CLV_PATHSET_CID_LEN])
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	if (c->cids_len == CIDS_PER_CONN || clv_table_find(&c->ps->cids, cid, NULL) ||
 	    clv_table_insert(&c->ps->cids, cid, (uintptr_t)c))
@@ -132,7 +91,7 @@ static int on_cid_added(void *user, const uint8_t cid[static CLV_PATHSET_CID_LEN
 
 static void on_cid_removed(void *user, const uint8_t cid[static CLV_PATHSET_CID_LEN])
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	for (unsigned i = 0; i < c->cids_len; i++) {
 		if (memcmp(c->cids[i], cid, CLV_PATHSET_CID_LEN) != 0)
@@ -157,20 +116,7 @@ static struct clv_peer *find_again(struct clv_peers *ps, const uint8_t key[stati
 	return NULL;
 }
 
-static void fill_hello(struct clv_peer *peer)
-{
-	struct clv_rand *rand = peer->ps->p.rand;
-
-	peer->hello = (struct clv_peer_hello){
-		.version = CLV_PEER_VERSION,
-		.version_min = CLV_PEER_VERSION,
-	};
-	/* nobody is told to probe it: no dialect is offered */
-	clv_rand_bytes(rand, peer->hello.probe_cid, sizeof(peer->hello.probe_cid));
-	clv_rand_bytes(rand, peer->hello.probe_key, sizeof(peer->hello.probe_key));
-}
-
-static void proven_to_listener(struct conn *c, const uint8_t key[static 32],
+static void proven_to_listener(struct peers_conn *c, const uint8_t key[static 32],
 			       const struct clv_peer_hello *hello)
 {
 	struct clv_peers *ps = c->ps;
@@ -180,7 +126,7 @@ static void proven_to_listener(struct conn *c, const uint8_t key[static 32],
 	if (peer) {
 		peer->next = c;
 		c->peer = peer;
-		clv_peerconn_accept_peer(c->pc, &peer->hello);
+		clv_peerconn_accept_peer(c->pc, peers_direct_hello(peer));
 		return;
 	}
 	peer = ps->peers_len < ps->p.peers_max ? calloc(1, sizeof(*peer)) : NULL;
@@ -193,7 +139,7 @@ static void proven_to_listener(struct conn *c, const uint8_t key[static 32],
 	peer->conn = c;
 	memcpy(peer->id.bytes, key, sizeof(peer->id.bytes));
 	memcpy(peer->probe_cid, hello->probe_cid, sizeof(peer->probe_cid));
-	fill_hello(peer);
+	peers_direct_open(peer);
 	c->peer = peer;
 	LIST_INSERT_HEAD(&ps->peers, peer, link);
 	ps->peers_len++;
@@ -202,7 +148,7 @@ static void proven_to_listener(struct conn *c, const uint8_t key[static 32],
 
 static void on_proven(void *user, const uint8_t key[static 32], const struct clv_peer_hello *hello)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	if (!c->peer)
 		proven_to_listener(c, key, hello);
@@ -210,7 +156,7 @@ static void on_proven(void *user, const uint8_t key[static 32], const struct clv
 
 static void on_up(void *user, const struct clv_peer_hello *hello)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 	struct clv_peer *peer = c->peer;
 
 	(void)hello;
@@ -222,6 +168,7 @@ static void on_up(void *user, const struct clv_peer_hello *hello)
 		peer->next = NULL;
 		c->ps->stats.replaced++;
 	}
+	peers_direct_up(peer, c, hello);
 	if (peer->is_up)
 		return;
 	peer->is_up = true;
@@ -230,7 +177,7 @@ static void on_up(void *user, const struct clv_peer_hello *hello)
 
 static void on_moved(void *user, const struct clv_peerconn_move *move)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	if (c->peer && c->peer->conn == c)
 		c->ps->p.ops->moved(c->ps->p.user, c->peer, move);
@@ -238,15 +185,30 @@ static void on_moved(void *user, const struct clv_peerconn_move *move)
 
 static void on_datagram(void *user, uint64_t flow, const uint8_t *data, size_t len)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 
 	if (c->peer && c->peer->is_up)
 		c->ps->p.ops->datagram(c->ps->p.user, c->peer, flow, data, len);
 }
 
+static int on_capsule(void *user, const struct clv_peer_capsule *capsule)
+{
+	struct peers_conn *c = user;
+
+	return c->peer && c->peer->conn == c ? peers_direct_capsule(c->peer, capsule) : 0;
+}
+
+static void on_ask(void *user, const struct clv_peer_link *link)
+{
+	struct peers_conn *c = user;
+
+	if (c->peer && c->peer->conn == c && c->peer->direct)
+		clv_direct_ask(c->peer->direct, link, c->ps->now_ns);
+}
+
 static void on_down(void *user, const struct clv_peerconn_end *end)
 {
-	struct conn *c = user;
+	struct peers_conn *c = user;
 	struct clv_peer *peer = c->peer;
 
 	if (!peer) {
@@ -261,6 +223,7 @@ static void on_down(void *user, const struct clv_peerconn_end *end)
 		return;
 	}
 	peer->conn = NULL;
+	peers_direct_stop(peer);
 	/* What the peer wants ends it; a silence may be over with the connection that is on its way. */
 	if (peer->next &&
 	    (!end->is_remote || (end->is_app && end->code == CLV_PEERCONN_REPLACED))) {
@@ -272,16 +235,13 @@ static void on_down(void *user, const struct clv_peerconn_end *end)
 	peer_down(peer, end);
 }
 
-static const struct clv_peerconn_ops conn_ops = {
-	.send = on_send,
-	.cid_added = on_cid_added,
-	.cid_removed = on_cid_removed,
-	.proven = on_proven,
-	.up = on_up,
-	.moved = on_moved,
-	.datagram = on_datagram,
-	.down = on_down,
-};
+#define CONN_OPS                                                                                   \
+	.send = on_send, .cid_added = on_cid_added, .cid_removed = on_cid_removed,                 \
+	.proven = on_proven, .up = on_up, .moved = on_moved, .datagram = on_datagram,              \
+	.capsule = on_capsule, .down = on_down
+
+static const struct clv_peerconn_ops conn_ops = { CONN_OPS };
+static const struct clv_peerconn_ops probing_conn_ops = { CONN_OPS, .ask = on_ask };
 
 /* ---- life ---- */
 
@@ -305,8 +265,11 @@ int clv_peers_open(const struct clv_peers_params *p, struct clv_peers **out, cha
 	/* each peer may have a second connection for a while */
 	err = clv_table_init(&ps->cids, CLV_PATHSET_CID_LEN,
 			     (size_t)(2 * p->peers_max + p->handshakes_max) * CIDS_PER_CONN, seed);
+	if (!err)
+		err = clv_table_init(&ps->probes, CLV_PROBE_CID_LEN,
+				     (size_t)p->peers_max * PROBE_CIDS_PER_PEER, seed);
 	if (err) {
-		free(ps);
+		clv_peers_close(ps);
 		return err;
 	}
 	err = clv_tls_peer_context(&tp, &ps->dial_tls, error, error_len);
@@ -330,6 +293,7 @@ void clv_peers_close(struct clv_peers *ps)
 	while (!LIST_EMPTY(&ps->conns))
 		free_conn(LIST_FIRST(&ps->conns));
 	clv_table_fini(&ps->cids);
+	clv_table_fini(&ps->probes);
 	clv_tls_context_free(ps->dial_tls);
 	clv_tls_context_free(ps->listen_tls);
 	free(ps);
@@ -341,9 +305,9 @@ void clv_peers_listen(struct clv_peers *ps, bool listens)
 }
 
 /* Put an ID in front of everything that a connection reports. */
-static struct conn *new_conn(struct clv_peers *ps, struct clv_peer *peer)
+static struct peers_conn *new_conn(struct clv_peers *ps, struct clv_peer *peer)
 {
-	struct conn *c = calloc(1, sizeof(*c));
+	struct peers_conn *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
@@ -354,11 +318,12 @@ static struct conn *new_conn(struct clv_peers *ps, struct clv_peer *peer)
 	return c;
 }
 
-static struct clv_peerconn_params params_of(struct clv_peers *ps, struct conn *c)
+static struct clv_peerconn_params params_of(struct clv_peers *ps, struct peers_conn *c)
 {
 	struct clv_peerconn_params p = {
 		.rand = ps->p.rand,
-		.ops = &conn_ops,
+		.ops = ps->has_local ? &probing_conn_ops : &conn_ops,
+		.needs_proof = ps->has_local,
 		.user = c,
 		.now_ns = ps->now_ns,
 	};
@@ -367,10 +332,10 @@ static struct clv_peerconn_params params_of(struct clv_peers *ps, struct conn *c
 }
 
 /* Returns 0 and fills *out with a connection that is on its way. */
-static int dial(struct clv_peer *peer, uint64_t handshake_ns, struct conn **out)
+static int dial(struct clv_peer *peer, uint64_t handshake_ns, struct peers_conn **out)
 {
 	struct clv_peers *ps = peer->ps;
-	struct conn *c = new_conn(ps, peer);
+	struct peers_conn *c = new_conn(ps, peer);
 	struct clv_peerconn_params p;
 	int err;
 
@@ -379,7 +344,7 @@ static int dial(struct clv_peer *peer, uint64_t handshake_ns, struct conn **out)
 	p = params_of(ps, c);
 	p.tls = ps->dial_tls;
 	p.key = peer->id.bytes;
-	p.hello = peer->hello;
+	p.hello = *peers_direct_hello(peer);
 	p.handshake_ns = handshake_ns;
 	err = clv_peerconn_dial(&p, peer->links, peer->links_len, &c->pc);
 	explicit_bzero(&p, sizeof(p));
@@ -408,11 +373,12 @@ int clv_peers_dial(struct clv_peers *ps, const struct clv_identity *id,
 	peer->id = *id;
 	peer->is_dialler = peer->is_accepted = true;
 	peer->user = user;
-	fill_hello(peer);
+	peers_direct_open(peer);
 	for (size_t i = 0; i < links_len && i < CLV_PATHSET_LINKS_MAX; i++)
 		peer->links[peer->links_len++] = links[i];
 	err = dial(peer, 0, &peer->conn);
 	if (err) {
+		peers_direct_close(peer);
 		free(peer);
 		return err;
 	}
@@ -439,7 +405,7 @@ static const uint8_t *cid_of(const uint8_t *packet, size_t len)
 /* Whether one source address has as many handshakes under way as it may. */
 static bool is_source_full(const struct clv_peers *ps, const uint8_t source[static 16])
 {
-	const struct conn *c;
+	const struct peers_conn *c;
 	unsigned n = 0;
 
 	LIST_FOREACH(c, &ps->conns, link)
@@ -447,11 +413,11 @@ static bool is_source_full(const struct clv_peers *ps, const uint8_t source[stat
 	return n >= HANDSHAKES_PER_SOURCE;
 }
 
-static struct conn *accept_conn(struct clv_peers *ps, const struct clv_peer_link *link,
-				const uint8_t *packet, size_t len)
+static struct peers_conn *accept_conn(struct clv_peers *ps, const struct clv_peer_link *link,
+				      const uint8_t *packet, size_t len)
 {
 	struct clv_peerconn_params p;
-	struct conn *c;
+	struct peers_conn *c;
 
 	/* A stranger who knows our own address is not told that anybody is here. */
 	if (!ps->listens || !link->is_relayed || !(packet[0] & LONG_HEADER) ||
@@ -483,7 +449,7 @@ static struct conn *accept_conn(struct clv_peers *ps, const struct clv_peer_link
 }
 
 /* Send what a connection has to send, and free it if that was the last. */
-static void finish(struct conn *c, uint64_t now_ns)
+static void finish(struct peers_conn *c, uint64_t now_ns)
 {
 	clv_peerconn_flush(c->pc, now_ns);
 	if (clv_peerconn_is_over(c->pc))
@@ -494,7 +460,7 @@ bool clv_peers_receive(struct clv_peers *ps, const struct clv_peer_link *link,
 		       const uint8_t *packet, size_t len, uint64_t now_ns)
 {
 	const uint8_t *cid = cid_of(packet, len);
-	struct conn *c = NULL;
+	struct peers_conn *c = NULL;
 	uint64_t found;
 
 	ps->now_ns = now_ns;
@@ -503,7 +469,9 @@ bool clv_peers_receive(struct clv_peers *ps, const struct clv_peer_link *link,
 		return false;
 	}
 	if (clv_table_find(&ps->cids, cid, &found))
-		c = (struct conn *)(uintptr_t)found;
+		c = (struct peers_conn *)(uintptr_t)found;
+	else if (peers_direct_receive(ps, link, cid, packet, len))
+		return true;
 	else
 		c = accept_conn(ps, link, packet, len);
 	if (!c)
@@ -527,12 +495,13 @@ static void dial_again(struct clv_peer *peer)
 
 void clv_peers_step(struct clv_peers *ps, uint64_t now_ns)
 {
-	struct conn *c, *next;
+	struct peers_conn *c, *next;
 	struct clv_peer *peer;
 
 	ps->now_ns = now_ns;
 	LIST_FOREACH(peer, &ps->peers, link)
 		dial_again(peer);
+	peers_direct_step(ps);
 	for (c = LIST_FIRST(&ps->conns); c; c = next) {
 		next = LIST_NEXT(c, link);
 		if (clv_peerconn_next_ns(c->pc) <= now_ns)
@@ -543,8 +512,8 @@ void clv_peers_step(struct clv_peers *ps, uint64_t now_ns)
 
 uint64_t clv_peers_next_ns(const struct clv_peers *ps)
 {
-	uint64_t at_ns = UINT64_MAX;
-	const struct conn *c;
+	uint64_t at_ns = peers_direct_next_ns(ps);
+	const struct peers_conn *c;
 
 	LIST_FOREACH(c, &ps->conns, link)
 		if (clv_peerconn_next_ns(c->pc) < at_ns)
@@ -583,7 +552,7 @@ void clv_peer_accept(struct clv_peer *peer)
 {
 	peer->is_accepted = true;
 	if (peer->conn)
-		clv_peerconn_accept_peer(peer->conn->pc, &peer->hello);
+		clv_peerconn_accept_peer(peer->conn->pc, peers_direct_hello(peer));
 }
 
 void clv_peer_close(struct clv_peer *peer, enum clv_peerconn_code code)

@@ -6,7 +6,7 @@
  * come for three seconds, though something should have, a dialler makes another connection over all links.
  * The listener goes on with that one, as it comes from the same key and has the same probe CID in HELLO.
  *
- * Calls in this room: peers > peerconn.
+ * Calls in this room: peers > direct > peerconn.
  *
  * Order: 1. open  2. dial, or listen  3. receive, step; sleep until next_ns  4. close
  * Threading: control; pure, the caller has the clock, the sockets and the tunnels.
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "control/admission/identity.h"
+#include "control/peer/direct.h"
 #include "control/peer/peerconn.h"
 
 struct clv_peers;
@@ -77,6 +78,13 @@ void clv_peers_listen(struct clv_peers *ps, bool listens);
 int clv_peers_dial(struct clv_peers *ps, const struct clv_identity *id,
 		   const struct clv_peer_link *links, size_t links_len, void *user, uint64_t now_ns,
 		   struct clv_peer **out);
+
+/*
+ * What is known of this host; copies.  Connections made after the first call look for direct paths, from
+ * base CLV_BASE_SOCKET, within what the privacy permits.
+ */
+void clv_peers_set_local(struct clv_peers *ps, const struct clv_direct_local *local,
+			 uint64_t now_ns);
 
 /* A packet that came over link.  Returns whether it was a peer's. */
 bool clv_peers_receive(struct clv_peers *ps, const struct clv_peer_link *link,

@@ -73,7 +73,7 @@ static int signal_capsule(struct clv_rounds *r, const struct clv_peer_capsule *c
 
 /* ---- what checks say ---- */
 
-static void on_send(void *user, uint8_t base, const struct clv_endpoint *to,
+static void on_send(void *user, uint32_t base, const struct clv_endpoint *to,
 		    const uint8_t *datagram, size_t len)
 {
 	struct clv_rounds *r = user;
@@ -94,7 +94,7 @@ static void on_event(void *user, enum clv_pair_event event, const struct clv_pai
 	r->ops->checks.event(r->user, event, pair);
 }
 
-static void on_observed(void *user, uint8_t base, const struct clv_endpoint *address)
+static void on_observed(void *user, uint32_t base, const struct clv_endpoint *address)
 {
 	struct clv_rounds *r = user;
 
@@ -111,7 +111,7 @@ static enum clv_target_verdict check_target(const struct clv_rounds *r,
 }
 
 /* The peer's relay may be ours, and a private address has proven that it is near by being heard. */
-static bool on_may_ask(void *user, uint8_t base, const struct clv_endpoint *remote)
+static bool on_may_ask(void *user, uint32_t base, const struct clv_endpoint *remote)
 {
 	struct clv_rounds *r = user;
 	struct clv_endpoint v4 = { .port = remote->port };
@@ -414,22 +414,28 @@ static void take_candidate(struct clv_rounds *r, const struct clv_peer_capsule *
 	note_change(r, now_ns);
 }
 
+void clv_rounds_hello(const struct clv_rounds *rounds, struct clv_peer_hello *out)
+{
+	*out = (struct clv_peer_hello){
+		.version = CLV_PEER_VERSION,
+		.version_min = CLV_PEER_VERSION,
+		.nat_class = rounds->nat_class,
+		.privacy = (uint8_t)rounds->privacy,
+		.pairs_max = CLV_ROUND_PAIRS_MAX,
+		.dialects = CLV_PEER_DIALECT_02,
+	};
+	clv_probe_fill_hello(rounds->checks.probe, out);
+}
+
+/* Again, as something in it is another. */
 static int tell_hello(struct clv_rounds *r)
 {
-	struct clv_peer_capsule hello = {
-		.type = CLV_PEER_HELLO,
-		.hello = { .version = CLV_PEER_VERSION,
-			   .version_min = CLV_PEER_VERSION,
-			   .nat_class = r->nat_class,
-			   .privacy = (uint8_t)r->privacy,
-			   .pairs_max = CLV_ROUND_PAIRS_MAX,
-			   .dialects = CLV_PEER_DIALECT_02 },
-	};
+	struct clv_peer_capsule hello = { .type = CLV_PEER_HELLO };
 	int err;
 
 	if (!r->is_started)
 		return 0;
-	clv_probe_fill_hello(r->checks.probe, &hello.hello);
+	clv_rounds_hello(r, &hello.hello);
 	err = signal_capsule(r, &hello);
 	explicit_bzero(&hello, sizeof(hello));
 	return err;
@@ -503,8 +509,7 @@ static int replace_local(struct clv_rounds *r, const struct clv_candidates *set,
 int clv_rounds_start(struct clv_rounds *rounds)
 {
 	rounds->is_started = true;
-	if (tell_hello(rounds))
-		return rounds->err;
+	rounds->err = 0;
 	for (unsigned i = 0; i < rounds->local.count && tells(rounds); i++)
 		if (rounds->told[i] && tell_candidate(rounds, &rounds->local.list[i]))
 			return rounds->err;
@@ -591,7 +596,7 @@ int clv_rounds_take(struct clv_rounds *rounds, const struct clv_peer_capsule *ca
 
 /* ---- paths and time ---- */
 
-void clv_rounds_give(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *remote,
+void clv_rounds_give(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *remote,
 		     uint64_t now_ns)
 {
 	struct clv_pair *pair;
@@ -605,7 +610,7 @@ void clv_rounds_ask(struct clv_rounds *rounds, uint64_t now_ns)
 	clv_checks_ask(&rounds->checks, now_ns);
 }
 
-void clv_rounds_check(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *remote,
+void clv_rounds_check(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *remote,
 		      uint64_t now_ns)
 {
 	if (!rounds->has_hello || (base == CLV_BASE_SOCKET && !rounds->checks.answers))
@@ -623,7 +628,7 @@ bool clv_rounds_is_ours(const struct clv_rounds *rounds, const uint8_t *datagram
 	return clv_probe_is_ours(rounds->checks.probe, datagram, len);
 }
 
-void clv_rounds_datagram(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *from,
+void clv_rounds_datagram(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *from,
 			 const uint8_t *datagram, size_t len, uint64_t now_ns)
 {
 	clv_checks_datagram(&rounds->checks, base, from, datagram, len, now_ns);

@@ -12,7 +12,7 @@
  *
  * Nothing is sent before the peer's HELLO, which comes through the connection that authenticated it.
  *
- * Calls: 1. new  2. start, when the control stream can be written to  3. take each capsule, set_local at
+ * Calls: 1. new  2. write what hello says to the control stream  3. start  4. take each capsule, set_local at
  * each change, give the relayed paths, datagram for what is_ours says; after each of these, and when it
  * is due, step.
  *
@@ -58,7 +58,10 @@ int clv_rounds_new(const struct clv_rounds_params *params, uint64_t now_ns,
 /* Accepts NULL. */
 void clv_rounds_free(struct clv_rounds *rounds);
 
-/* Tell the peer our HELLO and, as listener, our candidates.  Returns 0 or what signal did. */
+/* What our HELLO says; the owner writes it, first of all.  A later one is signalled like the rest. */
+void clv_rounds_hello(const struct clv_rounds *rounds, struct clv_peer_hello *out);
+
+/* After the HELLO, of each connection between the two: tell the peer our candidates, if we listen.  Returns 0 or what signal did. */
 int clv_rounds_start(struct clv_rounds *rounds);
 
 /*
@@ -82,7 +85,7 @@ int clv_rounds_set_privacy(struct clv_rounds *rounds, enum clv_privacy privacy, 
 int clv_rounds_set_class(struct clv_rounds *rounds, uint8_t nat_class, uint64_t now_ns);
 
 /* A path that works: a relayed one.  It is asked by ask alone. */
-void clv_rounds_give(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *remote,
+void clv_rounds_give(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *remote,
 		     uint64_t now_ns);
 
 /* Ask now which of the proven and given paths are alive. */
@@ -93,12 +96,12 @@ void clv_rounds_ask(struct clv_rounds *rounds, uint64_t now_ns);
  * It is asked, and CLV_PAIR_IS_ALIVE says that it answered, with the tag that the peer alone can make; it
  * is proven when the dialler asks next.  At most 8 each second.
  */
-void clv_rounds_check(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *remote,
+void clv_rounds_check(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *remote,
 		      uint64_t now_ns);
 
 /* Whether a datagram is a probe for this connection; and take it. */
 bool clv_rounds_is_ours(const struct clv_rounds *rounds, const uint8_t *datagram, size_t len);
-void clv_rounds_datagram(struct clv_rounds *rounds, uint8_t base, const struct clv_endpoint *from,
+void clv_rounds_datagram(struct clv_rounds *rounds, uint32_t base, const struct clv_endpoint *from,
 			 const uint8_t *datagram, size_t len, uint64_t now_ns);
 
 /* Do what is due.  Returns when the next step is; CLV_TIMER_NEVER: only after something came. */

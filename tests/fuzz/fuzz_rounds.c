@@ -32,7 +32,7 @@ struct game {
 static const uint64_t types[] = { 0x3d7e90,   0x3d7e91,	  0x3d7e92,   0x3d7e93, 0x3d7e94,
 				  0x1c766c10, 0x1c766c11, 0x1c766c12, 0x9f81a6, 0x1c766c14 };
 
-static void on_send(void *user, uint8_t base, const struct clv_endpoint *to,
+static void on_send(void *user, uint32_t base, const struct clv_endpoint *to,
 		    const uint8_t *datagram, size_t len)
 {
 	struct game *g = user;
@@ -55,7 +55,7 @@ static void on_event(void *user, enum clv_pair_event event, const struct clv_pai
 		CHECK(pair->state == CLV_PAIR_PROVEN && pair->answered_ns && pair->heard_ns);
 }
 
-static void on_observed(void *user, uint8_t base, const struct clv_endpoint *address)
+static void on_observed(void *user, uint32_t base, const struct clv_endpoint *address)
 {
 	(void)user;
 	(void)base;
@@ -212,6 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.ops = &ops,
 		.user = &g,
 	};
+	struct clv_peer_hello hello;
 	uint64_t start_ns = g.now_ns, sec;
 
 	if (size < 1)
@@ -220,6 +221,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	params.is_dialler = data[0] & 1;
 	CHECK(clv_probe_new(&rand, g.now_ns, &g.peer) == 0);
 	CHECK(clv_rounds_new(&params, g.now_ns, &g.rounds) == 0);
+	clv_rounds_hello(g.rounds, &hello);
+	CHECK(clv_probe_set_peer(g.peer, &hello) == 0);
 	give_local(&g, false);
 	CHECK(clv_rounds_start(g.rounds) == 0);
 	play(&g, data + 1, data + size);

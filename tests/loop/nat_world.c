@@ -194,7 +194,7 @@ void nat_world_send(struct end *e, const struct clv_endpoint *to, const uint8_t 
 
 /* ---- ends ---- */
 
-static void on_send(void *user, uint8_t base, const struct clv_endpoint *to,
+static void on_send(void *user, uint32_t base, const struct clv_endpoint *to,
 		    const uint8_t *datagram, size_t len)
 {
 	struct end *e = user;
@@ -228,7 +228,7 @@ static void on_event(void *user, enum clv_pair_event event, const struct clv_pai
 	}
 }
 
-static void on_observed(void *user, uint8_t base, const struct clv_endpoint *address)
+static void on_observed(void *user, uint32_t base, const struct clv_endpoint *address)
 {
 	(void)user;
 	(void)base;
@@ -395,6 +395,7 @@ void nat_world_start(struct nat_world *w)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct end *e = &w->ends[i];
+		struct clv_peer_capsule hello = { .type = CLV_PEER_HELLO };
 		struct clv_rounds_params p = {
 			.is_dialler = e->is_dialler,
 			.privacy = e->privacy,
@@ -406,6 +407,8 @@ void nat_world_start(struct nat_world *w)
 		};
 
 		assert_int_equal(clv_rounds_new(&p, w->now_ns, &e->rounds), 0);
+		clv_rounds_hello(e->rounds, &hello.hello);
+		on_signal(e, &hello);
 		nat_world_gather(e);
 		assert_int_equal(clv_rounds_start(e->rounds), 0);
 		e->next_ns = w->now_ns;

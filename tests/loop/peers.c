@@ -150,7 +150,7 @@ static void on_datagram(void *user, uint64_t flow, const uint8_t *data, size_t l
 	note_gap(e->world->now_ns, &e->last_ns, &e->gap_ns);
 }
 
-static void on_capsule(void *user, const struct clv_peer_capsule *capsule)
+static int on_capsule(void *user, const struct clv_peer_capsule *capsule)
 {
 	struct peers_end *e = user;
 
@@ -158,6 +158,7 @@ static void on_capsule(void *user, const struct clv_peer_capsule *capsule)
 		e->wrong++;
 	e->stream_received++;
 	note_gap(e->world->now_ns, &e->stream_last_ns, &e->stream_gap_ns);
+	return 0;
 }
 
 static void on_ask(void *user, const struct clv_peer_link *link)

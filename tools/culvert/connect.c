@@ -118,6 +118,7 @@ static int dial(struct connect *c)
 		.identity = c->identity,
 		.addresses = o->at,
 		.addresses_len = o->at_len,
+		.privacy = o->privacy,
 	};
 	int err = culvert_peer_open(c->peer.culvert, &po, &c->to);
 

@@ -236,6 +236,7 @@ static int start(struct peer *p)
 	const struct culvert_listen_options lo = {
 		.session = p->session,
 		.identity = l->identity,
+		.privacy = p->options->privacy,
 	};
 	int err;
 

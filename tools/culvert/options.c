@@ -28,6 +28,9 @@ static const char usage[] =
 	"two peers, each with an identity of `culvert id`:\n"
 	"  --accept ID                a peer that may connect; may be repeated (everyone)\n"
 	"  --at ADDR:PORT             where the peer listens, as `culvert listen` prints it\n"
+	"  --privacy relay-only|reflexive|open\n"
+	"                             what the peer learns: relays alone, then no path is direct; where\n"
+	"                             our packets come from; also our interfaces' addresses (reflexive)\n"
 	"  --identity FILE            our identity (that of `culvert id`, made if there is none)\n"
 	"options of forward, ping, bind and listen:\n"
 	"  --identity FILE            of `culvert id`: present it to a relay that asks for one\n"
@@ -62,6 +65,7 @@ enum {
 	OPT_COMPRESS_ABOVE,
 	OPT_ACCEPT,
 	OPT_AT,
+	OPT_PRIVACY,
 	OPT_ANSWER_TIMEOUT,
 	OPT_SPIN,
 	OPT_LOG_LEVEL,
@@ -103,6 +107,7 @@ static const struct option long_options[] = {
 	{ "compress-above", required_argument, NULL, OPT_COMPRESS_ABOVE },
 	{ "accept", required_argument, NULL, OPT_ACCEPT },
 	{ "at", required_argument, NULL, OPT_AT },
+	{ "privacy", required_argument, NULL, OPT_PRIVACY },
 	{ "answer-timeout", required_argument, NULL, OPT_ANSWER_TIMEOUT },
 	{ "spin", required_argument, NULL, OPT_SPIN },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
@@ -221,6 +226,26 @@ static int parse_level(const char *text, enum culvert_log *out)
 	return i < 0;
 }
 
+static int parse_privacy(const char *text, enum culvert_privacy *out)
+{
+	static const struct {
+		const char *name;
+		enum culvert_privacy privacy;
+	} modes[] = {
+		{ "relay-only", CULVERT_PRIVACY_RELAY_ONLY },
+		{ "reflexive", CULVERT_PRIVACY_REFLEXIVE },
+		{ "open", CULVERT_PRIVACY_OPEN },
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(text, modes[i].name)) {
+			*out = modes[i].privacy;
+			return 0;
+		}
+	}
+	return -1;
+}
+
 static int parse_accept(const char *text, struct options *o)
 {
 	if (o->accepts_len == OPTIONS_ACCEPTS_MAX || strlen(text) != CULVERT_ID_TEXT - 1 ||
@@ -294,6 +319,8 @@ static int parse_value(int opt, char *arg, struct options *o)
 		return parse_accept(arg, o);
 	case OPT_AT:
 		return parse_at(arg, o);
+	case OPT_PRIVACY:
+		return parse_privacy(arg, &o->privacy);
 	case OPT_ANSWER_TIMEOUT:
 		return parse_number(arg, 1, 3600, &o->answer_timeout_sec);
 	case OPT_SPIN:
@@ -342,7 +369,8 @@ static bool is_for(int opt, enum command command)
 		return opt == OPT_IDENTITY || opt == OPT_JSON;
 	if (command == COMMAND_CONNECT)
 		return opt == OPT_IDENTITY || opt == OPT_JSON || opt == OPT_LISTEN ||
-		       opt == OPT_AT || opt == OPT_SPIN || opt == OPT_LOG_LEVEL;
+		       opt == OPT_AT || opt == OPT_PRIVACY || opt == OPT_SPIN ||
+		       opt == OPT_LOG_LEVEL;
 	if (command == COMMAND_NAT)
 		return opt == OPT_RELAY || opt == OPT_JSON || opt == OPT_LOG_LEVEL;
 	switch (opt) {
@@ -351,6 +379,7 @@ static bool is_for(int opt, enum command command)
 	case OPT_TARGET:
 		return command != COMMAND_BIND && command != COMMAND_LISTEN;
 	case OPT_ACCEPT:
+	case OPT_PRIVACY:
 		return command == COMMAND_LISTEN;
 	case OPT_AT:
 		return false;

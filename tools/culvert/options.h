@@ -78,6 +78,7 @@ struct options {
 	unsigned permits_len;
 	bool closed;
 	/* listen */
+	enum culvert_privacy privacy;
 	const char *accepts[OPTIONS_ACCEPTS_MAX]; /* ids */
 	unsigned accepts_len;
 	/* connect */

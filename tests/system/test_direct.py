@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two peers behind NATs whose connection leaves the relay: `culvert listen` and `culvert connect`."""
+import re
+
+import pytest
+
+import daemon
+import topology
+from daemon import is_clean, load, load_of, start_load
+
+OUTSIDE = {"a": "198.18.4.101", "b": "198.18.4.102"}  # of the peers, as others see them
+TOPOLOGY = topology.nat_pair("port-restricted", "cgnat")
+DATAPATHS = ("xdp", "sock")
+
+
+@pytest.fixture(scope="module")
+def identities(lab, tmp_path_factory):
+    """Files of an identity for each peer."""
+    folder = tmp_path_factory.mktemp("ids")
+    for name in ("a", "b"):
+        lab[f"peer-{name}"].run([lab.build / "culvert", "id", "--identity", folder / name])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def echo(lab):
+    for name in ("peer-a", "peer-b"):
+        daemon.echo(lab[name])
+
+
+@pytest.fixture
+def meet(lab, logs, request, relay, identities, echo):
+    """meet(listener, dialler, *args): a Listen and a Connect, ready; the first leads to an echo
+    server."""
+    started = []
+
+    def start(listener, dialler, *args, connect=None):
+        name = f"{daemon.slug(request.node.name)}-{len(started)}"
+        server = daemon.Listen(lab[f"peer-{listener}"], relay, identities / listener,
+                               "127.0.0.1:7000", *args, log=logs / f"{name}-listen.log")
+        started.append(server)
+        server.wait()
+        client = daemon.Connect(lab[f"peer-{dialler}"], server.ticket, identities / dialler,
+                                *server.at, *(connect or args), log=logs / f"{name}-connect.log")
+        started.append(client)
+        return server, client.wait()
+
+    yield start
+    for one in started:
+        assert one.stop() == 0, one.proc.text()
+
+
+@pytest.mark.parametrize("listener, dialler", [("a", "b"), ("b", "a")])
+def test_the_connection_moves_to_a_direct_path_and_loses_nothing(lab, meet, listener, dialler):
+    server, client = meet(listener, dialler)
+    busy = start_load(client.peer, client.address, size=500, count=1500, rate=500)
+    client.proc.wait_line(r"^path \S+ by direct 198\.18\.4\.\d+:\d+, before by relay \(better\)")
+    server.proc.wait_line(r"^path \S+ by direct 198\.18\.4\.\d+:\d+, before by relay \(peer\)")
+    assert is_clean(load_of(busy))
+
+
+def test_it_returns_to_the_relay_when_the_direct_path_is_cut(lab, meet):
+    server, client = meet("a", "b")
+    client.proc.wait_line(r"^path \S+ by direct ")
+    found = re.search(r"^path \S+ by direct (\S+):\d+,", client.proc.text(), re.M)
+    box = lab["nat-a"]
+    cut = ["nft", "add", "table", "ip", "cut", ";", "add", "chain", "ip", "cut", "c",
+           "{ type filter hook forward priority -10; }", ";", "add", "rule", "ip", "cut", "c",
+           "ip", "saddr", OUTSIDE["b"], "drop", ";", "add", "rule", "ip", "cut", "c",
+           "ip", "daddr", OUTSIDE["b"], "drop"]
+    assert found.group(1) == OUTSIDE["a"]
+    busy = start_load(client.peer, client.address, size=300, count=2000, rate=400)
+    box.run(cut)
+    try:
+        client.proc.wait_line(r"^path \S+ by relay \S+, before by direct \(silent\)")
+        # What was on its way is lost, and what was sent until the silence was noticed.
+        figures = load_of(busy)
+        assert figures["received"] > 1200 and not figures["corrupted"], figures
+        assert is_clean(load(client.peer, client.address, size=300, count=200, rate=400))
+    finally:
+        box.run(["nft", "delete", "table", "ip", "cut"])
+
+
+@pytest.mark.parametrize("shy", ["a", "b"])
+def test_with_relay_only_nothing_leaves_for_the_peer(lab, meet, shy):
+    box = lab["nat-a" if shy == "a" else "cgn-b"]
+    other = OUTSIDE["b" if shy == "a" else "a"]
+    watch = box.start(["tcpdump", "-n", "-i", "out", "--immediate-mode", "-l", "udp", "and", "host",
+                       other], name="tcpdump")
+    watch.wait_line("listening on")
+    modes = [("--privacy", "relay-only" if who == shy else "open") for who in ("a", "b")]
+    server, client = meet("a", "b", *modes[0], connect=modes[1])
+    assert is_clean(load(client.peer, client.address, size=300, count=400, rate=100))
+    watch.stop()
+    assert "by direct" not in client.proc.text() + server.proc.text()
+    assert not re.search(r"^[\d:.]+ IP ", watch.text(), re.M), watch.text()
