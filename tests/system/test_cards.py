@@ -3,6 +3,7 @@
 hand over.  What the relay does about an interface, it says."""
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -109,30 +110,44 @@ def test_an_interface_that_gets_enough_receive_queues_is_served_by_xdp(
     assert relay.ctl("status")["xdp"]["xdp_steer_context"]["packets"] - before >= 300
 
 
-def without_metadata(build, folder):
-    """A copy of culvertd whose XDP program does as on a driver without metadata."""
+def switch_offset(code):
+    """Where in an object file the program has its switch for drivers without metadata."""
     def readelf(option):
         return subprocess.run(["readelf", "-W", option, code], capture_output=True, text=True,
                               check=True).stdout
 
-    code = build / "bpf" / "culvert.bpf.o"
     symbol, = (line.split() for line in readelf("-s").splitlines()
                if line.endswith(" clv_has_no_metadata"))
     section = re.search(rf"\[ *{symbol[6]}\] \.rodata +PROGBITS +\w+ (\w+)", readelf("-S"))
-    at = int(section.group(1), 16) + int(symbol[1], 16)
-    program, object_file = (build / "culvertd").read_bytes(), code.read_bytes()
-    start = program.index(object_file)
-    assert program[start + at] == 0
+    return int(section.group(1), 16) + int(symbol[1], 16)
+
+
+def without_metadata(build, folder):
+    """A copy of culvertd whose XDP programs do as on a driver without metadata."""
+    program = bytearray((build / "culvertd").read_bytes())
+    for code in (build / "bpf").glob("culvert*.bpf.o"):
+        at = program.index(code.read_bytes()) + switch_offset(code)
+        assert program[at] == 0
+        program[at] = 1
     copy = folder / "culvertd"
-    copy.write_bytes(program[:start + at] + b"\1" + program[start + at + 1:])
+    copy.write_bytes(program)
     copy.chmod(0o755)
     return copy
+
+
+def constants_of_program(relay):
+    """Of the program that a relay has loaded: what bpftool shows of its read-only data."""
+    maps = [info.read_text() for info in (Path("/proc") / str(relay.proc.pid) / "fdinfo").iterdir()]
+    ids = [found.group(1) for found in (re.search(r"^map_id:\s*(\d+)$", one, re.M) for one in maps
+                                        if re.search(r"^frozen:\s*1$", one, re.M)) if found]
+    return "".join(relay.host.run(["bpftool", "map", "dump", "id", one]).stdout for one in ids)
 
 
 @pytest.mark.parametrize("wanted", ["xdp", "generic"])
 def test_a_driver_without_metadata_carries_tunnels(
         lab, start_relay, forward, targets, tmp_path, wanted):
     relay = start_relay(config=config(wanted), program=without_metadata(lab.build, tmp_path))
+    assert re.search(r'"clv_has_no_metadata": (true|1)\b', constants_of_program(relay))
     assert_all_pairs_work(lab, relay, forward, targets)
     xdp = relay.ctl("status")["xdp"]
     assert xdp["xdp_steer_conn"]["packets"] > 300 and xdp["xdp_steer_context"]["packets"] > 300
