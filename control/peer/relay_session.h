@@ -74,7 +74,7 @@ const struct clv_tls_facts *clv_relay_session_tls(const struct clv_relay_session
  */
 int clv_relay_session_signal(struct clv_relay_session *rs, const struct clv_relay_signal_params *p,
 			     struct clv_relay_signal **out);
-/* Close it. */
+/* Close it; not from inside of its ops. */
 void clv_relay_session_signal_close(struct clv_relay_session *rs);
 
 struct clv_relay_tunnel_ops {

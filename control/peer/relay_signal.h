@@ -32,7 +32,7 @@ struct clv_relay_signal_params {
 /* Ask for the stream.  Returns 0 and fills *out, or an error of clv_client_request_signal. */
 int clv_relay_signal_open(struct clv_client_requests *requests,
 			  const struct clv_relay_signal_params *p, struct clv_relay_signal **out);
-/* Its ops are not called again. */
+/* Its ops are not called again.  Not from inside of them. */
 void clv_relay_signal_close(struct clv_relay_signal *r);
 
 /* For publish, look_up, knock and answer; not before on_hello.  Lends. */

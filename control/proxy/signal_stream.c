@@ -370,37 +370,6 @@ static const struct clv_capsule_ops capsule_ops = {
 	.on_value = on_value,
 };
 
-/* Take tokens for so many bytes from a bucket that holds a token for each. */
-static bool take_bytes(const struct clv_rate *rate, __u64 *full_ns, uint64_t now_ns, size_t len)
-{
-	uint64_t from_ns = *full_ns > now_ns ? *full_ns : now_ns;
-
-	if (!rate->interval_ns)
-		return true;
-	*full_ns = from_ns + rate->interval_ns * len;
-	if (*full_ns <= now_ns + rate->burst_ns)
-		return true;
-	*full_ns = now_ns + rate->burst_ns; /* empty; no debt */
-	return false;
-}
-
-void clv_signal_body(struct clv_signal_stream *ss, const uint8_t *data, size_t len)
-{
-	int err = CLV_EPROTO; /* nothing may come before the answer */
-
-	ss->is_over_bytes = !take_bytes(&all_of(ss)->bytes, &ss->bytes_full_ns, now_of(ss), len);
-	if (ss->state == SIGNAL_OPEN)
-		err = clv_capsule_parser_feed(&ss->capsules, data, len, &capsule_ops, ss);
-	if (ss->capsules.is_refused)
-		count(ss, CLV_COUNT_BUFFERED_FULL);
-	if (err == CLV_ECLOSED) {
-		clv_signal_finish(ss);
-	} else if (err) {
-		count(ss, CLV_COUNT_SIGNAL_ABORTED);
-		clv_signal_abort(ss, clv_capsule_h3_error(err));
-	}
-}
-
 /* ---- the life of a stream ---- */
 
 static void end_knocks(struct clv_signal_stream *ss)
@@ -446,7 +415,8 @@ void clv_signal_abort(struct clv_signal_stream *ss, uint64_t code)
 	clv_http_abort(s, code);
 }
 
-void clv_signal_finish(struct clv_signal_stream *ss)
+/* End the stream in order. */
+static void leave(struct clv_signal_stream *ss)
 {
 	struct clv_http_stream *s = ss->stream;
 	bool was_open = ss->state == SIGNAL_OPEN;
@@ -456,6 +426,47 @@ void clv_signal_finish(struct clv_signal_stream *ss)
 		clv_http_stop(s, CLV_H3_NO_ERROR);
 	else
 		clv_http_abort(s, CLV_H3_REQUEST_CANCELLED);
+}
+
+void clv_signal_finish(struct clv_signal_stream *ss)
+{
+	if (!clv_capsule_parser_end(&ss->capsules)) {
+		leave(ss);
+		return;
+	}
+	count(ss, CLV_COUNT_SIGNAL_ABORTED);
+	clv_signal_abort(ss, CLV_H3_MESSAGE_ERROR);
+}
+
+/* Take tokens for so many bytes from a bucket that holds a token for each. */
+static bool take_bytes(const struct clv_rate *rate, __u64 *full_ns, uint64_t now_ns, size_t len)
+{
+	uint64_t from_ns = *full_ns > now_ns ? *full_ns : now_ns;
+
+	if (!rate->interval_ns)
+		return true;
+	*full_ns = from_ns + rate->interval_ns * len;
+	if (*full_ns <= now_ns + rate->burst_ns)
+		return true;
+	*full_ns = now_ns + rate->burst_ns; /* empty; no debt */
+	return false;
+}
+
+void clv_signal_body(struct clv_signal_stream *ss, const uint8_t *data, size_t len)
+{
+	int err = CLV_EPROTO; /* nothing may come before the answer */
+
+	ss->is_over_bytes = !take_bytes(&all_of(ss)->bytes, &ss->bytes_full_ns, now_of(ss), len);
+	if (ss->state == SIGNAL_OPEN)
+		err = clv_capsule_parser_feed(&ss->capsules, data, len, &capsule_ops, ss);
+	if (ss->capsules.is_refused)
+		count(ss, CLV_COUNT_BUFFERED_FULL);
+	if (err == CLV_ECLOSED) {
+		leave(ss);
+	} else if (err) {
+		count(ss, CLV_COUNT_SIGNAL_ABORTED);
+		clv_signal_abort(ss, clv_capsule_h3_error(err));
+	}
 }
 
 void clv_signal_access_changed(struct clv_requests *rs, bool is_admitted)

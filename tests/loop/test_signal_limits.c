@@ -127,6 +127,29 @@ static void a_version_that_nobody_speaks_is_told_ours(void **state)
 	signal_stop();
 }
 
+static void a_stream_that_ends_inside_a_capsule_is_malformed(void **state)
+{
+	struct raw *r;
+
+	(void)state;
+	signal_start((struct world_params){ .workers = 1 }, 1, 0);
+	r = hostile_peer(world, 1);
+	assert_true(raw_connect(r));
+	raw_h3_start(r);
+	raw_signal(r, 0, CLV_SIGNAL_PATH);
+	raw_run(r, CLV_SEC / 5);
+	raw_capsules(r, 0, HELLO "9c766c02 32 00");
+	raw_run(r, CLV_SEC / 5);
+	assert_int_equal(signal_at_relay()->streams, 2);
+	raw_stream(r, 0, "", 0, true);
+	raw_run(r, CLV_SEC / 5);
+	assert_true(raw_stream_of(r, 0)->was_reset);
+	assert_int_equal(signal_at_relay()->streams, 1);
+	assert_int_equal(world_count(world, CLV_COUNT_SIGNAL_ABORTED), 1);
+	hostile_peer_free(r);
+	signal_stop();
+}
+
 /* ---- limits ---- */
 
 static void look_ups_beyond_the_rate_are_a_hogs_alone(void **state)
@@ -260,17 +283,59 @@ static void bytes_beyond_the_rate_are_a_hogs_alone(void **state)
 	signal_stop();
 }
 
+static void a_client_that_does_not_read_loses_its_own_answers(void **state)
+{
+	struct clv_signal s = { .type = CLV_SIGNAL_LOOKUP, .hops = 4 };
+	struct clv_signal_settings settings = small;
+	struct raw *r;
+
+	(void)state;
+	settings.bytes_per_sec = 0;
+	signal_start((struct world_params){ .workers = 1, .signal = settings }, 2, 0);
+	signal_publish(1, 4001);
+	signal_run(CLV_SEC);
+	r = hostile_peer(world, 1);
+	assert_true(raw_connect(r));
+	raw_h3_start(r);
+	raw_signal(r, 0, CLV_SIGNAL_PATH);
+	raw_run(r, CLV_SEC / 5);
+	raw_capsules(r, 0, HELLO);
+	raw_run(r, CLV_SEC / 5);
+	r->never_acks = true;
+	s.id = peers[1].id;
+	for (unsigned i = 0; i < 10; i++) {
+		uint8_t capsule[CLV_SIGNAL_MAX - CLV_OBJECT_MAX];
+		struct raw_bytes frame = { .len = 0 };
+		size_t len = clv_signal_write(&s, capsule);
+
+		put_varint(&frame, 0x00);
+		put_varint(&frame, len);
+		put_bytes(&frame, capsule, len);
+		raw_stream(r, 0, frame.bytes, frame.len, false);
+		raw_run(r, CLV_SEC / 100);
+	}
+	assert_int_equal(world_count(world, CLV_COUNT_LOOKUPS_HIT), 10);
+	assert_in_range(world_count(world, CLV_COUNT_SIGNAL_BACKLOG), 6, 8); /* two or three fit */
+	signal_look_up(0, 1);
+	raw_run(r, CLV_SEC / 5);
+	assert_int_equal(peers[0].found[CLV_SIGNAL_DONE], 1);
+	hostile_peer_free(r);
+	signal_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_capsules_end_their_stream_alone),
 		cmocka_unit_test(a_version_that_nobody_speaks_is_told_ours),
+		cmocka_unit_test(a_stream_that_ends_inside_a_capsule_is_malformed),
 		cmocka_unit_test(look_ups_beyond_the_rate_are_a_hogs_alone),
 		cmocka_unit_test(knocks_beyond_the_rate_are_a_hogs_alone),
 		cmocka_unit_test(a_record_each_ten_seconds_is_what_a_hog_gets),
 		cmocka_unit_test(a_full_table_is_busy_until_somebody_leaves),
 		cmocka_unit_test(a_peer_is_not_buried_under_knocks),
 		cmocka_unit_test(bytes_beyond_the_rate_are_a_hogs_alone),
+		cmocka_unit_test(a_client_that_does_not_read_loses_its_own_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
