@@ -83,7 +83,8 @@ static __always_inline int ingress(struct xdp_md *ctx, const bool has_fragments)
 	if (meta.kind != CLV_KIND_UNKNOWN)
 		exit = clv_hand_over(ctx, &meta, frame_bytes, exit);
 	else if (exit == CLV_XDP_ANSWER_STUN)
-		exit = clv_stun_answer(ctx);
+		exit = frame.end - frame.pos == frame_bytes ? clv_stun_answer(ctx)
+							    : CLV_XDP_PASS_STUN;
 
 	count(exit, 1, frame_bytes);
 	return action_of(exit);

@@ -127,6 +127,50 @@ static __always_inline __u32 stun_write(struct stun_scratch *s, const struct clv
 	return (is_v4 ? 20 : 40) + len;
 }
 
+/*
+ * The payload into the scratch.  Here and below word by word: the helpers that copy between a frame
+ * and memory came with Linux 5.18.  Returns whether all was there.
+ */
+static __always_inline bool stun_read(struct stun_scratch *s, const __u8 *payload, const void *end,
+				      __u32 len)
+{
+	for (__u32 at = 0; at < CLV_STUN_REQUEST_MAX && at < len; at += 4) {
+		if ((const void *)(payload + at + 4) > end)
+			return false;
+		*(__u32 *)(s->request + at) = *(const __u32 *)(payload + at);
+	}
+	return true;
+}
+
+/* The frame's first l2 bytes. */
+static __always_inline bool stun_read_l2(const struct xdp_md *ctx, __u8 *to, __u64 l2)
+{
+	const __u8 *data = (const void *)(long)ctx->data;
+
+	if ((const void *)(data + STUN_L2_MAX) > (const void *)(long)ctx->data_end)
+		return false;
+	for (__u64 at = 0; at < STUN_L2_MAX - 2 && at < l2; at += 2)
+		*(__u16 *)(to + at) = *(const __u16 *)(data + at);
+	return true;
+}
+
+/* Fill the frame; len is 2 and a multiple of 4. */
+static __always_inline bool stun_fill(const struct xdp_md *ctx, const __u8 *from, __u64 len)
+{
+	__u8 *data = (void *)(long)ctx->data;
+	const void *end = (const void *)(long)ctx->data_end;
+
+	if ((const void *)(data + 2) > end)
+		return false;
+	*(__u16 *)data = *(const __u16 *)from;
+	for (__u64 at = 2; at < STUN_ROOM && at < len; at += 4) {
+		if ((const void *)(data + at + 4) > end)
+			return false;
+		*(__u32 *)(data + at) = *(const __u32 *)(from + at);
+	}
+	return true;
+}
+
 /* Replace the frame of `was` bytes by its first l2 and the l3 that were written. */
 static __always_inline enum clv_xdp_counter stun_send(struct xdp_md *ctx, struct stun_scratch *s,
 						      __u64 was, __u64 l2, __u64 l3)
@@ -141,13 +185,13 @@ static __always_inline enum clv_xdp_counter stun_send(struct xdp_md *ctx, struct
 	frame = s->frame + gap;
 	l2 = STUN_L2_MAX - gap;
 	len = l2 + l3;
-	if (bpf_xdp_load_bytes(ctx, 0, frame, l2))
+	if (!stun_read_l2(ctx, frame, l2))
 		return CLV_XDP_PASS_STUN;
 	stun_turn(frame);
 	if (bpf_xdp_adjust_head(ctx, (int)was - (int)len))
 		return CLV_XDP_PASS_STUN;
 	/* The whole frame is there, so this does not fail; what it left would be no answer. */
-	if (bpf_xdp_store_bytes(ctx, 0, frame, len))
+	if (!stun_fill(ctx, frame, len))
 		return CLV_XDP_DROP_STUN_MALFORMED;
 	return CLV_XDP_ANSWER_STUN;
 }
@@ -175,8 +219,8 @@ __noinline int stun_judge_scratch(__u32 len)
 }
 
 /*
- * A packet for which clv_stun_matches holds.  Returns what to count: it is answered, dropped, or
- * passed to control, which answers.
+ * A packet for which clv_stun_matches holds, in a frame that is all in one place.  Returns what to
+ * count: it is answered, dropped, or passed to control, which answers.
  */
 __noinline int clv_stun_answer(struct xdp_md *ctx)
 {
@@ -191,17 +235,16 @@ __noinline int clv_stun_answer(struct xdp_md *ctx)
 	const struct clv_listener *listener;
 	struct clv_udp_view udp = { 0 };
 	enum clv_stun_kind kind;
-	__u32 l2, len, payload_at;
+	__u32 l2, len;
 	__be16 ethertype;
 
-	at.left = bpf_xdp_get_buff_len(ctx);
+	at.left = (__u32)was;
 	barrier_var(was); /* as a number, before the frame moves */
-	/* It was parsed before, so this fails only for what continues in pages of its own. */
-	if (!s || at.left != was || clv_parse_udp(at, &udp) != CLV_PARSED)
+	/* It was parsed before, so this does not fail. */
+	if (!s || clv_parse_udp(at, &udp) != CLV_PARSED)
 		return CLV_XDP_PASS_STUN;
 	listener = bpf_map_lookup_elem(&listeners, &udp.tuple.local);
 	len = udp.payload_len;
-	payload_at = udp.payload - at.pos;
 	if (!listener || parse_link(&at, &ethertype) != CLV_PARSED)
 		return CLV_XDP_PASS_STUN;
 	l2 = at.pos - (const void *)mac;
@@ -209,7 +252,7 @@ __noinline int clv_stun_answer(struct xdp_md *ctx)
 	if (has_deny(&clients, &udp.tuple.remote))
 		return CLV_XDP_DROP_CLIENT_ADDRESS;
 	if (len < CLV_STUN_HEADER_LEN || len > CLV_STUN_REQUEST_MAX ||
-	    bpf_xdp_load_bytes(ctx, payload_at, s->request, len))
+	    !stun_read(s, udp.payload, at.end, len))
 		return CLV_XDP_DROP_STUN_MALFORMED;
 	kind = stun_judge_scratch(len);
 	if (kind == CLV_STUN_BAD ||
