@@ -98,6 +98,9 @@ int clv_find_worker(struct bpf_sk_lookup *ctx)
 	tuple.local.port = bpf_htons((__u16)ctx->local_port);
 	tuple.remote.port = (__be16)ctx->remote_port;
 
+	/* Most are the host's own: one question is enough for them. */
+	if (!bpf_map_lookup_elem(&bindings, &tuple.local))
+		return SK_PASS;
 	claim = clv_claim_of(&tuple, &ref);
 	if (claim != CLV_CLAIM_CONTEXT && claim != CLV_CLAIM_OPEN)
 		return SK_PASS;

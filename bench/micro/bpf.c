@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * bpf - the time the XDP program takes for one frame, by BPF_PROG_TEST_RUN with repeat: the program
- * alone, without driver, redirect and socket, with tables as full as a busy relay's.  Needs root.
+ * alone, without driver, redirect and socket, with tables as full as a busy relay's; and that of the
+ * sk_lookup program for one datagram that the kernel delivers, the host's own included.  Needs root.
  */
 #include "bench/micro/micro.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <arpa/inet.h>
 #include <linux/bpf.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "culvert.skel.h"
+#include "held.skel.h"
 #include "datapath/base/stun.h"
 #include "datapath/io/packet.h"
 
@@ -205,8 +208,55 @@ static void measure(const struct path *p, int argc, char **argv)
 	micro_print(name, ns);
 }
 
+static struct held_bpf *load_held(void)
+{
+	struct held_bpf *held = held_bpf__open();
+
+	if (!held || bpf_map__reuse_fd(held->maps.contexts, bpf_map__fd(skel->maps.contexts)) ||
+	    bpf_map__reuse_fd(held->maps.bindings, bpf_map__fd(skel->maps.bindings)) ||
+	    bpf_map__reuse_fd(held->maps.denied, bpf_map__fd(skel->maps.denied)) ||
+	    bpf_map__reuse_fd(held->maps.counters, bpf_map__fd(skel->maps.counters)) ||
+	    held_bpf__load(held)) {
+		perror("held: load");
+		exit(1);
+	}
+	return held;
+}
+
+static void measure_lookup(const struct held_bpf *held, const struct path *p, int argc, char **argv)
+{
+	const struct clv_endpoint local = endpoint(p->local), remote = endpoint(p->remote);
+	struct bpf_sk_lookup ctx = {
+		.family = AF_INET,
+		.protocol = IPPROTO_UDP,
+		.remote_port = remote.port,
+		.local_port = ntohs(local.port),
+	};
+	double ns[MICRO_ROUNDS];
+	char name[64];
+
+	snprintf(name, sizeof(name), "bpf/lookup, %s", p->name);
+	if (argc > 1 && !strstr(name, argv[1]))
+		return;
+	memcpy(&ctx.local_ip4, local.addr + 12, sizeof(ctx.local_ip4));
+	memcpy(&ctx.remote_ip4, remote.addr + 12, sizeof(ctx.remote_ip4));
+	for (int i = 0; i < MICRO_ROUNDS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
+			    .repeat = REPEAT);
+
+		if (bpf_prog_test_run_opts(bpf_program__fd(held->progs.clv_find_worker), &run)) {
+			perror("BPF_PROG_TEST_RUN");
+			exit(1);
+		}
+		ns[i] = run.duration;
+	}
+	micro_print(name, ns);
+}
+
 int main(int argc, char **argv)
 {
+	struct held_bpf *held;
+
 	if (geteuid()) {
 		fprintf(stderr, "bpf: needs root, to load the program\n");
 		return 77;
@@ -220,6 +270,11 @@ int main(int argc, char **argv)
 	fill();
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		measure(&paths[i], argc, argv);
+	held = load_held();
+	measure_lookup(held, &paths[2], argc, argv); /* of a context */
+	measure_lookup(held, &paths[4], argc, argv); /* of a stranger */
+	measure_lookup(held, &paths[7], argc, argv); /* somebody else's */
+	held_bpf__destroy(held);
 	if (argc < 2 || strstr("bpf/STUN", argv[1])) {
 		measure_stun("STUN IPv4", paths[0].local, paths[0].remote);
 		measure_stun("STUN IPv6", paths[1].local, paths[1].remote);

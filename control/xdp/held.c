@@ -45,6 +45,7 @@ static int load(struct clv_held *held, const struct clv_bpf_maps *maps, bool fin
 	err = share_maps(held->skel, maps);
 	err = err ? err
 		  : bpf_program__set_autoload(held->skel->progs.clv_find_worker, finds_workers);
+	err = err ? err : bpf_map__set_autocreate(held->skel->maps.workers, finds_workers);
 	err = err ? err : held_bpf__load(held->skel);
 	if (err) {
 		held_bpf__destroy(held->skel);
@@ -65,7 +66,7 @@ int clv_held_open(const struct clv_bpf_maps *maps, const struct clv_rate *rate,
 	held->filter_fd = held->link_fd = -1;
 	clv_libbpf_begin();
 	clv_libbpf_raise_memlock();
-	/* Linux before 5.9 has no sk_lookup; the filters work all the same. */
+	/* Linux before 5.9 has no sk_lookup, some lack maps of sockets; the filters do without. */
 	err = load(held, maps, true);
 	if (err)
 		err = load(held, maps, false);
