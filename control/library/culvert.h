@@ -428,10 +428,12 @@ struct culvert_listen_options {
 };
 
 /*
- * Listen for peers, over a bound tunnel at the relay.  CULVERT_LISTENING says when it is open, again each
- * time the session was restored; then its addresses may have changed.  Each peer that dials is reported
- * by CULVERT_INCOMING, with its id, and waits until it is accepted or refused.  One that nobody decides
- * about within 30 s is refused.
+ * Listen for peers, over a bound tunnel at the relay.  If the session presents the same identity to the
+ * relay, and that offers it, the relay tells our addresses to those who ask it for our id, which the
+ * ticket has.  CULVERT_LISTENING says when it is open, and that it is done, again each time the session
+ * was restored; then its addresses may have changed.  Each peer that dials is reported by
+ * CULVERT_INCOMING, with its id, and waits until it is accepted or refused.  One that nobody decides about
+ * within 30 s is refused.
  * Returns 0 and fills *out, or CULVERT_ERANGE (peers_max), an error about the identity's file
  * (culvert_why), CULVERT_EFULL (this client listens with that identity already, or too many sockets are
  * open), -ENOMEM or -errno of a socket.
@@ -448,6 +450,7 @@ enum {
 
 struct culvert_listen_info {
 	bool is_open;
+	bool is_published; /* the relay tells our addresses to those who ask for our id */
 	char id[CULVERT_ID_TEXT];
 	/* With which others dial this peer; "" while it has never been open, and if it is known by its
 	   certificate authority how to trust the relay: then by its id and addresses. */
@@ -466,21 +469,32 @@ void culvert_listen_info(const struct culvert_listen *l, struct culvert_listen_i
 void culvert_incoming_accept(struct culvert_peer *p);
 void culvert_incoming_refuse(struct culvert_peer *p);
 
+/*
+ * Read a ticket: the peer's id, and a link to the index-th relay at which it may be found, as
+ * culvert_session_open takes it.
+ * Returns 0, CULVERT_ESYNTAX, or CULVERT_ERANGE (it has no such relay); then id is filled, too.
+ */
+int culvert_ticket_read(const char *ticket, unsigned index, char id[CULVERT_ID_TEXT],
+			char link[CULVERT_TICKET_TEXT]);
+
 struct culvert_peer_options {
-	const char *peer;	      /* its ticket or its id */
-	const char *identity;	      /* file of our identity */
-	const char *const *addresses; /* where it may be reached, "ADDRESS:PORT": at its relay */
-	size_t addresses_len;	      /* at most 8 */
-	enum culvert_privacy privacy; /* of an identity in several uses the strictest counts */
+	const char *peer;		 /* its ticket or its id */
+	const char *identity;		 /* file of our identity */
+	const char *const *addresses;	 /* where it may be reached, "ADDRESS:PORT": at its relay */
+	size_t addresses_len;		 /* at most 8 */
+	struct culvert_session *session; /* without addresses: with a relay that knows them */
+	enum culvert_privacy privacy;	 /* of an identity in several uses the strictest counts */
 	void *user;
 };
 
 /*
- * Dial a peer: at all its addresses at the same time, going on with the one that answers first.  The
- * result is CULVERT_PEER_UP or CULVERT_PEER_DOWN.  Datagrams may be sent before: they leave when its
+ * Dial a peer.  Without addresses the session's relay is asked for them as soon as it is up; a relay that
+ * does not know the peer makes CULVERT_ENOPEER.  All addresses are tried at the same time, going on with
+ * the one that answers first.  The result is CULVERT_PEER_UP or CULVERT_PEER_DOWN.  Datagrams may be sent before: they leave when its
  * identity is proven.
  * Returns 0 and fills *out, or CULVERT_ESYNTAX (peer, an address; culvert_why), CULVERT_ENOPEER (no
- * address), an error about the identity's file, CULVERT_EFULL, -ENOMEM or -errno of a socket.
+ * address and no session), an error about the identity's file, CULVERT_EFULL, -ENOMEM or -errno of a
+ * socket.
  */
 int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *options,
 		      struct culvert_peer **out);
@@ -490,7 +504,8 @@ void culvert_peer_close(struct culvert_peer *p);
  * Send one datagram in a flow, any number below 2^62.  data: copies.  It leaves with the next step and,
  * like any datagram, may be lost, but not by a change of the path.
  * Returns 0, or CULVERT_ECLOSED (refused, ended or not accepted yet), -EMSGSIZE (above
- * CULVERT_PEER_PAYLOAD_MAX), CULVERT_ERANGE (flow) or -EAGAIN (too many wait: step first).
+ * CULVERT_PEER_PAYLOAD_MAX), CULVERT_ERANGE (flow) or -EAGAIN (too many wait: step first; or its
+ * addresses are not known yet).
  */
 int culvert_peer_send(struct culvert_peer *p, uint64_t flow, const void *data, size_t len);
 

@@ -43,18 +43,63 @@ static void write_ticket(struct culvert_listen *l)
 		l->ticket[0] = '\0';
 }
 
+/* Tell the application once for each opening. */
+static void tell(struct culvert_listen *l)
+{
+	struct culvert_event e = event_of(l, CULVERT_LISTENING, 0);
+
+	if (l->is_told || !l->is_open)
+		return;
+	l->is_told = true;
+	emit_event(l->session->c, &e, NULL, 0);
+}
+
+static bool may_publish(const struct culvert_listen *l)
+{
+	return l->session->signal.signer &&
+	       !memcmp(&l->session->id, &l->node->id, sizeof(l->node->id));
+}
+
+static void on_published(struct culvert_session *s, int error)
+{
+	struct culvert_listen *l;
+
+	LIST_FOREACH(l, &s->listens, link) {
+		l->is_published = !error && may_publish(l);
+		tell(l);
+	}
+}
+
+/* Tell the relay where we are, so that those who have the ticket can ask it. */
+static void publish(struct culvert_listen *l)
+{
+	struct clv_object record = { .kind = CLV_OBJECT_RECORD };
+
+	for (unsigned i = 0; i < l->addresses_len; i++)
+		record.endpoints[record.endpoints_len++] = (struct clv_object_endpoint){
+			.use = CLV_OBJECT_USE_BOUND,
+			.protocol = CLV_OBJECT_QUIC,
+			.at = l->addresses[i],
+		};
+	record.own_len = record.endpoints_len;
+	signals_publish(l->session, &record, on_published);
+}
+
 static void on_open(void *user, const struct clv_client_result *result)
 {
 	struct culvert_listen *l = user;
-	struct culvert_event e = event_of(l, CULVERT_LISTENING, 0);
 
 	l->is_open = true;
+	l->is_told = false;
 	l->addresses_len = 0;
 	for (unsigned i = 0; i < result->public_len && i < CULVERT_LISTEN_ADDRESSES_MAX; i++)
 		l->addresses[l->addresses_len++] = result->public_addrs[i];
 	write_ticket(l);
 	clv_peers_listen(l->node->peers, true);
-	emit_event(l->session->c, &e, NULL, 0);
+	if (may_publish(l))
+		publish(l); /* the application is told when others can ask for it */
+	else
+		tell(l);
 }
 
 static void on_remote_refused(void *user, const struct clv_endpoint *endpoint, int error)
@@ -178,6 +223,8 @@ void culvert_listen_close(struct culvert_listen *l)
 		return;
 	c = l->session->c;
 	clv_peers_listen(l->node->peers, false);
+	if (may_publish(l))
+		signals_withdraw(l->session);
 	peers_end_of(l);
 	clv_peers_step(l->node->peers, c->now_ns); /* the goodbyes, while there is a tunnel */
 	LIST_REMOVE(l, link);
@@ -194,6 +241,7 @@ void culvert_listen_info(const struct culvert_listen *l, struct culvert_listen_i
 
 	*out = (struct culvert_listen_info){
 		.is_open = l->is_open,
+		.is_published = l->is_published,
 		.addresses_len = l->addresses_len,
 		.refused = stats->refused,
 		.failed = stats->failed,

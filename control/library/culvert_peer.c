@@ -283,6 +283,45 @@ static int read_addresses(struct culvert *c, const struct culvert_peer_options *
 	return 0;
 }
 
+static int dial(struct culvert_peer *p, const struct clv_peer_link *links, size_t len)
+{
+	return clv_peers_dial(p->node->peers, &p->id, links, len, p, p->c->now_ns, &p->peer);
+}
+
+/* What a peer's record says about where it is.  Returns how many links. */
+static size_t links_of(const struct clv_object *record,
+		       struct clv_peer_link links[static ADDRESSES_MAX])
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < record->own_len && n < ADDRESSES_MAX; i++) {
+		const struct clv_object_endpoint *e = &record->endpoints[i];
+
+		if (e->protocol != CLV_OBJECT_QUIC || e->use != CLV_OBJECT_USE_BOUND)
+			continue;
+		links[n++] = (struct clv_peer_link){ .is_relayed = true, .remote = e->at };
+	}
+	return n;
+}
+
+static void on_found(void *user, int error, const struct clv_object *record)
+{
+	struct clv_peer_link links[ADDRESSES_MAX];
+	struct culvert_peer *p = user;
+	struct culvert_event e = event_of(p, CULVERT_PEER_DOWN);
+	size_t n = error ? 0 : links_of(record, links);
+
+	p->asks = NULL;
+	if (!error && !n)
+		error = CULVERT_ENOPEER;
+	if (!error)
+		error = dial(p, links, n);
+	if (!error)
+		return;
+	e.error = error;
+	emit_event(p->c, &e, NULL, 0);
+}
+
 int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *o,
 		      struct culvert_peer **out)
 {
@@ -294,7 +333,7 @@ int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *o,
 
 	text_clear_why(c);
 	err = read_peer(c, o->peer, &id);
-	if (!err)
+	if (!err && (o->addresses_len || !o->session))
 		err = read_addresses(c, o, links);
 	if (!err)
 		err = node_open(c, o->identity, PEERS_MAX, o->privacy, &peer_ops, &node);
@@ -307,7 +346,12 @@ int culvert_peer_open(struct culvert *c, const struct culvert_peer_options *o,
 		return -ENOMEM;
 	p->user = o->user;
 	p->id = id;
-	err = clv_peers_dial(node->peers, &id, links, o->addresses_len, p, c->now_ns, &p->peer);
+	if (o->addresses_len) {
+		err = dial(p, links, o->addresses_len);
+	} else {
+		p->asks = o->session; /* before: the answer may come at once */
+		err = signals_look_up(o->session, &id, on_found, p);
+	}
 	if (err) {
 		culvert_peer_close(p);
 		return err;
@@ -322,6 +366,8 @@ void culvert_peer_close(struct culvert_peer *p)
 	if (!p)
 		return;
 	end_peer(p, p->decide_ns ? CLV_PEERCONN_REFUSED : CLV_PEERCONN_NO_ERROR);
+	if (p->asks)
+		signals_forget(p->asks, p);
 	LIST_REMOVE(p, link);
 	node_close(p->node);
 	wake_now(p->c);
@@ -330,8 +376,10 @@ void culvert_peer_close(struct culvert_peer *p)
 
 int culvert_peer_send(struct culvert_peer *p, uint64_t flow, const void *data, size_t len)
 {
-	int err = p->peer ? clv_peer_send(p->peer, flow, data, len) : CULVERT_ECLOSED;
+	int err = p->asks ? -EAGAIN : CULVERT_ECLOSED;
 
+	if (p->peer)
+		err = clv_peer_send(p->peer, flow, data, len);
 	if (!err)
 		wake_now(p->c);
 	return err;

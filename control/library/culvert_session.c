@@ -31,6 +31,7 @@ static void on_up(void *user, struct clv_relay_session *rs)
 	forwards_set_session(s, rs);
 	bounds_set_session(s, rs);
 	listens_set_session(s, rs);
+	signals_set_session(s, rs);
 	emit_event(s->c, &e, NULL, 0);
 }
 
@@ -95,6 +96,8 @@ static void emit_end(struct culvert_session *s, const struct clv_session_end *en
 		e.type = CULVERT_LOST;
 		e.again_sec = retry_later(s);
 	}
+	if (e.type == CULVERT_DOWN)
+		signals_end(s, e.error ? e.error : CULVERT_ECLOSED);
 	emit_event(s->c, &e, detail, strlen(detail) + 1);
 }
 
@@ -108,6 +111,7 @@ static void on_down(void *user, const struct clv_session_end *end)
 	forwards_set_session(s, NULL);
 	bounds_set_session(s, NULL);
 	listens_set_session(s, NULL);
+	signals_set_session(s, NULL);
 	if (s->object.is_closed) {
 		object_close(&s->object); /* frees it, now that relay is NULL */
 		return;
@@ -167,6 +171,7 @@ void sessions_step(struct culvert *c)
 			clv_relay_session_step(s->relay, c->now_ns);
 		bounds_step(s, c->now_ns);
 		listens_step(s, c->now_ns);
+		signals_step(s, c->now_ns);
 		if (!s->retry_ns || c->now_ns < s->retry_ns)
 			continue;
 		s->retry_ns = 0;
@@ -190,6 +195,8 @@ uint64_t sessions_next_ns(const struct culvert *c)
 			at_ns = bounds_ns;
 		if (listens_ns < at_ns)
 			at_ns = listens_ns;
+		if (signals_next_ns(s) < at_ns)
+			at_ns = signals_next_ns(s);
 		if (s->relay && clv_relay_session_next_ns(s->relay) < at_ns)
 			at_ns = clv_relay_session_next_ns(s->relay);
 	}
@@ -278,6 +285,10 @@ static int take_trust(struct culvert_session *s, const struct culvert_session_op
 		p.cert_pem = id.cert_pem;
 		p.key_pem = id.text;
 		s->has_identity = true;
+		s->id = id.id;
+		/* One that cannot sign is good for TLS all the same. */
+		if (clv_signer_new(id.text, &s->signal.signer))
+			s->signal.signer = NULL;
 	}
 	s->shown.has_pin = p.ca_sha256 != NULL;
 	if (p.ca_sha256)
@@ -309,6 +320,7 @@ static int take_names(struct culvert_session *s, const struct culvert_session_op
 static void free_session(struct culvert_session *s)
 {
 	clv_tls_context_free(s->tls);
+	clv_signer_free(s->signal.signer);
 	free(s->uri_template);
 	if (s->authorization)
 		explicit_bzero(s->authorization, strlen(s->authorization));
@@ -379,6 +391,7 @@ void culvert_session_close(struct culvert_session *s)
 		culvert_bound_close(LIST_FIRST(&s->bounds));
 	while (!LIST_EMPTY(&s->listens))
 		culvert_listen_close(LIST_FIRST(&s->listens));
+	signals_end(s, CULVERT_ECLOSED);
 	LIST_REMOVE(s, link);
 	wake_now(s->c);
 	relay = s->relay;

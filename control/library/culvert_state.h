@@ -9,14 +9,15 @@
  *   culvert_bound.c    bound tunnels
  *   culvert_listen.c   listening for peers
  *   culvert_peer.c     peers
+ *   culvert_signal.c   the signal stream of a session: our record at the relay, look-ups of others
  *   culvert_nodes.c    who we are to peers: an identity and its connections; the socket for all
  *   culvert_direct.c   where this host may be reached, for direct paths
  *   culvert_net.c      at which address relays see the client
  *   culvert_events.c   the event queue, the lifetime of objects, the limit on sends per step
  *   culvert_text.c     parsing, formatting and error messages
  *
- * Calls go only downward: client > session > tunnel, forward, bound, net, listen > peer > nodes > direct >
- * events > identity > text.
+ * Calls go only downward: client > session > tunnel, forward, bound, net, listen > peer > nodes, signal >
+ * direct > events > identity > text.
  *
  * An object that the application closed is freed once every queued event that refers to it has been
  * skipped; see struct object.
@@ -41,6 +42,7 @@
 enum {
 	CULVERT_ADDRESSES_MAX = 8, /* of a relay's name */
 	CULVERT_SENDS_MAX = 256,   /* between two steps */
+	SIGNAL_LOOKUPS_MAX = 16,   /* of a session, at a time */
 };
 
 /* First member of everything an event can be about. */
@@ -114,6 +116,8 @@ struct culvert_listen {
 	struct clv_endpoint addresses[CULVERT_LISTEN_ADDRESSES_MAX];
 	unsigned addresses_len;
 	char ticket[CULVERT_TICKET_TEXT];
+	bool is_told;	   /* the application knows that it is open */
+	bool is_published; /* the relay tells others where we are */
 	void *user;
 };
 
@@ -126,9 +130,37 @@ struct culvert_peer {
 	struct clv_peer *peer;	       /* NULL: it ended */
 	struct clv_identity id;
 	bool is_decided, was_up;
-	uint64_t since_ns;  /* opened, or accepted */
-	uint64_t decide_ns; /* of one that dialled: refuse it then; 0: decided */
+	uint64_t since_ns;	      /* opened, or accepted */
+	uint64_t decide_ns;	      /* of one that dialled: refuse it then; 0: decided */
+	struct culvert_session *asks; /* whose relay is asked where it is; NULL: not */
 	void *user;
+};
+
+/* record: borrows; NULL on an error. */
+typedef void signals_found(void *user, int error, const struct clv_object *record);
+
+struct signals_lookup {
+	void *user; /* NULL: free */
+	signals_found *found;
+	struct clv_identity id;
+	bool is_asked;
+	uint32_t number;
+};
+
+/* The signal stream of a session, once something needs it. */
+struct signal {
+	bool is_wanted, is_ready;
+	struct clv_relay_signal *stream; /* NULL: there is none now */
+	struct clv_signer *signer;	 /* of the identity that the session presents; NULL: none */
+	unsigned agains;
+	uint64_t again_ns; /* when to open it again; 0: not scheduled */
+	struct clv_identity relay;
+	struct clv_endpoint
+		observed; /* where the relay sees the session come from; port 0: not known */
+	bool has_record;
+	struct clv_object record;
+	void (*on_published)(struct culvert_session *s, int error);
+	struct signals_lookup lookups[SIGNAL_LOOKUPS_MAX];
 };
 
 struct culvert_session {
@@ -142,6 +174,7 @@ struct culvert_session {
 	LIST_HEAD(culvert_bound_list, culvert_bound) bounds;
 	LIST_HEAD(culvert_listen_list, culvert_listen) listens;
 	struct clv_relay_link shown; /* how others reach and know the relay; without a token */
+	struct signal signal;
 	struct clv_endpoint addresses[CULVERT_ADDRESSES_MAX];
 	unsigned addresses_len, address; /* index of the one in use */
 	char authority[CULVERT_HOST_TEXT + 8];
@@ -152,6 +185,7 @@ struct culvert_session {
 	enum clv_profile profile;
 	bool capsules, reconnect;
 	bool has_identity;
+	struct clv_identity id; /* with has_identity */
 	unsigned retries;
 	uint64_t retry_ns; /* when to connect again; 0: not scheduled */
 	uint64_t reconnects;
@@ -272,6 +306,28 @@ bool direct_take(struct culvert *c, const struct clv_endpoint *from, const uint8
 		 size_t len);
 void direct_step(struct culvert *c);
 uint64_t direct_next_ns(const struct culvert *c);
+
+/* ---- culvert_signal.c ---- */
+
+void signals_set_session(struct culvert_session *s, struct clv_relay_session *relay);
+/* The session is not going to be up: answer what was asked. */
+void signals_end(struct culvert_session *s, int error);
+void signals_step(struct culvert_session *s, uint64_t now_ns);
+uint64_t signals_next_ns(const struct culvert_session *s);
+/*
+ * Publish a record, now and whenever a stream is up, until it is withdrawn.  record: copies.
+ * on_published: the relay has it (0), or does not; maybe at once, and again.
+ */
+void signals_publish(struct culvert_session *s, const struct clv_object *record,
+		     void (*on_published)(struct culvert_session *s, int error));
+void signals_withdraw(struct culvert_session *s);
+/*
+ * Ask where a peer is.  found: called once, maybe at once; user: not NULL.  Returns 0 or CULVERT_EFULL.
+ */
+int signals_look_up(struct culvert_session *s, const struct clv_identity *id, signals_found *found,
+		    void *user);
+/* Whoever asked is gone. */
+void signals_forget(struct culvert_session *s, const void *user);
 
 /* ---- culvert_peer.c ---- */
 

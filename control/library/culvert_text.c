@@ -186,3 +186,19 @@ int text_parse_target(struct culvert *c, const char *text, struct host_port *out
 		return text_set_why(c, CULVERT_ESYNTAX, "target: %s: %s", why, text);
 	return 0;
 }
+
+/* ---- tickets ---- */
+
+int culvert_ticket_read(const char *text, unsigned index, char id[CULVERT_ID_TEXT],
+			char link[CULVERT_TICKET_TEXT])
+{
+	struct clv_ticket ticket;
+	const char *why;
+
+	if (clv_ticket_parse(text, strlen(text), &ticket, &why))
+		return CULVERT_ESYNTAX;
+	clv_identity_format(&ticket.id, id);
+	if (index >= ticket.relays_len)
+		return CULVERT_ERANGE;
+	return clv_relay_link_format(&ticket.relays[index], false, link, CULVERT_TICKET_TEXT);
+}

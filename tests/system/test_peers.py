@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two peers behind NATs reach each other by `culvert listen` and `culvert connect`."""
 import json
+import re
 
 import pytest
 
@@ -55,8 +56,8 @@ def connect(lab, logs, request, identities):
 
     def start(to, *args, identity="b", ticket=None, wait=True):
         log = logs / f"{daemon.slug(request.node.name)}-connect-{len(started)}.log"
-        one = daemon.Connect(lab["peer-b"], ticket or to.ticket, identities[identity][0], *to.at,
-                             *args, log=log)
+        one = daemon.Connect(lab["peer-b"], ticket or to.ticket, identities[identity][0], *args,
+                             log=log)
         started.append(one)
         return one.wait() if wait else one
 
@@ -103,26 +104,40 @@ def test_a_peer_that_is_not_accepted_hears_so(lab, listen, connect, echo, identi
 
 def test_who_has_another_identity_is_not_taken_for_the_peer(lab, listen, connect, echo, identities):
     server = listen("127.0.0.1:7000")
-    client = connect(server, ticket=identities["c"][1], wait=False)
+    client = connect(server, *server.at, ticket=identities["c"][1], wait=False)
     wait_until(lambda: not client.proc.alive)
     assert client.proc.popen.returncode == WRONG_PEER
     assert "up" not in server.proc.text().split()
 
 
-def test_an_address_where_nobody_listens_is_given_up(lab, listen, connect, echo):
+@pytest.mark.parametrize("by", ("ticket", "address"))
+def test_a_peer_that_is_gone_is_given_up(lab, listen, connect, echo, by):
     server = listen("127.0.0.1:7000")
     assert server.stop() == 0
-    client = connect(server, wait=False)
+    client = connect(server, *(server.at if by == "address" else ()), wait=False)
     wait_until(lambda: not client.proc.alive)
     assert client.proc.popen.returncode == NO_PEER, client.proc.text()
 
 
-def test_a_peer_that_goes_says_so(lab, listen, connect, echo):
+def test_a_peer_that_went_and_came_back_is_found_by_its_ticket(lab, listen, connect, echo):
     server = listen("127.0.0.1:7000")
     client = connect(server)
     assert is_clean(load(client.peer, client.address, count=50, rate=500))
     assert server.stop() == 0
     client.proc.wait_line(r"^down \S+: closed by the peer$")
+    again = listen("127.0.0.1:7000")
+    assert again.ticket == server.ticket and again.at != server.at
+    wait_until(lambda: len(re.findall(r"^up ", client.proc.text(), re.M)) == 2)
+    assert is_clean(load(client.peer, client.address, count=50, rate=500))
+    assert client.proc.text().count("ready") == 1
+
+
+def test_known_addresses_need_no_session_with_the_relay(lab, listen, connect, echo, relay):
+    server = listen("127.0.0.1:7000")
+    conns = len(relay.ctl("conns")["conns"])
+    client = connect(server, *server.at)
+    assert is_clean(load(client.peer, client.address, count=50, rate=500))
+    assert len(relay.ctl("conns")["conns"]) == conns
 
 
 def test_a_busy_stream_of_iperf_arrives(lab, listen, connect):
@@ -168,8 +183,8 @@ def test_json_has_one_object_for_each_event(lab, listen, connect, echo, identiti
     server.proc.wait_line(r'"listening"')
     said = json.loads(server.proc.text().splitlines()[0])
     assert said["id"] == identities["c"][1] and said["ticket"].startswith("culvert1:")
-    at = [word for address in said["addresses"] for word in ("--at", address)]
-    client = daemon.Connect(lab["peer-b"], said["ticket"], identities["b"][0], *at, "--json",
+    assert len(said["addresses"]) == 1
+    client = daemon.Connect(lab["peer-b"], said["ticket"], identities["b"][0], "--json",
                             log=logs / "json-connect.log")
     client.proc.wait_line(r'"ready"')
     events = [json.loads(line) for line in client.proc.text().splitlines()]

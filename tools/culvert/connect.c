@@ -119,6 +119,7 @@ static int dial(struct connect *c)
 		.addresses = o->at,
 		.addresses_len = o->at_len,
 		.privacy = o->privacy,
+		.session = c->peer.session,
 	};
 	int err = culvert_peer_open(c->peer.culvert, &po, &c->to);
 
@@ -170,6 +171,11 @@ static void on_down(struct connect *c, const struct culvert_event *e)
 	case CULVERT_EFULL:
 		fprintf(stderr, "culvert: the peer takes no more peers\n");
 		peer_stop(&c->peer, STATUS_FULL);
+		return;
+	case CULVERT_EUNAUTHORIZED:
+		fprintf(stderr, "culvert: relay %s requires a credential: use --relay LINK\n",
+			c->peer.options->relay.text);
+		peer_stop(&c->peer, STATUS_UNAUTHORIZED);
 		return;
 	default:
 		break;

@@ -250,13 +250,15 @@ static const struct peer_ops ops = { start, on_event };
 int listen_run(const struct options *o)
 {
 	static struct listen l; /* large */
+	struct options mine = *o;
 	char path[PATH_MAX];
 	int status;
 
 	l.identity = id_file(o, path);
 	if (!l.identity)
 		return STATUS_FAILED;
-	status = peer_open(&l.peer, o, &ops, &l);
+	mine.identity = l.identity; /* the relay tells others where we are, if it knows us */
+	status = peer_open(&l.peer, &mine, &ops, &l);
 	if (!status)
 		status = peer_run(&l.peer);
 	if (l.dropped)

@@ -17,7 +17,8 @@ static const char usage[] =
 	"                       [--closed] [--remotes-max N] [--idle SECONDS] [--compress-above N]\n"
 	"                       [--json]\n"
 	"       culvert listen  --relay RELAY --app ADDR:PORT [--accept ID]... [--json]\n"
-	"       culvert connect TICKET|ID --listen ADDR:PORT --at ADDR:PORT... [--json]\n"
+	"       culvert connect TICKET|ID --listen ADDR:PORT [--relay RELAY] [--at ADDR:PORT]...\n"
+	"                       [--json]\n"
 	"       culvert id      [--identity FILE] [--json]\n"
 	"       culvert nat     --relay RELAY... [--json]\n"
 	"RELAY, one of:\n"
@@ -27,7 +28,7 @@ static const char usage[] =
 	"  --pin sha256:HEX           pin of its key, which the relay prints when it starts\n"
 	"two peers, each with an identity of `culvert id`:\n"
 	"  --accept ID                a peer that may connect; may be repeated (everyone)\n"
-	"  --at ADDR:PORT             where the peer listens, as `culvert listen` prints it\n"
+	"  --at ADDR:PORT             where the peer listens (asked of the relay)\n"
 	"  --privacy relay-only|reflexive|open\n"
 	"                             what the peer learns: relays alone, then no path is direct; where\n"
 	"                             our packets come from; also our interfaces' addresses (reflexive)\n"
@@ -368,9 +369,10 @@ static bool is_for(int opt, enum command command)
 	if (command == COMMAND_ID)
 		return opt == OPT_IDENTITY || opt == OPT_JSON;
 	if (command == COMMAND_CONNECT)
-		return opt == OPT_IDENTITY || opt == OPT_JSON || opt == OPT_LISTEN ||
-		       opt == OPT_AT || opt == OPT_PRIVACY || opt == OPT_SPIN ||
-		       opt == OPT_LOG_LEVEL;
+		return opt != OPT_TARGET && opt != OPT_COUNT && opt != OPT_SIZE &&
+		       opt != OPT_INTERVAL && opt != OPT_APP && opt != OPT_PERMIT &&
+		       opt != OPT_CLOSED && opt != OPT_REMOTES_MAX && opt != OPT_IDLE &&
+		       opt != OPT_COMPRESS_ABOVE && opt != OPT_ACCEPT && opt != OPT_CAPSULES;
 	if (command == COMMAND_NAT)
 		return opt == OPT_RELAY || opt == OPT_JSON || opt == OPT_LOG_LEVEL;
 	switch (opt) {
@@ -428,6 +430,19 @@ static int parse_command(int argc, char **argv, enum command *out)
 	return complain("no such command: ", argv[1]);
 }
 
+/* The relay of a ticket, unless the command line names one or the peer's addresses. */
+static int take_ticket(struct options *o)
+{
+	static char link[CULVERT_TICKET_TEXT];
+	char id[CULVERT_ID_TEXT];
+
+	if (o->at_len || o->relay.port || !o->to || strncmp(o->to, "culvert1:", 9))
+		return 0;
+	if (culvert_ticket_read(o->to, 0, id, link))
+		return complain("not a ticket: ", o->to);
+	return parse_relay(link, o);
+}
+
 static int check_connect(const struct options *o)
 {
 	union culvert_address address;
@@ -436,8 +451,10 @@ static int check_connect(const struct options *o)
 		return complain("a peer's TICKET or ID is required", "");
 	if (!o->listen.text || culvert_address_parse(o->listen.text, &address))
 		return complain("--listen ADDR:PORT is required", "");
-	if (!o->at_len)
-		return complain("--at ADDR:PORT is required", "");
+	if (!o->at_len && !o->relay.port)
+		return complain("a ticket, --relay or --at is required", "");
+	if (o->relay.port && !o->link_has_pin && !o->ca_file == !o->pin)
+		return complain("exactly one of --ca FILE and --pin sha256:HEX is required", "");
 	return 0;
 }
 
@@ -513,5 +530,7 @@ int options_parse(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc)
 		return complain("unexpected argument: ", argv[optind]);
+	if (o->command == COMMAND_CONNECT && take_ticket(o))
+		return -1;
 	return check(o);
 }
