@@ -183,7 +183,8 @@ struct clv_daemon {
 
 	struct clv_bpf *bpf; /* NULL: kernel sockets only */
 	char no_bpf_why[CLV_REASON_MAX];
-	struct clv_netfilter netfilter; /* as it was at the last reload */
+	struct clv_netfilter netfilter; /* as it was when clv_firewall_look last looked */
+	bool is_netfilter_bypassed;	/* likewise */
 	struct clv_maps maps;
 	struct clv_routes *routes;
 	struct clv_egress_pool *egress;

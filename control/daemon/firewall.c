@@ -49,9 +49,11 @@ static void log_chains(const struct clv_netfilter *n)
 void clv_firewall_look(struct clv_daemon *daemon)
 {
 	const struct clv_netfilter before = daemon->netfilter;
+	const bool was_bypassed = daemon->is_netfilter_bypassed;
 
 	clv_netfilter_read(&daemon->netfilter);
-	if (daemon->netfilter.total && clv_firewall_is_bypassed(daemon) &&
-	    !is_same(&before, &daemon->netfilter))
+	daemon->is_netfilter_bypassed = clv_firewall_is_bypassed(daemon);
+	if (daemon->netfilter.total && daemon->is_netfilter_bypassed &&
+	    (!was_bypassed || !is_same(&before, &daemon->netfilter)))
 		log_chains(&daemon->netfilter);
 }

@@ -9,7 +9,10 @@
 
 #include "control/daemon/daemon.h"
 
-/* Read the rules of the host, at the start and at each reload, and log what is new of them. */
+/*
+ * Read the rules of the host and log what is new of them: at the start, at each reload, and when
+ * interfaces came.
+ */
 void clv_firewall_look(struct clv_daemon *daemon);
 /* Whether any interface runs XDP, whose packets the rules do not see. */
 bool clv_firewall_is_bypassed(const struct clv_daemon *daemon);

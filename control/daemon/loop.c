@@ -208,8 +208,10 @@ static void on_tick(uv_timer_t *timer)
 
 	if (daemon->loop.has_interface_changes && !daemon->loop.is_stopping) {
 		daemon->loop.has_interface_changes = false;
-		if (clv_interfaces_follow(daemon))
+		if (clv_interfaces_follow(daemon)) {
 			changes |= CLV_ROUTES_HOPS;
+			clv_firewall_look(daemon);
+		}
 	}
 	if (!daemon->loop.is_stopping && clv_watch_tick(daemon, now_ns))
 		changes |= CLV_ROUTES_HOPS;

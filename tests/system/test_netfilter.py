@@ -67,6 +67,23 @@ def test_a_reload_looks_again_also_without_root(lab, start_relay, datapath):
     assert relay.ctl("status")["netfilter"]["chains"] == []
 
 
+def test_an_interface_that_comes_later_has_it_said(lab, start_relay, rules, datapath):
+    if datapath != "xdp":
+        pytest.skip("starts without an interface")
+    host = lab["relay"]
+    relay = start_relay(config='datapath = auto\ninterfaces = {"late"}\n')
+    assert "netfilter_bypassed" not in relay.proc.text()
+    assert relay.ctl("status")["netfilter"]["bypassed"] is False
+    host.ip("link", "add", "late", "type", "veth", "peer", "name", "late-peer")
+    try:
+        for name in ("late", "late-peer"):
+            host.ip("link", "set", name, "up")
+        relay.proc.wait_line("netfilter_bypassed chains=2")
+        assert relay.ctl("status")["netfilter"]["bypassed"] is True
+    finally:
+        host.ip("link", "del", "late")
+
+
 STATEFUL = """
 table inet firewall {
   chain in {
