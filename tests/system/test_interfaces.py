@@ -56,7 +56,7 @@ def test_an_interface_that_is_served_comes_and_goes_at_no_cost_to_others(
     assert is_clean(end_load(busy))
     counted = relay.ctl("drops")
     assert not counted["total"].get("drop_link_gone")
-    assert not counted["xdp"]["xdp_drop_no_meta"]["packets"]
+    assert not [name for name, one in counted["xdp"].items() if one["packets"]]
 
 
 def test_more_interfaces_than_places_are_said_and_served_when_there_is_room(lab, relay):
