@@ -378,6 +378,8 @@ int culvert_peer_send(struct culvert_peer *p, uint64_t flow, const void *data, s
 {
 	int err = p->asks ? -EAGAIN : CULVERT_ECLOSED;
 
+	if (len > CULVERT_PEER_PAYLOAD_MAX)
+		return -EMSGSIZE;
 	if (p->peer)
 		err = clv_peer_send(p->peer, flow, data, len);
 	if (!err)

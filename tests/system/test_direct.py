@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import apps
 import daemon
 import topology
 from daemon import is_clean, load, load_of, start_load
@@ -94,3 +95,18 @@ def test_with_relay_only_nothing_leaves_for_the_peer(lab, meet, shy):
     watch.stop()
     assert "by direct" not in client.proc.text() + server.proc.text()
     assert not re.search(r"^[\d:.]+ IP ", watch.text(), re.M), watch.text()
+
+
+def test_downloads_by_a_ticket_are_whole_while_the_path_moves(lab, relay, identities, tmp_path,
+                                                              logs):
+    host = lab["peer-a"]
+    http = apps.serve_quic(host, tmp_path / "quic")
+    server = daemon.Listen(host, relay, identities / "a", daemon.endpoint(host.addr4, 4433),
+                           log=logs / f"download-{relay.datapath}-listen.log").wait()
+    client = daemon.Connect(lab["peer-b"], server.ticket, identities / "b",
+                            log=logs / f"download-{relay.datapath}-connect.log").wait()
+    found = apps.fetch(client.peer, client.address, tmp_path / "quic", times=3)
+    client.proc.wait_line(r"^path \S+ by direct ")
+    assert found["received"] == found["sent"] == 3, found
+    assert client.stop() == 0 and server.stop() == 0
+    http.stop()

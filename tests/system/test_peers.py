@@ -134,10 +134,10 @@ def test_a_peer_that_went_and_came_back_is_found_by_its_ticket(lab, listen, conn
 
 def test_known_addresses_need_no_session_with_the_relay(lab, listen, connect, echo, relay):
     server = listen("127.0.0.1:7000")
-    conns = len(relay.ctl("conns")["conns"])
+    wait_until(lambda: len(relay.ctl("conns")["conns"]) == 1)    # those of other tests have ended
     client = connect(server, *server.at)
     assert is_clean(load(client.peer, client.address, count=50, rate=500))
-    assert len(relay.ctl("conns")["conns"]) == conns
+    assert len(relay.ctl("conns")["conns"]) == 1
 
 
 def test_a_busy_stream_of_iperf_arrives(lab, listen, connect):
@@ -146,16 +146,8 @@ def test_a_busy_stream_of_iperf_arrives(lab, listen, connect):
     watch = losses.Watch(lab)
     found = apps.iperf(client.peer, client.address, server, megabits=4, seconds=2, size=1000)
     server.stop()
-    assert found["sent"] > 500 and watch.accounts_for(
-        found["sent"], found["received"] + dropped_by(client)), (found, watch.since())
-
-
-def dropped_by(client):
-    """What a Connect could not send: its window was full.  Stops it."""
-    client.stop()
-    return sum(int(word.partition("=")[2]) for line in client.proc.text().splitlines()
-               if "connect_dropped" in line for word in line.split()
-               if word.startswith("datagrams="))
+    assert found["sent"] > 500 and watch.accounts_for(found["sent"], found["received"]), (
+        found, watch.since())
 
 
 def test_names_are_looked_up_in_a_peers_name_server(lab, listen, connect):

@@ -11,6 +11,7 @@ enum {
 	SENDERS_MAX = 64,
 	DATAGRAM_MAX = 65536,
 	AGAIN_MAX_SEC = 16,
+	RETRY_MSEC = 1, /* while a datagram waits that could not be sent */
 };
 
 /* A local sender: a flow of its own. */
@@ -24,11 +25,13 @@ struct connect {
 	struct culvert_peer *to;
 	const char *identity;
 	uv_udp_t socket;
-	uv_timer_t again;
+	uv_timer_t again, retry;
 	unsigned agains;
+	size_t waiting_len; /* of the datagram in buffer, which waits: 1 more, 0: none does */
+	uint64_t waiting_flow;
 	struct sender senders[SENDERS_MAX];
 	uint64_t flows, datagrams;
-	uint64_t refused; /* that could not be sent: too large, too many, or the peer was away */
+	uint64_t refused; /* that could not be sent: too large, or the peer was away */
 	bool is_ready;
 	char buffer[DATAGRAM_MAX];
 };
@@ -80,19 +83,49 @@ static void on_buffer(uv_handle_t *handle, size_t size, uv_buf_t *out)
 	*out = uv_buf_init(c->buffer, sizeof(c->buffer));
 }
 
+/* Returns whether the datagram in the buffer has to wait: too many do already. */
+static bool must_wait(struct connect *c, uint64_t flow, size_t len)
+{
+	int err = c->to ? culvert_peer_send(c->to, flow, c->buffer, len) : CULVERT_ECLOSED;
+
+	if (err && err != -EAGAIN)
+		c->refused++;
+	return err == -EAGAIN;
+}
+
+static void on_local(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
+		     const struct sockaddr *address, unsigned flags);
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct connect *c = timer->data;
+
+	if (must_wait(c, c->waiting_flow, c->waiting_len - 1))
+		return;
+	c->waiting_len = 0;
+	uv_timer_stop(timer);
+	uv_udp_recv_start(&c->socket, on_buffer, on_local);
+}
+
 static void on_local(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
 		     const struct sockaddr *address, unsigned flags)
 {
 	struct connect *c = socket->data;
 	struct sender *s;
 
+	(void)buf; /* the only one there is */
 	(void)flags;
 	if (len < 0 || !address)
 		return;
 	s = sender_of(c, address);
 	s->used = ++c->datagrams;
-	if (!c->to || culvert_peer_send(c->to, s->flow, buf->base, (size_t)len))
-		c->refused++;
+	if (!must_wait(c, s->flow, (size_t)len))
+		return;
+	/* What comes meanwhile waits in the socket, whose overflow the kernel counts. */
+	c->waiting_len = (size_t)len + 1;
+	c->waiting_flow = s->flow;
+	uv_udp_recv_stop(socket);
+	uv_timer_start(&c->retry, on_retry, RETRY_MSEC, RETRY_MSEC);
 }
 
 static void to_local(struct connect *c, const struct culvert_event *e)
@@ -228,7 +261,8 @@ static int start(struct peer *p)
 	culvert_address_parse(p->options->listen.text, &listen); /* checked by options */
 	uv_udp_init(&p->loop, &c->socket);
 	uv_timer_init(&p->loop, &c->again);
-	c->socket.data = c->again.data = c;
+	uv_timer_init(&p->loop, &c->retry);
+	c->socket.data = c->again.data = c->retry.data = c;
 	err = uv_udp_bind(&c->socket, &listen.sa, 0);
 	if (!err)
 		err = uv_udp_recv_start(&c->socket, on_buffer, on_local);

@@ -5,12 +5,14 @@
 
 #include <sys/queue.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
 	FLOWS_MAX = 256, /* of all peers */
+	RETRY_MSEC = 1,	 /* while datagrams wait that could not be sent */
 	DATAGRAM_MAX = 65536,
 };
 
@@ -21,6 +23,9 @@ struct flow {
 	struct listen *listen;
 	struct culvert_peer *peer;
 	uint64_t number, used; /* used: when, in datagrams of all flows */
+	bool is_waiting;       /* with a datagram that could not be sent yet */
+	size_t waiting_len;
+	char waiting[CULVERT_PEER_PAYLOAD_MAX];
 };
 
 struct listen {
@@ -28,6 +33,7 @@ struct listen {
 	struct culvert_listen *open;
 	const char *identity;
 	union culvert_address app;
+	uv_timer_t retry;
 	LIST_HEAD(, flow) flows;
 	unsigned flows_len;
 	uint64_t datagrams, dropped;
@@ -56,6 +62,39 @@ static void on_buffer(uv_handle_t *handle, size_t size, uv_buf_t *out)
 	*out = uv_buf_init(l->buffer, sizeof(l->buffer));
 }
 
+/* Returns whether a datagram has to wait: too many do already. */
+static bool must_wait(struct flow *f, const void *data, size_t len)
+{
+	int err = culvert_peer_send(f->peer, f->number, data, len);
+
+	if (err && err != -EAGAIN)
+		f->listen->dropped++;
+	return err == -EAGAIN;
+}
+
+static void on_app(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
+		   const struct sockaddr *address, unsigned flags);
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct listen *l = timer->data;
+	bool is_done = true;
+	struct flow *f;
+
+	LIST_FOREACH(f, &l->flows, link) {
+		if (!f->is_waiting)
+			continue;
+		if (must_wait(f, f->waiting, f->waiting_len)) {
+			is_done = false;
+			continue;
+		}
+		f->is_waiting = false;
+		uv_udp_recv_start(&f->socket, on_buffer, on_app);
+	}
+	if (is_done)
+		uv_timer_stop(timer);
+}
+
 static void on_app(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
 		   const struct sockaddr *address, unsigned flags)
 {
@@ -65,8 +104,15 @@ static void on_app(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
 	if (len < 0 || !address)
 		return;
 	f->used = ++f->listen->datagrams;
-	if (culvert_peer_send(f->peer, f->number, buf->base, (size_t)len))
-		f->listen->dropped++;
+	if (!must_wait(f, buf->base, (size_t)len))
+		return;
+	/* What comes meanwhile waits in the socket, whose overflow the kernel counts. */
+	memcpy(f->waiting, buf->base, (size_t)len); /* a larger one does not have to wait */
+	f->waiting_len = (size_t)len;
+	f->is_waiting = true;
+	uv_udp_recv_stop(socket);
+	if (!uv_is_active((uv_handle_t *)&f->listen->retry))
+		uv_timer_start(&f->listen->retry, on_retry, RETRY_MSEC, RETRY_MSEC);
 }
 
 static struct flow *oldest_flow(struct listen *l)
@@ -241,6 +287,8 @@ static int start(struct peer *p)
 	int err;
 
 	culvert_address_parse(p->options->app.text, &l->app); /* checked by options */
+	uv_timer_init(&p->loop, &l->retry);
+	l->retry.data = l;
 	err = culvert_listen_open(p->culvert, &lo, &l->open);
 	return err ? peer_print_failure(p, "listen", err) : 0;
 }
