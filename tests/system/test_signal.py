@@ -3,6 +3,7 @@
 import pytest
 
 import daemon
+from netns import wait_until
 from test_metrics import get
 
 DATAPATHS = ("sock",)
@@ -44,6 +45,37 @@ def test_clients_with_and_without_an_identity_are_served(lab, relay_with, target
     for more in ((), ("--identity", identity)):
         done = daemon.ping(lab[PEER], relay.address(4), targets[TARGET], relay.fingerprint, *more)
         assert done.returncode == 0, done.stderr
+
+
+def make_identity(lab, path):
+    """Its file and its id."""
+    said = lab[PEER].run([lab.build / "culvert", "id", "--identity", path]).stdout
+    return path, said.strip()
+
+
+def test_who_listens_has_a_record_while_it_listens(lab, relay_with, logs, tmp_path):
+    relay = relay_with("")
+    mine, other = (make_identity(lab, tmp_path / name) for name in ("mine", "other"))
+    listen = daemon.Listen(lab[PEER], relay, mine[0], "127.0.0.1:7000",
+                           log=logs / "signal-listen.log").wait()
+    wait_until(lambda: relay.ctl("records")["total"] == 1)
+    record, = relay.ctl("records")["records"]
+    assert record["id"] == mine[1] and 0 < record["bytes"] <= 8192
+    assert 900 <= record["expires_sec"] + record["age_sec"] <= 1200
+    found = relay.ctl("signal")
+    assert (found["streams"], found["peers"], found["records"]) == (1, 1, 1)
+    assert found["record_bytes"] == record["bytes"]
+    assert gauges(relay)["culvert_records"] == "1"
+    # The id stands in no metric.
+    assert mine[1] not in get(relay.host)[2]
+
+    connect = daemon.Connect(lab[PEER], listen.ticket, other[0],
+                             log=logs / "signal-connect.log").wait()
+    counts = relay.ctl("signal")["counts"]
+    assert counts["lookups_hit"] == 1 and counts["lookups_miss"] == 0
+    assert counts["records_published"] >= 1 and counts["observed_addresses"] >= 2
+    assert connect.stop() == 0 and listen.stop() == 0
+    wait_until(lambda: relay.ctl("records")["total"] == 0)
 
 
 def test_a_relay_that_does_not_offer_them_says_so(lab, relay_with, targets):
