@@ -203,6 +203,7 @@ static int load(const struct clv_bpf_sizes *sizes, bool asks_conntrack, bool has
 	err = set_sizes(skel, sizes);
 	if (!err && !has_fragments)
 		err = bpf_program__set_autoload(skel->progs.clv_ingress_frags, false);
+	err = err ? err : clv_libbpf_check_descriptors(skel->skeleton);
 	err = err ? err : culvert_bpf__load(skel);
 	if (err) {
 		clv_libbpf_explain(err, "XDP program", error, error_len);
@@ -226,9 +227,13 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 	bpf->has_fragments = true;
 	err = load(sizes, true, true, &bpf->skel, error, error_len);
 	if (err) {
-		clv_log(CLV_LOG_INFO, "no_xdp_conntrack", "because=\"%s\" hint=\"kernel 5.18\"",
-			error);
+		char why[256];
+
+		snprintf(why, sizeof(why), "%.255s", error);
 		err = load(sizes, false, true, &bpf->skel, error, error_len);
+		if (!err)
+			clv_log(CLV_LOG_INFO, "no_xdp_conntrack",
+				"because=\"%s\" hint=\"kernel 5.18\"", why);
 	}
 	if (err == -EINVAL) { /* what a kernel says that does not know such programs */
 		clv_log(CLV_LOG_INFO, "no_xdp_fragments", "because=\"%s\" hint=\"kernel 5.18\"",

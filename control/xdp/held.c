@@ -46,6 +46,7 @@ static int load(struct clv_held *held, const struct clv_bpf_maps *maps, bool fin
 	err = err ? err
 		  : bpf_program__set_autoload(held->skel->progs.clv_find_worker, finds_workers);
 	err = err ? err : bpf_map__set_autocreate(held->skel->maps.workers, finds_workers);
+	err = err ? err : clv_libbpf_check_descriptors(held->skel->skeleton);
 	err = err ? err : held_bpf__load(held->skel);
 	if (err) {
 		held_bpf__destroy(held->skel);

@@ -7,10 +7,12 @@
 #include <bpf/libbpf.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* The first message of libbpf after a failure names its cause; the rest is for debugging. */
 static char libbpf_error[256];
@@ -56,5 +58,26 @@ int clv_libbpf_explain(int err, const char *what, char *error, size_t error_len)
 	snprintf(error, error_len, "%s: %s%s%s%s", what, clv_strerror(err), hint,
 		 *libbpf_error ? "; " : "", libbpf_error);
 	libbpf_error[0] = 0;
+	return err;
+}
+
+int clv_libbpf_check_descriptors(const struct bpf_object_skeleton *object)
+{
+	enum { OTHERS = 4, /* BTF, and libbpf's tests of what the kernel can do */ MOST = 64 };
+	int want = object->map_cnt + object->prog_cnt + OTHERS, n = 0, err = 0;
+	int fds[MOST];
+
+	if (want > MOST)
+		want = MOST;
+	while (n < want) {
+		fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (fds[n] < 0) {
+			err = errno == EMFILE || errno == ENFILE ? -errno : 0;
+			break;
+		}
+		n++;
+	}
+	while (n)
+		close(fds[--n]);
 	return err;
 }
