@@ -46,6 +46,7 @@ ROUNDS_MIN = 4            # on a busy machine they take longer
 HEAP_MARGIN = 256 << 10   # bytes; a connection keeps what its packets in flight once needed
 CHURN_SEC = 2             # from one interface to the next
 CHURN_RATE = 100          # datagrams a second to the target behind it
+CHURN_SILENT = 10         # of them on the link when it goes
 # Drops to be expected here, and why.
 EXPECTED = {
     "drop_closed": "a peer left or was killed, and its target still answers",
@@ -159,7 +160,8 @@ class Soak:
         """And a tunnel to the target behind it, whose losses are its own."""
         peer = self.lab["peer-v4"]
         client = daemon.Forward(peer, self.relay.address(4), "198.19.200.20:7000",
-                                self.relay.fingerprint).wait()
+                                self.relay.fingerprint, ("--log-level", "info"),
+                                self.folder / "churn.log").wait()
         self.churn.start()
         return client, daemon.start_load(peer, client.address, size=600, rate=CHURN_RATE,
                                          count=10**6, first=False)
@@ -252,13 +254,14 @@ class Soak:
         figures = [self.end_of(*one) for one in self.steady]
         self.churn.end()
         behind = daemon.end_load(churning)
-        churner.stop()
+        behind["dropped_by_peer"] = daemon.dropped_by(churner)
         self.empty()
         after = balance.take(self.relay)
         self.check(first, last, before, after)
         self.check_losses(figures, sum(balance.drops(before, after).values()),
                           sum(watch.since().values()))
-        churn = self.check_churn(figures, behind, watch.since())
+        churn = self.check_churn(figures, behind, watch.since(),
+                                 sum(balance.drops(before, after).values()))
         self.relay.stop()
         return {**self.events, "capacity_per_sec": int(capacity), "seconds": self.seconds,
                 "churn": churn, "steady": figures, "first": first, "last": last,
@@ -284,18 +287,23 @@ class Soak:
             if one["received"] < one["sent"] / 4:
                 self.wrong.append(f"a steady tunnel lost too much: {one}")
 
-    def check_churn(self, figures, behind, overflows):
+    def check_churn(self, figures, behind, overflows, dropped):
         """What peers lost that never change their address, beyond what full queues dropped.  In a
         tunnel of capsules nothing is lost silently, but the client gives up what waits too long."""
         lost = sum(one["lost"] for one in figures if one["peer"] != "peer-n")
         beyond = max(lost - sum(overflows.values()), 0)
         churn = {"came": self.churn.came, "attached": self.churn.attached, "lost": lost,
                  "overflows": sum(overflows.values()), "lost_beyond": beyond,
-                 "behind_it": {k: behind[k] for k in ("sent", "received", "lost")}}
+                 "behind_it": {k: behind[k] for k in ("sent", "received", "lost",
+                                                       "dropped_by_peer")}}
         if beyond:
             self.wrong.append(f"lost to an interface of others: {churn}")
         if self.uses_xdp and self.churn.attached < self.churn.came / 2:
             self.wrong.append(f"too few of the interfaces that came were attached: {churn}")
+        # What was on the link when it went is in no counter.
+        silent = behind["lost"] - behind["dropped_by_peer"] - dropped - sum(overflows.values())
+        if silent > CHURN_SILENT * self.churn.came:
+            self.wrong.append(f"{silent} lost silently behind the interface: {churn}")
         if not behind["received"]:
             self.wrong.append(f"nothing came from behind the interface: {churn}")
         return churn
