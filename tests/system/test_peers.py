@@ -169,6 +169,16 @@ def test_a_quic_client_downloads_a_file_of_a_peer(lab, listen, connect, tmp_path
     assert found["received"] == found["sent"] == 2, found
 
 
+def test_a_terminal_shows_how_the_peer_is_reached_now(lab, listen, echo, identities, logs):
+    server = listen("127.0.0.1:7000")
+    words = [str(lab.build / "culvert"), "connect", f"'{server.ticket}'", "--listen", "127.0.0.1:0",
+             "--identity", str(identities["b"][0])]
+    shown = lab["peer-b"].start(["script", "-qefc", " ".join(words), "/dev/null"], name="script",
+                                log=logs / "terminal.log")
+    shown.wait_line(r"relay 198\.18\.4\.1:\d+, round trip [\d.]+ ms, lost \d+, in 0, out 0, moves 0")
+    shown.stop()
+
+
 def test_json_has_one_object_for_each_event(lab, listen, connect, echo, identities, relay, logs):
     server = daemon.Listen(lab["peer-a"], relay, identities["c"][0], "127.0.0.1:7000", "--json",
                            log=logs / "json-listen.log")

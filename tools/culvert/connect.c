@@ -12,6 +12,7 @@ enum {
 	DATAGRAM_MAX = 65536,
 	AGAIN_MAX_SEC = 16,
 	RETRY_MSEC = 1, /* while a datagram waits that could not be sent */
+	STATUS_MSEC = 500,
 };
 
 /* A local sender: a flow of its own. */
@@ -25,7 +26,9 @@ struct connect {
 	struct culvert_peer *to;
 	const char *identity;
 	uv_udp_t socket;
-	uv_timer_t again, retry;
+	uv_timer_t again, retry, status;
+	uint64_t up_ms,
+		direct_ms; /* when it was reached, and how long until directly; 0: not yet */
 	unsigned agains;
 	size_t waiting_len; /* of the datagram in buffer, which waits: 1 more, 0: none does */
 	uint64_t waiting_flow;
@@ -185,6 +188,37 @@ static void print_ready(struct connect *c)
 		     line);
 }
 
+/* On a terminal: how the peer is reached now. */
+static void show_status(uv_timer_t *timer)
+{
+	struct connect *c = timer->data;
+	char address[CULVERT_ADDRESS_TEXT], direct[48] = "", text[256];
+	struct culvert_peer_info info;
+
+	if (!c->to)
+		return;
+	culvert_peer_info(c->to, &info);
+	if (!info.is_up)
+		return;
+	if (c->direct_ms)
+		snprintf(direct, sizeof(direct), ", direct after %llu ms",
+			 (unsigned long long)c->direct_ms);
+	snprintf(text, sizeof(text),
+		 "%s %s, round trip %.1f ms, lost %llu, in %llu, out %llu, moves %llu%s",
+		 report_method(&info.path), culvert_address_format(&info.path.address, address),
+		 (double)info.rtt_usec / 1000, (unsigned long long)info.packets_lost,
+		 (unsigned long long)info.datagrams_in, (unsigned long long)info.datagrams_out,
+		 (unsigned long long)info.moves, direct);
+	report_status(c->peer.options, text);
+}
+
+static void on_path(struct connect *c, const struct culvert_event *e)
+{
+	if (!e->path.is_relayed && !c->direct_ms)
+		c->direct_ms = uv_now(&c->peer.loop) - c->up_ms + 1;
+	report_peer(c->peer.options, e);
+}
+
 /* A peer that was there may come back; one that never was, or does not want us, does not. */
 static void on_down(struct connect *c, const struct culvert_event *e)
 {
@@ -232,11 +266,13 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 	switch (e->type) {
 	case CULVERT_PEER_UP:
 		c->agains = 0;
+		c->up_ms = uv_now(&p->loop);
+		c->direct_ms = 0;
 		report_peer(p->options, e);
 		print_ready(c);
 		break;
 	case CULVERT_PEER_PATH:
-		report_peer(p->options, e);
+		on_path(c, e);
 		break;
 	case CULVERT_PEER_DOWN:
 		report_peer(p->options, e);
@@ -262,7 +298,10 @@ static int start(struct peer *p)
 	uv_udp_init(&p->loop, &c->socket);
 	uv_timer_init(&p->loop, &c->again);
 	uv_timer_init(&p->loop, &c->retry);
-	c->socket.data = c->again.data = c->retry.data = c;
+	uv_timer_init(&p->loop, &c->status);
+	c->socket.data = c->again.data = c->retry.data = c->status.data = c;
+	if (report_has_status(p->options))
+		uv_timer_start(&c->status, show_status, STATUS_MSEC, STATUS_MSEC);
 	err = uv_udp_bind(&c->socket, &listen.sa, 0);
 	if (!err)
 		err = uv_udp_recv_start(&c->socket, on_buffer, on_local);
@@ -288,6 +327,7 @@ int connect_run(const struct options *o)
 	status = peer_open(&c.peer, o, &ops, &c);
 	if (!status)
 		status = peer_run(&c.peer);
+	report_status(o, NULL);
 	if (c.refused)
 		peer_log(&c.peer, CULVERT_LOG_WARN,
 			 "connect_dropped datagrams=%llu hint=\"too large, "

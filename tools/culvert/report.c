@@ -2,9 +2,27 @@
 #include "tools/culvert/report.h"
 
 #include <stdio.h>
+#include <unistd.h>
+
+static bool is_status_shown;
+
+bool report_has_status(const struct options *o)
+{
+	return !o->json && isatty(STDOUT_FILENO);
+}
+
+void report_status(const struct options *o, const char *text)
+{
+	if (!report_has_status(o) || (!text && !is_status_shown))
+		return;
+	printf("\r\033[K%s", text ? text : "");
+	fflush(stdout);
+	is_status_shown = text != NULL;
+}
 
 void report_print(const struct options *o, json_t *event, const char *text)
 {
+	report_status(o, NULL);
 	if (o->json) {
 		json_dumpf(event, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -15,7 +33,7 @@ void report_print(const struct options *o, json_t *event, const char *text)
 	json_decref(event);
 }
 
-static const char *method_of(const struct culvert_path *path)
+const char *report_method(const struct culvert_path *path)
 {
 	return path->is_relayed ? "relay" : "direct";
 }
@@ -37,11 +55,11 @@ static void report_up(const struct options *o, const struct culvert_event *e, co
 	char address[CULVERT_ADDRESS_TEXT], text[256];
 
 	culvert_address_format(&e->path.address, address);
-	snprintf(text, sizeof(text), "up %s by %s %s after %u ms", id, method_of(&e->path), address,
-		 e->msec);
+	snprintf(text, sizeof(text), "up %s by %s %s after %u ms", id, report_method(&e->path),
+		 address, e->msec);
 	report_print(o,
 		     json_pack("{s:s,s:s,s:s,s:s,s:i}", "event", "up", "id", id, "method",
-			       method_of(&e->path), "address", address, "ms", (int)e->msec),
+			       report_method(&e->path), "address", address, "ms", (int)e->msec),
 		     text);
 }
 
@@ -51,12 +69,12 @@ static void report_path(const struct options *o, const struct culvert_event *e, 
 
 	culvert_address_format(&e->path.address, address);
 	snprintf(text, sizeof(text), "path %s by %s %s, before by %s (%s), gap %u ms", id,
-		 method_of(&e->path), address, method_of(&e->path_before), reason_of(e->why),
-		 e->msec);
+		 report_method(&e->path), address, report_method(&e->path_before),
+		 reason_of(e->why), e->msec);
 	report_print(o,
 		     json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i}", "event", "path", "id", id, "method",
-			       method_of(&e->path), "address", address, "before",
-			       method_of(&e->path_before), "why", reason_of(e->why), "gap_ms",
+			       report_method(&e->path), "address", address, "before",
+			       report_method(&e->path_before), "why", reason_of(e->why), "gap_ms",
 			       (int)e->msec),
 		     text);
 }

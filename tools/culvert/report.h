@@ -9,6 +9,12 @@
 
 /* Print an event: text, or with --json the object, which is taken. */
 void report_print(const struct options *o, json_t *event, const char *text);
+/* Whether standard output is a terminal that shows a status line below what is printed. */
+bool report_has_status(const struct options *o);
+/* Replace the status line.  NULL: remove it. */
+void report_status(const struct options *o, const char *text);
+/* "relay" or "direct". */
+const char *report_method(const struct culvert_path *path);
 /* PEER_UP, PEER_PATH, PEER_DOWN. */
 void report_peer(const struct options *o, const struct culvert_event *e);
 
