@@ -383,10 +383,14 @@ fuzz-built: $(kept_fuzzers)
 		FUZZ_KEEP=$(FUZZ_KEEP) tests/fuzz/search $$f $(FUZZ_SECONDS) || exit 1; \
 	done
 
-.PHONY: demo bench bench-quick bench-micro soak
+.PHONY: demo nat-lab bench bench-quick bench-micro soak
 demo: deps ## install what is missing, build, and show the relay at work in the lab (root)
 	$(submake) lab
 	$(Q)BUILD=$(abspath $(OUT)) PYTHON=$(PYTHON) tests/lab/demo
+
+nat-lab: deps ## connect two peers behind NATs of each kind, print which go direct, write build/nat.json (root)
+	$(submake) lab
+	$(Q)BUILD=$(abspath $(OUT)) $(PYTHON) tests/lab/nat_lab.py
 
 bench: deps ## measure the relay beside floors and others (root); ONLY=tunnel DURATION=1 ROUNDS=3
 	$(submake) lab benches

@@ -414,8 +414,9 @@ void culvert_bound_info(const struct culvert_bound *b, struct culvert_bound_info
  */
 enum culvert_privacy {
 	CULVERT_PRIVACY_DEFAULT = 0, /* REFLEXIVE */
-	CULVERT_PRIVACY_RELAY_ONLY,  /* the peer sees relays alone: no direct paths */
-	CULVERT_PRIVACY_REFLEXIVE,   /* where our packets come from, as every server sees it */
+	CULVERT_PRIVACY_RELAY_ONLY, /* no direct paths; of one that dials, the peer still sees where
+					its packets reach the relay from */
+	CULVERT_PRIVACY_REFLEXIVE,  /* where our packets come from, as every server sees it */
 	CULVERT_PRIVACY_OPEN, /* also those of our interfaces: peers of one network meet inside */
 };
 

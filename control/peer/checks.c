@@ -15,10 +15,12 @@ enum {
 	RESPONSES_PER_SEC = 30,
 	TRIGGERS_BURST = 24,
 	TRIGGERS_PER_SEC = 8,
+	MEASURES = 8,
 };
 
-#define RECENT_NS (10 * CLV_SEC) /* what was heard or answered so long ago still counts */
-#define KEEP_NS	  (15 * CLV_SEC)
+#define RECENT_NS  (10 * CLV_SEC) /* what was heard or answered so long ago still counts */
+#define KEEP_NS	   (15 * CLV_SEC)
+#define MEASURE_NS (300 * CLV_MSEC) /* a new path is asked so often, MEASURES times */
 #define LISTENER_LOST_NS                                                                           \
 	(45 * CLV_SEC) /* the dialler keeps pairs open: so many of its probes missed */
 
@@ -126,7 +128,8 @@ static void set_proven(struct clv_checks *checks, struct clv_pair *pair, uint64_
 {
 	pair->state = CLV_PAIR_PROVEN;
 	pair->proven_ns = now_ns;
-	pair->keep_ns = now_ns + KEEP_NS;
+	pair->keep_ns = now_ns + MEASURE_NS;
+	pair->kept = 0;
 	clv_pair_stop(pair);
 	count(checks, CLV_PUNCH_PAIRS_PROVEN);
 	tell(checks, CLV_PAIR_IS_PROVEN, pair);
@@ -208,7 +211,7 @@ static void take_response(struct clv_checks *checks, uint32_t base, const struct
 	if (pair->is_given)
 		return;
 	if (pair->state == CLV_PAIR_PROVEN)
-		pair->keep_ns = now_ns + KEEP_NS;
+		pair->keep_ns = now_ns + (++pair->kept < MEASURES ? MEASURE_NS : KEEP_NS);
 	else if (size == CLV_PROBE_MAX && pair->state == CLV_PAIR_BOTH_WAYS)
 		set_proven(checks, pair, now_ns);
 	else if (pair->state != CLV_PAIR_BOTH_WAYS)

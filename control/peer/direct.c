@@ -53,6 +53,8 @@ static void on_event(void *user, enum clv_pair_event event, const struct clv_pai
 	switch (event) {
 	case CLV_PAIR_IS_ALIVE:
 		clv_peerconn_link_heard(d->conn, &link, d->now_ns);
+		if (d->p.is_dialler && pair->state == CLV_PAIR_PROVEN && !pair->is_given)
+			clv_peerconn_link_validated(d->conn, &link, pair->rtt_ns, d->now_ns);
 		/* The listener follows the dialler to wherever it answers. */
 		if (!d->p.is_dialler && pair->answered_ns == d->now_ns)
 			clv_peerconn_link_validated(d->conn, &link, pair->rtt_ns, d->now_ns);

@@ -172,7 +172,11 @@ uint16_t clv_pair_answer(struct clv_pair *pair, uint64_t transaction, uint64_t n
 		if (!size || r->transaction != transaction)
 			continue;
 		r->size = 0;
-		pair->rtt_ns = pair->rtt_ns ? (7 * pair->rtt_ns + rtt_ns) / 8 : rtt_ns;
+		/* A short one is the path's; a long one may be that of a busy host. */
+		if (!pair->rtt_ns || rtt_ns < pair->rtt_ns)
+			pair->rtt_ns = rtt_ns;
+		else
+			pair->rtt_ns = (7 * pair->rtt_ns + rtt_ns) / 8;
 		pair->answered_ns = now_ns;
 		return size;
 	}

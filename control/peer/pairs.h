@@ -78,7 +78,8 @@ struct clv_pair {
 	uint64_t heard_ns;    /* last request of the peer; 0: none */
 	uint64_t proven_ns;   /* 0: not */
 	uint64_t keep_ns;     /* when it is asked again to stay open */
-	uint64_t rtt_ns;      /* smoothed; 0: none yet */
+	unsigned kept;	      /* answers since it was proven */
+	uint64_t rtt_ns;      /* smoothed, shorter ones at once; 0: none yet */
 };
 
 struct clv_pairs {

@@ -140,14 +140,19 @@ def together():
     return replace(one, name="together", hosts=(*one.hosts, relay))
 
 
-def nat_pair(a="port-restricted", b="port-restricted"):
-    """Two peers, each behind a NAT box of a kind (nat.KINDS, or "cgnat": a box behind a box)."""
+def nat_pair(a="port-restricted", b="port-restricted", hop=None):
+    """Two peers, each behind a NAT box of a kind (nat.KINDS, "cgnat": a box behind a box, or "open":
+    none).  hop: of the links of both peers."""
     networks = [Network("net4")]
     hosts = [
         Host("relay", (Link("v4", "net4", "198.18.4.1/24"),)),
         Host("target-v4", (Link("v4", "net4", "198.18.4.20/24"),)),
     ]
     for side, kind, number in (("a", a, 1), ("b", b, 2)):
+        if kind == "open":
+            hosts.append(Host(f"peer-{side}",
+                              (Link("v4", "net4", f"198.18.4.{110 + number}/24", hop=hop),)))
+            continue
         lan, outside, up = f"lan-{side}", "net4", f"198.18.4.{100 + number}/24"
         home = kind
         if kind == "cgnat":
@@ -163,7 +168,7 @@ def nat_pair(a="port-restricted", b="port-restricted"):
         hosts.append(Host(f"nat-{side}",
                           (Link("in", lan, f"198.19.{number}.1/24"), Link("out", outside, up)),
                           routes, forwards=True, nat=home))
-        hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24"),),
+        hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24", hop=hop),),
                           (("default", f"198.19.{number}.1"),)))
     return Topology(f"nat:{a}:{b}", tuple(networks), tuple(hosts))
 

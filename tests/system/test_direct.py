@@ -60,7 +60,7 @@ def test_the_connection_moves_to_a_direct_path_and_loses_nothing(lab, meet, list
     assert is_clean(load_of(busy))
 
 
-def test_it_returns_to_the_relay_when_the_direct_path_is_cut(lab, meet):
+def test_it_returns_to_the_relay_when_the_direct_path_is_cut(lab, meet, when_quiet):
     server, client = meet("a", "b")
     client.proc.wait_line(r"^path \S+ by direct ")
     found = re.search(r"^path \S+ by direct (\S+):\d+,", client.proc.text(), re.M)
@@ -76,8 +76,9 @@ def test_it_returns_to_the_relay_when_the_direct_path_is_cut(lab, meet):
         client.proc.wait_line(r"^path \S+ by relay \S+, before by direct \(silent\)")
         # What was on its way is lost, and what was sent until the silence was noticed.
         figures = load_of(busy)
-        assert figures["received"] > 1200 and not figures["corrupted"], figures
+        assert not figures["corrupted"] and not figures["duplicated"], figures
         assert is_clean(load(client.peer, client.address, size=300, count=200, rate=400))
+        when_quiet(figures["received"] > 1200, f"received {figures['received']} of 2000")
     finally:
         box.run(["nft", "delete", "table", "ip", "cut"])
 
