@@ -52,9 +52,10 @@ static __always_inline bool does_host_forward(void)
 
 /*
  * Whether a datagram to a port of ours answers a flow that began here: of somebody for whom the host
- * masquerades, since what the relay sends by AF_XDP is not tracked.
+ * masquerades, since what the relay sends by AF_XDP is not tracked.  Not inlined: with what it needs the
+ * stack would be too small for the longest chain of calls, an answer to STUN.
  */
-static __always_inline bool clv_is_reply(struct xdp_md *ctx, const struct clv_tuple *tuple)
+static __noinline bool clv_is_reply(struct xdp_md *ctx, const struct clv_tuple *tuple)
 {
 	struct clv_conntrack_options options = { .netns_id = BPF_F_CURRENT_NETNS };
 	struct bpf_sock_tuple flow = { 0 };
