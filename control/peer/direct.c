@@ -53,10 +53,13 @@ static void on_event(void *user, enum clv_pair_event event, const struct clv_pai
 	switch (event) {
 	case CLV_PAIR_IS_ALIVE:
 		clv_peerconn_link_heard(d->conn, &link, d->now_ns);
-		if (d->p.is_dialler && pair->state == CLV_PAIR_PROVEN && !pair->is_given)
-			clv_peerconn_link_validated(d->conn, &link, pair->rtt_ns, d->now_ns);
-		/* The listener follows the dialler to wherever it answers. */
-		if (!d->p.is_dialler && pair->answered_ns == d->now_ns)
+		/*
+		 * The listener follows the dialler to wherever it answers.  A path that the dialler left
+		 * in a silence is good again once it answers, but not by what comes in alone: the way
+		 * there may be the dead one.
+		 */
+		if (pair->answered_ns == d->now_ns &&
+		    (!d->p.is_dialler || pair->state == CLV_PAIR_PROVEN))
 			clv_peerconn_link_validated(d->conn, &link, pair->rtt_ns, d->now_ns);
 		break;
 	case CLV_PAIR_IS_PROVEN:
@@ -257,6 +260,7 @@ void clv_direct_up(struct clv_direct *d, const struct clv_peer_hello *hello,
 
 	d->now_ns = now_ns;
 	d->is_up = true;
+	d->observed_seq = 0; /* each connection counts its own */
 	if (link->is_relayed)
 		clv_rounds_give(d->rounds, link->base, &link->remote, now_ns);
 	if (link->is_relayed && link->base != CLV_BASE_SOCKET && !d->p.is_dialler)

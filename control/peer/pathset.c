@@ -444,6 +444,12 @@ void clv_pathset_leave(struct clv_pathset *ps, uint64_t now_ns)
 		ps->links[link].barred_ns = now_ns + BARRED_NS;
 }
 
+void clv_pathset_sent(struct clv_pathset *ps, uint64_t now_ns)
+{
+	if (!ps->is_racing && !ps->waiting_ns)
+		ps->waiting_ns = now_ns;
+}
+
 uint64_t clv_pathset_silence_ns(const struct clv_pathset *ps, uint64_t now_ns)
 {
 	uint64_t since = ps->heard_ns > ps->waiting_ns ? ps->heard_ns : ps->waiting_ns;

@@ -201,6 +201,8 @@ uint32_t clv_pathset_prepare_move(struct clv_pathset *ps, unsigned link);
 void clv_pathset_moved(struct clv_pathset *ps, unsigned link, uint64_t now_ns);
 /* The link in use is to be left: it is not moved back to for a second, however good it looks. */
 void clv_pathset_leave(struct clv_pathset *ps, uint64_t now_ns);
+/* Something that wants an answer was sent: step is due when none comes. */
+void clv_pathset_sent(struct clv_pathset *ps, uint64_t now_ns);
 /* How long nothing has come from the peer while an answer is awaited, on any link; 0: none is. */
 uint64_t clv_pathset_silence_ns(const struct clv_pathset *ps, uint64_t now_ns);
 

@@ -258,6 +258,18 @@ static void repeat_close(struct clv_peerconn *c)
 			       c->close_len);
 }
 
+/* What is sent is to be answered: a silence begins now, whatever timers ngtcp2 puts off by each packet. */
+static void note_sent(struct clv_peerconn *c)
+{
+	ngtcp2_conn_info info;
+
+	if (!c->is_complete || c->paths.waiting_ns)
+		return;
+	ngtcp2_conn_get_conn_info2(c->qc, &info);
+	if (info.bytes_in_flight > 0)
+		clv_pathset_sent(&c->paths, c->now_ns);
+}
+
 void clv_peerconn_flush(struct clv_peerconn *c, uint64_t now_ns)
 {
 	uint8_t buf[CLV_PEERCONN_PACKET_MAX];
@@ -282,6 +294,7 @@ void clv_peerconn_flush(struct clv_peerconn *c, uint64_t now_ns)
 		if (!n)
 			return;
 		send_packet(c, &ps.path, buf, (size_t)n);
+		note_sent(c);
 	}
 }
 
