@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "control/daemon/held.h"
 
+#include "control/host/forwarding.h"
 #include "control/xdp/held.h"
 #include "datapath/base/bucket.h"
 #include "datapath/base/log.h"
 #include "datapath/io/sock.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -42,29 +41,13 @@ static int open_sockets(struct clv_daemon *daemon)
 	return clv_daemon_fail(daemon, err, "socket for held ports");
 }
 
-/* A file that cannot be read tells nothing: then it may. */
-static bool is_set(const char *path)
-{
-	char value[8];
-	ssize_t n;
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno != ENOENT; /* no such protocol here */
-	n = read(fd, value, sizeof(value));
-	close(fd);
-	return n <= 0 || value[0] != '0';
-}
-
 void clv_daemon_held_tick(struct clv_daemon *daemon)
 {
 	bool forwards;
 
 	if (!daemon->bpf)
 		return;
-	forwards = is_set("/proc/sys/net/ipv4/conf/all/forwarding") ||
-		   is_set("/proc/sys/net/ipv6/conf/all/forwarding");
+	forwards = clv_host_forwards();
 	if (forwards != daemon->host_forwards && !clv_maps_set_forwards(&daemon->maps, forwards))
 		daemon->host_forwards = forwards;
 }

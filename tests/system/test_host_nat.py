@@ -18,7 +18,7 @@ from daemon import endpoint
 
 DATAPATHS = ("xdp", "generic", "sock")
 PORTS = range(30000, 30010)
-RELAY_CONFIG = daemon.CONFIG + f"egress {{ port-min = {PORTS[0]}  port-max = {PORTS[-1]} }}\n"
+CONFIG = daemon.CONFIG + f"egress {{ port-min = {PORTS[0]}  port-max = {PORTS[-1]} }}\n"
 MASQUERADE = """
 table ip host_nat {
 	chain leave {
@@ -76,6 +76,19 @@ def masquerade(lab, targets):
     return endpoint(lab["target-v4"].addr4, 7001)
 
 
+@pytest.fixture(params=("all", "each"))
+def switch(lab, request):
+    """The host forwards by the switch for all, or, as systemd-networkd has it, by those of interfaces."""
+    def turn(*values):
+        lab["relay"].run(["sysctl", "-qw", *(f"net.{one}" for one in values)])
+
+    if request.param == "each":
+        turn("ipv6.conf.all.forwarding=0", "ipv4.conf.all.forwarding=0",
+             "ipv4.conf.v4.forwarding=1", "ipv4.conf.lan.forwarding=1")
+    yield
+    turn("ipv4.conf.all.forwarding=1", "ipv6.conf.all.forwarding=1")
+
+
 @pytest.fixture(scope="module")
 def apps(lab):
     daemon.echo(lab["peer-v4"], 7002)
@@ -104,7 +117,9 @@ def talk(lab):
         one.kill()
 
 
-def test_ports_that_are_open_to_all_leave_them_alone(lab, relay, bind, apps, masquerade, talk):
+def test_ports_that_are_open_to_all_leave_them_alone(
+        switch, start_relay, bind, apps, masquerade, talk, datapath):
+    relay = start_relay(config=CONFIG % {"datapath": datapath}, datapath=datapath)
     serving = [bind("peer-v4", relay, app=apps) for _ in range(4)]
     own = talk("inside", masquerade, PORTS)
     assert own("first") == len(PORTS)
@@ -113,8 +128,10 @@ def test_ports_that_are_open_to_all_leave_them_alone(lab, relay, bind, apps, mas
     assert own("again") == len(PORTS)
 
 
-def test_flows_that_the_host_masquerades_are_its_own(relay, forward, targets, masquerade, talk):
+def test_flows_that_the_host_masquerades_are_its_own(
+        start_relay, forward, targets, masquerade, talk, datapath):
     """They have the ports of tunnels to another target."""
+    relay = start_relay(config=CONFIG % {"datapath": datapath}, datapath=datapath)
     client = forward("peer-v4", relay, targets["target-v4"])
     tunnels = talk("peer-v4", client.address, [0] * 8)
     assert tunnels("before") == 8
