@@ -16,10 +16,14 @@ static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_int
 				       uint64_t now_ns, char why[static CLV_REASON_MAX])
 {
 	const struct clv_nic *nic = &interface->nic;
-	const uint32_t queues = clv_nic_rx_queues(nic->ifindex, nic->name);
 	struct clv_faults faults, before = interface->faults;
+	uint32_t queues;
+	bool strips_tags;
 	uint64_t lost;
 
+	/* Sockets could not be opened now either.  Frames reach their worker by the kernel's meanwhile. */
+	if (clv_nic_look(nic->ifindex, nic->name, &queues, &strips_tags))
+		return CLV_REMEDY_NONE;
 	clv_maps_faults(&daemon->maps, nic->ifindex, &faults);
 	interface->faults = faults;
 	if (faults.no_meta > before.no_meta) {
@@ -34,7 +38,7 @@ static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_int
 			 interface->queues);
 		return CLV_REMEDY_REOPEN;
 	}
-	if (clv_nic_strips_tags(nic->name) != nic->strips_tags) {
+	if (strips_tags != nic->strips_tags) {
 		snprintf(why, CLV_REASON_MAX, "its rx-vlan-offload is %s now",
 			 nic->strips_tags ? "off" : "on");
 		return CLV_REMEDY_REOPEN;
@@ -55,11 +59,12 @@ static enum clv_interface_remedy judge_queues(const struct clv_daemon *daemon,
 					      const struct clv_interface *interface,
 					      char why[static CLV_REASON_MAX])
 {
+	bool strips_tags;
 	uint32_t queues;
 
-	if (!interface->awaits_queues || !interface->nic.ifindex)
+	if (!interface->awaits_queues || !interface->nic.ifindex ||
+	    clv_nic_look(interface->nic.ifindex, interface->nic.name, &queues, &strips_tags))
 		return CLV_REMEDY_NONE;
-	queues = clv_nic_rx_queues(interface->nic.ifindex, interface->nic.name);
 	if (queues < daemon->workers_len || queues > CLV_QUEUES_MAX)
 		return CLV_REMEDY_NONE;
 	snprintf(why, CLV_REASON_MAX, "it has %u receive queues now, enough for all workers",

@@ -189,26 +189,37 @@ static int read_channels(const struct nlmsghdr *message, void *user)
 	return MNL_CB_OK;
 }
 
-static uint32_t channels(int ifindex)
+/* Whether there was nothing to ask with: the answer is not known then. */
+static bool is_shortage(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
+/* Sets *queues, to 0 where the driver does not say.  Returns 0, or -errno of a shortage. */
+static int read_queues(int ifindex, uint32_t *queues)
 {
 	char buffer[512];
 	struct nlmsghdr *request;
 	struct nlattr *nest;
 	uint16_t family = 0;
-	uint32_t queues = 0;
+	int err;
+
+	*queues = 0;
 
 	request = generic_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
 	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, ETHTOOL_GENL_NAME);
-	if (ask(NETLINK_GENERIC, request, read_family, &family) || !family)
-		return 0;
+	err = ask(NETLINK_GENERIC, request, read_family, &family);
+	if (err || !family)
+		return is_shortage(err) ? err : 0;
 
 	request = generic_request(buffer, family, ETHTOOL_MSG_CHANNELS_GET, ETHTOOL_GENL_VERSION);
 	nest = mnl_attr_nest_start(request, ETHTOOL_A_CHANNELS_HEADER);
 	mnl_attr_put_u32(request, ETHTOOL_A_HEADER_DEV_INDEX, (uint32_t)ifindex);
 	mnl_attr_nest_end(request, nest);
-	if (ask(NETLINK_GENERIC, request, read_channels, &queues))
-		return 0;
-	return queues;
+	err = ask(NETLINK_GENERIC, request, read_channels, queues);
+	if (err)
+		*queues = 0;
+	return is_shortage(err) ? err : 0;
 }
 
 /* Read a number from /sys/class/net/NAME/FILE.  Returns fallback if there is none. */
@@ -251,13 +262,25 @@ static uint32_t sysfs_queues(const char *name)
 	return queues;
 }
 
+/* Returns as read_queues. */
+static int count_queues(int ifindex, const char *name, uint32_t *queues)
+{
+	int err = read_queues(ifindex, queues);
+	uint32_t others = sysfs_is_ours(ifindex, name) ? sysfs_queues(name) : 0;
+
+	if (*queues < others)
+		*queues = others;
+	if (!*queues)
+		*queues = 1;
+	return err;
+}
+
 uint32_t clv_nic_rx_queues(int ifindex, const char *name)
 {
-	uint32_t a = channels(ifindex);
-	uint32_t b = sysfs_is_ours(ifindex, name) ? sysfs_queues(name) : 0;
-	uint32_t most = a > b ? a : b;
+	uint32_t queues;
 
-	return most ? most : 1;
+	(void)count_queues(ifindex, name, &queues);
+	return queues;
 }
 
 /* ---- the old ethtool interface ---- */
@@ -281,6 +304,14 @@ bool clv_nic_strips_tags(const char *name)
 	struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
 
 	return !ask_driver(name, &flags) && flags.data & ETH_FLAG_RXVLAN;
+}
+
+int clv_nic_look(int ifindex, const char *name, uint32_t *queues, bool *strips_tags)
+{
+	int err = count_queues(ifindex, name, queues);
+
+	*strips_tags = clv_nic_strips_tags(name);
+	return err;
 }
 
 static void read_driver(struct clv_nic *nic)

@@ -50,6 +50,12 @@ uint32_t clv_nic_rx_queues(int ifindex, const char *name);
 bool clv_nic_strips_tags(const char *name);
 
 /*
+ * Find out both.  Returns 0, or -errno when there are no descriptors or no memory to ask with: what is
+ * known of the interface holds on.
+ */
+int clv_nic_look(int ifindex, const char *name, uint32_t *queues, bool *strips_tags);
+
+/*
  * Read one RTM_NEWLINK message.  has_device may be missing where the kernel is old.  Returns 0 or
  * CLV_ESYNTAX.
  */

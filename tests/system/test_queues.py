@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two receive queues and two workers: a packet on the wrong queue still reaches its worker."""
+import os
+import subprocess
+
 import losses
 import topology
 from daemon import is_clean, load_of, start_load
+from netns import wait_until
 from test_matrix import ROWS
 
 TOPOLOGY = topology.matrix(relay_queues=2)
@@ -26,3 +30,32 @@ def test_every_pair_of_families_works_over_two_workers_at_once(
     dropped = {name for name, n in relay.ctl("drops")["total"].items() if n}
     assert dropped <= set(losses.RELAY_OVERFLOWS)
     assert relay.ctl("tunnels")["total"] == len(senders)
+
+
+def test_xdp_stays_while_there_are_no_descriptors_to_look_at_queues_with(lab, start_relay, datapath):
+    relay = start_relay(config=CONFIG % datapath)
+    before = relay.ctl("status")
+    log = relay.log
+
+    def limit(count):
+        subprocess.run(["prlimit", f"--pid={before['pid']}", f"--nofile={count}:"], check=True)
+
+    def looks():
+        return log.read_text(encoding="utf-8").count("interfaces_not_followed")
+
+    own = len(os.listdir(f"/proc/{before['pid']}/fd"))
+    soft = int(subprocess.run(["prlimit", f"--pid={before['pid']}", "--nofile", "--output=SOFT",
+                               "--noheadings"], check=True, capture_output=True, text=True).stdout)
+    limit(own // 2)
+    try:
+        if datapath != "sock":
+            # A link that comes has it look, and look again: it says that it cannot, once a second.
+            lab["relay"].run(["ip", "link", "add", "late", "type", "veth"])
+            wait_until(lambda: looks() > 2, what="no ticks")
+    finally:
+        limit(soft)
+        lab["relay"].run(["ip", "link", "del", "late"], check=False)
+    after = relay.ctl("status")
+    assert ([(i["name"], i["mode"], i["queues"]) for i in after["interfaces"]]
+            == [(i["name"], i["mode"], i["queues"]) for i in before["interfaces"]])
+    assert not after["counters"]["datapath_reopened"]
