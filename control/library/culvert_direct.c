@@ -116,10 +116,36 @@ static void ask(struct culvert *c)
 	c->direct.ask_ns = c->now_ns + (n ? ASK_NS : CLV_SEC);
 }
 
+/*
+ * An address that nobody sees any more is kept: it was right, and is asked for again.  While a round of
+ * questions is under way, less is known than after the one before: nothing that was known changes, or else
+ * peers would take each round for another network, and try everything again.
+ */
+static void judge(struct culvert *c)
+{
+	struct clv_nat_observation list[CLV_REFLECT_RELAYS_MAX];
+	const struct clv_reflect *r = &c->direct.reflect;
+	bool is_done = clv_reflect_is_done(r);
+
+	for (size_t i = 0; i < r->relays_len; i++)
+		list[i] = (struct clv_nat_observation){ r->relays[i].relay, r->relays[i].seen };
+	for (unsigned is_v6 = 0; is_v6 < 2; is_v6++) {
+		struct clv_endpoint unknown = { .port = 0 };
+		struct clv_nat_verdict v = clv_nat_judge(list, r->relays_len, &unknown, is_v6);
+
+		if (v.seen.port && (is_done || !c->direct.seen[is_v6].port))
+			c->direct.seen[is_v6] = v.seen;
+		if (!is_v6 && is_done)
+			c->direct.nat_class = (uint8_t)v.class;
+	}
+	look(c);
+}
+
 static void send_requests(struct culvert *c)
 {
 	struct clv_reflect *r = &c->direct.reflect;
 	uint8_t request[CLV_STUN_HEADER_LEN];
+	bool was_done = clv_reflect_is_done(r);
 	int i;
 
 	while ((i = clv_reflect_next(r, c->now_ns, request)) >= 0) {
@@ -131,28 +157,8 @@ static void send_requests(struct culvert *c)
 		    0)
 			clv_reflect_fail(r, i, -errno);
 	}
-}
-
-/* An address that nobody sees any more is kept: it was right, and is asked for again. */
-static void judge(struct culvert *c)
-{
-	struct clv_nat_observation list[CLV_REFLECT_RELAYS_MAX];
-	const struct clv_reflect *r = &c->direct.reflect;
-	uint8_t class = CLV_NAT_CLASS_UNKNOWN;
-
-	for (size_t i = 0; i < r->relays_len; i++)
-		list[i] = (struct clv_nat_observation){ r->relays[i].relay, r->relays[i].seen };
-	for (unsigned is_v6 = 0; is_v6 < 2; is_v6++) {
-		struct clv_endpoint unknown = { .port = 0 };
-		struct clv_nat_verdict v = clv_nat_judge(list, r->relays_len, &unknown, is_v6);
-
-		if (v.seen.port)
-			c->direct.seen[is_v6] = v.seen;
-		if (!is_v6)
-			class = (uint8_t)v.class;
-	}
-	c->direct.nat_class = class;
-	look(c);
+	if (!was_done && clv_reflect_is_done(r))
+		judge(c); /* who has not answered does not */
 }
 
 bool direct_take(struct culvert *c, const struct clv_endpoint *from, const uint8_t *payload,
