@@ -283,9 +283,9 @@ static int on_hello(struct clv_signal_session *s, const struct clv_signal *hello
 	if (s->has_hello || !clv_signal_version(hello))
 		return CLV_EPROTO;
 	s->has_hello = true;
-	s->ops->on_hello(s->user, &hello->id);
 	if (s->has_record)
 		send_record(s);
+	s->ops->on_hello(s->user, &hello->id); /* what it publishes is sent at once */
 	return 0;
 }
 

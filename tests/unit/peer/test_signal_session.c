@@ -23,6 +23,7 @@ static struct {
 	/* The last capsule that was sent, read. */
 	uint8_t sent[CLV_SIGNAL_MAX];
 	struct clv_signal last;
+	const struct clv_object *to_publish; /* when the relay has said hello; NULL: nothing */
 	unsigned sends, found[8], knocked[8], published[8], knocks;
 	uint64_t now_ns;
 } t;
@@ -47,6 +48,8 @@ static void on_hello(void *user, const struct clv_identity *relay)
 {
 	(void)user;
 	(void)relay;
+	if (t.to_publish)
+		assert_int_equal(clv_signal_session_publish(&t.s, t.to_publish), 0);
 }
 
 static void on_observed(void *user, const struct clv_endpoint *at, uint64_t sequence)
@@ -301,6 +304,18 @@ static void a_record_is_published_again_before_it_expires(void **state)
 	assert_int_equal(t.published[CLV_SIGNAL_LATER], 1);
 }
 
+static void a_record_is_published_once_when_the_relay_says_hello(void **state)
+{
+	struct clv_object record = { .kind = 0 };
+
+	(void)state;
+	t.to_publish = &record;
+	start(t.us);
+	t.to_publish = NULL;
+	assert_int_equal(t.sends, 2); /* with our hello */
+	assert_int_equal(t.last.type, CLV_SIGNAL_PUBLISH);
+}
+
 static void a_relay_that_says_nothing_is_waited_for_a_while(void **state)
 {
 	uint32_t number = 0;
@@ -339,6 +354,8 @@ int main(void)
 		     a_record_is_passed_on_when_all_of_it_is_right),
 		CASE("a knock is heard when it is for us and new",
 		     a_knock_is_heard_when_it_is_for_us_and_new),
+		CASE("a record is published once when the relay says hello",
+		     a_record_is_published_once_when_the_relay_says_hello),
 		CASE("a record is published again before it expires",
 		     a_record_is_published_again_before_it_expires),
 		CASE("a relay that says nothing is waited for a while",
