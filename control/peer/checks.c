@@ -326,6 +326,13 @@ void clv_checks_cancel(struct clv_checks *checks, uint64_t now_ns)
 	}
 }
 
+void clv_checks_drop(struct clv_checks *checks)
+{
+	for (unsigned i = 0; i < checks->pairs.count; i++)
+		if (!checks->pairs.list[i].is_given)
+			end_series(checks, &checks->pairs.list[i]);
+}
+
 static uint64_t last_ns(const struct clv_pair *pair)
 {
 	return pair->heard_ns > pair->answered_ns ? pair->heard_ns : pair->answered_ns;

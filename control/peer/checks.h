@@ -111,6 +111,8 @@ void clv_checks_ask(struct clv_checks *checks, uint64_t now_ns);
 
 /* End the series of all pairs that are not proven yet. */
 void clv_checks_cancel(struct clv_checks *checks, uint64_t now_ns);
+/* Ask no pair any more but the given ones: those that were proven are lost. */
+void clv_checks_drop(struct clv_checks *checks);
 
 /* Send what is due.  Returns when the next step is, CLV_TIMER_NEVER: only after something came. */
 uint64_t clv_checks_step(struct clv_checks *checks, uint64_t now_ns);

@@ -269,7 +269,8 @@ static void begin_round(struct clv_rounds *r, uint64_t now_ns)
 	unsigned n = find_combinations(r, list), max = CLV_ROUND_PAIRS_MAX, used = 0;
 
 	r->next_ns = CLV_TIMER_NEVER;
-	if (n == 0)
+	/* One of the two may have come to want relays alone since the round was planned. */
+	if (n == 0 || !can_punch(r))
 		return;
 	if (!clv_bucket_take(&r->budget, now_ns)) {
 		plan_retry(r, now_ns);
@@ -533,6 +534,8 @@ int clv_rounds_set_privacy(struct clv_rounds *rounds, enum clv_privacy privacy, 
 
 	rounds->privacy = privacy;
 	rounds->checks.answers = privacy != CLV_PRIVACY_RELAY_ONLY;
+	if (privacy == CLV_PRIVACY_RELAY_ONLY)
+		clv_checks_drop(&rounds->checks);
 	err = tell_hello(rounds);
 	return err ? err : replace_local(rounds, &same, now_ns);
 }
@@ -562,7 +565,7 @@ static int take_hello(struct clv_rounds *r, const struct clv_peer_hello *hello, 
 	r->has_hello = true;
 	r->peer_class = hello->nat_class;
 	r->peer_privacy = hello->privacy;
-	r->peer_pairs = hello->pairs_max;
+	r->peer_pairs = hello->dialects & CLV_PEER_DIALECT_02 ? hello->pairs_max : 0;
 	if (has_changed)
 		note_change(r, now_ns);
 	return 0;

@@ -315,10 +315,43 @@ static void an_end_that_uses_relays_alone_sends_nothing(void **state)
 		assert_int_equal(
 			clv_rounds_set_privacy(shy->rounds, CLV_PRIVACY_RELAY_ONLY, world.now_ns),
 			0);
+		assert_false(shy->is_proven);
 		nat_world_run(&world, 60 * CLV_SEC);
 		assert_false(world.ends[!who].is_proven);
 		nat_world_close(&world);
 	}
+}
+
+static void a_planned_round_is_not_begun_when_relays_alone_are_wanted(void **state)
+{
+	struct clv_peer_capsule hello = { .type = CLV_PEER_HELLO };
+	struct end *dialler = &world.ends[0];
+	unsigned datagrams;
+
+	(void)state;
+	begin(END_SYMMETRIC, END_PORT_RESTRICTED);
+	nat_world_start(&world);
+	nat_world_run(&world, 2 * CLV_SEC);
+	assert_true(dialler->datagrams > 0);
+	assert_int_equal(
+		clv_rounds_set_privacy(dialler->rounds, CLV_PRIVACY_RELAY_ONLY, world.now_ns), 0);
+	datagrams = dialler->datagrams;
+	nat_world_run(&world, 3600 * CLV_SEC);
+	assert_int_equal(dialler->datagrams, datagrams);
+	nat_world_close(&world);
+
+	/* Nor where the peer does not speak of addresses as we do. */
+	begin(END_SYMMETRIC, END_PORT_RESTRICTED);
+	nat_world_start(&world);
+	nat_world_run(&world, 4 * CLV_SEC);
+	clv_rounds_hello(world.ends[1].rounds, &hello.hello);
+	hello.hello.dialects = 2;
+	nat_world_tell(dialler, &hello);
+	nat_world_run(&world, 8 * CLV_SEC);
+	datagrams = dialler->datagrams;
+	nat_world_run(&world, 3600 * CLV_SEC);
+	assert_int_equal(dialler->datagrams, datagrams);
+	nat_world_close(&world);
 }
 
 int main(void)
@@ -337,6 +370,7 @@ int main(void)
 		cmocka_unit_test(a_rebinding_is_found_by_asking),
 		cmocka_unit_test(keys_change_each_day_and_nobody_notices),
 		cmocka_unit_test(an_end_that_uses_relays_alone_sends_nothing),
+		cmocka_unit_test(a_planned_round_is_not_begun_when_relays_alone_are_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
