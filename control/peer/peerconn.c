@@ -204,10 +204,9 @@ void clv_peerconn_free(struct clv_peerconn *c)
 		return;
 	ngtcp2_conn_del(c->qc);
 	clv_tls_ops.free(c->tls);
-	explicit_bzero(&c->p.hello, sizeof(c->p.hello));
-	explicit_bzero(&c->hello, sizeof(c->hello));
 	free(c->waiting);
 	free(c->held);
+	explicit_bzero(c, sizeof(*c)); /* probe keys: both HELLOs, and as they were on the stream */
 	free(c);
 }
 
