@@ -49,9 +49,13 @@ static int take_key(struct clv_signer *s, const uint8_t *spki, size_t len)
 static int read_own(struct clv_signer *s, const char *pem)
 {
 	uint8_t spki[TLS_KEY_SPKI_MAX];
+	size_t len;
 	int err = tls_key_parse_both(s->key, pem);
 
-	return err ? err : take_key(s, spki, tls_key_spki(s->key, spki));
+	if (err)
+		return err;
+	len = tls_key_spki(s->key, spki);
+	return take_key(s, spki, len);
 }
 
 /* The public key of a private one with its certificates. */
