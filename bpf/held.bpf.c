@@ -171,20 +171,28 @@ int clv_drop(struct __sk_buff *skb)
 	return FILTER_DROP;
 }
 
-/* Two CPUs that take from one bucket at the same time may count one datagram for two. */
-static __always_inline bool is_within_rate(const struct clv_ref *tunnel)
+/*
+ * Whether a packet of so many datagrams is; one with more than a full bucket takes all of it.  Two CPUs
+ * that take from one bucket at the same time may count one packet for two.
+ */
+static __always_inline bool is_within_rate(const struct clv_ref *tunnel, __u32 datagrams)
 {
 	const __u32 zero = 0;
 	const struct clv_rate *rate = bpf_map_lookup_elem(&held_limit, &zero);
 	__u64 *full_ns, first_ns, now_ns;
+	struct clv_rate packets;
 
 	if (!rate || !rate->interval_ns)
 		return true;
+	packets = *rate;
+	packets.interval_ns *= datagrams;
+	if (packets.interval_ns > packets.burst_ns)
+		packets.interval_ns = packets.burst_ns;
 	now_ns = bpf_ktime_get_ns();
 	full_ns = bpf_map_lookup_elem(&held_rates, tunnel);
 	if (full_ns)
-		return clv_rate_take(rate, full_ns, now_ns);
-	first_ns = now_ns + rate->interval_ns;
+		return clv_rate_take(&packets, full_ns, now_ns);
+	first_ns = now_ns + packets.interval_ns;
 	bpf_map_update_elem(&held_rates, tunnel, &first_ns, BPF_ANY);
 	return true;
 }
@@ -200,7 +208,8 @@ int clv_limit(struct __sk_buff *skb)
 	if (!read_tuple(skb, &tuple))
 		return FILTER_ACCEPT;
 	claim = clv_claim_of(&tuple, &ref);
-	if ((claim != CLV_CLAIM_CONTEXT && claim != CLV_CLAIM_OPEN) || is_within_rate(&ref))
+	if ((claim != CLV_CLAIM_CONTEXT && claim != CLV_CLAIM_OPEN) ||
+	    is_within_rate(&ref, datagrams_of(skb)))
 		return FILTER_ACCEPT;
 	count(CLV_XDP_HELD_RATE, datagrams_of(skb), skb->len);
 	return FILTER_DROP;

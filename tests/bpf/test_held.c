@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -287,6 +288,37 @@ static void one_tunnel_has_a_ceiling_and_another_is_served(void **state)
 	close(bystander);
 }
 
+/* For a socket with UDP_GRO, as the workers' are, the kernel joins datagrams to one packet. */
+static void datagrams_in_one_packet_take_a_token_each(void **state)
+{
+	enum { JOINED = 10, LEN = 100 };
+	static const uint8_t bytes[JOINED * LEN];
+	const int segment = LEN, on = 1, off = 0;
+	struct clv_endpoint own;
+	uint64_t before, dropped;
+	uint8_t got[sizeof(bytes)];
+	int fd, read = 0;
+
+	(void)state;
+	need_root();
+	fd = client_of("127.0.0.1", "127.0.0.1", PORT_CLOSED, &own);
+	publish("127.0.0.1", PORT_CLOSED, &own, 12, 0);
+	if (setsockopt(lo.workers[0], SOL_UDP, UDP_GRO, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)))
+		skip();
+	before = counted(CLV_XDP_HELD_RATE);
+	for (int i = 0; i < PER_SEC; i++)
+		assert_int_equal(send(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	while (recv(lo.workers[0], got, sizeof(got), MSG_DONTWAIT) == sizeof(got))
+		read += JOINED;
+	dropped = counted(CLV_XDP_HELD_RATE) - before;
+	assert_true(read >= JOINED);
+	assert_true(dropped > 0);
+	assert_int_equal(read + dropped, PER_SEC * JOINED);
+	setsockopt(lo.workers[0], SOL_UDP, UDP_GRO, &off, sizeof(off));
+	close(fd);
+}
+
 static void what_is_to_no_port_of_a_tunnel_is_left_alone(void **state)
 {
 	struct clv_endpoint own, got;
@@ -312,6 +344,7 @@ int main(void)
 		cmocka_unit_test(whom_the_policy_denies_is_dropped_with_that_reason),
 		cmocka_unit_test(a_tunnel_whose_worker_has_no_socket_is_said_to_be_unread),
 		cmocka_unit_test(one_tunnel_has_a_ceiling_and_another_is_served),
+		cmocka_unit_test(datagrams_in_one_packet_take_a_token_each),
 		cmocka_unit_test(what_is_to_no_port_of_a_tunnel_is_left_alone),
 	};
 
