@@ -249,6 +249,9 @@ __noinline int clv_stun_answer(struct xdp_md *ctx)
 		return CLV_XDP_PASS_STUN;
 	l2 = at.pos - (const void *)mac;
 
+	/* An IPv4 address in IPv6 would be answered as IPv4, by a frame that says it is IPv6. */
+	if (clv_guard_is_v4(udp.tuple.remote.addr) != (ethertype == bpf_htons(ETH_P_IP)))
+		return CLV_XDP_DROP_STUN_MALFORMED;
 	if (has_deny(&clients, &udp.tuple.remote))
 		return CLV_XDP_DROP_CLIENT_ADDRESS;
 	if (len < CLV_STUN_HEADER_LEN || len > CLV_STUN_REQUEST_MAX ||

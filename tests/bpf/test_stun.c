@@ -360,6 +360,17 @@ static void a_connection_comes_first(void **state)
 	assert_int_not_equal(ask(from4, cookie, sizeof(cookie)), CLV_XDP_STEER_CONN);
 }
 
+static void an_ipv6_packet_is_not_answered_as_ipv4(void **state)
+{
+	struct frame_spec spec = { .src = "::ffff:203.0.113.9", .dst = RELAY6, .sport = 40123 };
+
+	(void)state;
+	need_root();
+	assert_int_equal(ask(spec, bare, sizeof(bare)), CLV_XDP_DROP_STUN_MALFORMED);
+	spec.dst = "::ffff:" RELAY4;
+	assert_int_equal(ask(spec, bare, sizeof(bare)), CLV_XDP_DROP_STUN_MALFORMED);
+}
+
 static void what_is_not_stun_goes_where_it_went(void **state)
 {
 	uint8_t m[40] = { HEADER(1, 0) };
@@ -445,6 +456,7 @@ int main(void)
 		CASE(anything_but_a_bare_request_is_dropped),
 		CASE(nobody_is_answered_who_cannot_have_asked),
 		CASE(a_connection_comes_first),
+		CASE(an_ipv6_packet_is_not_answered_as_ipv4),
 		CASE(what_is_not_stun_goes_where_it_went),
 		CASE(a_link_that_cannot_send_back_leaves_it_to_control),
 		CASE(a_source_has_a_bucket_of_its_own),
