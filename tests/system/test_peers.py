@@ -15,6 +15,31 @@ from netns import wait_until
 TOPOLOGY = topology.nat_pair("port-restricted", "symmetric")
 DATAPATHS = ("xdp", "sock")
 
+# Tells each sender its port.
+PORTS = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 7001))
+print("ready", flush=True)
+while True:
+    data, sender = s.recvfrom(2048)
+    s.sendto(b"%d" % sender[1], sender)
+"""
+
+# Asks from so many ports, the first of which is given, one after the other; prints the last answer.
+ASK = """
+import socket, sys
+host, port = sys.argv[1].rsplit(":", 1)
+for i in range(int(sys.argv[3])):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("127.0.0.1", int(sys.argv[2]) + i))
+    s.settimeout(10)
+    s.sendto(b"?", (host, int(port)))
+    answer = s.recv(2048).decode()
+    s.close()
+print(answer)
+"""
+
 NO_PEER, WRONG_PEER, REFUSED = 22, 23, 24
 
 
@@ -90,6 +115,22 @@ def test_peers_of_two_identities_are_served_at_a_time(lab, listen, connect, echo
     clients = [connect(server, identity=name) for name in ("b", "c")]
     busy = [start_load(one.peer, one.address, size=400, count=500, rate=500) for one in clients]
     assert is_clean(*map(load_of, busy))
+
+
+def test_a_peer_of_many_senders_displaces_none_of_others(lab, listen, connect):
+    app = lab["peer-a"].start(["python3", "-c", PORTS], name="ports")
+    app.wait_line("^ready")
+    server = listen("127.0.0.1:7001")
+    bystander, hog = [connect(server, identity=name) for name in ("b", "c")]
+
+    def ask(client, first, count):
+        argv = ["python3", "-c", ASK, client.address, first, count]
+        return client.peer.run(argv).stdout.strip()
+
+    port = ask(bystander, 30000, 1)
+    ask(hog, 31000, 300)
+    assert ask(bystander, 30000, 1) == port
+    app.stop()
 
 
 def test_a_peer_that_is_not_accepted_hears_so(lab, listen, connect, echo, identities):

@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum {
-	FLOWS_MAX = 256, /* of all peers */
-	RETRY_MSEC = 1,	 /* while datagrams wait that could not be sent */
+	FLOWS_MAX = 256,		/* of all peers */
+	FLOWS_PER_PEER = FLOWS_MAX / 4, /* as many as its `connect` has local senders */
+	RETRY_MSEC = 1,			/* while datagrams wait that could not be sent */
 	DATAGRAM_MAX = 65536,
 };
 
@@ -115,22 +116,32 @@ static void on_app(uv_udp_t *socket, ssize_t len, const uv_buf_t *buf,
 		uv_timer_start(&f->listen->retry, on_retry, RETRY_MSEC, RETRY_MSEC);
 }
 
-static struct flow *oldest_flow(struct listen *l)
+/* What a new flow of the peer displaces: one of its own if it has its share.  NULL: nothing. */
+static struct flow *flow_to_displace(struct listen *l, const struct culvert_peer *peer)
 {
-	struct flow *f, *oldest = LIST_FIRST(&l->flows);
+	struct flow *f, *oldest = NULL, *own = NULL;
+	unsigned own_len = 0;
 
-	LIST_FOREACH(f, &l->flows, link)
-		if (f->used < oldest->used)
+	LIST_FOREACH(f, &l->flows, link) {
+		if (!oldest || f->used < oldest->used)
 			oldest = f;
-	return oldest;
+		if (f->peer != peer)
+			continue;
+		own_len++;
+		if (!own || f->used < own->used)
+			own = f;
+	}
+	if (own_len >= FLOWS_PER_PEER)
+		return own;
+	return l->flows_len == FLOWS_MAX ? oldest : NULL;
 }
 
 static struct flow *open_flow(struct listen *l, struct culvert_peer *peer, uint64_t number)
 {
-	struct flow *f;
+	struct flow *f = flow_to_displace(l, peer);
 
-	if (l->flows_len == FLOWS_MAX)
-		close_flow(oldest_flow(l));
+	if (f)
+		close_flow(f);
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
