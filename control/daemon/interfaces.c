@@ -92,6 +92,17 @@ static const struct clv_nic *nic_named(const struct clv_choice *host, const char
 	return NULL;
 }
 
+/* A second entry would find the program of the first attached, and have the interface left to the kernel. */
+static bool is_named_before(const struct clv_config_list *names, size_t at)
+{
+	size_t i;
+
+	for (i = 0; i < at; i++)
+		if (strcmp(names->items[i], names->items[at]) == 0)
+			return true;
+	return false;
+}
+
 static int choose_named(struct clv_daemon *daemon, const struct clv_choice *host)
 {
 	const struct clv_config_list *names = &daemon->config.interfaces;
@@ -105,6 +116,11 @@ static int choose_named(struct clv_daemon *daemon, const struct clv_choice *host
 		if (strlen(names->items[i]) >= sizeof(missing.name)) {
 			snprintf(daemon->error, sizeof(daemon->error),
 				 "interfaces: no interface can have the name %s", names->items[i]);
+			return -EINVAL;
+		}
+		if (is_named_before(names, i)) {
+			snprintf(daemon->error, sizeof(daemon->error),
+				 "interfaces: %s is there twice", names->items[i]);
 			return -EINVAL;
 		}
 		snprintf(missing.name, sizeof(missing.name), "%s", names->items[i]);

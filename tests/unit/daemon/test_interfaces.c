@@ -2,6 +2,7 @@
 /* How many workers the queues of the interfaces allow, on a machine of 64 cores. */
 #include "tests/unit/check.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "control/daemon/interfaces.h"
@@ -47,10 +48,26 @@ static void the_queues_decide_on_the_workers(void **state)
 	}
 }
 
+static void an_interface_is_named_once(void **state)
+{
+	static struct clv_daemon daemon;
+	char lo[] = "lo", missing[] = "not-there", again[] = "lo";
+	char *names[] = { lo, missing, again };
+
+	(void)state;
+	daemon = (struct clv_daemon){ .config.interfaces = { names, 2 } };
+	assert_int_equal(clv_interfaces_choose(&daemon), 0);
+	assert_int_equal(daemon.interfaces_len, 2);
+	daemon.config.interfaces.len = 3;
+	assert_int_equal(clv_interfaces_choose(&daemon), -EINVAL);
+	assert_string_equal(daemon.error, "interfaces: lo is there twice");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_queues_decide_on_the_workers),
+		cmocka_unit_test(an_interface_is_named_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
