@@ -72,14 +72,15 @@ static void add_seen(const struct culvert *c, struct clv_direct_local *local)
 	}
 }
 
-static void add_relays(const struct culvert *c, struct clv_direct_local *local)
+size_t direct_relays(const struct culvert *c, struct clv_endpoint *out, size_t max)
 {
 	const struct culvert_session *s;
+	size_t n = 0;
 
 	LIST_FOREACH(s, &c->sessions, link)
-		for (unsigned i = 0;
-		     i < s->addresses_len && local->relay_count < CLV_ROUND_RELAYS_MAX; i++)
-			local->relays[local->relay_count++] = s->addresses[i];
+		for (unsigned i = 0; i < s->addresses_len && n < max; i++)
+			out[n++] = s->addresses[i];
+	return n;
 }
 
 /* Look at the host, and tell the nodes if anything is another now. */
@@ -92,7 +93,7 @@ static void look(struct culvert *c)
 	local.nat_class = c->direct.nat_class;
 	add_host(c, &local);
 	add_seen(c, &local);
-	add_relays(c, &local);
+	local.relay_count = (unsigned)direct_relays(c, local.relays, CLV_ROUND_RELAYS_MAX);
 	c->direct.look_ns = c->now_ns + LOOK_NS;
 	if (memcmp(&local, &c->direct.local, sizeof(local)) == 0)
 		return;
@@ -106,12 +107,8 @@ static void look(struct culvert *c)
 static void ask(struct culvert *c)
 {
 	struct clv_endpoint relays[CLV_REFLECT_RELAYS_MAX] = { 0 };
-	const struct culvert_session *s;
-	size_t n = 0;
+	size_t n = direct_relays(c, relays, CLV_REFLECT_RELAYS_MAX);
 
-	LIST_FOREACH(s, &c->sessions, link)
-		for (unsigned i = 0; i < s->addresses_len && n < CLV_REFLECT_RELAYS_MAX; i++)
-			relays[n++] = s->addresses[i];
 	clv_reflect_start(&c->direct.reflect, &c->rand, relays, n, c->now_ns);
 	c->direct.ask_ns = c->now_ns + (n ? ASK_NS : CLV_SEC);
 }

@@ -28,18 +28,6 @@ const char *culvert_nat_name(enum culvert_nat nat)
 
 /* ---- asking ---- */
 
-/* Returns how many relays of sessions there are, CLV_REFLECT_RELAYS_MAX at most. */
-static size_t list_sessions(struct culvert *c, struct clv_endpoint out[CLV_REFLECT_RELAYS_MAX])
-{
-	struct culvert_session *s;
-	size_t len = 0;
-
-	LIST_FOREACH(s, &c->sessions, link)
-		for (unsigned i = 0; i < s->addresses_len && len < CLV_REFLECT_RELAYS_MAX; i++)
-			out[len++] = s->addresses[i];
-	return len;
-}
-
 /* Returns how many of the options' relays there are, or an error. */
 static int list_relays(const struct culvert_net_options *o,
 		       struct clv_endpoint out[CLV_REFLECT_RELAYS_MAX])
@@ -61,7 +49,8 @@ int culvert_net_report(struct culvert *c, const struct culvert_net_options *opti
 	int len, err;
 
 	text_clear_why(c);
-	len = o->relays ? list_relays(o, relays) : (int)list_sessions(c, relays);
+	len = o->relays ? list_relays(o, relays)
+			: (int)direct_relays(c, relays, CLV_REFLECT_RELAYS_MAX);
 	if (len <= 0)
 		return len ? len : CULVERT_ERANGE;
 	err = clv_client_reflect(c->client, relays, (size_t)len, clv_clock_now_ns());

@@ -301,6 +301,8 @@ void direct_open(struct culvert *c);
 void direct_close(struct culvert *c);
 /* Tell a node what is known. */
 void direct_give(struct node *node);
+/* The addresses of all sessions' relays, at most max.  Returns how many. */
+size_t direct_relays(const struct culvert *c, struct clv_endpoint *out, size_t max);
 /* A datagram that came to the socket for peers.  Returns whether it was STUN. */
 bool direct_take(struct culvert *c, const struct clv_endpoint *from, const uint8_t *payload,
 		 size_t len);
