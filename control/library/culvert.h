@@ -516,6 +516,42 @@ struct culvert_path {
 	union culvert_address address; /* where our packets go: the peer's, or its port at a relay */
 };
 
+enum culvert_path_why {
+	CULVERT_PATH_BETTER = 1, /* than the one before */
+	CULVERT_PATH_SILENT,	 /* the one before was silent */
+	CULVERT_PATH_GONE,	 /* the one before was taken away */
+	CULVERT_PATH_PEER,	 /* the peer decided */
+	CULVERT_PATH_WHY_MAX
+};
+
+/* Where an address of the peer's is known from. */
+enum culvert_candidate {
+	CULVERT_CANDIDATE_UNKNOWN,
+	CULVERT_CANDIDATE_HOST,		  /* of an interface */
+	CULVERT_CANDIDATE_REFLEXIVE,	  /* a relay saw it */
+	CULVERT_CANDIDATE_MAPPED,	  /* its NAT gave it on request */
+	CULVERT_CANDIDATE_PEER_REFLEXIVE, /* we saw it */
+	CULVERT_CANDIDATE_MAX
+};
+
+/*
+ * The search for direct paths, as this end counts it.  It goes in rounds, each of which asks some pairs
+ * of an address of ours and one of the peer's, by probes.
+ */
+struct culvert_search {
+	/* Pairs: proven both ways; that answered, those among them; series of probes that nothing
+	 * answered; and those that no round asked: of two address families, with an address that nobody
+	 * is made to probe, no better than others.  What no round asks, each round counts. */
+	uint64_t pairs_won, pairs_answered, pairs_silent;
+	uint64_t pairs_filtered_family, pairs_filtered_policy, pairs_redundant;
+	/* Pairs that were asked and those of them that were proven, by enum culvert_candidate. */
+	uint64_t candidates_tried[CULVERT_CANDIDATE_MAX], candidates_won[CULVERT_CANDIDATE_MAX];
+	/* Our probes, and those that came with our ID but not from the peer, or not for the first time. */
+	uint64_t probes_sent, probes_answered, probes_bad_tag, probes_replayed;
+	/* Rounds after which there was a direct path, or none; and of the peer that came too often. */
+	uint64_t rounds_direct, rounds_silent, rounds_refused;
+};
+
 struct culvert_peer_info {
 	bool is_up, is_dialler;
 	char id[CULVERT_ID_TEXT];
@@ -526,15 +562,16 @@ struct culvert_peer_info {
 	uint64_t datagrams_in, datagrams_out;
 	uint64_t bytes_in, bytes_out; /* of all packets */
 	uint64_t packets_lost;	      /* of ours, as far as QUIC knows */
+	/* What follows is of its whole life, also after it ended; 0: did not happen. */
+	uint32_t setup_msec;   /* from being opened or accepted until CULVERT_PEER_UP */
+	bool setup_is_relayed; /* the path that it was reached by */
+	uint32_t direct_msec;  /* from then until its first direct path */
+	uint32_t gap_max_msec; /* the longest of CULVERT_PEER_PATH */
+	uint32_t observed_msec; /* from being opened until the peer told us our address; a dialler's */
+	uint64_t moves_by[CULVERT_PATH_WHY_MAX]; /* by enum culvert_path_why */
+	struct culvert_search search;
 };
 void culvert_peer_info(const struct culvert_peer *p, struct culvert_peer_info *out);
-
-enum culvert_path_why {
-	CULVERT_PATH_BETTER = 1, /* than the one before */
-	CULVERT_PATH_SILENT,	 /* the one before was silent */
-	CULVERT_PATH_GONE,	 /* the one before was taken away */
-	CULVERT_PATH_PEER,	 /* the peer decided */
-};
 
 /* ---- events ---- */
 

@@ -38,6 +38,61 @@ static uint32_t msec_since(const struct culvert_peer *p, uint64_t ns)
 	return (uint32_t)((p->c->now_ns - ns) / CLV_MSEC);
 }
 
+/* ---- what is known of it ---- */
+
+static uint32_t msec_at_least_one(uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t msec = (to_ns - from_ns) / CLV_MSEC;
+
+	return msec ? (uint32_t)msec : 1;
+}
+
+static void note_path(struct culvert_peer *p, bool is_relayed)
+{
+	if (!is_relayed && !p->life.direct_msec)
+		p->life.direct_msec = msec_at_least_one(p->up_ns, p->c->now_ns);
+}
+
+static void fill_search(const struct clv_rounds *rounds, struct culvert_search *out)
+{
+	const struct clv_checks *checks = clv_rounds_checks(rounds);
+	const uint64_t *counts = checks->counts;
+
+	*out = (struct culvert_search){
+		.pairs_answered = counts[CLV_PUNCH_PAIRS_ANSWERED],
+		.pairs_silent = counts[CLV_PUNCH_PAIRS_SILENT],
+		.pairs_filtered_family = counts[CLV_PUNCH_FILTERED_FAMILY],
+		.pairs_filtered_policy = counts[CLV_PUNCH_FILTERED_POLICY],
+		.pairs_redundant = counts[CLV_PUNCH_REDUNDANT],
+		.probes_sent = counts[CLV_PUNCH_REQUESTS_SENT],
+		.probes_answered = counts[CLV_PUNCH_REQUESTS_ANSWERED],
+		.probes_bad_tag = clv_rounds_probes(rounds, CLV_PROBE_BAD_TAG),
+		.probes_replayed = clv_rounds_probes(rounds, CLV_PROBE_REPLAYED) +
+				   clv_rounds_probes(rounds, CLV_PROBE_OLD),
+		.rounds_direct = counts[CLV_PUNCH_ROUNDS_DIRECT],
+		.rounds_silent = counts[CLV_PUNCH_ROUNDS_SILENT],
+		.rounds_refused = counts[CLV_PUNCH_ROUNDS_REFUSED],
+	};
+	for (unsigned i = 0; i < CULVERT_CANDIDATE_MAX; i++) {
+		out->candidates_tried[i] = checks->tried[i];
+		out->candidates_won[i] = checks->won[i];
+		out->pairs_won += checks->won[i];
+	}
+}
+
+/* What the connection knows goes with it. */
+static void fill_life(const struct culvert_peer *p, const struct clv_peer *peer,
+		      struct culvert_peer_info *out)
+{
+	const struct clv_direct *direct = clv_peer_direct(peer);
+	uint64_t observed_ns = direct ? clv_direct_observed_ns(direct) : 0;
+
+	if (observed_ns)
+		out->observed_msec = msec_at_least_one(p->since_ns, observed_ns);
+	if (direct)
+		fill_search(clv_direct_rounds(direct), &out->search);
+}
+
 /* ---- what happens ---- */
 
 static void release(struct object *object)
@@ -109,6 +164,10 @@ static void on_up(void *user, struct clv_peer *peer)
 	clv_peer_info(peer, &info);
 	to_path(&info.link, &e.path);
 	e.msec = msec_since(p, p->since_ns);
+	p->up_ns = p->c->now_ns;
+	p->life.setup_msec = msec_at_least_one(p->since_ns, p->up_ns);
+	p->life.setup_is_relayed = e.path.is_relayed;
+	note_path(p, e.path.is_relayed);
 	emit_event(p->c, &e, NULL, 0);
 }
 
@@ -129,6 +188,10 @@ static void on_moved(void *user, struct clv_peer *peer, const struct clv_peercon
 	to_path(&move->to, &e.path);
 	e.why = whys[move->why];
 	e.msec = (uint32_t)(move->gap_ns / CLV_MSEC);
+	note_path(p, e.path.is_relayed);
+	p->life.moves_by[e.why]++;
+	if (e.msec > p->life.gap_max_msec)
+		p->life.gap_max_msec = e.msec;
 	emit_event(p->c, &e, NULL, 0);
 }
 
@@ -151,6 +214,7 @@ static void on_down(void *user, struct clv_peer *peer, const struct clv_peerconn
 	(void)user;
 	if (!p)
 		return;
+	fill_life(p, peer, &p->life);
 	p->peer = NULL;
 	p->decide_ns = 0;
 	e.was_open = p->was_up;
@@ -189,8 +253,10 @@ void culvert_incoming_accept(struct culvert_peer *p)
 
 static void end_peer(struct culvert_peer *p, enum clv_peerconn_code code)
 {
-	if (p->peer)
+	if (p->peer) {
+		fill_life(p, p->peer, &p->life);
 		clv_peer_close(p->peer, code);
+	}
 	p->peer = NULL;
 	p->decide_ns = 0;
 }
@@ -391,10 +457,12 @@ void culvert_peer_info(const struct culvert_peer *p, struct culvert_peer_info *o
 {
 	struct clv_peerconn_info info = { .is_up = false };
 
-	*out = (struct culvert_peer_info){ .is_dialler = !p->listen };
+	*out = p->life;
+	out->is_dialler = !p->listen;
 	clv_identity_format(&p->id, out->id);
 	if (!p->peer)
 		return;
+	fill_life(p, p->peer, out);
 	clv_peer_info(p->peer, &info);
 	out->is_up = info.is_up;
 	out->is_dialler = info.is_dialler;

@@ -130,9 +130,11 @@ struct culvert_peer {
 	struct clv_peer *peer;	       /* NULL: it ended */
 	struct clv_identity id;
 	bool is_decided, was_up;
-	uint64_t since_ns;	      /* opened, or accepted */
-	uint64_t decide_ns;	      /* of one that dialled: refuse it then; 0: decided */
-	struct culvert_session *asks; /* whose relay is asked where it is; NULL: not */
+	uint64_t since_ns;	       /* opened, or accepted */
+	uint64_t decide_ns;	       /* of one that dialled: refuse it then; 0: decided */
+	struct culvert_session *asks;  /* whose relay is asked where it is; NULL: not */
+	uint64_t up_ns;		       /* when it was reached; 0: not yet */
+	struct culvert_peer_info life; /* of it only what is of its whole life */
 	void *user;
 };
 

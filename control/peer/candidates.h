@@ -35,6 +35,7 @@ enum clv_candidate_kind {
 	CLV_CANDIDATE_MAPPED = 3,	  /* our NAT gave it to us on request */
 	CLV_CANDIDATE_PEER_REFLEXIVE = 4, /* the peer saw our probes come from it */
 	CLV_CANDIDATE_RELAYED = 5,	  /* a bound port at a relay */
+	CLV_CANDIDATE_KIND_MAX
 };
 
 enum clv_scope {

@@ -124,8 +124,16 @@ static void send_response(struct clv_checks *checks, uint32_t base, const struct
 
 /* ---- how far a pair is ---- */
 
+/* The peer says what kind its addresses are. */
+static enum clv_candidate_kind kind_of(const struct clv_pair *pair)
+{
+	return pair->kind < CLV_CANDIDATE_KIND_MAX ? pair->kind : CLV_CANDIDATE_UNKNOWN;
+}
+
 static void set_proven(struct clv_checks *checks, struct clv_pair *pair, uint64_t now_ns)
 {
+	if (!pair->proven_ns)
+		checks->won[kind_of(pair)]++;
 	pair->state = CLV_PAIR_PROVEN;
 	pair->proven_ns = now_ns;
 	pair->keep_ns = now_ns + MEASURE_NS;
@@ -185,6 +193,8 @@ struct clv_pair *clv_checks_try(struct clv_checks *checks, uint32_t base,
 		count(checks, err == CLV_EDENIED ? CLV_PUNCH_PAIRS_PRIVATE : CLV_PUNCH_PAIRS_FULL);
 		return NULL;
 	}
+	if (pair->state == CLV_PAIR_NEW && !pair->is_given)
+		checks->tried[kind_of(pair)]++;
 	if (!pair->is_asking)
 		begin_small(pair, now_ns);
 	return pair;
@@ -196,6 +206,7 @@ static void take_response(struct clv_checks *checks, uint32_t base, const struct
 			  const struct clv_probe_message *m, uint64_t now_ns)
 {
 	struct clv_pair *pair = clv_pairs_find(&checks->pairs, base, from);
+	bool is_first = pair && !pair->answered_ns && !pair->is_given;
 	uint16_t size = pair ? clv_pair_answer(pair, m->transaction, now_ns) : 0;
 
 	if (!size || size != m->size) {
@@ -203,6 +214,8 @@ static void take_response(struct clv_checks *checks, uint32_t base, const struct
 		return;
 	}
 	count(checks, CLV_PUNCH_REQUESTS_ANSWERED);
+	if (is_first)
+		count(checks, CLV_PUNCH_PAIRS_ANSWERED);
 	if (m->has_observed)
 		checks->ops->observed(checks->user, base, &m->observed);
 	if (size == pair->size)

@@ -26,6 +26,7 @@ struct clv_rand;
 	X(REFUSED_PRIVACY, "refused_privacy", "not answered: we use relays alone")                 \
 	X(REFUSED_RATE, "refused_rate", "not answered, or not asked back: too many")               \
 	X(REFUSED_LONG, "refused_long", "long probes from an address that has not answered us")    \
+	X(PAIRS_ANSWERED, "pairs_answered", "pairs that answered, whatever came of them")          \
 	X(PAIRS_PROVEN, "pairs_proven", "pairs proven in both directions")                         \
 	X(PAIRS_SILENT, "pairs_silent", "series of requests without an answer")                    \
 	X(PAIRS_SMALL_ONLY, "pairs_small_only", "pairs that carry small packets alone")            \
@@ -86,6 +87,9 @@ struct clv_checks {
 	struct clv_bucket triggers;  /* series that the peer causes */
 	uint32_t epoch_ms;	     /* our clock in probes tells nothing about the host */
 	uint64_t counts[CLV_PUNCH_COUNTER_MAX];
+	/* Pairs that were asked, and those of them that were proven, each once; by the kind of the
+	 * peer's address. */
+	uint64_t tried[CLV_CANDIDATE_KIND_MAX], won[CLV_CANDIDATE_KIND_MAX];
 };
 
 /* rand, ops, user: borrow until fini.  Returns 0, -ENOMEM or CLV_ETLS. */

@@ -15,6 +15,7 @@ struct clv_direct {
 	struct clv_peerconn *conn; /* NULL: none yet, or gone */
 	struct clv_rounds *rounds;
 	struct clv_endpoint observed[2]; /* ours, as the peer told: of IPv4, of IPv6; port 0: not */
+	uint64_t observed_ns;		 /* the first time; 0: never */
 	uint64_t observed_seq;		 /* of the next OBSERVED_ADDRESS that is accepted */
 	bool is_up;
 	uint64_t now_ns; /* of the call in progress */
@@ -222,6 +223,8 @@ static void take_observed(struct clv_direct *d, const struct clv_peer_capsule *c
 	    clv_addr_scope(ep->addr) == CLV_SCOPE_NONE)
 		return;
 	d->observed_seq = capsule->sequence + 1;
+	if (!d->observed_ns)
+		d->observed_ns = d->now_ns;
 	d->observed[!clv_addr_is_v4(ep->addr)] = *ep;
 	give_candidates(d);
 }
@@ -324,4 +327,9 @@ uint64_t clv_direct_next_ns(const struct clv_direct *d)
 const struct clv_rounds *clv_direct_rounds(const struct clv_direct *d)
 {
 	return d->rounds;
+}
+
+uint64_t clv_direct_observed_ns(const struct clv_direct *d)
+{
+	return d->observed_ns;
 }

@@ -77,5 +77,7 @@ uint64_t clv_direct_next_ns(const struct clv_direct *d);
 
 /* For reports; lends. */
 const struct clv_rounds *clv_direct_rounds(const struct clv_direct *d);
+/* When the peer first told how its relay sees us; 0: it did not. */
+uint64_t clv_direct_observed_ns(const struct clv_direct *d);
 
 #endif

@@ -575,6 +575,11 @@ void clv_peer_info(const struct clv_peer *peer, struct clv_peerconn_info *out)
 		*out = (struct clv_peerconn_info){ .is_dialler = peer->is_dialler };
 }
 
+const struct clv_direct *clv_peer_direct(const struct clv_peer *peer)
+{
+	return peer->direct;
+}
+
 int clv_peer_link_add(struct clv_peer *peer, const struct clv_peer_link *link)
 {
 	if (peer->is_dialler && peer->links_len < CLV_PATHSET_LINKS_MAX)

@@ -108,6 +108,8 @@ void clv_peer_close(struct clv_peer *peer, enum clv_peerconn_code code);
 /* As clv_peerconn_send. */
 int clv_peer_send(struct clv_peer *peer, uint64_t flow, const void *data, size_t len);
 void clv_peer_info(const struct clv_peer *peer, struct clv_peerconn_info *out);
+/* What looks for its direct paths, for reports; lends.  NULL: nothing does. */
+const struct clv_direct *clv_peer_direct(const struct clv_peer *peer);
 
 /* ---- its links, see clv_peerconn_link_* ---- */
 

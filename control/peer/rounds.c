@@ -688,3 +688,8 @@ uint64_t clv_rounds_probes(const struct clv_rounds *rounds, enum clv_probe_verdi
 {
 	return clv_probe_count(rounds->checks.probe, verdict);
 }
+
+const struct clv_checks *clv_rounds_checks(const struct clv_rounds *rounds)
+{
+	return &rounds->checks;
+}

@@ -115,5 +115,7 @@ const struct clv_pair *clv_rounds_pairs(const struct clv_rounds *rounds, unsigne
 const struct clv_candidates *clv_rounds_remote(const struct clv_rounds *rounds);
 uint64_t clv_rounds_count(const struct clv_rounds *rounds, enum clv_punch_counter counter);
 uint64_t clv_rounds_probes(const struct clv_rounds *rounds, enum clv_probe_verdict verdict);
+/* Of the kinds of the peer's addresses: how many were asked, and proven.  Lends. */
+const struct clv_checks *clv_rounds_checks(const struct clv_rounds *rounds);
 
 #endif

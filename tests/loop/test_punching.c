@@ -188,6 +188,33 @@ static void between_two_symmetric_nats_one_round_each_5_minutes(void **state)
 	nat_world_close(&world);
 }
 
+/* Each end counts a pair once when it is first asked, answers and is proven, under its kind. */
+static void kinds_add_up(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct clv_rounds *rounds = world.ends[i].rounds;
+		const struct clv_checks *checks = clv_rounds_checks(rounds);
+		uint64_t tried = 0, answered = 0, won = 0, kinds_won = 0;
+		unsigned n;
+		const struct clv_pair *pairs = clv_rounds_pairs(rounds, &n);
+
+		for (unsigned k = 0; k < n; k++) {
+			tried += !pairs[k].is_given;
+			answered += !pairs[k].is_given && pairs[k].answered_ns;
+			won += pairs[k].proven_ns != 0;
+		}
+		for (unsigned k = 0; k < CLV_CANDIDATE_KIND_MAX; k++) {
+			assert_true(checks->won[k] <= checks->tried[k]);
+			tried -= checks->tried[k];
+			kinds_won += checks->won[k];
+		}
+		assert_int_equal(tried, 0);
+		assert_int_equal(clv_rounds_count(rounds, CLV_PUNCH_PAIRS_ANSWERED), answered);
+		assert_int_equal(kinds_won, won);
+		assert_true(won > 0);
+	}
+}
+
 static void a_direct_path_is_kept_open_and_missed_when_it_dies(void **state)
 {
 	unsigned datagrams;
@@ -204,6 +231,7 @@ static void a_direct_path_is_kept_open_and_missed_when_it_dies(void **state)
 	datagrams = world.ends[0].datagrams + world.ends[1].datagrams - datagrams;
 	assert_in_range(datagrams, 600 / 15 * 2, 600 / 15 * 8);
 	assert_int_equal(clv_rounds_count(world.ends[0].rounds, CLV_PUNCH_ROUNDS), 1);
+	kinds_add_up();
 
 	/* It dies: noticed at once when the owner asks, and found again when it is back. */
 	world.is_cut = true;
@@ -216,6 +244,7 @@ static void a_direct_path_is_kept_open_and_missed_when_it_dies(void **state)
 	assert_true(world.ends[0].lost_ns - cut_ns <= 3 * CLV_SEC + CLV_MSEC);
 	world.is_cut = false;
 	assert_true(nat_world_run_direct(&world, 130 * CLV_SEC));
+	kinds_add_up(); /* what is proven again is no other pair */
 	nat_world_close(&world);
 }
 

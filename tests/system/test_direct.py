@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two peers behind NATs whose connection leaves the relay: `culvert listen` and `culvert connect`."""
+import json
 import re
 
 import pytest
@@ -81,6 +82,47 @@ def test_it_returns_to_the_relay_when_the_direct_path_is_cut(lab, meet, when_qui
         when_quiet(figures["received"] > 1200, f"received {figures['received']} of 2000")
     finally:
         box.run(["nft", "delete", "table", "ip", "cut"])
+
+
+def summary_of(command):
+    """What a Listen or Connect with --json sums up at its end.  Stops it."""
+    assert command.stop() == 0, command.proc.text()
+    lines = [line for line in command.proc.text().splitlines() if '"summary"' in line]
+    assert len(lines) == 1, command.proc.text()
+    assert not re.search(r"clv1|\d+\.\d+\.\d+\.\d+", lines[0]), "an address or an id"
+    return json.loads(lines[0])
+
+
+@pytest.mark.parametrize("privacy", ["open", "relay-only"])
+def test_a_summary_tells_how_the_peer_was_reached(lab, relay, identities, echo, logs, privacy):
+    words = ["--json", "--privacy", privacy]
+    server = daemon.Listen(lab["peer-a"], relay, identities / "a", "127.0.0.1:7000", *words,
+                           log=logs / f"summary-{privacy}-listen.log")
+    server.proc.wait_line(r'"listening"')
+    ticket = json.loads(server.proc.text().splitlines()[0])["ticket"]
+    client = daemon.Connect(lab["peer-b"], ticket, identities / "b", *words,
+                            log=logs / f"summary-{privacy}-connect.log")
+    client.proc.wait_line(r'"ready"')
+    if privacy == "open":
+        for one in (client, server):
+            one.proc.wait_line(r'"event":"path".*"method":"direct"')
+    assert is_clean(load(client.peer, client.address, size=300, count=100, rate=400))
+    dialler, listener = summary_of(client), summary_of(server)
+    assert dialler["method"] == "relay" and dialler["setup_ms"] > 0
+    for one in (dialler, listener):
+        assert one["probes"]["bad_tag"] == one["probes"]["replayed"] == 0
+        if privacy == "relay-only":
+            assert one["direct_ms"] is None and not one["candidates"]
+            assert not one["probes"]["sent"] and not one["pairs"]["won"]
+            continue
+        assert one["direct_ms"] > 0 and one["pairs"]["won"] >= 1
+        assert one["pairs"]["answered"] >= one["pairs"]["won"]
+        assert one["pairs"]["won"] == sum(k["won"] for k in one["candidates"].values())
+        assert one["probes"]["sent"] >= one["probes"]["answered"] > 0
+        assert one["rounds"]["direct"] + one["rounds"]["silent"] >= 1
+    if privacy == "open":
+        assert dialler["moves"]["better"] >= 1 and listener["moves"]["peer"] >= 1
+        assert dialler["observed_ms"] > 0 and listener["observed_ms"] is None
 
 
 @pytest.mark.parametrize("shy", ["a", "b"])

@@ -27,8 +27,6 @@ struct connect {
 	const char *identity;
 	uv_udp_t socket;
 	uv_timer_t again, retry, status;
-	uint64_t up_ms,
-		direct_ms; /* when it was reached, and how long until directly; 0: not yet */
 	unsigned agains;
 	size_t waiting_len; /* of the datagram in buffer, which waits: 1 more, 0: none does */
 	uint64_t waiting_flow;
@@ -200,9 +198,8 @@ static void show_status(uv_timer_t *timer)
 	culvert_peer_info(c->to, &info);
 	if (!info.is_up)
 		return;
-	if (c->direct_ms)
-		snprintf(direct, sizeof(direct), ", direct after %llu ms",
-			 (unsigned long long)c->direct_ms);
+	if (info.direct_msec)
+		snprintf(direct, sizeof(direct), ", direct after %u ms", info.direct_msec);
 	snprintf(text, sizeof(text),
 		 "%s %s, round trip %.1f ms, lost %llu, in %llu, out %llu, moves %llu%s",
 		 report_method(&info.path), culvert_address_format(&info.path.address, address),
@@ -210,13 +207,6 @@ static void show_status(uv_timer_t *timer)
 		 (unsigned long long)info.datagrams_in, (unsigned long long)info.datagrams_out,
 		 (unsigned long long)info.moves, direct);
 	report_status(c->peer.options, text);
-}
-
-static void on_path(struct connect *c, const struct culvert_event *e)
-{
-	if (!e->path.is_relayed && !c->direct_ms)
-		c->direct_ms = uv_now(&c->peer.loop) - c->up_ms + 1;
-	report_peer(c->peer.options, e);
 }
 
 /* A peer that was there may come back; one that never was, or does not want us, does not. */
@@ -266,13 +256,11 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 	switch (e->type) {
 	case CULVERT_PEER_UP:
 		c->agains = 0;
-		c->up_ms = uv_now(&p->loop);
-		c->direct_ms = 0;
 		report_peer(p->options, e);
 		print_ready(c);
 		break;
 	case CULVERT_PEER_PATH:
-		on_path(c, e);
+		report_peer(p->options, e);
 		break;
 	case CULVERT_PEER_DOWN:
 		report_peer(p->options, e);
@@ -328,6 +316,8 @@ int connect_run(const struct options *o)
 	if (!status)
 		status = peer_run(&c.peer);
 	report_status(o, NULL);
+	if (c.to)
+		report_summary(o, c.to);
 	if (c.refused)
 		peer_log(&c.peer, CULVERT_LOG_WARN,
 			 "connect_dropped datagrams=%llu hint=\"too large, "

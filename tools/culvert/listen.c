@@ -29,6 +29,12 @@ struct flow {
 	char waiting[CULVERT_PEER_PAYLOAD_MAX];
 };
 
+/* A peer that is up. */
+struct guest {
+	LIST_ENTRY(guest) link;
+	struct culvert_peer *peer;
+};
+
 struct listen {
 	struct peer peer;
 	struct culvert_listen *open;
@@ -36,6 +42,7 @@ struct listen {
 	union culvert_address app;
 	uv_timer_t retry;
 	LIST_HEAD(, flow) flows;
+	LIST_HEAD(, guest) guests;
 	unsigned flows_len;
 	uint64_t datagrams, dropped;
 	char buffer[DATAGRAM_MAX];
@@ -190,6 +197,43 @@ static void close_flows_of(struct listen *l, const struct culvert_peer *peer)
 	}
 }
 
+/* ---- peers ---- */
+
+/* Without memory for it, it has no summary when we are stopped. */
+static void add_guest(struct listen *l, struct culvert_peer *peer)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return;
+	g->peer = peer;
+	LIST_INSERT_HEAD(&l->guests, g, link);
+}
+
+static void remove_guest(struct listen *l, const struct culvert_peer *peer)
+{
+	struct guest *g;
+
+	LIST_FOREACH(g, &l->guests, link) {
+		if (g->peer != peer)
+			continue;
+		LIST_REMOVE(g, link);
+		free(g);
+		return;
+	}
+}
+
+static void summarise_guests(struct listen *l)
+{
+	struct guest *g;
+
+	while ((g = LIST_FIRST(&l->guests))) {
+		report_summary(l->peer.options, g->peer);
+		LIST_REMOVE(g, link);
+		free(g);
+	}
+}
+
 /* ---- events ---- */
 
 static void print_listening(const struct listen *l)
@@ -269,12 +313,16 @@ static void on_event(struct peer *p, const struct culvert_event *e)
 		on_incoming(l, e);
 		break;
 	case CULVERT_PEER_UP:
+		add_guest(l, e->peer);
+		report_peer(p->options, e);
+		break;
 	case CULVERT_PEER_PATH:
 		report_peer(p->options, e);
 		break;
 	case CULVERT_PEER_DOWN:
 		report_peer(p->options, e);
 		close_flows_of(l, e->peer);
+		remove_guest(l, e->peer);
 		culvert_peer_close(e->peer);
 		break;
 	case CULVERT_DATAGRAM:
@@ -320,6 +368,7 @@ int listen_run(const struct options *o)
 	status = peer_open(&l.peer, &mine, &ops, &l);
 	if (!status)
 		status = peer_run(&l.peer);
+	summarise_guests(&l);
 	if (l.dropped)
 		peer_log(&l.peer, CULVERT_LOG_WARN,
 			 "listen_dropped datagrams=%llu hint=\"too large, "

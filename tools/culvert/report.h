@@ -17,5 +17,7 @@ void report_status(const struct options *o, const char *text);
 const char *report_method(const struct culvert_path *path);
 /* PEER_UP, PEER_PATH, PEER_DOWN. */
 void report_peer(const struct options *o, const struct culvert_event *e);
+/* Sum up the life of a peer that was reached; of others print nothing.  It names no address and no id. */
+void report_summary(const struct options *o, const struct culvert_peer *peer);
 
 #endif
