@@ -369,12 +369,13 @@ class Lab:
             for end in ("host", "net"):
                 shell.append(f"ethtool -K {end} {OFFLOADS}")
                 ip.append(f"link set dev {end} promisc on up")
-        rules = ""
+        rules = nat.FIREWALL if host and host.spec.firewall else ""
         if host and host.spec.nat:
             external = host.spec.link("out").v4.partition("/")[0]
-            rules = "nft -f - <<'RULES'\n%sRULES\n" % nat.ruleset(host.spec.nat, external)
+            rules += nat.ruleset(host.spec.nat, external)
+        if rules:
+            rules = f"nft -f - <<'RULES'\n{rules}RULES\n"
         return "\n".join(shell) + "\nip -batch - <<'IP'\n" + "\n".join(ip) + "\nIP\n" + rules
-
 
     def _settled(self, name):
         """Settings that come after every link is up, and the wait until every link is usable."""

@@ -40,6 +40,15 @@ CONE = """
 	}
 """
 
+# What hosts behind it have not asked for does not come in, as with home routers that have IPv6.
+FIREWALL = """table ip6 firewall {
+	chain pass {
+		type filter hook forward priority 0; policy accept;
+		iifname "out" ct state != { established, related } counter drop
+	}
+}
+"""
+
 BLOCK_UDP = """
 	chain no_udp {
 		type filter hook forward priority 0; policy accept;

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """nat_lab.py [--out FILE] [--only KIND]... [--delay MS]   two peers behind NATs of each kind.
 
-Each kind of NAT against each, both dialling: `culvert listen` and `culvert connect` at one relay, and
-datagrams there and back while the connection leaves the relay, if it can.  Prints the matrix and what
-was measured, and writes FILE (build/nat.json):
+Each kind of NAT against each, and hosts that have IPv6 alone, both dialling: `culvert listen` and
+`culvert connect` at one relay, and datagrams there and back while the connection leaves the relay, if
+it can.  Prints the matrix and what was measured, and writes FILE (build/nat.json):
 
     {"pairs": [{"a": listener's kind, "b": dialler's, "expected": "D" or "R", "got": the same or "-",
                 "first_byte_ms", "direct_ms" (after up; null: none), "sent", "lost"}, ...]}
@@ -25,14 +25,16 @@ import topology
 from lab import Lab, build_folder
 from netns import LabError
 
-KINDS = ("open", "full-cone", "address-restricted", "port-restricted", "symmetric", "cgnat")
+KINDS = ("open", "full-cone", "address-restricted", "port-restricted", "symmetric", "cgnat",
+         *topology.IPV6_KINDS)
 RELAYED = {frozenset(pair) for pair in (("symmetric",), ("symmetric", "port-restricted"),
                                         ("symmetric", "cgnat"))}
 LIMIT_SEC = 5
 
 
 def expected(a, b):
-    return "R" if frozenset((a, b)) in RELAYED else "D"
+    one_family = (a in topology.IPV6_KINDS) == (b in topology.IPV6_KINDS)
+    return "D" if one_family and frozenset((a, b)) not in RELAYED else "R"
 
 
 def path_of(client):

@@ -29,6 +29,8 @@ the lab.  All addresses are from 198.18.0.0/15 and 2001:db8::/32.
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 
+IPV6_KINDS = ("v6-open", "v6-firewall")    # of nat_pair()
+
 
 @dataclass(frozen=True)
 class Network:
@@ -55,6 +57,7 @@ class Host:
     routes: tuple = ()         # (prefix or "default", gateway)
     forwards: bool = False     # routes between its links
     nat: str | None = None     # a kind of nat.KINDS; needs links named "in" and "out"
+    firewall: bool = False     # a stateful firewall, nat.FIREWALL; needs the same links
 
     def link(self, name):
         for link in self.links:
@@ -142,35 +145,66 @@ def together():
 
 def nat_pair(a="port-restricted", b="port-restricted", hop=None):
     """Two peers, each behind a NAT box of a kind (nat.KINDS, "cgnat": a box behind a box, or "open":
-    none).  hop: of the links of both peers."""
-    networks = [Network("net4")]
+    none), or with IPv6 alone: "v6-open", or "v6-firewall" (nat.FIREWALL); the relay has IPv6 where a
+    peer has.  hop: of the links of both peers."""
+    sides = (("a", a, 1), ("b", b, 2))
+    networks, relay_links, six = [Network("net4")], [Link("v4", "net4", "198.18.4.1/24")], ()
+    if a in IPV6_KINDS or b in IPV6_KINDS:
+        networks.append(Network("net6"))
+        relay_links.append(Link("v6", "net6", v6="2001:db8:6::1/64"))
+        six = tuple((f"2001:db8:6{number}::/64", f"2001:db8:6::{100 + number}")
+                    for _, kind, number in sides if kind == "v6-firewall")
     hosts = [
-        Host("relay", (Link("v4", "net4", "198.18.4.1/24"),)),
+        Host("relay", tuple(relay_links), six),
         Host("target-v4", (Link("v4", "net4", "198.18.4.20/24"),)),
     ]
-    for side, kind, number in (("a", a, 1), ("b", b, 2)):
-        if kind == "open":
-            hosts.append(Host(f"peer-{side}",
-                              (Link("v4", "net4", f"198.18.4.{110 + number}/24", hop=hop),)))
-            continue
-        lan, outside, up = f"lan-{side}", "net4", f"198.18.4.{100 + number}/24"
-        home = kind
-        if kind == "cgnat":
-            home, isp = "port-restricted", f"isp-{side}"
-            networks.append(Network(isp))
-            hosts.append(Host(f"cgn-{side}",
-                              (Link("in", isp, f"198.19.{100 + number}.1/24"),
-                               Link("out", "net4", up)),
-                              forwards=True, nat="port-restricted"))
-            outside, up = isp, f"198.19.{100 + number}.10/24"
-        networks.append(Network(lan))
-        routes = (("default", f"198.19.{100 + number}.1"),) if kind == "cgnat" else ()
-        hosts.append(Host(f"nat-{side}",
-                          (Link("in", lan, f"198.19.{number}.1/24"), Link("out", outside, up)),
-                          routes, forwards=True, nat=home))
-        hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24", hop=hop),),
-                          (("default", f"198.19.{number}.1"),)))
+    for side, kind, number in sides:
+        build = _ipv6_side if kind in IPV6_KINDS else _nat_side
+        more_networks, more_hosts = build(side, kind, number, hop, six)
+        networks += more_networks
+        hosts += more_hosts
     return Topology(f"nat:{a}:{b}", tuple(networks), tuple(hosts))
+
+
+def _ipv6_side(side, kind, number, hop, routes):
+    """Networks and hosts of a peer with IPv6 alone; routes: to what is behind firewalls on net6."""
+    if kind == "v6-open":
+        link = Link("v6", "net6", v6=f"2001:db8:6::{110 + number}/64", hop=hop)
+        return [], [Host(f"peer-{side}", (link,), routes)]
+    lan, prefix = f"lan-{side}", f"2001:db8:6{number}:"
+    outside = f"2001:db8:6::{100 + number}"
+    return [Network(lan)], [
+        Host(f"firewall-{side}", (Link("in", lan, v6=f"{prefix}:1/64"),
+                                  Link("out", "net6", v6=f"{outside}/64")),
+             tuple(route for route in routes if route[1] != outside), forwards=True, firewall=True),
+        Host(f"peer-{side}", (Link("v6", lan, v6=f"{prefix}:10/64", hop=hop),),
+             (("default", f"{prefix}:1"),))]
+
+
+def _nat_side(side, kind, number, hop, _routes):
+    """Networks and hosts of a peer of net4, behind the boxes of a kind."""
+    networks, hosts = [], []
+    if kind == "open":
+        link = Link("v4", "net4", f"198.18.4.{110 + number}/24", hop=hop)
+        return [], [Host(f"peer-{side}", (link,))]
+    lan, outside, up = f"lan-{side}", "net4", f"198.18.4.{100 + number}/24"
+    home = kind
+    if kind == "cgnat":
+        home, isp = "port-restricted", f"isp-{side}"
+        networks.append(Network(isp))
+        hosts.append(Host(f"cgn-{side}",
+                          (Link("in", isp, f"198.19.{100 + number}.1/24"),
+                           Link("out", "net4", up)),
+                          forwards=True, nat="port-restricted"))
+        outside, up = isp, f"198.19.{100 + number}.10/24"
+    networks.append(Network(lan))
+    routes = (("default", f"198.19.{100 + number}.1"),) if kind == "cgnat" else ()
+    hosts.append(Host(f"nat-{side}",
+                      (Link("in", lan, f"198.19.{number}.1/24"), Link("out", outside, up)),
+                      routes, forwards=True, nat=home))
+    hosts.append(Host(f"peer-{side}", (Link("v4", lan, f"198.19.{number}.10/24", hop=hop),),
+                      (("default", f"198.19.{number}.1"),)))
+    return networks, hosts
 
 
 def two_uplinks():

@@ -497,6 +497,16 @@ def test_nat_boxes_are_of_their_kind(root, build, kind, received, one_mapping):
         assert not lab["target-v4"].reaches("198.19.1.10")
 
 
+def test_a_firewall_lets_in_answers_alone(root, build):
+    with Lab(topology.nat_pair("v6-firewall", "v6-open"), build=build) as lab:
+        inside, outside = lab["peer-a"], lab["peer-b"]
+        daemon.echo(inside)
+        daemon.echo(outside)
+        answered = daemon.exchange(inside, daemon.endpoint(outside.addr6, 7000), 100)
+        unasked = daemon.exchange(outside, daemon.endpoint(inside.addr6, 7000), 100)
+        assert answered["same"] == [100] and unasked["missing"] == [100]
+
+
 def test_two_labs_at_once_do_not_meet(lab, root, build):
     with Lab(build=build) as other:
         other["target-v4"].ip("addr", "add", "198.18.4.77/24", "dev", "v4")
