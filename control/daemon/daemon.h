@@ -201,6 +201,7 @@ struct clv_daemon {
 	struct clv_held *held;	       /* NULL: no BPF */
 	int held_fds[CLV_WORKERS_MAX]; /* a socket of each worker */
 	size_t held_fds_len;
+	uint64_t held_lost;		  /* datagrams, as of the last tick */
 	char no_held_why[CLV_REASON_MAX]; /* "": they are read */
 	bool host_forwards;		  /* as map `host` has it */
 	bool is_steered;       /* by the BPF program; else one worker, by a classic filter */

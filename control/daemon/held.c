@@ -50,6 +50,7 @@ void clv_daemon_held_tick(struct clv_daemon *daemon)
 	forwards = clv_host_forwards();
 	if (forwards != daemon->host_forwards && !clv_maps_set_forwards(&daemon->maps, forwards))
 		daemon->host_forwards = forwards;
+	daemon->held_lost = clv_daemon_held_lost(daemon);
 }
 
 int clv_daemon_held_open(struct clv_daemon *daemon)
@@ -80,18 +81,19 @@ uint64_t clv_daemon_held_lost(const struct clv_daemon *daemon)
 {
 	struct clv_count counts[CLV_XDP_COUNTER_MAX];
 	uint32_t info[SK_MEMINFO_VARS];
-	uint64_t lost = 0, limited;
+	uint32_t drops = 0;
 
 	for (size_t i = 0; i < daemon->held_fds_len; i++) {
 		socklen_t len = sizeof(info);
 
 		if (!getsockopt(daemon->held_fds[i], SOL_SOCKET, SO_MEMINFO, info, &len))
-			lost += info[SK_MEMINFO_DROPS];
+			drops += info[SK_MEMINFO_DROPS];
+		else
+			return daemon->held_lost;
 	}
-	if (!lost || clv_maps_counters(clv_bpf_maps(daemon->bpf), counts))
-		return 0;
-	limited = counts[CLV_XDP_HELD_RATE].packets;
-	return lost > limited ? lost - limited : 0;
+	if (!daemon->held_fds_len || clv_maps_counters(clv_bpf_maps(daemon->bpf), counts))
+		return daemon->held_lost;
+	return clv_held_lost_next(daemon->held_lost, drops, counts[CLV_XDP_HELD_RATE].packets);
 }
 
 void clv_daemon_held_close(struct clv_daemon *daemon)

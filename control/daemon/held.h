@@ -14,6 +14,17 @@
 #include "control/daemon/daemon.h"
 
 /*
+ * What the sockets lost by now: drops, their sum, modulo 2^32 as the kernel's counters are; limited: the
+ * part that is the filters'.  Advances, and never goes back: to be called before 2^31 more are lost.
+ */
+static inline uint64_t clv_held_lost_next(uint64_t lost, uint32_t drops, uint64_t limited)
+{
+	const int32_t more = (int32_t)(drops - (uint32_t)limited - (uint32_t)lost);
+
+	return more > 0 ? lost + (uint32_t)more : lost;
+}
+
+/*
  * Give each worker's socket port one more socket.  Without BPF there is nothing to do.  Where it is
  * not possible, a line of the log says so, and such datagrams are dropped.
  * Returns 0, or an error of the sockets.
@@ -21,7 +32,7 @@
 int clv_daemon_held_open(struct clv_daemon *daemon);
 /*
  * Once a second: where the host forwards the packets of others, XDP asks its connection tracking whose
- * a datagram is that comes to a port open to all.
+ * a datagram is that comes to a port open to all.  And note what was lost, before counters wrap.
  */
 void clv_daemon_held_tick(struct clv_daemon *daemon);
 /*

@@ -2,6 +2,7 @@
 #include "datapath/io/sock.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -21,6 +22,15 @@ static void sock_rx_done(struct clv_port *port)
 	(void)port; /* the next rx reuses the buffers that were given out, and no others */
 }
 
+/* Whether it is of clv_sock_open_any. */
+static bool is_any(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return !getsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &value, &len) && value;
+}
+
 static int sock_add_socket(struct clv_port *port, int fd, const struct clv_endpoint *local,
 			   uint32_t *number)
 {
@@ -34,8 +44,12 @@ static int sock_add_socket(struct clv_port *port, int fd, const struct clv_endpo
 		return CLV_EFULL;
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
 		return -errno;
-	/* Here and not at bind: who reads a socket with it must take datagrams apart, as we do. */
-	(void)setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+	/*
+	 * Here and not at bind: who reads a socket with it must take datagrams apart, as we do.  Where
+	 * others' drops are told from the filter's by subtraction, the kernel must count datagrams.
+	 */
+	if (!is_any(fd))
+		(void)setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 
 	n = k->free_numbers[k->free_count - 1];
 	event.data.u32 = n;

@@ -64,6 +64,7 @@ int clv_sock_reserve(const struct clv_endpoint *local, int filter_fd, int *fd,
 /*
  * Open a socket for datagrams to other endpoints of this host, which an sk_lookup program assigns to
  * it.  It reports the endpoint of each.  Itself it is bound to a port of the loopback address, *got.
+ * A port reads it without UDP_GRO, so that what the kernel counts as dropped are datagrams.
  * Otherwise as clv_sock_bind_udp.
  */
 int clv_sock_open_any(uint32_t receive_bytes, int *fd, struct clv_endpoint *got);

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -288,7 +289,55 @@ static void one_tunnel_has_a_ceiling_and_another_is_served(void **state)
 	close(bystander);
 }
 
-/* For a socket with UDP_GRO, as the workers' are, the kernel joins datagrams to one packet. */
+static uint32_t dropped_by(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	assert_return_code(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len), errno);
+	return info[SK_MEMINFO_DROPS];
+}
+
+/* So that what is left of the socket's drops, without the filter's, is what it had no room for. */
+static void the_socket_counts_as_many_drops_as_its_filter(void **state)
+{
+	enum { JOINED = 10, LEN = 100 };
+	static const uint8_t bytes[JOINED * LEN];
+	struct clv_sock_params params = { .sockets_max = 1 };
+	struct clv_worker_counters counters = { 0 };
+	const struct clv_endpoint any = at("127.0.0.1", 1);
+	const int segment = LEN;
+	struct clv_endpoint own;
+	struct clv_port *port;
+	uint32_t number, before;
+	uint8_t got[LEN];
+	uint64_t limited;
+	int fd;
+
+	(void)state;
+	need_root();
+	params.counters = &counters;
+	assert_int_equal(clv_sock_open(&params, &port), 0);
+	assert_int_equal(port->ops->add_socket(port, lo.workers[0], &any, &number), 0);
+	fd = client_of("127.0.0.1", "127.0.0.1", PORT_CLOSED, &own);
+	publish("127.0.0.1", PORT_CLOSED, &own, 13, 0);
+	if (setsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)))
+		skip();
+	limited = counted(CLV_XDP_HELD_RATE);
+	before = dropped_by(lo.workers[0]);
+	for (int i = 0; i < PER_SEC; i++)
+		assert_int_equal(send(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	limited = counted(CLV_XDP_HELD_RATE) - limited;
+	assert_true(limited > PER_SEC);
+	assert_int_equal(dropped_by(lo.workers[0]) - before, limited);
+	while (recv(lo.workers[0], got, sizeof(got), MSG_DONTWAIT) > 0)
+		;
+	port->ops->remove_socket(port, number);
+	port->ops->close(port);
+	close(fd);
+}
+
+/* For a socket with UDP_GRO the kernel joins datagrams to one packet. */
 static void datagrams_in_one_packet_take_a_token_each(void **state)
 {
 	enum { JOINED = 10, LEN = 100 };
@@ -344,6 +393,7 @@ int main(void)
 		cmocka_unit_test(whom_the_policy_denies_is_dropped_with_that_reason),
 		cmocka_unit_test(a_tunnel_whose_worker_has_no_socket_is_said_to_be_unread),
 		cmocka_unit_test(one_tunnel_has_a_ceiling_and_another_is_served),
+		cmocka_unit_test(the_socket_counts_as_many_drops_as_its_filter),
 		cmocka_unit_test(datagrams_in_one_packet_take_a_token_each),
 		cmocka_unit_test(what_is_to_no_port_of_a_tunnel_is_left_alone),
 	};
