@@ -203,7 +203,7 @@ int clv_interfaces_choose(struct clv_daemon *daemon)
 	daemon->interfaces_len = 0;
 	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_SOCK)
 		return 0;
-	err = clv_choice_read(&host);
+	err = clv_choice_read(daemon->config.mark, &host);
 	if (err)
 		return clv_daemon_fail(daemon, err, "cannot list the interfaces");
 	if (has_names(daemon))
@@ -507,7 +507,7 @@ bool clv_interfaces_follow(struct clv_daemon *daemon)
 
 	if (!daemon->bpf)
 		return false;
-	err = clv_choice_read(&host);
+	err = clv_choice_read(daemon->config.mark, &host);
 	if (err) {
 		clv_log(CLV_LOG_ERROR, "interfaces_not_followed",
 			"err=\"%s\" hint=\"retried in a second\"", clv_strerror(err));

@@ -45,9 +45,9 @@ static int take_address(const struct nlmsghdr *message, void *user)
 
 /* local: NULL: from whatever address the kernel chooses. */
 static void ask_uplink(struct clv_choice *c, struct mnl_socket *nl, const uint8_t *local,
-		       bool is_v6)
+		       bool is_v6, uint32_t mark)
 {
-	struct clv_fib_query query = { 0 };
+	struct clv_fib_query query = { .mark = mark };
 	struct clv_fib_answer answer;
 
 	memcpy(query.remote, clv_rtnl_internet[is_v6], sizeof(query.remote));
@@ -59,7 +59,7 @@ static void ask_uplink(struct clv_choice *c, struct mnl_socket *nl, const uint8_
 		c->uplinks[c->uplinks_len++] = answer.oif;
 }
 
-int clv_choice_read(struct clv_choice *out)
+int clv_choice_read(uint32_t mark, struct clv_choice *out)
 {
 	struct mnl_socket *nl = clv_rtnl_open();
 	struct reading *r = calloc(1, sizeof(*r));
@@ -82,10 +82,10 @@ int clv_choice_read(struct clv_choice *out)
 	} while (err == -EINTR && ++tries < TRIES_MAX);
 	if (err)
 		goto close;
-	ask_uplink(out, nl, NULL, false);
-	ask_uplink(out, nl, NULL, true);
+	ask_uplink(out, nl, NULL, false, mark);
+	ask_uplink(out, nl, NULL, true, mark);
 	for (i = 0; i < r->own_len; i++)
-		ask_uplink(out, nl, r->own[i], !clv_addr_is_v4(r->own[i]));
+		ask_uplink(out, nl, r->own[i], !clv_addr_is_v4(r->own[i]), mark);
 close:
 	if (err)
 		clv_choice_fini(out);

@@ -34,8 +34,8 @@ struct clv_choice {
 	size_t uplinks_len;
 };
 
-/* Returns 0 and fills *out, to be freed with fini, or -errno. */
-int clv_choice_read(struct clv_choice *out);
+/* mark: of the relay's packets; 0: none.  Returns 0 and fills *out, to be freed with fini, or -errno. */
+int clv_choice_read(uint32_t mark, struct clv_choice *out);
 void clv_choice_fini(struct clv_choice *choice);
 
 /* Whether an interface can be served by default: up, Ethernet, and not part of another one. */

@@ -136,7 +136,7 @@ static void this_machine_can_be_read(void **state)
 	struct clv_choice host;
 
 	(void)state;
-	assert_int_equal(clv_choice_read(&host), 0);
+	assert_int_equal(clv_choice_read(0, &host), 0);
 	assert_true(host.nics_len >= 1);
 	clv_choice_fini(&host);
 	assert_null(host.nics);
