@@ -76,6 +76,7 @@ struct clv_tunnel {
 	bool is_given_up;	/* CLV_EVT_TARGET_DEAD was sent */
 	bool is_unreachable;	/* what that said */
 	struct clv_waitq tried; /* copies of what was sent or waits for the next hop */
+	uint32_t uncopied;	/* of those that wait, without a copy */
 	int leave_error;
 	TAILQ_ENTRY(clv_tunnel) leaving;
 

@@ -101,6 +101,9 @@ static void send_or_wait(struct clv_worker *w, struct clv_tunnel *t, const uint8
 void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		      size_t len)
 {
+	uint32_t waiting;
+	bool is_kept;
+
 	if (t->flags & CLV_TUNNEL_DELIVER) {
 		to_control(w, t, payload, len);
 		return;
@@ -109,9 +112,11 @@ void worker_to_target(struct clv_worker *w, struct clv_tunnel *t, const uint8_t 
 		worker_drop(w, t, CLV_COUNT_DROP_TOO_BIG_TARGET);
 		return;
 	}
-	if (worker_is_trial(t))
-		worker_trial_keep(w, t, payload, len);
+	waiting = t->wait.count;
+	is_kept = !worker_is_trial(t) || worker_trial_keep(w, t, payload, len);
 	send_or_wait(w, t, payload, len);
+	if (!is_kept)
+		t->uncopied += t->wait.count - waiting;
 }
 
 void worker_to_target_again(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
@@ -141,6 +146,7 @@ void worker_tunnel_hop(struct clv_worker *w, struct clv_tunnel *t, const struct 
 			worker_drop(w, t, CLV_COUNT_DROP_NO_NEIGHBOUR);
 		clv_waitq_pop(&t->wait, &w->pool);
 	}
+	t->uncopied = 0;
 }
 
 /* ---- to the peer ---- */

@@ -183,8 +183,8 @@ void worker_relieve(struct clv_worker *w);
 
 /* The first datagram goes to a target that is on trial. */
 void worker_trial_start(struct clv_worker *w, struct clv_tunnel *t);
-/* A datagram for a target that is on trial: keep a copy as long as there is room. */
-void worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+/* A datagram for a target that is on trial: keep a copy as long as there is room.  Returns whether. */
+bool worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		       size_t len);
 /* Something came from the target, or there is no other: the trial is over. */
 void worker_trial_end(struct clv_worker *w, struct clv_tunnel *t);

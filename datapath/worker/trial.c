@@ -19,16 +19,16 @@ void worker_trial_start(struct clv_worker *w, struct clv_tunnel *t)
 		clv_timers_set(&w->tunnels.timers, &t->idle, t->silent_at_ns);
 }
 
-void worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
+bool worker_trial_keep(struct clv_worker *w, struct clv_tunnel *t, const uint8_t *payload,
 		       size_t len)
 {
 	if (!t->silent_at_ns)
 		worker_trial_start(w, t);
 	/* Copies take no room that others may need soon: without one it is sent once, like any other. */
 	if (w->pool.stock.used > w->pool.count / 2)
-		return;
-	clv_waitq_push(&t->tried, &w->pool, &w->conns[t->conn_slot].buffers, payload, len, NULL, 0,
-		       w->now_ns);
+		return false;
+	return !clv_waitq_push(&t->tried, &w->pool, &w->conns[t->conn_slot].buffers, payload, len,
+			       NULL, 0, w->now_ns);
 }
 
 void worker_trial_end(struct clv_worker *w, struct clv_tunnel *t)

@@ -49,18 +49,31 @@ static void try_again(struct clv_worker *w, struct clv_tunnel *t)
 {
 	const struct clv_waitq_item *item = NULL;
 	const uint8_t *data;
-	uint32_t waited;
+	uint32_t lost, waited, sent;
 	size_t len;
 
-	waited = clv_waitq_expire(&t->wait, &w->pool, w->now_ns);
+	lost = clv_waitq_expire(&t->wait, &w->pool, w->now_ns);
 	clv_waitq_expire(&t->tried, &w->pool, w->now_ns);
-	waited += clv_waitq_fini(&t->wait, &w->pool);
-	if (waited > t->tried.count) /* there was no room for a copy */
-		clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, waited - t->tried.count);
+	waited = clv_waitq_fini(&t->wait, &w->pool);
+	if (t->uncopied > waited)
+		t->uncopied = waited;
+	waited -= t->uncopied;
+	lost += t->uncopied;
+	t->uncopied = 0;
+	if (waited > t->tried.count) { /* copies are older, where it waited for two targets */
+		lost += waited - t->tried.count;
+		waited = t->tried.count;
+	}
+	clv_count_add(&w->counters, CLV_COUNT_DROP_NO_NEIGHBOUR, lost);
+	/* What waits came after all that was sent. */
+	sent = t->tried.count - waited;
 	while ((item = clv_waitq_next(&t->tried, item, &data, &len))) {
-		if (!waited && !worker_may_pass(w, t, CLV_METER_TO_TARGET, len))
+		const bool is_sent = sent > 0;
+
+		sent -= is_sent;
+		if (is_sent && !worker_may_pass(w, t, CLV_METER_TO_TARGET, len))
 			continue;
-		if (!waited && t->meter)
+		if (is_sent && t->meter)
 			clv_meter_charge(t->meter, CLV_METER_TO_TARGET, len, w->now_ns);
 		clv_count(&w->counters, CLV_COUNT_TARGET_AGAIN);
 		worker_to_target_again(w, t, data, len);

@@ -287,6 +287,64 @@ static void test_what_is_sent_again_counts_for_the_clients_limits(void **state)
 	end(&s);
 }
 
+static void lose_hop(struct scene *s)
+{
+	const struct clv_nexthop unknown = { .state = CLV_HOP_RESOLVING };
+
+	worker_tunnel_hop(s->w->relay.workers[0], tunnel_of(s), &unknown);
+}
+
+/* What waits for its next hop has been charged; what left before it is charged for each address. */
+static void test_what_left_is_charged_again_though_others_wait(void **state)
+{
+	static struct clv_meter meter;
+	struct scene s;
+
+	(void)state;
+	begin(&s, false, three, 3, TRIAL_NS);
+	meter = (struct clv_meter){ .limits.bytes_max = 1000 };
+	tunnel_of(&s)->meter = &meter;
+	send_one(&s);
+	send_one(&s);
+	lose_hop(&s);
+	send_one(&s);
+	expect(&s, 2, 0, 0);
+	assert_int_equal(meter.bytes[CLV_METER_TO_TARGET], 3 * 40);
+	report_unreachable(&s, 0);
+	expect(&s, 2, 3, 0);
+	assert_int_equal(meter.bytes[CLV_METER_TO_TARGET], 5 * 40);
+	tunnel_of(&s)->meter = NULL;
+	answer(&s, 1);
+	assert_int_equal(world_drops(s.w), 0);
+	end(&s);
+}
+
+static void test_what_waits_without_a_copy_is_counted_when_it_is_lost(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin_with(&s,
+		   &(struct world_params){ .has_v6 = true,
+					   .buffers = 8,
+					   .hop_wait_packets = 100,
+					   .proxy = { .trial_ns = TRIAL_NS } },
+		   three, 3, NULL);
+	world_app_send(s.w, 0, 0, 40, 0);
+	send_one(&s);
+	lose_hop(&s);
+	for (int i = 0; i < 4; i++)
+		world_app_send(s.w, 0, 0, 40, 0);
+	send_one(&s);
+	expect(&s, 2, 0, 0);
+	report_unreachable(&s, 0);
+	assert_true(s.at[1].received > 2);
+	assert_true(world_drops(s.w) > 0);
+	assert_int_equal(s.at[1].received + world_drops(s.w), 7);
+	answer(&s, 1);
+	end(&s);
+}
+
 /* Copies leave half of the buffers to what has to wait. */
 static void test_copies_are_kept_as_long_as_there_is_room(void **state)
 {
@@ -455,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_until_the_move_both_ports_are_held),
 		cmocka_unit_test(test_the_next_address_may_be_of_the_other_datapath),
 		cmocka_unit_test(test_what_is_sent_again_counts_for_the_clients_limits),
+		cmocka_unit_test(test_what_left_is_charged_again_though_others_wait),
+		cmocka_unit_test(test_what_waits_without_a_copy_is_counted_when_it_is_lost),
 		cmocka_unit_test(test_copies_are_kept_as_long_as_there_is_room),
 		cmocka_unit_test(test_when_all_are_silent_the_first_is_kept),
 		cmocka_unit_test(test_an_address_with_an_error_is_not_returned_to),
