@@ -96,6 +96,9 @@ struct clv_interface {
 	int link_fd;		  /* of BPF; -1: nothing attached */
 	bool has_fragments;	  /* the program takes frames of several pages */
 	bool awaits_queues;	  /* its number of receive queues is why nothing is attached */
+	bool awaits_files;	  /* likewise file descriptors */
+	unsigned tries;		  /* to attach it since, */
+	uint64_t retry_ns;	  /* and no earlier than then again */
 	uint16_t number;	  /* its place in map xsks and in hops; of no other at a time */
 	uint32_t queues;	  /* with a socket */
 	struct clv_faults faults; /* in the program's map when they were last read */

@@ -70,6 +70,13 @@ static void detach_program(struct clv_interface *interface)
 	interface->queues = 0;
 }
 
+/* What is for want of file descriptors is tried again when there are some. */
+static void note_want(struct clv_interface *interface, int err)
+{
+	if (err == -EMFILE || err == -ENFILE)
+		interface->awaits_files = true;
+}
+
 /* Returns as clv_bpf_attach. */
 static int attach(const struct clv_daemon *daemon, struct clv_interface *interface,
 		  enum clv_xdp_mode mode, char why[static CLV_REASON_MAX])
@@ -78,8 +85,10 @@ static int attach(const struct clv_daemon *daemon, struct clv_interface *interfa
 	int err = clv_bpf_attach(daemon->bpf, interface->nic.ifindex, mode, interface->nic.mtu,
 				 &got, why, CLV_REASON_MAX);
 
-	if (err)
+	if (err) {
+		note_want(interface, err);
 		return err;
+	}
 	interface->link_fd = got.link_fd;
 	interface->has_fragments = got.has_fragments;
 	return 0;
@@ -389,11 +398,17 @@ static void step_down(struct clv_daemon *daemon, struct clv_interface *interface
 static void open_or_step_down(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	char why[CLV_REASON_MAX];
+	int err;
 
-	while (interface->link_fd >= 0 && open_sockets(daemon, interface, why)) {
+	while (interface->link_fd >= 0 && (err = open_sockets(daemon, interface, why))) {
+		note_want(interface, err);
 		close_sockets(daemon, interface);
 		wait_for_driver(interface);
 		step_down(daemon, interface, why);
+	}
+	if (interface->link_fd >= 0) {
+		interface->awaits_files = false;
+		interface->tries = 0;
 	}
 	clv_log(CLV_LOG_INFO, "datapath", "if=%s mode=%s queues=%u", interface->nic.name,
 		clv_datapath_mode_name(interface->mode), interface->queues);
@@ -408,7 +423,7 @@ static void open_or_step_down(struct clv_daemon *daemon, struct clv_interface *i
 void clv_datapath_attach(struct clv_daemon *daemon, struct clv_interface *interface)
 {
 	memset(interface->why, 0, sizeof(interface->why));
-	interface->awaits_queues = false;
+	interface->awaits_queues = interface->awaits_files = false;
 	if (daemon->config.datapath == CLV_CONFIG_DATAPATH_GENERIC)
 		attach_generic(daemon, interface);
 	else

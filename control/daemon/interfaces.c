@@ -364,6 +364,7 @@ static void arrive(struct clv_daemon *daemon, struct clv_interface *interface,
 		   const struct clv_nic *nic)
 {
 	interface->nic = *nic;
+	interface->tries = 0;
 	clv_nic_complete(&interface->nic);
 	clv_datapath_attach(daemon, interface);
 	set_way(daemon, interface);

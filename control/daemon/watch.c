@@ -5,11 +5,18 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* New sockets that did not help for so long are no help. */
 #define REOPEN_LIFE (60 * CLV_SEC)
+
+enum {
+	FILES_SPARE = 8, /* for an interface's program, and what looks at it */
+	RETRY_STEPS = 6, /* doublings of a second, between attempts to attach */
+};
 
 /* Decide what an interface needs, and write the reason to why. */
 static enum clv_interface_remedy judge(struct clv_daemon *daemon, struct clv_interface *interface,
@@ -72,6 +79,43 @@ static enum clv_interface_remedy judge_queues(const struct clv_daemon *daemon,
 	return CLV_REMEDY_REOPEN;
 }
 
+static bool has_free_files(const struct clv_daemon *daemon, unsigned wanted)
+{
+	int files[CLV_QUEUES_MAX + FILES_SPARE];
+	unsigned got = 0;
+	bool has_all;
+
+	for (; got < wanted; got++) {
+		files[got] = fcntl(daemon->workers[0].wake_fd, F_DUPFD_CLOEXEC, 0);
+		if (files[got] < 0)
+			break;
+	}
+	has_all = got == wanted;
+	while (got)
+		close(files[--got]);
+	return has_all;
+}
+
+/* Kernel sockets serve an interface for want of file descriptors; there may be some again. */
+static enum clv_interface_remedy judge_files(const struct clv_daemon *daemon,
+					     struct clv_interface *interface, uint64_t now_ns,
+					     char why[static CLV_REASON_MAX])
+{
+	bool strips_tags;
+	uint32_t queues;
+
+	if (!interface->awaits_files || !interface->nic.ifindex ||
+	    (interface->tries && now_ns < interface->retry_ns))
+		return CLV_REMEDY_NONE;
+	if (clv_nic_look(interface->nic.ifindex, interface->nic.name, &queues, &strips_tags) ||
+	    queues > CLV_QUEUES_MAX || !has_free_files(daemon, queues + FILES_SPARE))
+		return CLV_REMEDY_NONE;
+	interface->retry_ns = now_ns + (CLV_SEC << interface->tries);
+	interface->tries += interface->tries < RETRY_STEPS;
+	snprintf(why, CLV_REASON_MAX, "there are file descriptors again");
+	return CLV_REMEDY_REOPEN;
+}
+
 /* What no socket took while they were opened again is no news. */
 static void forget_faults(struct clv_daemon *daemon)
 {
@@ -106,8 +150,12 @@ bool clv_watch_tick(struct clv_daemon *daemon, uint64_t now_ns)
 	for (i = 0; i < daemon->interfaces_len; i++) {
 		struct clv_interface *interface = &daemon->interfaces[i];
 
-		remedy = interface->link_fd < 0 ? judge_queues(daemon, interface, why)
-						: judge(daemon, interface, now_ns, why);
+		if (interface->link_fd >= 0)
+			remedy = judge(daemon, interface, now_ns, why);
+		else if (interface->awaits_files)
+			remedy = judge_files(daemon, interface, now_ns, why);
+		else
+			remedy = judge_queues(daemon, interface, why);
 		if (remedy == CLV_REMEDY_NONE)
 			continue;
 		apply(daemon, interface, remedy, why);

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two receive queues and two workers: a packet on the wrong queue still reaches its worker."""
+import itertools
 import os
 import subprocess
+import time
+
+import pytest
 
 import losses
 import topology
-from daemon import is_clean, load_of, start_load
+from cards import cards_of, served, sockets
+from daemon import MODES, is_clean, load_of, start_load
 from netns import wait_until
 from test_matrix import ROWS
 
@@ -30,6 +35,35 @@ def test_every_pair_of_families_works_over_two_workers_at_once(
     dropped = {name for name, n in relay.ctl("drops")["total"].items() if n}
     assert dropped <= set(losses.RELAY_OVERFLOWS)
     assert relay.ctl("tunnels")["total"] == len(senders)
+
+
+def free_files(pid, count):
+    """The limit of open files with which a process can open so many more."""
+    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    free = (number for number in itertools.count() if number not in used)
+    return next(itertools.islice(free, count, None))
+
+
+def test_an_interface_that_comes_when_descriptors_are_short_is_attached_later(
+        lab, start_relay, datapath):
+    if datapath == "sock":
+        pytest.skip("attaches to none")
+    relay = start_relay(config=CONFIG % datapath)
+    pid = relay.ctl("status")["pid"]
+    soft = int(subprocess.run(["prlimit", f"--pid={pid}", "--nofile", "--output=SOFT",
+                               "--noheadings"], check=True, capture_output=True, text=True).stdout)
+    with cards_of(lab) as cards:
+        subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={free_files(pid, 4)}:"], check=True)
+        try:
+            cards.add("late", "198.19.1.1/24", queues=4)
+            relay.proc.wait_line("datapath if=late mode=kernel")
+            time.sleep(3)    # looks of the relay
+        finally:
+            subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={soft}:"], check=True)
+        assert relay.proc.text().count("datapath if=late") == 1    # and said once
+        wait_until(lambda: served(relay)["late"] == MODES[datapath])
+        assert 'because="there are file descriptors again"' in relay.proc.text()
+        assert {s for s in sockets(relay) if s[1] == "late"}
 
 
 def test_xdp_stays_while_there_are_no_descriptors_to_look_at_queues_with(lab, start_relay, datapath):
