@@ -115,7 +115,8 @@ CULVERT_CFLAGS += -fstack-protector-strong
 CULVERT_CPPFLAGS += -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 endif
 
-BPF_CFLAGS := -std=gnu11 -O2 -g -target bpf -mcpu=v3 -Wall -Wextra \
+# The programs read headers in words, whatever was written there before.
+BPF_CFLAGS := -std=gnu11 -O2 -g -target bpf -mcpu=v3 -fno-strict-aliasing -Wall -Wextra \
 	$(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -iquote . -isystem $(DEPS)/include \
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
 

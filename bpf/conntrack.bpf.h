@@ -52,8 +52,8 @@ static __always_inline bool does_host_forward(void)
 
 /*
  * Whether a datagram to a port of ours answers a flow that began here: of somebody for whom the host
- * masquerades, since what the relay sends by AF_XDP is not tracked.  Not inlined: with what it needs the
- * stack would be too small for the longest chain of calls, an answer to STUN.
+ * masquerades, since what the relay sends by AF_XDP is not tracked.  Not inlined: the longest chain
+ * of calls, an answer to STUN, would have less stack by what it needs.
  */
 static __noinline bool clv_is_reply(struct xdp_md *ctx, const struct clv_tuple *tuple)
 {

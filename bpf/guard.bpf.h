@@ -69,14 +69,14 @@ static __always_inline bool clv_guard_admits(const struct clv_udp_view *udp, con
 	       guard_take(udp->tuple.remote.addr, kind, CLV_GUARD_NET, &limits->net, now_ns);
 }
 
-/* Whether a STUN Binding request may be answered. */
-static __always_inline bool clv_guard_admits_stun(const struct clv_udp_view *udp)
+/* Whether a STUN Binding request of this source may be answered. */
+static __always_inline bool clv_guard_admits_stun(const struct clv_endpoint *remote)
 {
 	const __u32 zero = 0;
 	const struct clv_guard_limits *limits = bpf_map_lookup_elem(&guard_limits, &zero);
 
-	return !limits || guard_take(udp->tuple.remote.addr, CLV_GUARD_STUN, CLV_GUARD_HOST,
-				     &limits->stun, bpf_ktime_get_ns());
+	return !limits || guard_take(remote->addr, CLV_GUARD_STUN, CLV_GUARD_HOST, &limits->stun,
+				     bpf_ktime_get_ns());
 }
 
 #endif

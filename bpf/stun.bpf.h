@@ -6,10 +6,13 @@
  *   Ethernet and tags as they came | IPv4 of 20 bytes, or IPv6 | UDP | answer
  *
  * The answer has another length than the request.  The frame grows and shrinks at its head: veth
- * leaves no room behind a small frame, and every driver leaves some in front.
+ * leaves no room behind a small frame, and every driver leaves some in front.  What the driver loses
+ * after that is counted as answered: no program hears of it.
  *
- * The two functions that are not static are verified by themselves, once, and called for nothing
- * else: they cost other packets nothing, and the loops of one do not multiply the paths of another.
+ * The functions that are not static are verified by themselves, once, and called for nothing else:
+ * they cost other packets nothing, and the loops of one do not multiply the paths of another.  A chain
+ * of calls has 512 bytes of stack: judging and answering lie side by side, and what one leaves to the
+ * other is in the scratch.
  */
 #ifndef CLV_STUN_BPF_H
 #define CLV_STUN_BPF_H
@@ -34,6 +37,10 @@ enum {
 
 /* One request and its answer: too much for the stack.  Ethernet ends at frame[STUN_L2_MAX]. */
 struct stun_scratch {
+	struct clv_tuple tuple; /* of the request */
+	__u32 was;		/* bytes of its frame */
+	__u32 l2;		/* of them Ethernet and tags */
+	__u32 has_fingerprint;
 	__u8 request[CLV_STUN_REQUEST_MAX + 4];
 	__u8 frame[STUN_ROOM + 12]; /* more than is used, as the verifier sees it */
 };
@@ -83,15 +90,15 @@ static __always_inline void stun_turn(__u8 *l2)
 }
 
 /* IP, UDP and the answer.  Returns how many bytes they have. */
-static __always_inline __u32 stun_write(struct stun_scratch *s, const struct clv_udp_view *udp,
-					bool has_fingerprint)
+static __always_inline __u32 stun_write(struct stun_scratch *s)
 {
-	const struct clv_endpoint *to = &udp->tuple.remote, *from = &udp->tuple.local;
+	const struct clv_endpoint *to = &s->tuple.remote, *from = &s->tuple.local;
 	const bool is_v4 = clv_guard_is_v4(to->addr);
 	__u8 *ip = s->frame + STUN_L2_MAX, *header = ip + (is_v4 ? 20 : 40);
 	const __u32 len = sizeof(struct udphdr) +
 			  clv_stun_write_answer(header + sizeof(struct udphdr), s->request,
-						to->addr, (const __u8 *)&to->port, has_fingerprint);
+						to->addr, (const __u8 *)&to->port,
+						s->has_fingerprint);
 	__u64 sum;
 	__u16 check;
 
@@ -219,54 +226,77 @@ __noinline int stun_judge_scratch(__u32 len)
 }
 
 /*
- * A packet for which clv_stun_matches holds, in a frame that is all in one place.  Returns what to
- * count: it is answered, dropped, or passed to control, which answers.
+ * Judge the request in the frame, and leave the scratch as stun_reply wants it.  Returns what to
+ * count; ANSWER_STUN: it is to be answered here.
  */
-__noinline int clv_stun_answer(struct xdp_md *ctx)
+__noinline int stun_admit(struct xdp_md *ctx)
 {
 	struct clv_cursor at = {
 		.pos = (const void *)(long)ctx->data,
 		.end = (const void *)(long)ctx->data_end,
 	};
-	__u64 was = at.end - at.pos;
 	const __u8 *mac = at.pos;
 	const __u32 zero = 0;
 	struct stun_scratch *s = bpf_map_lookup_elem(&stun_scratch, &zero);
 	const struct clv_listener *listener;
 	struct clv_udp_view udp = { 0 };
 	enum clv_stun_kind kind;
-	__u32 l2, len;
 	__be16 ethertype;
+	__u32 len;
 
-	at.left = (__u32)was;
-	barrier_var(was); /* as a number, before the frame moves */
+	at.left = (__u32)(at.end - at.pos);
+	if (!s)
+		return CLV_XDP_PASS_STUN;
+	s->was = at.left;
 	/* It was parsed before, so this does not fail. */
-	if (!s || clv_parse_udp(at, &udp) != CLV_PARSED)
+	if (clv_parse_udp(at, &udp) != CLV_PARSED)
 		return CLV_XDP_PASS_STUN;
 	listener = bpf_map_lookup_elem(&listeners, &udp.tuple.local);
 	len = udp.payload_len;
 	if (!listener || parse_link(&at, &ethertype) != CLV_PARSED)
 		return CLV_XDP_PASS_STUN;
-	l2 = at.pos - (const void *)mac;
+	s->l2 = at.pos - (const void *)mac;
+	s->tuple = udp.tuple;
 
 	/* An IPv4 address in IPv6 would be answered as IPv4, by a frame that says it is IPv6. */
-	if (clv_guard_is_v4(udp.tuple.remote.addr) != (ethertype == bpf_htons(ETH_P_IP)))
+	if (clv_guard_is_v4(s->tuple.remote.addr) != (ethertype == bpf_htons(ETH_P_IP)))
 		return CLV_XDP_DROP_STUN_MALFORMED;
-	if (has_deny(&clients, &udp.tuple.remote))
+	if (has_deny(&clients, &s->tuple.remote))
 		return CLV_XDP_DROP_CLIENT_ADDRESS;
 	if (len < CLV_STUN_HEADER_LEN || len > CLV_STUN_REQUEST_MAX ||
 	    !stun_read(s, udp.payload, at.end, len))
 		return CLV_XDP_DROP_STUN_MALFORMED;
 	kind = stun_judge_scratch(len);
 	if (kind == CLV_STUN_BAD ||
-	    !clv_stun_may_answer(udp.tuple.remote.addr, (const __u8 *)&udp.tuple.remote.port))
+	    !clv_stun_may_answer(s->tuple.remote.addr, (const __u8 *)&s->tuple.remote.port))
 		return CLV_XDP_DROP_STUN_MALFORMED;
-	if (!clv_guard_admits_stun(&udp))
+	if (!clv_guard_admits_stun(&s->tuple.remote))
 		return CLV_XDP_DROP_STUN_LIMIT;
+	s->has_fingerprint = kind == CLV_STUN_FINGERPRINTED;
 	/* From or to many hosts, as the kernel may find out. */
-	if (mac[0] & 1 || mac[6] & 1 || !stun_may_send(ctx, listener, l2))
+	if (mac[0] & 1 || mac[6] & 1 || !stun_may_send(ctx, listener, s->l2))
 		return CLV_XDP_PASS_STUN;
-	return stun_send(ctx, s, was, l2, stun_write(s, &udp, kind == CLV_STUN_FINGERPRINTED));
+	return CLV_XDP_ANSWER_STUN;
+}
+
+/* Make the frame the answer to what stun_admit left in the scratch.  Returns what to count. */
+__noinline int stun_reply(struct xdp_md *ctx)
+{
+	const __u32 zero = 0;
+	struct stun_scratch *s = bpf_map_lookup_elem(&stun_scratch, &zero);
+
+	return s ? stun_send(ctx, s, s->was, s->l2, stun_write(s)) : CLV_XDP_PASS_STUN;
+}
+
+/*
+ * A packet for which clv_stun_matches holds, in a frame that is all in one place.  Returns what to
+ * count: it is answered, dropped, or passed to control, which answers.
+ */
+static __always_inline enum clv_xdp_counter clv_stun_answer(struct xdp_md *ctx)
+{
+	const enum clv_xdp_counter judged = stun_admit(ctx);
+
+	return judged == CLV_XDP_ANSWER_STUN ? stun_reply(ctx) : judged;
 }
 
 #endif
