@@ -280,15 +280,19 @@ endef
 SUITES := unit bpf loop
 $(foreach s,$(SUITES),$(eval $(call suite,$(s))))
 
-# These are linked as programs are: two replace functions that our own objects call, two compare with
+# These are linked as programs are: three replace functions that our own objects call, two compare with
 # functions that ngtcp2 does not export.
 STATIC_TESTS := $(addprefix $(OUT)/tests/unit/,peer/test_forward xdp/test_policy_reload \
+	xdp/test_conntrack \
 	crypto/test_aead_conn crypto/test_aead_keys)
 $(foreach t,$(STATIC_TESTS),$(eval \
 	$(call program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$(unit_archive))))
 # Replaces the calls that write to the kernel's tables, and records them.
 $(OUT)/tests/unit/xdp/test_policy_reload: private CULVERT_LDFLAGS += \
 	-Wl,--wrap=bpf_map_update_elem,--wrap=bpf_map_delete_elem
+# Replaces what the kernel says to the programs.
+$(OUT)/tests/unit/xdp/test_conntrack: private CULVERT_LDFLAGS += \
+	-Wl,--wrap=bpf_object__load_skeleton,--wrap=bpf_program__insns,--wrap=bpf_btf_get_next_id
 
 $(foreach s,unit bpf,$(foreach t,$(filter-out $(STATIC_TESTS),$($(s)_tests)),$(eval \
 	$(call test_program,$(t),$(patsubst $(OUT)/%,%.c,$(t)),$($(s)_archive),$(PARTS_SO)))))

@@ -41,6 +41,19 @@ static int open_sockets(struct clv_daemon *daemon)
 	return clv_daemon_fail(daemon, err, "socket for held ports");
 }
 
+/* It matters only where the host forwards: there flows that it masquerades may have a tunnel's port. */
+static void tell_conntrack(const struct clv_daemon *daemon)
+{
+	const struct clv_bpf_gap *gap = clv_bpf_no_conntrack(daemon->bpf);
+
+	if (gap)
+		clv_log(daemon->host_forwards ? CLV_LOG_WARN : CLV_LOG_INFO, "no_xdp_conntrack",
+			"because=\"%s\" hint=\"%s%s\"", gap->because, gap->hint,
+			daemon->host_forwards ? "; else give egress ports that nothing else on "
+						"this host uses"
+					      : "");
+}
+
 void clv_daemon_held_tick(struct clv_daemon *daemon)
 {
 	bool forwards;
@@ -48,8 +61,11 @@ void clv_daemon_held_tick(struct clv_daemon *daemon)
 	if (!daemon->bpf)
 		return;
 	forwards = clv_host_forwards();
-	if (forwards != daemon->host_forwards && !clv_maps_set_forwards(&daemon->maps, forwards))
+	if (forwards != daemon->host_forwards && !clv_maps_set_forwards(&daemon->maps, forwards)) {
 		daemon->host_forwards = forwards;
+		if (forwards)
+			tell_conntrack(daemon);
+	}
 	daemon->held_lost = clv_daemon_held_lost(daemon);
 }
 
@@ -62,6 +78,8 @@ int clv_daemon_held_open(struct clv_daemon *daemon)
 	if (!daemon->bpf)
 		return 0;
 	clv_daemon_held_tick(daemon);
+	if (!daemon->host_forwards)
+		tell_conntrack(daemon);
 	if (clv_held_open(clv_bpf_maps(daemon->bpf), &rate, &daemon->held, daemon->error,
 			  sizeof(daemon->error))) {
 		warn(daemon);

@@ -32,7 +32,8 @@ static inline uint64_t clv_held_lost_next(uint64_t lost, uint32_t drops, uint64_
 int clv_daemon_held_open(struct clv_daemon *daemon);
 /*
  * Once a second: where the host forwards the packets of others, XDP asks its connection tracking whose
- * a datagram is that comes to a port open to all.  And note what was lost, before counters wrap.
+ * a datagram is that comes to a port open to all.  Where it cannot, a line of the log warns of it when
+ * forwarding begins.  And note what was lost, before counters wrap.
  */
 void clv_daemon_held_tick(struct clv_daemon *daemon);
 /*

@@ -32,6 +32,7 @@ enum {
 struct clv_bpf {
 	struct culvert_bpf *skel;
 	bool has_fragments; /* the kernel took the program for frames in several pages */
+	struct clv_bpf_gap no_conntrack;
 	struct clv_bpf_maps maps;
 	struct clv_pins pins;
 };
@@ -166,12 +167,12 @@ static void read_fds(const struct culvert_bpf *skel, struct clv_bpf_maps *out)
 }
 
 /* Both objects have the same programs and maps, so that one skeleton serves.  NULL: see errno. */
-static struct culvert_bpf *open_object(bool asks_conntrack)
+static struct culvert_bpf *open_object(bool is_tracked)
 {
 	struct culvert_bpf *skel;
 	int err;
 
-	if (!asks_conntrack)
+	if (!is_tracked)
 		return culvert_bpf__open();
 	skel = calloc(1, sizeof(*skel));
 	if (!skel || culvert_bpf__create_skeleton(skel)) {
@@ -190,14 +191,14 @@ static struct culvert_bpf *open_object(bool asks_conntrack)
 }
 
 /* Returns 0 and fills *out, or as clv_bpf_open. */
-static int load(const struct clv_bpf_sizes *sizes, bool asks_conntrack, bool has_fragments,
+static int load(const struct clv_bpf_sizes *sizes, bool is_tracked, bool has_fragments,
 		struct culvert_bpf **out, char *error, size_t error_len)
 {
 	struct culvert_bpf *skel;
 	int err;
 
 	clv_libbpf_begin();
-	skel = open_object(asks_conntrack);
+	skel = open_object(is_tracked);
 	if (!skel)
 		return clv_libbpf_explain(-errno, "XDP program", error, error_len);
 	err = set_sizes(skel, sizes);
@@ -214,6 +215,81 @@ static int load(const struct clv_bpf_sizes *sizes, bool asks_conntrack, bool has
 	return 0;
 }
 
+/* Whether it asks: of a function that is not there libbpf makes a call that is never reached. */
+static bool asks_conntrack(const struct bpf_program *program)
+{
+	const struct bpf_insn *insns = bpf_program__insns(program);
+
+	for (size_t i = 0; i < bpf_program__insn_cnt(program); i++)
+		if (insns[i].code == (BPF_JMP | BPF_CALL) &&
+		    insns[i].src_reg == BPF_PSEUDO_KFUNC_CALL)
+			return true;
+	return false;
+}
+
+/* What would help after load ended with err for the object that asks connection tracking. */
+static const char *conntrack_hint(int err, bool has_fragments)
+{
+	uint32_t id;
+
+	if (!has_fragments)
+		return "Linux 5.18";
+	switch (err) {
+	case 0: /* libbpf looks for it in modules only where it may */
+		if (bpf_btf_get_next_id(0, &id) && errno == EPERM)
+			return "CAP_SYS_ADMIN where nf_conntrack is a module";
+		return "Linux 5.18, nf_conntrack built in or loaded before the relay starts";
+	case -ESRCH:
+	case -ENOENT:
+		return "a kernel with BTF of its own (CONFIG_DEBUG_INFO_BTF)";
+	case -EPERM:
+		return "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+		return "more memory or descriptors";
+	default:
+		return "the kernel refused the program: report it with the kernel's version";
+	}
+}
+
+/* err and why: of the load of the object that asks connection tracking. */
+static void note_conntrack(struct clv_bpf *bpf, int err, const char *why)
+{
+	struct clv_bpf_gap *gap = &bpf->no_conntrack;
+
+	if (!err && asks_conntrack(bpf->skel->progs.clv_ingress))
+		return;
+	snprintf(gap->because, sizeof(gap->because), "%s",
+		 err ? why : "the kernel offers no bpf_xdp_ct_lookup");
+	gap->hint = conntrack_hint(err, bpf->has_fragments);
+}
+
+/* Returns 0 with the most that this kernel takes, or as clv_bpf_open. */
+static int load_most(struct clv_bpf *bpf, const struct clv_bpf_sizes *sizes, char *error,
+		     size_t error_len)
+{
+	char no_conntrack[sizeof(bpf->no_conntrack.because)] = "";
+	int err, tracked_err;
+
+	bpf->has_fragments = true;
+	tracked_err = load(sizes, true, true, &bpf->skel, no_conntrack, sizeof(no_conntrack));
+	err = tracked_err ? load(sizes, false, true, &bpf->skel, error, error_len) : 0;
+	if (err == -EINVAL) { /* what a kernel says that does not know such programs */
+		char no_fragments[256];
+
+		snprintf(no_fragments, sizeof(no_fragments), "%.255s", error);
+		bpf->has_fragments = false;
+		err = load(sizes, false, false, &bpf->skel, error, error_len);
+		if (!err)
+			clv_log(CLV_LOG_INFO, "no_xdp_fragments",
+				"because=\"%s\" hint=\"kernel 5.18\"", no_fragments);
+	}
+	if (!err)
+		note_conntrack(bpf, tracked_err, no_conntrack);
+	return err;
+}
+
 int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct clv_bpf **out,
 		 char *error, size_t error_len)
 {
@@ -224,23 +300,7 @@ int clv_bpf_open(const char *run_dir, const struct clv_bpf_sizes *sizes, struct 
 	if (!bpf)
 		return -ENOMEM;
 	clv_libbpf_raise_memlock();
-	bpf->has_fragments = true;
-	err = load(sizes, true, true, &bpf->skel, error, error_len);
-	if (err) {
-		char why[256];
-
-		snprintf(why, sizeof(why), "%.255s", error);
-		err = load(sizes, false, true, &bpf->skel, error, error_len);
-		if (!err)
-			clv_log(CLV_LOG_INFO, "no_xdp_conntrack",
-				"because=\"%s\" hint=\"kernel 5.18\"", why);
-	}
-	if (err == -EINVAL) { /* what a kernel says that does not know such programs */
-		clv_log(CLV_LOG_INFO, "no_xdp_fragments", "because=\"%s\" hint=\"kernel 5.18\"",
-			error);
-		bpf->has_fragments = false;
-		err = load(sizes, false, false, &bpf->skel, error, error_len);
-	}
+	err = load_most(bpf, sizes, error, error_len);
 	if (err)
 		goto free_bpf;
 	read_fds(bpf->skel, &bpf->maps);
@@ -276,6 +336,11 @@ const struct clv_bpf_maps *clv_bpf_maps(const struct clv_bpf *bpf)
 const struct clv_pins *clv_bpf_pins(const struct clv_bpf *bpf)
 {
 	return &bpf->pins;
+}
+
+const struct clv_bpf_gap *clv_bpf_no_conntrack(const struct clv_bpf *bpf)
+{
+	return bpf->no_conntrack.hint ? &bpf->no_conntrack : NULL;
 }
 
 /* ---- attaching ---- */

@@ -81,6 +81,15 @@ void clv_bpf_detach(int link_fd);
 /* Whether the interface is still there that the program was attached to. */
 bool clv_bpf_is_attached(int link_fd);
 
+/* What the program cannot do on this host: why, and what would help. */
+struct clv_bpf_gap {
+	char because[256];
+	const char *hint;
+};
+
+/* That it asks the kernel's connection tracking; NULL: it does.  Lends. */
+const struct clv_bpf_gap *clv_bpf_no_conntrack(const struct clv_bpf *bpf);
+
 /* ---- pinned maps, for culvertctl ---- */
 
 /*

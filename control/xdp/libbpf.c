@@ -53,8 +53,11 @@ int clv_libbpf_explain(int err, const char *what, char *error, size_t error_len)
 {
 	const char *hint = "";
 
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM)
 		hint = " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)";
+	else if (err == -EACCES) /* the verifier says so too, of a program that it does not like */
+		hint = " (refused by the kernel's verifier, or CAP_BPF, CAP_NET_ADMIN or CAP_PERFMON "
+		       "is missing)";
 	snprintf(error, error_len, "%s: %s%s%s%s", what, clv_strerror(err), hint,
 		 *libbpf_error ? "; " : "", libbpf_error);
 	libbpf_error[0] = 0;

@@ -6,15 +6,18 @@ The matrix, and behind the relay's host one that it masquerades:   inside ===== 
 Masquerading keeps a flow's port where it can, whatever sockets the host has.
 """
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import daemon
 import topology
 from daemon import endpoint
+from netns import wait_until
 
 DATAPATHS = ("xdp", "generic", "sock")
 PORTS = range(30000, 30010)
@@ -27,6 +30,9 @@ table ip host_nat {
 	}
 }
 """
+
+# As a kernel without BTF of its own.
+NO_BTF = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"]
 
 
 def with_inside():
@@ -139,3 +145,27 @@ def test_flows_that_the_host_masquerades_are_its_own(
     assert own("first") == len(PORTS)
     assert own("again") == len(PORTS)
     assert tunnels("after") == 8
+
+
+def test_where_connection_tracking_cannot_be_asked_the_log_says_why(lab, start_relay):
+    """And warns from when the host forwards."""
+    def forwarding(on):
+        lab["relay"].run(["sysctl", "-qw", f"net.ipv4.conf.all.forwarding={on}",
+                          f"net.ipv6.conf.all.forwarding={on}"])
+
+    def lines():
+        return re.findall(r"^(\w+) no_xdp_conntrack (.*)", relay.proc.text(), re.M)
+
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        pytest.skip("the kernel has no BTF of its own to hide")
+    forwarding(0)
+    try:
+        relay = start_relay(config=CONFIG % {"datapath": "generic"}, datapath="generic",
+                            wrapper=NO_BTF)
+        (level, said), = lines()
+        assert level == "info" and 'hint="a kernel with BTF of its own' in said
+    finally:
+        forwarding(1)
+    wait_until(lambda: len(lines()) == 2, what="a warning that the host forwards now")
+    level, said = lines()[1]
+    assert level == "warn" and 'hint="a kernel with BTF of its own' in said and "egress" in said
