@@ -87,19 +87,3 @@ def test_an_interface_with_the_index_and_name_of_one_that_went_is_attached(lab, 
         wait_until(lambda: relay.proc.text().count("datapath if=twin") == 2)
         assert "interface_gone if=twin" in relay.proc.text()
         assert served(relay)["twin"] == daemon.MODES[relay.datapath]
-
-
-def test_the_way_to_the_internet_is_that_of_packets_with_the_relays_mark(lab, start_relay, datapath):
-    """A rule leads them to a bridge, which nothing else has the relay serve."""
-    host = lab["relay"]
-    host.ip("link", "add", "br7", "type", "bridge")
-    try:
-        host.ip("addr", "add", "198.19.77.1/24", "dev", "br7")
-        host.ip("link", "set", "br7", "up")
-        host.ip("route", "add", "default", "via", "198.19.77.2", "dev", "br7", "table", "107")
-        host.ip("rule", "add", "fwmark", "7", "lookup", "107")
-        config = daemon.CONFIG % {"datapath": "auto" if datapath == "xdp" else datapath}
-        assert served(start_relay(config=config + "mark = 7\n")).keys() == {"v4", "v6", "br7"}
-    finally:
-        host.run(["ip", "rule", "del", "fwmark", "7"], check=False)
-        host.run(["ip", "link", "del", "br7"], check=False)

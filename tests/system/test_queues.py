@@ -93,3 +93,20 @@ def test_xdp_stays_while_there_are_no_descriptors_to_look_at_queues_with(lab, st
     assert ([(i["name"], i["mode"], i["queues"]) for i in after["interfaces"]]
             == [(i["name"], i["mode"], i["queues"]) for i in before["interfaces"]])
     assert not after["counters"]["datapath_reopened"]
+
+
+def test_the_way_to_the_internet_is_that_of_packets_with_the_relays_mark(lab, start_relay, datapath):
+    """A rule leads them to a bridge, which nothing else has the relay serve."""
+    host = lab["relay"]
+    host.ip("link", "add", "br7", "type", "bridge")
+    try:
+        host.ip("addr", "add", "198.19.77.1/24", "dev", "br7")
+        host.ip("link", "set", "br7", "up")
+        host.ip("route", "add", "default", "via", "198.19.77.2", "dev", "br7", "table", "107")
+        host.ip("rule", "add", "fwmark", "7", "lookup", "107")
+        config = CONFIG % ("auto" if datapath == "xdp" else datapath)
+        names = served(start_relay(config=config + "mark = 7\n")).keys()
+        assert names == (set() if datapath == "sock" else {"v4", "v6", "br7"})
+    finally:
+        host.run(["ip", "rule", "del", "fwmark", "7"], check=False)
+        host.run(["ip", "link", "del", "br7"], check=False)
