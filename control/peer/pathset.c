@@ -245,10 +245,16 @@ static uint32_t listener_path(const struct clv_pathset *ps, int link, const uint
 	return 0;
 }
 
+void clv_pathset_renew(struct clv_pathset *ps)
+{
+	ps->is_renewing = !ps->is_dialler;
+}
+
 uint32_t clv_pathset_receive(struct clv_pathset *ps, int link, const struct clv_peer_link *from,
 			     const uint8_t *packet, size_t len)
 {
 	ps->pending_is_new = false;
+	ps->pending_renews = false;
 	ps->pending_has_cid = false;
 	ps->pending_is_long = len && packet[0] & LONG_HEADER;
 	ps->pending_is_handshake = ps->pending_is_long && (packet[0] & LONG_TYPE) == LONG_HANDSHAKE;
@@ -272,7 +278,8 @@ uint32_t clv_pathset_receive(struct clv_pathset *ps, int link, const struct clv_
 	ps->pending_has_cid = true;
 	memcpy(ps->pending_cid, packet + 1, CLV_PATHSET_CID_LEN);
 	ps->pending_path = listener_path(ps, link, ps->pending_cid);
-	if (!ps->pending_path) {
+	ps->pending_renews = ps->is_renewing && link_of(ps, ps->pending_path) == link;
+	if (!ps->pending_path || ps->pending_renews) {
 		ps->pending_path = new_path(ps, link);
 		ps->pending_is_new = true;
 	}
@@ -338,6 +345,15 @@ static void keep_id(struct clv_pathset *ps, int link)
 	memcpy(id->cid, ps->pending_cid, sizeof(id->cid));
 }
 
+/* The renewed path is the one that every ID of its link belongs to from now on. */
+static void keep_renewed(struct clv_pathset *ps, int link)
+{
+	ps->is_renewing = false;
+	for (unsigned i = 0; i < CLV_PATHSET_PATHS_MAX; i++)
+		if (ps->ids[i].path && ps->ids[i].link == link)
+			ps->ids[i].path = ps->pending_path;
+}
+
 static void end_race(struct clv_pathset *ps, int link)
 {
 	ps->is_racing = false;
@@ -384,6 +400,8 @@ int clv_pathset_taken(struct clv_pathset *ps, bool is_genuine, uint64_t now_ns)
 		race(ps, link, now_ns);
 	if (ps->pending_is_new)
 		ps->links[link].path = ps->pending_path;
+	if (ps->pending_renews)
+		keep_renewed(ps, link);
 	if (!ps->is_dialler)
 		keep_id(ps, link);
 	return link;

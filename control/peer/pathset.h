@@ -6,12 +6,16 @@
  *          send to from there.  At a relay, or direct.
  *   path   what QUIC sees in place of a link: a number, as the address [fd00::side:number]:number.
  *
- * The QUIC library stops for good when a path that it has left is used again, so (rules R1 to R3):
+ * The QUIC library stops for good when a path that it has left is used again, so (rules R1 to R4):
  *   R1  a number is used once: each move of the dialler takes the next, and the listener makes one for
  *       each new pair of link and destination connection ID
  *   R2  what the dialler receives on a link that is neither in use nor being validated counts as of the
  *       path in use
  *   R3  the dialler moves again when a packet has come in on the link it moved to, or after 250 ms
+ *   R4  the listener whose data cannot leave while the dialler is heard takes a new number for the same
+ *       link, and QUIC begins anew on it with an empty window.  For ngtcp2 1.24 takes off its loss timer
+ *       when it may not send more to an address that is not validated, and never sets it again after the
+ *       handshake: a window that is full then stays full.
  *
  * The dialler is QUIC's client and decides; the listener follows.  The first flight of a dialler goes out
  * on all its links, and both ends stay with the one they hear first: see clv_pathset_out.
@@ -89,6 +93,7 @@ struct clv_pathset {
 	bool can_ask;		/* there is somebody who probes links */
 	bool needs_proof;	/* listener: only links that answered a probe are shown to QUIC */
 	bool is_racing;		/* the handshake has no link of its own yet */
+	bool is_renewing;	/* listener: the next packet is shown as of a new path (R4) */
 	uint32_t last;		/* number given last */
 	uint32_t current;	/* path in use */
 	uint32_t validating;	/* path that is being validated; 0: none */
@@ -109,6 +114,7 @@ struct clv_pathset {
 	int pending_link;
 	uint32_t pending_path; /* what it was shown as */
 	bool pending_is_new;   /* the path was made for it */
+	bool pending_renews;   /* and takes the place of every other one of its link */
 	bool pending_has_cid;
 	uint8_t pending_cid[CLV_PATHSET_CID_LEN];
 	bool pending_is_long, pending_is_handshake;
@@ -164,6 +170,9 @@ uint32_t clv_pathset_receive(struct clv_pathset *ps, int link, const struct clv_
  * Returns the number of the link it came on, or -1.
  */
 int clv_pathset_taken(struct clv_pathset *ps, bool is_genuine, uint64_t now_ns);
+
+/* Listener: nothing can leave (R4).  The next packet of the peer's is shown as of a new path. */
+void clv_pathset_renew(struct clv_pathset *ps);
 
 /*
  * Over which links to send a packet of a path.  links: filled with their numbers.  Returns how many:

@@ -16,6 +16,7 @@
 #define KEEPALIVE_BUSY_NS (250 * CLV_MSEC) /* while the application sends or receives */
 #define BUSY_NS		  (5 * CLV_SEC)
 #define SILENCE_MAX_NS	  (10 * CLV_SEC)  /* then the peer is gone */
+#define STALL_MIN_NS	  CLV_SEC	  /* see find_stall */
 #define RETRY_NS	  (50 * CLV_MSEC) /* after a move that QUIC refused */
 
 enum {
@@ -302,6 +303,18 @@ static void receive_closing(struct clv_peerconn *c)
 		c->close_answer = true;
 }
 
+/* A packet comes, but nothing of what waits has left for longer than a loss takes to be noticed (R4). */
+static void find_stall(struct clv_peerconn *c)
+{
+	uint64_t limit_ns = 3 * ngtcp2_conn_get_pto2(c->qc);
+
+	limit_ns = limit_ns > STALL_MIN_NS ? limit_ns : STALL_MIN_NS;
+	if (c->is_dialler || !c->stalled_ns || c->now_ns - c->stalled_ns < limit_ns)
+		return;
+	c->stalled_ns = c->now_ns;
+	clv_pathset_renew(&c->paths);
+}
+
 void clv_peerconn_receive(struct clv_peerconn *c, const struct clv_peer_link *from,
 			  const uint8_t *packet, size_t len, uint64_t now_ns)
 {
@@ -319,6 +332,7 @@ void clv_peerconn_receive(struct clv_peerconn *c, const struct clv_peer_link *fr
 	c->info.bytes_in += len;
 	c->info.relayed_in += link >= 0 ? c->paths.links[link].link.is_relayed : from->is_relayed;
 	c->heard_ns = c->paths.heard_ns;
+	find_stall(c);
 	path_set(c, clv_pathset_receive(&c->paths, link, from, packet, len), &path);
 	before = received(c);
 	rv = ngtcp2_conn_read_pkt(c->qc, &path.p, &pi, packet, len, now_ns);
@@ -326,6 +340,8 @@ void clv_peerconn_receive(struct clv_peerconn *c, const struct clv_peer_link *fr
 	link = clv_pathset_taken(&c->paths, is_genuine, now_ns);
 	if (!is_genuine)
 		c->info.discarded++;
+	else
+		c->info.stalls += c->paths.pending_renews;
 	if (rv) {
 		peerconn_fail(c, rv);
 		return;

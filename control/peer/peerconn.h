@@ -174,7 +174,8 @@ struct clv_peerconn_info {
 	uint64_t relayed_in, relayed_out; /* packets over relayed links */
 	uint64_t lost;			  /* packets that QUIC holds for lost */
 	uint64_t discarded;		  /* received packets that QUIC did not take, copies too */
-	uint64_t dropped;		  /* datagrams that had to wait too long, or for no one */
+	uint64_t stalls;  /* listener: QUIC had to begin anew on its path to send anything (R4) */
+	uint64_t dropped; /* datagrams that had to wait too long, or for no one */
 };
 void clv_peerconn_info(const struct clv_peerconn *c, struct clv_peerconn_info *out);
 

@@ -165,8 +165,10 @@ static ngtcp2_ssize write_control(struct clv_peerconn *c, ngtcp2_path *path, uin
 	n = ngtcp2_conn_writev_stream(c->qc, path, &pi, buf, room, &taken,
 				      NGTCP2_WRITE_STREAM_FLAG_NONE, c->stream, vec, vecs,
 				      c->now_ns);
-	if (taken > 0)
+	if (taken > 0) {
 		c->control_sent += (uint64_t)taken;
+		c->stalled_ns = 0;
+	}
 	if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED || n == NGTCP2_ERR_STREAM_SHUT_WR)
 		c->is_stream_blocked = true;
 	return n;
@@ -193,6 +195,7 @@ static ngtcp2_ssize write_datagram(struct clv_peerconn *c, ngtcp2_path *path, ui
 	if (taken) {
 		c->waiting_head = (c->waiting_head + 1) % PEERCONN_WAITING_MAX;
 		c->waiting_len--;
+		c->stalled_ns = 0;
 	}
 	return n;
 }
@@ -270,6 +273,15 @@ static void note_sent(struct clv_peerconn *c)
 		clv_pathset_sent(&c->paths, c->now_ns);
 }
 
+/* Nothing may leave now. */
+static void note_stall(struct clv_peerconn *c)
+{
+	if (!has_control(c) && !c->waiting_len)
+		c->stalled_ns = 0;
+	else if (!c->stalled_ns && c->is_complete)
+		c->stalled_ns = c->now_ns;
+}
+
 void clv_peerconn_flush(struct clv_peerconn *c, uint64_t now_ns)
 {
 	uint8_t buf[CLV_PEERCONN_PACKET_MAX];
@@ -291,8 +303,10 @@ void clv_peerconn_flush(struct clv_peerconn *c, uint64_t now_ns)
 			clv_peerconn_flush(c, now_ns); /* the close, if there is one */
 			return;
 		}
-		if (!n)
+		if (!n) {
+			note_stall(c);
 			return;
+		}
 		send_packet(c, &ps.path, buf, (size_t)n);
 		note_sent(c);
 	}

@@ -62,6 +62,7 @@ struct clv_peerconn {
 	/* datagrams: rings */
 	struct peerconn_datagram *waiting; /* PEERCONN_WAITING_MAX */
 	unsigned waiting_head, waiting_len;
+	uint64_t stalled_ns; /* since when data has waited and none has left; 0: none waits */
 	struct peerconn_datagram *held; /* PEERCONN_HELD_MAX, or NULL */
 	unsigned held_len;
 

@@ -412,6 +412,38 @@ static void a_close_reaches_the_other_end(void **state)
 	close_world(w);
 }
 
+/*
+ * The dialler moves and has little to say: what it sends lets the listener answer with so many bytes that
+ * its window is full when it may send no more to the new address, and then none of them arrives.
+ */
+static void a_listener_whose_window_stays_full_begins_anew(void **state)
+{
+	struct peers *w = open_world();
+	struct clv_peerconn_info info;
+	struct clv_peer_link slow;
+	uint32_t received;
+
+	(void)state;
+	slow = peers_link_of(w, 0, SLOW);
+	peers_dial(w, 1 << DIRECT, NULL);
+	assert_true(peers_run(w, CLV_SEC, peers_are_up));
+	peers_run(w, 300 * CLV_MSEC, NULL);
+	w->links[SLOW].is_dead_to_dialler = true;
+	w->ends[0].sent = PEERS_NUMBERS; /* the dialler is silent from now on */
+	assert_int_equal(clv_peerconn_link_add(w->ends[0].conn, &slow), 0);
+	assert_int_equal(clv_peerconn_move(w->ends[0].conn, &slow, true, w->now_ns), 0);
+	clv_peerconn_flush(w->ends[0].conn, w->now_ns);
+	peers_run(w, 2 * CLV_SEC, NULL);
+	w->links[SLOW].is_dead_to_dialler = false;
+	received = w->ends[0].received;
+	peers_run(w, 5 * CLV_SEC, NULL);
+	assert_true(w->ends[0].received > received + 200);
+	clv_peerconn_info(w->ends[1].conn, &info);
+	assert_int_equal(info.stalls, 1);
+	assert_false(w->ends[0].is_down || w->ends[1].is_down);
+	close_world(w);
+}
+
 static void packets_from_an_unproven_address_are_read_but_not_followed(void **state)
 {
 	struct peers *w = open_world();
@@ -457,6 +489,7 @@ int main(void)
 		cmocka_unit_test(nobody_answers_and_the_dialler_gives_up_after_ten_seconds),
 		cmocka_unit_test(an_idle_connection_stays_up),
 		cmocka_unit_test(a_close_reaches_the_other_end),
+		cmocka_unit_test(a_listener_whose_window_stays_full_begins_anew),
 		cmocka_unit_test(packets_from_an_unproven_address_are_read_but_not_followed),
 	};
 
