@@ -146,7 +146,10 @@ static void assert_loads(const struct bpf_object_skeleton *skeleton)
 	}
 	assert_int_equal(bpf_object__load(object), 0);
 	n = 0;
-	bpf_object__for_each_program(program, object) assert_room(program, log + LOG_BYTES * n++);
+	bpf_object__for_each_program(program, object)
+	{
+		assert_room(program, log + LOG_BYTES * n++);
+	}
 	free(log);
 }
 
