@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/peer/peers_state.h"
 #include "control/tls/certgen.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 
 enum {
 	FLOW = 7,
+	PEERS_MAX = 4, /* of each identity, with has_peers */
 };
 
 /* ---- identities: made once for a program ---- */
@@ -208,6 +210,56 @@ static const struct clv_peerconn_ops ops_with_prober = {
 	.down = on_down,
 };
 
+/* ---- what peers report ---- */
+
+static void on_peer_incoming(void *user, struct clv_peer *peer)
+{
+	struct peers_end *e = user;
+
+	e->is_proven = true;
+	memcpy(e->proven, clv_peer_id(peer)->bytes, sizeof(e->proven));
+	e->peer = peer;
+	if (e->accepts)
+		clv_peer_accept(peer);
+}
+
+static void on_peer_up(void *user, struct clv_peer *peer)
+{
+	(void)peer;
+	on_up(user, NULL);
+}
+
+static void on_peer_moved(void *user, struct clv_peer *peer, const struct clv_peerconn_move *move)
+{
+	(void)peer;
+	on_moved(user, move);
+}
+
+static void on_peer_datagram(void *user, struct clv_peer *peer, uint64_t flow, const uint8_t *data,
+			     size_t len)
+{
+	(void)peer;
+	on_datagram(user, flow, data, len);
+}
+
+static void on_peer_down(void *user, struct clv_peer *peer, const struct clv_peerconn_end *end)
+{
+	struct peers_end *e = user;
+
+	on_down(user, end);
+	if (e->peer == peer)
+		e->peer = NULL;
+}
+
+static const struct clv_peers_ops peers_ops = {
+	.send = on_send,
+	.incoming = on_peer_incoming,
+	.up = on_peer_up,
+	.moved = on_peer_moved,
+	.datagram = on_peer_datagram,
+	.down = on_peer_down,
+};
+
 /* ---- life ---- */
 
 void peers_open(struct peers *w, uint64_t seed)
@@ -244,6 +296,7 @@ void peers_close(struct peers *w)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		clv_peerconn_free(w->ends[i].conn);
+		clv_peers_close(w->ends[i].peers);
 		clv_tls_context_free(w->ends[i].tls);
 	}
 	while (w->flying) {
@@ -271,29 +324,104 @@ static struct clv_peerconn_params params_of(struct peers *w, unsigned end)
 	return p;
 }
 
+static void open_peers(struct peers *w)
+{
+	char error[256];
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct clv_peers_params p = {
+			.cert_pem = cert_pem[i],
+			.key_pem = key_pem[i],
+			.identity_name = "test",
+			.peers_max = PEERS_MAX,
+			.handshakes_max = PEERS_MAX,
+			.rand = &w->rand,
+			.ops = &peers_ops,
+			.user = &w->ends[i],
+		};
+
+		if (clv_peers_open(&p, &w->ends[i].peers, error, sizeof(error))) {
+			fprintf(stderr, "peers: %s\n", error);
+			abort();
+		}
+	}
+	clv_peers_listen(w->ends[1].peers, true);
+}
+
 void peers_dial(struct peers *w, unsigned mask, const uint8_t *key)
 {
-	struct clv_peerconn_params p = params_of(w, 0);
+	struct peers_end *e = &w->ends[0];
 	struct clv_peer_link links[PEERS_LINKS];
+	struct clv_peerconn_params p;
+	struct clv_identity id;
 	size_t n = 0;
+	int err;
 
-	p.key = key ? key : w->ends[1].id;
+	key = key ? key : w->ends[1].id;
 	for (unsigned i = 0; i < PEERS_LINKS; i++)
 		if (mask & 1u << i)
 			links[n++] = peers_link_of(w, 0, i);
-	if (clv_peerconn_dial(&p, links, n, &w->ends[0].conn))
+	if (w->has_peers) {
+		open_peers(w);
+		memcpy(id.bytes, key, sizeof(id.bytes));
+		err = clv_peers_dial(e->peers, &id, links, n, e, w->now_ns, &e->peer);
+	} else {
+		p = params_of(w, 0);
+		p.key = key;
+		err = clv_peerconn_dial(&p, links, n, &e->conn);
+	}
+	if (err)
 		abort();
-	clv_peerconn_flush(w->ends[0].conn, w->now_ns);
+	peers_flush(w, 0);
 }
 
 void peers_accept(struct peers *w)
 {
-	struct clv_peerconn_params p = params_of(w, 1);
+	struct clv_peerconn_params p;
 
+	if (w->has_peers) {
+		clv_peer_accept(w->ends[1].peer);
+		return;
+	}
+	p = params_of(w, 1);
 	clv_peerconn_accept_peer(w->ends[1].conn, &p.hello);
 }
 
+struct clv_peerconn *peers_conn_of(const struct peers *w, unsigned end)
+{
+	const struct peers_end *e = &w->ends[end];
+
+	if (!w->has_peers)
+		return e->conn;
+	return e->peer && e->peer->conn ? e->peer->conn->pc : NULL;
+}
+
+void peers_add_link(struct peers *w, unsigned link)
+{
+	struct clv_peer_link l = peers_link_of(w, 0, link);
+
+	if (w->has_peers)
+		clv_peer_link_add(w->ends[0].peer, &l);
+	else
+		clv_peerconn_link_add(w->ends[0].conn, &l);
+}
+
+void peers_flush(struct peers *w, unsigned end)
+{
+	if (w->has_peers)
+		clv_peers_step(w->ends[end].peers, w->now_ns);
+	else
+		clv_peerconn_flush(w->ends[end].conn, w->now_ns);
+}
+
 /* ---- the clock ---- */
+
+static int send_datagram(struct peers_end *e, const uint8_t *data, size_t len)
+{
+	if (e->world->has_peers)
+		return clv_peer_send(e->peer, FLOW, data, len);
+	return clv_peerconn_send(e->conn, FLOW, data, len);
+}
 
 static void tick(struct peers *w)
 {
@@ -303,19 +431,21 @@ static void tick(struct peers *w)
 		struct peers_end *e = &w->ends[i];
 		struct clv_peer_capsule open = { .type = CLV_PEER_FLOW_OPEN,
 						 .flow = e->stream_sent };
+		struct clv_peerconn *conn;
 
 		if (!e->is_up || e->is_down || e->sent >= PEERS_NUMBERS)
 			continue;
 		memcpy(data, &e->sent, sizeof(e->sent));
 		for (size_t k = sizeof(e->sent); k < sizeof(data); k++)
 			data[k] = (uint8_t)(e->sent + k);
-		if (clv_peerconn_send(e->conn, FLOW, data, sizeof(data)) == 0)
+		if (send_datagram(e, data, sizeof(data)) == 0)
 			e->sent++;
 		else
 			e->refused++;
-		if (clv_peerconn_send_capsule(e->conn, &open) == 0)
+		conn = peers_conn_of(w, i);
+		if (conn && clv_peerconn_send_capsule(conn, &open) == 0)
 			e->stream_sent++;
-		clv_peerconn_flush(e->conn, w->now_ns);
+		peers_flush(w, i);
 	}
 }
 
@@ -327,6 +457,10 @@ static void deliver(struct peers *w, const struct peers_packet *p)
 
 	if (w->links[p->link].is_dead)
 		return;
+	if (w->has_peers) {
+		clv_peers_receive(e->peers, &from, p->bytes, p->len, w->now_ns);
+		return;
+	}
 	if (!e->conn && p->to == 1) {
 		params = params_of(w, 1);
 		if (clv_peerconn_accept(&params, &from, p->bytes, p->len, &e->conn))
@@ -346,6 +480,15 @@ static void deliver(struct peers *w, const struct peers_packet *p)
 	}
 }
 
+/* When an end is to be stepped; UINT64_MAX: never. */
+static uint64_t next_of(const struct peers_end *e)
+{
+	if (e->world->has_peers)
+		return clv_peers_next_ns(e->peers);
+	return e->conn && !clv_peerconn_is_over(e->conn) ? clv_peerconn_next_ns(e->conn)
+							 : UINT64_MAX;
+}
+
 static uint64_t next_event(const struct peers *w)
 {
 	uint64_t at_ns = w->tick_ns ? w->next_tick_ns : UINT64_MAX;
@@ -353,9 +496,7 @@ static uint64_t next_event(const struct peers *w)
 	if (w->flying && w->flying->at_ns < at_ns)
 		at_ns = w->flying->at_ns;
 	for (unsigned i = 0; i < 2; i++) {
-		uint64_t next_ns = w->ends[i].conn && !clv_peerconn_is_over(w->ends[i].conn)
-					   ? clv_peerconn_next_ns(w->ends[i].conn)
-					   : UINT64_MAX;
+		uint64_t next_ns = next_of(&w->ends[i]);
 
 		if (next_ns < at_ns)
 			at_ns = next_ns;
@@ -377,12 +518,11 @@ static void turn(struct peers *w)
 		free(p);
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		struct clv_peerconn *conn = w->ends[i].conn;
-
-		if (!conn || clv_peerconn_is_over(conn) || clv_peerconn_next_ns(conn) > w->now_ns)
+		if (next_of(&w->ends[i]) > w->now_ns)
 			continue;
-		clv_peerconn_step(conn, w->now_ns);
-		clv_peerconn_flush(conn, w->now_ns);
+		if (!w->has_peers)
+			clv_peerconn_step(w->ends[i].conn, w->now_ns);
+		peers_flush(w, i);
 	}
 }
 
@@ -429,7 +569,7 @@ int peers_link_in_use(const struct peers *w, unsigned end)
 {
 	struct clv_peerconn_info info;
 
-	clv_peerconn_info(w->ends[end].conn, &info);
+	clv_peerconn_info(peers_conn_of(w, end), &info);
 	return info.has_link ? (int)info.link.base : -1;
 }
 

@@ -6,11 +6,14 @@
  *
  * Link L is base L at both ends.  Each end sends a datagram every tick, numbered, and a FLOW_OPEN with
  * the next number on the control stream, and checks what it receives: once, whole, the stream in order.
+ *
+ * An end is one connection, or with has_peers the peers of an identity, as applications have them: a
+ * connection that falls silent is replaced.  Then nobody reads the stream, which belongs to peers.h.
  */
 #ifndef LOOP_PEERS_H
 #define LOOP_PEERS_H
 
-#include "control/peer/peerconn.h"
+#include "control/peer/peers.h"
 
 enum {
 	PEERS_LINKS = 4,
@@ -38,9 +41,11 @@ struct peers;
 
 struct peers_end {
 	struct peers *world;
-	unsigned index; /* 0: the dialler */
-	struct clv_peerconn *conn;
+	unsigned index;		   /* 0: the dialler */
+	struct clv_peerconn *conn; /* NULL with has_peers: see peers_conn_of */
 	struct clv_tls_context *tls;
+	struct clv_peers *peers; /* with has_peers */
+	struct clv_peer *peer;	 /* the other end; NULL: not there yet, or gone */
 	uint8_t id[32], proven[32];
 	bool is_proven, is_up, is_down;
 	struct clv_peerconn_end end;
@@ -64,6 +69,7 @@ struct peers {
 	struct peers_packet *flying;
 	bool has_prober; /* links that are alive answer when they are asked for */
 	bool needs_proof;
+	bool has_peers;
 	uint64_t forged; /* packets injected */
 };
 
@@ -80,6 +86,12 @@ struct clv_peer_link peers_link_of(const struct peers *w, unsigned end, unsigned
 void peers_dial(struct peers *w, unsigned mask, const uint8_t *key);
 /* The listener accepts the dialler; by itself, unless its accepts is false. */
 void peers_accept(struct peers *w);
+/* The connection that an end has at present; NULL: none. */
+struct clv_peerconn *peers_conn_of(const struct peers *w, unsigned end);
+/* The dialler may use one more link, in the connections that replace this one too. */
+void peers_add_link(struct peers *w, unsigned link);
+/* Send what waits at an end. */
+void peers_flush(struct peers *w, unsigned end);
 /* Run for a time, or until done returns true.  Returns whether it did. */
 bool peers_run(struct peers *w, uint64_t duration_ns, bool (*done)(struct peers *w));
 bool peers_are_up(struct peers *w);
