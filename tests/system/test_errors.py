@@ -131,6 +131,7 @@ USAGE = [
     (["ping", "--count", "0"], "bad value for --count: 0"),
     (["ping", "--answer-timeout", "0"], "bad value for --answer-timeout: 0"),
     (["ping", "--profile", "classical"], "bad value for --profile: classical"),
+    (["listen", "--privacy", "some"], "bad value for --privacy: some"),
     (["ping", "--fast"], "unknown or incomplete option: --fast"),
     (["ping", "--relay", "r:1", "more"], "unexpected argument: more"),
 ]

@@ -3,7 +3,7 @@
 import pytest
 
 import daemon
-from netns import wait_until
+from netns import LabError, wait_until
 
 DATAPATHS = ("xdp", "generic", "sock")
 RELAY_CONFIG = daemon.CONFIG + "mark = 7\n"
@@ -47,14 +47,19 @@ def test_what_is_sent_to_clients_has_the_mark_too(lab, relay, family):
     rule, route = (f"-{family}", "rule"), (f"-{family}", "route")
     target = daemon.endpoint(lab[f"target-v{family}"].addr4 or lab[f"target-v{family}"].addr6, 7000)
 
-    def serves():
-        return daemon.ping(peer, relay.address(family), target, relay.fingerprint).returncode == 0
+    def serves(timeout=60):
+        try:
+            done = daemon.ping(peer, relay.address(family), target, relay.fingerprint,
+                               timeout=timeout)
+        except LabError:
+            return False
+        return done.returncode == 0
 
     assert serves()
     host.ip(*route, "add", "blackhole", address, "table", TABLE)
     host.ip(*rule, "add", "fwmark", MARK, "to", address, "lookup", TABLE, "pref", 91)
     try:
-        assert not serves()
+        assert not serves(timeout=3)    # it would give up after 10 s
     finally:
         host.ip(*rule, "del", "pref", 91)
         host.ip(*route, "flush", "table", TABLE)
